@@ -1,0 +1,11 @@
+export type { Clock, Random, Timer } from './effects.js';
+export {
+	defineErrors,
+	type ErrorCatalogue,
+	type ErrorCode,
+	type ErrorEntry,
+	type GrpcStatus,
+	MeshError,
+	type MeshErrorOptions,
+} from './errors.js';
+export { SeededRandom } from './random.js';
