@@ -42,7 +42,8 @@ export type ErrorCatalogue = Readonly<Record<ErrorCode, ErrorEntry>>;
 /** Declares a package's error entries: keeps literal codes for the type checker and freezes the table. */
 export function defineErrors<const T extends ErrorCatalogue>(entries: T): T {
 	for (const code of Object.keys(entries)) {
-		if (!/^IM_[A-Z0-9]+(_[A-Z0-9]+)+$/.test(code)) throw new TypeError(`error code ${code} is not of the form IM_AREA_NAME`);
+		if (!/^IM_[A-Z0-9]+(_[A-Z0-9]+)+$/.test(code))
+			throw new TypeError(`error code ${code} is not of the form IM_AREA_NAME`);
 	}
 	return Object.freeze(entries);
 }
