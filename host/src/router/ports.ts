@@ -1,0 +1,166 @@
+// Owns the narrow interfaces the request pipeline needs from the rest of the data-plane worker. The composition root
+// (host/src/main/worker.ts) implements them over shared memory and messages; tests implement them over plain objects.
+import type { Decision, PrefixHits, RequestFeatures } from '../strategy/runtime/decision.js';
+
+/** One upstream the router can send to: a model replica behind an OpenAI-compatible server. Immutable; replaced on change. */
+export interface UpstreamTarget {
+	/** Public id, shown in `x-infermesh-target`; never a URL. */
+	readonly id: string;
+	/** Row in the shared fleet table. */
+	readonly tableRow: number;
+	/** Raised each time the row is given to another target, so that late completions of the old one are ignored. */
+	readonly generation: number;
+	/** Scheme, host and port, without a trailing slash. */
+	readonly origin: string;
+	/** Path prefix put before the request's path, `''` for none. */
+	readonly pathPrefix: string;
+	/** Sent as `authorization: Bearer …` in place of the client's own credentials, which are never forwarded. */
+	readonly apiKey: string | undefined;
+	readonly runtime: string;
+	/** Engine's own model name when it differs from the pool's; the body's `model` is rewritten only then. */
+	readonly upstreamModel: string | undefined;
+}
+
+/** The targets of one model, in pool-row order (the order of the strategy's frame). Immutable; replaced on change. */
+export interface ModelPool {
+	readonly index: number;
+	readonly model: string;
+	readonly modelId: number;
+	readonly revision: string | undefined;
+	readonly targets: readonly (UpstreamTarget | undefined)[];
+}
+
+/** A model name resolved through aliases and weighted revisions. `fallbacks` are tried in order when the pool has nothing eligible. */
+export interface ModelRoute {
+	readonly requested: string;
+	readonly pool: ModelPool;
+	readonly fallbacks: readonly ModelPool[];
+}
+
+export interface ModelDirectory {
+	/** `draw` in [0, 1) chooses among weighted revisions. Undefined when no model of that name is served. */
+	resolve(model: string, draw: number): ModelRoute | undefined;
+	/** Public names for `GET /v1/models`, aliases included, sorted. */
+	models(): readonly { readonly id: string; readonly ownedBy: string; readonly createdS: number }[];
+	/** A pool that unknown paths of a known runtime may pass through to, when the request names no model. */
+	passThroughPool(): ModelPool | undefined;
+}
+
+export interface Decider {
+	/**
+	 * Fills `out` for one request. `excluded` holds pool rows already tried; they are not eligible. Never throws: whatever
+	 * the strategy does, the fallback answers from the same snapshot in the same tick. `out.count` is 0 only when no row is eligible.
+	 */
+	decide(pool: ModelPool, features: RequestFeatures, hits: PrefixHits, excluded: readonly number[], out: Decision): void;
+	/** Keeps what `explain` needs of the decision just made, under its id. Called off the decision itself. */
+	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void;
+}
+
+export interface DecisionContext {
+	readonly requestId: string;
+	readonly path: string;
+	readonly tenant: string;
+	readonly session: string;
+}
+
+/** What this worker has in flight, mirrored into shared counters. One entry per dispatched attempt. */
+export interface InflightLedger {
+	/** Returns an entry handle ≥ 0. `uncachedTokens` is the prompt less its expected prefix hit. */
+	dispatch(target: UpstreamTarget, promptTokens: number, uncachedTokens: number): number;
+	/** The prompt is done: its tokens leave `pending_prefill_tokens` and the request counts as decoding. Idempotent. */
+	firstToken(entry: number): void;
+	/** The attempt is over, however it ended. Idempotent for one entry. */
+	end(entry: number): void;
+}
+
+export type OutcomeStatusName = 'ok' | 'upstream_error' | 'timeout' | 'cancelled' | 'rejected';
+
+/** What became of one dispatched attempt. */
+export interface AttemptOutcome {
+	readonly decisionId: string;
+	readonly poolIndex: number;
+	readonly poolRow: number;
+	readonly target: UpstreamTarget;
+	readonly status: OutcomeStatusName;
+	readonly httpStatus: number;
+	readonly tokensIn: number;
+	readonly tokensOut: number;
+	readonly tokensCached: number;
+	/** 0 = no token came. */
+	readonly ttftMs: number;
+	readonly tpotMs: number;
+	readonly e2eMs: number;
+	readonly predictedTtftMs: number;
+	readonly tenant: number;
+	readonly fallbackDecided: boolean;
+	readonly retried: boolean;
+	/** Response header `endpoint-load-metrics` (ORCA), when the engine sent one. */
+	readonly orca: string | undefined;
+}
+
+export interface OutcomeSink {
+	record(outcome: AttemptOutcome): void;
+}
+
+/** Approximate index of which rows hold which prompt prefixes. Bounded; cost per lookup is bounded by blocks, not by fleet. */
+export interface PrefixIndex {
+	/** Hashes the prompt into chained blocks (salted by model and LoRA) into an internal buffer; returns the number of blocks. */
+	hashPrompt(modelId: number, loraId: number, promptUtf8: Uint8Array): number;
+	/** Low and high words of the hash of the first blocks, for `prompt_hash`. Valid after hashPrompt. */
+	readonly promptHashLow: number;
+	readonly promptHashHigh: number;
+	/** Fills `hits` for the prompt last hashed, in rows of `pool`. */
+	lookup(pool: ModelPool, hits: PrefixHits): void;
+	/** Remembers that `target` now holds the prompt last hashed (called at dispatch, in the same tick as hashPrompt). */
+	insert(pool: ModelPool, poolRow: number): void;
+}
+
+/** Interns strings that come from configuration or bounded request fields; unknown or overflowing names are 0. */
+export interface Interner {
+	tenant(name: string): number;
+	lora(name: string): number;
+}
+
+/** Caller identity, set by authentication. */
+export interface Caller {
+	readonly tenant: string;
+	readonly tenantId: number;
+	readonly policyMask: number;
+	/** May use privileged request headers (priority, SLO, tenant, force-target). */
+	readonly trusted: boolean;
+}
+
+export interface Authenticator {
+	/** Undefined = refused. In loopback development mode everyone is the default tenant. */
+	authenticate(authorization: string | undefined): Caller | undefined;
+}
+
+/** Counters and histograms of the data plane. Implementations only add to plain arrays. */
+export interface RouterMetrics {
+	requestStarted(): void;
+	requestEnded(pool: ModelPool | undefined, path: string, status: number, errorCode: string | undefined, durationMs: number): void;
+	attempt(pool: ModelPool, target: UpstreamTarget, status: OutcomeStatusName, ttftMs: number, tpotMs: number): void;
+	retry(pool: ModelPool, reason: string): void;
+	tokens(pool: ModelPool, tenantId: number, tokensIn: number, tokensOut: number, tokensCached: number): void;
+	streamChunks(count: number): void;
+	/** Stage timings in nanoseconds, indexed as `pipelineStages`. */
+	stage(stage: number, durationNs: number): void;
+}
+
+/** A span of the request, or a no-op when tracing is off. */
+export interface RequestSpan {
+	/** W3C `traceparent` to send upstream; undefined when neither the client nor tracing gave one. */
+	readonly traceparent: string | undefined;
+	set(name: string, value: string | number | boolean): void;
+	end(errorCode: string | undefined): void;
+}
+
+export interface RequestTracer {
+	start(method: string, path: string, traceparent: string | undefined, tracestate: string | undefined): RequestSpan;
+}
+
+export interface RequestLog {
+	info(fields: Readonly<Record<string, unknown>>, message: string): void;
+	warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+	error(fields: Readonly<Record<string, unknown>>, message: string): void;
+}

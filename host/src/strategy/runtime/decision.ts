@@ -1,0 +1,106 @@
+// Owns the shapes that pass between the router and the strategy host: what a request looks like to a strategy, and what
+// was decided. Both are plain records; the decider fills a `Decision` it is given, so nothing is allocated per decision.
+import { RANKED_ROWS_MAX } from '@infermesh/sdk';
+
+/** A request as a strategy sees it. Ids are interned (see `Interner`); hashes are split in two 32-bit words. */
+export interface RequestFeatures {
+	/** Microseconds since the Unix epoch; below 2^53. */
+	nowUs: number;
+	/** Mesh clock, ms modulo 2^32. */
+	nowMs: number;
+	seedLow: number;
+	seedHigh: number;
+	sessionLow: number;
+	sessionHigh: number;
+	promptHashLow: number;
+	promptHashHigh: number;
+	model: number;
+	lora: number;
+	tokensIn: number;
+	tokensOut: number;
+	tokensOutMax: number;
+	priority: number;
+	tenant: number;
+	policyMask: number;
+	sloTtftMs: number;
+	sloTpotMs: number;
+	deadlineMs: number;
+	waitedMs: number;
+	attempt: number;
+	flags: number;
+	phase: number;
+	heldCount: number;
+}
+
+/** Rows of the pool that already hold a prefix of the prompt; parallel arrays, `count` valid entries, ordered by row. */
+export interface PrefixHits {
+	count: number;
+	readonly rows: Uint32Array;
+	readonly tokens: Uint32Array;
+	readonly tiers: Uint8Array;
+}
+
+/** Why the fallback answered instead of the strategy. Index = the number kept in counters. */
+export const fallbackCauses = [
+	'none',
+	'no_strategy',
+	'trap',
+	'fuel',
+	'stack',
+	'invalid_row',
+	'ineligible_row',
+	'invalid_score',
+	'invalid_count',
+	'invalid_verdict',
+	'invalid_status',
+	'declined',
+	'quarantined',
+	'no_instance',
+] as const;
+export type FallbackCause = (typeof fallbackCauses)[number];
+
+/** Causes that count as a strike against the strategy (never wall clock). */
+export const strikeCauses: ReadonlySet<FallbackCause> = new Set([
+	'trap',
+	'fuel',
+	'stack',
+	'invalid_row',
+	'ineligible_row',
+	'invalid_score',
+	'invalid_count',
+	'invalid_verdict',
+	'invalid_status',
+]);
+
+export const verdicts = ['route', 'reject', 'hold'] as const;
+export type VerdictName = (typeof verdicts)[number];
+
+/** A validated answer. Valid until the next call of the decider that filled it. */
+export class Decision {
+	verdict: VerdictName = 'route';
+	/** Ranked pool rows in use: `rows[0 … count)`. 0 when nothing is eligible. */
+	count = 0;
+	readonly rows = new Uint32Array(RANKED_ROWS_MAX);
+	readonly scores = new Float32Array(RANKED_ROWS_MAX);
+	/** Index into `rows` of the row to use: 0 unless the host explored. */
+	chosen = 0;
+	/** Probability with which `chosen` was drawn; 1 without exploration. */
+	propensity = 1;
+	rejectReason = 0;
+	retryAfterMs = 0;
+	holdKey = 0;
+	/** Pool row, or -1. */
+	prefillRow = -1;
+	/** Pool row, or -1. */
+	fetchFromRow = -1;
+	hedgeDelayMs = 0;
+	hedgeCopies = 0;
+	predictedTtftMs = 0;
+	/** `name@version` of what decided, the fallback's own name included. */
+	strategy = '';
+	cause: FallbackCause = 'none';
+	/** Fuel the strategy used; 0 for the fallback. */
+	fuel = 0;
+	/** Wall time of the decision, all in. For metrics only, never for blame. */
+	durationNs = 0;
+}
