@@ -3,11 +3,22 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { emitAssemblyScript } from './emit/assemblyscript.js';
+import { emitC } from './emit/c.js';
+import { emitAbiPage, emitColumnsPage } from './emit/docs.js';
+import { emitRust } from './emit/rust.js';
 import { emitTypeScript } from './emit/typescript.js';
 
 /** Every generated file: path from the repository root, and its whole text. */
 export function generatedFiles(): ReadonlyArray<{ readonly file: string; readonly text: string }> {
-	return [{ file: 'sdk/src/gen/abi.ts', text: emitTypeScript() }];
+	return [
+		{ file: 'sdk/src/gen/abi.ts', text: emitTypeScript() },
+		{ file: 'sdk/assembly/abi.ts', text: emitAssemblyScript() },
+		{ file: 'sdk/rust/src/abi.rs', text: emitRust() },
+		{ file: 'sdk/c/infermesh_abi.h', text: emitC() },
+		{ file: 'docs/abi.md', text: emitAbiPage() },
+		{ file: 'docs/columns.md', text: emitColumnsPage() },
+	];
 }
 
 /** Writes the files that differ under `root`; returns the paths written. */

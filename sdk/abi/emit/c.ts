@@ -1,0 +1,67 @@
+// Owns the C form of the ABI (sdk/c/infermesh_abi.h): structs with their size and offsets asserted at compile time. C11 or C++11.
+import { columns } from '../columns.js';
+import { enums, structs } from '../definition.js';
+import type { ScalarType, StructDef } from '../types.js';
+import { columnConstant, generatedNotice, limits, numberText, structPrefix, upperSnake } from './names.js';
+
+const cTypes: Readonly<Record<ScalarType, string>> = { u32: 'uint32_t', i32: 'int32_t', f32: 'float', u64: 'uint64_t' };
+
+function structLines(struct: StructDef): string[] {
+	const lines = ['', `/* ${struct.summary} */`, `typedef struct im_${upperSnake(struct.name).toLowerCase()} {`];
+	let end = 0;
+	for (const field of struct.fields) {
+		const count = field.count === undefined ? '' : `[${field.count}]`;
+		lines.push(
+			`\t/* ${field.unit === '' ? '' : `${field.unit}: `}${field.meaning} */`,
+			`\t${cTypes[field.type]} ${field.name}${count};`,
+		);
+		end = field.offsetBytes + (field.type === 'u64' ? 8 : 4) * (field.count ?? 1);
+	}
+	if (end < struct.sizeBytes) lines.push(`\tuint8_t reserved[${struct.sizeBytes - end}];`);
+	const type = `im_${upperSnake(struct.name).toLowerCase()}`;
+	lines.push(`} ${type};`, `#define IM_${structPrefix(struct.name)}_BYTES ${struct.sizeBytes}u`);
+	lines.push(`IM_STATIC_ASSERT(sizeof(${type}) == ${struct.sizeBytes}, "${type}");`);
+	for (const field of struct.fields)
+		lines.push(`IM_STATIC_ASSERT(offsetof(${type}, ${field.name}) == ${field.offsetBytes}, "${type}.${field.name}");`);
+	return lines;
+}
+
+function enumLines(): string[] {
+	return enums.flatMap((entry) => [
+		'',
+		`/* ${entry.summary} */`,
+		...entry.values.map((value) => {
+			const meaning = value.meaning === '' ? '' : ` /* ${value.meaning} */`;
+			return `#define IM_${upperSnake(entry.name)}_${upperSnake(value.name)} ${value.value}${meaning}`;
+		}),
+	]);
+}
+
+/** The whole text of sdk/c/infermesh_abi.h. */
+export function emitC(): string {
+	return [
+		`/* ${generatedNotice} */`,
+		'#ifndef INFERMESH_ABI_H',
+		'#define INFERMESH_ABI_H',
+		'#include <stddef.h>',
+		'#include <stdint.h>',
+		'',
+		'#ifdef __cplusplus',
+		'#define IM_STATIC_ASSERT(condition, text) static_assert(condition, text)',
+		'#else',
+		'#define IM_STATIC_ASSERT(condition, text) _Static_assert(condition, text)',
+		'#endif',
+		'',
+		...limits.map((limit) => `#define IM_${limit.name} ${numberText(limit.value)}u /* ${limit.comment} */`),
+		...structs.flatMap(structLines),
+		...enumLines(),
+		'',
+		...columns.map((column) => {
+			const unit = column.unit === '' ? '' : `, ${column.unit}`;
+			return `#define IM_${columnConstant(column.name)} ${column.id}u /* ${column.type}${unit}: ${column.meaning} */`;
+		}),
+		'',
+		'#endif',
+		'',
+	].join('\n');
+}
