@@ -1,0 +1,114 @@
+// Owns what configuration values mean together: uniqueness, references, and the refusal to listen in the open without credentials.
+// Takes a configuration that already satisfies the schema and has its secrets resolved.
+import type { ErrorCode } from '@infermesh/proto';
+import type { Path } from './pointer.js';
+import type { MeshConfig } from './schema.js';
+
+export interface Problem {
+	readonly code: ErrorCode;
+	readonly path: Path;
+	readonly message: string;
+}
+
+/** Whether an address can be reached from this machine only. */
+export function isLoopback(host: string): boolean {
+	const bare = host.replace(/^\[|\]$/g, '').toLowerCase();
+	return bare === 'localhost' || bare === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(bare);
+}
+
+const invalid = (path: Path, message: string): Problem => ({ code: 'IM_CONFIG_INVALID', path, message });
+
+function exposure(config: MeshConfig): Problem[] {
+	const problems: Problem[] = [];
+	if (!isLoopback(config.data.host) && config.keys.length === 0)
+		problems.push({
+			code: 'IM_CONFIG_DATA_KEY_REQUIRED',
+			path: ['data', 'host'],
+			message: `data.host is ${config.data.host}, which others can reach, and no API key is configured`,
+		});
+	if (!isLoopback(config.admin.host) && config.admin.token === undefined)
+		problems.push({
+			code: 'IM_CONFIG_ADMIN_TOKEN_REQUIRED',
+			path: ['admin', 'host'],
+			message: `admin.host is ${config.admin.host}, which others can reach, and no admin token is configured`,
+		});
+	return problems;
+}
+
+/** The id a target has when none is given: host and port of its URL. */
+export function targetId(target: { readonly id?: string; readonly url: string }): string {
+	return target.id ?? new URL(target.url).host;
+}
+
+function httpUrl(text: string): boolean {
+	const url = URL.canParse(text) ? new URL(text) : undefined;
+	return url !== undefined && (url.protocol === 'http:' || url.protocol === 'https:');
+}
+
+function targets(config: MeshConfig): Problem[] {
+	const problems: Problem[] = [];
+	const seen = new Map<string, number>();
+	for (const [index, target] of config.targets.entries()) {
+		const path = ['targets', String(index)];
+		if (!httpUrl(target.url)) {
+			problems.push(invalid([...path, 'url'], `"${target.url}" is not an http:// or https:// URL`));
+			continue;
+		}
+		const url = new URL(target.url);
+		if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
+			problems.push(invalid([...path, 'url'], 'a target URL takes no credentials, query or fragment; use api_key'));
+		const id = targetId(target);
+		if (!/^[\w.:[\]-]{1,128}$/.test(id))
+			problems.push(
+				invalid([...path, 'id'], `"${id}" is not a target id: letters, digits and . _ : - only, at most 128`),
+			);
+		const earlier = seen.get(id);
+		if (earlier !== undefined) problems.push(invalid(path, `target id "${id}" is already that of targets[${earlier}]`));
+		seen.set(id, index);
+	}
+	if (config.targets.length > config.fleet.targets_max)
+		problems.push(
+			invalid(['targets'], `${config.targets.length} targets do not fit fleet.targets_max ${config.fleet.targets_max}`),
+		);
+	return problems;
+}
+
+function keys(config: MeshConfig): Problem[] {
+	const problems: Problem[] = [];
+	const ids = new Set<string>();
+	for (const [index, key] of config.keys.entries()) {
+		if (ids.has(key.id)) problems.push(invalid(['keys', String(index), 'id'], `key id "${key.id}" is used twice`));
+		ids.add(key.id);
+	}
+	return problems;
+}
+
+function models(config: MeshConfig): Problem[] {
+	const { aliases, revisions, fallbacks } = config.models;
+	const problems: Problem[] = [];
+	for (const [alias, model] of Object.entries(aliases)) {
+		if (Object.hasOwn(aliases, model))
+			problems.push(invalid(['models', 'aliases', alias], `"${model}" is itself an alias; an alias names a model`));
+		if (Object.hasOwn(revisions, alias))
+			problems.push(
+				invalid(['models', 'aliases', alias], `"${alias}" also has weighted revisions; a name has one meaning`),
+			);
+	}
+	for (const [name, shares] of Object.entries(revisions))
+		if (shares.every((share) => share.weight === 0))
+			problems.push(invalid(['models', 'revisions', name], 'at least one weight must be above 0'));
+	for (const [model, others] of Object.entries(fallbacks))
+		if (others.includes(model))
+			problems.push(invalid(['models', 'fallbacks', model], `"${model}" cannot be its own fallback`));
+	return problems;
+}
+
+/** Everything wrong with the values taken together; empty when all is well. */
+export function checkRules(config: MeshConfig): Problem[] {
+	const problems = [...exposure(config), ...targets(config), ...keys(config), ...models(config)];
+	if (config.data.port !== 0 && config.data.port === config.admin.port && config.data.host === config.admin.host)
+		problems.push(invalid(['admin', 'port'], `port ${config.admin.port} is already the data port`));
+	if (config.strategy.quarantine_ms > config.strategy.quarantine_max_ms)
+		problems.push(invalid(['strategy', 'quarantine_ms'], 'is longer than strategy.quarantine_max_ms'));
+	return problems;
+}

@@ -1,0 +1,240 @@
+// Owns the configuration of the mesh: every number with its default, unit and meaning, in one schema from which types, validation
+// and docs/config.md come. Leaves reading to load.ts and what values mean together to rules.ts. Keys are snake_case, units last.
+import { type Static, Type } from 'typebox';
+import { choice, flag, integer, item, list, map, number, optional, required, secret, section, text } from './fields.js';
+
+const MS = { unit: 'ms', min: 1, max: 86_400_000 } as const;
+const BYTES = { unit: 'bytes', min: 1 } as const;
+const PORT = { max: 65_535 } as const;
+
+export const nodeSchema = section('Who and where this node is.', {
+	id: text('local', 'Node id, the `node` label of metrics.'),
+	zone: text('local', 'Zone, for distance and labels.'),
+	region: text('local', 'Region, for distance and labels.'),
+});
+
+export const dataSchema = section('The data plane: where clients send inference requests.', {
+	host: text('127.0.0.1', 'Address to listen on; beyond loopback `keys` must not be empty.'),
+	port: integer(8080, 'Port; 0 takes any free one.', PORT),
+	workers: integer(0, 'Worker threads, all listening on the one port; 0 = cores − 1, at least 1.', { max: 64 }),
+	body_max_bytes: integer(16 * 1024 * 1024, 'Largest request body; more is 413.', { ...BYTES, max: 256 * 1024 * 1024 }),
+	header_max_bytes: integer(16 * 1024, 'Largest request header block.', { ...BYTES, max: 1024 * 1024 }),
+	header_count_max: integer(100, 'Most request header fields.', { min: 8, max: 2000 }),
+	headers_timeout_ms: integer(10_000, 'A client must have sent its headers by then.', MS),
+	request_timeout_ms: integer(60_000, 'A client must have sent its whole body by then.', MS),
+	keep_alive_timeout_ms: integer(65_000, 'An idle client connection is closed after this.', MS),
+	client_write_timeout_ms: integer(30_000, 'A client that takes no bytes of its stream for this long is cut.', MS),
+	connections_max: integer(16_384, 'Client connections per worker; more are refused.', { min: 1, max: 1_000_000 }),
+	inflight_max: integer(4096, 'Requests in flight per worker; more are answered 429 with Retry-After.', {
+		min: 1,
+		max: 1_000_000,
+	}),
+	saturated_retry_after_s: integer(1, 'Retry-After of a saturated worker.', { unit: 's', min: 1, max: 3600 }),
+	shutdown_grace_ms: integer(10_000, 'Streams may finish for this long after a stop signal.', { ...MS, min: 0 }),
+	decisions_kept_max: integer(4096, 'Decisions per worker that `infermesh explain` can still find.', {
+		min: 16,
+		max: 1_000_000,
+	}),
+	upstream: section('Connections to targets.', {
+		connect_timeout_ms: integer(2000, 'Connecting to a target.', MS),
+		first_byte_timeout_ms: integer(120_000, 'First byte of a response after the request was sent.', MS),
+		idle_timeout_ms: integer(60_000, 'Silence inside a response.', MS),
+		keep_alive_timeout_ms: integer(30_000, 'An idle upstream connection is closed after this.', MS),
+		connections_max: integer(1024, 'Connections per target and worker.', { min: 1, max: 65_536 }),
+	}),
+	retry: section('Retries before the first byte has gone to the client.', {
+		attempts_max: integer(3, 'Attempts per request, the first included.', { min: 1, max: 10 }),
+		budget_ratio: number(0.2, 'Retries allowed per request on average; more would be a storm.', { max: 1 }),
+		budget_burst: integer(10, 'Retries a second allowed beyond the ratio.', { max: 10_000 }),
+	}),
+	hold: section('Requests a strategy holds back until there is room.', {
+		requests_max: integer(1024, 'Held requests per worker; more are answered 429. 0 = never hold.', { max: 100_000 }),
+		wait_max_ms: integer(30_000, 'A held request is refused after this.', MS),
+	}),
+	prefix_index: section('The approximate index of which target holds which prompt prefix.', {
+		blocks_max: integer(1 << 18, 'Blocks remembered per worker.', { unit: 'blocks', min: 1024, max: 1 << 24 }),
+		block_tokens: integer(64, 'Tokens in a block, at 4 UTF-8 bytes a token.', { unit: 'tokens', min: 4, max: 4096 }),
+		lookup_blocks_max: integer(2048, 'Blocks of one prompt that are looked up.', {
+			unit: 'blocks',
+			min: 1,
+			max: 65_536,
+		}),
+	}),
+});
+
+export const adminSchema = section('The admin API, status page and metrics.', {
+	host: text('127.0.0.1', 'Address to listen on; beyond loopback `token` must be set.'),
+	port: integer(8081, 'Port; 0 takes any free one.', PORT),
+	token: secret('Bearer token that callers must send'),
+	body_max_bytes: integer(4 * 1024 * 1024, 'Largest request body (a strategy module travels as base64).', {
+		...BYTES,
+		max: 64 * 1024 * 1024,
+	}),
+	request_timeout_ms: integer(30_000, 'A caller must have sent its whole request by then.', MS),
+});
+
+export const targetSchema = item('One upstream: a model replica behind an OpenAI-compatible server.', {
+	id: optional('Public id, shown in `x-infermesh-target`; default: host and port of the URL.'),
+	url: required('Base URL, `http://host:port` with an optional path prefix; a trailing `/v1` is dropped.'),
+	models: Type.Array(Type.String({ minLength: 1 }), {
+		default: [],
+		maxItems: 64,
+		description: 'Model names it serves; empty = ask its `/v1/models`.',
+	}),
+	runtime: choice(
+		['auto', 'vllm', 'sglang', 'openai'],
+		'auto',
+		'Runtime, which says how its metrics are read; `auto` looks.',
+	),
+	api_key: secret('Sent as `authorization: Bearer` in place of the client’s own'),
+	upstream_model: optional('The engine’s own name of the model, when it differs.'),
+	revision: optional('Model revision, a label.'),
+	quant: optional('Quantisation, a label.'),
+	weight: number(1, 'Operator weight; 1 = normal.', { max: 1000 }),
+	role: choice(['both', 'prefill', 'decode'], 'both', 'What it may be used for.'),
+	node: optional('Node it runs on; default: the host of its URL.'),
+	zone: optional('Zone it runs in; default: this node’s.'),
+	region: optional('Region it runs in; default: this node’s.'),
+	cost_per_hour: number(0, 'Price of an hour, in any one currency.', { unit: 'currency/h' }),
+	metrics_path: text('/metrics', 'Path of its Prometheus metrics; empty = none.'),
+	health_path: text('/health', 'Path that answers 2xx when it is healthy; empty = no active checks.'),
+});
+
+export const keySchema = item('One API key of the data plane.', {
+	id: required('Name of the key, shown in logs.'),
+	sha256: Type.String({
+		pattern: '^[0-9a-f]{64}$',
+		description: 'SHA-256 of the key in lower-case hex; the key itself is stored nowhere.',
+	}),
+	tenant: text('default', 'Tenant its requests count for.'),
+	trusted: flag(false, 'May set priority, SLO and tenant by request headers.'),
+	policy_mask: integer(0, 'Bits handed to strategies with the tenant.', { max: 0xffff_ffff }),
+});
+
+export const modelsSchema = section('Names of models and where they lead.', {
+	aliases: map(Type.String({ minLength: 1 }), 'Public name → model.', 1024),
+	fallbacks: map(
+		Type.Array(Type.String({ minLength: 1 }), { maxItems: 8 }),
+		'Model → models tried in order when it has no eligible target.',
+		1024,
+	),
+	revisions: map(
+		Type.Array(
+			item('A share of the traffic of a name.', {
+				model: required('Model that gets the share.'),
+				weight: number(1, 'Weight among its siblings.', { max: 1_000_000 }),
+			}),
+			{ minItems: 1, maxItems: 16 },
+		),
+		'Public name → weighted models.',
+		1024,
+	),
+});
+
+export const strategySchema = section('The strategy host.', {
+	active: text(
+		'hybrid_mesh',
+		'Strategy that decides at start: the name of a shipped one, a `.wasm` file or a project folder.',
+	),
+	settings: map(
+		Type.Record(Type.String(), Type.Union([Type.Number(), Type.Boolean()])),
+		'Strategy → its own configuration, as its manifest declares it.',
+		256,
+	),
+	base_fuel: integer(50_000, 'Fuel budget of one decision, whatever the fleet.', { unit: 'fuel', min: 1000 }),
+	fuel_per_target: integer(200, 'Fuel budget added for each row of the pool.', { unit: 'fuel' }),
+	stack_max_slots: integer(16_384, 'Depth a strategy may recurse to, in stack slots.', {
+		unit: 'slots',
+		min: 256,
+		max: 65_536,
+	}),
+	module_max_bytes: integer(1024 * 1024, 'Largest module that is looked at.', { ...BYTES, max: 8 * 1024 * 1024 }),
+	spares: integer(2, 'Fresh instances kept ready per pool and worker.', { min: 1, max: 16 }),
+	loaded_max: integer(16, 'Strategies loaded at once.', { min: 1, max: 64 }),
+	strikes_max: integer(3, 'Strikes in the window that lead to quarantine.', { min: 1, max: 1000 }),
+	strike_window_ms: integer(60_000, 'Window in which strikes are counted.', MS),
+	quarantine_ms: integer(300_000, 'First quarantine; each next one is twice as long.', MS),
+	quarantine_max_ms: integer(3_600_000, 'Longest quarantine.', MS),
+	state_publish_ms: integer(10, 'A state block is published at most this often.', MS),
+	admission_timeout_ms: integer(10_000, 'Admission child process: killed after this.', MS),
+	admission_memory_mib: integer(512, 'Admission child process: heap limit.', { unit: 'MiB', min: 64, max: 16_384 }),
+});
+
+export const fleetSchema = section('The shared fleet table and what is known of targets.', {
+	targets_max: integer(1024, 'Rows of the fleet table.', { min: 16, max: 16_384 }),
+	models_max: integer(256, 'Distinct models.', { min: 1, max: 4096 }),
+	tenants_max: integer(256, 'Distinct tenants, in interned names and metrics.', { min: 1, max: 65_536 }),
+	stale_after_ms: integer(5000, 'A report older than this is stale; strategies see its age.', MS),
+	publish_ms: integer(20, 'Signals reach the table at most this often.', MS),
+	smoothing_ms: integer(5000, 'Time constant of smoothed signals (TTFT, TPOT, error ratio).', MS),
+	slow_start_ms: integer(10_000, 'A recovered target gets its traffic back over this time.', { ...MS, min: 0 }),
+});
+
+export const scrapeSchema = section('Reading `/metrics` of targets.', {
+	period_ms: integer(500, 'Time between two scrapes of one target.', { ...MS, min: 50 }),
+	timeout_ms: integer(2000, 'One scrape.', MS),
+	body_max_bytes: integer(8 * 1024 * 1024, 'Largest metrics body.', { ...BYTES, max: 256 * 1024 * 1024 }),
+	concurrency_max: integer(64, 'Scrapes in flight at once.', { min: 1, max: 4096 }),
+});
+
+export const healthSchema = section('Active health checks.', {
+	period_ms: integer(2000, 'Time between two checks of one target.', { ...MS, min: 50 }),
+	timeout_ms: integer(1000, 'One check.', MS),
+	healthy_after: integer(2, 'Good checks in a row that bring a target back.', { min: 1, max: 100 }),
+	unhealthy_after: integer(3, 'Bad checks in a row that take a target out.', { min: 1, max: 100 }),
+});
+
+export const outlierSchema = section('Ejection of targets that fail live requests.', {
+	consecutive_failures: integer(5, 'Failures in a row that eject a target.', { min: 1, max: 10_000 }),
+	error_ratio: number(0.5, 'Failed share of a window that ejects a target.', { max: 1 }),
+	requests_min: integer(20, 'Requests a window needs before its ratio counts.', { min: 1 }),
+	window_ms: integer(10_000, 'The window.', MS),
+	ejection_ms: integer(10_000, 'First ejection; each next one is longer by the same.', MS),
+	ejection_max_ms: integer(300_000, 'Longest ejection.', MS),
+	ejected_max_ratio: number(0.5, 'Most of a pool that may be ejected at once.', { max: 1 }),
+});
+
+export const telemetrySchema = section('Logs, metrics and traces.', {
+	log_level: choice(['trace', 'debug', 'info', 'warn', 'error', 'silent'], 'info', 'Least level that is written.'),
+	log_requests: flag(false, 'One log line per request, with ids and figures, never prompts.'),
+	otlp_endpoint: optional(
+		'OTLP/HTTP collector, `http://host:4318`; OTEL_EXPORTER_OTLP_ENDPOINT does the same. Absent = no traces.',
+	),
+	trace_ratio: number(1, 'Share of requests traced when the caller has not decided.', { max: 1 }),
+	trace_queue_max: integer(2048, 'Spans waiting for export; more are dropped.', {
+		unit: 'spans',
+		min: 64,
+		max: 1_000_000,
+	}),
+	loop_lag_period_ms: integer(1000, 'Event-loop lag is read this often.', { ...MS, min: 100 }),
+});
+
+export const configSchema = Type.Object(
+	{
+		state_dir: text('.infermesh', 'Folder for the state of the mesh: admin token, loaded strategies.'),
+		node: nodeSchema,
+		data: dataSchema,
+		admin: adminSchema,
+		targets: list(targetSchema, 'Upstreams known at start; `infermesh target add` adds more.', 16_384),
+		keys: list(keySchema, 'API keys of the data plane; empty = no key asked, loopback only.', 4096),
+		models: modelsSchema,
+		strategy: strategySchema,
+		fleet: fleetSchema,
+		scrape: scrapeSchema,
+		health: healthSchema,
+		outlier: outlierSchema,
+		telemetry: telemetrySchema,
+	},
+	{ additionalProperties: false, default: {} },
+);
+
+type Frozen<T> = T extends readonly (infer U)[]
+	? readonly Frozen<U>[]
+	: T extends object
+		? { readonly [K in keyof T]: Frozen<T[K]> }
+		: T;
+
+/** The whole configuration with defaults filled in and secrets resolved. */
+export type MeshConfig = Frozen<Static<typeof configSchema>>;
+export type TargetConfig = MeshConfig['targets'][number];
+export type KeyConfig = MeshConfig['keys'][number];
