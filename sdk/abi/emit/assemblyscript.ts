@@ -2,7 +2,7 @@
 // structs' fields lie, so that `request.tokens_in` is one load.
 import { columns } from '../columns.js';
 import { enums, structs } from '../definition.js';
-import type { PlacedField, StructDef } from '../types.js';
+import type { EnumDef, PlacedField, StructDef } from '../types.js';
 import { columnConstant, generatedNotice, limits, numberText, structPrefix, upperSnake } from './names.js';
 
 function comment(field: PlacedField): string {
@@ -32,8 +32,8 @@ function structLines(struct: StructDef): string[] {
 	];
 }
 
-function enumLines(): string[] {
-	return enums.flatMap((entry) => [
+function enumLines(entry: EnumDef): string[] {
+	return [
 		'',
 		`/** ${entry.summary} */`,
 		`export namespace ${entry.name} {`,
@@ -42,7 +42,7 @@ function enumLines(): string[] {
 			`\texport const ${value.name}: i32 = ${value.value};`,
 		]),
 		'}',
-	]);
+	];
 }
 
 /** The whole text of sdk/assembly/abi.ts. */
@@ -55,7 +55,7 @@ export function emitAssemblyScript(): string {
 			`export const ${limit.name}: u32 = ${numberText(limit.value)};`,
 		]),
 		...structs.flatMap(structLines),
-		...enumLines(),
+		...enums.flatMap(enumLines),
 		'',
 		...columns.flatMap((column) => [
 			`/** ${column.type}${column.unit === '' ? '' : `, ${column.unit}`}: ${column.meaning} */`,

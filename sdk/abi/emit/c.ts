@@ -1,7 +1,7 @@
 // Owns the C form of the ABI (sdk/c/infermesh_abi.h): structs with their size and offsets asserted at compile time. C11 or C++11.
 import { columns } from '../columns.js';
 import { enums, structs } from '../definition.js';
-import type { ScalarType, StructDef } from '../types.js';
+import type { EnumDef, ScalarType, StructDef } from '../types.js';
 import { columnConstant, generatedNotice, limits, numberText, structPrefix, upperSnake } from './names.js';
 
 const cTypes: Readonly<Record<ScalarType, string>> = { u32: 'uint32_t', i32: 'int32_t', f32: 'float', u64: 'uint64_t' };
@@ -26,15 +26,15 @@ function structLines(struct: StructDef): string[] {
 	return lines;
 }
 
-function enumLines(): string[] {
-	return enums.flatMap((entry) => [
+function enumLines(entry: EnumDef): string[] {
+	return [
 		'',
 		`/* ${entry.summary} */`,
 		...entry.values.map((value) => {
 			const meaning = value.meaning === '' ? '' : ` /* ${value.meaning} */`;
 			return `#define IM_${upperSnake(entry.name)}_${upperSnake(value.name)} ${value.value}${meaning}`;
 		}),
-	]);
+	];
 }
 
 /** The whole text of sdk/c/infermesh_abi.h. */
@@ -54,7 +54,7 @@ export function emitC(): string {
 		'',
 		...limits.map((limit) => `#define IM_${limit.name} ${numberText(limit.value)}u /* ${limit.comment} */`),
 		...structs.flatMap(structLines),
-		...enumLines(),
+		...enums.flatMap(enumLines),
 		'',
 		...columns.map((column) => {
 			const unit = column.unit === '' ? '' : `, ${column.unit}`;

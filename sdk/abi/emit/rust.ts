@@ -1,7 +1,7 @@
 // Owns the Rust form of the ABI (sdk/rust/src/abi.rs): `#[repr(C)]` structs with their layout asserted at compile time.
 import { columns } from '../columns.js';
 import { enums, structs } from '../definition.js';
-import type { StructDef } from '../types.js';
+import type { EnumDef, StructDef } from '../types.js';
 import { columnConstant, generatedNotice, limits, numberText, structPrefix, upperSnake } from './names.js';
 
 function structLines(struct: StructDef): string[] {
@@ -24,7 +24,7 @@ function structLines(struct: StructDef): string[] {
 	}
 	if (end < struct.sizeBytes) lines.push(`    pub reserved: [u8; ${struct.sizeBytes - end}],`);
 	lines.push('}', `const _: () = assert!(size_of::<${struct.name}>() == ${struct.sizeBytes});`);
-	return lines;
+	return [...lines, ...offsetLines(struct)];
 }
 
 /** Offsets are asserted through a zeroed value, because `offset_of!` is newer than the oldest compiler we support (1.63). */
@@ -41,15 +41,15 @@ function offsetLines(struct: StructDef): string[] {
 	];
 }
 
-function enumLines(): string[] {
-	return enums.flatMap((entry) => [
+function enumLines(entry: EnumDef): string[] {
+	return [
 		'',
 		`// ${entry.summary}`,
 		...entry.values.flatMap((value) => [
 			...(value.meaning === '' ? [] : [`/// ${value.meaning}`]),
 			`pub const ${upperSnake(entry.name)}_${upperSnake(value.name)}: i32 = ${value.value};`,
 		]),
-	]);
+	];
 }
 
 /** The whole text of sdk/rust/src/abi.rs. Needs no crate but core. */
@@ -62,8 +62,8 @@ export function emitRust(): string {
 			`/// ${limit.comment}`,
 			`pub const ${limit.name}: u32 = ${numberText(limit.value)};`,
 		]),
-		...structs.flatMap((struct) => [...structLines(struct), ...offsetLines(struct)]),
-		...enumLines(),
+		...structs.flatMap(structLines),
+		...enums.flatMap(enumLines),
 		'',
 		...columns.flatMap((column) => [
 			`/// ${column.type}${column.unit === '' ? '' : `, ${column.unit}`}: ${column.meaning}`,
