@@ -1,3 +1,4 @@
+export { deltaBounds, type ModelStateDelta } from './deltas.js';
 export type { Clock, Random, Timer } from './effects.js';
 export {
 	defineErrors,
