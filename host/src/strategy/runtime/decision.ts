@@ -55,6 +55,7 @@ export const fallbackCauses = [
 	'invalid_status',
 	'declined',
 	'quarantined',
+	'quarantined_input',
 	'no_instance',
 ] as const;
 export type FallbackCause = (typeof fallbackCauses)[number];
@@ -96,6 +97,8 @@ export class Decision {
 	hedgeDelayMs = 0;
 	hedgeCopies = 0;
 	predictedTtftMs = 0;
+	/** Exploration the strategy asked for; `chosen` and `propensity` are the host's answer to it. */
+	temperature = 0;
 	/** `name@version` of what decided, the fallback's own name included. */
 	strategy = '';
 	cause: FallbackCause = 'none';

@@ -1,0 +1,142 @@
+// Owns the shared in-flight counters: how much work the mesh's workers have at each target at this moment. Totals are shared and
+// atomic; each worker also keeps a ledger of its own share, so that a dead worker's share can be taken back. Each worker lists the rows
+// it changed in a ring of its own (single producer), which all workers read. Which target a row belongs to is the registry's.
+
+/** Counters kept per row. */
+export const inflightCounters = ['requests', 'prefillTokens', 'decodeTokens', 'decodes'] as const;
+export const REQUESTS = 0;
+export const PREFILL_TOKENS = 1;
+export const DECODE_TOKENS = 2;
+export const DECODES = 3;
+const COUNTERS = inflightCounters.length;
+
+/** Changes remembered per worker; a reader further behind reads all rows. A power of two. */
+export const CHANGE_RING_ENTRIES = 16_384;
+export const WORKERS_MAX = 64;
+
+export interface InflightShared {
+	readonly rowsMax: number;
+	readonly workers: number;
+	readonly buffer: SharedArrayBuffer;
+}
+
+interface Views {
+	readonly heads: Int32Array;
+	readonly totals: Int32Array;
+	readonly ledgers: readonly Int32Array[];
+	readonly rings: readonly Uint32Array[];
+}
+
+function openViews(shared: InflightShared): Views {
+	const { buffer, rowsMax, workers } = shared;
+	const counterWords = rowsMax * COUNTERS;
+	let at = 0;
+	const take = (words: number): number => {
+		const from = at;
+		at += words * 4;
+		return from;
+	};
+	const heads = new Int32Array(buffer, take(WORKERS_MAX * 16), WORKERS_MAX * 16);
+	const totals = new Int32Array(buffer, take(counterWords), counterWords);
+	const ledgers: Int32Array[] = [];
+	const rings: Uint32Array[] = [];
+	for (let worker = 0; worker < workers; worker++) {
+		ledgers.push(new Int32Array(buffer, take(counterWords), counterWords));
+		rings.push(new Uint32Array(buffer, take(CHANGE_RING_ENTRIES), CHANGE_RING_ENTRIES));
+	}
+	return { heads, totals, ledgers, rings };
+}
+
+export function createInflight(rowsMax: number, workers: number): InflightShared {
+	if (!Number.isInteger(workers) || workers < 1 || workers > WORKERS_MAX) throw new RangeError(`workers ${workers} is not in 1 … ${WORKERS_MAX}`);
+	const words = WORKERS_MAX * 16 + rowsMax * COUNTERS * (1 + workers) + CHANGE_RING_ENTRIES * workers;
+	return { rowsMax, workers, buffer: new SharedArrayBuffer(words * 4) };
+}
+
+/** Reads totals, and knows which rows changed since a reader's last look. */
+export class InflightReader {
+	readonly workers: number;
+	readonly rowsMax: number;
+	readonly #views: Views;
+
+	constructor(shared: InflightShared) {
+		this.workers = shared.workers;
+		this.rowsMax = shared.rowsMax;
+		this.#views = openViews(shared);
+	}
+
+	/** Current total of a counter at a row; never negative, whatever order racing updates arrive in. */
+	total(counter: number, row: number): number {
+		const value = Atomics.load(this.#views.totals, counter * this.rowsMax + row);
+		return value > 0 ? value : 0;
+	}
+
+	head(worker: number): number {
+		return Atomics.load(this.#views.heads, worker * 16) >>> 0;
+	}
+
+	changedRow(worker: number, index: number): number {
+		return (this.#views.rings[worker] as Uint32Array)[index & (CHANGE_RING_ENTRIES - 1)] as number;
+	}
+}
+
+/** One worker's write side. */
+export class InflightWriter {
+	readonly #views: Views;
+	readonly #rowsMax: number;
+	readonly #worker: number;
+	readonly #ledger: Int32Array;
+	readonly #ring: Uint32Array;
+
+	constructor(shared: InflightShared, worker: number) {
+		this.#views = openViews(shared);
+		this.#rowsMax = shared.rowsMax;
+		this.#worker = worker;
+		const ledger = this.#views.ledgers[worker];
+		const ring = this.#views.rings[worker];
+		if (ledger === undefined || ring === undefined) throw new RangeError(`worker ${worker} is not in 0 … ${shared.workers - 1}`);
+		this.#ledger = ledger;
+		this.#ring = ring;
+	}
+
+	/** Adds to one counter of a row, in the totals and in this worker's ledger. Call `changed` once after a group of adds. */
+	add(counter: number, row: number, amount: number): void {
+		if (amount === 0) return;
+		const at = counter * this.#rowsMax + row;
+		Atomics.add(this.#views.totals, at, amount);
+		this.#ledger[at] = (this.#ledger[at] as number) + amount;
+	}
+
+	/** Tells all readers that `row` changed. */
+	changed(row: number): void {
+		const at = this.#worker * 16;
+		const head = Atomics.load(this.#views.heads, at);
+		this.#ring[head & (CHANGE_RING_ENTRIES - 1)] = row;
+		Atomics.store(this.#views.heads, at, head + 1);
+	}
+}
+
+/**
+ * Takes back what a dead worker had in flight. Only after its thread has ended: the ledger then has no writer.
+ * Returns the rows that changed.
+ */
+export function reclaimLedger(shared: InflightShared, worker: number): number {
+	const views = openViews(shared);
+	const ledger = views.ledgers[worker];
+	if (ledger === undefined) return 0;
+	const writer = new InflightWriter(shared, worker);
+	let rows = 0;
+	for (let row = 0; row < shared.rowsMax; row++) {
+		let touched = false;
+		for (let counter = 0; counter < COUNTERS; counter++) {
+			const held = ledger[counter * shared.rowsMax + row] as number;
+			if (held === 0) continue;
+			writer.add(counter, row, -held);
+			touched = true;
+		}
+		if (!touched) continue;
+		writer.changed(row);
+		rows++;
+	}
+	return rows;
+}

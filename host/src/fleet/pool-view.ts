@@ -1,0 +1,177 @@
+// Owns one thread's view of one model pool: which table rows it has, which of them are eligible, and the router's always-fresh
+// columns. It drains the shared rings once, and lists changed pool rows in a log of its own, from which every strategy instance of the
+// pool brings itself up to date. The eligibility here is the host's truth: answers are checked against it, never against a copy
+// a strategy could have written to.
+import { COLUMN_STATE, TargetState } from '@infermesh/sdk';
+import { CHANGE_RING_ENTRIES, DECODES, DECODE_TOKENS, type InflightReader, PREFILL_TOKENS, REQUESTS } from './inflight.js';
+import { DIRTY_RING_ENTRIES, type FleetTableReader, LOAD_BASE_COLUMN } from './table.js';
+
+/** Changed rows remembered for instances; one further behind copies everything. A power of two. */
+export const CHANGE_LOG_ENTRIES = 4096;
+
+/** No table row stands at this pool row (a hole left by a removed target). */
+export const HOLE = 0xffffffff;
+
+export class PoolView {
+	/** Rows in use, holes included. */
+	readonly rowCount: number;
+	/** Table row of each pool row, or HOLE. */
+	readonly tableRows: Uint32Array;
+	/** One bit a row: 1 = may be chosen now. */
+	readonly eligible: Uint32Array;
+	eligibleCount = 0;
+	/** Router columns by pool row. */
+	readonly inflight: Float32Array;
+	readonly load: Float32Array;
+	readonly pendingPrefillTokens: Float32Array;
+	readonly activeDecodeTokens: Float32Array;
+	readonly activeDecodes: Float32Array;
+	/** Epoch of the table the view reflects; instances copy cells of this epoch's front buffer. */
+	tableEpoch = -1;
+	/** Raised by one for every changed row logged. */
+	changeHead = 0;
+	/** Raised when everything must be copied again. */
+	fullVersion = 0;
+
+	readonly #table: FleetTableReader;
+	readonly #counters: InflightReader;
+	readonly #poolRowOf: Int32Array;
+	readonly #loadBase: Float32Array;
+	readonly #changeLog = new Uint32Array(CHANGE_LOG_ENTRIES);
+	#dirtyTail = 0;
+	readonly #changeTails: Float64Array;
+
+	/** `tableRows`: table row of each pool row, HOLE where there is none. */
+	constructor(table: FleetTableReader, counters: InflightReader, tableRows: readonly number[]) {
+		this.#table = table;
+		this.#counters = counters;
+		this.rowCount = tableRows.length;
+		this.tableRows = Uint32Array.from(tableRows);
+		this.eligible = new Uint32Array(Math.max(1, Math.ceil(this.rowCount / 32)));
+		this.inflight = new Float32Array(this.rowCount);
+		this.load = new Float32Array(this.rowCount);
+		this.pendingPrefillTokens = new Float32Array(this.rowCount);
+		this.activeDecodeTokens = new Float32Array(this.rowCount);
+		this.activeDecodes = new Float32Array(this.rowCount);
+		this.#loadBase = new Float32Array(this.rowCount);
+		this.#poolRowOf = new Int32Array(table.rowsMax).fill(-1);
+		for (let row = 0; row < this.rowCount; row++) {
+			const tableRow = this.tableRows[row] as number;
+			if (tableRow !== HOLE) this.#poolRowOf[tableRow] = row;
+		}
+		this.#changeTails = new Float64Array(counters.workers);
+		this.#readAll();
+	}
+
+	isEligible(row: number): boolean {
+		return row < this.rowCount && ((this.eligible[row >>> 5] as number) & (1 << (row & 31))) !== 0;
+	}
+
+	/** Brings the view up to date with what all threads have published. Cost follows what changed, not the size of the fleet. */
+	sync(): void {
+		if (this.#table.epoch() !== this.tableEpoch) this.#readDirty();
+		for (let worker = 0; worker < this.#counters.workers; worker++) {
+			const head = this.#counters.head(worker);
+			let tail = this.#changeTails[worker] as number;
+			if (head === tail) continue;
+			if (((head - tail) >>> 0) >= CHANGE_RING_ENTRIES) {
+				this.#readAll();
+				return;
+			}
+			for (; tail !== head; tail = (tail + 1) >>> 0) {
+				const row = this.#poolRowOf[this.#counters.changedRow(worker, tail)] as number;
+				if (row < 0) continue;
+				this.#readCounters(row);
+				this.#log(row);
+			}
+			this.#changeTails[worker] = head;
+		}
+	}
+
+	/** The changed row at position `index` of the log. */
+	changedRow(index: number): number {
+		return this.#changeLog[index & (CHANGE_LOG_ENTRIES - 1)] as number;
+	}
+
+	/** Front buffer matching `tableEpoch`; cell (column, tableRow) at `column * rowsMax + tableRow`. */
+	cells(): Uint32Array {
+		return this.#table.cells(this.tableEpoch);
+	}
+
+	/** True when the table has been published again since `sync`: cells copied meanwhile may be torn. */
+	moved(): boolean {
+		return this.#table.epoch() !== this.tableEpoch;
+	}
+
+	get rowsMax(): number {
+		return this.#table.rowsMax;
+	}
+
+	#log(row: number): void {
+		this.#changeLog[this.changeHead & (CHANGE_LOG_ENTRIES - 1)] = row;
+		this.changeHead++;
+	}
+
+	#readDirty(): void {
+		let overflow = false;
+		let newTail = this.#dirtyTail;
+		const firstLogged = this.changeHead;
+		this.tableEpoch = this.#table.consistently((cells, head) => {
+			this.changeHead = firstLogged;
+			newTail = head;
+			overflow = ((head - this.#dirtyTail) >>> 0) >= DIRTY_RING_ENTRIES;
+			if (overflow) return;
+			for (let at = this.#dirtyTail; at !== head; at = (at + 1) >>> 0) {
+				const tableRow = this.#table.dirtyRow(at);
+				const row = this.#poolRowOf[tableRow] as number;
+				if (row < 0) continue;
+				this.#readCells(cells, row, tableRow);
+				this.#log(row);
+			}
+		});
+		this.#dirtyTail = newTail;
+		if (overflow) this.#readAll();
+	}
+
+	#readAll(): void {
+		for (let worker = 0; worker < this.#counters.workers; worker++) this.#changeTails[worker] = this.#counters.head(worker);
+		this.tableEpoch = this.#table.consistently((cells, head) => {
+			this.#dirtyTail = head;
+			for (let row = 0; row < this.rowCount; row++) {
+				const tableRow = this.tableRows[row] as number;
+				if (tableRow !== HOLE) this.#readCells(cells, row, tableRow);
+			}
+		});
+		this.fullVersion++;
+	}
+
+	#readCells(cells: Uint32Array, row: number, tableRow: number): void {
+		const state = cells[COLUMN_STATE * this.rowsMax + tableRow] as number;
+		this.#setEligible(row, state === TargetState.ready || state === TargetState.degraded);
+		bits[0] = cells[LOAD_BASE_COLUMN * this.rowsMax + tableRow] as number;
+		this.#loadBase[row] = asFloat[0] as number;
+		this.#readCounters(row);
+	}
+
+	#readCounters(row: number): void {
+		const tableRow = this.tableRows[row] as number;
+		const requests = this.#counters.total(REQUESTS, tableRow);
+		this.inflight[row] = requests;
+		this.load[row] = Math.max(requests, (this.#loadBase[row] as number) + requests);
+		this.pendingPrefillTokens[row] = this.#counters.total(PREFILL_TOKENS, tableRow);
+		this.activeDecodeTokens[row] = this.#counters.total(DECODE_TOKENS, tableRow);
+		this.activeDecodes[row] = this.#counters.total(DECODES, tableRow);
+	}
+
+	#setEligible(row: number, wanted: boolean): void {
+		const word = row >>> 5;
+		const bit = 1 << (row & 31);
+		const present = ((this.eligible[word] as number) & bit) !== 0;
+		if (present === wanted) return;
+		this.eligible[word] = (this.eligible[word] as number) ^ bit;
+		this.eligibleCount += wanted ? 1 : -1;
+	}
+}
+
+const bits = new Uint32Array(1);
+const asFloat = new Float32Array(bits.buffer);

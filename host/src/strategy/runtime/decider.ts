@@ -1,0 +1,378 @@
+// Owns the decision in one worker: the plan's strategy on the pool's snapshot, its answer checked, and the fallback in the same tick when
+// anything is wrong. Keeps instances ready, reports strikes, and switches plans when the shared generation moves. It never throws and
+// never blames wall-clock time.
+import type { Clock, Random } from '@infermesh/proto';
+import { OUTPUT_COUNT_WORD, OUTPUT_ROWS_WORD, OUTPUT_SCORES_WORD, OUTPUT_VERDICT_WORD, RANKED_ROWS_MAX } from '@infermesh/sdk';
+import type { FleetTableReader } from '../../fleet/table.js';
+import type { InflightReader } from '../../fleet/inflight.js';
+import { HOLE, PoolView } from '../../fleet/pool-view.js';
+import type { AttemptOutcome, Decider, DecisionContext, ModelPool } from '../../router/ports.js';
+import { Decision, type FallbackCause, type PrefixHits, type RequestFeatures, strikeCauses } from './decision.js';
+import { type ExplainedDecision, type ExplainOptions, ExplainRing, explainDefaults } from './explain-ring.js';
+import { explore } from './explore.js';
+import { leastQueue, roundRobin } from './fallback.js';
+import { InputGuard } from './input-guard.js';
+import { type FuelBudget, fuelDefaults, type StrategyInstance, type StrategyModule } from './instance.js';
+import { CONTROL_BYTES, emptyPlan, GENERATION_WORD, inCanary, planOf, type PoolPlan, type RoutingPlan } from './plan.js';
+import { type InstanceSet, PoolRuntime } from './pool-runtime.js';
+import { readOutput } from './read-output.js';
+import { ShadowRunner } from './shadow-runner.js';
+import { StateBlockReader, type StateBlockShared } from './state-block.js';
+import { writeHits, writeRequest } from './write-request.js';
+
+export interface DeciderOptions {
+	readonly fuel: FuelBudget;
+	readonly spares: number;
+	readonly zone: number;
+	readonly region: number;
+	/** Ranked rows asked of a strategy: the best, and what a retry or hedge would need. */
+	readonly topK: number;
+	readonly meshSeed: readonly [low: number, high: number];
+	/** Every this many decisions one is re-run on a fresh instance and must agree; a power of two, 0 = never. */
+	readonly witnessEvery: number;
+	readonly explain: ExplainOptions;
+}
+
+export const deciderDefaults: Omit<DeciderOptions, 'meshSeed'> = {
+	fuel: fuelDefaults,
+	spares: 1,
+	zone: 0,
+	region: 0,
+	topK: 4,
+	witnessEvery: 1024,
+	explain: explainDefaults,
+};
+
+/** What the worker tells others about decisions. Counters only: nothing here may allocate per decision. */
+export interface DecisionMetrics {
+	decided(versionId: number, cause: FallbackCause, durationNs: number, fuel: number): void;
+	shadowed(versionId: number, agreed: boolean, cause: FallbackCause, fuel: number): void;
+	witnessed(versionId: number, agreed: boolean): void;
+}
+
+export interface StrikeReport {
+	readonly versionId: number;
+	readonly label: string;
+	readonly cause: FallbackCause;
+	readonly model: string;
+	/** The engine's trap message and stack, for a source line; empty for invalid answers. */
+	readonly trap: string;
+	readonly fuel: number;
+}
+
+export interface DeciderPorts {
+	readonly clock: Clock;
+	readonly random: Random;
+	readonly table: FleetTableReader;
+	readonly counters: InflightReader;
+	readonly control: SharedArrayBuffer;
+	readonly metrics: DecisionMetrics;
+	/** Runs a task soon, after the present one: refilling spares, shadow runs. */
+	readonly defer: (task: () => void) => void;
+	readonly onStrike: (strike: StrikeReport) => void;
+	/** Log text a strategy wrote; bounded by its manifest. */
+	readonly onLog: (label: string, text: string) => void;
+}
+
+/** versionId under which the fallback's decisions are counted. */
+export const FALLBACK_VERSION = 0;
+
+export class WorkerDecider implements Decider {
+	readonly #options: DeciderOptions;
+	readonly #ports: DeciderPorts;
+	readonly #control: Int32Array;
+	readonly #modules = new Map<number, { readonly strategy: StrategyModule; readonly state: StateBlockReader | undefined }>();
+	readonly #runtimes = new Map<ModelPool, PoolRuntime>();
+	readonly #retired = new WeakMap<ModelPool, PoolRuntime>();
+	readonly #explain: ExplainRing;
+	readonly #shadow: ShadowRunner;
+	readonly #inputs = new InputGuard();
+	readonly #prepared = new Map<number, RoutingPlan>();
+	#plan: RoutingPlan = emptyPlan;
+	#decisions = 0;
+	#last: { instance: StrategyInstance | undefined; decision: Decision; eligible: number } | undefined;
+
+	constructor(options: DeciderOptions, ports: DeciderPorts) {
+		if (ports.control.byteLength < CONTROL_BYTES) throw new RangeError('the control block is too small');
+		this.#options = options;
+		this.#ports = ports;
+		this.#control = new Int32Array(ports.control);
+		this.#explain = new ExplainRing(options.explain);
+		this.#shadow = new ShadowRunner(ports.defer, ports.metrics);
+	}
+
+	// ---- set-up, off the decision path -------------------------------------------------------------------------------------
+
+	/** Makes a version known. Its instances are made by `prepare` of a plan that names it. */
+	addStrategy(strategy: StrategyModule, state: StateBlockShared | undefined): void {
+		if (this.#modules.has(strategy.versionId)) return;
+		this.#modules.set(strategy.versionId, { strategy, state: state === undefined ? undefined : new StateBlockReader(state) });
+	}
+
+	/** Forgets a version that no plan names any more. */
+	removeStrategy(versionId: number): void {
+		this.#modules.delete(versionId);
+	}
+
+	/** Replaces the set of pools. Pools that are the same object keep their instances; others get new ones at once. */
+	setPools(pools: readonly ModelPool[]): void {
+		const wanted = new Set(pools);
+		for (const [pool, runtime] of this.#runtimes) {
+			if (wanted.has(pool)) continue;
+			this.#runtimes.delete(pool);
+			// Requests that began with the old object may still retry on it.
+			this.#retired.set(pool, runtime);
+		}
+		for (const pool of pools) {
+			if (this.#runtimes.has(pool)) continue;
+			const rows = pool.targets.map((target) => target?.tableRow ?? HOLE);
+			const view = new PoolView(this.#ports.table, this.#ports.counters, rows);
+			const runtime = new PoolRuntime(pool, view, this.#ports.random.nextU32(), this.#options);
+			this.#runtimes.set(pool, runtime);
+			this.#warm(runtime, this.#plan);
+		}
+	}
+
+	/** Makes every instance `plan` needs; it takes effect when its generation is stored in the control block. */
+	prepare(plan: RoutingPlan): void {
+		this.#prepared.set(plan.generation, plan);
+		for (const runtime of this.#runtimes.values()) this.#warm(runtime, plan);
+	}
+
+	#warm(runtime: PoolRuntime, plan: RoutingPlan): void {
+		for (const versionId of plan.warm) {
+			const known = this.#modules.get(versionId);
+			if (known !== undefined) runtime.prepare(known.strategy, known.state);
+		}
+	}
+
+	explain(decisionId: string): ExplainedDecision | undefined {
+		return this.#explain.explain(decisionId);
+	}
+
+	outcome(outcome: AttemptOutcome): void {
+		this.#explain.outcome(outcome);
+	}
+
+	/** Instances alive in this worker, for the leak tests and the cap on memories. */
+	get instances(): number {
+		let count = 0;
+		for (const runtime of this.#runtimes.values()) count += runtime.instances;
+		return count;
+	}
+
+	get generation(): number {
+		return this.#plan.generation;
+	}
+
+	// ---- the decision ---------------------------------------------------------------------------------------------------------
+
+	decide(pool: ModelPool, features: RequestFeatures, hits: PrefixHits, excluded: readonly number[], out: Decision): void {
+		const beganMs = this.#ports.clock.nowMs();
+		if (Atomics.load(this.#control, GENERATION_WORD) !== this.#plan.generation) this.#switchPlan();
+		const runtime = this.#runtimes.get(pool) ?? this.#retired.get(pool);
+		reset(out);
+		if (runtime === undefined) {
+			this.#last = { instance: undefined, decision: out, eligible: 0 };
+			return;
+		}
+		const ticket = (runtime.ticket = (runtime.ticket + 1) >>> 0);
+		const poolPlan = planOf(this.#plan, pool.model);
+		const set = this.#choose(runtime, poolPlan, features);
+		const versionId = set?.strategy.versionId ?? FALLBACK_VERSION;
+		let instance = set?.primary;
+		let cause = this.#obstacle(poolPlan, set, pool, features);
+		if (cause === 'none' && set !== undefined && instance !== undefined) {
+			cause = this.#run(instance, features, hits, excluded, ticket, out);
+			if (cause !== 'none') this.#faulted(pool, features, set, instance, cause);
+		}
+		if (cause === 'none' && set !== undefined) {
+			out.strategy = set.strategy.label;
+			explore(out, out.temperature > 0 ? this.#ports.random.nextFloat() : 0);
+		} else {
+			instance = undefined;
+			runtime.view.sync();
+			this.#fallBack(runtime.view, ticket, excluded, out);
+			out.cause = cause;
+		}
+		out.durationNs = (this.#ports.clock.nowMs() - beganMs) * 1e6;
+		this.#ports.metrics.decided(versionId, cause, out.durationNs, out.fuel);
+		this.#last = { instance, decision: out, eligible: runtime.view.eligibleCount };
+		if (instance !== undefined) this.#afterwards(runtime, poolPlan, set, instance, features, hits, excluded, ticket);
+	}
+
+	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void {
+		const last = this.#last;
+		if (last === undefined) return;
+		this.#explain.record(decisionId, pool, context, last.decision, last.instance, last.eligible, this.#ports.clock.wallMs());
+	}
+
+	#choose(runtime: PoolRuntime, plan: PoolPlan, features: RequestFeatures): InstanceSet | undefined {
+		const { canary, activeVersionId } = plan;
+		if (canary !== undefined && inCanary(canary, features.sessionLow, features.sessionHigh, features.seedLow)) {
+			const set = runtime.set(canary.versionId);
+			if (set !== undefined && !this.#plan.quarantined.has(canary.versionId)) return set;
+		}
+		return activeVersionId === undefined ? undefined : runtime.set(activeVersionId);
+	}
+
+	/** What keeps the strategy from being asked at all. */
+	#obstacle(plan: PoolPlan, set: InstanceSet | undefined, pool: ModelPool, features: RequestFeatures): FallbackCause {
+		if (set === undefined) return plan.activeVersionId === undefined ? 'no_strategy' : 'no_instance';
+		if (this.#plan.quarantined.has(set.strategy.versionId)) return 'quarantined';
+		if (set.primary === undefined || set.primary.poisoned) return 'no_instance';
+		return this.#inputs.blocked(set.strategy.versionId, pool.modelId, features) ? 'quarantined_input' : 'none';
+	}
+
+	#run(
+		instance: StrategyInstance,
+		features: RequestFeatures,
+		hits: PrefixHits,
+		excluded: readonly number[],
+		ticket: number,
+		out: Decision,
+	): FallbackCause {
+		instance.sync();
+		const masked = this.#write(instance, features, hits, excluded, ticket);
+		const ran = instance.rank();
+		const cause = ran === 'none' ? readOutput(instance, excluded, out) : ran;
+		if (masked > 0) for (const row of excluded) if (instance.view.isEligible(row)) instance.mask(row, true);
+		out.fuel = instance.lastFuel;
+		const text = instance.takeLog();
+		if (text !== '') this.#ports.onLog(instance.strategy.label, text);
+		return cause;
+	}
+
+	/** Writes the request into the frame, with the rows already tried masked out; returns how many were. */
+	#write(instance: StrategyInstance, features: RequestFeatures, hits: PrefixHits, excluded: readonly number[], ticket: number): number {
+		let masked = 0;
+		for (const row of excluded) {
+			if (!instance.view.isEligible(row)) continue;
+			instance.mask(row, false);
+			masked++;
+		}
+		const hitCount = writeHits(instance, hits);
+		writeRequest(instance, features, this.#options, ticket, instance.view.eligibleCount - masked, hitCount);
+		return masked;
+	}
+
+	#fallBack(view: PoolView, ticket: number, excluded: readonly number[], out: Decision): void {
+		const isExcluded = (row: number): boolean => excluded.includes(row);
+		reset(out);
+		try {
+			leastQueue(view, ticket, isExcluded, out);
+		} catch {
+			roundRobin(view, ticket, isExcluded, out);
+		}
+	}
+
+	#faulted(pool: ModelPool, features: RequestFeatures, set: InstanceSet, instance: StrategyInstance, cause: FallbackCause): void {
+		const trap = describeTrap(instance.lastTrap);
+		if (instance.poisoned) {
+			set.replacePrimary();
+			this.#ports.defer(() => set.refill());
+		}
+		if (!strikeCauses.has(cause)) return;
+		this.#inputs.struck(set.strategy.versionId, pool.modelId, features);
+		const { versionId, label } = set.strategy;
+		this.#ports.onStrike({ versionId, label, cause, model: pool.model, trap, fuel: instance.lastFuel });
+	}
+
+	/** Work that follows a good decision and is no part of it: a witness re-run now and then, and the shadow. */
+	#afterwards(
+		runtime: PoolRuntime,
+		plan: PoolPlan,
+		set: InstanceSet | undefined,
+		instance: StrategyInstance,
+		features: RequestFeatures,
+		hits: PrefixHits,
+		excluded: readonly number[],
+		ticket: number,
+	): void {
+		this.#decisions = (this.#decisions + 1) >>> 0;
+		const every = this.#options.witnessEvery;
+		if (every > 0 && (this.#decisions & (every - 1)) === 0 && set !== undefined) {
+			this.#witness(set, instance, features, hits, excluded, ticket);
+		}
+		const shadowSet = plan.shadowVersionId === undefined ? undefined : runtime.set(plan.shadowVersionId);
+		const shadow = shadowSet?.primary;
+		if (shadowSet === undefined || shadow === undefined || shadow.poisoned || this.#plan.quarantined.has(shadowSet.strategy.versionId)) return;
+		if (!this.#shadow.ready(shadow)) return;
+		shadow.sync();
+		this.#write(shadow, features, hits, excluded, ticket);
+		this.#shadow.schedule(shadowSet, shadow, excluded, instance.view, this.#last?.decision.rows[0] ?? 0, (report) => this.#ports.onStrike({ ...report, model: runtime.pool.model }));
+	}
+
+	#witness(
+		set: InstanceSet,
+		instance: StrategyInstance,
+		features: RequestFeatures,
+		hits: PrefixHits,
+		excluded: readonly number[],
+		ticket: number,
+	): void {
+		const witness = set.witness();
+		if (witness === undefined) return;
+		witness.sync();
+		const masked = this.#write(witness, features, hits, excluded, ticket);
+		const cause = witness.rank();
+		if (masked > 0) for (const row of excluded) if (witness.view.isEligible(row)) witness.mask(row, true);
+		this.#ports.metrics.witnessed(set.strategy.versionId, cause === 'none' && sameAnswer(instance, witness));
+		if (witness.poisoned) {
+			set.dropWitness();
+			this.#ports.defer(() => set.refill());
+		}
+	}
+
+	#switchPlan(): void {
+		const generation = Atomics.load(this.#control, GENERATION_WORD);
+		const plan = this.#prepared.get(generation);
+		// Not prepared here: this worker started after the plan was made and has not had its message yet; the old plan stands.
+		if (plan === undefined) return;
+		this.#plan = plan;
+		for (const old of this.#prepared.keys()) if (old < generation) this.#prepared.delete(old);
+		this.#ports.defer(() => {
+			for (const runtime of this.#runtimes.values()) runtime.retain(plan.warm);
+		});
+	}
+}
+
+function reset(out: Decision): void {
+	out.verdict = 'route';
+	out.count = 0;
+	out.chosen = 0;
+	out.propensity = 1;
+	out.rejectReason = 0;
+	out.retryAfterMs = 0;
+	out.holdKey = 0;
+	out.prefillRow = -1;
+	out.fetchFromRow = -1;
+	out.hedgeDelayMs = 0;
+	out.hedgeCopies = 0;
+	out.predictedTtftMs = 0;
+	out.temperature = 0;
+	out.strategy = '';
+	out.cause = 'none';
+	out.fuel = 0;
+}
+
+/** Bit-for-bit comparison of two answers: verdict, and the rows and scores that count. */
+function sameAnswer(a: StrategyInstance, b: StrategyInstance): boolean {
+	const from = a.outputWord;
+	const to = b.outputWord;
+	if (a.u32[from + OUTPUT_VERDICT_WORD] !== b.u32[to + OUTPUT_VERDICT_WORD]) return false;
+	const count = a.u32[from + OUTPUT_COUNT_WORD] as number;
+	if (count !== b.u32[to + OUTPUT_COUNT_WORD] || count > RANKED_ROWS_MAX) return false;
+	for (let i = 0; i < count; i++) {
+		if (a.u32[from + OUTPUT_ROWS_WORD + i] !== b.u32[to + OUTPUT_ROWS_WORD + i]) return false;
+		if (a.u32[from + OUTPUT_SCORES_WORD + i] !== b.u32[to + OUTPUT_SCORES_WORD + i]) return false;
+	}
+	return true;
+}
+
+const TRAP_TEXT_MAX = 2048;
+
+function describeTrap(error: unknown): string {
+	if (error === undefined) return '';
+	return (error instanceof Error ? (error.stack ?? error.message) : String(error)).slice(0, TRAP_TEXT_MAX);
+}

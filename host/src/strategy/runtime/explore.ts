@@ -1,0 +1,24 @@
+// Owns exploration: the host, not the strategy, draws among the ranked rows, so that the propensity of every choice is known.
+import type { Decision } from './decision.js';
+
+/**
+ * Draws `out.chosen` from softmax(−score / temperature) over the ranked rows and records its probability. `draw` is uniform in [0, 1).
+ * Temperature 0 leaves the best row with propensity 1.
+ */
+export function explore(out: Decision, draw: number): void {
+	out.chosen = 0;
+	out.propensity = 1;
+	if (out.temperature <= 0 || out.count < 2) return;
+	const best = out.scores[0] as number;
+	let total = 0;
+	for (let i = 0; i < out.count; i++) total += Math.exp((best - (out.scores[i] as number)) / out.temperature);
+	let left = draw * total;
+	for (let i = 0; i < out.count; i++) {
+		const weight = Math.exp((best - (out.scores[i] as number)) / out.temperature);
+		left -= weight;
+		if (left >= 0 && i < out.count - 1) continue;
+		out.chosen = i;
+		out.propensity = weight / total;
+		return;
+	}
+}

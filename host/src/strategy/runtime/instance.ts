@@ -1,0 +1,331 @@
+// Owns one WASM instance of one strategy over one pool: its memory, the frame in it, and the call. An instance is used by one thread and
+// never reused after a trap. It brings rows up to date as deltas, so that a decision copies only its request. Checking the answer is
+// read-output.ts's; choosing instances, spares and strikes is the decider's.
+import {
+	COLUMN_ACTIVE_DECODE_TOKENS,
+	COLUMN_ACTIVE_DECODES,
+	COLUMN_INFLIGHT,
+	COLUMN_LOAD,
+	COLUMN_PENDING_PREFILL_TOKENS,
+	columns as dictionary,
+	type FrameLayout,
+	HEADER_ROW_COUNT_WORD,
+	HEADER_STATE_EPOCH_WORD,
+	HEADER_TABLE_EPOCH_WORD,
+	HITS_MAX,
+	layoutFrame,
+	OUTCOMES_MAX,
+	OUTPUT_LOG_BYTES_WORD,
+	placeFrame,
+	type StrategyManifest,
+	StrategyKind,
+	Status,
+	writeHeader,
+} from '@infermesh/sdk';
+import { CHANGE_LOG_ENTRIES, HOLE, type PoolView } from '../../fleet/pool-view.js';
+import type { FallbackCause } from './decision.js';
+import type { StateBlockReader } from './state-block.js';
+
+/** A strategy version that has passed admission and is compiled: shareable between threads. */
+export interface StrategyModule {
+	/** Small number unique in this mesh process, used in counters. */
+	readonly versionId: number;
+	/** `name@version`. */
+	readonly label: string;
+	readonly digest: string;
+	readonly module: WebAssembly.Module;
+	readonly manifest: StrategyManifest;
+	/** Value of the module's `__heap_base`: the frame starts at the next multiple of 64. */
+	readonly heapBase: number;
+	/** One 32-bit slot for each configuration entry, in manifest order. */
+	readonly config: Uint32Array;
+}
+
+export interface FuelBudget {
+	readonly base: number;
+	readonly perTarget: number;
+	/** Stack slots before a call chain counts as runaway recursion. */
+	readonly stackSlotsMax: number;
+}
+
+export const fuelDefaults: FuelBudget = { base: 200_000, perTarget: 400, stackSlotsMax: 16_384 };
+
+/** Names under which metering exports its private globals; admission refuses modules that use them. */
+const FUEL_EXPORT = '__im_fuel';
+const STACK_EXPORT = '__im_stack';
+
+const COPY_ATTEMPTS_MAX = 64;
+
+type Hook = (frame: number, argument?: number) => number;
+
+export class StrategyInstance {
+	readonly strategy: StrategyModule;
+	readonly view: PoolView;
+	readonly layout: FrameLayout;
+	/** The frame as 32-bit words; word 0 is the header's first. */
+	readonly u32: Uint32Array;
+	readonly f32: Float32Array;
+	readonly bytes: Uint8Array;
+	/** Word of the request block and of the output block. */
+	readonly requestWord: number;
+	readonly outputWord: number;
+	/** Raised when a call ended in a trap: never run again. */
+	poisoned = false;
+	/** Fuel used by the last call. */
+	lastFuel = 0;
+	/** The trap's error, for mapping to a source line; cleared by the next call. */
+	lastTrap: unknown = undefined;
+
+	readonly #base: number;
+	readonly #fuel: WebAssembly.Global<'i64'>;
+	readonly #stack: WebAssembly.Global<'i32'>;
+	readonly #budget: bigint;
+	readonly #budgetNumber: number;
+	readonly #stackSlotsMax: number;
+	readonly #hooks: Readonly<Record<HookName, Hook | undefined>>;
+	readonly #rank: Hook;
+	/** Declared columns that come from the table. */
+	readonly #tableColumns: Uint32Array;
+	readonly #tableColumnWords: Uint32Array;
+	/** Word of each router column, or 0 when not declared. */
+	readonly #inflightWord: number;
+	readonly #loadWord: number;
+	readonly #prefillWord: number;
+	readonly #decodeTokensWord: number;
+	readonly #decodesWord: number;
+	readonly #eligibilityWord: number;
+	readonly #state: StateBlockReader | undefined;
+	#stateEpoch = 0;
+	#changeTail = 0;
+	#fullVersion = -1;
+	#tableEpoch = -1;
+	#running = false;
+
+	/**
+	 * Instantiates the module over `view`. Throws the engine's own LinkError or RuntimeError when it cannot; admission has
+	 * instantiated the same bytes before, so here that means memory ran out.
+	 */
+	constructor(
+		strategy: StrategyModule,
+		view: PoolView,
+		budget: FuelBudget,
+		meshSeed: readonly [low: number, high: number],
+		options: { readonly observes?: boolean; readonly state?: StateBlockReader | undefined } = {},
+	) {
+		const { manifest } = strategy;
+		this.strategy = strategy;
+		this.view = view;
+		const columnIds = manifest.columns.map((name) => columnIdByName.get(name) ?? -1).filter((id) => id >= 0);
+		this.layout = layoutFrame({
+			kind: StrategyKind.inference,
+			rowCapacity: Math.max(1, view.rowCount),
+			columnIds,
+			hitsCapacity: manifest.hits ? Math.min(HITS_MAX, Math.max(16, view.rowCount)) : 0,
+			configSlots: strategy.config.length,
+			stateBytes: manifest.stateBytes,
+			logBytes: manifest.logBytes,
+			outcomesCapacity: options.observes === true ? OUTCOMES_MAX : 0,
+		});
+		const { baseBytes, pages } = placeFrame(this.layout, strategy.heapBase);
+		this.#base = baseBytes;
+		const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+		const { exports } = new WebAssembly.Instance(strategy.module, { env: { memory } });
+		this.#fuel = exports[FUEL_EXPORT] as WebAssembly.Global<'i64'>;
+		this.#stack = exports[STACK_EXPORT] as WebAssembly.Global<'i32'>;
+		this.#hooks = {
+			init: exports['init'] as Hook | undefined,
+			rank: exports['rank'] as Hook | undefined,
+			observe: exports['observe'] as Hook | undefined,
+			tick: exports['tick'] as Hook | undefined,
+		};
+		this.#rank = this.#hooks.rank as Hook;
+		this.#budgetNumber = Math.min(budget.base + budget.perTarget * view.rowCount, Number.MAX_SAFE_INTEGER);
+		this.#budget = BigInt(this.#budgetNumber);
+		this.#stackSlotsMax = budget.stackSlotsMax;
+		this.u32 = new Uint32Array(memory.buffer, this.#base, this.layout.frameBytes / 4);
+		this.f32 = new Float32Array(memory.buffer, this.#base, this.layout.frameBytes / 4);
+		this.bytes = new Uint8Array(memory.buffer, this.#base, this.layout.frameBytes);
+		this.requestWord = this.layout.requestOffset / 4;
+		this.outputWord = this.layout.outputOffset / 4;
+		writeHeader(this.layout, memory.buffer, baseBytes, {
+			rowCount: view.rowCount,
+			meshSeedLow: meshSeed[0],
+			meshSeedHigh: meshSeed[1],
+			stateEpoch: 0,
+			tableEpoch: view.tableEpoch,
+		});
+		this.u32.set(strategy.config, this.layout.configOffset / 4);
+		const word = (id: number): number => (this.layout.columnOffsets[id] ?? 0) / 4;
+		const fromTable = columnIds.filter((id) => !isRouterColumn(id));
+		this.#tableColumns = Uint32Array.from(fromTable);
+		this.#tableColumnWords = Uint32Array.from(fromTable, word);
+		this.#inflightWord = word(COLUMN_INFLIGHT);
+		this.#loadWord = word(COLUMN_LOAD);
+		this.#prefillWord = word(COLUMN_PENDING_PREFILL_TOKENS);
+		this.#decodeTokensWord = word(COLUMN_ACTIVE_DECODE_TOKENS);
+		this.#decodesWord = word(COLUMN_ACTIVE_DECODES);
+		this.#eligibilityWord = this.layout.eligibilityOffset / 4;
+		this.#state = options.state;
+		if (this.#hooks.init !== undefined) {
+			const cause = this.call('init');
+			if (cause !== 'none') this.poisoned = true;
+		}
+		this.sync();
+	}
+
+	/** Most fuel one call may use. */
+	get fuelBudget(): number {
+		return this.#budgetNumber;
+	}
+
+	has(hook: HookName): boolean {
+		return this.#hooks[hook] !== undefined;
+	}
+
+	/** Copies into the frame what changed since the last call; everything when too far behind. */
+	sync(): void {
+		const { view } = this;
+		for (let attempt = 0; attempt < COPY_ATTEMPTS_MAX; attempt++) {
+			view.sync();
+			const epoch = view.tableEpoch;
+			const behind = view.changeHead - this.#changeTail;
+			if (this.#fullVersion !== view.fullVersion || behind >= CHANGE_LOG_ENTRIES || behind >= view.rowCount) this.#copyAll();
+			else for (let at = this.#changeTail; at < view.changeHead; at++) this.#copyRow(view.changedRow(at));
+			if (!view.moved()) {
+				this.#changeTail = view.changeHead;
+				this.#fullVersion = view.fullVersion;
+				if (epoch !== this.#tableEpoch) {
+					this.#tableEpoch = epoch;
+					this.u32[HEADER_TABLE_EPOCH_WORD] = epoch;
+				}
+				break;
+			}
+		}
+		if (this.#state !== undefined && this.#state.epoch() !== this.#stateEpoch) this.#copyState(this.#state);
+	}
+
+	/** Runs `rank` under fuel. 'none' means it returned ok; the answer is then in the output block, not yet validated. */
+	rank(): FallbackCause {
+		this.lastTrap = undefined;
+		if (this.poisoned || this.#running) return 'no_instance';
+		this.#running = true;
+		this.#fuel.value = this.#budget;
+		this.#stack.value = 0;
+		try {
+			const status = this.#rank(this.#base);
+			this.lastFuel = this.#budgetNumber - Number(this.#fuel.value);
+			return status === Status.ok ? 'none' : status === Status.decline ? 'declined' : 'invalid_status';
+		} catch (error) {
+			return this.#trapped(error);
+		} finally {
+			this.#running = false;
+		}
+	}
+
+	/** Runs another hook under the same budget. */
+	call(hook: 'init' | 'observe' | 'tick', argument = 0): FallbackCause {
+		const run = this.#hooks[hook];
+		if (run === undefined || this.poisoned) return 'no_instance';
+		this.#fuel.value = this.#budget;
+		this.#stack.value = 0;
+		try {
+			const status = run(this.#base, argument);
+			this.lastFuel = this.#budgetNumber - Number(this.#fuel.value);
+			return status === Status.ok ? 'none' : 'invalid_status';
+		} catch (error) {
+			return this.#trapped(error);
+		}
+	}
+
+	#trapped(error: unknown): FallbackCause {
+		this.poisoned = true;
+		this.lastTrap = error;
+		const left = this.#fuel.value;
+		this.lastFuel = left < 0n ? this.#budgetNumber : this.#budgetNumber - Number(left);
+		if (left < 0n) return 'fuel';
+		return this.#stack.value > this.#stackSlotsMax ? 'stack' : 'trap';
+	}
+
+	#copyState(state: StateBlockReader): void {
+		const at = this.layout.stateOffset;
+		this.#stateEpoch = state.read(this.bytes.subarray(at, at + this.layout.stateBytes), this.#stateEpoch);
+		this.u32[HEADER_STATE_EPOCH_WORD] = this.#stateEpoch;
+	}
+
+	#copyRow(row: number): void {
+		const tableRow = this.view.tableRows[row] as number;
+		if (tableRow === HOLE) return;
+		const cells = this.view.cells();
+		const { rowsMax } = this.view;
+		const { u32 } = this;
+		for (let i = 0; i < this.#tableColumns.length; i++) {
+			u32[(this.#tableColumnWords[i] as number) + row] = cells[(this.#tableColumns[i] as number) * rowsMax + tableRow] as number;
+		}
+		this.#copyRouterCells(row);
+		const word = row >>> 5;
+		u32[this.#eligibilityWord + word] = this.view.eligible[word] as number;
+	}
+
+	#copyRouterCells(row: number): void {
+		const { f32, view } = this;
+		if (this.#inflightWord !== 0) f32[this.#inflightWord + row] = view.inflight[row] as number;
+		if (this.#loadWord !== 0) f32[this.#loadWord + row] = view.load[row] as number;
+		if (this.#prefillWord !== 0) f32[this.#prefillWord + row] = view.pendingPrefillTokens[row] as number;
+		if (this.#decodeTokensWord !== 0) f32[this.#decodeTokensWord + row] = view.activeDecodeTokens[row] as number;
+		if (this.#decodesWord !== 0) f32[this.#decodesWord + row] = view.activeDecodes[row] as number;
+	}
+
+	#copyAll(): void {
+		const { view, u32, f32 } = this;
+		const cells = view.cells();
+		const { rowsMax, rowCount, tableRows } = view;
+		for (let i = 0; i < this.#tableColumns.length; i++) {
+			const to = this.#tableColumnWords[i] as number;
+			const from = (this.#tableColumns[i] as number) * rowsMax;
+			for (let row = 0; row < rowCount; row++) {
+				const tableRow = tableRows[row] as number;
+				if (tableRow !== HOLE) u32[to + row] = cells[from + tableRow] as number;
+			}
+		}
+		if (this.#inflightWord !== 0) f32.set(view.inflight, this.#inflightWord);
+		if (this.#loadWord !== 0) f32.set(view.load, this.#loadWord);
+		if (this.#prefillWord !== 0) f32.set(view.pendingPrefillTokens, this.#prefillWord);
+		if (this.#decodeTokensWord !== 0) f32.set(view.activeDecodeTokens, this.#decodeTokensWord);
+		if (this.#decodesWord !== 0) f32.set(view.activeDecodes, this.#decodesWord);
+		u32.set(view.eligible, this.#eligibilityWord);
+		u32[HEADER_ROW_COUNT_WORD] = rowCount;
+	}
+
+	/** The log text the last call wrote, bounded by the manifest; mostly empty. */
+	takeLog(): string {
+		const length = Math.min(this.u32[this.outputWord + OUTPUT_LOG_BYTES_WORD] as number, this.layout.logBytes);
+		if (length === 0) return '';
+		const at = this.layout.logOffset;
+		return logDecoder.decode(this.bytes.subarray(at, at + length));
+	}
+
+	/** Clears or restores the eligibility bit of a row in the frame only, for rows a request has already tried. */
+	mask(row: number, eligible: boolean): void {
+		const at = this.#eligibilityWord + (row >>> 5);
+		const bit = 1 << (row & 31);
+		this.u32[at] = eligible ? (this.u32[at] as number) | bit : (this.u32[at] as number) & ~bit;
+	}
+}
+
+const logDecoder = new TextDecoder('utf-8', { fatal: false });
+
+export type HookName = 'init' | 'rank' | 'observe' | 'tick';
+
+const columnIdByName: ReadonlyMap<string, number> = new Map(dictionary.map((column) => [column.name, column.id]));
+
+const routerColumnIds: ReadonlySet<number> = new Set([
+	COLUMN_INFLIGHT,
+	COLUMN_LOAD,
+	COLUMN_PENDING_PREFILL_TOKENS,
+	COLUMN_ACTIVE_DECODE_TOKENS,
+	COLUMN_ACTIVE_DECODES,
+]);
+
+function isRouterColumn(id: number): boolean {
+	return routerColumnIds.has(id);
+}

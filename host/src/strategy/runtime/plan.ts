@@ -1,0 +1,56 @@
+// Owns the routing plan: which strategy version decides for which model, and what runs beside it. The agent makes plans; workers prepare
+// one, acknowledge, and switch to it when its generation is stored in shared memory: one store, between two decisions.
+
+export interface CanaryPlan {
+	readonly versionId: number;
+	/** 0 to 100. */
+	readonly percent: number;
+}
+
+/** What decides for one pool. */
+export interface PoolPlan {
+	/** Undefined: the built-in fallback decides. */
+	readonly activeVersionId: number | undefined;
+	readonly canary: CanaryPlan | undefined;
+	readonly shadowVersionId: number | undefined;
+}
+
+/** Immutable; crosses threads by structured clone. */
+export interface RoutingPlan {
+	readonly generation: number;
+	/** For models without an entry of their own. */
+	readonly common: PoolPlan;
+	readonly byModel: ReadonlyMap<string, PoolPlan>;
+	/** Versions that get no requests until they are released. */
+	readonly quarantined: ReadonlySet<number>;
+	/** Versions to keep instances of: everything the plan names, and the previous actives, warm for rollback. */
+	readonly warm: ReadonlySet<number>;
+}
+
+export const emptyPlan: RoutingPlan = {
+	generation: 0,
+	common: { activeVersionId: undefined, canary: undefined, shadowVersionId: undefined },
+	byModel: new Map(),
+	quarantined: new Set(),
+	warm: new Set(),
+};
+
+export function planOf(plan: RoutingPlan, model: string): PoolPlan {
+	return plan.byModel.get(model) ?? plan.common;
+}
+
+/** Word 0 of the shared control block: the generation of the plan in force. */
+export const GENERATION_WORD = 0;
+export const CONTROL_BYTES = 64;
+
+/**
+ * Whether a decision belongs to the canary: a hash of its session (else its own seed) against the percentage, so that one session
+ * always sees one version.
+ */
+export function inCanary(canary: CanaryPlan, sessionLow: number, sessionHigh: number, seedLow: number): boolean {
+	const key = sessionLow === 0 && sessionHigh === 0 ? seedLow : sessionLow ^ Math.imul(sessionHigh, 0x9e3779b1);
+	let hash = Math.imul(key ^ (key >>> 16), 0x21f0aaad);
+	hash = Math.imul(hash ^ (hash >>> 15), 0x735a2d97);
+	hash = (hash ^ (hash >>> 15)) >>> 0;
+	return hash < (canary.percent / 100) * 0x1_0000_0000;
+}

@@ -1,0 +1,98 @@
+// Owns the strategy instances of one pool in one worker: for each loaded version a primary and spares, made ahead of need, swapped in
+// when a trap poisons the primary. Which version decides is the plan's; this keeps them ready.
+import type { PoolView } from '../../fleet/pool-view.js';
+import type { ModelPool } from '../../router/ports.js';
+import { type FuelBudget, StrategyInstance, type StrategyModule } from './instance.js';
+import type { StateBlockReader } from './state-block.js';
+
+export interface InstanceOptions {
+	readonly fuel: FuelBudget;
+	/** Instances kept ready beside the primary. */
+	readonly spares: number;
+	readonly meshSeed: readonly [low: number, high: number];
+}
+
+/** All instances of one strategy version over one pool. */
+export class InstanceSet {
+	readonly strategy: StrategyModule;
+	primary: StrategyInstance | undefined;
+	readonly #make: () => StrategyInstance;
+	readonly #spares: StrategyInstance[] = [];
+	readonly #sparesWanted: number;
+
+	constructor(strategy: StrategyModule, make: () => StrategyInstance, spares: number) {
+		this.strategy = strategy;
+		this.#make = make;
+		this.#sparesWanted = spares;
+		this.primary = make();
+		this.refill();
+	}
+
+	/** Puts a spare in the poisoned primary's place; undefined until `refill` has run when none is left. */
+	replacePrimary(): void {
+		this.primary = this.#spares.pop();
+	}
+
+	/** Makes up the primary and the spares. Off the decision path: an instance takes tens of microseconds. */
+	refill(): void {
+		if (this.primary === undefined || this.primary.poisoned) this.primary = this.#make();
+		while (this.#spares.length < this.#sparesWanted) this.#spares.push(this.#make());
+	}
+
+	/** A spare for a determinism re-run; it stays in the set. */
+	witness(): StrategyInstance | undefined {
+		return this.#spares[0];
+	}
+
+	/** Takes a poisoned witness out. */
+	dropWitness(): void {
+		this.#spares.shift();
+	}
+
+	/** Instances alive. */
+	get size(): number {
+		return this.#spares.length + (this.primary === undefined ? 0 : 1);
+	}
+}
+
+export class PoolRuntime {
+	readonly pool: ModelPool;
+	readonly view: PoolView;
+	/** Host counter handed to strategies as `ticket`. */
+	ticket: number;
+	readonly #sets = new Map<number, InstanceSet>();
+	readonly #options: InstanceOptions;
+
+	constructor(pool: ModelPool, view: PoolView, firstTicket: number, options: InstanceOptions) {
+		this.pool = pool;
+		this.view = view;
+		this.ticket = firstTicket;
+		this.#options = options;
+	}
+
+	/** Makes the instances of a version unless they exist. */
+	prepare(strategy: StrategyModule, state: StateBlockReader | undefined): InstanceSet {
+		const present = this.#sets.get(strategy.versionId);
+		if (present !== undefined) return present;
+		const { fuel, meshSeed, spares } = this.#options;
+		const make = (): StrategyInstance => new StrategyInstance(strategy, this.view, fuel, meshSeed, { state });
+		const set = new InstanceSet(strategy, make, spares);
+		this.#sets.set(strategy.versionId, set);
+		return set;
+	}
+
+	set(versionId: number): InstanceSet | undefined {
+		return this.#sets.get(versionId);
+	}
+
+	/** Drops the instances of versions no longer wanted, so that their memory can be collected. */
+	retain(versionIds: ReadonlySet<number>): void {
+		for (const versionId of this.#sets.keys()) if (!versionIds.has(versionId)) this.#sets.delete(versionId);
+	}
+
+	get instances(): number {
+		let count = 0;
+		for (const set of this.#sets.values()) count += set.size;
+		return count;
+	}
+}
