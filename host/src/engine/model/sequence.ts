@@ -1,0 +1,127 @@
+// Owns what one sequence is: what a caller asks for, what it may see, and the scheduler's own record of it.
+// The true output length is only in the internal record: nothing outside the engine may base a decision on it.
+
+/** What a caller submits. */
+export interface SequenceRequest {
+	/** At least 1. */
+	readonly promptTokens: number;
+	/** Tokens the sequence will generate; 0 for prefill-only work such as embeddings. */
+	readonly outputTokens: number;
+	/**
+	 * Chained hashes of the full blocks from the start of the sequence, two words each (see block-hash.ts). May end before
+	 * the prompt does (the rest is never shared) or run on into the output (whose blocks are then shared too).
+	 */
+	readonly blockHashes?: Uint32Array;
+	/** The caller's own data, handed back untouched with every event. */
+	readonly tag?: unknown;
+}
+
+export type SequenceState = 'waiting' | 'running' | 'finished' | 'cancelled';
+
+/** What a caller may see of a sequence. All times are integer microseconds of the caller's clock, -1 before they happen. */
+export interface Sequence {
+	/** Counts up from 0 within one engine. */
+	readonly id: number;
+	readonly promptTokens: number;
+	readonly tag: unknown;
+	readonly state: SequenceState;
+	readonly generatedTokens: number;
+	/** Prompt tokens found in the device cache at first admission; -1 before. */
+	readonly cachedTokens: number;
+	/** Prompt tokens found in the host tier at first admission. */
+	readonly hostTokens: number;
+	readonly preemptions: number;
+	readonly arrivalUs: number;
+	readonly scheduledUs: number;
+	readonly firstTokenUs: number;
+	readonly finishedUs: number;
+}
+
+/** The scheduler's record. Fields are written by the scheduler only. */
+export class SequenceRecord implements Sequence {
+	readonly id: number;
+	readonly promptTokens: number;
+	readonly outputTokens: number;
+	readonly hashes: Uint32Array | undefined;
+	readonly tag: unknown;
+	readonly arrivalUs: number;
+	/** Earliest time it may be scheduled. */
+	readonly readyUs: number;
+	state: SequenceState = 'waiting';
+	generatedTokens = 0;
+	cachedTokens = -1;
+	hostTokens = 0;
+	preemptions = 0;
+	scheduledUs = -1;
+	firstTokenUs = -1;
+	finishedUs = -1;
+	/** Tokens whose KV is in this sequence's blocks. */
+	computedTokens = 0;
+	/** Tokens computed by the step in flight. */
+	chunkTokens = 0;
+	/** True once the first token after (re-)admission is out: one token a step from then on. */
+	decoding = false;
+	cancelRequested = false;
+	readonly blocks: number[] = [];
+	/** Links of the waiting list. */
+	next: SequenceRecord | undefined;
+	previous: SequenceRecord | undefined;
+
+	constructor(id: number, request: SequenceRequest, arrivalUs: number, readyUs: number) {
+		this.id = id;
+		this.promptTokens = request.promptTokens;
+		this.outputTokens = request.outputTokens;
+		this.hashes = request.blockHashes;
+		this.tag = request.tag;
+		this.arrivalUs = arrivalUs;
+		this.readyUs = readyUs;
+	}
+
+	/** Tokens known so far: prompt and generated. */
+	get knownTokens(): number {
+		return this.promptTokens + this.generatedTokens;
+	}
+}
+
+/** The waiting line: first come first served, with preempted sequences put back in front; removal anywhere in O(1). */
+export class WaitingList {
+	#first: SequenceRecord | undefined;
+	#last: SequenceRecord | undefined;
+	#length = 0;
+
+	get length(): number {
+		return this.#length;
+	}
+
+	get first(): SequenceRecord | undefined {
+		return this.#first;
+	}
+
+	pushBack(sequence: SequenceRecord): void {
+		sequence.previous = this.#last;
+		sequence.next = undefined;
+		if (this.#last === undefined) this.#first = sequence;
+		else this.#last.next = sequence;
+		this.#last = sequence;
+		this.#length++;
+	}
+
+	pushFront(sequence: SequenceRecord): void {
+		sequence.next = this.#first;
+		sequence.previous = undefined;
+		if (this.#first === undefined) this.#last = sequence;
+		else this.#first.previous = sequence;
+		this.#first = sequence;
+		this.#length++;
+	}
+
+	remove(sequence: SequenceRecord): void {
+		if (sequence.previous === undefined) this.#first = sequence.next;
+		else sequence.previous.next = sequence.next;
+		if (sequence.next === undefined) this.#last = sequence.previous;
+		else sequence.next.previous = sequence.previous;
+		sequence.next = undefined;
+		sequence.previous = undefined;
+		this.#length--;
+	}
+}
