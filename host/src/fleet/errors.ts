@@ -1,0 +1,40 @@
+// Owns the errors of the fleet room.
+import { defineErrors } from '@infermesh/proto';
+
+export const fleetErrors = defineErrors({
+	IM_TARGET_EXISTS: {
+		summary: 'A target with this id exists already.',
+		hint: 'Choose another id, or remove the target first: `infermesh target rm ID`.',
+		httpStatus: 409,
+		grpcStatus: 'ALREADY_EXISTS',
+		retryable: false,
+	},
+	IM_TARGET_UNKNOWN: {
+		summary: 'No target has this id.',
+		hint: '`infermesh target list` shows the ids.',
+		httpStatus: 404,
+		grpcStatus: 'NOT_FOUND',
+		retryable: false,
+	},
+	IM_TARGET_INVALID: {
+		summary: 'The target cannot be added as described.',
+		hint: 'A target needs an http:// or https:// URL and at least one model name.',
+		httpStatus: 400,
+		grpcStatus: 'INVALID_ARGUMENT',
+		retryable: false,
+	},
+	IM_TARGET_MODELS_UNKNOWN: {
+		summary: 'The target names no model and could not be asked.',
+		hint: 'Give its models explicitly, or see that its `/v1/models` answers.',
+		httpStatus: 502,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: true,
+	},
+	IM_FLEET_FULL: {
+		summary: 'The fleet table has no room for another target.',
+		hint: 'Raise `fleet.targets_max` and restart, or remove targets.',
+		httpStatus: 507,
+		grpcStatus: 'RESOURCE_EXHAUSTED',
+		retryable: false,
+	},
+});

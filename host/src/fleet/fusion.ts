@@ -1,0 +1,257 @@
+// Owns the joining of signals into columns: runtime reports, active checks, and what the router saw of its own traffic. It writes the fleet
+// table and decides states through health.ts; it fetches nothing itself. One instance, in the agent.
+import type { ModelStateDelta } from '@infermesh/proto';
+import {
+	COLUMN_DECODE_RATE,
+	COLUMN_ERROR_RATIO,
+	COLUMN_HEALTH,
+	COLUMN_KV_BLOCK_TOKENS,
+	COLUMN_KV_FREE_BLOCKS,
+	COLUMN_KV_TOTAL_BLOCKS,
+	COLUMN_KV_USAGE,
+	COLUMN_MAX_SEQUENCES,
+	COLUMN_OBSERVED_AT_MS,
+	COLUMN_PREEMPTIONS_PER_S,
+	COLUMN_PREFILL_RATE,
+	COLUMN_PREFIX_HIT_RATIO,
+	COLUMN_QUEUE_DEPTH,
+	COLUMN_RTT_MS,
+	COLUMN_RUNNING,
+	COLUMN_SLOW_START,
+	COLUMN_SPEED,
+	COLUMN_STATE,
+	COLUMN_TELEMETRY_AT_MS,
+	COLUMN_TPOT_MS,
+	COLUMN_TPOT_P95_MS,
+	COLUMN_TTFT_MS,
+	COLUMN_TTFT_P95_MS,
+	TargetState,
+} from '@infermesh/sdk';
+import { afterCheck, afterTraffic, type HealthOptions, newHealth, slowStartOf, stateOf, type TargetHealth } from './health.js';
+import { DECODES, type InflightReader, REQUESTS } from './inflight.js';
+import { LearnedSignals } from './learned.js';
+import type { TargetRecord, TargetRegistry } from './registry.js';
+import { type FleetTableWriter, LOAD_BASE_COLUMN } from './table.js';
+
+/** One ended attempt as workers report it. `failed` = by the target's fault: errors, timeouts, deaths; not 4xx, not cancellation. */
+export interface AttemptReport {
+	readonly tableRow: number;
+	readonly generation: number;
+	readonly failed: boolean;
+	readonly ok: boolean;
+	readonly ttftMs: number;
+	readonly tpotMs: number;
+	readonly uncachedTokens: number;
+}
+
+export interface FusionOptions extends HealthOptions {
+	readonly smoothingMs: number;
+	/** Most of a pool that may be ejected at once, 0 to 1. */
+	readonly ejectedMaxRatio: number;
+}
+
+interface Known {
+	readonly record: TargetRecord;
+	health: TargetHealth;
+	readonly learned: LearnedSignals;
+	rttMs: number;
+	state: number;
+	lastUnread: readonly string[];
+	report: ModelStateDelta | undefined;
+}
+
+/** What operators see of a target beside its columns. */
+export interface TargetStatus {
+	readonly state: string;
+	readonly reportedMs: number | undefined;
+	readonly unread: readonly string[];
+	readonly ejections: number;
+}
+
+const stateNames: readonly string[] = Object.keys(TargetState);
+
+export class FleetFusion {
+	readonly #options: FusionOptions;
+	readonly #table: FleetTableWriter;
+	readonly #counters: InflightReader;
+	readonly #registry: TargetRegistry;
+	readonly #byRow = new Map<number, Known>();
+
+	constructor(options: FusionOptions, table: FleetTableWriter, counters: InflightReader, registry: TargetRegistry) {
+		this.#options = options;
+		this.#table = table;
+		this.#counters = counters;
+		this.#registry = registry;
+	}
+
+	/** Begins to follow a target just added. */
+	follow(record: TargetRecord, nowMs: number): void {
+		this.#byRow.set(record.row, {
+			record,
+			health: newHealth(record.spec.healthPath !== ''),
+			learned: new LearnedSignals(this.#options.smoothingMs),
+			rttMs: 0,
+			state: TargetState.unknown,
+			lastUnread: [],
+			report: undefined,
+		});
+		this.refresh(nowMs);
+	}
+
+	forget(record: TargetRecord): void {
+		this.#byRow.delete(record.row);
+	}
+
+	status(record: TargetRecord): TargetStatus {
+		const known = this.#byRow.get(record.row);
+		return {
+			state: stateNames[known?.state ?? TargetState.unknown] ?? 'unknown',
+			reportedMs: known?.health.reportedMs,
+			unread: known?.lastUnread ?? [],
+			ejections: known?.health.ejections ?? 0,
+		};
+	}
+
+	/** A runtime's report. `nowMs` is the mesh clock on which ages are counted. */
+	report(record: TargetRecord, delta: ModelStateDelta, nowMs: number): void {
+		const known = this.#byRow.get(record.row);
+		if (known === undefined || known.record !== record) return;
+		const { row } = record;
+		const table = this.#table;
+		const put = (column: number, value: number | undefined): void => {
+			if (value !== undefined && Number.isFinite(value)) table.setF32(column, row, value);
+		};
+		put(COLUMN_QUEUE_DEPTH, delta.queueDepth);
+		put(COLUMN_RUNNING, delta.running);
+		put(COLUMN_KV_USAGE, delta.kvUsage);
+		put(COLUMN_KV_TOTAL_BLOCKS, delta.kvBlocksTotal);
+		put(COLUMN_KV_BLOCK_TOKENS, delta.kvBlockTokens);
+		put(COLUMN_KV_FREE_BLOCKS, delta.kvBlocksFree);
+		put(COLUMN_MAX_SEQUENCES, delta.maxSequences);
+		put(COLUMN_PREFIX_HIT_RATIO, delta.prefixHitRatio);
+		put(COLUMN_PREEMPTIONS_PER_S, delta.preemptionsPerSec);
+		if (delta.queueDepth !== undefined || delta.running !== undefined) {
+			// load(t) = report(t₀) + in flight(t) − in flight(t₀): what others sent stays in the base, what this mesh sent is counted once.
+			const reported = (delta.queueDepth ?? 0) + (delta.running ?? 0);
+			table.setF32(LOAD_BASE_COLUMN, row, reported - this.#counters.total(REQUESTS, row));
+			table.setU32(COLUMN_TELEMETRY_AT_MS, row, nowMs % 0x1_0000_0000);
+			known.health = { ...known.health, reportedMs: nowMs, sleeping: delta.sleeping === true };
+		}
+		known.lastUnread = delta.unread;
+		known.report = delta;
+		this.#learnedRates(known);
+	}
+
+	/** An active check. `rttMs` is undefined when it failed. */
+	checked(record: TargetRecord, ok: boolean, rttMs: number | undefined, nowMs: number): void {
+		const known = this.#byRow.get(record.row);
+		if (known === undefined || known.record !== record) return;
+		known.health = afterCheck(known.health, ok, nowMs, this.#options);
+		if (rttMs !== undefined) {
+			// A check's round trip includes the engine's own handling; the least of recent ones, slowly forgotten, is nearest to the network's.
+			known.rttMs = known.rttMs === 0 ? rttMs : Math.min(rttMs, known.rttMs * 1.02);
+			this.#table.setF32(COLUMN_RTT_MS, record.row, known.rttMs);
+		}
+		this.refreshOne(known, nowMs);
+	}
+
+	/** Attempts that ended, in order. Reports of a row's former owner are dropped. */
+	attempts(reports: readonly AttemptReport[], nowMs: number): void {
+		const touched = new Map<Known, { requests: number; failures: number; trailing: number }>();
+		for (const report of reports) {
+			const known = this.#byRow.get(report.tableRow);
+			if (known === undefined || known.record.generation !== report.generation) continue;
+			const tally = touched.get(known) ?? { requests: 0, failures: 0, trailing: 0 };
+			if (report.ok || report.failed) {
+				tally.requests++;
+				tally.failures += report.failed ? 1 : 0;
+				tally.trailing = report.failed ? tally.trailing + 1 : 0;
+				known.learned.add(
+					{
+						ok: report.ok,
+						ttftMs: report.ttftMs,
+						tpotMs: report.tpotMs,
+						uncachedTokens: report.uncachedTokens,
+						concurrent: this.#counters.total(DECODES, report.tableRow) + 1,
+					},
+					nowMs,
+				);
+			}
+			touched.set(known, tally);
+		}
+		for (const [known, tally] of touched) {
+			if (tally.requests === 0) continue;
+			known.health = afterTraffic(known.health, tally.requests, tally.failures, tally.trailing, nowMs, this.#options, this.#mayEject(known));
+			this.#writeLearned(known, nowMs);
+			this.refreshOne(known, nowMs);
+		}
+	}
+
+	/** Recomputes what follows from time alone: staleness, ends of ejections, slow start. */
+	refresh(nowMs: number): void {
+		for (const known of this.#byRow.values()) this.refreshOne(known, nowMs);
+	}
+
+	private refreshOne(known: Known, nowMs: number): void {
+		const { row } = known.record;
+		const state = stateOf(known.health, known.record.draining, nowMs, this.#options);
+		if (state === TargetState.degraded && known.state !== TargetState.degraded) {
+			// A stale report no longer adds load of its own: what remains is what this mesh knows to be in flight.
+			this.#table.setF32(LOAD_BASE_COLUMN, row, 0);
+		}
+		known.state = state;
+		this.#table.setU32(COLUMN_STATE, row, state);
+		this.#table.setF32(COLUMN_SLOW_START, row, slowStartOf(known.health, nowMs, this.#options));
+		const usable = state === TargetState.ready ? 1 : state === TargetState.degraded ? 0.5 : 0;
+		this.#table.setF32(COLUMN_HEALTH, row, usable * (1 - known.learned.errorRatio));
+	}
+
+	/** Ejecting may not take more than a share of any pool the target belongs to: a wrong judgement must not empty it. */
+	#mayEject(known: Known): boolean {
+		for (const pool of this.#registry.pools()) {
+			if (!pool.targets.includes(known.record.upstream)) continue;
+			const members = pool.targets.filter((target) => target !== undefined);
+			const ejected = members.filter((target) => this.#byRow.get(target.tableRow)?.state === TargetState.ejected).length;
+			if (ejected + 1 > members.length * this.#options.ejectedMaxRatio) return false;
+		}
+		return true;
+	}
+
+	#writeLearned(known: Known, nowMs: number): void {
+		const { row } = known.record;
+		const { learned } = known;
+		const table = this.#table;
+		table.setU32(COLUMN_OBSERVED_AT_MS, row, nowMs % 0x1_0000_0000);
+		table.setF32(COLUMN_TTFT_MS, row, learned.ttftMs);
+		table.setF32(COLUMN_TTFT_P95_MS, row, learned.ttftP95Ms);
+		table.setF32(COLUMN_TPOT_MS, row, learned.tpotMs);
+		table.setF32(COLUMN_TPOT_P95_MS, row, learned.tpotP95Ms);
+		table.setF32(COLUMN_ERROR_RATIO, row, learned.errorRatio);
+		this.#learnedRates(known);
+	}
+
+	#learnedRates(known: Known): void {
+		const { row } = known.record;
+		const prefill = known.learned.prefillRate;
+		if (prefill !== undefined) {
+			this.#table.setF32(COLUMN_PREFILL_RATE, row, prefill);
+			this.#table.setF32(COLUMN_SPEED, row, this.#speed(known, prefill));
+		}
+		const decode = known.learned.decodeRate ?? known.report?.decodeTokensPerSec;
+		if (decode !== undefined && decode > 0) this.#table.setF32(COLUMN_DECODE_RATE, row, decode);
+	}
+
+	/** Learned prefill rate against the median of the targets that serve the same first model. */
+	#speed(known: Known, rate: number): number {
+		const model = known.record.spec.models[0];
+		const rates: number[] = [];
+		for (const other of this.#byRow.values()) {
+			if (other.record.spec.models[0] !== model) continue;
+			const otherRate = other.learned.prefillRate;
+			if (otherRate !== undefined) rates.push(otherRate);
+		}
+		rates.sort((a, b) => a - b);
+		const median = rates[rates.length >>> 1];
+		return median === undefined || median <= 0 ? 1 : rate / median;
+	}
+}

@@ -1,0 +1,112 @@
+// Owns the rules that say whether a target may be used: active checks, outlier ejection by live failures, drain, staleness. Pure: state
+// and event in, state out; ms on the caller's monotonic clock.
+import { TargetState } from '@infermesh/sdk';
+
+export interface HealthOptions {
+	/** Good checks in a row that bring a target back, bad ones that take it out. */
+	readonly healthyAfter: number;
+	readonly unhealthyAfter: number;
+	/** Live failures in a row that eject. */
+	readonly consecutiveFailures: number;
+	/** Failed share of a window that ejects, once the window has `requestsMin` requests. */
+	readonly errorRatio: number;
+	readonly requestsMin: number;
+	readonly windowMs: number;
+	/** First ejection; each next one is longer by the same, up to `ejectionMaxMs`. */
+	readonly ejectionMs: number;
+	readonly ejectionMaxMs: number;
+	/** After coming back, traffic returns over this long. */
+	readonly slowStartMs: number;
+	readonly staleAfterMs: number;
+}
+
+export interface TargetHealth {
+	/** Whether the last verdict of the active checks is "serving". Targets without checks count as serving. */
+	readonly serving: boolean;
+	/** Checks in a row that disagree with `serving`. */
+	readonly streak: number;
+	readonly checked: boolean;
+	readonly liveFailures: number;
+	readonly windowBeganMs: number;
+	readonly windowRequests: number;
+	readonly windowFailures: number;
+	readonly ejections: number;
+	readonly ejectedUntilMs: number;
+	/** When it last came back from unhealthy or ejected; slow start counts from here. `-Infinity` = never was out. */
+	readonly returnedMs: number;
+	/** When its telemetry last arrived; undefined = it has none to give. */
+	readonly reportedMs: number | undefined;
+	readonly sleeping: boolean;
+}
+
+export function newHealth(hasChecks: boolean): TargetHealth {
+	return {
+		serving: !hasChecks,
+		streak: 0,
+		checked: !hasChecks,
+		liveFailures: 0,
+		windowBeganMs: 0,
+		windowRequests: 0,
+		windowFailures: 0,
+		ejections: 0,
+		ejectedUntilMs: 0,
+		returnedMs: Number.NEGATIVE_INFINITY,
+		reportedMs: undefined,
+		sleeping: false,
+	};
+}
+
+/** After one active check. The first check decides at once; later ones need a run. */
+export function afterCheck(health: TargetHealth, ok: boolean, nowMs: number, options: HealthOptions): TargetHealth {
+	if (!health.checked) return { ...health, checked: true, serving: ok, streak: 0 };
+	if (ok === health.serving) return { ...health, streak: 0 };
+	const streak = health.streak + 1;
+	if (streak < (ok ? options.healthyAfter : options.unhealthyAfter)) return { ...health, streak };
+	return { ...health, serving: ok, streak: 0, returnedMs: ok ? nowMs : health.returnedMs };
+}
+
+/** After a batch of live requests on the target: `requests` ended, `failures` of them by the target's fault, `lastFailed` in a row at the end. */
+export function afterTraffic(
+	health: TargetHealth,
+	requests: number,
+	failures: number,
+	trailingFailures: number,
+	nowMs: number,
+	options: HealthOptions,
+	mayEject: boolean,
+): TargetHealth {
+	const fresh = nowMs - health.windowBeganMs >= options.windowMs;
+	const windowRequests = (fresh ? 0 : health.windowRequests) + requests;
+	const windowFailures = (fresh ? 0 : health.windowFailures) + failures;
+	const liveFailures = trailingFailures === requests ? health.liveFailures + failures : trailingFailures;
+	const next: TargetHealth = {
+		...health,
+		liveFailures,
+		windowBeganMs: fresh ? nowMs : health.windowBeganMs,
+		windowRequests,
+		windowFailures,
+	};
+	const byRun = liveFailures >= options.consecutiveFailures;
+	const byRatio = windowRequests >= options.requestsMin && windowFailures / windowRequests >= options.errorRatio;
+	if (!(byRun || byRatio) || nowMs < health.ejectedUntilMs || !mayEject) return next;
+	const ejections = health.ejections + 1;
+	const untilMs = nowMs + Math.min(options.ejectionMaxMs, options.ejectionMs * ejections);
+	return { ...next, ejections, ejectedUntilMs: untilMs, returnedMs: untilMs, liveFailures: 0, windowRequests: 0, windowFailures: 0 };
+}
+
+/** The life-cycle state shown in the table. */
+export function stateOf(health: TargetHealth, draining: boolean, nowMs: number, options: HealthOptions): number {
+	if (draining) return TargetState.draining;
+	if (!health.checked) return TargetState.unknown;
+	if (!health.serving || health.sleeping) return TargetState.unhealthy;
+	if (nowMs < health.ejectedUntilMs) return TargetState.ejected;
+	const stale = health.reportedMs !== undefined && nowMs - health.reportedMs > options.staleAfterMs;
+	return stale ? TargetState.degraded : TargetState.ready;
+}
+
+/** Share of its normal traffic a target should get: rises from 0.1 to 1 over `slowStartMs` after it came back. */
+export function slowStartOf(health: TargetHealth, nowMs: number, options: HealthOptions): number {
+	const sinceMs = nowMs - health.returnedMs;
+	if (sinceMs < 0 || sinceMs >= options.slowStartMs) return 1;
+	return 0.1 + (0.9 * sinceMs) / options.slowStartMs;
+}

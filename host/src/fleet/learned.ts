@@ -1,0 +1,134 @@
+// Owns what the mesh learns of one target from its own traffic: smoothed and p95 TTFT and TPOT, error ratio, prefill and decode rates.
+// Bounded memory per target; the caller gives the clock.
+
+/** Values kept for percentiles. */
+const WINDOW = 128;
+/** Observations a rate needs before it replaces the initial value. */
+const RATE_OBSERVATIONS_MIN = 8;
+/** Shorter prompts say little of the prefill rate: fixed costs dominate them. */
+const RATE_TOKENS_MIN = 64;
+/** Percentile of observed per-request prefill rates: queueing only lowers a rate, so a high one is nearest to the engine's own. */
+const PREFILL_RATE_QUANTILE = 0.9;
+
+class Window {
+	readonly #values = new Float32Array(WINDOW);
+	#count = 0;
+	#next = 0;
+
+	add(value: number): void {
+		this.#values[this.#next] = value;
+		this.#next = (this.#next + 1) % WINDOW;
+		if (this.#count < WINDOW) this.#count++;
+	}
+
+	get count(): number {
+		return this.#count;
+	}
+
+	/** Nearest-rank quantile; 0 when empty. */
+	quantile(q: number): number {
+		if (this.#count === 0) return 0;
+		const sorted = this.#values.slice(0, this.#count).sort();
+		return sorted[Math.min(this.#count - 1, Math.ceil(q * this.#count) - 1)] as number;
+	}
+}
+
+/** Exponential smoothing with a time constant, so that its memory is a duration and not a number of requests. */
+class Smoothed {
+	#value = 0;
+	#atMs: number | undefined;
+	readonly #timeConstantMs: number;
+
+	constructor(timeConstantMs: number) {
+		this.#timeConstantMs = timeConstantMs;
+	}
+
+	add(value: number, nowMs: number): void {
+		if (this.#atMs === undefined) this.#value = value;
+		else {
+			// Several observations in one instant still count: each is given at least a fiftieth of the time constant.
+			const elapsedMs = Math.max(nowMs - this.#atMs, this.#timeConstantMs / 50);
+			this.#value += (value - this.#value) * (1 - Math.exp(-elapsedMs / this.#timeConstantMs));
+		}
+		this.#atMs = nowMs;
+	}
+
+	get value(): number {
+		return this.#value;
+	}
+}
+
+/** One ended attempt, as far as learning needs it. */
+export interface Observation {
+	readonly ok: boolean;
+	/** 0 = no token came. */
+	readonly ttftMs: number;
+	readonly tpotMs: number;
+	readonly uncachedTokens: number;
+	/** Requests decoding on the target beside this one, itself included. */
+	readonly concurrent: number;
+}
+
+export class LearnedSignals {
+	readonly #ttft: Smoothed;
+	readonly #tpot: Smoothed;
+	readonly #errors: Smoothed;
+	readonly #ttftWindow = new Window();
+	readonly #tpotWindow = new Window();
+	readonly #prefillRates = new Window();
+	readonly #decodeRates = new Window();
+	observedMs = 0;
+
+	constructor(timeConstantMs: number) {
+		this.#ttft = new Smoothed(timeConstantMs);
+		this.#tpot = new Smoothed(timeConstantMs);
+		this.#errors = new Smoothed(timeConstantMs);
+	}
+
+	add(observation: Observation, nowMs: number): void {
+		this.observedMs = nowMs;
+		this.#errors.add(observation.ok ? 0 : 1, nowMs);
+		if (!observation.ok) return;
+		const { ttftMs, tpotMs, uncachedTokens, concurrent } = observation;
+		if (ttftMs > 0) {
+			this.#ttft.add(ttftMs, nowMs);
+			this.#ttftWindow.add(ttftMs);
+			if (uncachedTokens >= RATE_TOKENS_MIN) this.#prefillRates.add((uncachedTokens * 1000) / ttftMs);
+		}
+		if (tpotMs > 0) {
+			this.#tpot.add(tpotMs, nowMs);
+			this.#tpotWindow.add(tpotMs);
+			this.#decodeRates.add((Math.max(1, concurrent) * 1000) / tpotMs);
+		}
+	}
+
+	get ttftMs(): number {
+		return this.#ttft.value;
+	}
+
+	get ttftP95Ms(): number {
+		return this.#ttftWindow.quantile(0.95);
+	}
+
+	get tpotMs(): number {
+		return this.#tpot.value;
+	}
+
+	get tpotP95Ms(): number {
+		return this.#tpotWindow.quantile(0.95);
+	}
+
+	get errorRatio(): number {
+		return this.#errors.value;
+	}
+
+	/** Prompt tokens a second while busy, or undefined until enough has been seen. */
+	get prefillRate(): number | undefined {
+		return this.#prefillRates.count < RATE_OBSERVATIONS_MIN ? undefined : this.#prefillRates.quantile(PREFILL_RATE_QUANTILE);
+	}
+
+	/** Output tokens a second over all sequences, or undefined until enough has been seen. */
+	get decodeRate(): number | undefined {
+		return this.#decodeRates.count < RATE_OBSERVATIONS_MIN ? undefined : this.#decodeRates.quantile(0.5);
+	}
+}

@@ -1,0 +1,199 @@
+// Owns the list of targets in the agent: which row each has, its identity columns, and the pools they form. Rows are reused under a new
+// generation only after `release`, when no worker can still have work on them. Signals are fusion's, states are health's.
+import { MeshError } from '@infermesh/proto';
+import {
+	COLUMN_COST,
+	COLUMN_MODEL,
+	COLUMN_NODE,
+	COLUMN_REGION,
+	COLUMN_REVISION,
+	COLUMN_ROLE,
+	COLUMN_STATE,
+	COLUMN_TARGET,
+	COLUMN_WEIGHT,
+	COLUMN_ZONE,
+	TargetRole,
+	TargetState,
+} from '@infermesh/sdk';
+import type { ModelPool, UpstreamTarget } from '../router/ports.js';
+import { fleetErrors } from './errors.js';
+import type { NameTable } from './interner.js';
+import type { FleetTableWriter } from './table.js';
+
+/** What an operator says of a target. Every field present: defaults are filled in by the configuration. */
+export interface TargetSpec {
+	readonly id: string;
+	/** `http://host:port` with an optional path prefix, without a trailing slash. */
+	readonly url: string;
+	readonly models: readonly string[];
+	readonly runtime: string;
+	readonly apiKey: string | undefined;
+	readonly upstreamModel: string | undefined;
+	readonly revision: string | undefined;
+	readonly quant: string | undefined;
+	readonly weight: number;
+	readonly role: 'both' | 'prefill' | 'decode';
+	readonly node: string;
+	readonly zone: string;
+	readonly region: string;
+	readonly costPerHour: number;
+	/** Path of its metrics; `''` = none. */
+	readonly metricsPath: string;
+	/** Path of its health check; `''` = no active checks. */
+	readonly healthPath: string;
+}
+
+export interface TargetRecord {
+	readonly spec: TargetSpec;
+	readonly row: number;
+	readonly generation: number;
+	readonly upstream: UpstreamTarget;
+	draining: boolean;
+}
+
+export interface Names {
+	readonly targets: NameTable;
+	readonly nodes: NameTable;
+	readonly zones: NameTable;
+	readonly regions: NameTable;
+	readonly models: NameTable;
+	readonly revisions: NameTable;
+}
+
+interface PoolSlots {
+	index: number;
+	rows: (TargetRecord | undefined)[];
+	pool: ModelPool;
+}
+
+export class TargetRegistry {
+	readonly #table: FleetTableWriter;
+	readonly #names: Names;
+	readonly #records = new Map<string, TargetRecord>();
+	readonly #freeRows: number[] = [];
+	readonly #generations: Uint32Array;
+	readonly #pools = new Map<string, PoolSlots>();
+	#nextRow = 0;
+
+	constructor(table: FleetTableWriter, names: Names) {
+		this.#table = table;
+		this.#names = names;
+		this.#generations = new Uint32Array(table.rowsMax);
+	}
+
+	/** Gives the target a row and a place in the pool of each of its models. Throws IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_FLEET_FULL. */
+	add(spec: TargetSpec): TargetRecord {
+		if (this.#records.has(spec.id)) throw new MeshError(fleetErrors, 'IM_TARGET_EXISTS', `target ${spec.id} exists already`);
+		if (spec.models.length === 0) throw new MeshError(fleetErrors, 'IM_TARGET_INVALID', `target ${spec.id} names no model`);
+		const url = parseUrl(spec);
+		const row = this.#freeRows.pop() ?? this.#nextRow++;
+		if (row >= this.#table.rowsMax) {
+			this.#nextRow = this.#table.rowsMax;
+			throw new MeshError(fleetErrors, 'IM_FLEET_FULL', `all ${this.#table.rowsMax} rows of the fleet table are taken`);
+		}
+		const generation = ((this.#generations[row] as number) + 1) >>> 0;
+		this.#generations[row] = generation;
+		const upstream: UpstreamTarget = {
+			id: spec.id,
+			tableRow: row,
+			generation,
+			origin: url.origin,
+			pathPrefix: url.pathname.replace(/\/+$/, ''),
+			apiKey: spec.apiKey,
+			runtime: spec.runtime,
+			upstreamModel: spec.upstreamModel,
+		};
+		const record: TargetRecord = { spec, row, generation, upstream, draining: false };
+		this.#records.set(spec.id, record);
+		this.#describe(record);
+		for (const model of spec.models) this.#join(model, record);
+		return record;
+	}
+
+	/** Takes the target out of its pools at once. Its row stays taken until `release`. Throws IM_TARGET_UNKNOWN. */
+	remove(id: string): TargetRecord {
+		const record = this.get(id);
+		this.#records.delete(id);
+		for (const model of record.spec.models) this.#leave(model, record);
+		this.#table.setU32(COLUMN_STATE, record.row, TargetState.quarantined);
+		return record;
+	}
+
+	/** Gives a removed target's row back, once nothing is in flight on it. */
+	release(record: TargetRecord): void {
+		this.#table.resetRow(record.row);
+		this.#freeRows.push(record.row);
+	}
+
+	/** Throws IM_TARGET_UNKNOWN. */
+	get(id: string): TargetRecord {
+		const record = this.#records.get(id);
+		if (record === undefined) throw new MeshError(fleetErrors, 'IM_TARGET_UNKNOWN', `no target has the id ${id}`);
+		return record;
+	}
+
+	records(): readonly TargetRecord[] {
+		return [...this.#records.values()];
+	}
+
+	/** All pools in index order. An unchanged pool is the same object as before. */
+	pools(): readonly ModelPool[] {
+		return [...this.#pools.values()].map((slots) => slots.pool).sort((a, b) => a.index - b.index);
+	}
+
+	#describe(record: TargetRecord): void {
+		const { row, spec } = record;
+		const names = this.#names;
+		const table = this.#table;
+		table.resetRow(row);
+		table.setU32(COLUMN_TARGET, row, names.targets.intern(spec.id));
+		table.setU32(COLUMN_NODE, row, names.nodes.intern(spec.node));
+		table.setU32(COLUMN_ZONE, row, names.zones.intern(spec.zone));
+		table.setU32(COLUMN_REGION, row, names.regions.intern(spec.region));
+		table.setU32(COLUMN_MODEL, row, names.models.intern(spec.models[0] ?? ''));
+		table.setU32(COLUMN_REVISION, row, names.revisions.intern(spec.revision ?? ''));
+		table.setU32(COLUMN_ROLE, row, TargetRole[spec.role]);
+		table.setF32(COLUMN_WEIGHT, row, spec.weight);
+		table.setF32(COLUMN_COST, row, spec.costPerHour);
+	}
+
+	#join(model: string, record: TargetRecord): void {
+		const slots = this.#pools.get(model) ?? { index: this.#pools.size, rows: [], pool: undefined as unknown as ModelPool };
+		const hole = slots.rows.indexOf(undefined);
+		if (hole >= 0) slots.rows[hole] = record;
+		else slots.rows.push(record);
+		this.#pools.set(model, slots);
+		this.#rebuild(model, slots);
+	}
+
+	#leave(model: string, record: TargetRecord): void {
+		const slots = this.#pools.get(model);
+		if (slots === undefined) return;
+		slots.rows = slots.rows.map((present) => (present === record ? undefined : present));
+		while (slots.rows.length > 0 && slots.rows.at(-1) === undefined) slots.rows.pop();
+		this.#rebuild(model, slots);
+	}
+
+	#rebuild(model: string, slots: PoolSlots): void {
+		slots.pool = {
+			index: slots.index,
+			model,
+			modelId: this.#names.models.intern(model),
+			revision: slots.rows.find((record) => record !== undefined)?.spec.revision,
+			targets: slots.rows.map((record) => record?.upstream),
+		};
+	}
+}
+
+function parseUrl(spec: TargetSpec): URL {
+	let url: URL;
+	try {
+		url = new URL(spec.url);
+	} catch (cause) {
+		throw new MeshError(fleetErrors, 'IM_TARGET_INVALID', `target ${spec.id}: ${spec.url} is not a URL`, { cause });
+	}
+	if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+		throw new MeshError(fleetErrors, 'IM_TARGET_INVALID', `target ${spec.id}: ${url.protocol} is not http: or https:`);
+	}
+	return url;
+}
