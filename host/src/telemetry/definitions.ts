@@ -1,0 +1,235 @@
+// Owns the one table of metrics: names, labels, bounds and meanings. The shared-memory layout (block.ts), the text at /metrics
+// (exposition.ts) and docs/metrics.md all come from here. Labels follow the mesh's label schema; nothing per request is a label.
+
+export type MetricKind = 'counter' | 'gauge' | 'histogram';
+
+export interface MetricDefinition {
+	/** As exported; counters end in `_total`, units come last. */
+	readonly name: string;
+	readonly kind: MetricKind;
+	readonly help: string;
+	readonly labels: readonly string[];
+	/** Label sets kept per thread; the rest is added up in one series whose labels all read `other`. */
+	readonly seriesMax: number;
+	/** Upper bounds of a histogram's buckets, ascending, without +Inf. */
+	readonly buckets?: readonly number[];
+	/** `collected` metrics are read from the mesh's state when `/metrics` is asked for; they take no room in blocks. */
+	readonly source: 'block' | 'collected';
+}
+
+/** Powers of `factor` from `first`, `count` of them, to three significant digits. */
+function geometric(first: number, factor: number, count: number): readonly number[] {
+	return Array.from({ length: count }, (_, i) => Number((first * factor ** i).toPrecision(3)));
+}
+
+/** 1 ms to 131 s, doubling: first token and whole requests. */
+const requestSeconds = geometric(0.001, 2, 18);
+/** 1 ms to 4.1 s, by √2 where engines live: time per output token. */
+const tokenSeconds = geometric(0.001, Math.SQRT2, 25);
+/** 125 ns to 8.2 ms, by √2: the cost of one decision. */
+const decisionSeconds = geometric(1.25e-7, Math.SQRT2, 33);
+/** 128 to 16.8 M, doubling. */
+const fuel = geometric(128, 2, 18);
+
+const MODELS = 128;
+const STRATEGIES = 64;
+const TARGETS = 1024;
+
+function counter(name: string, labels: readonly string[], seriesMax: number, help: string): MetricDefinition {
+	return { name: `infermesh_${name}_total`, kind: 'counter', help, labels, seriesMax, source: 'block' };
+}
+
+function gauge(name: string, labels: readonly string[], seriesMax: number, help: string): MetricDefinition {
+	return { name: `infermesh_${name}`, kind: 'gauge', help, labels, seriesMax, source: 'block' };
+}
+
+function collected(name: string, labels: readonly string[], seriesMax: number, help: string): MetricDefinition {
+	return { name: `infermesh_${name}`, kind: 'gauge', help, labels, seriesMax, source: 'collected' };
+}
+
+function histogram(
+	name: string,
+	labels: readonly string[],
+	seriesMax: number,
+	buckets: readonly number[],
+	help: string,
+): MetricDefinition {
+	return { name: `infermesh_${name}`, kind: 'histogram', help, labels, seriesMax, buckets, source: 'block' };
+}
+
+const perTarget = ['target', 'model', 'node', 'zone'] as const;
+
+export const metricDefinitions = Object.freeze({
+	// The data plane, one block per worker.
+	requests: counter(
+		'requests',
+		['model', 'revision', 'path', 'status', 'code'],
+		512,
+		'Requests answered, by HTTP status and error code (empty = none).',
+	),
+	requestDuration: histogram(
+		'request_duration_seconds',
+		['model', 'revision', 'path'],
+		MODELS,
+		requestSeconds,
+		'Time from the request’s headers to the end of the answer.',
+	),
+	timeToFirstToken: histogram(
+		'time_to_first_token_seconds',
+		['model', 'revision'],
+		MODELS,
+		requestSeconds,
+		'Time from dispatch to the first token, as the router saw it.',
+	),
+	timePerOutputToken: histogram(
+		'time_per_output_token_seconds',
+		['model', 'revision'],
+		MODELS,
+		tokenSeconds,
+		'Mean time between the tokens of one answer, as the router saw it.',
+	),
+	requestsInFlight: gauge('requests_in_flight', [], 1, 'Requests now inside the router.'),
+	attempts: counter(
+		'attempts',
+		['target', 'model', 'revision', 'runtime', 'outcome'],
+		TARGETS,
+		'Dispatches to a target, by what became of them.',
+	),
+	retries: counter(
+		'retries',
+		['model', 'reason'],
+		256,
+		'Requests tried again at another target before the first byte.',
+	),
+	tokens: counter(
+		'tokens',
+		['model', 'revision', 'tenant', 'kind'],
+		1024,
+		'Tokens of answered requests: input, cached (part of input) and output.',
+	),
+	streamChunks: counter('stream_chunks', [], 1, 'Chunks passed on in streamed answers.'),
+	stageDuration: histogram(
+		'stage_duration_seconds',
+		['stage'],
+		16,
+		decisionSeconds,
+		'Time in one stage of the pipeline, of a sample of requests.',
+	),
+	// Decisions, counted where they are made.
+	decisions: counter(
+		'decisions',
+		['strategy', 'model', 'verdict'],
+		256,
+		'Decisions, by the strategy that answered (`name@version`).',
+	),
+	decisionDuration: histogram(
+		'decision_duration_seconds',
+		['strategy'],
+		STRATEGIES,
+		decisionSeconds,
+		'Wall time of one decision, all in.',
+	),
+	decisionFuel: histogram(
+		'decision_fuel',
+		['strategy'],
+		STRATEGIES,
+		fuel,
+		'Fuel of one decision; exact, the same on every machine.',
+	),
+	fallbacks: counter('fallbacks', ['model', 'cause'], 512, 'Decisions answered by the fallback, by cause.'),
+	strikes: counter(
+		'strategy_strikes',
+		['strategy', 'cause'],
+		256,
+		'Faults held against a strategy, by cause; never wall clock.',
+	),
+	// The main thread.
+	swaps: counter(
+		'strategy_swaps',
+		['strategy', 'kind'],
+		256,
+		'Changes of the deciding strategy: stage, rollback, unload, quarantine, release.',
+	),
+	quarantines: counter('strategy_quarantines', ['strategy'], STRATEGIES, 'Times a strategy was put in quarantine.'),
+	admissions: counter('strategy_admissions', ['result'], 8, 'Strategy modules judged: admitted or refused.'),
+	admissionDuration: histogram(
+		'strategy_admission_seconds',
+		[],
+		1,
+		geometric(0.01, 2, 12),
+		'Time of one admission, its child process included.',
+	),
+	scrapes: counter(
+		'scrapes',
+		['target', 'result'],
+		TARGETS,
+		'Reads of a target’s metrics: ok, error, timeout, unreadable.',
+	),
+	scrapeDuration: histogram(
+		'scrape_duration_seconds',
+		[],
+		1,
+		geometric(0.001, 2, 13),
+		'Time of one read of a target’s metrics.',
+	),
+	healthChecks: counter('health_checks', ['target', 'result'], TARGETS, 'Active health checks: ok or failed.'),
+	ejections: counter('ejections', ['target'], TARGETS, 'Times a target was ejected for failing live requests.'),
+	workerRestarts: counter('worker_restarts', [], 1, 'Data-plane workers that died and were replaced.'),
+	loopLag: gauge(
+		'event_loop_lag_seconds',
+		['thread', 'quantile'],
+		256,
+		'Event-loop delay over the last period, by thread: 0.5, 0.99 and 1 (the most).',
+	),
+	// Read from the mesh's state at each scrape.
+	buildInfo: collected('build_info', ['version', 'node_version'], 1, 'Always 1; the labels say what runs.'),
+	targetInfo: collected(
+		'target_info',
+		['target', 'model', 'revision', 'quant', 'runtime', 'node', 'zone', 'region', 'role', 'gpu_uuid', 'mig_profile'],
+		16_384,
+		'Always 1; joins a target to the mesh’s labels.',
+	),
+	targetState: collected('target_state', ['target', 'state'], 16_384, '1 for the state a target is in.'),
+	targetHealth: collected('target_health_ratio', perTarget, 16_384, 'Health score, 1 = sound, 0 = out.'),
+	targetInFlight: collected('target_in_flight', perTarget, 16_384, 'Requests this mesh has at the target now.'),
+	targetLoad: collected(
+		'target_load',
+		perTarget,
+		16_384,
+		'Waiting and running requests: last report, corrected by what was sent and ended since.',
+	),
+	targetQueueDepth: collected(
+		'target_queue_depth',
+		perTarget,
+		16_384,
+		'Requests waiting in the engine at the last report.',
+	),
+	targetRunning: collected('target_running', perTarget, 16_384, 'Requests running in the engine at the last report.'),
+	targetKvUsage: collected(
+		'target_kv_usage_ratio',
+		perTarget,
+		16_384,
+		'Used share of the KV cache at the last report.',
+	),
+	targetTtft: collected(
+		'target_ttft_seconds',
+		perTarget,
+		16_384,
+		'Smoothed time to first token, as the router saw it.',
+	),
+	targetErrorRatio: collected('target_error_ratio', perTarget, 16_384, 'Smoothed failed share of recent requests.'),
+	targetTelemetryAge: collected(
+		'target_telemetry_age_seconds',
+		perTarget,
+		16_384,
+		'Age of the last report from the runtime.',
+	),
+	strategyInfo: collected(
+		'strategy_info',
+		['strategy', 'digest', 'stage'],
+		256,
+		'Always 1; what is loaded and at which stage.',
+	),
+});
+
+export type MetricKey = keyof typeof metricDefinitions;

@@ -1,0 +1,37 @@
+// Owns the counters of the main thread: swaps, quarantines, admissions, scrapes, health checks, ejections. Rare events, so series are
+// looked up at each.
+import type { MetricsBlock } from './block.js';
+
+export type SwapKind = 'stage' | 'rollback' | 'unload' | 'quarantine' | 'release';
+export type ScrapeResult = 'ok' | 'error' | 'timeout' | 'unreadable';
+
+export interface MeshMetrics {
+	/** `strategy` is `name@version`. */
+	swapped(strategy: string, kind: SwapKind): void;
+	quarantined(strategy: string): void;
+	admitted(result: 'admitted' | 'refused', durationMs: number): void;
+	scraped(target: string, result: ScrapeResult, durationMs: number): void;
+	healthChecked(target: string, ok: boolean): void;
+	ejected(target: string): void;
+	workerRestarted(): void;
+}
+
+export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
+	const scrapeDuration = block.histogram('scrapeDuration');
+	const admissionDuration = block.histogram('admissionDuration');
+	return {
+		swapped: (strategy, kind) => block.counter('swaps', strategy, kind).add(1),
+		quarantined: (strategy) => block.counter('quarantines', strategy).add(1),
+		admitted(result, durationMs) {
+			block.counter('admissions', result).add(1);
+			admissionDuration.observe(durationMs / 1000);
+		},
+		scraped(target, result, durationMs) {
+			block.counter('scrapes', target, result).add(1);
+			scrapeDuration.observe(durationMs / 1000);
+		},
+		healthChecked: (target, ok) => block.counter('healthChecks', target, ok ? 'ok' : 'failed').add(1),
+		ejected: (target) => block.counter('ejections', target).add(1),
+		workerRestarted: () => block.counter('workerRestarts').add(1),
+	};
+}

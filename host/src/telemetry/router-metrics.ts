@@ -1,0 +1,150 @@
+// Owns the data plane's counters: `RouterMetrics` over a metrics block. Series are looked up once per pool, target and outcome and then
+// kept, so a request costs a few additions. Paths outside the served set share one label, so no client can make series.
+import type { ModelPool, OutcomeStatusName, RouterMetrics, UpstreamTarget } from '../router/ports.js';
+import type { HistogramSeries, MetricsBlock, Series } from './block.js';
+
+/** Paths that are labels of their own. */
+export const labelledPaths: ReadonlySet<string> = new Set([
+	'/v1/chat/completions',
+	'/v1/completions',
+	'/v1/embeddings',
+	'/v1/models',
+]);
+const OTHER_PATH = 'other';
+
+interface PathSeries {
+	readonly duration: HistogramSeries;
+	/** By `status code`. */
+	readonly answers: Map<string, Series>;
+	readonly ok: Series;
+}
+
+interface PoolSeries {
+	readonly paths: Map<string, PathSeries>;
+	readonly ttft: HistogramSeries;
+	readonly tpot: HistogramSeries;
+	readonly retries: Map<string, Series>;
+	/** Three per tenant: input, output, cached. */
+	readonly tokens: Map<number, readonly [Series, Series, Series]>;
+}
+
+/** Answers kept per path: statuses and codes are few, but a target may invent statuses. */
+const ANSWERS_MAX = 256;
+
+export interface RouterMetricsOptions {
+	/** Name of an interned tenant id. */
+	readonly tenantName: (tenantId: number) => string;
+	/** Names of the pipeline's stages, by index. */
+	readonly stages: readonly string[];
+}
+
+export function createRouterMetrics(block: MetricsBlock, options: RouterMetricsOptions): RouterMetrics {
+	const pools = new WeakMap<ModelPool, PoolSeries>();
+	const attempts = new WeakMap<UpstreamTarget, Map<OutcomeStatusName, Series>>();
+	const unrouted = openPool(block, '', '');
+	const inFlight = block.gauge('requestsInFlight');
+	const chunks = block.counter('streamChunks');
+	const stages = options.stages.map((stage) => block.histogram('stageDuration', stage));
+
+	const seriesOf = (pool: ModelPool): PoolSeries => {
+		let found = pools.get(pool);
+		if (found === undefined) pools.set(pool, (found = openPool(block, pool.model, pool.revision ?? '')));
+		return found;
+	};
+	const attemptOf = (pool: ModelPool, target: UpstreamTarget, status: OutcomeStatusName): Series => {
+		let outcomes = attempts.get(target);
+		if (outcomes === undefined) attempts.set(target, (outcomes = new Map()));
+		let series = outcomes.get(status);
+		if (series === undefined) {
+			series = block.counter('attempts', target.id, pool.model, pool.revision ?? '', target.runtime, status);
+			outcomes.set(status, series);
+		}
+		return series;
+	};
+	return {
+		requestStarted: () => inFlight.add(1),
+		requestEnded(pool, path, status, errorCode, durationMs) {
+			inFlight.add(-1);
+			const names = pool === undefined ? ['', ''] : [pool.model, pool.revision ?? ''];
+			const at = pathOf(block, pool === undefined ? unrouted : seriesOf(pool), names, path);
+			if (status === 200 && errorCode === undefined) at.ok.add(1);
+			else answerOf(block, at, names, path, status, errorCode ?? '').add(1);
+			at.duration.observe(durationMs / 1000);
+		},
+		attempt(pool, target, status, ttftMs, tpotMs) {
+			attemptOf(pool, target, status).add(1);
+			const series = seriesOf(pool);
+			if (ttftMs > 0) series.ttft.observe(ttftMs / 1000);
+			if (tpotMs > 0) series.tpot.observe(tpotMs / 1000);
+		},
+		retry(pool, reason) {
+			const { retries } = seriesOf(pool);
+			let series = retries.get(reason);
+			if (series === undefined) {
+				series = block.counter('retries', pool.model, reason);
+				if (retries.size < ANSWERS_MAX) retries.set(reason, series);
+			}
+			series.add(1);
+		},
+		tokens(pool, tenantId, tokensIn, tokensOut, tokensCached) {
+			const { tokens } = seriesOf(pool);
+			let kinds = tokens.get(tenantId);
+			if (kinds === undefined) {
+				const labels = [pool.model, pool.revision ?? '', options.tenantName(tenantId)];
+				kinds = [
+					block.counter('tokens', ...labels, 'input'),
+					block.counter('tokens', ...labels, 'output'),
+					block.counter('tokens', ...labels, 'cached'),
+				];
+				tokens.set(tenantId, kinds);
+			}
+			kinds[0].add(tokensIn);
+			kinds[1].add(tokensOut);
+			kinds[2].add(tokensCached);
+		},
+		streamChunks: (count) => chunks.add(count),
+		stage: (stage, durationNs) => stages[stage]?.observe(durationNs / 1e9),
+	};
+}
+
+function openPool(block: MetricsBlock, model: string, revision: string): PoolSeries {
+	return {
+		paths: new Map(),
+		ttft: block.histogram('timeToFirstToken', model, revision),
+		tpot: block.histogram('timePerOutputToken', model, revision),
+		retries: new Map(),
+		tokens: new Map(),
+	};
+}
+
+function pathOf(block: MetricsBlock, pool: PoolSeries, names: readonly string[], path: string): PathSeries {
+	const label = labelledPaths.has(path) ? path : OTHER_PATH;
+	let found = pool.paths.get(label);
+	if (found === undefined) {
+		found = {
+			duration: block.histogram('requestDuration', ...names, label),
+			answers: new Map(),
+			ok: block.counter('requests', ...names, label, '200', ''),
+		};
+		pool.paths.set(label, found);
+	}
+	return found;
+}
+
+function answerOf(
+	block: MetricsBlock,
+	at: PathSeries,
+	names: readonly string[],
+	path: string,
+	status: number,
+	code: string,
+): Series {
+	const key = `${status} ${code}`;
+	let series = at.answers.get(key);
+	if (series === undefined) {
+		const label = labelledPaths.has(path) ? path : OTHER_PATH;
+		series = block.counter('requests', ...names, label, String(status), code);
+		if (at.answers.size < ANSWERS_MAX) at.answers.set(key, series);
+	}
+	return series;
+}
