@@ -1,3 +1,4 @@
+export { orcaBounds, parseOrcaHeader } from './orca.js';
 export { MetricsParser, parseMetrics } from './prometheus/parser.js';
 export {
 	labelOf,
@@ -8,3 +9,8 @@ export {
 	type ProblemKind,
 	type Sample,
 } from './prometheus/samples.js';
+export type { RuntimeAdapter, RuntimeName, Scrape } from './runtimes/adapter.js';
+export { detectRuntime, runtimeAdapters } from './runtimes/detect.js';
+export { RuntimeReader, type RuntimeReaderOptions } from './runtimes/reader.js';
+export { sglangAdapter } from './runtimes/sglang.js';
+export { vllmAdapter } from './runtimes/vllm.js';

@@ -1,0 +1,119 @@
+// Owns looking series up in a scrape by a mapping's rules: prefix, breakdowns dropped, one rank speaking for its engine.
+import { labelOf, type MetricSamples, type Sample } from '../prometheus/samples.js';
+
+/** The metric of client libraries that tells one life of a process from the next. */
+export const processStartName = 'process_start_time_seconds';
+
+/** Series of a metric by label; an absent label equals an empty one. */
+export interface Selector {
+	readonly name: string;
+	/** Keep only series with these label values. */
+	readonly where?: Readonly<Record<string, string>>;
+	/** Drop series with any of these label values. */
+	readonly not?: Readonly<Record<string, string>>;
+}
+
+/** How a runtime's series are to be looked at. */
+export interface ViewRules {
+	/** The beginnings of the runtime's metric names, preferred first. */
+	readonly prefixes: readonly string[];
+	/** Labels that tell apart workers of one engine which all report the same: of those series the lowest rank speaks. */
+	readonly rankLabels: readonly string[];
+	/** Series that break a total down, to be dropped everywhere: kept are only those with these label values. */
+	readonly totalsWhere: Readonly<Record<string, string>>;
+}
+
+export class ScrapeView {
+	readonly samples: MetricSamples;
+	readonly #rules: ViewRules;
+	readonly #spoken = new Map<string, readonly Sample[]>();
+
+	constructor(samples: MetricSamples, rules: ViewRules) {
+		this.samples = samples;
+		this.#rules = rules;
+	}
+
+	/** Whether the body has a series of `name` (without prefix). */
+	has(name: string): boolean {
+		return this.every(name).length > 0;
+	}
+
+	/** The first of `names` the body has. */
+	firstOf(names: readonly string[]): string | undefined {
+		return names.find((name) => this.has(name));
+	}
+
+	/** Every series of `name`, of all ranks; values may be anything. */
+	every(name: string): readonly Sample[] {
+		for (const prefix of this.#rules.prefixes) {
+			const found = this.samples.byName.get(prefix + name);
+			if (found !== undefined) return found;
+		}
+		return [];
+	}
+
+	/** Series of `name` with one rank speaking for each engine, and no breakdown of a total; all finite. */
+	series(name: string): readonly Sample[] {
+		const known = this.#spoken.get(name);
+		if (known !== undefined) return known;
+		const kept = this.every(name).filter((s) => Number.isFinite(s.value) && matches(s, this.#rules.totalsWhere));
+		const spoken = this.#rules.rankLabels.length === 0 ? kept : speakers(kept, this.#rules.rankLabels);
+		this.#spoken.set(name, spoken);
+		return spoken;
+	}
+
+	/** As `series`, narrowed by a selector. */
+	select(selector: Selector): readonly Sample[] {
+		const { where, not } = selector;
+		return this.series(selector.name).filter(
+			(sample) => (where === undefined || matches(sample, where)) && (not === undefined || !matchesAny(sample, not)),
+		);
+	}
+
+	/** The identity of a series of this runtime, without its rank and the labels in `dropped`. */
+	keyOf(sample: Sample, dropped: string): string {
+		return seriesKey(sample, this.#rules.rankLabels, dropped);
+	}
+
+	/** Start of the process, s since the epoch, where the runtime exports it. */
+	processStartSeconds(): number | undefined {
+		return this.samples.byName.get(processStartName)?.[0]?.value;
+	}
+}
+
+function matches(sample: Sample, where: Readonly<Record<string, string>>): boolean {
+	for (const name of Object.keys(where)) if (labelOf(sample, name) !== where[name]) return false;
+	return true;
+}
+
+function matchesAny(sample: Sample, not: Readonly<Record<string, string>>): boolean {
+	return Object.keys(not).some((name) => labelOf(sample, name) === not[name]);
+}
+
+function seriesKey(sample: Sample, ranks: readonly string[], dropped: string): string {
+	const { labels } = sample;
+	let key = '';
+	for (let i = 0; i + 1 < labels.length; i += 2) {
+		const name = labels[i] ?? '';
+		if (name !== dropped && !ranks.includes(name)) key += `${name}\u0000${labels[i + 1]}\u0000`;
+	}
+	return key;
+}
+
+/** Of the series that differ in rank only, the one of the lowest rank. */
+function speakers(series: readonly Sample[], ranks: readonly string[]): readonly Sample[] {
+	const lowest = new Map<string, Sample>();
+	for (const sample of series) {
+		const key = seriesKey(sample, ranks, '');
+		const other = lowest.get(key);
+		if (other === undefined || rankOf(sample, ranks) < rankOf(other, ranks)) lowest.set(key, sample);
+	}
+	return [...lowest.values()];
+}
+
+/** Ranks of up to 4,096 workers a dimension, the first label weighing most. */
+function rankOf(sample: Sample, ranks: readonly string[]): number {
+	let order = 0;
+	for (const rank of ranks) order = order * 4096 + (Number(labelOf(sample, rank)) || 0);
+	return order;
+}
