@@ -1,10 +1,11 @@
 // Owns what a strategy may be called and how a name is proposed for a folder.
 import { MeshError } from '@infermesh/proto';
+import { STRATEGY_NAME_PATTERN } from '@infermesh/sdk';
 import { templateErrors } from './errors.js';
 
 const NAME_LENGTH_MAX = 64;
 const DESCRIPTION_LENGTH_MAX = 200;
-const namePattern = /^[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*$/;
+const namePattern = new RegExp(STRATEGY_NAME_PATTERN);
 
 /** Names of shipped strategies: an author's own must differ, so that `name@version` says whose it is. */
 export const reservedNames: ReadonlySet<string> = new Set(['baseline_rr', 'least_queue', 'hybrid_mesh']);

@@ -11,21 +11,6 @@ export const projectErrors = defineErrors({
 		summary: 'there is no such folder, file or shipped strategy',
 		hint: 'name a strategy folder, a `.wasm` file, or one of `infermesh strategies`',
 	},
-	IM_PROJECT_NOT_A_STRATEGY: {
-		...refused,
-		summary: 'the folder is not a strategy project: it holds no strategy.yaml',
-		hint: 'start one with `infermesh strategy new PATH`',
-	},
-	IM_PROJECT_NOT_WASM: {
-		...refused,
-		summary: 'the file is not a WebAssembly module',
-		hint: 'name a strategy folder, or a module made by `infermesh strategy build`',
-	},
-	IM_PROJECT_NOT_OURS: {
-		...refused,
-		summary: 'the WebAssembly module is not an InferMesh strategy',
-		hint: 'a strategy carries its manifest in the custom section `infermesh.manifest`; build it with `infermesh strategy build`',
-	},
 	IM_PROJECT_UNREADABLE: {
 		...refused,
 		summary: 'a file cannot be read',

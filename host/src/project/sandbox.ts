@@ -21,13 +21,13 @@ import {
 	OUTPUT_FACTORS_WORD,
 	OUTPUT_LOG_BYTES_WORD,
 	OutcomeStatus,
-	RANKED_ROWS_MAX,
 } from '@infermesh/sdk';
+import { deciderDefaults } from '../strategy/runtime/decider.js';
 import type { Decision, FallbackCause, PrefixHits, RequestFeatures } from '../strategy/runtime/decision.js';
-import { type FuelBudget, fuelDefaults, StrategyInstance, type StrategyModule } from '../strategy/runtime/instance.js';
+import { type FuelBudget, StrategyInstance, type StrategyModule } from '../strategy/runtime/instance.js';
 import { readOutput } from '../strategy/runtime/read-output.js';
 import { createStateBlock, StateBlockReader, StateBlockWriter } from '../strategy/runtime/state-block.js';
-import { writeHits, writeRequest } from '../strategy/runtime/write-request.js';
+import { type DecisionPlace, writeHits, writeRequest } from '../strategy/runtime/write-request.js';
 import { projectErrors } from './errors.js';
 import type { Fleet } from './fleet.js';
 import type { OutcomeSpec } from './scenario/schema.js';
@@ -35,9 +35,15 @@ import type { OutcomeSpec } from './scenario/schema.js';
 export interface SandboxOptions {
 	readonly fuel: FuelBudget;
 	readonly meshSeed: readonly [low: number, high: number];
+	/** Ranked rows asked for. */
+	readonly topK: number;
 }
 
-export const sandboxDefaults: SandboxOptions = { fuel: fuelDefaults, meshSeed: [0x494e_4652, 0x4d45_5348] };
+export const sandboxDefaults: SandboxOptions = {
+	fuel: deciderDefaults.fuel,
+	meshSeed: [0x494e_4652, 0x4d45_5348],
+	topK: deciderDefaults.topK,
+};
 
 /** What a fault left behind. */
 export interface Fault {
@@ -46,16 +52,19 @@ export interface Fault {
 	readonly trap: unknown;
 }
 
+const noFault: Fault = { cause: 'none', trap: undefined };
+
 export class Sandbox {
 	readonly strategy: StrategyModule;
 	readonly fleet: Fleet;
 	/** Fuel of the last call. */
 	fuel = 0;
-	fault: Fault = { cause: 'none', trap: undefined };
+	fault: Fault = noFault;
 	readonly #options: SandboxOptions;
 	readonly #state: { readonly writer: StateBlockWriter; readonly reader: StateBlockReader } | undefined;
 	#instance: StrategyInstance;
 	#observer: StrategyInstance | undefined;
+	readonly #place: DecisionPlace;
 	#ticket = 0;
 
 	/** Throws IM_RUN_NO_INSTANCE when the strategy cannot be instantiated or its `init` fails. */
@@ -63,6 +72,7 @@ export class Sandbox {
 		this.strategy = strategy;
 		this.fleet = fleet;
 		this.#options = options;
+		this.#place = { zone: fleet.zone, region: fleet.region, topK: options.topK };
 		const { stateBytes } = strategy.manifest;
 		if (stateBytes > 0) {
 			const shared = createStateBlock(stateBytes);
@@ -77,9 +87,9 @@ export class Sandbox {
 		instance.sync();
 		for (const row of excluded) instance.mask(row, false);
 		const view = this.fleet.view;
-		const tried = excluded.filter((row) => view.isEligible(row)).length;
-		const place = { zone: this.fleet.zone, region: this.fleet.region, topK: RANKED_ROWS_MAX };
-		writeRequest(instance, features, place, this.#ticket++, view.eligibleCount - tried, writeHits(instance, hits));
+		let eligible = view.eligibleCount;
+		for (const row of excluded) if (view.isEligible(row)) eligible--;
+		writeRequest(instance, features, this.#place, this.#ticket++, eligible, writeHits(instance, hits));
 		out.count = 0;
 		let cause = instance.rank();
 		if (cause === 'none') cause = readOutput(instance, excluded, out);
@@ -88,7 +98,7 @@ export class Sandbox {
 		out.fuel = instance.lastFuel;
 		out.cause = cause;
 		out.strategy = this.strategy.label;
-		this.fault = { cause, trap: instance.lastTrap };
+		this.fault = cause === 'none' ? noFault : { cause, trap: instance.lastTrap };
 		return cause;
 	}
 
@@ -133,8 +143,14 @@ export class Sandbox {
 		if (this.#observer === undefined || this.#observer.poisoned) this.#observer = this.#make(true);
 		const observer = this.#observer;
 		observer.sync();
-		const place = { zone: this.fleet.zone, region: this.fleet.region, topK: 0 };
-		writeRequest(observer, features, place, this.#ticket, this.fleet.view.eligibleCount, writeHits(observer, hits));
+		writeRequest(
+			observer,
+			features,
+			this.#place,
+			this.#ticket,
+			this.fleet.view.eligibleCount,
+			writeHits(observer, hits),
+		);
 		outcomes.forEach((outcome, index) => this.#writeOutcome(observer, outcome, index));
 		const cause = observer.call(hook, outcomes.length);
 		this.fuel = observer.lastFuel;

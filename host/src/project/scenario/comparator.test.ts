@@ -1,5 +1,5 @@
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { type Comparator, parseComparator } from './comparator.js';
 
 function comparator(text: string | number): Comparator {

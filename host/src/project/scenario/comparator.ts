@@ -53,6 +53,7 @@ function relationOf(operator: string | undefined, wanted: number): (value: numbe
 			return (value) => value >= wanted;
 		case '!=':
 			return (value) => !equal(value);
+		case undefined:
 		default:
 			return equal;
 	}

@@ -1,5 +1,5 @@
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { parseScenario, type ScenarioResult } from './parse.js';
 
 const sound = `name: prefers the emptier target
@@ -22,9 +22,9 @@ function problems(text: string): string[] {
 
 test('the format of the handbook parses', (t) => {
 	const result = parseScenario('x.scenario.yaml', sound);
-	if (!result.ok) return t.fail(problems(sound).join('\n'));
-	t.deepEqual(result.scenario.ids, ['a', 'b', 'c']);
-	t.is(result.scenario.spec.requests.length, 2);
+	t.deepEqual(problems(sound), []);
+	t.deepEqual(result.ok ? result.scenario.ids : [], ['a', 'b', 'c']);
+	t.is(result.ok ? result.scenario.spec.requests.length : 0, 2);
 });
 
 test('`count` writes targets out', (t) => {
@@ -40,22 +40,22 @@ const mistakes: [title: string, text: string, expected: string][] = [
 	[
 		'an unknown key of a target',
 		sound.replace('queue_depth: 4', 'queue_dept: 4'),
-		'x.scenario.yaml:4:14 unknown key `queue_dept`, did you mean `queue_depth`?',
+		'x.scenario.yaml:4:14 unknown key `queue_dept`; did you mean `queue_depth`?',
 	],
 	[
 		'an unknown key at the top',
 		sound.replace('config:', 'confg:'),
-		'x.scenario.yaml:7:1 unknown key `confg`, did you mean `config`?',
+		'x.scenario.yaml:7:1 unknown key `confg`; did you mean `config`?',
 	],
 	[
 		'an unknown key of an expectation',
 		sound.replace('first: b', 'frist: b'),
-		'x.scenario.yaml:10:17 unknown key `frist`, did you mean `first`?',
+		'x.scenario.yaml:10:17 unknown key `frist`; did you mean `first`?',
 	],
 	[
 		'an unknown state',
 		sound.replace('state: draining', 'state: drainin'),
-		'x.scenario.yaml:6:21 `targets.2.state` cannot be `drainin`, did you mean `draining`?',
+		'x.scenario.yaml:6:21 `targets.2.state` cannot be `drainin`; did you mean `draining`?',
 	],
 	[
 		'text where a number belongs',
@@ -65,7 +65,7 @@ const mistakes: [title: string, text: string, expected: string][] = [
 	[
 		'a target that is not there',
 		sound.replace('first: b', 'first: bb'),
-		'x.scenario.yaml:10:24 there is no target `bb`, did you mean `b`?',
+		'x.scenario.yaml:10:24 there is no target `bb`; did you mean `b`?',
 	],
 	[
 		'a hit on a target that is not there',

@@ -1,6 +1,6 @@
 // Owns the way from a scenario text to a checked scenario: syntax, schema, then what the schema cannot say (references between
 // targets, comparisons that parse, names the manifest declares). Every problem carries `file:line:column`; all are told at once.
-import { columns, type StrategyManifest } from '@infermesh/sdk';
+import { columns, didYouMean, type StrategyManifest } from '@infermesh/sdk';
 import { parseComparator } from './comparator.js';
 import {
 	type ExpectSpec,
@@ -10,15 +10,7 @@ import {
 	TARGETS_MAX,
 	type TargetSpec,
 } from './schema.js';
-import {
-	compileSchema,
-	didYouMean,
-	type Path,
-	type Problem,
-	readYaml,
-	schemaProblems,
-	type YamlSource,
-} from './yaml-source.js';
+import { compileSchema, type Path, type Problem, readYaml, schemaProblems, type YamlSource } from './yaml-source.js';
 
 /** Largest scenario file. */
 export const SCENARIO_BYTES_MAX = 1024 * 1024;
@@ -92,7 +84,7 @@ export function manifestProblems(scenario: Scenario, manifest: StrategyManifest)
 	return problems;
 }
 
-const columnNames = columns.map((column) => column.name);
+const columnNames: ReadonlySet<string> = new Set(columns.map((column) => column.name));
 const numericExpectations = [
 	'count',
 	'fuel',
@@ -165,7 +157,7 @@ class Checker {
 	}
 
 	#unknown(id: string): string {
-		const column = columnNames.includes(id) ? ' (a column name stands below a target)' : '';
+		const column = columnNames.has(id) ? ' (a column name stands below a target)' : '';
 		return `there is no target \`${id}\`${didYouMean(id, this.#ids)}${column}`;
 	}
 

@@ -56,7 +56,8 @@ export function runScenario(
 ): ScenarioOutcome {
 	const { spec } = scenario;
 	const fleet = new Fleet(spec);
-	const run = new Run(scenario, new Sandbox(strategy, fleet, options.sandbox), options);
+	const sandbox = { ...options.sandbox, topK: spec.top_k ?? options.sandbox.topK };
+	const run = new Run(scenario, new Sandbox(strategy, fleet, sandbox), options);
 	spec.requests.forEach((request, index) => run.request(request, index));
 	return run.outcome();
 }

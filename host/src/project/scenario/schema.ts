@@ -6,13 +6,14 @@ import {
 	FACTORS_MAX,
 	OutcomeStatus,
 	Phase,
+	RANKED_ROWS_MAX,
 	RejectReason,
 	RequestFlag,
 	TargetRole,
 	TargetState,
 	Verdict,
 } from '@infermesh/sdk';
-import Type, { type TSchema } from 'typebox';
+import { type TSchema, Type } from 'typebox';
 import { fallbackCauses } from '../../strategy/runtime/decision.js';
 
 export const TARGETS_MAX = 16_384;
@@ -114,6 +115,8 @@ export interface ScenarioSpec {
 	readonly description?: string;
 	readonly zone?: string;
 	readonly region?: string;
+	/** Ranked rows asked of the strategy; default: as many as the mesh asks for. */
+	readonly top_k?: number;
 	readonly defaults?: Readonly<Record<string, Cell>>;
 	readonly targets: readonly TargetSpec[];
 	readonly config?: Readonly<Record<string, number | boolean>>;
@@ -241,6 +244,7 @@ export const fleetFields = {
 	...optionalAll({
 		zone: text,
 		region: text,
+		top_k: Type.Integer({ minimum: 1, maximum: RANKED_ROWS_MAX }),
 		defaults: cells,
 		config: Type.Record(Type.String(), Type.Unsafe({ type: ['number', 'boolean'] })),
 	}),

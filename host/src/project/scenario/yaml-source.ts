@@ -1,8 +1,19 @@
 // Owns reading one YAML (or JSON) text with positions: a plain value beside a way to say `file:line:column` of any path in it,
 // and schema errors told in those terms. What the value means belongs to the caller.
+
+import { didYouMean } from '@infermesh/sdk';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import { isMap, isPair, isScalar, LineCounter, type Node, type ParsedNode, parseDocument } from 'yaml';
-import { suggest } from '../../config/suggest.js';
+import {
+	isCollection,
+	isMap,
+	isNode,
+	isPair,
+	isScalar,
+	LineCounter,
+	type Node,
+	type ParsedNode,
+	parseDocument,
+} from 'yaml';
 
 /** One thing wrong with a file. */
 export interface Problem {
@@ -36,8 +47,7 @@ export class YamlSource {
 		const parent = this.#nodeAt(path);
 		if (isMap(parent)) {
 			for (const pair of parent.items) {
-				if (isPair(pair) && isScalar(pair.key) && String(pair.key.value) === key)
-					return this.#where(pair.key as ParsedNode);
+				if (isPair(pair) && isScalar(pair.key) && String(pair.key.value) === key) return this.#where(pair.key);
 			}
 		}
 		return this.#where(parent);
@@ -46,12 +56,9 @@ export class YamlSource {
 	#nodeAt(path: Path): Node | null {
 		let node: Node | null = this.#root;
 		for (const step of path) {
-			const inner: unknown =
-				isMap(node) || (node !== null && 'get' in node)
-					? (node as { get(key: unknown, keep: true): unknown }).get(step, true)
-					: undefined;
-			if (typeof inner !== 'object' || inner === null) return node;
-			node = inner as Node;
+			const inner: unknown = isCollection(node) ? node.get(step, true) : undefined;
+			if (!isNode(inner)) return node;
+			node = inner;
 		}
 		return node;
 	}
@@ -131,12 +138,6 @@ function problemOf(error: ErrorObject, source: YamlSource): Problem {
 	}
 }
 
-/** `, did you mean …?` or nothing. */
-export function didYouMean(word: string, known: Iterable<string>): string {
-	const nearest = suggest(word, known);
-	return nearest === undefined ? '' : `, did you mean \`${nearest}\`?`;
-}
-
 function pathOf(pointer: string): (string | number)[] {
 	return pointer
 		.split('/')
@@ -155,5 +156,7 @@ function kindOf(value: unknown): string {
 	if (value === null || value === undefined) return 'empty';
 	if (Array.isArray(value)) return 'a list';
 	if (typeof value === 'object') return 'a mapping';
-	return typeof value === 'string' ? `text (\`${value.slice(0, 40)}\`)` : `a ${typeof value} (${String(value)})`;
+	return typeof value === 'string'
+		? `text (\`${value.slice(0, 40)}\`)`
+		: `a ${typeof value} (${JSON.stringify(value)})`;
 }
