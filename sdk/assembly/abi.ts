@@ -459,7 +459,7 @@ export namespace Collective {
 /** Topology of a collective. */
 export namespace Algorithm {
 	/** the library chooses */
-	export const default: i32 = 0;
+	export const default_: i32 = 0;
 	export const ring: i32 = 1;
 	export const tree: i32 = 2;
 	export const hierarchical: i32 = 3;

@@ -1,6 +1,7 @@
 // Owns the public names of the SDK package.
 export { columns } from '../abi/columns.js';
 export { enums, structs } from '../abi/definition.js';
+export { type HookDef, hooks } from '../abi/hooks.js';
 export type { ColumnDef, EnumDef, FieldDef, PlacedField, ScalarType, StructDef } from '../abi/types.js';
 export { frameErrors } from './frame/errors.js';
 export {
@@ -15,3 +16,18 @@ export {
 	writeHeader,
 } from './frame/layout.js';
 export * from './gen/abi.js';
+export { checkManifest, type ManifestProblem, type ManifestResult, manifestDocument } from './manifest/check.js';
+export { type ConfigValues, encodeConfig } from './manifest/config.js';
+export { manifestErrors } from './manifest/errors.js';
+export { loadManifest, MANIFEST_FILE, parseManifest } from './manifest/load.js';
+export {
+	type ConfigEntry,
+	type ConfigType,
+	type HookName,
+	type ManifestDocument,
+	manifestSchema,
+	STRATEGY_NAME_PATTERN,
+	type StrategyManifest,
+} from './manifest/schema.js';
+export { MANIFEST_SECTION, readManifest, writeManifestSection } from './manifest/section.js';
+export { didYouMean, nearestName } from './manifest/suggest.js';

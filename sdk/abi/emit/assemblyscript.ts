@@ -32,6 +32,11 @@ function structLines(struct: StructDef): string[] {
 	];
 }
 
+/** A reserved word gets an underscore behind it. */
+function memberName(name: string): string {
+	return name === 'default' ? 'default_' : name;
+}
+
 function enumLines(entry: EnumDef): string[] {
 	return [
 		'',
@@ -39,7 +44,7 @@ function enumLines(entry: EnumDef): string[] {
 		`export namespace ${entry.name} {`,
 		...entry.values.flatMap((value) => [
 			...(value.meaning === '' ? [] : [`\t/** ${value.meaning} */`]),
-			`\texport const ${value.name}: i32 = ${value.value};`,
+			`\texport const ${memberName(value.name)}: i32 = ${value.value};`,
 		]),
 		'}',
 	];
