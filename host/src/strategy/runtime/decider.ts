@@ -7,7 +7,15 @@ import type { FleetTableReader } from '../../fleet/table.js';
 import type { InflightReader } from '../../fleet/inflight.js';
 import { HOLE, PoolView } from '../../fleet/pool-view.js';
 import type { AttemptOutcome, Decider, DecisionContext, ModelPool } from '../../router/ports.js';
-import { Decision, type FallbackCause, type PrefixHits, type RequestFeatures, strikeCauses } from './decision.js';
+import {
+	type Decision,
+	type DecisionMetrics,
+	type FallbackCause,
+	type PrefixHits,
+	type RequestFeatures,
+	type StrikeReport,
+	strikeCauses,
+} from './decision.js';
 import { type ExplainedDecision, type ExplainOptions, ExplainRing, explainDefaults } from './explain-ring.js';
 import { explore } from './explore.js';
 import { leastQueue, roundRobin } from './fallback.js';
@@ -43,23 +51,6 @@ export const deciderDefaults: Omit<DeciderOptions, 'meshSeed'> = {
 	explain: explainDefaults,
 };
 
-/** What the worker tells others about decisions. Counters only: nothing here may allocate per decision. */
-export interface DecisionMetrics {
-	decided(versionId: number, cause: FallbackCause, durationNs: number, fuel: number): void;
-	shadowed(versionId: number, agreed: boolean, cause: FallbackCause, fuel: number): void;
-	witnessed(versionId: number, agreed: boolean): void;
-}
-
-export interface StrikeReport {
-	readonly versionId: number;
-	readonly label: string;
-	readonly cause: FallbackCause;
-	readonly model: string;
-	/** The engine's trap message and stack, for a source line; empty for invalid answers. */
-	readonly trap: string;
-	readonly fuel: number;
-}
-
 export interface DeciderPorts {
 	readonly clock: Clock;
 	readonly random: Random;
@@ -81,7 +72,9 @@ export class WorkerDecider implements Decider {
 	readonly #options: DeciderOptions;
 	readonly #ports: DeciderPorts;
 	readonly #control: Int32Array;
-	readonly #modules = new Map<number, { readonly strategy: StrategyModule; readonly state: StateBlockReader | undefined }>();
+	readonly #modules = new Map<number, StrategyModule>();
+	/** Published state blocks, by version and pool index. */
+	readonly #states = new Map<number, Map<number, StateBlockReader>>();
 	readonly #runtimes = new Map<ModelPool, PoolRuntime>();
 	readonly #retired = new WeakMap<ModelPool, PoolRuntime>();
 	readonly #explain: ExplainRing;
@@ -104,14 +97,21 @@ export class WorkerDecider implements Decider {
 	// ---- set-up, off the decision path -------------------------------------------------------------------------------------
 
 	/** Makes a version known. Its instances are made by `prepare` of a plan that names it. */
-	addStrategy(strategy: StrategyModule, state: StateBlockShared | undefined): void {
-		if (this.#modules.has(strategy.versionId)) return;
-		this.#modules.set(strategy.versionId, { strategy, state: state === undefined ? undefined : new StateBlockReader(state) });
+	addStrategy(strategy: StrategyModule): void {
+		if (!this.#modules.has(strategy.versionId)) this.#modules.set(strategy.versionId, strategy);
+	}
+
+	/** Gives the state block of a version over a pool; before the plan or the pool that uses it. */
+	addState(versionId: number, poolIndex: number, shared: StateBlockShared): void {
+		const byPool = this.#states.get(versionId) ?? new Map<number, StateBlockReader>();
+		byPool.set(poolIndex, new StateBlockReader(shared));
+		this.#states.set(versionId, byPool);
 	}
 
 	/** Forgets a version that no plan names any more. */
 	removeStrategy(versionId: number): void {
 		this.#modules.delete(versionId);
+		this.#states.delete(versionId);
 	}
 
 	/** Replaces the set of pools. Pools that are the same object keep their instances; others get new ones at once. */
@@ -141,8 +141,8 @@ export class WorkerDecider implements Decider {
 
 	#warm(runtime: PoolRuntime, plan: RoutingPlan): void {
 		for (const versionId of plan.warm) {
-			const known = this.#modules.get(versionId);
-			if (known !== undefined) runtime.prepare(known.strategy, known.state);
+			const strategy = this.#modules.get(versionId);
+			if (strategy !== undefined) runtime.prepare(strategy, this.#states.get(versionId)?.get(runtime.pool.index));
 		}
 	}
 

@@ -107,3 +107,20 @@ export class Decision {
 	/** Wall time of the decision, all in. For metrics only, never for blame. */
 	durationNs = 0;
 }
+
+/** What the worker tells others about decisions. Counters only: nothing here may allocate per decision. */
+export interface DecisionMetrics {
+	decided(versionId: number, cause: FallbackCause, durationNs: number, fuel: number): void;
+	shadowed(versionId: number, agreed: boolean, cause: FallbackCause, fuel: number): void;
+	witnessed(versionId: number, agreed: boolean): void;
+}
+
+export interface StrikeReport {
+	readonly versionId: number;
+	readonly label: string;
+	readonly cause: FallbackCause;
+	readonly model: string;
+	/** The engine's trap message and stack, for a source line; empty for invalid answers. */
+	readonly trap: string;
+	readonly fuel: number;
+}

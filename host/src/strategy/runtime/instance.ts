@@ -22,6 +22,7 @@ import {
 	Status,
 	writeHeader,
 } from '@infermesh/sdk';
+import { type WasmGlobal, type WasmModule, wasmEngine } from '../admission/engine.js';
 import { CHANGE_LOG_ENTRIES, HOLE, type PoolView } from '../../fleet/pool-view.js';
 import type { FallbackCause } from './decision.js';
 import type { StateBlockReader } from './state-block.js';
@@ -33,7 +34,7 @@ export interface StrategyModule {
 	/** `name@version`. */
 	readonly label: string;
 	readonly digest: string;
-	readonly module: WebAssembly.Module;
+	readonly module: WasmModule;
 	readonly manifest: StrategyManifest;
 	/** Value of the module's `__heap_base`: the frame starts at the next multiple of 64. */
 	readonly heapBase: number;
@@ -77,8 +78,8 @@ export class StrategyInstance {
 	lastTrap: unknown = undefined;
 
 	readonly #base: number;
-	readonly #fuel: WebAssembly.Global<'i64'>;
-	readonly #stack: WebAssembly.Global<'i32'>;
+	readonly #fuel: WasmGlobal<bigint>;
+	readonly #stack: WasmGlobal<number>;
 	readonly #budget: bigint;
 	readonly #budgetNumber: number;
 	readonly #stackSlotsMax: number;
@@ -128,10 +129,10 @@ export class StrategyInstance {
 		});
 		const { baseBytes, pages } = placeFrame(this.layout, strategy.heapBase);
 		this.#base = baseBytes;
-		const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-		const { exports } = new WebAssembly.Instance(strategy.module, { env: { memory } });
-		this.#fuel = exports[FUEL_EXPORT] as WebAssembly.Global<'i64'>;
-		this.#stack = exports[STACK_EXPORT] as WebAssembly.Global<'i32'>;
+		const memory = new wasmEngine.Memory({ initial: pages, maximum: pages });
+		const { exports } = new wasmEngine.Instance(strategy.module, { env: { memory } });
+		this.#fuel = exports[FUEL_EXPORT] as WasmGlobal<bigint>;
+		this.#stack = exports[STACK_EXPORT] as WasmGlobal<number>;
 		this.#hooks = {
 			init: exports['init'] as Hook | undefined,
 			rank: exports['rank'] as Hook | undefined,

@@ -1,8 +1,7 @@
 // Owns shadow decisions: a second strategy on the frame of a live decision, after it, without influence. At most one is waiting at a
 // time, so a shadow can use no more than one call per turn of the event loop; the rest are skipped, which the counters show.
 import type { PoolView } from '../../fleet/pool-view.js';
-import { Decision, type FallbackCause, strikeCauses } from './decision.js';
-import type { DecisionMetrics, StrikeReport } from './decider.js';
+import { Decision, type DecisionMetrics, type FallbackCause, type StrikeReport, strikeCauses } from './decision.js';
 import type { StrategyInstance } from './instance.js';
 import type { InstanceSet } from './pool-runtime.js';
 import { readOutput } from './read-output.js';

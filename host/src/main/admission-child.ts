@@ -1,0 +1,16 @@
+// Owns the child process in which one module is admitted: it gets bytes and options, sends one answer, and ends. Its parent limits its heap
+// and kills it when it takes too long, so whatever the bytes contain happens here.
+import { setFlagsFromString } from 'node:v8';
+import type { InspectOptions, Inspection } from '../strategy/admission/inspect.js';
+import { inspectModule } from '../strategy/admission/inspect.js';
+import { systemClock } from './clock.js';
+
+// Code is optimised at first call: what is measured here is what the workers will run.
+setFlagsFromString('--no-liftoff');
+
+process.once('message', (message: { readonly bytes: Uint8Array; readonly options: InspectOptions }) => {
+	const inspection = inspectModule(message.bytes, message.options, systemClock);
+	const { user, system } = process.cpuUsage();
+	const answer: Inspection = { ...inspection, report: { ...inspection.report, cpuMs: (user + system) / 1000 } };
+	process.send?.(answer, undefined, undefined, () => process.disconnect());
+});

@@ -1,0 +1,102 @@
+// Owns the parent's side of admission: one child process per module, its heap and time limited, killed outright when it overruns. What comes
+// back is checked for shape; a child that dies is a refusal, never an exception of the mesh.
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { Clock } from '@infermesh/proto';
+import type { InspectOptions, Inspection } from '../strategy/admission/inspect.js';
+import type { AdmissionReport } from '../strategy/admission/report.js';
+
+export interface AdmissionServiceOptions {
+	readonly timeoutMs: number;
+	readonly memoryMib: number;
+	/** Admissions at once; further ones wait in order. */
+	readonly concurrencyMax: number;
+	readonly waitingMax: number;
+}
+
+export const admissionServiceDefaults: AdmissionServiceOptions = { timeoutMs: 10_000, memoryMib: 512, concurrencyMax: 1, waitingMax: 16 };
+
+const childPath = fileURLToPath(new URL('./admission-child.js', import.meta.url));
+
+export class AdmissionService {
+	readonly #options: AdmissionServiceOptions;
+	readonly #clock: Clock;
+	readonly #waiting: (() => void)[] = [];
+	#running = 0;
+
+	constructor(options: AdmissionServiceOptions, clock: Clock) {
+		this.#options = options;
+		this.#clock = clock;
+	}
+
+	/** Admits `bytes` in a child. Never rejects: overload, overrun and death are refusals in the report. */
+	async admit(bytes: Uint8Array, options: InspectOptions): Promise<Inspection> {
+		if (this.#running >= this.#options.concurrencyMax) {
+			if (this.#waiting.length >= this.#options.waitingMax) {
+				return failure(bytes, 'IM_ADMISSION_BUSY', 'too many admissions are waiting', 'try again in a moment');
+			}
+			await new Promise<void>((resolve) => this.#waiting.push(resolve));
+		}
+		this.#running++;
+		try {
+			return await this.#inChild(bytes, options);
+		} finally {
+			this.#running--;
+			this.#waiting.shift()?.();
+		}
+	}
+
+	#inChild(bytes: Uint8Array, options: InspectOptions): Promise<Inspection> {
+		return new Promise((resolve) => {
+			const child = fork(childPath, [], {
+				serialization: 'advanced',
+				execArgv: [`--max-old-space-size=${this.#options.memoryMib}`],
+				stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+				env: {},
+			});
+			let answered = false;
+			const settle = (inspection: Inspection): void => {
+				if (answered) return;
+				answered = true;
+				timer.cancel();
+				resolve(inspection);
+			};
+			const timer = this.#clock.after(this.#options.timeoutMs, () => {
+				settle(failure(bytes, 'IM_ADMISSION_TIMEOUT', `admission took longer than ${this.#options.timeoutMs} ms and was killed`, 'the module costs too much to compile or to run; make it smaller'));
+				child.kill('SIGKILL');
+			});
+			child.on('message', (message) => settle(message as Inspection));
+			child.on('error', (error) => settle(failure(bytes, 'IM_ADMISSION_CHILD', `the admission process failed: ${error.message}`, 'see the log; the module was not looked at')));
+			child.on('exit', (code, signal) =>
+				settle(failure(bytes, 'IM_ADMISSION_CHILD', `the admission process ended early (${signal ?? `exit ${code}`})`, 'the module exhausts memory while it is compiled or run')),
+			);
+			child.send({ bytes, options }, (error) => {
+				if (error !== null) settle(failure(bytes, 'IM_ADMISSION_CHILD', `the module could not be handed over: ${error.message}`, 'try again'));
+			});
+		});
+	}
+}
+
+function failure(bytes: Uint8Array, code: string, message: string, hint: string): Inspection {
+	const report: AdmissionReport = {
+		admitted: false,
+		name: '',
+		version: '',
+		kind: '',
+		digest: '',
+		abi: '',
+		moduleBytes: bytes.length,
+		meteredBytes: 0,
+		functions: 0,
+		hooks: [],
+		columns: [],
+		stateBytes: 0,
+		loops: {},
+		refusals: [{ code, message, hint, where: 'module' }],
+		conformance: [],
+		sizes: [],
+		nsPerFuel: 0,
+		cpuMs: 0,
+	};
+	return { report, admitted: undefined };
+}
