@@ -1,58 +1,73 @@
-// Owns the counters of decisions, kept by the thread that decides: who answered, how long it took, how much fuel it burned, why the
-// fallback stepped in, and strikes. Whether strikes lead to quarantine is the strategy host's.
-import type { Decision, FallbackCause } from '../strategy/runtime/decision.js';
-import { strikeCauses } from '../strategy/runtime/decision.js';
+// Owns the counters of decisions, kept by the worker that decides: who answered, how long it took, how much fuel it burned, why the
+// fallback stepped in, strikes, and what shadows and witnesses found. Whether strikes lead to quarantine is the strategy host's.
+import type { DecisionMetrics } from '../strategy/runtime/decision.js';
+import { type FallbackCause, strikeCauses } from '../strategy/runtime/decision.js';
 import type { HistogramSeries, MetricsBlock, Series } from './block.js';
 
-export interface DecisionMetrics {
-	/**
-	 * Counts one decision of `model`. `intended` is the strategy that should have answered (`name@version`), undefined when none is
-	 * active; a strike is held against it.
-	 */
-	decided(model: string, intended: string | undefined, decision: Decision): void;
+export interface DecisionMetricsOptions {
+	/** `name@version` of a loaded version. */
+	readonly label: (versionId: number) => string;
+	/** `name@version` of the built-in fallback. */
+	readonly fallbackLabel: string;
+	/** versionId under which decisions without a strategy are counted. */
+	readonly fallbackVersion: number;
 }
 
-interface StrategySeries {
+interface VersionSeries {
+	readonly label: string;
+	readonly answered: Series;
 	readonly duration: HistogramSeries;
 	readonly fuel: HistogramSeries;
-	/** By model, then verdict. */
-	readonly decisions: Map<string, Map<string, Series>>;
+	readonly fallbacks: Map<FallbackCause, Series>;
+	readonly strikes: Map<FallbackCause, Series>;
 }
 
-/** Strategies, models and causes whose series are kept; beyond it they are looked up each time. */
-const KEPT_MAX = 1024;
+/** Versions whose series are kept at hand; the oldest is dropped (its numbers stay in the block). */
+const VERSIONS_KEPT_MAX = 64;
 
-function keep<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-	let value = map.get(key);
-	if (value !== undefined) return value;
-	value = make();
-	if (map.size < KEPT_MAX) map.set(key, value);
-	return value;
-}
-
-export function createDecisionMetrics(block: MetricsBlock): DecisionMetrics {
-	const strategies = new Map<string, StrategySeries>();
-	const fallbacks = new Map<string, Map<FallbackCause, Series>>();
-	const strikes = new Map<string, Map<FallbackCause, Series>>();
-	const open = (strategy: string): StrategySeries => ({
-		duration: block.histogram('decisionDuration', strategy),
-		fuel: block.histogram('decisionFuel', strategy),
-		decisions: new Map(),
-	});
+export function createDecisionMetrics(block: MetricsBlock, options: DecisionMetricsOptions): DecisionMetrics {
+	const versions = new Map<number, VersionSeries>();
+	const fallbackAnswered = block.counter('decisions', options.fallbackLabel);
+	const open = (versionId: number): VersionSeries => {
+		const label = versionId === options.fallbackVersion ? options.fallbackLabel : options.label(versionId);
+		const series = {
+			label,
+			answered: block.counter('decisions', label),
+			duration: block.histogram('decisionDuration', label),
+			fuel: block.histogram('decisionFuel', label),
+			fallbacks: new Map(),
+			strikes: new Map(),
+		};
+		if (versions.size >= VERSIONS_KEPT_MAX) versions.delete(versions.keys().next().value ?? versionId);
+		versions.set(versionId, series);
+		return series;
+	};
+	const causeSeries = (at: VersionSeries, kept: 'fallbacks' | 'strikes', cause: FallbackCause): Series => {
+		let series = at[kept].get(cause);
+		if (series === undefined) at[kept].set(cause, (series = block.counter(kept, at.label, cause)));
+		return series;
+	};
 	return {
-		decided(model, intended, decision) {
-			const { strategy, verdict, cause } = decision;
-			const series = keep(strategies, strategy, () => open(strategy));
-			const verdicts = keep(series.decisions, model, () => new Map<string, Series>());
-			keep(verdicts, verdict, () => block.counter('decisions', strategy, model, verdict)).add(1);
-			series.duration.observe(decision.durationNs / 1e9);
-			if (decision.fuel > 0) series.fuel.observe(decision.fuel);
-			if (cause === 'none') return;
-			const causes = keep(fallbacks, model, () => new Map<FallbackCause, Series>());
-			keep(causes, cause, () => block.counter('fallbacks', model, cause)).add(1);
-			if (intended === undefined || !strikeCauses.has(cause)) return;
-			const held = keep(strikes, intended, () => new Map<FallbackCause, Series>());
-			keep(held, cause, () => block.counter('strikes', intended, cause)).add(1);
+		decided(versionId, cause, durationNs, fuel) {
+			const at = versions.get(versionId) ?? open(versionId);
+			at.duration.observe(durationNs / 1e9);
+			if (fuel > 0) at.fuel.observe(fuel);
+			if (cause === 'none') {
+				at.answered.add(1);
+				return;
+			}
+			fallbackAnswered.add(1);
+			causeSeries(at, 'fallbacks', cause).add(1);
+			if (strikeCauses.has(cause)) causeSeries(at, 'strikes', cause).add(1);
+		},
+		shadowed(versionId, agreed, cause) {
+			const { label } = versions.get(versionId) ?? open(versionId);
+			const result = cause === 'none' ? (agreed ? 'agreed' : 'differed') : 'fault';
+			block.counter('shadows', label, result).add(1);
+		},
+		witnessed(versionId, agreed) {
+			const { label } = versions.get(versionId) ?? open(versionId);
+			block.counter('witnesses', label, agreed ? 'agreed' : 'differed').add(1);
 		},
 	};
 }

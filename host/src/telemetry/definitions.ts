@@ -118,16 +118,16 @@ export const metricDefinitions = Object.freeze({
 	// Decisions, counted where they are made.
 	decisions: counter(
 		'decisions',
-		['strategy', 'model', 'verdict'],
-		256,
-		'Decisions, by the strategy that answered (`name@version`).',
+		['strategy'],
+		STRATEGIES,
+		'Decisions, by the strategy that answered (`name@version`), the fallback included.',
 	),
 	decisionDuration: histogram(
 		'decision_duration_seconds',
 		['strategy'],
 		STRATEGIES,
 		decisionSeconds,
-		'Wall time of one decision, all in.',
+		'Wall time of one decision, all in, by the strategy that was asked.',
 	),
 	decisionFuel: histogram(
 		'decision_fuel',
@@ -136,12 +136,29 @@ export const metricDefinitions = Object.freeze({
 		fuel,
 		'Fuel of one decision; exact, the same on every machine.',
 	),
-	fallbacks: counter('fallbacks', ['model', 'cause'], 512, 'Decisions answered by the fallback, by cause.'),
+	fallbacks: counter(
+		'fallbacks',
+		['strategy', 'cause'],
+		512,
+		'Decisions answered by the fallback in place of a strategy, by cause.',
+	),
 	strikes: counter(
 		'strategy_strikes',
 		['strategy', 'cause'],
 		256,
 		'Faults held against a strategy, by cause; never wall clock.',
+	),
+	shadows: counter(
+		'shadow_decisions',
+		['strategy', 'result'],
+		256,
+		'Decisions of a shadow: agreed with what was done, differed, or fault.',
+	),
+	witnesses: counter(
+		'witness_decisions',
+		['strategy', 'result'],
+		128,
+		'Sampled decisions re-run on a fresh instance: agreed or differed.',
 	),
 	// The main thread.
 	swaps: counter(

@@ -2,7 +2,6 @@ import test from 'ava';
 import * as fc from 'fast-check';
 import { Registry } from 'prom-client';
 import type { ModelPool, UpstreamTarget } from '../router/ports.js';
-import { Decision } from '../strategy/runtime/decision.js';
 import {
 	blockLayout,
 	createMetricsBuffer,
@@ -175,33 +174,29 @@ test('the router metrics count a request from start to end', (t) => {
 		t.true(text.split('\n').includes(line), `${line}\nin\n${text}`);
 });
 
-test('decisions count who answered; a fault counts as fallback and as strike against who should have', (t) => {
+test('decisions count who answered; a fault counts as fallback and as strike against who was asked', (t) => {
 	const buffer = createMetricsBuffer();
-	const metrics = createDecisionMetrics(new MetricsBlock(buffer));
-	const good = Object.assign(new Decision(), { strategy: 'mine@1.0.0', fuel: 900, durationNs: 700 });
-	const trapped = Object.assign(new Decision(), { strategy: 'least_queue@builtin', cause: 'trap', durationNs: 9000 });
-	const absent = Object.assign(new Decision(), {
-		strategy: 'least_queue@builtin',
-		cause: 'no_strategy',
-		durationNs: 300,
+	const metrics = createDecisionMetrics(new MetricsBlock(buffer), {
+		label: (versionId) => `mine@1.0.${versionId}`,
+		fallbackLabel: 'least_queue@builtin',
+		fallbackVersion: 0,
 	});
-	metrics.decided('llama', 'mine@1.0.0', good);
-	metrics.decided('llama', 'mine@1.0.0', trapped);
-	metrics.decided('llama', undefined, absent);
-	t.is(totalOf([buffer], 'decisions'), 3);
-	t.is(
-		totalOf([buffer], 'decisions', ([strategy]) => strategy === 'mine@1.0.0'),
-		1,
-	);
-	t.is(
-		totalOf([buffer], 'fallbacks', ([, cause]) => cause === 'trap'),
-		1,
-	);
-	t.is(totalOf([buffer], 'strikes'), 1, 'having no strategy is no strike');
-	t.is(
-		totalOf([buffer], 'strikes', ([strategy]) => strategy === 'mine@1.0.0'),
-		1,
-	);
+	metrics.decided(1, 'none', 700, 900);
+	metrics.decided(1, 'trap', 9000, 0);
+	metrics.decided(0, 'no_strategy', 300, 0);
+	metrics.shadowed(2, true, 'none', 10);
+	metrics.shadowed(2, false, 'fuel', 10);
+	metrics.witnessed(1, false);
+	const counted = (key: 'decisions' | 'fallbacks' | 'strikes' | 'shadows' | 'witnesses', ...labels: string[]) =>
+		totalOf([buffer], key, (found) => labels.every((label, i) => found[i] === label));
+	t.is(counted('decisions', 'mine@1.0.1'), 1);
+	t.is(counted('decisions', 'least_queue@builtin'), 2);
+	t.is(counted('fallbacks', 'mine@1.0.1', 'trap'), 1);
+	t.is(counted('fallbacks', 'least_queue@builtin', 'no_strategy'), 1);
+	t.is(counted('strikes'), 1, 'having no strategy is no strike');
+	t.is(counted('strikes', 'mine@1.0.1', 'trap'), 1);
+	t.deepEqual([counted('shadows', 'mine@1.0.2', 'agreed'), counted('shadows', 'mine@1.0.2', 'fault')], [1, 1]);
+	t.is(counted('witnesses', 'mine@1.0.1', 'differed'), 1);
 	const { counts, sum } = distributionOf([buffer], 'decisionFuel');
 	t.is(
 		counts.reduce((a, b) => a + b, 0),
