@@ -1,0 +1,58 @@
+// Owns the interface between the admin API and the mesh: what an operator can ask of a running mesh. The composition root implements
+// it; methods throw MeshError with the codes of the room that refuses.
+import type { ConfigRow } from '../config/show.js';
+import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
+import type { LogLevel } from '../telemetry/logger.js';
+import type {
+	LoadResult,
+	MeshStatus,
+	Readiness,
+	StageRequest,
+	StrategyView,
+	TargetRequest,
+	TargetView,
+} from './schemas.js';
+
+/** What may be given with a module. */
+export interface LoadStrategyRequest {
+	readonly module: Uint8Array;
+	/** JSON text of the source map. */
+	readonly sourceMap: string | undefined;
+	/** Values of the strategy's own configuration; undefined = those of the mesh's configuration, else its defaults. */
+	readonly settings: Readonly<Record<string, number | boolean>> | undefined;
+	readonly activate: boolean;
+	/** Narrows `activate` to one model. */
+	readonly model: string | undefined;
+}
+
+export interface MeshControl {
+	status(): MeshStatus;
+	/** Whether requests would be answered: workers listen, and why not otherwise. */
+	readiness(): Readiness;
+
+	listTargets(): readonly TargetView[];
+	/** Resolves when the target is in the table. IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_TARGET_MODELS_UNKNOWN, IM_FLEET_FULL. */
+	addTarget(request: TargetRequest): Promise<TargetView>;
+	/** Takes it out of routing at once; what is in flight there ends by itself. IM_TARGET_UNKNOWN. */
+	removeTarget(id: string): Promise<TargetView>;
+	/** No new requests (`draining` true) or again (false). IM_TARGET_UNKNOWN. */
+	drainTarget(id: string, draining: boolean): Promise<TargetView>;
+
+	listStrategies(): readonly StrategyView[];
+	/** Admits, compiles and warms on all workers. Resolves when it can take traffic (has taken over, with `activate`). */
+	loadStrategy(request: LoadStrategyRequest): Promise<LoadResult>;
+	/** `name` or `name@version` of a loaded strategy. Resolves when all workers have switched. */
+	stageStrategy(name: string, request: StageRequest): Promise<StrategyView>;
+	/** Back to the strategy before, mesh-wide or for one model. */
+	rollbackStrategy(model: string | undefined): Promise<StrategyView>;
+	/** Refused while it is staged. */
+	unloadStrategy(name: string): Promise<StrategyView>;
+
+	/** Asks all workers; undefined when none remembers it. */
+	explain(decisionId: string): Promise<ExplainedDecision | undefined>;
+	config(): readonly ConfigRow[];
+	/** Prometheus text of the whole process. */
+	metrics(): Promise<string>;
+	logLevel(): LogLevel;
+	setLogLevel(level: LogLevel): void;
+}

@@ -1,0 +1,143 @@
+// Owns the table of admin routes: path, schemas, what each does to the mesh. server.ts serves it, openapi.ts describes it.
+import { MeshError } from '@infermesh/proto';
+import { type Static, type TSchema, Type } from 'typebox';
+import type { MeshControl } from './control.js';
+import { adminErrors } from './errors.js';
+import * as schemas from './schemas.js';
+
+export interface AdminRoute {
+	readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+	/** With `:name` for parameters. */
+	readonly path: string;
+	readonly summary: string;
+	readonly params: TSchema | undefined;
+	readonly body: TSchema | undefined;
+	readonly response: TSchema;
+	readonly status: number;
+	readonly run: (control: MeshControl, call: { readonly params: unknown; readonly body: unknown }) => unknown;
+}
+
+interface RouteSpec<P extends TSchema, B extends TSchema> {
+	readonly params?: P;
+	readonly body?: B;
+	readonly response: TSchema;
+	readonly status?: number;
+	readonly run: (control: MeshControl, call: { readonly params: Static<P>; readonly body: Static<B> }) => unknown;
+}
+
+/** `params` and `body` reach `run` only after they were validated against their schemas. */
+function route<P extends TSchema, B extends TSchema>(
+	method: AdminRoute['method'],
+	path: string,
+	summary: string,
+	spec: RouteSpec<P, B>,
+): AdminRoute {
+	const { params, body, response, status = 200 } = spec;
+	return { method, path, summary, params, body, response, status, run: spec.run as AdminRoute['run'] };
+}
+
+const id = schemas.idParamsSchema;
+
+const targetRoutes: readonly AdminRoute[] = [
+	route('GET', '/api/v1/targets', 'All targets with their signals.', {
+		response: schemas.items(schemas.targetViewSchema),
+		run: (control) => ({ items: control.listTargets() }),
+	}),
+	route('POST', '/api/v1/targets', 'Add a target.', {
+		body: schemas.targetRequestSchema,
+		response: schemas.targetViewSchema,
+		status: 201,
+		run: (control, { body }) => control.addTarget(body),
+	}),
+	route('DELETE', '/api/v1/targets/:id', 'Remove a target; what is in flight there ends by itself.', {
+		params: id,
+		response: schemas.targetViewSchema,
+		run: (control, { params }) => control.removeTarget(params.id),
+	}),
+	route('POST', '/api/v1/targets/:id/drain', 'Send a target no new requests.', {
+		params: id,
+		response: schemas.targetViewSchema,
+		run: (control, { params }) => control.drainTarget(params.id, true),
+	}),
+	route('POST', '/api/v1/targets/:id/undrain', 'Send a drained target requests again.', {
+		params: id,
+		response: schemas.targetViewSchema,
+		run: (control, { params }) => control.drainTarget(params.id, false),
+	}),
+];
+
+const strategyRoutes: readonly AdminRoute[] = [
+	route('GET', '/api/v1/strategies', 'Loaded strategies.', {
+		response: schemas.items(schemas.strategyViewSchema),
+		run: (control) => ({ items: control.listStrategies() }),
+	}),
+	route('POST', '/api/v1/strategies', 'Admit, compile and warm a strategy; no traffic unless `activate`.', {
+		body: schemas.loadRequestSchema,
+		response: schemas.loadResultSchema,
+		status: 201,
+		run: (control, { body }) =>
+			control.loadStrategy({
+				module: decodeModule(body.module),
+				sourceMap: body.sourceMap,
+				settings: body.settings,
+				activate: body.activate ?? false,
+				model: body.model,
+			}),
+	}),
+	route('POST', '/api/v1/strategies/:id/stage', 'Give a loaded strategy a stage; `:id` is `name` or `name@version`.', {
+		params: id,
+		body: schemas.stageRequestSchema,
+		response: schemas.strategyViewSchema,
+		run: (control, { params, body }) => control.stageStrategy(params.id, body),
+	}),
+	route('DELETE', '/api/v1/strategies/:id', 'Unload a strategy that has no stage.', {
+		params: id,
+		response: schemas.strategyViewSchema,
+		run: (control, { params }) => control.unloadStrategy(params.id),
+	}),
+	route('POST', '/api/v1/rollback', 'Go back to the strategy that decided before.', {
+		body: schemas.rollbackRequestSchema,
+		response: schemas.strategyViewSchema,
+		run: (control, { body }) => control.rollbackStrategy(body.model),
+	}),
+];
+
+const meshRoutes: readonly AdminRoute[] = [
+	route('GET', '/api/v1/status', 'What runs, and its traffic since start.', {
+		response: schemas.statusSchema,
+		run: (control) => control.status(),
+	}),
+	route('GET', '/api/v1/decisions/:id', 'Why a request went where it did.', {
+		params: id,
+		response: Type.Object({ id: Type.String() }, { additionalProperties: true }),
+		run: async (control, { params }) => {
+			const found = await control.explain(params.id);
+			if (found !== undefined) return found;
+			throw new MeshError(adminErrors, 'IM_ADMIN_DECISION_UNKNOWN', `decision ${params.id} is not remembered`);
+		},
+	}),
+	route('GET', '/api/v1/config', 'The configuration in force, with origins; secrets masked.', {
+		response: schemas.items(schemas.configRowSchema),
+		run: (control) => ({ items: control.config() }),
+	}),
+	route('GET', '/api/v1/log-level', 'The least level that is logged.', {
+		response: schemas.logLevelSchema,
+		run: (control) => ({ level: control.logLevel() }),
+	}),
+	route('PUT', '/api/v1/log-level', 'Change the log level of all threads.', {
+		body: schemas.logLevelSchema,
+		response: schemas.logLevelSchema,
+		run: (control, { body }) => {
+			control.setLogLevel(body.level);
+			return { level: control.logLevel() };
+		},
+	}),
+];
+
+export const adminRoutes: readonly AdminRoute[] = [...meshRoutes, ...targetRoutes, ...strategyRoutes];
+
+function decodeModule(base64: string): Uint8Array {
+	if (!/^[A-Za-z0-9+/]*={0,2}$/.test(base64) || base64.length % 4 !== 0)
+		throw new MeshError(adminErrors, 'IM_ADMIN_INVALID_REQUEST', 'body/module must be base64');
+	return Buffer.from(base64, 'base64');
+}

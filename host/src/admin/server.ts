@@ -1,0 +1,127 @@
+// Owns the admin HTTP server: routes of routes.ts, probes, metrics and the status page; authentication before anything is read; every
+// error in one shape. What requests do is the mesh's, behind MeshControl.
+import { MeshError } from '@infermesh/proto';
+import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import type { Log } from '../telemetry/logger.js';
+import { authorize } from './auth.js';
+import type { MeshControl } from './control.js';
+import { adminErrors } from './errors.js';
+import { openApiOf } from './openapi.js';
+import { statusPage, statusPagePolicy } from './page.js';
+import { adminRoutes } from './routes.js';
+
+export interface AdminOptions {
+	/** Bearer token callers must send; undefined = none asked, and only loopback names are answered. */
+	readonly token: string | undefined;
+	readonly bodyMaxBytes: number;
+	/** A caller must have sent its whole request by then. */
+	readonly requestTimeoutMs: number;
+	/** Of the product, for the OpenAPI document. */
+	readonly version: string;
+	readonly log: Log;
+}
+
+export interface AdminServer {
+	/** Starts listening; port 0 takes a free one. Resolves to the address, `http://host:port`. */
+	listen(address: { readonly host: string; readonly port: number }): Promise<string>;
+	close(): Promise<void>;
+	/** Serves one request without a socket, for tests. */
+	readonly inject: FastifyInstance['inject'];
+}
+
+function toMeshError(error: unknown): MeshError {
+	if (error instanceof MeshError) return error;
+	const { code, statusCode, message } = (error ?? {}) as Partial<FastifyError>;
+	if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new MeshError(adminErrors, 'IM_ADMIN_BODY_TOO_LARGE');
+	if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+		return new MeshError(adminErrors, 'IM_ADMIN_INVALID_REQUEST', message);
+	return new MeshError(adminErrors, 'IM_ADMIN_INTERNAL');
+}
+
+/** Creates the server; nothing listens yet. */
+export function createAdminServer(options: AdminOptions, control: MeshControl): AdminServer {
+	const app = fastify({
+		bodyLimit: options.bodyMaxBytes,
+		requestTimeout: options.requestTimeoutMs,
+		forceCloseConnections: true,
+		routerOptions: { maxParamLength: 256 },
+		ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, strict: false } },
+	});
+	// Answers are ours and already typed: their schemas describe them, and must not silently drop fields.
+	app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+	app.addHook('onRequest', (request, reply, done) => {
+		reply.header('cache-control', 'no-store');
+		reply.header('x-content-type-options', 'nosniff');
+		authorize(request.url.split('?', 1)[0] ?? '', request.headers, options.token);
+		done();
+	});
+	app.setErrorHandler((error, request, reply) => sendError(error, request, reply, options.log));
+	app.setNotFoundHandler((request, reply) =>
+		sendError(
+			new MeshError(adminErrors, 'IM_ADMIN_NOT_FOUND', `there is no ${request.method} ${request.url.slice(0, 200)}`),
+			request,
+			reply,
+			options.log,
+		),
+	);
+	addRoutes(app, control);
+	addProbes(app, control, options.version);
+	return {
+		listen: (address) => app.listen({ ...address }),
+		close: () => app.close(),
+		inject: app.inject.bind(app),
+	};
+}
+
+function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): FastifyReply {
+	const named = toMeshError(error);
+	if (named.code === 'IM_ADMIN_INTERNAL')
+		log.error(
+			{ requestId: request.id, error: error instanceof Error ? error.stack : String(error) },
+			'admin request failed',
+		);
+	if (named.entry.httpStatus === 401) reply.header('www-authenticate', 'Bearer realm="infermesh"');
+	const details = named.code === 'IM_ADMIN_INTERNAL' ? { details: { requestId: request.id } } : {};
+	return reply
+		.code(named.entry.httpStatus)
+		.header('x-infermesh-error', named.code)
+		.send({ error: { ...named.toJSON(), ...details } });
+}
+
+function addRoutes(app: FastifyInstance, control: MeshControl): void {
+	for (const route of adminRoutes) {
+		app.route({
+			method: route.method,
+			url: route.path,
+			schema: {
+				...(route.params === undefined ? {} : { params: route.params }),
+				...(route.body === undefined ? {} : { body: route.body }),
+			},
+			handler: async (request, reply) => {
+				const answer = await route.run(control, { params: request.params, body: request.body });
+				return reply.code(route.status).send(answer);
+			},
+		});
+	}
+}
+
+function addProbes(app: FastifyInstance, control: MeshControl, version: string): void {
+	const openApi = openApiOf(adminRoutes, version);
+	app.get('/api/v1/openapi.json', () => openApi);
+	app.get('/healthz', () => ({ status: 'ok' }));
+	app.get('/readyz', (_request, reply) => {
+		const readiness = control.readiness();
+		return reply.code(readiness.ready ? 200 : 503).send(readiness);
+	});
+	app.get('/metrics', async (_request, reply) => {
+		const text = await control.metrics();
+		return reply.type('text/plain; version=0.0.4; charset=utf-8').serializer(String).send(text);
+	});
+	app.get('/', (_request, reply) =>
+		reply
+			.type('text/html; charset=utf-8')
+			.header('content-security-policy', statusPagePolicy)
+			.serializer(String)
+			.send(statusPage),
+	);
+}

@@ -1,0 +1,229 @@
+// Owns a mesh for tests of the admin API and the command line: a MeshControl over plain lists that records what it was asked.
+import { defineErrors, MeshError } from '@infermesh/proto';
+import type { LogLevel } from '../telemetry/logger.js';
+import type { LoadStrategyRequest, MeshControl } from './control.js';
+import type { MeshStatus, StageRequest, StrategyView, TargetRequest, TargetView } from './schemas.js';
+
+const testErrors = defineErrors({
+	IM_TEST_UNKNOWN: {
+		summary: 'not there',
+		hint: 'list first',
+		httpStatus: 404,
+		grpcStatus: 'NOT_FOUND',
+		retryable: false,
+	},
+	IM_TEST_REFUSED: {
+		summary: 'refused',
+		hint: 'mend it',
+		httpStatus: 400,
+		grpcStatus: 'INVALID_ARGUMENT',
+		retryable: false,
+	},
+});
+
+export function fakeTarget(request: TargetRequest): TargetView {
+	return {
+		id: request.id ?? new URL(request.url).host,
+		url: request.url,
+		models: request.models ?? ['llama'],
+		runtime: request.runtime ?? 'vllm',
+		revision: request.revision ?? null,
+		quant: null,
+		role: 'both',
+		node: 'n1',
+		zone: 'z1',
+		region: 'r1',
+		weight: request.weight ?? 1,
+		state: 'serving',
+		draining: false,
+		health: 1,
+		inFlight: 3,
+		load: 5,
+		queueDepth: 2,
+		running: 3,
+		kvUsage: 0.42,
+		ttftMs: 130,
+		tpotMs: 11,
+		errorRatio: 0,
+		rttMs: 0.3,
+		telemetryAgeMs: 210,
+	};
+}
+
+export function fakeStrategy(name: string, stage: string): StrategyView {
+	return {
+		name,
+		version: '1.0.0',
+		digest: 'ab'.repeat(32),
+		stage,
+		models: [],
+		canaryPercent: null,
+		previous: false,
+		strikes: 0,
+		quarantinedForMs: null,
+		loadedAt: '2026-01-01T00:00:00.000Z',
+		bytes: 4096,
+		fuelBudget: 201_600,
+	};
+}
+
+export class FakeMesh implements MeshControl {
+	readonly targets = new Map<string, TargetView>();
+	readonly strategies = new Map<string, StrategyView>([['hybrid_mesh', fakeStrategy('hybrid_mesh', 'active')]]);
+	readonly loads: LoadStrategyRequest[] = [];
+	readonly calls: string[] = [];
+	ready = true;
+	requestsTotal = 0;
+	#level: LogLevel = 'info';
+
+	status(): MeshStatus {
+		return {
+			version: '0.1.0',
+			nodeVersion: process.version,
+			node: 'local',
+			startedAt: '2026-01-01T00:00:00.000Z',
+			uptimeS: 61,
+			dataUrl: 'http://127.0.0.1:8080',
+			adminUrl: 'http://127.0.0.1:8081',
+			development: true,
+			workers: 1,
+			models: ['llama'],
+			targets: { total: this.targets.size, serving: this.targets.size },
+			activeStrategy: 'hybrid_mesh@1.0.0',
+			traffic: {
+				requestsTotal: this.requestsTotal,
+				failedTotal: 0,
+				inFlight: 7,
+				tokensOutTotal: this.requestsTotal * 100,
+				decisionsTotal: this.requestsTotal,
+				fallbacksTotal: 0,
+				strikesTotal: 0,
+				ttft: { boundsS: [0.064, 0.128, 0.256], counts: [0, this.requestsTotal, 0, 0] },
+			},
+		};
+	}
+
+	readiness(): { ready: boolean; reasons: string[] } {
+		return { ready: this.ready, reasons: this.ready ? [] : ['no worker listens'] };
+	}
+
+	listTargets(): TargetView[] {
+		return [...this.targets.values()];
+	}
+
+	addTarget(request: TargetRequest): Promise<TargetView> {
+		const target = fakeTarget(request);
+		this.targets.set(target.id, target);
+		return Promise.resolve(target);
+	}
+
+	removeTarget(id: string): Promise<TargetView> {
+		const target = this.#target(id);
+		this.targets.delete(id);
+		return Promise.resolve(target);
+	}
+
+	drainTarget(id: string, draining: boolean): Promise<TargetView> {
+		const target = { ...this.#target(id), draining, state: draining ? 'draining' : 'serving' };
+		this.targets.set(id, target);
+		return Promise.resolve(target);
+	}
+
+	#target(id: string): TargetView {
+		const target = this.targets.get(id);
+		if (target === undefined) throw new MeshError(testErrors, 'IM_TEST_UNKNOWN', `no target ${id}`);
+		return target;
+	}
+
+	listStrategies(): StrategyView[] {
+		return [...this.strategies.values()];
+	}
+
+	loadStrategy(
+		request: LoadStrategyRequest,
+	): Promise<{ strategy: StrategyView; admissionMs: number; report: unknown }> {
+		this.loads.push(request);
+		const magic = Buffer.from(request.module.subarray(0, 4)).toString('latin1');
+		if (magic !== '\0asm') return Promise.reject(new MeshError(testErrors, 'IM_TEST_REFUSED', 'not a module'));
+		const strategy = fakeStrategy('mine', request.activate ? 'active' : 'loaded');
+		this.strategies.set('mine', strategy);
+		return Promise.resolve({ strategy, admissionMs: 120, report: { ok: true } });
+	}
+
+	stageStrategy(name: string, request: StageRequest): Promise<StrategyView> {
+		const known = this.strategies.get(name);
+		if (known === undefined) return Promise.reject(new MeshError(testErrors, 'IM_TEST_UNKNOWN', `no strategy ${name}`));
+		const staged = { ...known, stage: request.stage, canaryPercent: request.percent ?? null };
+		this.strategies.set(name, staged);
+		return Promise.resolve(staged);
+	}
+
+	rollbackStrategy(model: string | undefined): Promise<StrategyView> {
+		this.calls.push(`rollback ${model ?? '*'}`);
+		return Promise.resolve(fakeStrategy('hybrid_mesh', 'active'));
+	}
+
+	unloadStrategy(name: string): Promise<StrategyView> {
+		if (name === 'crash') return Promise.reject(new Error('secret detail of the inside'));
+		this.calls.push(`unload ${name}`);
+		return Promise.resolve(fakeStrategy(name, 'loaded'));
+	}
+
+	explain(id: string): ReturnType<MeshControl['explain']> {
+		if (id !== 'd-1') return Promise.resolve(undefined);
+		return Promise.resolve({
+			id,
+			at: '2026-01-01T00:00:00.000Z',
+			requestId: 'r-1',
+			path: '/v1/chat/completions',
+			tenant: 'default',
+			session: '',
+			model: 'llama',
+			strategy: 'hybrid_mesh@1.0.0',
+			digest: 'ab'.repeat(32),
+			verdict: 'route',
+			fallbackCause: 'none',
+			fuel: 912,
+			durationUs: 0.9,
+			propensity: 1,
+			eligible: 2,
+			chosen: 'engine-a',
+			runnerUp: 'engine-b',
+			margin: 12.5,
+			candidates: [
+				{ target: 'engine-a', row: 0, score: 40, factors: { wait: 30, prefill: 10 }, columns: { load: 1 } },
+				{ target: 'engine-b', row: 1, score: 52.5, factors: { wait: 42.5, prefill: 10 }, columns: { load: 4 } },
+			],
+			request: { tokens_in: 512 },
+			attempts: [
+				{
+					target: 'engine-a',
+					status: 'ok',
+					httpStatus: 200,
+					ttftMs: 41,
+					tpotMs: 9,
+					e2eMs: 800,
+					tokensIn: 512,
+					tokensOut: 80,
+					tokensCached: 0,
+				},
+			],
+		});
+	}
+
+	config(): ReturnType<MeshControl['config']> {
+		return [{ key: 'data.port', value: 8080, origin: 'default', kind: 'default' }];
+	}
+
+	metrics(): Promise<string> {
+		return Promise.resolve('# TYPE infermesh_requests_total counter\n');
+	}
+
+	logLevel(): LogLevel {
+		return this.#level;
+	}
+
+	setLogLevel(level: LogLevel): void {
+		this.#level = level;
+	}
+}
