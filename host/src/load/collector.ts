@@ -37,8 +37,21 @@ export interface ProgressSnapshot {
 
 export type Measured = Pick<
 	LoadResult,
-	| 'elapsedMs' | 'requests' | 'failures' | 'failRate' | 'inputTokens' | 'outputTokens' | 'requestsPerSecond'
-	| 'outputTokensPerSecond' | 'latency' | 'sendLagMs' | 'targets' | 'strategies' | 'switches' | 'timeline' | 'cdf'
+	| 'elapsedMs'
+	| 'requests'
+	| 'failures'
+	| 'failRate'
+	| 'inputTokens'
+	| 'outputTokens'
+	| 'requestsPerSecond'
+	| 'outputTokensPerSecond'
+	| 'latency'
+	| 'sendLagMs'
+	| 'targets'
+	| 'strategies'
+	| 'switches'
+	| 'timeline'
+	| 'cdf'
 > & { readonly goodRequests: number };
 
 /** Answers in a row that must come from another strategy before it counts as a switch: a canary's share does not. */

@@ -112,7 +112,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
 	onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
 		const code = errorCode(error);
-		if (this.#status >= 300) this.#fail('http', `${this.#status}${this.#errorCode === '' ? '' : ` ${this.#errorCode}`}`);
+		if (this.#status >= 300)
+			this.#fail('http', `${this.#status}${this.#errorCode === '' ? '' : ` ${this.#errorCode}`}`);
 		else if (this.#status !== 0) this.#fail('truncated', code);
 		else if (this.#controller === undefined || isConnectCode(code)) this.#fail('connect', code);
 		else this.#fail('reset', code);
@@ -190,7 +191,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
 }
 
 function isConnectCode(code: string): boolean {
-	return /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EMFILE|UND_ERR_CONNECT_TIMEOUT|ERR_TLS.*|.*CERT.*)$/.test(code);
+	return /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EMFILE|UND_ERR_CONNECT_TIMEOUT|ERR_TLS.*|.*CERT.*)$/.test(
+		code,
+	);
 }
 
 /** The system's or undici's code, else the class name: never a message, which may hold anything. */

@@ -83,7 +83,8 @@ export class Histogram {
 
 	/** Adds the counts of `other`, which must have the same `bits`. */
 	merge(other: Histogram): void {
-		if (other.bits !== this.bits) throw new RangeError(`cannot merge a histogram of ${other.bits} bits into ${this.bits}`);
+		if (other.bits !== this.bits)
+			throw new RangeError(`cannot merge a histogram of ${other.bits} bits into ${this.bits}`);
 		for (let index = 0; index < this.#counts.length; index++)
 			this.#counts[index] = (this.#counts[index] ?? 0) + (other.#counts[index] ?? 0);
 		this.#count += other.#count;

@@ -1,6 +1,12 @@
 // Owns the names under which the results of a load run can be put in a threshold, and how each is read from the result.
 import type { Distribution, LoadResult } from './result.js';
-import { checkThresholds, evaluateThresholds, type MetricKind, type Threshold, type ThresholdVerdict } from './threshold.js';
+import {
+	checkThresholds,
+	evaluateThresholds,
+	type MetricKind,
+	type Threshold,
+	type ThresholdVerdict,
+} from './threshold.js';
 
 const STATISTICS = ['p50', 'p90', 'p95', 'p99', 'p99.9', 'max', 'min', 'mean'] as const;
 
@@ -23,7 +29,9 @@ interface Metric {
 const METRICS: ReadonlyMap<string, Metric> = new Map([...distributionMetrics(), ...scalarMetrics()]);
 
 /** Every metric a threshold of `bench` may name, with what it is measured in. */
-export const LOAD_METRICS: ReadonlyMap<string, MetricKind> = new Map([...METRICS].map(([name, metric]) => [name, metric.kind]));
+export const LOAD_METRICS: ReadonlyMap<string, MetricKind> = new Map(
+	[...METRICS].map(([name, metric]) => [name, metric.kind]),
+);
 
 /** Refuses thresholds that this run could not judge: unknown metrics, misfit units, goodput without an objective. */
 export function checkLoadThresholds(thresholds: readonly Threshold[], hasSlo: boolean): void {

@@ -99,7 +99,9 @@ export function resolveLoadOptions(options: LoadOptions): ResolvedLoadOptions {
 		durationMs: inRange('durationMs', options.durationMs ?? Number.POSITIVE_INFINITY, 1),
 		maxInFlight: wholeInRange('maxInFlight', options.maxInFlight ?? 1024, 1, IN_FLIGHT_MAX),
 		concurrency:
-			options.concurrency === undefined ? undefined : wholeInRange('concurrency', options.concurrency, 1, IN_FLIGHT_MAX),
+			options.concurrency === undefined
+				? undefined
+				: wholeInRange('concurrency', options.concurrency, 1, IN_FLIGHT_MAX),
 		requestTimeoutMs: inRange('requestTimeoutMs', options.requestTimeoutMs ?? 600_000, 1, DAY_MS),
 		connectTimeoutMs: inRange('connectTimeoutMs', options.connectTimeoutMs ?? 10_000, 1, DAY_MS),
 		slo: slo === '' ? undefined : { text: slo, clauses: parseSlo(slo) },
@@ -116,18 +118,24 @@ function resolveUrl(text: string, endpoint: 'chat' | 'completions'): { url: stri
 	const url = URL.canParse(text) ? new URL(text) : undefined;
 	if (url === undefined || !/^https?:$/.test(url.protocol))
 		throw optionError('url', 'must be an http or https URL such as http://127.0.0.1:8080', text);
-	if (url.username !== '' || url.password !== '') throw optionError('url', 'must not hold credentials; use apiKey', undefined);
+	if (url.username !== '' || url.password !== '')
+		throw optionError('url', 'must not hold credentials; use apiKey', undefined);
 	const base = url.pathname.replace(/\/+$/, '').replace(/\/v1$/, '');
 	return { url: url.origin + base, origin: url.origin, path: base + PATHS[endpoint] };
 }
 
 function inRange(name: string, value: number, min: number, max = Number.POSITIVE_INFINITY): number {
 	if (value >= min && value <= max) return value;
-	throw optionError(name, max === Number.POSITIVE_INFINITY ? `must be at least ${min}` : `must be from ${min} to ${max}`, value);
+	throw optionError(
+		name,
+		max === Number.POSITIVE_INFINITY ? `must be at least ${min}` : `must be from ${min} to ${max}`,
+		value,
+	);
 }
 
 function wholeInRange(name: string, value: number, min: number, max = Number.POSITIVE_INFINITY): number {
-	if (!Number.isInteger(value) && value !== Number.POSITIVE_INFINITY) throw optionError(name, 'must be a whole number', value);
+	if (!Number.isInteger(value) && value !== Number.POSITIVE_INFINITY)
+		throw optionError(name, 'must be a whole number', value);
 	return inRange(name, value, min, max);
 }
 

@@ -45,7 +45,9 @@ export const TimelineSchema = Type.Object(
 		ttftP50Ms: curve('Median TTFT of the requests due in the bin; null without any.'),
 		ttftP95Ms: curve('95th percentile, likewise.'),
 		targets: Type.Record(Type.String(), Type.Array(Type.Number()), { description: 'Responses by x-infermesh-target.' }),
-		strategies: Type.Record(Type.String(), Type.Array(Type.Number()), { description: 'Responses by x-infermesh-strategy.' }),
+		strategies: Type.Record(Type.String(), Type.Array(Type.Number()), {
+			description: 'Responses by x-infermesh-strategy.',
+		}),
 	},
 	{ description: 'Columns of equal length.' },
 );
@@ -67,7 +69,7 @@ export const LoadResultSchema = Type.Object(
 		workload: Type.Object({
 			kind: Type.String(),
 			name: Type.String(),
-			speed: number('Factor on the workload\'s clock.'),
+			speed: number("Factor on the workload's clock."),
 			notes: Type.Array(Type.String(), { description: 'What was done to the data.' }),
 		}),
 		partial: Type.Boolean({ description: 'The run was stopped before its end; what was under way counts as aborted.' }),

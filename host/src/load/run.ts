@@ -152,7 +152,9 @@ class LoadRun implements ExchangeSink {
 
 	#dispatchOptions(request: TraceRequest, body: string): Dispatcher.DispatchOptions {
 		const headers =
-			request.session === undefined ? this.#headers : { ...this.#headers, [this.#options.sessionHeader]: request.session };
+			request.session === undefined
+				? this.#headers
+				: { ...this.#headers, [this.#options.sessionHeader]: request.session };
 		return { origin: this.#options.origin, path: this.#options.path, method: 'POST', headers, body };
 	}
 

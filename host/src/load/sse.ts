@@ -52,11 +52,10 @@ export class SseScanner {
 	push(chunk: Buffer): void {
 		if (this.#overflow) return;
 		const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-		let from = 0;
+		let from = skipBlankLines(bytes, 0);
 		for (let end = eventEnd(bytes, from); end !== -1; end = eventEnd(bytes, from)) {
 			this.#event(bytes, from, end);
-			from = end;
-			while (bytes[from] === LF || bytes[from] === CR) from++;
+			from = skipBlankLines(bytes, end);
 		}
 		const left = bytes.length - from;
 		this.#overflow = left > this.#eventBytesMax;
@@ -135,6 +134,12 @@ function valueAt(data: Buffer, key: Buffer): number {
 	if (found === -1) return -1;
 	const colon = skipSpaces(data, found + key.length);
 	return data[colon] === COLON ? skipSpaces(data, colon + 1) : -1;
+}
+
+function skipBlankLines(bytes: Buffer, from: number): number {
+	let at = from;
+	while (bytes[at] === LF || bytes[at] === CR) at++;
+	return at;
 }
 
 function skipSpaces(bytes: Buffer, from: number): number {

@@ -157,9 +157,17 @@ class Scanner {
 	}
 
 	error(expected: string): MeshError {
-		const found = this.position >= this.text.length ? 'the end' : JSON.stringify(this.text.slice(this.position, this.position + 12));
+		const found =
+			this.position >= this.text.length
+				? 'the end'
+				: JSON.stringify(this.text.slice(this.position, this.position + 12));
 		const where = `threshold:1:${this.position + 1}`;
-		return new MeshError(loadErrors, 'IM_THRESHOLD_SYNTAX', `${expected}; found ${found} in ${JSON.stringify(this.text)}`, { where });
+		return new MeshError(
+			loadErrors,
+			'IM_THRESHOLD_SYNTAX',
+			`${expected}; found ${found} in ${JSON.stringify(this.text)}`,
+			{ where },
+		);
 	}
 }
 

@@ -55,7 +55,9 @@ function parseTimestamp(text: string, where: () => string): { seconds: number; f
 	const part = (index: number): number => Number(match?.[index] ?? 0);
 	const utcMs = Date.UTC(part(1), part(2) - 1, part(3), part(4), part(5), part(6));
 	// Date.UTC rolls impossible dates over (13th month, 25th hour); a round trip shows whether it did.
-	const fits = match !== null && new Date(utcMs).toISOString().startsWith(`${match[1]}-${match[2]}-${match[3]}T${match[4]}:${match[5]}:${match[6]}`);
+	const fits =
+		match !== null &&
+		new Date(utcMs).toISOString().startsWith(`${match[1]}-${match[2]}-${match[3]}T${match[4]}:${match[5]}:${match[6]}`);
 	if (!fits) {
 		const message = `TIMESTAMP is not a date and time: ${JSON.stringify(text.slice(0, 40))}`;
 		throw new MeshError(traceErrors, 'IM_TRACE_FIELD', message, {

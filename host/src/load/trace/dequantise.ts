@@ -25,7 +25,11 @@ export function isQuantised(rows: readonly TraceRequest[]): boolean {
 }
 
 /** Moves every row to its tick plus a uniform [0, 3000) ms and keeps the stream ordered. Holds the rows of one tick. */
-export async function* dequantise(rows: AsyncIterable<TraceRequest>, random: Random, name: string): AsyncGenerator<TraceRequest> {
+export async function* dequantise(
+	rows: AsyncIterable<TraceRequest>,
+	random: Random,
+	name: string,
+): AsyncGenerator<TraceRequest> {
 	let tickMs = 0;
 	let held: TraceRequest[] = [];
 	for await (const row of rows) {

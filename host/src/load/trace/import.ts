@@ -59,9 +59,13 @@ export async function importTrace(chunks: AsyncIterable<Uint8Array>, options: Im
 		name: options.name,
 		blockTokens: MOONCAKE_BLOCK_TOKENS,
 		notes: () => [
-			...(spreads ? [`timestamps sat on 3 s ticks and were spread by a seeded uniform [0, 3000) ms (seed ${seed})`] : []),
+			...(spreads
+				? [`timestamps sat on 3 s ticks and were spread by a seeded uniform [0, 3000) ms (seed ${seed})`]
+				: []),
 			...(quantised && !spreads ? ['timestamps sit on 3 s ticks: requests arrive in bursts'] : []),
-			...(order.steppedBack > 0 ? [`${order.steppedBack} rows stepped back in time and were moved to the row before`] : []),
+			...(order.steppedBack > 0
+				? [`${order.steppedBack} rows stepped back in time and were moved to the row before`]
+				: []),
 		],
 		[Symbol.asyncIterator]: () => requests[Symbol.asyncIterator](),
 	};
@@ -89,7 +93,9 @@ function formatOf(line: Line, options: ImportOptions): TraceFormat {
 	if (isAzure) return 'azure';
 	if (asked === 'auto' && isMooncakeRow(line.text)) return 'mooncake';
 	const message =
-		asked === 'azure' ? 'the header of an Azure trace is missing' : 'the first line is neither a known CSV header nor a known JSON row';
+		asked === 'azure'
+			? 'the header of an Azure trace is missing'
+			: 'the first line is neither a known CSV header nor a known JSON row';
 	throw new MeshError(traceErrors, 'IM_TRACE_FORMAT', message, { where: `${options.name}:${line.number}:1` });
 }
 
@@ -117,7 +123,10 @@ async function* parseRows(
 	}
 }
 
-async function* keepOrder(rows: AsyncIterable<TraceRequest>, order: { steppedBack: number }): AsyncGenerator<TraceRequest> {
+async function* keepOrder(
+	rows: AsyncIterable<TraceRequest>,
+	order: { steppedBack: number },
+): AsyncGenerator<TraceRequest> {
 	let lastMs = 0;
 	for await (const row of rows) {
 		if (row.atMs < lastMs) {

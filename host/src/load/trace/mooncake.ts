@@ -43,7 +43,9 @@ function parseRow(line: Line, name: string): Record<string, unknown> {
 		});
 	}
 	if (typeof row === 'object' && row !== null && !Array.isArray(row)) return row as Record<string, unknown>;
-	throw new MeshError(traceErrors, 'IM_TRACE_SYNTAX', 'the row is not a JSON object', { where: `${name}:${line.number}:1` });
+	throw new MeshError(traceErrors, 'IM_TRACE_SYNTAX', 'the row is not a JSON object', {
+		where: `${name}:${line.number}:1`,
+	});
 }
 
 function numberField(row: Record<string, unknown>, field: string, max: number, line: Line, name: string): number {

@@ -197,7 +197,17 @@ function checkLength(name: string, options: LengthOptions | undefined): void {
 	check(`${name}.tokensMax`, options.tokensMax, 1, TOKENS_MAX);
 }
 
-const WHOLE = new Set(['seed', 'requests', 'tokens', 'tokensMax', 'count', 'levels', 'levelBlocks', 'active', 'contextTokensMax']);
+const WHOLE = new Set([
+	'seed',
+	'requests',
+	'tokens',
+	'tokensMax',
+	'count',
+	'levels',
+	'levelBlocks',
+	'active',
+	'contextTokensMax',
+]);
 
 function check(name: string, value: number | undefined, min: number, max: number): void {
 	if (value === undefined) return;

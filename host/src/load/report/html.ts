@@ -1,0 +1,140 @@
+// Owns the HTML report of a load run: one self-contained file that also carries its result as JSON. Leaves drawing to chart.ts.
+import type { Distribution, GroupResult, LoadResult } from '../result.js';
+import { type Chart, renderChart } from './chart.js';
+import { loadCharts } from './charts.js';
+import { escapeHtml, scriptJson } from './escape.js';
+import { formatMs, formatNumber, formatShare } from './format.js';
+import { SCRIPT, STYLE } from './page.js';
+import { formatActual } from './text.js';
+
+/** Renders a result as a page that needs nothing from the network. All names from the result are escaped. */
+export function renderHtml(result: LoadResult): string {
+	const title = `Load report: ${result.model} at ${result.url}`;
+	return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,"><title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body><main>
+${header(result)}
+${tiles(result)}
+${thresholds(result)}
+<section class="charts">${loadCharts(result)
+		.map((chart: Chart) => renderChart(chart))
+		.join('\n')}</section>
+<h2>Latency</h2><div class="card">${latencyTable(result)}</div>
+${groups(result)}
+${failures(result)}
+<footer>Latencies count from the time a request was due, so a stalled server shows in all requests it delayed. Failed requests add no latency. ${escapeHtml(result.schema)}</footer>
+</main><script type="application/json" id="result">${scriptJson(result)}</script><script>${SCRIPT}</script></body></html>
+`;
+}
+
+function header(result: LoadResult): string {
+	const loop = result.mode === 'open' ? 'open loop' : 'closed loop';
+	const speed =
+		result.workload.speed === 1 || result.mode === 'closed' ? '' : ` at ${formatNumber(result.workload.speed)}x`;
+	const facts = [
+		result.url,
+		result.model,
+		result.streaming ? 'streamed' : 'not streamed',
+		loop,
+		`${result.workload.name}${speed}`,
+	];
+	const notes = result.workload.notes.map((note) => `<p class="note">${escapeHtml(note)}</p>`);
+	const partial = result.partial
+		? '<p class="banner"><b>Partial result.</b> The run was stopped before its end.</p>'
+		: '';
+	const when = `${result.startedAt.slice(0, 19).replace('T', ' ')} UTC, ${formatMs(result.elapsedMs)}`;
+	return `<h1>Load report</h1><p class="sub">${facts.map(escapeHtml).join(' · ')}</p><p class="sub">${escapeHtml(when)}</p>${partial}${notes.join('')}`;
+}
+
+function tiles(result: LoadResult): string {
+	const { latency, requests, goodput } = result;
+	const pair = (distribution: Distribution | null): string => `${formatMs(distribution?.p50)}`;
+	const tail = (distribution: Distribution | null): string => `p99 ${formatMs(distribution?.p99)}`;
+	const all: [string, string, string][] = [
+		[formatNumber(requests.completed), `of ${formatNumber(requests.offered)} requests completed`, ''],
+		[
+			formatShare(result.failRate),
+			`failed or dropped (${formatNumber(requests.failed + requests.dropped)})`,
+			result.failRate > 0 ? 'bad' : 'good',
+		],
+		[formatNumber(result.requestsPerSecond), 'requests a second', ''],
+		[formatNumber(result.outputTokensPerSecond), 'output tokens a second', ''],
+		...(latency.ttftMs === null
+			? []
+			: ([[pair(latency.ttftMs), `TTFT p50, ${tail(latency.ttftMs)}`, '']] as [string, string, string][])),
+		...(latency.tpotMs === null
+			? []
+			: ([[pair(latency.tpotMs), `TPOT p50, ${tail(latency.tpotMs)}`, '']] as [string, string, string][])),
+		[pair(latency.e2eMs), `E2E p50, ${tail(latency.e2eMs)}`, ''],
+		...(goodput === null
+			? []
+			: ([[formatShare(goodput.share), `goodput: ${goodput.slo}`, '']] as [string, string, string][])),
+	];
+	const tile = ([value, caption, tone]: [string, string, string]): string =>
+		`<div class="tile ${tone}"><b>${escapeHtml(value)}</b><span>${escapeHtml(caption)}</span></div>`;
+	return `<section class="tiles">${all.map(tile).join('')}</section>`;
+}
+
+function thresholds(result: LoadResult): string {
+	if (result.thresholds.length === 0) return '';
+	const rows = result.thresholds.map(
+		(it) =>
+			`<tr><td><span class="${it.passed ? 'pass' : 'fail'}">${it.passed ? 'pass' : 'FAIL'}</span></td><td>${escapeHtml(it.source)}</td><td>${escapeHtml(formatActual(it.source, it.actual))}</td></tr>`,
+	);
+	return `<h2>Thresholds</h2><div class="card"><table class="list"><tr><th>verdict</th><th>threshold</th><th>measured</th></tr>${rows.join('')}</table></div><h2>Plots</h2>`;
+}
+
+const STATISTICS = ['mean', 'min', 'p50', 'p90', 'p95', 'p99', 'p99.9', 'max'] as const;
+
+function latencyTable(result: LoadResult): string {
+	const rows: [string, Distribution | null][] = [
+		['Time to first token (TTFT)', result.latency.ttftMs],
+		['Time per output token (TPOT)', result.latency.tpotMs],
+		['Inter-token latency (ITL)', result.latency.itlMs],
+		['End to end (E2E)', result.latency.e2eMs],
+		['Send lag of the generator', result.sendLagMs],
+	];
+	const body = rows
+		.filter(([, distribution]) => distribution !== null)
+		.map(([name, distribution]) =>
+			row([
+				name,
+				formatNumber(distribution?.count ?? 0),
+				...STATISTICS.map((statistic) => formatMs(distribution?.[statistic])),
+			]),
+		);
+	return table(['', 'count', ...STATISTICS], body);
+}
+
+function groups(result: LoadResult): string {
+	const section = (title: string, rows: readonly GroupResult[]): string => {
+		if (rows.length === 0) return '';
+		const body = rows.map((group) =>
+			row([
+				group.name,
+				formatNumber(group.requests),
+				formatNumber(group.failed),
+				formatNumber(group.outputTokens),
+				...[group.ttftMs?.p50, group.ttftMs?.p99, group.e2eMs?.p50, group.e2eMs?.p99].map(formatMs),
+			]),
+		);
+		const head = ['', 'requests', 'failed', 'tokens', 'TTFT p50', 'TTFT p99', 'E2E p50', 'E2E p99'];
+		return `<div><h2>${title}</h2><div class="card">${table(head, body)}</div></div>`;
+	};
+	return `<div class="columns">${section('By target', result.targets)}${section('By strategy', result.strategies)}</div>`;
+}
+
+function failures(result: LoadResult): string {
+	if (result.failures.length === 0) return '';
+	const body = result.failures.map((failure) => row([failure.kind, failure.detail, formatNumber(failure.count)]));
+	return `<h2>Failures</h2><div class="card">${table(['cause', 'detail', 'count'], body, 'list')}</div>`;
+}
+
+function row(cells: readonly string[]): string {
+	return `<tr>${cells.map((cell) => `<td>${escapeHtml(cell)}</td>`).join('')}</tr>`;
+}
+
+function table(head: readonly string[], rows: readonly string[], className = ''): string {
+	return `<table class="${className}"><tr>${head.map((cell) => `<th>${escapeHtml(cell)}</th>`).join('')}</tr>${rows.join('')}</table>`;
+}
