@@ -1,6 +1,13 @@
 // Owns the conformance run: an admitted module is asked to decide on ordinary and on awkward frames before it may see a request. A module
 // that faults on an ordinary frame is refused; awkward frames must be survived with a sound answer or an honest "decline".
-import { COLUMN_KV_USAGE, COLUMN_PREFILL_RATE, COLUMN_QUEUE_DEPTH, COLUMN_STATE, COLUMN_TTFT_MS, TargetState } from '@infermesh/sdk';
+import {
+	COLUMN_KV_USAGE,
+	COLUMN_PREFILL_RATE,
+	COLUMN_QUEUE_DEPTH,
+	COLUMN_STATE,
+	COLUMN_TTFT_MS,
+	TargetState,
+} from '@infermesh/sdk';
 import { Decision, type FallbackCause } from '../runtime/decision.js';
 import { type FuelBudget, StrategyInstance, type StrategyModule } from '../runtime/instance.js';
 import { readOutput } from '../runtime/read-output.js';
@@ -24,7 +31,12 @@ const everyRow = (rig: Rig, set: (row: number) => void): void => {
 };
 
 const checks: readonly Check[] = [
-	{ name: 'one target', rows: 1, decisions: 8, arrange: (rig) => everyRow(rig, (row) => rig.table.setU32(COLUMN_STATE, row, TargetState.ready)) },
+	{
+		name: 'one target',
+		rows: 1,
+		decisions: 8,
+		arrange: (rig) => everyRow(rig, (row) => rig.table.setU32(COLUMN_STATE, row, TargetState.ready)),
+	},
 	{ name: 'sixteen targets', rows: 16, decisions: 64 },
 	{ name: 'a thousand targets', rows: 1024, decisions: 16 },
 	{ name: 'rows not a multiple of the SIMD width', rows: 37, decisions: 32 },
@@ -55,7 +67,10 @@ const checks: readonly Check[] = [
 		name: 'one eligible target among many',
 		rows: 64,
 		decisions: 16,
-		arrange: (rig) => everyRow(rig, (row) => rig.table.setU32(COLUMN_STATE, row, row === 41 ? TargetState.ready : TargetState.draining)),
+		arrange: (rig) =>
+			everyRow(rig, (row) =>
+				rig.table.setU32(COLUMN_STATE, row, row === 41 ? TargetState.ready : TargetState.draining),
+			),
 	},
 	{
 		name: 'all but one tried already',
@@ -100,7 +115,11 @@ function runCheck(check: Check, strategy: StrategyModule, fuel: FuelBudget, seed
 		const cause = decide(instance, rig, excluded, i, out);
 		if (cause === 'none' || cause === 'declined') continue;
 		const { tokensIn } = rig.features;
-		return { check: check.name, ok: false, detail: `${cause} on decision ${i + 1} (${check.rows} targets, ${tokensIn} prompt tokens)` };
+		return {
+			check: check.name,
+			ok: false,
+			detail: `${cause} on decision ${i + 1} (${check.rows} targets, ${tokensIn} prompt tokens)`,
+		};
 	}
 	return { check: check.name, ok: true, detail: `${check.decisions} decisions` };
 }
@@ -120,15 +139,28 @@ function checkDeterminism(strategy: StrategyModule, fuel: FuelBudget, seed: numb
 		const fresh = new StrategyInstance(strategy, rig.view, fuel, meshSeed);
 		decide(fresh, rig, [], i, b);
 		const fuelDiffers = old.lastFuel !== fresh.lastFuel;
-		const differs = a.count !== b.count || a.rows.some((row, k) => k < a.count && row !== b.rows[k]) || a.scores.some((score, k) => k < a.count && score !== b.scores[k]);
+		const differs =
+			a.count !== b.count ||
+			a.rows.some((row, k) => k < a.count && row !== b.rows[k]) ||
+			a.scores.some((score, k) => k < a.count && score !== b.scores[k]);
 		if (!differs && !fuelDiffers) continue;
 		const what = differs ? 'another ranking' : 'another fuel count';
-		return { check, ok: false, detail: `a fresh instance gave ${what} on decision ${i + 1}: \`rank\` keeps something between calls` };
+		return {
+			check,
+			ok: false,
+			detail: `a fresh instance gave ${what} on decision ${i + 1}: \`rank\` keeps something between calls`,
+		};
 	}
 	return { check, ok: true, detail: `${DETERMINISM_DECISIONS} decisions against fresh instances` };
 }
 
-function decide(instance: StrategyInstance, rig: Rig, excluded: readonly number[], ticket: number, out: Decision): FallbackCause {
+function decide(
+	instance: StrategyInstance,
+	rig: Rig,
+	excluded: readonly number[],
+	ticket: number,
+	out: Decision,
+): FallbackCause {
 	for (const row of excluded) instance.mask(row, false);
 	const hitCount = writeHits(instance, rig.hits);
 	writeRequest(instance, rig.features, place, ticket, rig.view.eligibleCount - excluded.length, hitCount);

@@ -1,13 +1,14 @@
 // Owns the whole admission of one module, as it runs inside the child process: manifest, scan and metering, compilation, conformance,
 // calibration. Returns a report in every case, and the metered bytes when the module is admitted. Nothing here touches the outside.
-import { MeshError, type Clock } from '@infermesh/proto';
+import { type Clock, MeshError } from '@infermesh/proto';
 import { encodeConfig, readManifest, type StrategyManifest } from '@infermesh/sdk';
-import type { FuelBudget, StrategyModule } from '../runtime/instance.js';
+import { type FuelBudget, MEMORY_PAGES_MIN, type StrategyModule } from '../runtime/instance.js';
 import { admitModule } from './admit.js';
-import { calibrate, type CalibrationOptions, calibrationDefaults } from './calibrate.js';
+import { type CalibrationOptions, calibrate, calibrationDefaults } from './calibrate.js';
 import { runConformance } from './conformance.js';
 import { wasmEngine } from './engine.js';
 import type { AdmissionReport, ConformanceFinding, ReportedRefusal } from './report.js';
+import type { Refusal, TrapSymbols } from './result.js';
 
 export interface InspectOptions {
 	readonly fuel: FuelBudget;
@@ -17,7 +18,10 @@ export interface InspectOptions {
 	readonly sourceMap: string | undefined;
 }
 
-export const inspectDefaults: Omit<InspectOptions, 'fuel' | 'moduleBytesMax'> = { calibration: calibrationDefaults, sourceMap: undefined };
+export const inspectDefaults: Omit<InspectOptions, 'fuel' | 'moduleBytesMax'> = {
+	calibration: calibrationDefaults,
+	sourceMap: undefined,
+};
 
 /** What a module needs to be run: metered bytes, and the facts its instances are laid out from. */
 export interface AdmittedModule {
@@ -25,6 +29,8 @@ export interface AdmittedModule {
 	readonly manifest: StrategyManifest;
 	readonly heapBase: number;
 	readonly digest: string;
+	/** For naming the source line of a trap. */
+	readonly symbols: TrapSymbols;
 }
 
 export interface Inspection {
@@ -33,6 +39,9 @@ export interface Inspection {
 }
 
 const SEED = 20_231_116;
+
+/** Largest memory a compiled module accepts: 64 MiB, room for a frame of 65,536 rows. Each instance gets what its pool needs. */
+const MEMORY_PAGES_MAX = 1024;
 
 export function inspectModule(bytes: Uint8Array, options: InspectOptions, clock: Clock): Inspection {
 	const blank = blankReport(bytes);
@@ -52,16 +61,25 @@ export function inspectModule(bytes: Uint8Array, options: InspectOptions, clock:
 		columns: manifest.columns,
 		stateBytes: manifest.stateBytes,
 	};
-	const scanned = admitModule(bytes, { moduleBytesMax: options.moduleBytesMax, stackSlotsMax: options.fuel.stackSlotsMax, sourceMap: options.sourceMap });
-	if (!scanned.ok) return refused(named, scanned.refusals);
+	const scanned = admitModule(bytes, {
+		memoryPages: MEMORY_PAGES_MIN,
+		memoryPagesMax: MEMORY_PAGES_MAX,
+		stackSlotsMax: options.fuel.stackSlotsMax,
+		hooksRequired: manifest.kind === 'training' ? ['plan'] : ['rank'],
+		limits: { moduleBytesMax: options.moduleBytesMax },
+		...(options.sourceMap === undefined ? {} : { sourceMap: options.sourceMap }),
+	});
+	if (!scanned.ok) return refused(named, scanned.refusals.map(reportRefusal));
 	const facts: AdmissionReport = {
 		...named,
 		digest: scanned.digest,
 		meteredBytes: scanned.wasm.length,
 		functions: scanned.stats.functions,
-		loops: scanned.stats.loops,
+		loops: Object.fromEntries(scanned.exports.map((note) => [note.name, note.loops])),
 	};
-	const admitted: AdmittedModule = { wasm: scanned.wasm, manifest, heapBase: scanned.heapBase, digest: scanned.digest };
+	const { wasm, heapBase, digest, offsetMap, functionNames, sourceMap } = scanned;
+	const symbols: TrapSymbols = { offsetMap, functionNames, ...(sourceMap === undefined ? {} : { sourceMap }) };
+	const admitted: AdmittedModule = { wasm, manifest, heapBase, digest, symbols };
 	if (manifest.kind === 'training') return { report: { ...facts, admitted: true }, admitted };
 	return tryOut(facts, admitted, options, clock);
 }
@@ -102,7 +120,8 @@ function refused(report: AdmissionReport, refusals: readonly ReportedRefusal[]):
 }
 
 function refusalOf(error: unknown): ReportedRefusal {
-	if (error instanceof MeshError) return { code: error.code, message: error.message, hint: error.hint, where: error.where ?? 'module' };
+	if (error instanceof MeshError)
+		return { code: error.code, message: error.message, hint: error.hint, where: error.where ?? 'module' };
 	return {
 		code: 'IM_ADMISSION_INVALID',
 		message: error instanceof Error ? error.message : String(error),
@@ -111,7 +130,14 @@ function refusalOf(error: unknown): ReportedRefusal {
 	};
 }
 
-function blankReport(bytes: Uint8Array): AdmissionReport {
+function reportRefusal({ code, what, where, hint }: Refusal): ReportedRefusal {
+	const line = where.source === undefined ? undefined : `${where.source}:${where.line ?? 0}:${where.column ?? 0}`;
+	const place = [where.function, line, `byte ${where.offset}`].filter((part) => part !== undefined).join(', ');
+	return { code, message: what, hint, where: place };
+}
+
+/** A report on bytes of which nothing is known yet. */
+export function blankReport(bytes: Uint8Array): AdmissionReport {
 	return {
 		admitted: false,
 		name: '',

@@ -173,16 +173,10 @@ class FunctionMeter {
 
 	/** Writes what stands in place of an edit; returns the input offset at which copying goes on. */
 	#edit(edit: Edit): number {
-		switch (edit.kind) {
-			case 'loop':
-				return this.#loop(this.scan.loops[edit.loop] as LoopScan);
-			case 'call':
-				return this.#call(edit);
-			case 'return':
-				return this.#return(edit);
-			case 'bulk':
-				return this.#bulk(edit);
-		}
+		if (edit.kind === 'loop') return this.#loop(this.scan.loops[edit.loop] as LoopScan);
+		if (edit.kind === 'call') return this.#call(edit);
+		if (edit.kind === 'return') return this.#return(edit);
+		return this.#bulk(edit);
 	}
 
 	#call(edit: Extract<Edit, { kind: 'call' }>): number {

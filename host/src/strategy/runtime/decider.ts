@@ -2,10 +2,16 @@
 // anything is wrong. Keeps instances ready, reports strikes, and switches plans when the shared generation moves. It never throws and
 // never blames wall-clock time.
 import type { Clock, Random } from '@infermesh/proto';
-import { OUTPUT_COUNT_WORD, OUTPUT_ROWS_WORD, OUTPUT_SCORES_WORD, OUTPUT_VERDICT_WORD, RANKED_ROWS_MAX } from '@infermesh/sdk';
-import type { FleetTableReader } from '../../fleet/table.js';
+import {
+	OUTPUT_COUNT_WORD,
+	OUTPUT_ROWS_WORD,
+	OUTPUT_SCORES_WORD,
+	OUTPUT_VERDICT_WORD,
+	RANKED_ROWS_MAX,
+} from '@infermesh/sdk';
 import type { InflightReader } from '../../fleet/inflight.js';
 import { HOLE, PoolView } from '../../fleet/pool-view.js';
+import type { FleetTableReader } from '../../fleet/table.js';
 import type { AttemptOutcome, Decider, DecisionContext, ModelPool } from '../../router/ports.js';
 import {
 	type Decision,
@@ -21,7 +27,15 @@ import { explore } from './explore.js';
 import { leastQueue, roundRobin } from './fallback.js';
 import { InputGuard } from './input-guard.js';
 import { type FuelBudget, fuelDefaults, type StrategyInstance, type StrategyModule } from './instance.js';
-import { CONTROL_BYTES, emptyPlan, GENERATION_WORD, inCanary, planOf, type PoolPlan, type RoutingPlan } from './plan.js';
+import {
+	CONTROL_BYTES,
+	emptyPlan,
+	GENERATION_WORD,
+	inCanary,
+	type PoolPlan,
+	planOf,
+	type RoutingPlan,
+} from './plan.js';
 import { type InstanceSet, PoolRuntime } from './pool-runtime.js';
 import { readOutput } from './read-output.js';
 import { ShadowRunner } from './shadow-runner.js';
@@ -167,7 +181,13 @@ export class WorkerDecider implements Decider {
 
 	// ---- the decision ---------------------------------------------------------------------------------------------------------
 
-	decide(pool: ModelPool, features: RequestFeatures, hits: PrefixHits, excluded: readonly number[], out: Decision): void {
+	decide(
+		pool: ModelPool,
+		features: RequestFeatures,
+		hits: PrefixHits,
+		excluded: readonly number[],
+		out: Decision,
+	): void {
 		const beganMs = this.#ports.clock.nowMs();
 		if (Atomics.load(this.#control, GENERATION_WORD) !== this.#plan.generation) this.#switchPlan();
 		const runtime = this.#runtimes.get(pool) ?? this.#retired.get(pool);
@@ -204,7 +224,15 @@ export class WorkerDecider implements Decider {
 	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void {
 		const last = this.#last;
 		if (last === undefined) return;
-		this.#explain.record(decisionId, pool, context, last.decision, last.instance, last.eligible, this.#ports.clock.wallMs());
+		this.#explain.record(
+			decisionId,
+			pool,
+			context,
+			last.decision,
+			last.instance,
+			last.eligible,
+			this.#ports.clock.wallMs(),
+		);
 	}
 
 	#choose(runtime: PoolRuntime, plan: PoolPlan, features: RequestFeatures): InstanceSet | undefined {
@@ -244,7 +272,13 @@ export class WorkerDecider implements Decider {
 	}
 
 	/** Writes the request into the frame, with the rows already tried masked out; returns how many were. */
-	#write(instance: StrategyInstance, features: RequestFeatures, hits: PrefixHits, excluded: readonly number[], ticket: number): number {
+	#write(
+		instance: StrategyInstance,
+		features: RequestFeatures,
+		hits: PrefixHits,
+		excluded: readonly number[],
+		ticket: number,
+	): number {
 		let masked = 0;
 		for (const row of excluded) {
 			if (!instance.view.isEligible(row)) continue;
@@ -266,7 +300,13 @@ export class WorkerDecider implements Decider {
 		}
 	}
 
-	#faulted(pool: ModelPool, features: RequestFeatures, set: InstanceSet, instance: StrategyInstance, cause: FallbackCause): void {
+	#faulted(
+		pool: ModelPool,
+		features: RequestFeatures,
+		set: InstanceSet,
+		instance: StrategyInstance,
+		cause: FallbackCause,
+	): void {
 		const trap = describeTrap(instance.lastTrap);
 		if (instance.poisoned) {
 			set.replacePrimary();
@@ -296,11 +336,19 @@ export class WorkerDecider implements Decider {
 		}
 		const shadowSet = plan.shadowVersionId === undefined ? undefined : runtime.set(plan.shadowVersionId);
 		const shadow = shadowSet?.primary;
-		if (shadowSet === undefined || shadow === undefined || shadow.poisoned || this.#plan.quarantined.has(shadowSet.strategy.versionId)) return;
+		if (
+			shadowSet === undefined ||
+			shadow === undefined ||
+			shadow.poisoned ||
+			this.#plan.quarantined.has(shadowSet.strategy.versionId)
+		)
+			return;
 		if (!this.#shadow.ready(shadow)) return;
 		shadow.sync();
 		this.#write(shadow, features, hits, excluded, ticket);
-		this.#shadow.schedule(shadowSet, shadow, excluded, instance.view, this.#last?.decision.rows[0] ?? 0, (report) => this.#ports.onStrike({ ...report, model: runtime.pool.model }));
+		this.#shadow.schedule(shadowSet, shadow, excluded, instance.view, this.#last?.decision.rows[0] ?? 0, (report) =>
+			this.#ports.onStrike({ ...report, model: runtime.pool.model }),
+		);
 	}
 
 	#witness(

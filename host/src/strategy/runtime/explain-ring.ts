@@ -7,8 +7,8 @@ import {
 	OUTPUT_FACTOR_COUNT_WORD,
 	OUTPUT_FACTORS_WORD,
 	OUTPUT_ROWS_WORD,
-	REQUEST_BYTES,
 	RANKED_ROWS_MAX,
+	REQUEST_BYTES,
 	structs,
 } from '@infermesh/sdk';
 import type { AttemptOutcome, DecisionContext, ModelPool } from '../../router/ports.js';
@@ -163,7 +163,8 @@ export class ExplainRing {
 		for (let i = 0; i < rows; i++) {
 			const row = decision.rows[i] as number;
 			const to = slot * CELL_WORDS + i * COLUMNS_KEPT;
-			for (const id of layout.columnIds) this.#cells[to + id] = u32[(layout.columnOffsets[id] as number) / 4 + row] as number;
+			for (const id of layout.columnIds)
+				this.#cells[to + id] = u32[(layout.columnOffsets[id] as number) / 4 + row] as number;
 		}
 	}
 
@@ -189,7 +190,17 @@ export class ExplainRing {
 		const entry = slot === undefined ? undefined : this.#entries[slot];
 		if (entry === undefined || entry.attempts.length >= ATTEMPTS_MAX) return;
 		const { status, httpStatus, ttftMs, tpotMs, e2eMs, tokensIn, tokensOut, tokensCached } = outcome;
-		entry.attempts.push({ target: outcome.target.id, status, httpStatus, ttftMs, tpotMs, e2eMs, tokensIn, tokensOut, tokensCached });
+		entry.attempts.push({
+			target: outcome.target.id,
+			status,
+			httpStatus,
+			ttftMs,
+			tpotMs,
+			e2eMs,
+			tokensIn,
+			tokensOut,
+			tokensCached,
+		});
 	}
 
 	/** The named form of one decision, or undefined when it is unknown or has been overwritten. */
@@ -263,7 +274,8 @@ export class ExplainRing {
 		for (const field of requestFields) {
 			const at = slot * REQUEST_WORDS + field.offsetBytes / 4;
 			scratchWord[0] = this.#request[at] as number;
-			if (field.type === 'u64') fields[field.name] = (scratchWord[0] as number) + (this.#request[at + 1] as number) * 0x1_0000_0000;
+			if (field.type === 'u64')
+				fields[field.name] = (scratchWord[0] as number) + (this.#request[at + 1] as number) * 0x1_0000_0000;
 			else if (field.type === 'f32') fields[field.name] = scratchFloat[0] as number;
 			else fields[field.name] = field.type === 'i32' ? (scratchWord[0] as number) | 0 : (scratchWord[0] as number);
 		}

@@ -17,13 +17,14 @@ import {
 	OUTCOMES_MAX,
 	OUTPUT_LOG_BYTES_WORD,
 	placeFrame,
-	type StrategyManifest,
-	StrategyKind,
 	Status,
+	StrategyKind,
+	type StrategyManifest,
 	writeHeader,
 } from '@infermesh/sdk';
-import { type WasmGlobal, type WasmModule, wasmEngine } from '../admission/engine.js';
 import { CHANGE_LOG_ENTRIES, HOLE, type PoolView } from '../../fleet/pool-view.js';
+import { type WasmGlobal, type WasmModule, wasmEngine } from '../admission/engine.js';
+import { trapCause } from '../admission/trap.js';
 import type { FallbackCause } from './decision.js';
 import type { StateBlockReader } from './state-block.js';
 
@@ -56,6 +57,9 @@ const FUEL_EXPORT = '__im_fuel';
 const STACK_EXPORT = '__im_stack';
 
 const COPY_ATTEMPTS_MAX = 64;
+
+/** Least memory of an instance, 1 MiB: what a module's static data and stack may take. Untouched pages cost nothing. */
+export const MEMORY_PAGES_MIN = 16;
 
 type Hook = (frame: number, argument?: number) => number;
 
@@ -127,7 +131,9 @@ export class StrategyInstance {
 			logBytes: manifest.logBytes,
 			outcomesCapacity: options.observes === true ? OUTCOMES_MAX : 0,
 		});
-		const { baseBytes, pages } = placeFrame(this.layout, strategy.heapBase);
+		const placed = placeFrame(this.layout, strategy.heapBase);
+		const { baseBytes } = placed;
+		const pages = Math.max(placed.pages, MEMORY_PAGES_MIN);
 		this.#base = baseBytes;
 		const memory = new wasmEngine.Memory({ initial: pages, maximum: pages });
 		const { exports } = new wasmEngine.Instance(strategy.module, { env: { memory } });
@@ -190,7 +196,8 @@ export class StrategyInstance {
 			view.sync();
 			const epoch = view.tableEpoch;
 			const behind = view.changeHead - this.#changeTail;
-			if (this.#fullVersion !== view.fullVersion || behind >= CHANGE_LOG_ENTRIES || behind >= view.rowCount) this.#copyAll();
+			if (this.#fullVersion !== view.fullVersion || behind >= CHANGE_LOG_ENTRIES || behind >= view.rowCount)
+				this.#copyAll();
 			else for (let at = this.#changeTail; at < view.changeHead; at++) this.#copyRow(view.changedRow(at));
 			if (!view.moved()) {
 				this.#changeTail = view.changeHead;
@@ -243,8 +250,8 @@ export class StrategyInstance {
 		this.lastTrap = error;
 		const left = this.#fuel.value;
 		this.lastFuel = left < 0n ? this.#budgetNumber : this.#budgetNumber - Number(left);
-		if (left < 0n) return 'fuel';
-		return this.#stack.value > this.#stackSlotsMax ? 'stack' : 'trap';
+		const cause = trapCause(error, { fuel: left, stackSlots: this.#stack.value, stackSlotsMax: this.#stackSlotsMax });
+		return cause === 'spent' ? 'fuel' : cause;
 	}
 
 	#copyState(state: StateBlockReader): void {
@@ -260,7 +267,9 @@ export class StrategyInstance {
 		const { rowsMax } = this.view;
 		const { u32 } = this;
 		for (let i = 0; i < this.#tableColumns.length; i++) {
-			u32[(this.#tableColumnWords[i] as number) + row] = cells[(this.#tableColumns[i] as number) * rowsMax + tableRow] as number;
+			u32[(this.#tableColumnWords[i] as number) + row] = cells[
+				(this.#tableColumns[i] as number) * rowsMax + tableRow
+			] as number;
 		}
 		this.#copyRouterCells(row);
 		const word = row >>> 5;

@@ -2,7 +2,15 @@
 // strategies on. It is the same table, view and instance as in production, with nobody else writing.
 import { SeededRandom } from '@infermesh/proto';
 import { type ColumnDef, columns, HITS_MAX, TargetState } from '@infermesh/sdk';
-import { createInflight, DECODE_TOKENS, DECODES, InflightReader, InflightWriter, PREFILL_TOKENS, REQUESTS } from '../../fleet/inflight.js';
+import {
+	createInflight,
+	DECODE_TOKENS,
+	DECODES,
+	InflightReader,
+	InflightWriter,
+	PREFILL_TOKENS,
+	REQUESTS,
+} from '../../fleet/inflight.js';
 import { PoolView } from '../../fleet/pool-view.js';
 import { createFleetTable, FleetTableReader, FleetTableWriter, LOAD_BASE_COLUMN } from '../../fleet/table.js';
 import type { PrefixHits, RequestFeatures } from './decision.js';
@@ -80,7 +88,12 @@ export function createRig(rows: number, seed: number): Rig {
 		new InflightReader(counters),
 		Array.from({ length: rows }, (_, row) => row),
 	);
-	const hits: PrefixHits = { count: 0, rows: new Uint32Array(HITS_MAX), tokens: new Uint32Array(HITS_MAX), tiers: new Uint8Array(HITS_MAX) };
+	const hits: PrefixHits = {
+		count: 0,
+		rows: new Uint32Array(HITS_MAX),
+		tokens: new Uint32Array(HITS_MAX),
+		tiers: new Uint8Array(HITS_MAX),
+	};
 	const features = emptyFeatures();
 	return {
 		rows,
@@ -102,8 +115,10 @@ export function createRig(rows: number, seed: number): Rig {
 }
 
 function fillCell(table: FleetTableWriter, column: ColumnDef, row: number, random: SeededRandom): void {
-	if (column.name === 'state') table.setU32(column.id, row, random.nextU32() % 50 === 0 ? TargetState.draining : TargetState.ready);
-	else if (column.name === 'telemetry_at_ms' || column.name === 'observed_at_ms') table.setU32(column.id, row, NOW_MS - (random.nextU32() % 1000));
+	if (column.name === 'state')
+		table.setU32(column.id, row, random.nextU32() % 50 === 0 ? TargetState.draining : TargetState.ready);
+	else if (column.name === 'telemetry_at_ms' || column.name === 'observed_at_ms')
+		table.setU32(column.id, row, NOW_MS - (random.nextU32() % 1000));
 	else if (column.name === 'target') table.setU32(column.id, row, row + 1);
 	else if (column.name === 'zone' || column.name === 'region') table.setU32(column.id, row, 1 + (random.nextU32() % 3));
 	else if (column.type === 'f32') {

@@ -1,0 +1,399 @@
+// Owns the loaded strategies of one mesh process and what becomes of them: admission, warming on all workers, staging, strikes and quarantine,
+// rollback, unloading. Runs in the agent. Every change passes through one queue, so that plans have one order, and takes effect only
+// when all workers have prepared it.
+import { MeshError, type Timer } from '@infermesh/proto';
+import { type ConfigValues, encodeConfig } from '@infermesh/sdk';
+import type { ModelPool } from '../../router/ports.js';
+import type { AdmittedModule } from '../admission/inspect.js';
+import type { AdmissionReport } from '../admission/report.js';
+import type { TrapSymbols } from '../admission/result.js';
+import { mapTrap } from '../admission/trap.js';
+import type { StrikeReport } from '../runtime/decision.js';
+import type { StrategyModule } from '../runtime/instance.js';
+import { innocent, isQuarantined, type QuarantineState, strike } from '../runtime/quarantine.js';
+import { registryErrors } from './errors.js';
+import type { ManagerOptions, ManagerPorts } from './ports.js';
+import {
+	forget,
+	planFrom,
+	previousVersions,
+	rollBack,
+	type Staging,
+	stageActive,
+	stageCanary,
+	stagedVersions,
+	stageShadow,
+	unstage,
+	WHOLE_MESH,
+} from './staging.js';
+import { type ObservedOutcome, StateKeeper } from './state-keeper.js';
+
+/** One loaded version. */
+export interface LoadedStrategy {
+	readonly strategy: StrategyModule;
+	readonly symbols: TrapSymbols;
+	readonly report: AdmissionReport;
+	readonly loadedWallMs: number;
+	quarantine: QuarantineState;
+}
+
+export type StageName = 'active' | 'canary' | 'shadow' | 'loaded';
+
+export interface StageOptions {
+	/** For canary, 0 to 100. */
+	readonly percent?: number | undefined;
+	readonly model?: string | undefined;
+}
+
+export interface LoadOptions {
+	readonly sourceMap: string | undefined;
+	readonly settings: ConfigValues | undefined;
+	readonly activate: boolean;
+	readonly model: string | undefined;
+}
+
+export interface Loaded {
+	readonly loaded: LoadedStrategy;
+	readonly report: AdmissionReport;
+	readonly admissionMs: number;
+}
+
+const DEFAULT_CANARY_PERCENT = 5;
+
+export class StrategyManager {
+	readonly #options: ManagerOptions;
+	readonly #ports: ManagerPorts;
+	readonly #versions = new Map<number, LoadedStrategy>();
+	/** Keepers by version and pool index. */
+	readonly #keepers = new Map<number, Map<number, StateKeeper>>();
+	#staging: Staging = new Map();
+	#generation = 0;
+	#nextVersion = 1;
+	#queue: Promise<unknown> = Promise.resolve();
+	#release: Timer | undefined;
+
+	constructor(options: ManagerOptions, ports: ManagerPorts) {
+		this.#options = options;
+		this.#ports = ports;
+	}
+
+	list(): readonly LoadedStrategy[] {
+		return [...this.#versions.values()];
+	}
+
+	get staging(): Staging {
+		return this.#staging;
+	}
+
+	/** `name@version` of a version, or of the fallback when it is unknown. */
+	label(versionId: number): string | undefined {
+		return this.#versions.get(versionId)?.strategy.label;
+	}
+
+	isQuarantined(loaded: LoadedStrategy): boolean {
+		return isQuarantined(loaded.quarantine, this.#ports.clock.nowMs());
+	}
+
+	/** Admits, compiles and warms a module on all workers; it gets no request unless `activate`. IM_STRATEGY_REFUSED carries the report. */
+	async load(bytes: Uint8Array, options: LoadOptions): Promise<Loaded> {
+		const began = this.#ports.clock.nowMs();
+		const { fuel, moduleBytesMax } = this.#options;
+		const { report, admitted } = await this.#ports.admit(bytes, {
+			fuel,
+			moduleBytesMax,
+			sourceMap: options.sourceMap,
+			calibration: { sizes: [16, 1024], decisions: 100, seed: 7 },
+		});
+		const admissionMs = this.#ports.clock.nowMs() - began;
+		this.#ports.events.admitted(
+			report.name === '' ? 'unknown' : `${report.name}@${report.version}`,
+			admitted !== undefined,
+			admissionMs,
+		);
+		if (admitted === undefined) {
+			const first = report.refusals[0];
+			throw new MeshError(
+				registryErrors,
+				'IM_STRATEGY_REFUSED',
+				first === undefined ? undefined : `${first.code}: ${first.message} (${first.where})`,
+				{
+					...(first === undefined ? {} : { hint: first.hint }),
+					details: { report },
+				},
+			);
+		}
+		if (admitted.manifest.kind !== 'inference')
+			throw new MeshError(registryErrors, 'IM_STRATEGY_KIND', `${report.name} is a ${report.kind} strategy`);
+		const settings = options.settings ?? this.#options.settings[admitted.manifest.name] ?? {};
+		const loaded = await this.#exclusively(() => this.#add(admitted, report, settings));
+		if (options.activate) await this.stage(loaded.strategy.label, 'active', { model: options.model });
+		return { loaded, report, admissionMs };
+	}
+
+	/** Puts a loaded version on a stage; resolves when all workers have switched. */
+	stage(name: string, stage: StageName, options: StageOptions): Promise<LoadedStrategy> {
+		return this.#exclusively(async () => {
+			const loaded = this.find(name);
+			if (stage !== 'loaded' && this.isQuarantined(loaded)) {
+				throw new MeshError(registryErrors, 'IM_STRATEGY_QUARANTINED', `${loaded.strategy.label} is in quarantine`);
+			}
+			const { versionId } = loaded.strategy;
+			const scope = options.model ?? WHOLE_MESH;
+			const next =
+				stage === 'active'
+					? stageActive(this.#staging, scope, versionId)
+					: stage === 'canary'
+						? stageCanary(this.#staging, scope, versionId, options.percent ?? DEFAULT_CANARY_PERCENT)
+						: stage === 'shadow'
+							? stageShadow(this.#staging, scope, versionId)
+							: unstage(this.#staging, options.model, versionId);
+			if (stage === 'active') this.#handOver(loaded, scope);
+			await this.#commit(next);
+			this.#ports.events.swapped(loaded.strategy.label, 'stage');
+			return loaded;
+		});
+	}
+
+	/** Back to the active version before, in one scope. Returns the version that decides now, or undefined for the built-in fallback. */
+	rollback(model: string | undefined): Promise<LoadedStrategy | undefined> {
+		return this.#exclusively(async () => {
+			const scope = model ?? WHOLE_MESH;
+			const next = rollBack(this.#staging, scope);
+			if (next === undefined) throw new MeshError(registryErrors, 'IM_STRATEGY_NO_PREVIOUS');
+			const versionId = next.get(scope)?.history.at(-1) ?? next.get(WHOLE_MESH)?.history.at(-1);
+			const loaded = versionId === undefined ? undefined : this.#versions.get(versionId);
+			if (loaded !== undefined) this.#handOver(loaded, scope);
+			await this.#commit(next);
+			this.#ports.events.swapped(loaded?.strategy.label ?? 'least_queue@builtin', 'rollback');
+			return loaded;
+		});
+	}
+
+	/** Drops a version that is on no stage. */
+	unload(name: string): Promise<LoadedStrategy> {
+		return this.#exclusively(async () => {
+			const loaded = this.find(name);
+			const { versionId, label } = loaded.strategy;
+			if (stagedVersions(this.#staging).has(versionId))
+				throw new MeshError(registryErrors, 'IM_STRATEGY_STAGED', `${label} is staged`);
+			this.#versions.delete(versionId);
+			await this.#commit(forget(this.#staging, versionId));
+			this.#keepers.delete(versionId);
+			this.#ports.workers.removeStrategy(versionId);
+			this.#ports.events.swapped(label, 'unload');
+			return loaded;
+		});
+	}
+
+	/** A loaded version by `name@version`, or the newest of a plain name. Throws IM_STRATEGY_UNKNOWN. */
+	find(name: string): LoadedStrategy {
+		const all = [...this.#versions.values()].reverse();
+		const found =
+			all.find(({ strategy }) => strategy.label === name) ??
+			all.find(({ strategy }) => strategy.manifest.name === name);
+		if (found === undefined)
+			throw new MeshError(registryErrors, 'IM_STRATEGY_UNKNOWN', `no loaded strategy is called ${name}`);
+		return found;
+	}
+
+	/** A strike reported by a worker. The third in a window takes the version out of routing, at once and on all workers. */
+	strike(report: StrikeReport): void {
+		const loaded = this.#versions.get(report.versionId);
+		if (loaded === undefined) return;
+		const place = mapTrap(Object.assign(new Error(report.trap), { stack: report.trap }), loaded.symbols);
+		const where =
+			place === undefined
+				? ''
+				: `${place.function}${place.source === undefined ? '' : ` (${place.source}:${place.line ?? 0})`}`;
+		this.#ports.events.struck(loaded.strategy.label, report.cause, where);
+		const nowMs = this.#ports.clock.nowMs();
+		const before = loaded.quarantine;
+		loaded.quarantine = strike(before, nowMs, this.#options.quarantine);
+		if (loaded.quarantine.untilMs === before.untilMs) return;
+		this.#ports.events.quarantined(loaded.strategy.label, loaded.quarantine.untilMs);
+		void this.#exclusively(async () => {
+			await this.#commit(this.#staging);
+			this.#ports.events.swapped(loaded.strategy.label, 'quarantine');
+		}).catch(() => undefined);
+	}
+
+	/** Outcomes from the workers, to the state keepers of all staged versions. */
+	observe(outcomes: readonly ObservedOutcome[]): void {
+		if (this.#keepers.size === 0) return;
+		const staged = stagedVersions(this.#staging);
+		const byPool = Map.groupBy(outcomes, (outcome) => outcome.poolIndex);
+		for (const [versionId, keepers] of this.#keepers) {
+			if (!staged.has(versionId)) continue;
+			for (const [poolIndex, batch] of byPool) keepers.get(poolIndex)?.observe(batch);
+		}
+	}
+
+	/** Lets staged strategies with a `tick` hook age their state. */
+	tick(): void {
+		if (this.#keepers.size === 0) return;
+		const staged = stagedVersions(this.#staging);
+		for (const [versionId, keepers] of this.#keepers) {
+			if (staged.has(versionId)) for (const keeper of keepers.values()) keeper.tick();
+		}
+	}
+
+	/** The set of pools changed: state blocks for new or re-shaped pools are made before workers hear of the pools. */
+	poolsChanged(pools: readonly ModelPool[]): void {
+		for (const loaded of this.#versions.values()) {
+			if (!keepsState(loaded)) continue;
+			for (const pool of pools) this.#keep(loaded, pool);
+		}
+	}
+
+	/** The plan in force, for a worker that starts late. */
+	currentPlan() {
+		return planFrom(this.#staging, this.#generation, this.#quarantined(), this.#versions.keys());
+	}
+
+	/** Everything a worker that starts late must know, in order. */
+	introduce(worker: Pick<ManagerPorts['workers'], 'addStrategy' | 'addState'>): void {
+		for (const { strategy } of this.#versions.values()) worker.addStrategy(strategy);
+		for (const [versionId, keepers] of this.#keepers)
+			for (const [pool, keeper] of keepers) worker.addState(versionId, pool, keeper.shared);
+	}
+
+	close(): void {
+		this.#release?.cancel();
+	}
+
+	async #add(admitted: AdmittedModule, report: AdmissionReport, settings: ConfigValues): Promise<LoadedStrategy> {
+		if (this.#versions.size >= this.#options.loadedMax) {
+			throw new MeshError(registryErrors, 'IM_STRATEGY_LIMIT', `${this.#versions.size} strategies are loaded`);
+		}
+		const { manifest, heapBase, digest, symbols, wasm } = admitted;
+		const config = encodeConfig(manifest, settings);
+		const module = await this.#ports.compile(wasm);
+		const versionId = this.#nextVersion++;
+		const label = this.#uniqueLabel(`${manifest.name}@${manifest.version}`, digest);
+		const strategy: StrategyModule = { versionId, label, digest, module, manifest, heapBase, config };
+		const loaded: LoadedStrategy = {
+			strategy,
+			symbols,
+			report,
+			loadedWallMs: this.#ports.clock.wallMs(),
+			quarantine: innocent,
+		};
+		this.#versions.set(versionId, loaded);
+		this.#ports.workers.addStrategy(strategy);
+		if (keepsState(loaded)) for (const pool of this.#ports.pools()) this.#keep(loaded, pool);
+		try {
+			await this.#commit(this.#staging);
+		} catch (error) {
+			this.#versions.delete(versionId);
+			this.#keepers.delete(versionId);
+			this.#ports.workers.removeStrategy(versionId);
+			throw error;
+		}
+		return loaded;
+	}
+
+	/** The same name and version may be loaded again while it is being written: build metadata (semver §10) tells them apart. */
+	#uniqueLabel(label: string, digest: string): string {
+		const taken = [...this.#versions.values()].filter(
+			({ strategy }) => strategy.label === label || strategy.label.startsWith(`${label}+`),
+		);
+		if (taken.length === 0) return label;
+		const marked = `${label}+${digest.slice(0, 8)}`;
+		return taken.some(({ strategy }) => strategy.label === marked) ? `${marked}.${this.#nextVersion}` : marked;
+	}
+
+	#keep(loaded: LoadedStrategy, pool: ModelPool): void {
+		const { strategy } = loaded;
+		const keepers = this.#keepers.get(strategy.versionId) ?? new Map<number, StateKeeper>();
+		const { fuel, meshSeed } = this.#options;
+		const previous = keepers.get(pool.index);
+		const keeper = new StateKeeper(
+			strategy,
+			this.#ports.openView(pool),
+			fuel,
+			meshSeed,
+			this.#ports.clock,
+			(cause, trap) =>
+				this.strike({
+					versionId: strategy.versionId,
+					label: strategy.label,
+					cause,
+					model: pool.model,
+					trap: trap instanceof Error ? (trap.stack ?? '') : '',
+					fuel: 0,
+				}),
+		);
+		if (previous !== undefined) keeper.adopt(previous.snapshot());
+		keepers.set(pool.index, keeper);
+		this.#keepers.set(strategy.versionId, keepers);
+		this.#ports.workers.addState(strategy.versionId, pool.index, keeper.shared);
+	}
+
+	/** State passes from the version that decides in `scope` now to the next one, when both are the same strategy with blocks of one size. */
+	#handOver(next: LoadedStrategy, scope: string): void {
+		const fromId = this.#staging.get(scope)?.history.at(-1) ?? this.#staging.get(WHOLE_MESH)?.history.at(-1);
+		const from = fromId === undefined ? undefined : this.#versions.get(fromId);
+		if (from === undefined || from === next || !sameState(from, next)) return;
+		const source = this.#keepers.get(from.strategy.versionId);
+		for (const [poolIndex, keeper] of this.#keepers.get(next.strategy.versionId) ?? []) {
+			const state = source?.get(poolIndex)?.snapshot();
+			if (state !== undefined) keeper.adopt(state);
+		}
+	}
+
+	async #commit(staging: Staging): Promise<void> {
+		const generation = this.#generation + 1;
+		await this.#ports.workers.commit(planFrom(staging, generation, this.#quarantined(), this.#versions.keys()));
+		this.#generation = generation;
+		this.#staging = staging;
+		this.#awaitRelease();
+	}
+
+	#quarantined(): Set<number> {
+		const versions = new Set<number>();
+		for (const [versionId, loaded] of this.#versions) if (this.isQuarantined(loaded)) versions.add(versionId);
+		return versions;
+	}
+
+	/** Wakes when the next quarantine ends, and lets its version decide again. */
+	#awaitRelease(): void {
+		this.#release?.cancel();
+		this.#release = undefined;
+		const nowMs = this.#ports.clock.nowMs();
+		const ends = [...this.#versions.values()]
+			.map(({ quarantine }) => quarantine.untilMs)
+			.filter((untilMs) => untilMs > nowMs);
+		if (ends.length === 0) return;
+		this.#release = this.#ports.clock.after(
+			Math.min(...ends) - nowMs + 1,
+			() => {
+				void this.#exclusively(() => this.#commit(this.#staging)).catch(() => undefined);
+			},
+			{ unref: true },
+		);
+	}
+
+	/** One change at a time, in the order they were asked for. */
+	#exclusively<T>(change: () => Promise<T>): Promise<T> {
+		const run = this.#queue.then(change, change);
+		this.#queue = run.catch(() => undefined);
+		return run;
+	}
+
+	/** Versions a rollback would go back to. */
+	previous(): ReadonlySet<number> {
+		return previousVersions(this.#staging);
+	}
+}
+
+function keepsState({ strategy }: LoadedStrategy): boolean {
+	const { stateBytes, hooks } = strategy.manifest;
+	return stateBytes > 0 && (hooks.includes('observe') || hooks.includes('tick'));
+}
+
+function sameState(a: LoadedStrategy, b: LoadedStrategy): boolean {
+	return (
+		a.strategy.manifest.name === b.strategy.manifest.name &&
+		a.strategy.manifest.stateBytes === b.strategy.manifest.stateBytes
+	);
+}

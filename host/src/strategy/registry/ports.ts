@@ -1,0 +1,49 @@
+// Owns what the strategy manager needs of the rest of the agent: admission, compilation, and the workers that run strategies.
+import type { Clock } from '@infermesh/proto';
+import type { ConfigValues } from '@infermesh/sdk';
+import type { PoolView } from '../../fleet/pool-view.js';
+import type { ModelPool } from '../../router/ports.js';
+import type { WasmModule } from '../admission/engine.js';
+import type { Inspection, InspectOptions } from '../admission/inspect.js';
+import type { FuelBudget, StrategyModule } from '../runtime/instance.js';
+import type { RoutingPlan } from '../runtime/plan.js';
+import type { QuarantineOptions } from '../runtime/quarantine.js';
+import type { StateBlockShared } from '../runtime/state-block.js';
+
+export interface ManagerOptions {
+	readonly fuel: FuelBudget;
+	readonly moduleBytesMax: number;
+	readonly loadedMax: number;
+	readonly quarantine: QuarantineOptions;
+	readonly meshSeed: readonly [low: number, high: number];
+	/** Configuration of each strategy by name, from the mesh's own configuration. */
+	readonly settings: Readonly<Record<string, ConfigValues>>;
+}
+
+/** The data-plane workers, as one. */
+export interface StrategyWorkers {
+	addStrategy(strategy: StrategyModule): void;
+	addState(versionId: number, poolIndex: number, shared: StateBlockShared): void;
+	removeStrategy(versionId: number): void;
+	/** Prepares the plan on every worker, then makes it visible by one store. Rejects, changing nothing, when a worker does not answer. */
+	commit(plan: RoutingPlan): Promise<void>;
+}
+
+export interface ManagerPorts {
+	readonly clock: Clock;
+	readonly admit: (bytes: Uint8Array, options: InspectOptions) => Promise<Inspection>;
+	/** Compiles off every loop that must be on time. */
+	readonly compile: (wasm: Uint8Array) => Promise<WasmModule>;
+	readonly workers: StrategyWorkers;
+	readonly pools: () => readonly ModelPool[];
+	readonly openView: (pool: ModelPool) => PoolView;
+	readonly events: ManagerEvents;
+}
+
+/** What happened, for metrics and the log. */
+export interface ManagerEvents {
+	admitted(label: string, admitted: boolean, durationMs: number): void;
+	swapped(label: string, kind: 'stage' | 'rollback' | 'unload' | 'quarantine' | 'release'): void;
+	struck(label: string, cause: string, place: string): void;
+	quarantined(label: string, untilMs: number): void;
+}
