@@ -1,7 +1,6 @@
 // Owns the form in which a runtime is described: which of its metrics, under which names of which version, make which
 // signal. The descriptions are in vllm.ts and sglang.ts, their interpreter in mapped-adapter.ts.
 // Metric names stand without the runtime's prefix. Where there are alternatives, the first one present in the body counts.
-
 import type { RuntimeName } from './adapter.js';
 import type { Draft, NumericSignal } from './draft.js';
 import type { ScrapeView, Selector, ViewRules } from './view.js';

@@ -1,0 +1,155 @@
+// Properties of the text parser: it never throws, keeps its bounds, reads back what was written, and does not care where
+// a body is cut.
+import test, { type ExecutionContext } from 'ava';
+import * as fc from 'fast-check';
+import { MetricsParser, parseMetrics } from './parser.js';
+import { type MetricsLimits, metricsLimitDefaults } from './samples.js';
+
+const seed = Number(process.env['INFERMESH_TEST_SEED'] ?? Date.now() % 0x7fff_ffff);
+const wanted = ['m', 'm_bucket', 'vllm:x'];
+const small: MetricsLimits = { bodyCharsMax: 400, lineCharsMax: 60, labelsMax: 3, seriesPerNameMax: 4, problemsMax: 5 };
+
+function check<T extends unknown[]>(t: ExecutionContext, property: fc.IProperty<T>, numRuns: number): void {
+	t.log(`seed ${seed}`);
+	fc.assert(property, { seed, numRuns });
+	t.pass();
+}
+
+/** Text made mostly of what the grammar is made of, so that garbage comes close to being right. */
+const almost = fc
+	.array(
+		fc.oneof(
+			fc.constantFrom(
+				'm',
+				'm_bucket',
+				'vllm:x',
+				'other',
+				'{',
+				'}',
+				'"',
+				'=',
+				',',
+				'\\',
+				'\n',
+				'\r\n',
+				' ',
+				'\t',
+				'#',
+				'# EOF\n',
+			),
+			fc.constantFrom(
+				'm{le="',
+				'"} 1\n',
+				'a="b"',
+				',le="+Inf"',
+				'1',
+				'+Inf',
+				'NaN',
+				'1e9',
+				'-',
+				'.',
+				'\ufeff',
+				'🚀',
+				'\u0000',
+			),
+			fc.string({ maxLength: 4 }),
+		),
+		{ maxLength: 60 },
+	)
+	.map((parts) => parts.join(''));
+
+function feed(body: string, cuts: readonly number[], limits: Partial<MetricsLimits>) {
+	const parser = new MetricsParser(wanted, limits);
+	let from = 0;
+	for (const cut of cuts.map((cut) => cut % (body.length + 1)).sort((a, b) => a - b)) {
+		parser.push(body.slice(from, cut));
+		from = cut;
+	}
+	parser.push(body.slice(from));
+	return parser.end();
+}
+
+test('never throws and keeps its bounds on garbage', (t) => {
+	check(
+		t,
+		fc.property(almost, fc.boolean(), (body, bounded) => {
+			const limits = bounded ? small : metricsLimitDefaults;
+			const found = parseMetrics(body, wanted, limits);
+			for (const [name, samples] of found.byName) {
+				if (!wanted.includes(name) || samples.length > limits.seriesPerNameMax) return false;
+				if (samples.some((sample) => sample.labels.length > 2 * limits.labelsMax)) return false;
+			}
+			if (found.problems.length !== Math.min(limits.problemsMax, found.problemCount)) return false;
+			const lossless = found.problems.every((problem) => problem.kind === 'duplicate_series');
+			return found.problemCount > found.problems.length || found.complete === lossless;
+		}),
+		3000,
+	);
+});
+
+test('never throws on bytes', (t) => {
+	check(
+		t,
+		fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => parseMetrics(bytes, wanted).lines >= 0),
+		1000,
+	);
+});
+
+test('reads the same however a body is cut', (t) => {
+	check(
+		t,
+		fc.property(almost, fc.array(fc.nat(), { maxLength: 8 }), fc.boolean(), (body, cuts, bounded) => {
+			const limits = bounded ? small : {};
+			t.deepEqual(feed(body, cuts, limits), feed(body, [], limits));
+		}),
+		1500,
+	);
+});
+
+test('reads the same from bytes cut inside characters', (t) => {
+	const line = (value: string): string => `m{a=${JSON.stringify(value)}} 1`;
+	check(
+		t,
+		fc.property(fc.array(fc.constantFrom('ä', '模', '🚀', 'x'), { maxLength: 20 }), fc.nat(), (chars, cut) => {
+			const bytes = Buffer.from(line(chars.join('')), 'utf8');
+			const parser = new MetricsParser(wanted);
+			parser.push(bytes.subarray(0, cut % bytes.length));
+			parser.push(bytes.subarray(cut % bytes.length));
+			t.deepEqual(parser.end().byName.get('m'), [{ labels: ['a', chars.join('')], value: 1 }]);
+		}),
+		300,
+	);
+});
+
+const labelName = fc.stringMatching(/^[a-zA-Z_][a-zA-Z0-9_]{0,8}$/);
+const labelSet = fc.uniqueArray(fc.tuple(labelName, fc.string({ maxLength: 12, unit: 'grapheme' })), {
+	maxLength: 5,
+	selector: ([name]) => name,
+});
+
+function write(labels: readonly (readonly [string, string])[], value: number, blank: string, comma: boolean): string {
+	const escape = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
+	const pairs = labels.map(([name, text]) => `${name}${blank}="${escape(text)}"`).join(`,${blank}`);
+	const number = value === Number.POSITIVE_INFINITY ? '+Inf' : value === Number.NEGATIVE_INFINITY ? '-Inf' : `${value}`;
+	return `m{${blank}${pairs}${comma && pairs !== '' ? ',' : ''}${blank}} ${number}`;
+}
+
+test('reads back what was written', (t) => {
+	const series = fc.uniqueArray(fc.tuple(labelSet, fc.double()), {
+		maxLength: 8,
+		selector: ([labels]) => JSON.stringify(labels),
+	});
+	check(
+		t,
+		fc.property(series, fc.constantFrom('', ' ', '\t '), fc.boolean(), (all, blank, comma) => {
+			const body = all.map(([labels, value]) => write(labels, value, blank, comma)).join('\n');
+			const found = parseMetrics(body, wanted);
+			t.deepEqual(
+				(found.byName.get('m') ?? []).map((sample) => [sample.labels, sample.value === 0 ? 0 : sample.value]),
+				all.map(([labels, value]) => [labels.flat(), value === 0 ? 0 : value]),
+			);
+			t.is(found.problemCount, 0);
+		}),
+		600,
+	);
+});
