@@ -1,6 +1,6 @@
 // The histogram against exact order statistics, over the whole range and for every shape fast-check finds.
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Histogram } from './histogram.js';
 
 const QUANTILES = [0, 0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1];

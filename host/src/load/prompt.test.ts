@@ -1,6 +1,6 @@
 // Prompt text: exact sizes, equal ids give equal prefixes, unlike ones differ at once, nothing to escape.
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { createPromptText } from './prompt.js';
 
 const base = { atMs: 0, outputTokens: 1 };

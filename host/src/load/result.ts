@@ -70,7 +70,9 @@ export const LoadResultSchema = Type.Object(
 			kind: Type.String(),
 			name: Type.String(),
 			speed: number("Factor on the workload's clock."),
-			notes: Type.Array(Type.String(), { description: 'What was done to the data.' }),
+			notes: Type.Array(Type.String(), {
+				description: 'What was done to the data, and whether the generator kept up.',
+			}),
 		}),
 		partial: Type.Boolean({ description: 'The run was stopped before its end; what was under way counts as aborted.' }),
 		elapsedMs: number('From the start to the end of the last request.'),

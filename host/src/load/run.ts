@@ -25,6 +25,9 @@ export interface LoadDeps {
 /** How often requests are looked over for their timeout. */
 const SWEEP_PERIOD_MS = 100;
 
+/** Send lag at p99 beyond which the result carries a note; a timer's own lag is below 3 ms. */
+const SEND_LAG_NOTE_MS = 50;
+
 /**
  * Sends the workload to an OpenAI-compatible server and measures it. Failures of requests are counted, not thrown.
  * Throws IM_LOAD_OPTION, IM_THRESHOLD_*, IM_TRACE_* for bad input, and IM_LOAD_UNREACHABLE when nothing but connections failed.
@@ -221,6 +224,13 @@ function bodyParts(options: ResolvedLoadOptions): [string, string] {
 		: [`${head},"prompt":"`, '","max_tokens":'];
 }
 
+/** A generator that cannot keep up measures itself: the reader must know. */
+function lagNotes(measured: Measured): string[] {
+	const lagMs = measured.sendLagMs?.p99 ?? 0;
+	if (lagMs <= SEND_LAG_NOTE_MS) return [];
+	return [`the generator itself was late: send lag p99 ${Math.round(lagMs)} ms, which every latency contains`];
+}
+
 function toResult(
 	options: ResolvedLoadOptions,
 	deps: LoadDeps,
@@ -241,7 +251,7 @@ function toResult(
 			kind: deps.source.kind,
 			name: deps.source.name,
 			speed: options.speed,
-			notes: [...deps.source.notes()],
+			notes: [...deps.source.notes(), ...lagNotes(measured)],
 		},
 		partial,
 		...rest,

@@ -1,6 +1,6 @@
 // The stream scanner: what each event means, and that cutting the bytes anywhere changes nothing.
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { SseScanner, type StreamEvent } from './sse.js';
 
 function scan(chunks: readonly Buffer[]): { events: StreamEvent[]; data: string[] } {

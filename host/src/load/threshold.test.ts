@@ -1,6 +1,6 @@
 // The threshold grammar, its checks and verdicts, and the per-request objectives that share it.
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { meetsSlo, parseSlo } from './slo.js';
 import { isMeshError } from './testing.js';
 import { checkThresholds, evaluateThresholds, type MetricKind, parseThresholds } from './threshold.js';

@@ -114,17 +114,15 @@ export function evaluateThresholds(
 
 /** Whether `actual operator limit`. NaN never holds. */
 export function holds(actual: number, operator: ThresholdOperator, limit: number): boolean {
-	switch (operator) {
-		case '<':
-			return actual < limit;
-		case '<=':
-			return actual <= limit;
-		case '>':
-			return actual > limit;
-		case '>=':
-			return actual >= limit;
-	}
+	return COMPARE[operator](actual, limit);
 }
+
+const COMPARE: Readonly<Record<ThresholdOperator, (actual: number, limit: number) => boolean>> = {
+	'<': (actual, limit) => actual < limit,
+	'<=': (actual, limit) => actual <= limit,
+	'>': (actual, limit) => actual > limit,
+	'>=': (actual, limit) => actual >= limit,
+};
 
 class Scanner {
 	readonly text: string;

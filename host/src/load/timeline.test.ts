@@ -1,6 +1,6 @@
 // The timeline: sums survive the merging of bins, memory stays bounded, in-flight is carried over quiet bins.
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { OTHER_LABEL, Timeline } from './timeline.js';
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

@@ -47,33 +47,36 @@ function header(result: LoadResult): string {
 	return `<h1>Load report</h1><p class="sub">${facts.map(escapeHtml).join(' · ')}</p><p class="sub">${escapeHtml(when)}</p>${partial}${notes.join('')}`;
 }
 
+interface Tile {
+	readonly value: string;
+	readonly caption: string;
+	readonly tone?: 'good' | 'bad';
+}
+
 function tiles(result: LoadResult): string {
 	const { latency, requests, goodput } = result;
-	const pair = (distribution: Distribution | null): string => `${formatMs(distribution?.p50)}`;
-	const tail = (distribution: Distribution | null): string => `p99 ${formatMs(distribution?.p99)}`;
-	const all: [string, string, string][] = [
-		[formatNumber(requests.completed), `of ${formatNumber(requests.offered)} requests completed`, ''],
-		[
-			formatShare(result.failRate),
-			`failed or dropped (${formatNumber(requests.failed + requests.dropped)})`,
-			result.failRate > 0 ? 'bad' : 'good',
-		],
-		[formatNumber(result.requestsPerSecond), 'requests a second', ''],
-		[formatNumber(result.outputTokensPerSecond), 'output tokens a second', ''],
-		...(latency.ttftMs === null
-			? []
-			: ([[pair(latency.ttftMs), `TTFT p50, ${tail(latency.ttftMs)}`, '']] as [string, string, string][])),
-		...(latency.tpotMs === null
-			? []
-			: ([[pair(latency.tpotMs), `TPOT p50, ${tail(latency.tpotMs)}`, '']] as [string, string, string][])),
-		[pair(latency.e2eMs), `E2E p50, ${tail(latency.e2eMs)}`, ''],
-		...(goodput === null
-			? []
-			: ([[formatShare(goodput.share), `goodput: ${goodput.slo}`, '']] as [string, string, string][])),
+	const all: Tile[] = [
+		{ value: formatNumber(requests.completed), caption: `of ${formatNumber(requests.offered)} requests completed` },
+		{
+			value: formatShare(result.failRate),
+			caption: `failed or dropped (${formatNumber(requests.failed + requests.dropped)})`,
+			tone: result.failRate > 0 ? 'bad' : 'good',
+		},
+		{ value: formatNumber(result.requestsPerSecond), caption: 'requests a second' },
+		{ value: formatNumber(result.outputTokensPerSecond), caption: 'output tokens a second' },
+		...latencyTile('TTFT', latency.ttftMs),
+		...latencyTile('TPOT', latency.tpotMs),
+		...latencyTile('E2E', latency.e2eMs),
 	];
-	const tile = ([value, caption, tone]: [string, string, string]): string =>
-		`<div class="tile ${tone}"><b>${escapeHtml(value)}</b><span>${escapeHtml(caption)}</span></div>`;
-	return `<section class="tiles">${all.map(tile).join('')}</section>`;
+	if (goodput !== null) all.push({ value: formatShare(goodput.share), caption: `goodput: ${goodput.slo}` });
+	const render = (tile: Tile): string =>
+		`<div class="tile ${tile.tone ?? ''}"><b>${escapeHtml(tile.value)}</b><span>${escapeHtml(tile.caption)}</span></div>`;
+	return `<section class="tiles">${all.map(render).join('')}</section>`;
+}
+
+function latencyTile(name: string, distribution: Distribution | null): Tile[] {
+	if (distribution === null) return [];
+	return [{ value: formatMs(distribution.p50), caption: `${name} p50, p99 ${formatMs(distribution.p99)}` }];
 }
 
 function thresholds(result: LoadResult): string {

@@ -55,15 +55,12 @@ function latencyTable(result: LoadResult): string {
 		['E2E', result.latency.e2eMs],
 		['send lag', result.sendLagMs],
 	];
-	const present = rows.filter(([, distribution]) => distribution !== null);
-	if (present.length === 0) return '';
-	return table(
-		['latency', ...STATISTICS],
-		present.map(([name, distribution]) => [
-			name,
-			...STATISTICS.map((statistic) => formatMs(distribution?.[statistic])),
-		]),
-	);
+	const cells: string[][] = [];
+	for (const [name, distribution] of rows) {
+		if (distribution === null) continue;
+		cells.push([name, ...STATISTICS.map((statistic) => formatMs(distribution[statistic]))]);
+	}
+	return cells.length === 0 ? '' : table(['latency', ...STATISTICS], cells);
 }
 
 function failures(result: LoadResult): string {

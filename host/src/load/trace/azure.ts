@@ -9,13 +9,13 @@ const TIMESTAMP = /^(\d{4})-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))
 
 /** Whether a first line is the header of an Azure trace. */
 export function isAzureHeader(text: string): boolean {
-	const columns = text.split(',').map((column) => column.trim().toLowerCase());
-	return columns.includes('timestamp') && columns.includes('contexttokens') && columns.includes('generatedtokens');
+	const columns = new Set(columnNames(text));
+	return columns.has('timestamp') && columns.has('contexttokens') && columns.has('generatedtokens');
 }
 
 /** Makes a reader of data rows from the header. The first row is time zero; 100 ns ticks survive (kept apart from the seconds). */
 export function azureReader(header: string, name: string): (line: Line) => TraceRequest {
-	const columns = header.split(',').map((column) => column.trim().toLowerCase());
+	const columns = columnNames(header);
 	const timestampAt = columns.indexOf('timestamp');
 	const inputAt = columns.indexOf('contexttokens');
 	const outputAt = columns.indexOf('generatedtokens');
@@ -41,6 +41,10 @@ export function azureReader(header: string, name: string): (line: Line) => Trace
 			outputTokens: parseTokens(cells[outputAt] ?? '', 'GeneratedTokens', () => at(outputAt)),
 		};
 	};
+}
+
+function columnNames(header: string): string[] {
+	return header.split(',').map((column) => column.trim().toLowerCase());
 }
 
 /** Character column (from 1) at which cell `index` starts. */

@@ -1,7 +1,7 @@
 // Importers on small samples in the published formats, and on every kind of damage, with the place named.
 import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { isMeshError } from '../testing.js';
 import { dequantise } from './dequantise.js';
 import { type ImportOptions, importTrace, openTraceFile } from './import.js';

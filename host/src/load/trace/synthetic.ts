@@ -142,16 +142,9 @@ function sessionPicker(options: SessionOptions, random: Random): (addedTokens: n
 }
 
 function gapDraw(options: ArrivalOptions): UnitDraw {
-	switch (options.kind) {
-		case 'constant':
-			return () => 1;
-		case 'poisson':
-			return unitExponential();
-		case 'gamma':
-			return unitGamma(options.cv);
-		case 'weibull':
-			return unitWeibull(options.cv);
-	}
+	if (options.kind === 'gamma') return unitGamma(options.cv);
+	if (options.kind === 'weibull') return unitWeibull(options.cv);
+	return options.kind === 'poisson' ? unitExponential() : () => 1;
 }
 
 function lengthDraw(options: LengthOptions): (random: Random) => number {
