@@ -92,6 +92,11 @@ export class EngineModel {
 		return this.#counters;
 	}
 
+	/** The time of the last call: nothing may happen before it. */
+	get nowUs(): number {
+		return this.#nowUs;
+	}
+
 	get running(): number {
 		return this.#running.length;
 	}

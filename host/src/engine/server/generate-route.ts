@@ -1,0 +1,176 @@
+// Owns the HTTP side of chat and completions: the answer streamed or whole, faults on the way, and the client going away.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { MeshError } from '@infermesh/proto';
+import { engineErrors } from '../errors.js';
+import { createdSeconds, type EngineContext, newId } from './engine-context.js';
+import { type ChoiceState, Generation, type GenerationSink } from './generation.js';
+import { assertModel, chatRequest, completionRequest, type GenerationRequest } from './generation-request.js';
+import { readJsonObject, sendText } from './http-io.js';
+import { engineLoad } from './metrics.js';
+import { orcaHeaders } from './orca.js';
+import { type ReplyFormat, replyFormat } from './reply-format.js';
+import type { Body } from './request-fields.js';
+import { SseStream } from './sse-stream.js';
+
+export async function serveChat(
+	engine: EngineContext,
+	request: IncomingMessage,
+	response: ServerResponse,
+): Promise<void> {
+	await serve(engine, request, response, chatRequest);
+}
+
+export async function serveCompletion(
+	engine: EngineContext,
+	request: IncomingMessage,
+	response: ServerResponse,
+): Promise<void> {
+	await serve(engine, request, response, completionRequest);
+}
+
+async function serve(
+	engine: EngineContext,
+	request: IncomingMessage,
+	response: ServerResponse,
+	parse: (body: Body, choicesMax: number) => GenerationRequest,
+): Promise<void> {
+	const body = await readJsonObject(request, engine.options.bodyBytesMax);
+	if (response.destroyed) return;
+	const parsed = parse(body, engine.options.choicesMax);
+	assertModel(parsed.model, engine.options.models);
+	if (faultBeforeWork(engine)) return;
+	new Exchange(engine, parsed, request, response).start();
+}
+
+/** Draws the faults that keep a request from being worked on: throws for `error`, returns true for `hang`. */
+export function faultBeforeWork(engine: EngineContext): boolean {
+	const { faults } = engine;
+	if (faults.fires('error')) {
+		throw new MeshError(engineErrors, 'IM_ENGINE_FAULT_INJECTED', undefined, {
+			details: { status: faults.settings.error?.status ?? 500 },
+		});
+	}
+	return faults.fires('hang');
+}
+
+/** One request and its answer. */
+class Exchange implements GenerationSink {
+	readonly #engine: EngineContext;
+	readonly #request: GenerationRequest;
+	readonly #message: IncomingMessage;
+	readonly #response: ServerResponse;
+	readonly #format: ReplyFormat;
+	readonly #generation: Generation;
+	readonly #stream: SseStream | undefined;
+	/** Tokens after which the answer dies or goes silent, by a fault drawn for this request. */
+	readonly #dieAfterTokens: number;
+	readonly #hangAfterTokens: number;
+	#tokens = 0;
+	#silent = false;
+
+	constructor(engine: EngineContext, request: GenerationRequest, message: IncomingMessage, response: ServerResponse) {
+		this.#engine = engine;
+		this.#request = request;
+		this.#message = message;
+		this.#response = response;
+		this.#format = replyFormat(request, {
+			id: requestId(engine, request, message),
+			model: request.model,
+			created: createdSeconds(engine),
+		});
+		const { options, driver, metrics, faults } = engine;
+		const limits = {
+			contextTokensMax: options.contextTokensMax,
+			lengths: options.outputLengths,
+			seed: options.seed,
+		};
+		this.#generation = new Generation({ driver, metrics, limits }, request, this);
+		this.#stream = request.stream ? this.#openStream() : undefined;
+		const { dieAfterTokens, hangAfterTokens } = faults.settings;
+		this.#dieAfterTokens = faults.fires('dieAfterTokens') ? (dieAfterTokens?.tokens ?? 0) : Infinity;
+		this.#hangAfterTokens = faults.fires('hangAfterTokens') ? (hangAfterTokens?.tokens ?? 0) : Infinity;
+	}
+
+	/** Queues the work and, for a stream, sends the headers at once as engines do. */
+	start(): void {
+		this.#generation.start();
+		this.#response.once('close', () => {
+			if (!this.#response.writableFinished) this.#generation.cancel();
+		});
+		if (this.#stream === undefined) return;
+		this.#response.writeHead(200, {
+			'content-type': 'text/event-stream; charset=utf-8',
+			'cache-control': 'no-cache',
+			...this.#orca(),
+		});
+		this.#response.flushHeaders();
+	}
+
+	onText(choice: ChoiceState, text: string): void {
+		if (this.#silent) return;
+		if (this.#tokens === this.#dieAfterTokens) this.#die();
+		else if (this.#tokens === this.#hangAfterTokens) this.#silence();
+		if (this.#silent) return;
+		this.#tokens++;
+		if (this.#stream === undefined) return;
+		// Text held back for a stop string is no event, unless it is the first or the last.
+		if (text === '' && choice.finishReason === undefined && choice.tokens > 1) return;
+		for (const chunk of this.#format.chunks(choice, text, () => this.#generation.usage)) this.#stream.event(chunk);
+	}
+
+	onDone(): void {
+		if (this.#silent) return;
+		const { usage, choices } = this.#generation;
+		if (this.#stream === undefined) {
+			this.#sendWhole(this.#format.whole(choices, usage));
+			return;
+		}
+		if (this.#request.includeUsage) this.#stream.event(this.#format.usageChunk(usage));
+		this.#stream.end();
+	}
+
+	#openStream(): SseStream {
+		return new SseStream({
+			response: this.#response,
+			queue: this.#engine.queue,
+			bufferBytesMax: this.#engine.options.streamBufferBytesMax,
+			onOverflow: () => this.#response.destroy(),
+		});
+	}
+
+	#sendWhole(text: string): void {
+		const { faults } = this.#engine;
+		const headers = { 'content-type': 'application/json', ...this.#orca() };
+		if (!faults.fires('wrongLength')) {
+			sendText(this.#response, 200, text, headers);
+			return;
+		}
+		const wrong = Math.max(0, Buffer.byteLength(text) + (faults.settings.wrongLength?.deltaBytes ?? 0));
+		// The connection cannot be used again: its framing is a lie.
+		sendText(this.#response, 200, text, { ...headers, 'content-length': wrong, connection: 'close' });
+	}
+
+	#die(): void {
+		this.#silent = true;
+		this.#stream?.flush();
+		this.#generation.cancel();
+		this.#response.destroy();
+	}
+
+	/** Goes silent with the connection open; what was said so far still goes out with this turn. */
+	#silence(): void {
+		this.#silent = true;
+		this.#generation.cancel();
+	}
+
+	#orca(): Record<string, string> {
+		return orcaHeaders(this.#message.headers, engineLoad(this.#engine.driver));
+	}
+}
+
+/** `chatcmpl-` or `cmpl-` and the client's X-Request-Id where it is one, as vLLM does. */
+function requestId(engine: EngineContext, request: GenerationRequest, message: IncomingMessage): string {
+	const given = message.headers['x-request-id'];
+	const usable = typeof given === 'string' && /^[\w.:-]{1,128}$/.test(given);
+	return `${request.kind === 'chat' ? 'chatcmpl-' : 'cmpl-'}${usable ? given : newId(engine)}`;
+}

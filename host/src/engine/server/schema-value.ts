@@ -1,0 +1,107 @@
+// Owns the values an emulated engine gives as tool arguments and structured output: the simplest value a JSON schema
+// allows, seeded where there is a choice. Covers the keywords tools use; what it does not know gives an empty string.
+import type { Random } from '@infermesh/proto';
+
+/** Schemas nested deeper than this give null from here on. */
+const DEPTH_MAX = 16;
+
+type Schema = Readonly<Record<string, unknown>>;
+
+/** A value valid for `schema` (types, enum, const, default, required, minimum, minItems, minLength, anyOf, oneOf, allOf, local $ref). */
+export function schemaValue(schema: unknown, random: Random): unknown {
+	return value(schema, random, isSchema(schema) ? schema : {}, 0);
+}
+
+function value(node: unknown, random: Random, root: Schema, depth: number): unknown {
+	if (!isSchema(node) || depth > DEPTH_MAX) return null;
+	const chosen = alternative(node, root);
+	if (chosen !== undefined) return value(chosen, random, root, depth + 1);
+	if ('const' in node) return node['const'];
+	const options = node['enum'];
+	if (Array.isArray(options) && options.length > 0) return options[random.nextU32() % options.length];
+	if ('default' in node) return node['default'];
+	return typed(node, random, root, depth);
+}
+
+function typed(node: Schema, random: Random, root: Schema, depth: number): unknown {
+	const type = Array.isArray(node['type']) ? node['type'][0] : node['type'];
+	switch (type) {
+		case 'object':
+			return objectValue(node, random, root, depth);
+		case 'array':
+			return Array.from({ length: Math.max(1, count(node, 'minItems', 64)) }, () =>
+				value(node['items'] ?? { type: 'string' }, random, root, depth + 1),
+			);
+		case 'integer':
+			return Math.ceil(numberIn(node, random));
+		case 'number':
+			return numberIn(node, random);
+		case 'boolean':
+			return random.nextU32() % 2 === 0;
+		case 'null':
+			return null;
+		default:
+			return 'properties' in node ? objectValue(node, random, root, depth) : stringValue(node, random);
+	}
+}
+
+function objectValue(node: Schema, random: Random, root: Schema, depth: number): Record<string, unknown> {
+	const properties = isSchema(node['properties']) ? node['properties'] : {};
+	const required = Array.isArray(node['required'])
+		? node['required'].filter((key) => typeof key === 'string')
+		: undefined;
+	const keys = required ?? Object.keys(properties);
+	return Object.fromEntries(
+		keys.map((key) => [key, value(properties[key] ?? { type: 'string' }, random, root, depth + 1)]),
+	);
+}
+
+function stringValue(node: Schema, random: Random): string {
+	switch (node['format']) {
+		case 'date':
+			return '2026-01-15';
+		case 'date-time':
+			return '2026-01-15T12:00:00Z';
+		case 'uuid':
+			return '00000000-0000-4000-8000-000000000000';
+		case 'email':
+			return 'someone@example.com';
+		case 'uri':
+			return 'https://example.com/';
+		default: {
+			const text = ['Berlin', 'Nairobi', 'Lima', 'Oslo', 'Kyoto'][random.nextU32() % 5] as string;
+			const maximum = node['maxLength'];
+			const long = text.padEnd(count(node, 'minLength', 4096), 'x');
+			return typeof maximum === 'number' ? long.slice(0, maximum) : long;
+		}
+	}
+}
+
+function numberIn(node: Schema, random: Random): number {
+	const exclusive = node['exclusiveMinimum'];
+	const low = typeof exclusive === 'number' ? exclusive + 1 : typeof node['minimum'] === 'number' ? node['minimum'] : 0;
+	const high = typeof node['maximum'] === 'number' ? node['maximum'] : low + 100;
+	const step = Math.min(Math.max(0, high - low), random.nextU32() % 101);
+	return low + step;
+}
+
+function count(node: Schema, keyword: string, most: number): number {
+	const wanted = node[keyword];
+	return typeof wanted === 'number' ? Math.min(wanted, most) : 0;
+}
+
+function alternative(node: Schema, root: Schema): unknown {
+	for (const keyword of ['anyOf', 'oneOf', 'allOf']) {
+		const list = node[keyword];
+		if (Array.isArray(list) && list.length > 0) return list[0];
+	}
+	const reference = node['$ref'];
+	if (typeof reference !== 'string' || !reference.startsWith('#/')) return undefined;
+	let target: unknown = root;
+	for (const part of reference.slice(2).split('/')) target = isSchema(target) ? target[part] : undefined;
+	return target;
+}
+
+function isSchema(node: unknown): node is Schema {
+	return typeof node === 'object' && node !== null && !Array.isArray(node);
+}

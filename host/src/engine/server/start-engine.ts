@@ -1,0 +1,185 @@
+// Owns putting an emulated engine together and its life as an HTTP server: routes, keys, failures, drain and close.
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { MeshError, SeededRandom } from '@infermesh/proto';
+import { engineErrors } from '../errors.js';
+import { EngineModel } from '../model/engine-model.js';
+import { serveEmbeddings } from './embeddings-route.js';
+import type { EngineContext } from './engine-context.js';
+import { EngineDriver } from './engine-driver.js';
+import { type FaultSettings, FaultSwitches } from './faults.js';
+import { serveChat, serveCompletion } from './generate-route.js';
+import { sendError } from './http-io.js';
+import {
+	changeFaults,
+	serveFaults,
+	serveHealth,
+	serveMetrics,
+	serveModels,
+	serveTokenize,
+	serveVersion,
+} from './info-routes.js';
+import { EngineMetrics } from './metrics.js';
+import { type EngineOptions, type ResolvedEngineOptions, resolveEngineOptions } from './options.js';
+import { FlushQueue } from './sse-stream.js';
+
+/** A running engine. */
+export interface EngineHandle {
+	/** `http://HOST:PORT`, without a trailing slash. */
+	readonly url: string;
+	readonly port: number;
+	/** Changes fault switches as `POST /_fault` does; throws `IM_ENGINE_REQUEST_INVALID`. */
+	setFaults(patch: FaultSettings): void;
+	/** Takes no new requests, waits up to `drainTimeoutMs` for those in flight, then cuts the rest. May be called twice. */
+	close(): Promise<void>;
+}
+
+type Handler = (engine: EngineContext, request: IncomingMessage, response: ServerResponse) => Promise<void> | void;
+
+const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
+	'/v1/chat/completions': { POST: serveChat },
+	'/v1/completions': { POST: serveCompletion },
+	'/v1/embeddings': { POST: serveEmbeddings },
+	'/v1/models': { GET: serveModels },
+	'/health': { GET: serveHealth },
+	'/version': { GET: serveVersion },
+	'/metrics': { GET: serveMetrics },
+	'/tokenize': { POST: serveTokenize },
+	'/_fault': { GET: serveFaults, POST: changeFaults },
+};
+
+/** Random stream of request ids; texts use low numbers, faults those from 1,000. */
+const ID_STREAM = 2000;
+const IDLE_SWEEP_MS = 20;
+
+/**
+ * Starts an emulated engine. Resolves when it listens; rejects with `IM_ENGINE_OPTIONS_INVALID` or `IM_ENGINE_PROFILE_UNKNOWN`
+ * for wrong options and with the system's error when it cannot listen.
+ */
+export async function startEngine(options: EngineOptions): Promise<EngineHandle> {
+	const resolved = resolveEngineOptions(options);
+	const engine = buildContext(resolved);
+	const state = { draining: false };
+	const server = createServer(
+		{ keepAliveTimeout: resolved.keepAliveTimeoutMs, requestTimeout: resolved.requestTimeoutMs, noDelay: true },
+		(request, response) => void handle(engine, state, request, response),
+	);
+	server.maxConnections = resolved.connectionsMax;
+	server.on('connection', (socket) => {
+		if (engine.faults.fires('resetOnAccept')) socket.resetAndDestroy();
+	});
+	await listen(server, resolved);
+	const { port } = server.address() as AddressInfo;
+	let closing: Promise<void> | undefined;
+	return {
+		url: `http://${resolved.host.includes(':') ? `[${resolved.host}]` : resolved.host}:${port}`,
+		port,
+		setFaults: (patch) => engine.faults.apply(patch),
+		close: () => {
+			state.draining = true;
+			closing ??= drain(engine, server);
+			return closing;
+		},
+	};
+}
+
+function buildContext(options: ResolvedEngineOptions): EngineContext {
+	const model = new EngineModel({ config: options.config, latency: options.latency });
+	const metrics = new EngineMetrics(options.speed, options.contextTokensMax);
+	const queue = new FlushQueue();
+	const driver = new EngineDriver({
+		clock: options.clock,
+		model,
+		speed: options.speed,
+		lagMsMax: options.lagMsMax,
+		observe: (sequence, sincePreviousUs) => metrics.token(sequence, sincePreviousUs, model.nowUs),
+		afterTurn: () => queue.flush(),
+	});
+	const faults = new FaultSwitches(options.seed, options.faults, (settings) => {
+		model.slowFactor = settings.slow?.factor ?? 1;
+	});
+	return {
+		options,
+		driver,
+		metrics,
+		faults,
+		queue,
+		ids: new SeededRandom(options.seed, ID_STREAM),
+		startedWallMs: options.clock.wallMs(),
+	};
+}
+
+function listen(server: Server, options: ResolvedEngineOptions): Promise<void> {
+	return new Promise((resolve, reject) => {
+		server.once('error', reject);
+		server.listen(options.port, options.host, () => {
+			server.off('error', reject);
+			resolve();
+		});
+	});
+}
+
+async function handle(
+	engine: EngineContext,
+	state: { readonly draining: boolean },
+	request: IncomingMessage,
+	response: ServerResponse,
+): Promise<void> {
+	try {
+		const path = (request.url ?? '/').split('?', 1)[0] as string;
+		if (state.draining) {
+			response.shouldKeepAlive = false;
+			throw new MeshError(engineErrors, 'IM_ENGINE_DRAINING');
+		}
+		authenticate(engine.options.apiKey, path, request);
+		await route(path, request.method ?? 'GET')(engine, request, response);
+	} catch (error) {
+		fail(engine, request, response, error);
+	}
+}
+
+function route(path: string, method: string): Handler {
+	const methods = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined;
+	if (methods === undefined) {
+		throw new MeshError(engineErrors, 'IM_ENGINE_PATH_UNKNOWN', `no such path: ${path.slice(0, 200)}`);
+	}
+	const handler = Object.hasOwn(methods, method) ? methods[method] : undefined;
+	if (handler !== undefined) return handler;
+	const allow = Object.keys(methods).join(', ');
+	throw new MeshError(engineErrors, 'IM_ENGINE_METHOD_INVALID', `${path} takes ${allow}`, { details: { allow } });
+}
+
+/** As vLLM, asks for the key where work is done, not for health and metrics. */
+function authenticate(apiKey: string | undefined, path: string, request: IncomingMessage): void {
+	if (apiKey === undefined || !(path.startsWith('/v1/') || path === '/tokenize')) return;
+	const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+	if (timingSafeEqual(digest(request.headers.authorization ?? ''), digest(`Bearer ${apiKey}`))) return;
+	throw new MeshError(engineErrors, 'IM_ENGINE_UNAUTHENTICATED');
+}
+
+function fail(engine: EngineContext, request: IncomingMessage, response: ServerResponse, error: unknown): void {
+	// A client that went away while sending makes reading fail, and there is nobody to tell.
+	if (request.socket.destroyed) return;
+	if (error instanceof MeshError) {
+		sendError(response, error);
+		return;
+	}
+	engine.options.onInternalError(error);
+	sendError(response, new MeshError(engineErrors, 'IM_ENGINE_INTERNAL'));
+}
+
+/** Stops listening, lets requests in flight finish until the drain time is over, then cuts what is left. */
+function drain(engine: EngineContext, server: Server): Promise<void> {
+	const { clock, drainTimeoutMs } = engine.options;
+	const sweep = clock.every(IDLE_SWEEP_MS, () => server.closeIdleConnections());
+	const deadline = clock.after(drainTimeoutMs, () => server.closeAllConnections());
+	return new Promise((resolve) => {
+		server.close(() => {
+			sweep.cancel();
+			deadline.cancel();
+			engine.driver.close();
+			resolve();
+		});
+	});
+}
