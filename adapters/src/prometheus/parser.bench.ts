@@ -1,6 +1,7 @@
 // Measures the parser on a body of the size and shape of a busy engine's, against splitting every line with a regular
-// expression. Run the compiled file with the pinned Node; prints a table.
+// expression, and a whole reading with its comparison. Run the compiled file with the pinned Node; prints a table.
 import { bench, do_not_optimize as keep, run, summary } from 'mitata';
+import { RuntimeReader } from '../runtimes/reader.js';
 import { parseMetrics } from './parser.js';
 import { labelOf } from './samples.js';
 
@@ -64,8 +65,11 @@ console.log(`body ${body.length} chars, ${found.lines} lines, ${wanted.size} nam
 console.log(
 	`first bucket le=${buckets[0] === undefined ? 'none' : labelOf(buckets[0], 'le')}, ${found.problemCount} problems`,
 );
+const reader = new RuntimeReader({ runtime: 'vllm' });
+let atMs = 0;
 summary(() => {
 	bench('split and regular expression', () => keep(parseBySplitting(body))).baseline(true);
 	bench('parseMetrics', () => keep(parseMetrics(body, wanted)));
+	bench('parse and compare with the scrape before', () => keep(reader.accept(body, ++atMs)));
 });
 await run({ format: 'mitata' });

@@ -82,6 +82,7 @@ test('an idle interval has rates of zero and no ratios', (t) => {
 	t.is(delta.decodeTokensPerSec, 0);
 	t.is(delta.prefixHitRatio, undefined);
 	t.is(delta.errorRatio, undefined);
+	t.deepEqual(delta.unread, []);
 });
 
 test('latencies are those of the interval, interpolated in the buckets', (t) => {
@@ -149,6 +150,16 @@ test('counters that fell began anew', (t) => {
 	t.true(delta.restarted);
 	t.is(delta.decodeTokensPerSec, 50);
 	near(t, delta.ttftMsMean, 15);
+});
+
+test('one counter that fell is enough, and the others count on', (t) => {
+	const engine = { waiting: 0, running: 0, usage: 0, promptTokens: 700 };
+	const before = vllmBody([{ ...engine, generationTokens: 900 }]);
+	const after = vllmBody([{ ...engine, generationTokens: 50 }]);
+	const delta = vllmAdapter.read(scrape(after, 2000), scrape(before, 1000));
+	t.true(delta.restarted);
+	t.is(delta.decodeTokensPerSec, 50);
+	t.is(delta.prefillTokensPerSec, 0);
 });
 
 test('a new process is known by its start even when its counters have overtaken the old ones', (t) => {
@@ -246,7 +257,9 @@ test('prompt tokens taken from a cache are no prefill, where their source is tol
 test('a hit ratio of an old release below zero means that it is unknown', (t) => {
 	const body = (rate: number): string =>
 		`${series('vllm:num_requests_running', {}, 1)}\n${series('vllm:gpu_prefix_cache_hit_rate', {}, rate)}\n`;
-	t.is(vllmAdapter.read(scrape(body(-1), 0)).prefixHitRatio, undefined);
+	const unknown = vllmAdapter.read(scrape(body(-1), 0));
+	t.is(unknown.prefixHitRatio, undefined);
+	t.false(unknown.unread.some((entry) => entry.startsWith('prefixHitRatio')));
 	t.is(vllmAdapter.read(scrape(body(0.3), 0)).prefixHitRatio, 0.3);
 });
 
