@@ -43,6 +43,8 @@ export function sdkPackageDir(): string {
 export function readSdk(packageDir: string): SdkCopy {
 	const files = new Map<string, string>();
 	const assembly = path.join(packageDir, 'assembly');
+	if (!existsSync(assembly))
+		throw new MeshError(templateErrors, 'IM_TEMPLATE_SDK_MISSING', undefined, { where: assembly });
 	for (const entry of readdirSync(assembly, { recursive: true, encoding: 'utf8' }).sort()) {
 		if (!entry.endsWith('.ts')) continue;
 		files.set(`sdk/${entry.replaceAll(path.sep, '/')}`, readFileSync(path.join(assembly, entry), 'utf8'));
