@@ -125,11 +125,13 @@ export const LoadResultSchema = Type.Object(
 		strategies: Type.Array(GroupSchema),
 		switches: Type.Array(
 			Type.Object({
-				atMs: number('Since the start: first answer of the new one.'),
+				atMs: number(
+					'Since the start: the first of 16 answers in a row by the new one; late answers of the old may precede it.',
+				),
 				from: Type.String(),
 				to: Type.String(),
 			}),
-			{ description: 'Changes of the strategy that answers most requests.' },
+			{ description: "Changes of the strategy that answers; a canary's share is none." },
 		),
 		timeline: TimelineSchema,
 		cdf: Type.Object({ ttftMs: CdfSchema, tpotMs: CdfSchema, itlMs: CdfSchema, e2eMs: CdfSchema }),

@@ -68,13 +68,14 @@ class LoadRun implements ExchangeSink {
 			bodyTimeout: 0,
 			connect: { timeout: options.connectTimeoutMs },
 		});
-		this.#startMs = deps.clock.nowMs();
-		this.#collector = new Collector({ startMs: this.#startMs, slo: options.slo?.clauses, stream: options.stream });
 		this.#prompt = createPromptText({ seed: options.seed, blockTokens: deps.source.blockTokens });
 		const [head, tail] = bodyParts(options);
 		this.#bodyHead = head;
 		this.#bodyTail = tail;
 		this.#headers = requestHeaders(options);
+		// Last, so that preparing does not count as lag of the first requests.
+		this.#startMs = deps.clock.nowMs();
+		this.#collector = new Collector({ startMs: this.#startMs, slo: options.slo?.clauses, stream: options.stream });
 	}
 
 	/** Stopped from outside before its end. */

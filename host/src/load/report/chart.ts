@@ -7,6 +7,8 @@ export interface Series {
 	readonly name: string;
 	/** Ascending x; a null y is a gap that the line spans. */
 	readonly points: readonly (readonly [number, number | null])[];
+	/** Index of its colour, 0..9. Default: its place in the chart. */
+	readonly colour?: number | undefined;
 }
 
 export interface Chart {
@@ -42,7 +44,7 @@ export function renderChart(chart: Chart): string {
 			? stackPaths(chart)
 			: chart.series.map((series, index) => linePath(chart, series, index)).join('');
 	const legend = chart.series.map(
-		(series, index) => `<span class="key s${index % COLOURS}">${escapeHtml(series.name)}</span>`,
+		(series, index) => `<span class="key ${colourClass(series, index)}">${escapeHtml(series.name)}</span>`,
 	);
 	const named = markers.map((marker, index) => `<span class="mark">${index + 1} ${escapeHtml(marker.label)}</span>`);
 	return [
@@ -56,6 +58,10 @@ export function renderChart(chart: Chart): string {
 		named.length === 0 ? '' : `<p class="marks">${named.join('')}</p>`,
 		'</figure>',
 	].join('');
+}
+
+function colourClass(series: Series, index: number): string {
+	return `s${(series.colour ?? index) % COLOURS}`;
 }
 
 function xAt(chart: Chart, value: number): number {
@@ -86,7 +92,7 @@ function grid(chart: Chart): string {
 function linePath(chart: Chart, series: Series, index: number): string {
 	const drawn = series.points.filter((point): point is readonly [number, number] => point[1] !== null);
 	const path = drawn.map(([x, y], at) => `${at === 0 ? 'M' : 'L'}${xAt(chart, x)} ${yAt(chart, y)}`).join('');
-	const colour = `s${index % COLOURS}`;
+	const colour = colourClass(series, index);
 	// A single point draws no line: show it as a dot.
 	const [only] = drawn;
 	if (drawn.length === 1 && only !== undefined)
@@ -106,7 +112,7 @@ function stackPaths(chart: Chart): string {
 				return [series.points[at]?.[0] ?? 0, next].map((x) => `${xAt(chart, x)} ${yAt(chart, value)}`);
 			});
 		paths.push(
-			`<path class="area s${index % COLOURS}" d="M${edge(top).join('L')}L${edge(base).reverse().join('L')}Z"/>`,
+			`<path class="area ${colourClass(series, index)}" d="M${edge(top).join('L')}L${edge(base).reverse().join('L')}Z"/>`,
 		);
 		base = top;
 	}

@@ -4,8 +4,13 @@ import type { Chart, Series } from './chart.js';
 import { formatMsTick, formatNumber } from './format.js';
 import { type Axis, linearAxis, logAxis, timeAxis } from './scale.js';
 
-/** Columns of a chart over time: more bins than this are joined, so that rates are not drawn as noise. */
-const COLUMNS_MAX = 128;
+/** Columns of a chart over time: bins are joined until a column has a few requests, so that rates are not drawn as noise. */
+const COLUMNS_MAX = 96;
+const COLUMNS_MIN = 20;
+const COLUMN_REQUESTS = 5;
+
+/** Colours that mean something: failures red, drops yellow. */
+const COLOURS: Readonly<Record<string, number>> = { failed: 7, dropped: 5 };
 
 type Points = Series['points'];
 
@@ -65,7 +70,8 @@ interface TimeCharts {
 /** Charts over the run's time share an axis and the marks of strategy switches. */
 function timeline(result: LoadResult): TimeCharts {
 	const { widthMs, inFlight, ttftP50Ms, ttftP95Ms, sent } = result.timeline;
-	const join = Math.max(1, Math.ceil(sent.length / COLUMNS_MAX));
+	const wanted = Math.max(COLUMNS_MIN, Math.min(COLUMNS_MAX, Math.round(result.requests.sent / COLUMN_REQUESTS)));
+	const join = Math.max(1, Math.ceil(sent.length / wanted));
 	const width = (widthMs * join) / 1000;
 	const columns = Math.ceil(sent.length / join);
 	const axis: Axis = timeAxis(columns * width);
@@ -110,7 +116,11 @@ function timeline(result: LoadResult): TimeCharts {
 				formatMsTick,
 			),
 		rates: (title, counts) => {
-			const series = Object.entries(counts).map(([name, values]) => ({ name, points: centred(rate(values)) }));
+			const series = Object.entries(counts).map(([name, values]) => ({
+				name,
+				points: centred(rate(values)),
+				colour: COLOURS[name],
+			}));
 			return lines(title, series, 'n', formatNumber);
 		},
 		inFlight: (title) =>
