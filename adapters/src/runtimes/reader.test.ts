@@ -49,6 +49,15 @@ test('an unknown runtime is said to be one, until it is known', (t) => {
 	t.is(reader.accept(vllmBody([{ ...engine, waiting: 4 }]), 8).queueDepth, 4);
 });
 
+test('a reading without a metric of the runtime is none', (t) => {
+	const known = new RuntimeReader({ runtime: 'vllm' });
+	t.is(known.read('<html>', 1), undefined);
+	t.is(known.read('process_start_time_seconds 5', 2), undefined);
+	t.is(known.read(vllmBody([{ ...engine, waiting: 4 }]), 3)?.queueDepth, 4);
+	t.is(known.read('', 4), undefined);
+	t.is(new RuntimeReader().read('up 1', 1), undefined);
+});
+
 test('after a reset there is nothing to compare with', (t) => {
 	const reader = new RuntimeReader();
 	reader.accept(vllmBody([{ ...engine, generationTokens: 100 }]), 1000);

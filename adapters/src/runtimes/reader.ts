@@ -16,6 +16,7 @@ export class RuntimeReader {
 	readonly #limits: Partial<MetricsLimits>;
 	#adapter: RuntimeAdapter | undefined;
 	#previous: Scrape | undefined;
+	#recognised = false;
 
 	constructor(options: RuntimeReaderOptions = {}) {
 		this.#limits = options.limits ?? {};
@@ -34,14 +35,22 @@ export class RuntimeReader {
 	accept(body: string, atMs: number): ModelStateDelta {
 		this.#adapter ??= detectRuntime(body);
 		const adapter = this.#adapter;
+		this.#recognised = false;
 		if (adapter === undefined) {
 			const names = Object.keys(runtimeAdapters).join(' or ');
 			return { observedAtMs: atMs, unread: [`body: no metric of ${names} in ${body.length} characters`] };
 		}
 		const current: Scrape = { samples: parseMetrics(body, adapter.wantedNames, this.#limits), atMs };
 		const delta = adapter.read(current, this.#previous);
-		if (adapter.recognises(current.samples)) this.#previous = current;
+		this.#recognised = adapter.recognises(current.samples);
+		if (this.#recognised) this.#previous = current;
 		return delta;
+	}
+
+	/** As `accept`, but `undefined` for a body without a metric of the runtime: then nothing was observed, and nothing is fresh. */
+	read(body: string, atMs: number): ModelStateDelta | undefined {
+		const delta = this.accept(body, atMs);
+		return this.#recognised ? delta : undefined;
 	}
 
 	/** Forgets the scrape before, as after a target has moved to another address. */
