@@ -99,8 +99,7 @@ export class EngineDriver {
 	/** Does something to the model at the present time, which is that of the step being delivered when a listener asks. */
 	#act<T>(action: (nowUs: number) => T): T {
 		if (this.#delivering) return action(this.model.nowUs);
-		this.#catchUp();
-		const result = action(this.nowUs());
+		const result = action(this.#catchUp());
 		this.#arm();
 		return result;
 	}
@@ -111,8 +110,8 @@ export class EngineDriver {
 		this.#arm();
 	}
 
-	/** Runs all steps that are due; afterwards no step in flight ends before `nowUs()`. */
-	#catchUp(): void {
+	/** Runs all steps that are due; returns the time up to which they were, which no step in flight ends before. */
+	#catchUp(): number {
 		const model = this.model;
 		let nowUs = this.nowUs();
 		let steps = 0;
@@ -132,6 +131,7 @@ export class EngineDriver {
 			if (startUs > nowUs || model.beginStep(startUs) === 0) break;
 		}
 		if (steps > 0) this.#afterTurn();
+		return nowUs;
 	}
 
 	#deliver(outcome: StepOutcome): void {

@@ -145,16 +145,19 @@ class Exchange implements GenerationSink {
 			sendText(this.#response, 200, text, headers);
 			return;
 		}
-		const wrong = Math.max(0, Buffer.byteLength(text) + (faults.settings.wrongLength?.deltaBytes ?? 0));
-		// The connection cannot be used again: its framing is a lie.
-		sendText(this.#response, 200, text, { ...headers, 'content-length': wrong, connection: 'close' });
+		const deltaBytes = faults.settings.wrongLength?.deltaBytes ?? 0;
+		const wrong = Math.max(0, Buffer.byteLength(text) + deltaBytes);
+		// A promise of too much must end with the connection, or the client would wait for ever; after one of too little the
+		// connection stays open, with the rest of the body where the next answer should begin.
+		const connection = deltaBytes > 0 ? { connection: 'close' } : {};
+		sendText(this.#response, 200, text, { ...headers, 'content-length': wrong, ...connection });
 	}
 
 	#die(): void {
 		this.#silent = true;
-		this.#stream?.flush();
 		this.#generation.cancel();
-		this.#response.destroy();
+		if (this.#stream === undefined) this.#response.destroy();
+		else this.#stream.cut();
 	}
 
 	/** Goes silent with the connection open; what was said so far still goes out with this turn. */

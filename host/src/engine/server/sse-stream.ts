@@ -55,6 +55,16 @@ export class SseStream {
 		this.#pending = '';
 	}
 
+	/** Writes what is pending and destroys the connection once it is handed to the kernel: a death in the middle of a stream. */
+	cut(): void {
+		if (this.#ended) return;
+		this.#ended = true;
+		const response = this.#response;
+		if (this.#pending === '') response.destroy();
+		else response.write(this.#pending, () => response.destroy());
+		this.#pending = '';
+	}
+
 	flush(): void {
 		if (this.#ended || this.#pending === '') return;
 		const text = this.#pending;
