@@ -20,6 +20,8 @@ export let rowCapacity: i32 = 0;
 export let draws: u32 = 0;
 
 function resolve(frame: usize): void {
+	// The host puts the frame behind this module's static data.
+	if (frame < __heap_base) unreachable();
 	const header = changetype<FrameHeader>(frame);
 	frameAt = frame;
 	columnsAt = frame + header.columns_offset;

@@ -35,6 +35,7 @@ export {
 	addWeighted,
 	creditHits,
 	fillCosts,
+	findHit,
 	highestOf,
 	hit,
 	hitCount,

@@ -28,8 +28,8 @@ function minimaCount(): i32 {
 /** The smallest lane. */
 @inline
 export function smallestLane(values: v128): f32 {
-	const half = f32x4.min(values, i32x4.shuffle(values, values, 2, 3, 0, 1));
-	return f32x4.extract_lane(f32x4.min(half, i32x4.shuffle(half, half, 1, 0, 3, 2)), 0);
+	const half = f32x4.pmin(values, i32x4.shuffle(values, values, 2, 3, 0, 1));
+	return f32x4.extract_lane(f32x4.pmin(half, i32x4.shuffle(half, half, 1, 0, 3, 2)), 0);
 }
 
 /** Stores the minimum of a block; for loops that compute costs and minima together. */
@@ -60,7 +60,7 @@ export function maskCosts(cost: F32Column): void {
 		for (let row = block; row < end; row += 4) {
 			const values = allowed(cost.four(row), laneMask(eligibleWord(row >> 5) >> (row & 31)));
 			cost.putFour(row, values);
-			smallest = f32x4.min(smallest, values);
+			smallest = f32x4.pmin(smallest, values);
 		}
 		putBlockMinimum(block, smallest);
 	}
@@ -70,7 +70,7 @@ export function maskCosts(cost: F32Column): void {
 function refreshBlock(cost: F32Column, block: i32): void {
 	const end = min(block + BLOCK_ROWS, rowCapacity);
 	let smallest = f32x4.splat(NEVER);
-	for (let row = block; row < end; row += 4) smallest = f32x4.min(smallest, cost.four(row));
+	for (let row = block; row < end; row += 4) smallest = f32x4.pmin(smallest, cost.four(row));
 	putBlockMinimum(block, smallest);
 }
 
@@ -78,7 +78,7 @@ function lowestCost(): f32 {
 	const minima = blockMinima();
 	const count = minimaCount();
 	let smallest = minima.four(0);
-	for (let block = 4; block < count; block += 4) smallest = f32x4.min(smallest, minima.four(block));
+	for (let block = 4; block < count; block += 4) smallest = f32x4.pmin(smallest, minima.four(block));
 	return smallestLane(smallest);
 }
 

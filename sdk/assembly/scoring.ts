@@ -24,7 +24,7 @@ export function lowestOf(column: F32Column): f32 {
 	let smallest = f32x4.splat(Infinity);
 	for (let row = 0; row < rowCapacity; row += 4) {
 		const mask = laneMask(eligibleWord(row >> 5) >> (row & 31));
-		smallest = f32x4.min(smallest, v128.bitselect(column.four(row), f32x4.splat(Infinity), mask));
+		smallest = f32x4.pmin(smallest, v128.bitselect(column.four(row), f32x4.splat(Infinity), mask));
 	}
 	return smallestLane(smallest);
 }
@@ -34,7 +34,7 @@ export function highestOf(column: F32Column): f32 {
 	let smallest = f32x4.splat(Infinity);
 	for (let row = 0; row < rowCapacity; row += 4) {
 		const mask = laneMask(eligibleWord(row >> 5) >> (row & 31));
-		smallest = f32x4.min(smallest, v128.bitselect(f32x4.neg(column.four(row)), f32x4.splat(Infinity), mask));
+		smallest = f32x4.pmin(smallest, v128.bitselect(f32x4.neg(column.four(row)), f32x4.splat(Infinity), mask));
 	}
 	return -smallestLane(smallest);
 }
@@ -60,6 +60,18 @@ export function hitCount(): i32 {
 @inline
 export function hit(index: i32): PrefixHit {
 	return changetype<PrefixHit>(hitsAt + ((<usize>index) << 4));
+}
+
+/** The hit of a row, found by halving (hits are ordered by row); its index, or −1. */
+export function findHit(row: i32): i32 {
+	let low = 0;
+	let high = hitCount();
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if (<i32>hit(middle).row < row) low = middle + 1;
+		else high = middle;
+	}
+	return low < hitCount() && <i32>hit(low).row == row ? low : -1;
 }
 
 /** Worth of a cached token by where it lives, 0 to 1: 1 on the device, the given share in host memory or on disk and beyond. */

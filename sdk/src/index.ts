@@ -3,6 +3,16 @@ export { columns } from '../abi/columns.js';
 export { enums, structs } from '../abi/definition.js';
 export { type HookDef, hooks } from '../abi/hooks.js';
 export type { ColumnDef, EnumDef, FieldDef, PlacedField, ScalarType, StructDef } from '../abi/types.js';
+export type { Diagnostic } from './build/asc.js';
+export { buildPlugins, type PluginBuild, pluginDirs } from './build/build-plugins.js';
+export {
+	type BuildOptions,
+	type BuiltStrategy,
+	buildStrategy,
+	sdkDirOf,
+	sdkSourceDir,
+} from './build/build-strategy.js';
+export { buildErrors } from './build/errors.js';
 export { frameErrors } from './frame/errors.js';
 export {
 	type FrameLayout,
@@ -31,3 +41,12 @@ export {
 } from './manifest/schema.js';
 export { MANIFEST_SECTION, readManifest, writeManifestSection } from './manifest/section.js';
 export { didYouMean, nearestName } from './manifest/suggest.js';
+export {
+	createFrame,
+	FrameView,
+	type FrameViewOptions,
+	type HitValues,
+	type RequestValues,
+	type RowValues,
+} from './testkit/frame-view.js';
+export { buildFleet, createKit, type KitAnswer, StrategyKit } from './testkit/kit.js';

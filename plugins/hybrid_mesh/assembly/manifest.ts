@@ -1,0 +1,177 @@
+// Generated from strategy.yaml by the build. Do not edit.
+import { columnAddress, configAddress, F32Column, U32Column } from 'infermesh';
+
+/** The columns this strategy reads. */
+export class columns {
+	/** tokens/s: prompt tokens a second this target prefills when busy, learned; initial value from the profile */
+	@inline
+	static get prefill_rate(): F32Column {
+		return changetype<F32Column>(columnAddress(22));
+	}
+	/** tokens: uncached prompt tokens dispatched whose first token has not come back; always fresh */
+	@inline
+	static get pending_prefill_tokens(): F32Column {
+		return changetype<F32Column>(columnAddress(15));
+	}
+	/** requests: waiting + running at the last report, plus dispatched since, less completed since; at least inflight */
+	@inline
+	static get load(): F32Column {
+		return changetype<F32Column>(columnAddress(14));
+	}
+	/** requests: requests now decoding; always fresh */
+	@inline
+	static get active_decodes(): F32Column {
+		return changetype<F32Column>(columnAddress(17));
+	}
+	/** ratio: used share of the KV cache, 0 to 1 */
+	@inline
+	static get kv_usage(): F32Column {
+		return changetype<F32Column>(columnAddress(18));
+	}
+	/** blocks: free KV blocks */
+	@inline
+	static get kv_free_blocks(): F32Column {
+		return changetype<F32Column>(columnAddress(19));
+	}
+	/** tokens: tokens in a KV block */
+	@inline
+	static get kv_block_tokens(): F32Column {
+		return changetype<F32Column>(columnAddress(21));
+	}
+	/** ms: round-trip time from this router; from connection set-up until the fabric measures it */
+	@inline
+	static get rtt_ms(): F32Column {
+		return changetype<F32Column>(columnAddress(29));
+	}
+	/** ratio: failed share of recent requests, smoothed, 0 to 1 */
+	@inline
+	static get error_ratio(): F32Column {
+		return changetype<F32Column>(columnAddress(28));
+	}
+	/** ratio: health score, 1 = sound, 0 = out */
+	@inline
+	static get health(): F32Column {
+		return changetype<F32Column>(columnAddress(40));
+	}
+	/** ratio: share of its normal traffic a recovering target should get, 0 to 1 */
+	@inline
+	static get slow_start(): F32Column {
+		return changetype<F32Column>(columnAddress(47));
+	}
+	/** ratio: learned speed against the median of the pool; 1 = normal */
+	@inline
+	static get speed(): F32Column {
+		return changetype<F32Column>(columnAddress(41));
+	}
+	/** operator weight; 1 = normal */
+	@inline
+	static get weight(): F32Column {
+		return changetype<F32Column>(columnAddress(10));
+	}
+	/** ms: mesh clock of the last runtime report; telemetry age = Request.now_ms − this (modulo 2^32) */
+	@inline
+	static get telemetry_at_ms(): U32Column {
+		return changetype<U32Column>(columnAddress(8));
+	}
+}
+
+/** Its configuration. */
+export class config {
+	/** tokens: prompt tokens that one request already there is worth, whatever its prompt (default 64) */
+	@inline
+	static get request_tokens(): f32 {
+		return load<f32>(configAddress(), 0);
+	}
+	/** tokens: prompt tokens that each expected output token costs for each request already there (default 0.25) */
+	@inline
+	static get output_share(): f32 {
+		return load<f32>(configAddress(), 4);
+	}
+	/** how much more own prefill counts when the pool is busy, so that affinity is not lost at saturation (default 0.5) */
+	@inline
+	static get congestion_weight(): f32 {
+		return load<f32>(configAddress(), 8);
+	}
+	/** ms: mean prefill time of a request; mean wait divided by it is the pool's rho/(1-rho) (default 500) */
+	@inline
+	static get service_ms(): f32 {
+		return load<f32>(configAddress(), 12);
+	}
+	/** bound of rho/(1-rho) (default 8) */
+	@inline
+	static get congestion_max(): f32 {
+		return load<f32>(configAddress(), 16);
+	}
+	/** charge of a prefill for the decodes it stalls, relative to the pool's mean number of decodes (default 0.3) */
+	@inline
+	static get stall_weight(): f32 {
+		return load<f32>(configAddress(), 20);
+	}
+	/** ms: cost of a full KV cache; rises with the eighth power of its use (default 1000) */
+	@inline
+	static get kv_pressure_ms(): f32 {
+		return load<f32>(configAddress(), 24);
+	}
+	/** prompt tokens of waiting for each KV token that is needed and not free (default 2) */
+	@inline
+	static get shortage_weight(): f32 {
+		return load<f32>(configAddress(), 28);
+	}
+	/** cost of a millisecond of round-trip time (default 1) */
+	@inline
+	static get rtt_weight(): f32 {
+		return load<f32>(configAddress(), 32);
+	}
+	/** ms: cost of a certain failure (default 5000) */
+	@inline
+	static get error_ms(): f32 {
+		return load<f32>(configAddress(), 36);
+	}
+	/** ms: age at which a report counts as stale (default 2000) */
+	@inline
+	static get stale_after_ms(): i32 {
+		return load<i32>(configAddress(), 40);
+	}
+	/** cost of a millisecond of age beyond that (default 0.01) */
+	@inline
+	static get stale_weight(): f32 {
+		return load<f32>(configAddress(), 44);
+	}
+	/** ms: age beyond stale_after_ms that costs no more (default 10000) */
+	@inline
+	static get stale_max_ms(): i32 {
+		return load<i32>(configAddress(), 48);
+	}
+	/** a target this much slower than the median counts as slow; smaller differences are noise (default 1.5) */
+	@inline
+	static get slow_ratio(): f32 {
+		return load<f32>(configAddress(), 52);
+	}
+	/** worth of a prefix cached in host memory (default 0.75) */
+	@inline
+	static get host_share(): f32 {
+		return load<f32>(configAddress(), 56);
+	}
+	/** worth of a prefix cached on disk or in a shared store (default 0.25) */
+	@inline
+	static get disk_share(): f32 {
+		return load<f32>(configAddress(), 60);
+	}
+	/** ms: predicted wait on the best target above which the request is held at the router, shortest first; 0 = never (default 0) */
+	@inline
+	static get hold_above_ms(): f32 {
+		return load<f32>(configAddress(), 64);
+	}
+}
+
+/** Most rows it ranks. */
+export const TOP_K: u32 = 4;
+export const FACTOR_PREFILL_MS: u32 = 0;
+export const FACTOR_SAVED_MS: u32 = 1;
+export const FACTOR_QUEUE_MS: u32 = 2;
+export const FACTOR_STALL_MS: u32 = 3;
+export const FACTOR_KV_MS: u32 = 4;
+export const FACTOR_NETWORK_MS: u32 = 5;
+export const FACTOR_ERROR_MS: u32 = 6;
+export const FACTOR_STALE_MS: u32 = 7;
+export const FACTOR_COUNT: u32 = 8;
