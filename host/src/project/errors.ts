@@ -16,11 +16,6 @@ export const projectErrors = defineErrors({
 		summary: 'a file cannot be read',
 		hint: 'check the path and its permissions',
 	},
-	IM_PROJECT_BUILD_FAILED: {
-		...refused,
-		summary: 'the strategy does not compile',
-		hint: 'mend the lines named above; the SDK’s functions are in sdk/ of the project',
-	},
 	IM_PROJECT_REFUSED: {
 		...refused,
 		summary: 'admission refuses the strategy',

@@ -1,12 +1,13 @@
 // Owns measuring decisions of one strategy at one fleet size: fuel, which is exact, and time, which is this machine's. A decision is
 // timed all in: request written, strategy run under fuel, answer checked. Bringing rows up to date is timed apart.
-import type { Clock } from '@infermesh/proto';
-import { Decision, type PrefixHits, type RequestFeatures } from '../strategy/runtime/decision.js';
-import type { StrategyModule } from '../strategy/runtime/instance.js';
-import { createHits, featuresOf, fillHits } from './features.js';
-import { Fleet } from './fleet.js';
-import { sampleRequests, sampleTargets } from './sample-fleet.js';
-import { Sandbox, type SandboxOptions, sandboxDefaults } from './sandbox.js';
+import { type Clock, MeshError } from '@infermesh/proto';
+import { Decision, type FallbackCause } from '../strategy/runtime/decision.js';
+import { StrategyInstance, type StrategyModule } from '../strategy/runtime/instance.js';
+import { readOutput } from '../strategy/runtime/read-output.js';
+import { createRig, type Rig } from '../strategy/runtime/rig.js';
+import { writeHits, writeRequest } from '../strategy/runtime/write-request.js';
+import { projectErrors } from './errors.js';
+import { type SandboxOptions, sandboxDefaults } from './sandbox.js';
 
 export interface MeasureOptions {
 	readonly seed: number;
@@ -45,45 +46,36 @@ export interface Measurement {
 	readonly syncRowUs: number;
 }
 
-/** Distinct requests that are decided in turn. */
-const REQUESTS = 64;
 /** Decisions between two looks at the time limit. */
 const BATCH = 256;
 const SYNC_ROUNDS = 400;
+const none: readonly number[] = [];
 
-/** Measures `strategy` on a sample fleet of `targets` rows. Throws IM_RUN_NO_INSTANCE. */
+/** Measures `strategy` on a synthetic pool of `targets` rows. Throws IM_RUN_NO_INSTANCE. */
 export function measureDecisions(
 	strategy: StrategyModule,
 	targets: number,
 	clock: Clock,
 	options: MeasureOptions = measureDefaults,
 ): Measurement {
-	const fleet = new Fleet({ targets: sampleTargets(targets, options.seed), zone: 'zone0' });
-	const sandbox = new Sandbox(strategy, fleet, options.sandbox);
-	const cases = sampleRequests(REQUESTS, targets, options.seed).map((request) => {
-		const hits = createHits();
-		fillHits(request, fleet, hits);
-		return { features: featuresOf(request, fleet, 0, 0), hits };
-	});
-	const out = new Decision();
-	const deadlineMs = clock.nowMs() + options.durationMsMax;
-	for (let i = 0; i < options.warmupDecisions && (i % BATCH !== 0 || clock.nowMs() < deadlineMs); i++)
-		decide(sandbox, cases, i, out);
-	const faults: Record<string, number> = {};
+	const bench = new Bench(strategy, targets, options);
+	const warmEndMs = clock.nowMs() + options.durationMsMax;
+	for (let i = 0; i < options.warmupDecisions && (i % BATCH !== 0 || clock.nowMs() < warmEndMs); i++) bench.decide();
 	const times = new Float64Array(options.decisionsMax);
 	const fuels = new Float64Array(options.decisionsMax);
-	let decisions = 0;
+	const faults: Record<string, number> = {};
 	const endMs = clock.nowMs() + options.durationMsMax;
+	let decisions = 0;
 	while (decisions < options.decisionsMax) {
+		bench.rig.nextRequest();
 		const from = clock.nowMs();
-		const cause = decide(sandbox, cases, decisions, out);
+		const cause = bench.decide();
 		const to = clock.nowMs();
 		times[decisions] = to - from;
-		fuels[decisions++] = sandbox.fuel;
+		fuels[decisions++] = bench.fuel;
 		if (cause !== 'none') faults[cause] = (faults[cause] ?? 0) + 1;
 		if (decisions % BATCH === 0 && to > endMs) break;
 	}
-	const timing = summarise(times.subarray(0, decisions), clockCostMs(clock));
 	const fuel = fuels.subarray(0, decisions).toSorted();
 	return {
 		targets,
@@ -91,33 +83,66 @@ export function measureDecisions(
 		faults,
 		fuelP50: quantile(fuel, 0.5),
 		fuelMax: fuel.at(-1) ?? 0,
-		fuelBudget: options.sandbox.fuel.base + options.sandbox.fuel.perTarget * targets,
-		...timing,
-		syncRowUs: measureSync(sandbox, fleet, cases, clock, timing.p50Us),
+		fuelBudget: bench.fuelBudget,
+		...summarise(times.subarray(0, decisions), clockCostMs(clock)),
+		syncRowUs: bench.measureSync(clock),
 	};
 }
 
-type Case = { readonly features: RequestFeatures; readonly hits: PrefixHits };
+/** One strategy on one pool; a poisoned instance is replaced. */
+class Bench {
+	readonly rig: Rig;
+	fuel = 0;
+	readonly #strategy: StrategyModule;
+	readonly #options: SandboxOptions;
+	readonly #out = new Decision();
+	readonly #place: { readonly zone: number; readonly region: number; readonly topK: number };
+	#instance: StrategyInstance;
+	#ticket = 0;
 
-function decide(sandbox: Sandbox, cases: readonly Case[], index: number, out: Decision): string {
-	const { features, hits } = cases[index % cases.length] as Case;
-	return sandbox.rank(features, hits, none, out);
-}
-
-const none: readonly number[] = [];
-
-/** Cost of one changed row: decisions each after one dispatch, less the median decision. */
-function measureSync(sandbox: Sandbox, fleet: Fleet, cases: readonly Case[], clock: Clock, decisionUs: number): number {
-	const out = new Decision();
-	const times = new Float64Array(SYNC_ROUNDS);
-	const cost = clockCostMs(clock);
-	for (let i = 0; i < SYNC_ROUNDS; i++) {
-		fleet.dispatch(i % fleet.ids.length, 0);
-		const from = clock.nowMs();
-		decide(sandbox, cases, i, out);
-		times[i] = clock.nowMs() - from;
+	constructor(strategy: StrategyModule, targets: number, options: MeasureOptions) {
+		this.rig = createRig(targets, options.seed);
+		this.#strategy = strategy;
+		this.#options = options.sandbox;
+		this.#place = { zone: 1, region: 1, topK: options.sandbox.topK };
+		this.#instance = this.#make();
 	}
-	return Math.max(0, summarise(times, cost).p50Us - decisionUs);
+
+	get fuelBudget(): number {
+		return this.#instance.fuelBudget;
+	}
+
+	/** One decision on the rig's present request, as a worker makes it. */
+	decide(): FallbackCause {
+		const { rig } = this;
+		if (this.#instance.poisoned) this.#instance = this.#make();
+		const instance = this.#instance;
+		instance.sync();
+		const hitCount = writeHits(instance, rig.hits);
+		writeRequest(instance, rig.features, this.#place, this.#ticket++, rig.view.eligibleCount, hitCount);
+		const ran = instance.rank();
+		this.fuel = instance.lastFuel;
+		return ran === 'none' ? readOutput(instance, none, this.#out) : ran;
+	}
+
+	/** Median cost of bringing one changed row up to date, µs. */
+	measureSync(clock: Clock): number {
+		const times = new Float64Array(SYNC_ROUNDS);
+		for (let i = 0; i < SYNC_ROUNDS; i++) {
+			this.rig.touch(i % this.rig.rows);
+			const from = clock.nowMs();
+			this.#instance.sync();
+			times[i] = clock.nowMs() - from;
+		}
+		return summarise(times, clockCostMs(clock)).p50Us;
+	}
+
+	#make(): StrategyInstance {
+		const { fuel, meshSeed } = this.#options;
+		const instance = new StrategyInstance(this.#strategy, this.rig.view, fuel, meshSeed);
+		if (!instance.poisoned) return instance;
+		throw new MeshError(projectErrors, 'IM_RUN_NO_INSTANCE', 'the `init` hook failed', { where: this.#strategy.label });
+	}
 }
 
 /** What two readings of the clock cost by themselves: the least of many. */

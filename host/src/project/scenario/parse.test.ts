@@ -49,8 +49,8 @@ const mistakes: [title: string, text: string, expected: string][] = [
 	],
 	[
 		'an unknown key of an expectation',
-		sound.replace('first: b', 'frist: b'),
-		'x.scenario.yaml:10:17 unknown key `frist`; did you mean `first`?',
+		sound.replace('first: b', 'fist: b'),
+		'x.scenario.yaml:10:17 unknown key `fist`; did you mean `first`?',
 	],
 	[
 		'an unknown state',

@@ -29,12 +29,15 @@ export class YamlSource {
 	readonly value: unknown;
 	readonly #root: ParsedNode | null;
 	readonly #lines: LineCounter;
+	readonly #wrapper: string | undefined;
 
-	constructor(file: string, value: unknown, root: ParsedNode | null, lines: LineCounter) {
+	/** `wrapper` is a key above the root that the text does not have. */
+	constructor(file: string, value: unknown, root: ParsedNode | null, lines: LineCounter, wrapper?: string) {
 		this.file = file;
 		this.value = value;
 		this.#root = root;
 		this.#lines = lines;
+		this.#wrapper = wrapper;
 	}
 
 	/** Position of the value at `path`, or of the nearest thing above it that exists. */
@@ -53,9 +56,14 @@ export class YamlSource {
 		return this.#where(parent);
 	}
 
+	/** The same text read as the mapping `{ key: value }`; positions stay those of the text. */
+	wrapped(key: string): YamlSource {
+		return new YamlSource(this.file, { [key]: this.value }, this.#root, this.#lines, key);
+	}
+
 	#nodeAt(path: Path): Node | null {
 		let node: Node | null = this.#root;
-		for (const step of path) {
+		for (const step of this.#wrapper !== undefined && path[0] === this.#wrapper ? path.slice(1) : path) {
 			const inner: unknown = isCollection(node) ? node.get(step, true) : undefined;
 			if (!isNode(inner)) return node;
 			node = inner;
@@ -76,7 +84,7 @@ export type YamlResult =
 /** Parses `text`; aliases are bounded by the parser, so that a small file cannot expand without end. */
 export function readYaml(file: string, text: string): YamlResult {
 	const lineCounter = new LineCounter();
-	const document = parseDocument(text, { lineCounter, prettyErrors: false });
+	const document = parseDocument(text, { lineCounter, prettyErrors: false, logLevel: 'error' });
 	const position = (offset: number): string => {
 		const { line, col } = lineCounter.linePos(offset);
 		return `${file}:${Math.max(1, line)}:${Math.max(1, col)}`;

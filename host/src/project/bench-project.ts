@@ -1,0 +1,165 @@
+// Owns the benchmark of one strategy: latency and fuel of a decision at several fleet sizes, as a table, against thresholds.
+import { type Clock, MeshError } from '@infermesh/proto';
+import {
+	checkThresholds,
+	evaluateThresholds,
+	type MetricKind,
+	parseThresholds,
+	type Threshold,
+	type ThresholdVerdict,
+} from '../load/threshold.js';
+import { projectErrors } from './errors.js';
+import { type Measurement, type MeasureOptions, measureDecisions, measureDefaults } from './measure.js';
+import { type PrepareOptions, prepareStrategy } from './prepare.js';
+import { table } from './table.js';
+
+export interface BenchOptions extends PrepareOptions {
+	/** Fleet sizes. Default 16, 128, 1,024 and 10,240. */
+	readonly targets?: readonly number[];
+	/** Expressions such as `p99@1024<5us` or `fuel@16<=2000`; several in one text are separated by commas. */
+	readonly thresholds?: readonly string[];
+	readonly measure?: Partial<MeasureOptions>;
+	/** Told before each size is measured; the fleet size is given. */
+	readonly onProgress?: (targets: number) => void;
+}
+
+export interface BenchReport {
+	readonly strategy: string;
+	readonly digest: string;
+	readonly sizes: readonly Measurement[];
+	readonly thresholds: readonly ThresholdVerdict[];
+	/** True when every threshold passed and no decision ended in a fault. */
+	readonly ok: boolean;
+}
+
+export const benchTargets: readonly number[] = [16, 128, 1024, 10_240];
+const TARGETS_MAX = 16_384;
+const SIZES_MAX = 16;
+
+const metricKinds: ReadonlyMap<string, MetricKind> = new Map([
+	['p50', 'time'],
+	['p90', 'time'],
+	['p99', 'time'],
+	['max', 'time'],
+	['mean', 'time'],
+	['sync', 'time'],
+	['fuel', 'plain'],
+]);
+
+/**
+ * Measures a project folder, a `.wasm` or a shipped strategy. Throws `MeshError` for options that make no sense (before anything is
+ * built) and for strategies that cannot be run.
+ */
+export async function benchProject(where: string, clock: Clock, options: BenchOptions = {}): Promise<BenchReport> {
+	const targets = checkTargets(options.targets ?? benchTargets);
+	const thresholds = checkedThresholds(options.thresholds ?? [], targets);
+	const strategy = await prepareStrategy(where, options);
+	const measure = { ...measureDefaults, ...options.measure };
+	const sizes = targets.map((count) => {
+		options.onProgress?.(count);
+		return measureDecisions(strategy.module, count, clock, measure);
+	});
+	const verdicts = evaluateThresholds(thresholds, (metric, size) => lookUp(sizes, metric, size));
+	const sound = sizes.every((size) => Object.keys(size.faults).length === 0);
+	const { label, digest } = strategy.module;
+	return {
+		strategy: label,
+		digest,
+		sizes,
+		thresholds: verdicts,
+		ok: sound && verdicts.every((verdict) => verdict.passed),
+	};
+}
+
+/** Text of a benchmark: a row for each size, then the thresholds. */
+export function renderBench(report: BenchReport): string {
+	const rows = report.sizes.map((size) => [
+		String(size.targets),
+		...[size.p50Us, size.p90Us, size.p99Us, size.maxUs, size.syncRowUs].map((us) => us.toFixed(2)),
+		String(size.fuelP50),
+		String(size.fuelMax),
+		`${((100 * size.fuelMax) / size.fuelBudget).toFixed(1)}%`,
+		String(size.decisions),
+	]);
+	const lines = [
+		`${report.strategy}: one decision, all in, on this machine; fuel is the same everywhere`,
+		table(
+			[
+				'targets',
+				'p50 µs',
+				'p90 µs',
+				'p99 µs',
+				'max µs',
+				'sync/row µs',
+				'fuel p50',
+				'fuel max',
+				'of budget',
+				'decisions',
+			],
+			rows,
+		),
+	];
+	for (const size of report.sizes) {
+		for (const [cause, times] of Object.entries(size.faults))
+			lines.push(`  FAULT at ${size.targets} targets: ${cause}, ${times} of ${size.decisions} decisions`);
+	}
+	for (const verdict of report.thresholds) {
+		const actual =
+			verdict.actual === null
+				? 'not measured'
+				: `measured ${Number(verdict.actual.toPrecision(4))}${unitOf(verdict.source)}`;
+		lines.push(`  ${verdict.passed ? 'ok  ' : 'FAIL'}  ${verdict.source}  (${actual})`);
+	}
+	return `${lines.join('\n')}\n`;
+}
+
+/** Measured times are held in milliseconds. */
+function unitOf(source: string): string {
+	return /^\s*fuel/.test(source) ? '' : ' ms';
+}
+
+function checkTargets(targets: readonly number[]): readonly number[] {
+	const wrong = targets.find((count) => !Number.isInteger(count) || count < 1 || count > TARGETS_MAX);
+	if (wrong === undefined && targets.length > 0 && targets.length <= SIZES_MAX) return targets;
+	const message =
+		wrong === undefined ? `1 to ${SIZES_MAX} sizes can be measured` : `${wrong} is not in 1 … ${TARGETS_MAX}`;
+	throw new MeshError(projectErrors, 'IM_BENCH_OPTION_INVALID', message, { where: '--targets' });
+}
+
+function checkedThresholds(texts: readonly string[], targets: readonly number[]): Threshold[] {
+	const thresholds = texts.flatMap((text) => parseThresholds(text));
+	checkThresholds(thresholds, metricKinds);
+	for (const { size, source } of thresholds) {
+		if (size === undefined || targets.includes(size)) continue;
+		const message = `the size ${size} is not measured; add it to --targets (now ${targets.join(',')})`;
+		throw new MeshError(projectErrors, 'IM_BENCH_OPTION_INVALID', message, { where: source });
+	}
+	return thresholds;
+}
+
+/** A metric in milliseconds or fuel; without a size, the worst of all sizes. */
+function lookUp(sizes: readonly Measurement[], metric: string, targets: number | undefined): number | undefined {
+	const values = sizes
+		.filter((size) => targets === undefined || size.targets === targets)
+		.map((size) => valueOf(size, metric));
+	return values.length === 0 ? undefined : Math.max(...values);
+}
+
+function valueOf(size: Measurement, metric: string): number {
+	switch (metric) {
+		case 'p50':
+			return size.p50Us / 1000;
+		case 'p90':
+			return size.p90Us / 1000;
+		case 'p99':
+			return size.p99Us / 1000;
+		case 'max':
+			return size.maxUs / 1000;
+		case 'mean':
+			return size.meanUs / 1000;
+		case 'sync':
+			return size.syncRowUs / 1000;
+		default:
+			return size.fuelMax;
+	}
+}
