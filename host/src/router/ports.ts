@@ -1,5 +1,6 @@
 // Owns the narrow interfaces the request pipeline needs from the rest of the data-plane worker. The composition root
 // (host/src/main/worker.ts) implements them over shared memory and messages; tests implement them over plain objects.
+import type { Clock, Random } from '@infermesh/proto';
 import type { Decision, PrefixHits, RequestFeatures } from '../strategy/runtime/decision.js';
 
 /** One upstream the router can send to: a model replica behind an OpenAI-compatible server. Immutable; replaced on change. */
@@ -51,7 +52,13 @@ export interface Decider {
 	 * Fills `out` for one request. `excluded` holds pool rows already tried; they are not eligible. Never throws: whatever
 	 * the strategy does, the fallback answers from the same snapshot in the same tick. `out.count` is 0 only when no row is eligible.
 	 */
-	decide(pool: ModelPool, features: RequestFeatures, hits: PrefixHits, excluded: readonly number[], out: Decision): void;
+	decide(
+		pool: ModelPool,
+		features: RequestFeatures,
+		hits: PrefixHits,
+		excluded: readonly number[],
+		out: Decision,
+	): void;
 	/** Keeps what `explain` needs of the decision just made, under its id. Called off the decision itself. */
 	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void;
 }
@@ -138,7 +145,13 @@ export interface Authenticator {
 /** Counters and histograms of the data plane. Implementations only add to plain arrays. */
 export interface RouterMetrics {
 	requestStarted(): void;
-	requestEnded(pool: ModelPool | undefined, path: string, status: number, errorCode: string | undefined, durationMs: number): void;
+	requestEnded(
+		pool: ModelPool | undefined,
+		path: string,
+		status: number,
+		errorCode: string | undefined,
+		durationMs: number,
+	): void;
 	attempt(pool: ModelPool, target: UpstreamTarget, status: OutcomeStatusName, ttftMs: number, tpotMs: number): void;
 	retry(pool: ModelPool, reason: string): void;
 	tokens(pool: ModelPool, tenantId: number, tokensIn: number, tokensOut: number, tokensCached: number): void;
@@ -163,4 +176,33 @@ export interface RequestLog {
 	info(fields: Readonly<Record<string, unknown>>, message: string): void;
 	warn(fields: Readonly<Record<string, unknown>>, message: string): void;
 	error(fields: Readonly<Record<string, unknown>>, message: string): void;
+}
+
+/** Stages of the pipeline in the order a request passes them; `RouterMetrics.stage` is indexed by position. */
+export const pipelineStages = [
+	'headers',
+	'authenticate',
+	'receive',
+	'parse',
+	'decide',
+	'dispatch',
+	'first_byte',
+	'stream_back',
+] as const;
+export type PipelineStage = (typeof pipelineStages)[number];
+
+/** Everything the router needs from outside, handed to `createRouter`. The last three default to doing nothing. */
+export interface RouterPorts {
+	readonly clock: Clock;
+	readonly random: Random;
+	readonly directory: ModelDirectory;
+	readonly decider: Decider;
+	readonly ledger: InflightLedger;
+	readonly outcomes: OutcomeSink;
+	readonly prefixes: PrefixIndex;
+	readonly interner: Interner;
+	readonly authenticator: Authenticator;
+	readonly metrics?: RouterMetrics;
+	readonly tracer?: RequestTracer;
+	readonly log?: RequestLog;
 }

@@ -1,0 +1,266 @@
+// Owns one attempt at one target: it is the handler undici reports to. It decides what of the response is held back and what may go on,
+// passes bytes with backpressure both ways, and ends exactly once. Whether a failed attempt is retried is the pipeline's.
+import type { Dispatcher } from 'undici';
+import type { RouterEnv } from './env.js';
+import type { RouterErrorCode } from './errors.js';
+import { EMPTY, type Exchange } from './exchange.js';
+import type { ModelPool, UpstreamTarget } from './ports.js';
+import { commit } from './respond.js';
+import { SseRelay } from './sse-relay.js';
+import type { UpstreamLease } from './upstream-pools.js';
+import { type AttemptPlan, header, type ResponseHeaders, type UpstreamResponse } from './upstream-response.js';
+import { type Usage, usageInTail } from './usage.js';
+
+/** How an attempt ended. `held`: the whole response is here and nothing of it was sent. `relayed`: the client has it. */
+export type AttemptEnd = 'held' | 'relayed' | 'failed' | 'cancelled';
+
+/** Bytes of a passed-on body in which `usage` is looked for. */
+const TAIL_BYTES = 4096;
+
+export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
+	readonly pool: ModelPool;
+	readonly poolRow: number;
+	readonly target: UpstreamTarget;
+	readonly decisionId: string;
+	readonly strategy: string;
+	readonly fallbackDecided: boolean;
+	readonly predictedTtftMs: number;
+	/** Entry in the in-flight ledger. */
+	readonly ledgerEntry: number;
+	readonly startedMs: number;
+
+	end: AttemptEnd | undefined;
+	failure: RouterErrorCode | undefined;
+	/** The connection broke with nothing received. */
+	resetUnanswered = false;
+	/** 0 until the response has begun. */
+	status = 0;
+	headers: ResponseHeaders = {};
+	/** The held response. */
+	body: Buffer = EMPTY;
+	/** 0 until a token has come. */
+	firstTokenMs = 0;
+	chunks = 0;
+	usage: Usage | undefined;
+	relay: SseRelay | undefined;
+	/** The client does not keep up: the upstream is paused. */
+	paused = false;
+
+	readonly #env: RouterEnv;
+	readonly #exchange: Exchange;
+	readonly #onEnd: (attempt: Attempt) => void;
+	#lease: UpstreamLease | undefined;
+	#controller: Dispatcher.DispatchController | undefined;
+	/** Held until complete; false = bytes go on as they come. */
+	#holding = true;
+	#held: Buffer[] = [];
+	#heldBytes = 0;
+	#tail: Buffer = EMPTY;
+	/** Something came since the last look. */
+	#active = false;
+	#activeAtMs = 0;
+
+	constructor(
+		env: RouterEnv,
+		exchange: Exchange,
+		plan: AttemptPlan,
+		ledgerEntry: number,
+		onEnd: (attempt: Attempt) => void,
+	) {
+		this.pool = plan.pool;
+		this.poolRow = plan.poolRow;
+		this.target = plan.target;
+		this.decisionId = plan.decisionId;
+		this.strategy = plan.strategy;
+		this.fallbackDecided = plan.fallbackDecided;
+		this.predictedTtftMs = plan.predictedTtftMs;
+		this.ledgerEntry = ledgerEntry;
+		this.startedMs = env.ports.clock.nowMs();
+		this.#env = env;
+		this.#exchange = exchange;
+		this.#onEnd = onEnd;
+	}
+
+	/** Sends the request. The number of connections to one target is bounded without a queue: beyond it the target counts as full. */
+	start(request: Dispatcher.DispatchOptions): void {
+		try {
+			this.#lease = this.#env.pools.acquire(this.target.origin);
+		} catch {
+			return this.#finish('failed', 'IM_UPSTREAM_CONNECT');
+		}
+		if (this.#lease.active > this.#env.options.upstream.connectionsMax) {
+			this.#release();
+			return this.#finish('failed', 'IM_UPSTREAM_SATURATED');
+		}
+		this.#lease.pool.dispatch(request, this);
+	}
+
+	/** Stops the attempt from outside: the client went away, or a timeout passed. The upstream connection is cut at once. */
+	stop(end: 'failed' | 'cancelled', failure?: RouterErrorCode): void {
+		this.#finish(end, failure);
+		this.#controller?.abort(new Error('attempt stopped'));
+	}
+
+	/** The timeout that has passed, if any. Called periodically, so that a chunk costs no clock and no timer. */
+	overdue(nowMs: number): RouterErrorCode | undefined {
+		const { firstByteTimeoutMs, idleTimeoutMs } = this.#env.options.upstream;
+		if (this.#active || this.paused) {
+			this.#active = false;
+			this.#activeAtMs = nowMs;
+			return undefined;
+		}
+		if (this.#activeAtMs === 0)
+			return nowMs - this.startedMs > firstByteTimeoutMs ? 'IM_UPSTREAM_FIRST_BYTE_TIMEOUT' : undefined;
+		return nowMs - this.#activeAtMs > idleTimeoutMs ? 'IM_UPSTREAM_IDLE_TIMEOUT' : undefined;
+	}
+
+	onRequestStart(controller: Dispatcher.DispatchController): void {
+		this.#controller = controller;
+		if (this.end !== undefined) controller.abort(new Error('attempt stopped'));
+	}
+
+	onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: object): void {
+		if (this.end !== undefined || status < 200) return;
+		this.status = status;
+		this.headers = headers as ResponseHeaders;
+		const type = header(this, 'content-type') ?? '';
+		const plain = this.headers['content-encoding'] === undefined;
+		if (status < 300 && plain && type.startsWith('text/event-stream')) {
+			const { eventBytesMax } = this.#env.options;
+			this.relay = new SseRelay({ eventBytesMax, stripUsage: this.#exchange.usageInjected });
+			return;
+		}
+		this.#active = true;
+		this.#holding = status >= 300 || type.includes('json');
+	}
+
+	onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+		if (this.end !== undefined) return;
+		this.chunks++;
+		if (this.relay !== undefined) this.#streamData(this.relay, chunk);
+		else if (this.#holding) this.#hold(chunk);
+		else this.#pass(chunk);
+	}
+
+	onResponseEnd(): void {
+		this.#release();
+		if (this.end !== undefined) return;
+		if (this.relay !== undefined) return this.#streamEnd(this.relay);
+		if (this.#holding) {
+			this.body = this.#held.length === 1 ? (this.#held[0] as Buffer) : Buffer.concat(this.#held, this.#heldBytes);
+			this.#held = [];
+			this.usage = this.status < 300 ? usageInTail(this.body) : undefined;
+			return this.#finish('held');
+		}
+		if (!this.#exchange.committed) commit(this.#exchange, this, header(this, 'content-length'));
+		this.usage = usageInTail(this.#tail);
+		this.#endClient();
+	}
+
+	onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+		this.#release();
+		if (this.end !== undefined) return;
+		this.resetUnanswered = this.status === 0 && isReset(error);
+		this.#finish('failed', failureOf(error, this.status !== 0));
+	}
+
+	#streamData(relay: SseRelay, chunk: Buffer): void {
+		const out = relay.push(chunk);
+		this.#active = relay.started;
+		if (this.firstTokenMs === 0) {
+			// Comments before the first event are dropped: the head is not out yet, and an engine that dies now is retried.
+			if (!relay.started) return;
+			if (relay.startsWithError) return this.stop('failed', 'IM_UPSTREAM_ERROR');
+			this.firstTokenMs = this.#env.ports.clock.nowMs();
+			this.#env.ports.ledger.firstToken(this.ledgerEntry);
+			commit(this.#exchange, this, undefined);
+		}
+		if (out.length > 0) this.#write(out);
+	}
+
+	#streamEnd(relay: SseRelay): void {
+		const rest = relay.flush();
+		if (!relay.started) return this.#finish('failed', 'IM_UPSTREAM_DIED');
+		if (!this.#exchange.committed) commit(this.#exchange, this, undefined);
+		if (rest.length > 0) this.#exchange.res.write(rest);
+		this.usage = relay.usage;
+		this.#endClient();
+	}
+
+	/** Keeps the response back; one that grows too large goes on unheld, if it is no error. */
+	#hold(chunk: Buffer): void {
+		this.#active = true;
+		this.#heldBytes += chunk.length;
+		this.#held.push(chunk);
+		if (this.#heldBytes <= this.#env.options.heldResponseBytesMax) return;
+		const held = Buffer.concat(this.#held, this.#heldBytes);
+		this.#held = [];
+		if (this.status >= 400) {
+			// An error nobody will read to its end: what it says is dropped, the status stands.
+			this.#finish('held');
+			this.#controller?.abort(new Error('error body too large'));
+			return;
+		}
+		this.#holding = false;
+		this.#pass(held);
+	}
+
+	#pass(chunk: Buffer): void {
+		this.#active = true;
+		if (!this.#exchange.committed) commit(this.#exchange, this, header(this, 'content-length'));
+		const tail = chunk.length >= TAIL_BYTES ? chunk : Buffer.concat([this.#tail, chunk]);
+		this.#tail = tail.length > TAIL_BYTES ? tail.subarray(tail.length - TAIL_BYTES) : tail;
+		this.#write(chunk);
+	}
+
+	#write(chunk: Buffer): void {
+		const { res } = this.#exchange;
+		if (res.write(chunk) || this.paused) return;
+		this.paused = true;
+		this.#exchange.blockedSinceMs = this.#env.ports.clock.nowMs();
+		this.#controller?.pause();
+		res.once('drain', () => {
+			this.paused = false;
+			this.#exchange.blockedSinceMs = 0;
+			this.#controller?.resume();
+		});
+	}
+
+	#endClient(): void {
+		this.#exchange.finished = true;
+		this.#exchange.res.end();
+		this.#finish('relayed');
+	}
+
+	#finish(end: AttemptEnd, failure?: RouterErrorCode): void {
+		if (this.end !== undefined) return;
+		this.end = end;
+		this.failure = failure;
+		this.#onEnd(this);
+	}
+
+	#release(): void {
+		if (this.#lease !== undefined) this.#env.pools.release(this.#lease);
+		this.#lease = undefined;
+	}
+}
+
+function codeOf(error: Error): string {
+	const { code } = error as { readonly code?: unknown };
+	return typeof code === 'string' ? code : '';
+}
+
+const RESET_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
+
+function isReset(error: Error): boolean {
+	return RESET_CODES.has(codeOf(error));
+}
+
+/** Names what undici reports. `answered`: the response had begun. */
+function failureOf(error: Error, answered: boolean): RouterErrorCode {
+	const code = codeOf(error);
+	if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW') return 'IM_UPSTREAM_PROTOCOL';
+	if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return 'IM_REQUEST_MALFORMED';
+	if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return 'IM_UPSTREAM_DIED';
+	return answered || isReset(error) ? 'IM_UPSTREAM_DIED' : 'IM_UPSTREAM_CONNECT';
+}

@@ -1,0 +1,21 @@
+// Owns the authenticate stage: who is calling, and which of the caller's wishes count. Checking keys is the port's.
+import type { RouterEnv } from './env.js';
+import type { Refusal } from './errors.js';
+import type { Exchange } from './exchange.js';
+import { readWishes } from './request-headers.js';
+
+/** Sets caller, tenant and wishes. `api-key` and `x-api-key` stand for a bearer token, as some clients send them. */
+export function authenticate(env: RouterEnv, exchange: Exchange): Refusal | undefined {
+	const { headers } = exchange.req;
+	const key = headers['x-api-key'] ?? headers['api-key'];
+	const credentials = headers.authorization ?? (typeof key === 'string' ? `Bearer ${key}` : undefined);
+	const caller = env.ports.authenticator.authenticate(credentials);
+	if (caller === undefined) return { code: 'IM_REQUEST_UNAUTHENTICATED' };
+	exchange.caller = caller;
+	exchange.tenantId = caller.tenantId;
+	if (!caller.trusted) return undefined;
+	exchange.wishes = readWishes(exchange);
+	const { tenant } = exchange.wishes;
+	if (tenant !== undefined) exchange.tenantId = env.ports.interner.tenant(tenant);
+	return undefined;
+}

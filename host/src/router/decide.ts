@@ -1,0 +1,180 @@
+// Owns the decide stage: which model is meant, what the strategy is told of the request, and what its answer means for it. Everything
+// here happens in one tick on the router's shared records; what outlives it is the plan of the attempt.
+import { Phase, RejectReason, RequestFlag } from '@infermesh/sdk';
+import type { Decision } from '../strategy/runtime/decision.js';
+import type { RouterEnv } from './env.js';
+import type { Refusal } from './errors.js';
+import type { Exchange } from './exchange.js';
+import { recallPrompt } from './parse.js';
+import type { ModelPool } from './ports.js';
+import type { AttemptPlan } from './upstream-response.js';
+
+export type Step =
+	| { readonly kind: 'go'; readonly plan: AttemptPlan; readonly cachedTokens: number }
+	| { readonly kind: 'hold'; readonly pool: ModelPool; readonly key: number }
+	| { readonly kind: 'refuse'; readonly refusal: Refusal };
+
+/** Strategy label of a request whose target a trusted caller named. */
+const FORCED = 'forced@host';
+const NO_ROWS: readonly number[] = [];
+
+/** Finds the model of a request; once per request. */
+export function resolveRoute(env: RouterEnv, exchange: Exchange): Refusal | undefined {
+	const { directory, random } = env.ports;
+	// A session keeps its revision; without one each request draws.
+	const draw = exchange.session === '' ? random.nextFloat() : exchange.sessionHigh / 0x1_0000_0000;
+	if (exchange.model !== '') {
+		exchange.route = directory.resolve(exchange.model, draw);
+		if (exchange.route === undefined)
+			return {
+				code: 'IM_ROUTE_MODEL_UNKNOWN',
+				param: 'model',
+				message: `The model \`${printable(exchange.model)}\` is not served here.`,
+			};
+	} else {
+		const pool = directory.passThroughPool();
+		if (pool === undefined) return { code: 'IM_REQUEST_PATH' };
+		exchange.route = { requested: '', pool, fallbacks: [] };
+	}
+	const { deadlineMs } = exchange.wishes;
+	if (deadlineMs > 0) exchange.deadlineAtMs = exchange.startMs + deadlineMs;
+	return undefined;
+}
+
+/** Decides where the next attempt goes. A model's fallbacks are asked when its own pool has nothing eligible. */
+export function decide(env: RouterEnv, exchange: Exchange): Step {
+	const now = env.ports.clock.nowMs();
+	const { route } = exchange;
+	if (route === undefined || now >= exchange.deadlineAtMs) return refuse({ code: 'IM_ROUTE_DEADLINE' });
+	recallPrompt(env, exchange);
+	fillFeatures(env, exchange, now);
+	if (exchange.wishes.targetId !== undefined) return force(env, exchange, route.pool, exchange.wishes.targetId);
+	let step = ask(env, exchange, route.pool);
+	for (let at = 0; step === undefined && at < route.fallbacks.length; at++)
+		step = ask(env, exchange, route.fallbacks[at] as ModelPool);
+	return step ?? refuse({ code: 'IM_ROUTE_NO_TARGET', retryAfterS: env.options.saturatedRetryAfterS });
+}
+
+/** One pool's answer; undefined when none of its rows is eligible. */
+function ask(env: RouterEnv, exchange: Exchange, pool: ModelPool): Step | undefined {
+	const { decider, prefixes } = env.ports;
+	const { decision, features, hits } = env;
+	preparePool(env, exchange, pool);
+	prefixes.lookup(pool, hits);
+	decider.decide(pool, features, hits, triedRows(exchange, pool), decision);
+	if (decision.verdict === 'hold') return { kind: 'hold', pool, key: decision.holdKey };
+	if (decision.verdict === 'reject') return refuse(rejection(env, decision));
+	if (decision.count === 0) return undefined;
+	return go(env, exchange, pool, decision.rows[decision.chosen] as number, decision.strategy);
+}
+
+function force(env: RouterEnv, exchange: Exchange, pool: ModelPool, targetId: string): Step {
+	const row = pool.targets.findIndex((target) => target?.id === targetId);
+	if (row < 0) return refuse({ code: 'IM_ROUTE_TARGET_UNKNOWN' });
+	if (triedRows(exchange, pool).includes(row)) return refuse({ code: 'IM_ROUTE_NO_TARGET' });
+	preparePool(env, exchange, pool);
+	env.ports.prefixes.lookup(pool, env.hits);
+	env.decision.cause = 'none';
+	env.decision.predictedTtftMs = 0;
+	return go(env, exchange, pool, row, FORCED);
+}
+
+function go(env: RouterEnv, exchange: Exchange, pool: ModelPool, row: number, strategy: string): Step {
+	const target = pool.targets[row];
+	if (target === undefined) return refuse({ code: 'IM_ROUTE_INTERNAL' });
+	const decisionId = env.ids.next();
+	if (strategy !== FORCED) {
+		const { requestId, path, session, caller, wishes } = exchange;
+		env.ports.decider.remember(decisionId, pool, { requestId, path, tenant: wishes.tenant ?? caller.tenant, session });
+	}
+	env.ports.prefixes.insert(pool, row);
+	exchange.pool = pool;
+	const { decision } = env;
+	return {
+		kind: 'go',
+		cachedTokens: cachedTokens(env, row),
+		plan: {
+			pool,
+			poolRow: row,
+			target,
+			decisionId,
+			strategy,
+			fallbackDecided: decision.cause !== 'none',
+			predictedTtftMs: decision.predictedTtftMs,
+		},
+	};
+}
+
+/** Sets what depends on the pool: its ids, the prompt's hashes under its salt, and what is known of its outputs. */
+function preparePool(env: RouterEnv, exchange: Exchange, pool: ModelPool): void {
+	const { features, ports, prompt } = env;
+	ports.prefixes.hashPrompt(pool.modelId, features.lora, prompt.bytes);
+	features.promptHashLow = ports.prefixes.promptHashLow;
+	features.promptHashHigh = ports.prefixes.promptHashHigh;
+	features.model = pool.modelId;
+	features.heldCount = env.holds.held(pool.index);
+	if (exchange.endpoint === 'embedding') {
+		features.tokensOut = 0;
+		return;
+	}
+	const expected = env.tokensOutMean.get(pool.index) ?? env.options.tokensOutExpected;
+	features.tokensOut = Math.round(exchange.tokensOutMax === 0 ? expected : Math.min(expected, exchange.tokensOutMax));
+}
+
+function fillFeatures(env: RouterEnv, exchange: Exchange, now: number): void {
+	const { features, ports } = env;
+	const { wishes, caller } = exchange;
+	const wallMs = ports.clock.wallMs();
+	features.nowUs = Math.floor(wallMs * 1000);
+	features.nowMs = wallMs >>> 0;
+	features.seedLow = ports.random.nextU32();
+	features.seedHigh = ports.random.nextU32();
+	features.sessionLow = exchange.sessionLow;
+	features.sessionHigh = exchange.sessionHigh;
+	features.lora = exchange.lora === '' ? 0 : ports.interner.lora(exchange.lora);
+	features.tokensIn = exchange.tokensIn;
+	features.tokensOutMax = exchange.tokensOutMax;
+	features.priority = wishes.priority;
+	features.tenant = exchange.tenantId;
+	features.policyMask = caller.policyMask;
+	features.sloTtftMs = wishes.sloTtftMs;
+	features.sloTpotMs = wishes.sloTpotMs;
+	features.deadlineMs = wishes.deadlineMs === 0 ? 0 : exchange.deadlineAtMs - now;
+	features.waitedMs = exchange.heldSinceMs === 0 ? 0 : now - exchange.heldSinceMs;
+	features.attempt = exchange.attempts;
+	features.phase = exchange.endpoint === 'embedding' ? Phase.embedding : Phase.aggregated;
+	features.flags =
+		(exchange.stream ? RequestFlag.stream : 0) |
+		(wishes.explain ? RequestFlag.explain : 0) |
+		(exchange.attempts > 0 ? RequestFlag.retry : 0) |
+		(exchange.endpoint === 'other' ? 0 : RequestFlag.idempotent);
+}
+
+function triedRows(exchange: Exchange, pool: ModelPool): readonly number[] {
+	if (exchange.tried.length === 0) return NO_ROWS;
+	return exchange.tried.filter((one) => one.pool === pool).map((one) => one.row);
+}
+
+function cachedTokens(env: RouterEnv, row: number): number {
+	const { hits } = env;
+	for (let at = 0; at < hits.count; at++) if (hits.rows[at] === row) return hits.tokens[at] as number;
+	return 0;
+}
+
+function rejection(env: RouterEnv, decision: Decision): Refusal {
+	if (decision.rejectReason === RejectReason.policy) return { code: 'IM_ROUTE_POLICY' };
+	const retryAfterS =
+		decision.retryAfterMs > 0 ? Math.ceil(decision.retryAfterMs / 1000) : env.options.saturatedRetryAfterS;
+	if (decision.rejectReason === RejectReason.quota) return { code: 'IM_ROUTE_QUOTA', retryAfterS };
+	if (decision.rejectReason === RejectReason.deadline) return { code: 'IM_ROUTE_DEADLINE', status: 429, retryAfterS };
+	return { code: 'IM_ROUTE_SATURATED', retryAfterS };
+}
+
+function refuse(refusal: Refusal): Step {
+	return { kind: 'refuse', refusal };
+}
+
+/** A name as it may stand in a message: no control characters, no length beyond reason. */
+function printable(name: string): string {
+	return name.replace(/[^\x20-\x7e]/g, '?').slice(0, 128);
+}

@@ -1,0 +1,109 @@
+// Owns what all stages of one router share: ports, options, and the scratch records that are filled anew for each decision. Made once.
+import { HITS_MAX } from '@infermesh/sdk';
+import { Decision, type PrefixHits, type RequestFeatures } from '../strategy/runtime/decision.js';
+import type { Exchange } from './exchange.js';
+import { HoldQueue } from './hold-queue.js';
+import { IdGenerator } from './ids.js';
+import { type RouterOptions, type RouterOptionsInput, resolveRouterOptions } from './options.js';
+import type { PipelineStage, RequestLog, RequestTracer, RouterMetrics, RouterPorts } from './ports.js';
+import { pipelineStages } from './ports.js';
+import { createPrefixHits } from './prefix-index.js';
+import { PromptBuffer } from './prompt-buffer.js';
+import { RetryBudget } from './retry-budget.js';
+import { UpstreamPools } from './upstream-pools.js';
+
+export interface RouterEnv {
+	readonly options: RouterOptions;
+	readonly ports: Required<RouterPorts>;
+	readonly ids: IdGenerator;
+	readonly pools: UpstreamPools;
+	readonly retries: RetryBudget;
+	readonly holds: HoldQueue<Exchange>;
+	readonly decision: Decision;
+	readonly features: RequestFeatures;
+	readonly hits: PrefixHits;
+	readonly prompt: PromptBuffer;
+	/** Whose prompt the buffer holds. */
+	promptOf: Exchange | undefined;
+	/** Output tokens to expect, learned per pool index. */
+	readonly tokensOutMean: Map<number, number>;
+	/** Bytes of request bodies held now. */
+	bodyBytes: number;
+	requests: number;
+	closing: boolean;
+}
+
+const ignore = (): void => undefined;
+const noMetrics: RouterMetrics = {
+	requestStarted: ignore,
+	requestEnded: ignore,
+	attempt: ignore,
+	retry: ignore,
+	tokens: ignore,
+	streamChunks: ignore,
+	stage: ignore,
+};
+const noTracer: RequestTracer = {
+	start: (_method, _path, traceparent) => ({ traceparent, set: ignore, end: ignore }),
+};
+const noLog: RequestLog = { info: ignore, warn: ignore, error: ignore };
+
+export function createEnv(input: RouterOptionsInput, ports: RouterPorts): RouterEnv {
+	const options = resolveRouterOptions(input);
+	return {
+		options,
+		ports: { metrics: noMetrics, tracer: noTracer, log: noLog, ...ports },
+		ids: new IdGenerator(ports.clock, ports.random),
+		pools: new UpstreamPools(options.upstream, ports.clock),
+		retries: new RetryBudget(options.retry, ports.clock.nowMs()),
+		holds: new HoldQueue(options.hold),
+		decision: new Decision(),
+		features: emptyFeatures(),
+		hits: createPrefixHits(HITS_MAX),
+		prompt: new PromptBuffer(options.promptBytesMax),
+		promptOf: undefined,
+		tokensOutMean: new Map(),
+		bodyBytes: 0,
+		requests: 0,
+		closing: false,
+	};
+}
+
+const stageIndex = new Map(pipelineStages.map((stage, index) => [stage, index]));
+
+/** Notes that a stage of a sampled request has ended. */
+export function stageEnded(env: RouterEnv, exchange: Exchange, stage: PipelineStage): void {
+	if (!exchange.sampled) return;
+	const now = env.ports.clock.nowMs();
+	env.ports.metrics.stage(stageIndex.get(stage) as number, Math.round((now - exchange.stageAtMs) * 1e6));
+	exchange.stageAtMs = now;
+}
+
+function emptyFeatures(): RequestFeatures {
+	return {
+		nowUs: 0,
+		nowMs: 0,
+		seedLow: 0,
+		seedHigh: 0,
+		sessionLow: 0,
+		sessionHigh: 0,
+		promptHashLow: 0,
+		promptHashHigh: 0,
+		model: 0,
+		lora: 0,
+		tokensIn: 0,
+		tokensOut: 0,
+		tokensOutMax: 0,
+		priority: 0,
+		tenant: 0,
+		policyMask: 0,
+		sloTtftMs: 0,
+		sloTpotMs: 0,
+		deadlineMs: 0,
+		waitedMs: 0,
+		attempt: 0,
+		flags: 0,
+		phase: 0,
+		heldCount: 0,
+	};
+}

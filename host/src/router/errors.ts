@@ -1,0 +1,198 @@
+// Owns the errors a client of the data plane can meet: a request that is refused, a route that cannot be found, an upstream that
+// fails. How one becomes bytes is error-body.ts's.
+import { defineErrors } from '@infermesh/proto';
+
+const badRequest = { httpStatus: 400, grpcStatus: 'INVALID_ARGUMENT', retryable: false } as const;
+const busy = { httpStatus: 429, grpcStatus: 'RESOURCE_EXHAUSTED', retryable: true } as const;
+const badGateway = { httpStatus: 502, grpcStatus: 'UNAVAILABLE', retryable: true } as const;
+const tooSlow = { httpStatus: 504, grpcStatus: 'DEADLINE_EXCEEDED', retryable: true } as const;
+
+export const routerErrors = defineErrors({
+	IM_REQUEST_MALFORMED: {
+		...badRequest,
+		summary: 'The request is not valid HTTP/1.1.',
+		hint: 'Send one framing only (content-length or chunked), CRLF line ends and a valid path.',
+	},
+	IM_REQUEST_HEADERS: {
+		...badRequest,
+		httpStatus: 431,
+		summary: 'The request headers are too large or too many.',
+		hint: 'Send fewer or shorter headers; the bounds are data.header_max_bytes and data.header_count_max.',
+	},
+	IM_REQUEST_TIMEOUT: {
+		httpStatus: 408,
+		grpcStatus: 'DEADLINE_EXCEEDED',
+		retryable: true,
+		summary: 'The request did not arrive in time.',
+		hint: 'Send headers and body without long pauses; the bounds are data.headers_timeout_ms and data.request_timeout_ms.',
+	},
+	IM_REQUEST_BODY_SIZE: {
+		...badRequest,
+		httpStatus: 413,
+		summary: 'The request body is too large.',
+		hint: 'Shorten the prompt or split the batch; the bound is data.body_max_bytes.',
+	},
+	IM_REQUEST_ENCODING: {
+		...badRequest,
+		httpStatus: 415,
+		summary: 'The request body is compressed.',
+		hint: 'Send the body without content-encoding.',
+	},
+	IM_REQUEST_EXPECT: {
+		...badRequest,
+		httpStatus: 417,
+		summary: 'The request expects something other than 100-continue.',
+		hint: 'Leave the expect header out.',
+	},
+	IM_REQUEST_JSON: {
+		...badRequest,
+		summary: 'The request body is not valid JSON.',
+		hint: 'Send one JSON object in UTF-8.',
+	},
+	IM_REQUEST_FIELD: {
+		...badRequest,
+		summary: 'A field of the request is missing or of the wrong type.',
+		hint: 'See `param` for the field.',
+	},
+	IM_REQUEST_UNAUTHENTICATED: {
+		httpStatus: 401,
+		grpcStatus: 'UNAUTHENTICATED',
+		retryable: false,
+		summary: 'The API key is missing or not known.',
+		hint: 'Send `authorization: Bearer KEY` with a key of this mesh.',
+		openaiCode: 'invalid_api_key',
+	},
+	IM_REQUEST_PATH: {
+		...badRequest,
+		httpStatus: 404,
+		grpcStatus: 'NOT_FOUND',
+		summary: 'There is nothing at this path.',
+		hint: 'The data plane serves /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models and inference paths of its runtimes.',
+		openaiCode: 'unknown_url',
+	},
+	IM_REQUEST_METHOD: {
+		...badRequest,
+		httpStatus: 405,
+		grpcStatus: 'UNIMPLEMENTED',
+		summary: 'The path does not take this method.',
+		hint: 'See the allow header.',
+	},
+	IM_ROUTE_MODEL_UNKNOWN: {
+		httpStatus: 404,
+		grpcStatus: 'NOT_FOUND',
+		retryable: false,
+		summary: 'No model of this name is served here.',
+		hint: 'GET /v1/models lists the names.',
+		openaiCode: 'model_not_found',
+	},
+	IM_ROUTE_NO_TARGET: {
+		httpStatus: 503,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: true,
+		summary: 'No target of this model can take requests now.',
+		hint: '`infermesh target list` shows why: unhealthy, draining, ejected or quarantined.',
+	},
+	IM_ROUTE_TARGET_UNKNOWN: {
+		httpStatus: 404,
+		grpcStatus: 'NOT_FOUND',
+		retryable: false,
+		summary: 'The target asked for does not serve this model.',
+		hint: 'x-infermesh-target must be the id of a target of the model.',
+	},
+	IM_ROUTE_SATURATED: {
+		...busy,
+		summary: 'There is no room for this request now.',
+		hint: 'Try again after the time in retry-after.',
+		openaiCode: 'rate_limit_exceeded',
+	},
+	IM_ROUTE_HELD: {
+		...busy,
+		summary: 'The request was held for room that did not come.',
+		hint: 'Try again after the time in retry-after.',
+		openaiCode: 'rate_limit_exceeded',
+	},
+	IM_ROUTE_QUOTA: {
+		...busy,
+		summary: 'The quota of this caller is used up.',
+		hint: 'Try again after the time in retry-after, or ask for a larger quota.',
+		openaiCode: 'insufficient_quota',
+	},
+	IM_ROUTE_POLICY: {
+		httpStatus: 403,
+		grpcStatus: 'PERMISSION_DENIED',
+		retryable: false,
+		summary: 'A policy of the mesh does not allow this request.',
+		hint: 'Ask the operator which policy applies to this caller.',
+	},
+	IM_ROUTE_DEADLINE: {
+		...tooSlow,
+		summary: 'The deadline of the request passed, or cannot be met.',
+		hint: 'Send a later deadline, or try when the mesh is less busy.',
+	},
+	IM_ROUTE_CLOSING: {
+		httpStatus: 503,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: true,
+		summary: 'This router is shutting down.',
+		hint: 'Connect again: another router takes the request.',
+	},
+	IM_ROUTE_INTERNAL: {
+		httpStatus: 500,
+		grpcStatus: 'INTERNAL',
+		retryable: true,
+		summary: 'The router failed at this request.',
+		hint: 'This is a bug of the mesh; the log has the cause under the request id.',
+	},
+	IM_UPSTREAM_CONNECT: {
+		...badGateway,
+		summary: 'The target cannot be reached.',
+		hint: 'Check that its engine runs; the mesh has tried every target it may.',
+	},
+	IM_UPSTREAM_DIED: {
+		...badGateway,
+		summary: 'The target ended the response before it was complete.',
+		hint: 'Try again; if tokens had been sent, the answer is cut.',
+	},
+	IM_UPSTREAM_PROTOCOL: {
+		...badGateway,
+		summary: 'The target did not answer with valid HTTP.',
+		hint: 'Check the runtime at this target.',
+	},
+	IM_UPSTREAM_FIRST_BYTE_TIMEOUT: {
+		...tooSlow,
+		summary: 'The target did not begin to answer in time.',
+		hint: 'The bound is data.upstream.first_byte_timeout_ms.',
+	},
+	IM_UPSTREAM_IDLE_TIMEOUT: {
+		...tooSlow,
+		summary: 'The target fell silent inside a response.',
+		hint: 'The bound is data.upstream.idle_timeout_ms.',
+	},
+	IM_UPSTREAM_ERROR: {
+		...badGateway,
+		summary: 'The target failed at this request.',
+		hint: 'The engine log of the target in x-infermesh-target says why.',
+	},
+	IM_UPSTREAM_SATURATED: {
+		...busy,
+		summary: 'The target has no room for this request.',
+		hint: 'Try again after the time in retry-after.',
+		openaiCode: 'rate_limit_exceeded',
+	},
+});
+
+export type RouterErrorCode = keyof typeof routerErrors;
+
+/** Why a request is not served: a value, made by a stage and turned into a response in one place. */
+export interface Refusal {
+	readonly code: RouterErrorCode;
+	/** Overrides the catalogue's summary; holds no prompt text, URL or secret. */
+	readonly message?: string;
+	/** Field of the request that is at fault. */
+	readonly param?: string;
+	readonly retryAfterS?: number;
+	/** Status in place of the catalogue's, where an upstream's own is passed on. */
+	readonly status?: number;
+	/** Value of the `allow` header of a 405. */
+	readonly allow?: string;
+}

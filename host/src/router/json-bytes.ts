@@ -1,0 +1,105 @@
+// Owns what is done to JSON as bytes: checking that it is no bomb before it is parsed, and replacing one top-level value in place, so that
+// everything a client wrote reaches the engine as written. Functions other than `isTame` trust their input to have been parsed.
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+
+/** False when the text nests deeper, or opens more objects and arrays, than a request has reason to. One pass, no allocation. */
+export function isTame(body: Uint8Array, depthMax: number, containersMax: number): boolean {
+	let depth = 0;
+	let containers = 0;
+	let inString = false;
+	for (let at = 0; at < body.length; at++) {
+		const byte = body[at];
+		if (inString) {
+			if (byte === BACKSLASH) at++;
+			else if (byte === QUOTE) inString = false;
+		} else if (byte === QUOTE) inString = true;
+		else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+			depth++;
+			containers++;
+			if (depth > depthMax || containers > containersMax) return false;
+		} else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) depth--;
+	}
+	return true;
+}
+
+export interface Span {
+	readonly start: number;
+	readonly end: number;
+}
+
+/** Where the value of a top-level key stands: the last one, as that is the one parsers keep. Undefined when there is none. */
+export function topLevelValue(body: Buffer, key: string): Span | undefined {
+	let found: Span | undefined;
+	let at = body.indexOf(OPEN_BRACE) + 1;
+	for (;;) {
+		at = skipSpace(body, at);
+		if (body[at] !== QUOTE) return found;
+		const keyEnd = stringEnd(body, at);
+		const name = JSON.parse(body.toString('utf8', at, keyEnd)) as string;
+		const start = skipSpace(body, skipTo(body, keyEnd, COLON) + 1);
+		const end = valueEnd(body, start);
+		if (name === key) found = { start, end };
+		at = skipSpace(body, end);
+		if (body[at] !== COMMA) return found;
+		at++;
+	}
+}
+
+/** `body` with the bytes of `span` replaced. */
+export function replaceSpan(body: Buffer, span: Span, text: string): Buffer {
+	return Buffer.concat([body.subarray(0, span.start), Buffer.from(text), body.subarray(span.end)]);
+}
+
+/** `body`, a non-empty object, with a member put first. The text is `"key":value`. */
+export function prependMember(body: Buffer, text: string): Buffer {
+	const at = body.indexOf(OPEN_BRACE) + 1;
+	return Buffer.concat([body.subarray(0, at), Buffer.from(`${text},`), body.subarray(at)]);
+}
+
+function skipSpace(body: Buffer, from: number): number {
+	let at = from;
+	while (body[at] === 0x20 || body[at] === 0x0a || body[at] === 0x0d || body[at] === 0x09) at++;
+	return at;
+}
+
+function skipTo(body: Buffer, from: number, byte: number): number {
+	return body.indexOf(byte, from);
+}
+
+/** Offset just past the closing quote of the string that opens at `open`. */
+function stringEnd(body: Buffer, open: number): number {
+	let at = open + 1;
+	for (;;) {
+		const quote = body.indexOf(QUOTE, at);
+		let slashes = 0;
+		while (body[quote - 1 - slashes] === BACKSLASH) slashes++;
+		if (quote < 0 || slashes % 2 === 0) return quote < 0 ? body.length : quote + 1;
+		at = quote + 1;
+	}
+}
+
+function valueEnd(body: Buffer, start: number): number {
+	const first = body[start];
+	if (first === QUOTE) return stringEnd(body, start);
+	let depth = 0;
+	for (let at = start; at < body.length; at++) {
+		const byte = body[at];
+		if (byte === QUOTE) at = stringEnd(body, at) - 1;
+		else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) depth++;
+		else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
+			if (depth === 0) return at;
+			depth--;
+			if (depth === 0) return at + 1;
+		} else if (depth === 0 && (byte === COMMA || byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09))
+			return at;
+	}
+	return body.length;
+}

@@ -1,0 +1,158 @@
+// Owns the router's options and their defaults. Every bound of the data plane has its name here; the config schema feeds it.
+
+export interface UpstreamOptions {
+	readonly connectTimeoutMs: number;
+	readonly firstByteTimeoutMs: number;
+	/** Silence inside a response. */
+	readonly idleTimeoutMs: number;
+	/** An idle connection is closed after this; engines' own hints shorten it. */
+	readonly keepAliveTimeoutMs: number;
+	/** Connections per origin. */
+	readonly connectionsMax: number;
+	/** Origins with a pool at once. */
+	readonly poolsMax: number;
+	/** A pool nobody used for this long is closed. */
+	readonly poolIdleMs: number;
+	readonly headerBytesMax: number;
+}
+
+export interface RetryOptions {
+	/** Attempts per request, the first included. */
+	readonly attemptsMax: number;
+	/** Retries earned by each request. */
+	readonly budgetRatio: number;
+	/** Retries a second earned besides. */
+	readonly budgetBurst: number;
+	/** A connection reset this soon after dispatch, with nothing received, counts as a keep-alive race: the same target may be asked again. */
+	readonly staleConnectionMs: number;
+}
+
+export interface HoldOptions {
+	/** Held requests per worker; 0 = a hold is answered as 429. */
+	readonly requestsMax: number;
+	readonly waitMaxMs: number;
+	/** Taken off a held request's key for each second it waits, so that none starves. */
+	readonly ageingPerS: number;
+}
+
+export interface PassThroughOptions {
+	/** Path prefixes that clients may reach; an entry without a trailing slash matches the whole path only. */
+	readonly allow: readonly string[];
+	/** Paths refused although a prefix allows them: they change the engine. */
+	readonly deny: readonly string[];
+}
+
+export interface RouterOptions {
+	readonly bodyBytesMax: number;
+	/** Bytes of request bodies held at once by all requests of this worker. */
+	readonly bodyBytesTotalMax: number;
+	/** Bodies larger than this are checked for nesting and object count before they are parsed. */
+	readonly jsonUncheckedBytesMax: number;
+	readonly jsonDepthMax: number;
+	readonly jsonContainersMax: number;
+	readonly headerBytesMax: number;
+	readonly headerCountMax: number;
+	readonly headersTimeoutMs: number;
+	readonly requestTimeoutMs: number;
+	readonly keepAliveTimeoutMs: number;
+	/** A client that takes nothing for this long is cut. */
+	readonly clientWriteTimeoutMs: number;
+	/** After a refused upload, how long the rest is read and thrown away so that the client can read the answer. */
+	readonly lingerMs: number;
+	readonly connectionsMax: number;
+	readonly inflightMax: number;
+	readonly saturatedRetryAfterS: number;
+	/** Timeouts are looked at this often; all of them are late by up to this. */
+	readonly sweepMs: number;
+	/** Whole JSON responses up to this are held until complete, so that a target that dies inside one is retried. */
+	readonly heldResponseBytesMax: number;
+	/** Largest server-sent event that is looked into; a larger one passes unread. */
+	readonly eventBytesMax: number;
+	/** Ask engines for `usage` in streams whose client did not, and strip it again. */
+	readonly injectUsage: boolean;
+	/** Output tokens expected of a model nothing is known of yet. */
+	readonly tokensOutExpected: number;
+	/** Bytes of prompt text that are hashed and kept per request. */
+	readonly promptBytesMax: number;
+	/** One in `stageSampleMask + 1` requests has its stages timed; the mask is a power of two less one. */
+	readonly stageSampleMask: number;
+	readonly upstream: UpstreamOptions;
+	readonly retry: RetryOptions;
+	readonly hold: HoldOptions;
+	readonly passThrough: PassThroughOptions;
+}
+
+export const routerDefaults: RouterOptions = {
+	bodyBytesMax: 16 * 1024 * 1024,
+	bodyBytesTotalMax: 256 * 1024 * 1024,
+	jsonUncheckedBytesMax: 64 * 1024,
+	jsonDepthMax: 128,
+	jsonContainersMax: 262_144,
+	headerBytesMax: 16 * 1024,
+	headerCountMax: 100,
+	headersTimeoutMs: 10_000,
+	requestTimeoutMs: 60_000,
+	keepAliveTimeoutMs: 65_000,
+	clientWriteTimeoutMs: 30_000,
+	lingerMs: 1000,
+	connectionsMax: 16_384,
+	inflightMax: 4096,
+	saturatedRetryAfterS: 1,
+	sweepMs: 100,
+	heldResponseBytesMax: 256 * 1024,
+	eventBytesMax: 1024 * 1024,
+	injectUsage: true,
+	tokensOutExpected: 256,
+	promptBytesMax: 512 * 1024,
+	stageSampleMask: 15,
+	upstream: {
+		connectTimeoutMs: 2000,
+		firstByteTimeoutMs: 120_000,
+		idleTimeoutMs: 60_000,
+		keepAliveTimeoutMs: 4000,
+		connectionsMax: 1024,
+		poolsMax: 4096,
+		poolIdleMs: 60_000,
+		headerBytesMax: 32 * 1024,
+	},
+	retry: { attemptsMax: 3, budgetRatio: 0.2, budgetBurst: 10, staleConnectionMs: 1000 },
+	hold: { requestsMax: 1024, waitMaxMs: 30_000, ageingPerS: 1 },
+	passThrough: {
+		allow: [
+			'/v1/',
+			'/v2/',
+			'/tokenize',
+			'/detokenize',
+			'/pooling',
+			'/score',
+			'/rerank',
+			'/classify',
+			'/generate',
+			'/generate_stream',
+			'/encode',
+			'/invocations',
+		],
+		deny: ['/v1/load_lora_adapter', '/v1/unload_lora_adapter', '/v2/repository/', '/v2/logging', '/v2/trace/'],
+	},
+};
+
+/** What a caller may give: any part of the options. */
+export type RouterOptionsInput = {
+	readonly [K in keyof RouterOptions]?: RouterOptions[K] extends readonly unknown[]
+		? RouterOptions[K]
+		: RouterOptions[K] extends object
+			? Partial<RouterOptions[K]>
+			: RouterOptions[K];
+};
+
+/** Options with defaults filled in. */
+export function resolveRouterOptions(input: RouterOptionsInput): RouterOptions {
+	return {
+		...routerDefaults,
+		...input,
+		upstream: { ...routerDefaults.upstream, ...input.upstream },
+		retry: { ...routerDefaults.retry, ...input.retry },
+		hold: { ...routerDefaults.hold, ...input.hold },
+		passThrough: { ...routerDefaults.passThrough, ...input.passThrough },
+	};
+}

@@ -1,0 +1,61 @@
+// Owns the outcome stage: what an attempt tells the fleet, the strategy and the metrics. Called exactly once per attempt.
+import type { Attempt } from './attempt.js';
+import type { RouterEnv } from './env.js';
+import type { Exchange } from './exchange.js';
+import type { OutcomeStatusName } from './ports.js';
+import { header } from './upstream-response.js';
+
+/** Weight of one answer in the running mean of output tokens. */
+const MEAN_WEIGHT = 1 / 32;
+const POOLS_MAX = 4096;
+
+export function recordOutcome(env: RouterEnv, exchange: Exchange, attempt: Attempt): void {
+	const { ports } = env;
+	const now = ports.clock.nowMs();
+	const status = outcomeStatus(attempt);
+	const tokensOut = attempt.usage?.tokensOut ?? attempt.relay?.events ?? 0;
+	const ttftMs = attempt.firstTokenMs === 0 ? 0 : attempt.firstTokenMs - attempt.startedMs;
+	const tpotMs = ttftMs > 0 && tokensOut > 1 ? (now - attempt.firstTokenMs) / (tokensOut - 1) : 0;
+	const tokensIn = attempt.usage?.tokensIn ?? exchange.tokensIn;
+	const tokensCached = attempt.usage?.tokensCached ?? 0;
+	ports.ledger.end(attempt.ledgerEntry);
+	ports.outcomes.record({
+		decisionId: attempt.decisionId,
+		poolIndex: attempt.pool.index,
+		poolRow: attempt.poolRow,
+		target: attempt.target,
+		status,
+		httpStatus: attempt.status,
+		tokensIn,
+		tokensOut,
+		tokensCached,
+		ttftMs,
+		tpotMs,
+		e2eMs: now - attempt.startedMs,
+		predictedTtftMs: attempt.predictedTtftMs,
+		tenant: exchange.tenantId,
+		fallbackDecided: attempt.fallbackDecided,
+		retried: exchange.attempts > 1,
+		orca: header(attempt, 'endpoint-load-metrics'),
+	});
+	ports.metrics.attempt(attempt.pool, attempt.target, status, ttftMs, tpotMs);
+	if (attempt.chunks > 0) ports.metrics.streamChunks(attempt.chunks);
+	if (attempt.end === 'failed' || attempt.status >= 400) return;
+	ports.metrics.tokens(attempt.pool, exchange.tenantId, tokensIn, tokensOut, tokensCached);
+	if (attempt.end !== 'cancelled' && tokensOut > 0) learn(env, attempt.pool.index, tokensOut);
+}
+
+/** A 4xx is the client's doing and speaks well of the target. */
+function outcomeStatus(attempt: Attempt): OutcomeStatusName {
+	if (attempt.end === 'cancelled') return 'cancelled';
+	if (attempt.failure === 'IM_UPSTREAM_SATURATED') return 'rejected';
+	if (attempt.end === 'failed') return attempt.failure?.endsWith('_TIMEOUT') === true ? 'timeout' : 'upstream_error';
+	if (attempt.status === 429 || attempt.status === 503) return 'rejected';
+	return attempt.status >= 500 ? 'upstream_error' : 'ok';
+}
+
+function learn(env: RouterEnv, pool: number, tokensOut: number): void {
+	const mean = env.tokensOutMean.get(pool);
+	if (mean === undefined && env.tokensOutMean.size >= POOLS_MAX) return;
+	env.tokensOutMean.set(pool, mean === undefined ? tokensOut : mean + (tokensOut - mean) * MEAN_WEIGHT);
+}

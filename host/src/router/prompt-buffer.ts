@@ -1,0 +1,84 @@
+// Owns the scratch buffer in which the prompt of the request at hand is laid out as UTF-8, for hashing and for the token estimate. One per
+// router, valid within one tick. Text beyond the bound is counted but not kept.
+
+const INITIAL_BYTES = 64 * 1024;
+/** UTF-8 bytes taken for one token where no tokeniser is configured. */
+export const BYTES_PER_TOKEN = 4;
+
+export class PromptBuffer {
+	readonly #bytesMax: number;
+	#buffer: Buffer;
+	#used = 0;
+	#textBytes = 0;
+	#extraTokens = 0;
+
+	constructor(bytesMax: number) {
+		this.#bytesMax = bytesMax;
+		this.#buffer = Buffer.allocUnsafe(Math.min(INITIAL_BYTES, bytesMax));
+	}
+
+	reset(): void {
+		this.#used = 0;
+		this.#textBytes = 0;
+		this.#extraTokens = 0;
+	}
+
+	/** The bytes kept; valid until the next append. */
+	get bytes(): Uint8Array {
+		return this.#buffer.subarray(0, this.#used);
+	}
+
+	/** Prompt tokens: text at 4 bytes a token, and ids as they are. */
+	get tokens(): number {
+		return Math.ceil(this.#textBytes / BYTES_PER_TOKEN) + this.#extraTokens;
+	}
+
+	/** A separator between parts; part of what is hashed, not of the estimate. */
+	mark(byte: number): void {
+		if (!this.#room(1)) return;
+		this.#buffer[this.#used] = byte;
+		this.#used++;
+	}
+
+	text(text: string): void {
+		// A UTF-16 unit is at most three bytes of UTF-8; only long texts are measured exactly.
+		const roomy = this.#used + text.length * 3 <= this.#buffer.length;
+		if (!roomy) {
+			const bytes = Buffer.byteLength(text);
+			this.#room(bytes);
+			this.#textBytes += bytes;
+			this.#used += this.#buffer.write(text, this.#used, 'utf8');
+			return;
+		}
+		const written = this.#buffer.write(text, this.#used, 'utf8');
+		this.#used += written;
+		this.#textBytes += written;
+	}
+
+	/** Tokens that stand for something other than text. */
+	count(tokens: number): void {
+		this.#extraTokens += tokens;
+	}
+
+	/** A prompt given as token ids. */
+	ids(ids: readonly unknown[]): void {
+		this.#extraTokens += ids.length;
+		for (const id of ids) {
+			if (!this.#room(4)) return;
+			this.#used = this.#buffer.writeUInt32LE(typeof id === 'number' ? id >>> 0 : 0, this.#used);
+		}
+	}
+
+	/** Grows towards the bound; false when `bytes` more do not fit. */
+	#room(bytes: number): boolean {
+		const wanted = this.#used + bytes;
+		if (wanted <= this.#buffer.length) return true;
+		const size = Math.min(this.#bytesMax, Math.max(wanted, this.#buffer.length * 2));
+		if (size > this.#buffer.length) {
+			const larger = Buffer.allocUnsafe(size);
+			this.#buffer.copy(larger, 0, 0, this.#used);
+			this.#buffer = larger;
+		}
+		return wanted <= this.#buffer.length;
+	}
+}

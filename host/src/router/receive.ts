@@ -1,0 +1,53 @@
+// Owns the receive stage: the request body, within the bound of one request and within that of the whole router. How long it may
+// take is the server's requestTimeout.
+import type { RouterEnv } from './env.js';
+import type { Refusal } from './errors.js';
+import { EMPTY, type Exchange } from './exchange.js';
+
+/** Collects the body, then calls `done` once. Never calls it when the client goes away first: the response's close tells of that. */
+export function receive(env: RouterEnv, exchange: Exchange, done: (refusal: Refusal | undefined) => void): void {
+	const { req } = exchange;
+	const declared = req.headers['content-length'];
+	if (declared === undefined && req.headers['transfer-encoding'] === undefined) return done(undefined);
+	const length = declared === undefined ? 0 : Number(declared);
+	const refusal = tooMuch(env, length, length);
+	if (refusal !== undefined) return done(refusal);
+	const chunks: Buffer[] = [];
+	let bytes = 0;
+	let over = false;
+	req.on('data', (chunk: Buffer) => {
+		if (over) return;
+		bytes += chunk.length;
+		const refusal = tooMuch(env, bytes, chunk.length);
+		if (refusal !== undefined) {
+			over = true;
+			chunks.length = 0;
+			return done(refusal);
+		}
+		env.bodyBytes += chunk.length;
+		exchange.bodyBytes += chunk.length;
+		chunks.push(chunk);
+	});
+	req.on('end', () => {
+		if (over || exchange.finished) return;
+		exchange.body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes);
+		done(undefined);
+	});
+}
+
+/** Forgets the body: it has been sent and will not be sent again. */
+export function dropBody(env: RouterEnv, exchange: Exchange): void {
+	env.bodyBytes -= exchange.bodyBytes;
+	exchange.bodyBytes = 0;
+	exchange.body = EMPTY;
+	exchange.sentBody = undefined;
+}
+
+function tooMuch(env: RouterEnv, bytes: number, more: number): Refusal | undefined {
+	const { bodyBytesMax, bodyBytesTotalMax, saturatedRetryAfterS } = env.options;
+	if (bytes > bodyBytesMax)
+		return { code: 'IM_REQUEST_BODY_SIZE', message: `The request body is larger than ${bodyBytesMax} bytes.` };
+	if (env.bodyBytes + more > bodyBytesTotalMax)
+		return { code: 'IM_ROUTE_SATURATED', retryAfterS: saturatedRetryAfterS };
+	return undefined;
+}

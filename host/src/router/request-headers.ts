@@ -1,0 +1,120 @@
+// Owns the headers stage: bounds, ids, the mesh's own request headers, and the list of headers that may go upstream. Credentials,
+// hop-by-hop fields (RFC 9110 §7.6.1) and everything `x-infermesh-` stay here. Forwarded names are lower case.
+import type { RouterEnv } from './env.js';
+import type { Refusal } from './errors.js';
+import type { Exchange, Wishes } from './exchange.js';
+
+/** Never forwarded. accept-encoding is among them because token accounting reads response bytes as they are. */
+const dropped: ReadonlySet<string> = new Set([
+	'accept-encoding',
+	'api-key',
+	'authorization',
+	'connection',
+	'content-length',
+	'cookie',
+	'cookie2',
+	'expect',
+	'forwarded',
+	'host',
+	'http2-settings',
+	'keep-alive',
+	'proxy-authenticate',
+	'proxy-authorization',
+	'proxy-connection',
+	'te',
+	'traceparent',
+	'tracestate',
+	'trailer',
+	'transfer-encoding',
+	'upgrade',
+	'via',
+	'x-api-key',
+	'x-forwarded-for',
+	'x-forwarded-host',
+	'x-forwarded-port',
+	'x-forwarded-prefix',
+	'x-forwarded-proto',
+	'x-real-ip',
+	'x-request-id',
+]);
+const OWN_PREFIX = 'x-infermesh-';
+
+/** Raw name → forwarded name, or '' for one that stays. Clients send few distinct names; the bound is for those that do not. */
+const names = new Map<string, string>();
+const NAMES_MAX = 1024;
+
+const REQUEST_ID = /^[\w.:@-]{1,128}$/;
+const SESSION_CHARS_MAX = 256;
+
+/** Reads the headers into the exchange. */
+export function readHeaders(env: RouterEnv, exchange: Exchange): Refusal | undefined {
+	const { rawHeaders, headers } = exchange.req;
+	if (rawHeaders.length / 2 > env.options.headerCountMax) return { code: 'IM_REQUEST_HEADERS' };
+	const encoding = headers['content-encoding'];
+	if (encoding !== undefined && encoding !== 'identity') return { code: 'IM_REQUEST_ENCODING' };
+	const given = text(headers['x-request-id']);
+	exchange.requestId = given !== undefined && REQUEST_ID.test(given) ? given : env.ids.next();
+	exchange.forwarded = forwardable(rawHeaders, headers.connection);
+	exchange.sessionHeader = (text(headers['x-infermesh-session']) ?? '').slice(0, SESSION_CHARS_MAX);
+	exchange.loraHeader = (text(headers['x-infermesh-lora']) ?? '').slice(0, SESSION_CHARS_MAX);
+	exchange.span = env.ports.tracer.start(
+		exchange.method,
+		exchange.path,
+		text(headers['traceparent']),
+		text(headers['tracestate']),
+	);
+	return undefined;
+}
+
+/** What a trusted caller asks for; numbers that are none count as not given. */
+export function readWishes(exchange: Exchange): Wishes {
+	const { headers } = exchange.req;
+	return {
+		priority: Math.trunc(number(headers['x-infermesh-priority'], -1_000_000)),
+		sloTtftMs: number(headers['x-infermesh-slo-ttft-ms'], 0),
+		sloTpotMs: number(headers['x-infermesh-slo-tpot-ms'], 0),
+		deadlineMs: number(headers['x-infermesh-deadline-ms'], 0),
+		tenant: text(headers['x-infermesh-tenant']),
+		targetId: text(headers['x-infermesh-target']),
+		explain: headers['x-infermesh-explain'] === '1',
+	};
+}
+
+function text(value: string | readonly string[] | undefined): string | undefined {
+	return typeof value === 'string' ? value : value?.[0];
+}
+
+const WISH_MAX = 1_000_000_000;
+
+function number(value: string | readonly string[] | undefined, least: number): number {
+	const given = text(value);
+	const parsed = given === undefined || given === '' ? 0 : Number(given);
+	return Number.isFinite(parsed) && parsed >= least && parsed <= WISH_MAX ? parsed : 0;
+}
+
+function forwardable(raw: readonly string[], connection: string | undefined): string[] {
+	const listed = connectionTokens(connection);
+	const pairs: string[] = [];
+	for (let at = 0; at < raw.length; at += 2) {
+		const name = forwardedName(raw[at] as string);
+		if (name === '' || listed?.has(name) === true) continue;
+		pairs.push(name, raw[at + 1] as string);
+	}
+	return pairs;
+}
+
+function forwardedName(raw: string): string {
+	const known = names.get(raw);
+	if (known !== undefined) return known;
+	const lower = raw.toLowerCase();
+	const name = dropped.has(lower) || lower.startsWith(OWN_PREFIX) ? '' : lower;
+	if (names.size >= NAMES_MAX) names.clear();
+	names.set(raw, name);
+	return name;
+}
+
+/** Fields a `connection` header makes hop-by-hop besides the usual ones. */
+function connectionTokens(connection: string | undefined): ReadonlySet<string> | undefined {
+	if (connection === undefined || connection === 'keep-alive' || connection === 'close') return undefined;
+	return new Set(connection.split(',').map((token) => token.trim().toLowerCase()));
+}

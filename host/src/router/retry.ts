@@ -1,0 +1,59 @@
+// Owns which failed attempts are tried again: only ones of which nothing has reached the client, within the attempts of the request and
+// the budget of the router. Where the next attempt goes is decided anew.
+import type { Attempt } from './attempt.js';
+import type { RouterEnv } from './env.js';
+import type { RouterErrorCode } from './errors.js';
+import type { Exchange } from './exchange.js';
+
+const RETRIED_FAILURES: ReadonlySet<RouterErrorCode> = new Set([
+	'IM_UPSTREAM_CONNECT',
+	'IM_UPSTREAM_DIED',
+	'IM_UPSTREAM_PROTOCOL',
+	'IM_UPSTREAM_FIRST_BYTE_TIMEOUT',
+	'IM_UPSTREAM_IDLE_TIMEOUT',
+	'IM_UPSTREAM_ERROR',
+	'IM_UPSTREAM_SATURATED',
+]);
+
+/**
+ * Why an ended attempt is to be retried, as a short word for metrics; undefined when it is not. Notes the target as tried, so that
+ * the next decision goes elsewhere, unless the connection was merely stale.
+ */
+export function retryReason(env: RouterEnv, exchange: Exchange, attempt: Attempt): string | undefined {
+	if (exchange.committed || exchange.finished || env.closing) return undefined;
+	const reason = failureReason(exchange, attempt);
+	if (reason === undefined || exchange.attempts >= env.options.retry.attemptsMax) return undefined;
+	const now = env.ports.clock.nowMs();
+	if (now >= exchange.deadlineAtMs || !env.retries.take(now)) return undefined;
+	if (isStale(env, exchange, attempt, now)) {
+		exchange.staleRetries++;
+		return 'stale_connection';
+	}
+	exchange.tried.push({ pool: attempt.pool, row: attempt.poolRow });
+	return reason;
+}
+
+function failureReason(exchange: Exchange, attempt: Attempt): string | undefined {
+	if (attempt.end === 'failed') {
+		const { failure } = attempt;
+		if (failure === undefined || !RETRIED_FAILURES.has(failure)) return undefined;
+		return failure.slice('IM_UPSTREAM_'.length).toLowerCase();
+	}
+	if (attempt.end !== 'held') return undefined;
+	const { status } = attempt;
+	if (status === 429 || status === 503) return 'saturated';
+	if ((status === 500 || status === 502 || status === 504) && exchange.serverErrors === 0) {
+		exchange.serverErrors++;
+		return 'error';
+	}
+	return undefined;
+}
+
+/** An engine may close an idle connection just as a request goes out on it. That says nothing of its health: once, it may be asked again. */
+function isStale(env: RouterEnv, exchange: Exchange, attempt: Attempt, now: number): boolean {
+	return (
+		attempt.resetUnanswered &&
+		exchange.staleRetries === 0 &&
+		now - attempt.startedMs < env.options.retry.staleConnectionMs
+	);
+}

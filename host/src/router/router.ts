@@ -1,0 +1,71 @@
+// Owns the router as its users see it: made from options and ports, served by a `node:http` server, closed in order. The way of a request is
+// the pipeline's.
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { createEnv } from './env.js';
+import type { RouterOptions, RouterOptionsInput } from './options.js';
+import { Pipeline } from './pipeline.js';
+import type { RouterPorts } from './ports.js';
+import { createDataServer } from './server.js';
+
+export interface CloseOptions {
+	/** Requests in flight may take this long to end; then their connections are reset. */
+	readonly graceMs: number;
+}
+
+export interface Router {
+	readonly options: RouterOptions;
+	/** Not listening yet: `router.server.listen({ port, host, reusePort })`. */
+	readonly server: Server;
+	/** Serves one request, also of another server. Never throws. */
+	handle(req: IncomingMessage, res: ServerResponse): void;
+	/** Requests in the router, those whose answer is still being written included. */
+	inflight(): number;
+	/** Requests held back by the strategy. */
+	held(): number;
+	/** Keeps upstream connections for these origins only; the others close as their requests end. */
+	retainOrigins(origins: ReadonlySet<string>): void;
+	/** Stops accepting, lets requests end within the grace (health is 503, answers close their connections), then resets what is left. */
+	close(options: CloseOptions): Promise<void>;
+}
+
+/** Makes a router. Its timer runs until `close`. Throws TypeError or RangeError for options Node or undici refuse. */
+export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Router {
+	const env = createEnv(input, ports);
+	const pipeline = new Pipeline(env);
+	const server = createDataServer(env.options, (req, res) => pipeline.handle(req, res));
+	const sweeper = ports.clock.every(env.options.sweepMs, () => pipeline.sweep(), { unref: true });
+	return {
+		options: env.options,
+		server,
+		handle: (req, res) => pipeline.handle(req, res),
+		inflight: () => pipeline.active.size,
+		held: () => env.holds.size,
+		retainOrigins: (origins) => env.pools.retain(origins),
+		async close({ graceMs }) {
+			env.closing = true;
+			const closed = new Promise<void>((resolve) => {
+				if (server.listening) server.close(() => resolve());
+				else resolve();
+			});
+			server.closeIdleConnections();
+			await drained(pipeline, ports, env.options.sweepMs, graceMs);
+			pipeline.abortAll();
+			server.closeAllConnections();
+			sweeper.cancel();
+			await Promise.all([env.pools.destroy(), closed]);
+		},
+	};
+}
+
+/** Resolves when nothing is in flight, or when the grace is over. */
+function drained(pipeline: Pipeline, ports: RouterPorts, periodMs: number, graceMs: number): Promise<void> {
+	if (pipeline.active.size === 0 || graceMs <= 0) return Promise.resolve();
+	const until = ports.clock.nowMs() + graceMs;
+	return new Promise((resolve) => {
+		const timer = ports.clock.every(Math.min(periodMs, graceMs), () => {
+			if (pipeline.active.size > 0 && ports.clock.nowMs() < until) return;
+			timer.cancel();
+			resolve();
+		});
+	});
+}

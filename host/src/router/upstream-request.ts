@@ -1,0 +1,43 @@
+// Owns what is sent upstream: path, headers and body. The body is the client's own bytes, but for the model's name where the engine
+// knows it by another, and `include_usage` where the router wants it.
+import type { Exchange } from './exchange.js';
+import { prependMember, replaceSpan, topLevelValue } from './json-bytes.js';
+import type { ModelPool, UpstreamTarget } from './ports.js';
+
+/** Header name and value pairs. The id is the decision's, so that two requests never share one in an engine, whatever clients send. */
+export function upstreamHeaders(exchange: Exchange, target: UpstreamTarget, decisionId: string): string[] {
+	const headers = [...exchange.forwarded, 'x-request-id', decisionId];
+	if (target.apiKey !== undefined) headers.push('authorization', `Bearer ${target.apiKey}`);
+	const traceparent = exchange.span?.traceparent;
+	if (traceparent === undefined) return headers;
+	headers.push('traceparent', traceparent);
+	const { tracestate } = exchange.req.headers;
+	if (typeof tracestate === 'string') headers.push('tracestate', tracestate);
+	return headers;
+}
+
+/** The bytes to send to `target`; the same buffer again when an earlier attempt sent the same. */
+export function upstreamBody(exchange: Exchange, pool: ModelPool, target: UpstreamTarget): Buffer | null {
+	if (exchange.body.length === 0) return null;
+	const model = exchange.model === '' ? '' : (target.upstreamModel ?? pool.model);
+	if (exchange.sentBody !== undefined && exchange.sentModel === model) return exchange.sentBody;
+	let body = exchange.body;
+	if (exchange.usageInjected) body = withUsage(body, exchange.streamOptions);
+	if (model !== exchange.model) body = withModel(body, model);
+	exchange.sentBody = body;
+	exchange.sentModel = model;
+	return body;
+}
+
+function withUsage(body: Buffer, asked: unknown): Buffer {
+	if (asked === undefined) return prependMember(body, '"stream_options":{"include_usage":true}');
+	const span = topLevelValue(body, 'stream_options');
+	if (span === undefined) return body;
+	const options = typeof asked === 'object' ? asked : {};
+	return replaceSpan(body, span, JSON.stringify({ ...options, include_usage: true }));
+}
+
+function withModel(body: Buffer, model: string): Buffer {
+	const span = topLevelValue(body, 'model');
+	return span === undefined ? body : replaceSpan(body, span, JSON.stringify(model));
+}

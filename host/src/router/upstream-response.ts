@@ -1,0 +1,31 @@
+// Owns the records an attempt is seen through by the stages after it: what was decided, and what the upstream answered so far.
+import type { ModelPool, UpstreamTarget } from './ports.js';
+
+/** What was decided, kept for headers and outcome: the decision record itself is reused. */
+export interface AttemptPlan {
+	readonly pool: ModelPool;
+	readonly poolRow: number;
+	readonly target: UpstreamTarget;
+	readonly decisionId: string;
+	/** `name@version` of what decided. */
+	readonly strategy: string;
+	readonly fallbackDecided: boolean;
+	readonly predictedTtftMs: number;
+}
+
+/** As undici gives them: names in lower case, repeated fields as lists. */
+export type ResponseHeaders = Record<string, string | string[] | undefined>;
+
+export interface UpstreamResponse extends AttemptPlan {
+	/** 0 until the response has begun. */
+	status: number;
+	headers: ResponseHeaders;
+	/** The whole body, when it was held. */
+	body: Buffer;
+}
+
+/** A response header that may be given once. */
+export function header(response: { readonly headers: ResponseHeaders }, name: string): string | undefined {
+	const value = response.headers[name];
+	return typeof value === 'string' ? value : value?.[0];
+}
