@@ -66,6 +66,7 @@ function assertFits(engine: EngineContext, prompt: Prompt): void {
 function prefill(engine: EngineContext, prompts: readonly Prompt[], response: ServerResponse, done: () => void): void {
 	const { driver, metrics } = engine;
 	const running = new Set<Sequence>();
+	let unfinished = prompts.length;
 	const cancelAll = (): void => {
 		for (const sequence of running) if (driver.cancel(sequence)) metrics.finished(sequence, 'abort');
 		running.clear();
@@ -78,7 +79,8 @@ function prefill(engine: EngineContext, prompts: readonly Prompt[], response: Se
 				onFinish: (sequence) => {
 					running.delete(sequence);
 					metrics.finished(sequence, 'stop');
-					if (running.size === 0) done();
+					unfinished--;
+					if (unfinished === 0) done();
 				},
 			},
 		);

@@ -1,5 +1,6 @@
 // Owns the metric names an emulated engine speaks: vLLM's of today, vLLM's of before mid 2025, and SGLang's.
 // The same numbers in other clothes, so that an adapter can be tried against each.
+import type { EngineCounters } from '../model/engine-model.js';
 import type { EngineDriver } from './engine-driver.js';
 import { END_REASONS, type EngineMetrics, engineLoad } from './metrics.js';
 import type { MetricsDialect } from './options.js';
@@ -43,6 +44,7 @@ function vllm(page: MetricsPage, legacy: boolean): string {
 		counters.prefixQueryTokens,
 	);
 	text.counter(`${cache}_hits`, 'Prefix cache hits, in terms of number of cached tokens.', counters.prefixHitTokens);
+	if (!legacy) externalCache(text, counters);
 	text.counter('num_preemptions', 'Cumulative number of preemption from the engine.', counters.preemptions);
 	text.counter('prompt_tokens', 'Number of prefill tokens processed.', counters.promptTokens);
 	text.counter('generation_tokens', 'Number of generation tokens processed.', counters.generatedTokens);
@@ -76,6 +78,13 @@ function vllm(page: MetricsPage, legacy: boolean): string {
 		num_gpu_blocks: String(model.config.kvBlocks),
 	});
 	return text.toString();
+}
+
+/** vLLM counts look-ups in a second tier apart: only what the device did not have is asked there. */
+function externalCache(text: PrometheusText, counters: Readonly<EngineCounters>): void {
+	const asked = counters.prefixQueryTokens - counters.prefixHitTokens;
+	text.counter('external_prefix_cache_queries', 'External prefix cache queries, in tokens.', asked);
+	text.counter('external_prefix_cache_hits', 'External prefix cache hits, in tokens.', counters.hostHitTokens);
 }
 
 function legacyGauges(text: PrometheusText, kvUse: number): void {
