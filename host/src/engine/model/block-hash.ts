@@ -22,8 +22,8 @@ function finish(h: number): number {
 
 /**
  * Hashes every full block of `bytes` (two MurmurHash3 lanes over little-endian words, chained from block to block).
- * `blockBytes` is a positive multiple of 4; a partial last block gets no hash. `salt` starts the chain: sequences with different
- * salts never share blocks.
+ * `blockBytes` is a positive multiple of 4; a partial last block gets no hash. `salt` starts the chain: sequences with
+ * different salts never share blocks.
  */
 export function hashByteBlocks(bytes: Uint8Array, blockBytes: number, salt = 0): Uint32Array {
 	const blocks = Math.floor(bytes.length / blockBytes);
@@ -47,8 +47,8 @@ export function hashByteBlocks(bytes: Uint8Array, blockBytes: number, salt = 0):
 }
 
 /**
- * A chain from content ids (such as the hash ids of a published trace, which already name content and all before it): each id
- * becomes `blocksPerId` blocks, so that a trace of 512-token ids can drive an engine of smaller blocks.
+ * A chain from content ids (such as the hash ids of a published trace, which already name content and all before it):
+ * each id becomes `blocksPerId` blocks, so that a trace of 512-token ids can drive an engine of smaller blocks.
  */
 export function chainFromIds(ids: readonly number[], blocksPerId: number): Uint32Array {
 	const chain = new Uint32Array(ids.length * blocksPerId * 2);

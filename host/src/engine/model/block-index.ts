@@ -1,5 +1,5 @@
-// Owns the map from a 64-bit block hash to a small integer: open addressing in typed arrays, so that millions of look-ups a
-// second allocate nothing. Holds at most the entries it was sized for; the owner evicts before it inserts.
+// Owns the map from a 64-bit block hash to a small integer: open addressing in typed arrays, so that millions of
+// look-ups a second allocate nothing. Holds at most the entries it was sized for; the owner evicts before it inserts.
 
 const EMPTY = -1;
 

@@ -38,7 +38,9 @@ export class BlockPool {
 		return this.total - this.#free.length;
 	}
 
-	/** Grows whenever blocks are freed or content is named: an admission that failed cannot succeed while it stands still. */
+	/**
+	 * Grows whenever blocks are freed or content is named: an admission that failed cannot succeed while it stands still.
+	 */
 	get changes(): number {
 		return this.#changes;
 	}
@@ -59,7 +61,9 @@ export class BlockPool {
 		this.#references[block] = references + 1;
 	}
 
-	/** Takes a free block for new content, forgetting the old. Throws when there is none: the caller checks `free` first. */
+	/**
+	 * Takes a free block for new content, forgetting the old. Throws when there is none: the caller checks `free` first.
+	 */
 	take(): number {
 		const block = this.#free.first();
 		if (block < 0) throw new Error('block pool is empty');

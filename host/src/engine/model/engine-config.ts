@@ -24,7 +24,10 @@ export interface EngineModelConfig {
 
 export type EngineModelOverrides = Partial<EngineModelConfig>;
 
-/** A configuration for `profile` with vLLM's defaults; `overrides` replace single fields. Throws `IM_ENGINE_OPTIONS_INVALID`. */
+/**
+ * A configuration for `profile` with vLLM's defaults; `overrides` replace single fields. Throws
+ * `IM_ENGINE_OPTIONS_INVALID`.
+ */
 export function engineModelConfig(profile: EngineProfile, overrides: EngineModelOverrides = {}): EngineModelConfig {
 	const blockTokens = overrides.blockTokens ?? 16;
 	const config: EngineModelConfig = {

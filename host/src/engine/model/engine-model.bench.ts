@@ -1,5 +1,5 @@
-// Owns the micro-benchmark of the step model: steps/s and requests/s in plain JS, one core. Prints a table; judges nothing.
-// Run the compiled file with the pinned Node.
+// Owns the micro-benchmark of the step model: steps/s and requests/s in plain JS, one core. Prints a table; judges
+// nothing. Run the compiled file with the pinned Node.
 
 import { engineModelConfig } from './engine-config.js';
 import { EngineModel } from './engine-model.js';

@@ -52,7 +52,9 @@ export function runStep(model: EngineModel, nowUs: number): StepOutcome {
 	return model.endStep(nowUs + durationUs);
 }
 
-/** Replays arrivals (sorted by time) and cancellations until the engine is idle. Returns the sequences in arrival order. */
+/**
+ * Replays arrivals (sorted by time) and cancellations until the engine is idle. Returns the sequences in arrival order.
+ */
 export function replay(
 	model: EngineModel,
 	arrivals: readonly Arrival[],
@@ -88,7 +90,9 @@ export function replay(
 	}
 }
 
-/** A seeded workload: exponential gaps, prompts and outputs around their means, prompts from `families` shared prefixes. */
+/**
+ * A seeded workload: exponential gaps, prompts and outputs around their means, prompts from `families` shared prefixes.
+ */
 export function seededArrivals(options: {
 	readonly seed: number;
 	readonly requests: number;

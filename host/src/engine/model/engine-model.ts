@@ -1,7 +1,8 @@
-// Owns the step model of one inference engine: continuous batching in the order of vLLM V1 over paged KV blocks.
-// Pure: no I/O, no clock, no randomness. Time is the caller's, in integer microseconds, and never goes back.
-// A step is `beginStep(now)`, which schedules and says how long it takes, and `endStep(later)`, which lets its tokens out.
-// Invariants: blocks used + free = total; submitted = waiting + running + finished + cancelled; at most one step in flight.
+// Owns the step model of one inference engine: continuous batching in the order of vLLM V1 over paged KV blocks. Pure:
+// no I/O, no clock, no randomness. Time is the caller's, in integer microseconds, and never goes back. A step is
+// `beginStep(now)`, which schedules and says how long it takes, and `endStep(later)`, which lets its tokens out.
+// Invariants: blocks used + free = total; submitted = waiting + running + finished + cancelled; at most one step in
+// flight.
 import type { EngineModelConfig } from './engine-config.js';
 import { KvManager } from './kv-manager.js';
 import { clearStepShape, emptyStepShape, type LatencyModel, type StepShape } from './latency.js';
@@ -146,8 +147,8 @@ export class EngineModel {
 	}
 
 	/**
-	 * Ends a sequence at any stage and frees its blocks; a sequence of the step in flight is let go when that step ends, and gets
-	 * no token from it. Returns false when it had ended already.
+	 * Ends a sequence at any stage and frees its blocks; a sequence of the step in flight is let go when that step ends,
+	 * and gets no token from it. Returns false when it had ended already.
 	 */
 	cancel(sequence: Sequence, nowUs: number): boolean {
 		this.#advance(nowUs);
@@ -165,8 +166,9 @@ export class EngineModel {
 	}
 
 	/**
-	 * Schedules one step: decodes first, then running prefills in chunks, then waiting sequences first come first served, within
-	 * the budgets for tokens and sequences. Returns its duration in microseconds, or 0 when there is nothing to compute.
+	 * Schedules one step: decodes first, then running prefills in chunks, then waiting sequences first come first served,
+	 * within the budgets for tokens and sequences. Returns its duration in microseconds, or 0 when there is nothing to
+	 * compute.
 	 */
 	beginStep(nowUs: number): number {
 		if (this.#inFlight) throw new Error('a step is in flight already');
@@ -206,7 +208,9 @@ export class EngineModel {
 		};
 	}
 
-	/** Throws unless blocks and requests are conserved; costs O(blocks + sequences), for tests and checks between runs. */
+	/**
+	 * Throws unless blocks and requests are conserved; costs O(blocks + sequences), for tests and checks between runs.
+	 */
 	checkInvariants(): void {
 		this.#kv.checkInvariants();
 		const { submitted, finished, cancelled } = this.#counters;

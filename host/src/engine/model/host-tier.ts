@@ -1,5 +1,5 @@
-// Owns the second KV tier: hashes of blocks that were evicted from the device but still sit in host memory.
-// A victim cache with LRU replacement; a reload copies, so the block stays here. Copies out to the host cost no step time.
+// Owns the second KV tier: hashes of blocks that were evicted from the device but still sit in host memory. A victim
+// cache with LRU replacement; a reload copies, so the block stays here. Copies out to the host cost no step time.
 import { BlockIndex } from './block-index.js';
 import { SlotList } from './slot-list.js';
 

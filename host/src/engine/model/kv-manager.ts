@@ -47,7 +47,10 @@ export class KvManager {
 		return false;
 	}
 
-	/** Gives the sequence that `fits` just accepted its blocks, shared ones by reference; its cached tokens count as computed. */
+	/**
+	 * Gives the sequence that `fits` just accepted its blocks, shared ones by reference; its cached tokens count as
+	 * computed.
+	 */
 	allocate(sequence: SequenceRecord): void {
 		const blocks = sequence.blocks;
 		const needed = Math.ceil(sequence.knownTokens / this.#blockTokens);
@@ -69,8 +72,8 @@ export class KvManager {
 	}
 
 	/**
-	 * Names the blocks filled by computing the tokens from `fromTokens` to `toTokens`, so that others can share them. As in vLLM
-	 * this happens when a step is scheduled: sequences admitted in one step share blocks already.
+	 * Names the blocks filled by computing the tokens from `fromTokens` to `toTokens`, so that others can share them. As
+	 * in vLLM this happens when a step is scheduled: sequences admitted in one step share blocks already.
 	 */
 	nameFilled(sequence: SequenceRecord, fromTokens: number, toTokens: number): void {
 		const hashes = sequence.hashes;
@@ -81,7 +84,10 @@ export class KvManager {
 		}
 	}
 
-	/** Takes all blocks back, the last first: the end of a prefix is worth less than its start and must be evicted before it. */
+	/**
+	 * Takes all blocks back, the last first: the end of a prefix is worth less than its start and must be evicted before
+	 * it.
+	 */
 	release(sequence: SequenceRecord): void {
 		const blocks = sequence.blocks;
 		for (let i = blocks.length - 1; i >= 0; i--) this.#pool.release(blocks[i] as number);

@@ -1,5 +1,6 @@
 // Owns the named engine profiles: which model on which GPUs, with the constants of its latency and its KV capacity.
-// Profiles are data; a caller may build its own with the same parts. Every number names its source or says "assumption".
+// Profiles are data; a caller may build its own with the same parts. Every number names its source or says
+// "assumption".
 import { MeshError } from '@infermesh/proto';
 import { engineErrors } from '../errors.js';
 import type { RooflineConstants } from './roofline.js';
@@ -16,9 +17,14 @@ export interface EngineProfile {
 	readonly contextTokensMax: number;
 	/** Time from arrival until a request may be scheduled: tokenising and the front end (BLIS alpha0, 15,563 us). */
 	readonly ingestUs: number;
-	/** Once a request, after its last token (BLIS alpha1); for simulation only, since a real server has this cost itself. */
+	/**
+	 * Once a request, after its last token (BLIS alpha1); for simulation only, since a real server has this cost itself.
+	 */
 	readonly postDecodeUs: number;
-	/** On the client path of each output token (BLIS alpha2); for simulation only, since a real server has this cost itself. */
+	/**
+	 * On the client path of each output token (BLIS alpha2); for simulation only, since a real server has this cost
+	 * itself.
+	 */
 	readonly perOutputTokenUs: number;
 }
 
@@ -127,7 +133,10 @@ const H100_OPTIMISTIC: Calibration = {
 
 const H100_OPTIMISTIC_TP4: Calibration = { ...H100_OPTIMISTIC, linearEfficiency: 0.66 };
 
-/** Vidur's A100 Llama-3 profiles; SplitwiseSim's end-to-end fit (0.70) agrees. m_att is carried over from H100: an assumption. */
+/**
+ * Vidur's A100 Llama-3 profiles; SplitwiseSim's end-to-end fit (0.70) agrees. m_att is carried over from H100: an
+ * assumption.
+ */
 const A100_MEASURED: Calibration = {
 	title: 'measured',
 	linearEfficiency: 0.68,
@@ -163,8 +172,8 @@ function kvBytesPerToken(model: ModelShape): number {
 }
 
 /**
- * KV capacity in tokens, by BLIS's formula: 90 % of memory, less weights, 5.5 GiB of activations and 0.15 GiB (one GPU) or
- * 0.6 GiB a GPU (tensor parallel) of runtime. Gives 421k for 8B on one H100 and 487k for 70B on four.
+ * KV capacity in tokens, by BLIS's formula: 90 % of memory, less weights, 5.5 GiB of activations and 0.15 GiB (one GPU)
+ * or 0.6 GiB a GPU (tensor parallel) of runtime. Gives 421k for 8B on one H100 and 487k for 70B on four.
  */
 function kvCapacityTokens(model: ModelShape, gpu: Gpu, tensorParallel: number): number {
 	const runtimeGib = tensorParallel === 1 ? 0.15 : 0.6 * tensorParallel;

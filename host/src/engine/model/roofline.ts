@@ -49,8 +49,8 @@ const US_PER_SECOND = 1e6;
  *        + [TP > 1] 2*L*(t_ar + n*d*bytes / BW_ar)
  *        + host_hit_tokens*KVB / (TP*BW_pcie)
  *
- * The form is the roofline of BLIS (inference-sim) with the all-reduce term of Vidur's profiles; the factor 4*L*d counts the two
- * attention products, two FLOPs each. Folded at construction into one multiplication a term.
+ * The form is the roofline of BLIS (inference-sim) with the all-reduce term of Vidur's profiles; the factor 4*L*d
+ * counts the two attention products, two FLOPs each. Folded at construction into one multiplication a term.
  */
 export class RooflineLatency implements LatencyModel {
 	readonly #fixedUs: number;

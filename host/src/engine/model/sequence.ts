@@ -8,8 +8,8 @@ export interface SequenceRequest {
 	/** Tokens the sequence will generate; 0 for prefill-only work such as embeddings. */
 	readonly outputTokens: number;
 	/**
-	 * Chained hashes of the full blocks from the start of the sequence, two words each (see block-hash.ts). May end before
-	 * the prompt does (the rest is never shared) or run on into the output (whose blocks are then shared too).
+	 * Chained hashes of the full blocks from the start of the sequence, two words each (see block-hash.ts). May end
+	 * before the prompt does (the rest is never shared) or run on into the output (whose blocks are then shared too).
 	 */
 	readonly blockHashes?: Uint32Array;
 	/** The caller's own data, handed back untouched with every event. */
@@ -18,7 +18,9 @@ export interface SequenceRequest {
 
 export type SequenceState = 'waiting' | 'running' | 'finished' | 'cancelled';
 
-/** What a caller may see of a sequence. All times are integer microseconds of the caller's clock, -1 before they happen. */
+/**
+ * What a caller may see of a sequence. All times are integer microseconds of the caller's clock, -1 before they happen.
+ */
 export interface Sequence {
 	/** Counts up from 0 within one engine. */
 	readonly id: number;
@@ -32,6 +34,8 @@ export interface Sequence {
 	readonly hostTokens: number;
 	readonly preemptions: number;
 	readonly arrivalUs: number;
+	/** Earliest time it may be scheduled: arrival and ingest. */
+	readonly readyUs: number;
 	readonly scheduledUs: number;
 	readonly firstTokenUs: number;
 	readonly finishedUs: number;
@@ -45,7 +49,6 @@ export class SequenceRecord implements Sequence {
 	readonly hashes: Uint32Array | undefined;
 	readonly tag: unknown;
 	readonly arrivalUs: number;
-	/** Earliest time it may be scheduled. */
 	readonly readyUs: number;
 	state: SequenceState = 'waiting';
 	generatedTokens = 0;

@@ -1,5 +1,5 @@
-// Owns how a conversation becomes one prompt. The rendering of a turn is a prefix of the rendering of every later turn, so that
-// prefix caching works for conversations as it does on real engines.
+// Owns how a conversation becomes one prompt. The rendering of a turn is a prefix of the rendering of every later turn,
+// so that prefix caching works for conversations as it does on real engines.
 import { textSeed } from './prompt.js';
 import { type Body, isObject, refuse } from './request-fields.js';
 

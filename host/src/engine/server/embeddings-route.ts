@@ -62,7 +62,9 @@ function assertFits(engine: EngineContext, prompt: Prompt): void {
 	);
 }
 
-/** Runs all prompts through the engine and then calls `done`; frees them when the client goes away or one is refused. */
+/**
+ * Runs all prompts through the engine and then calls `done`; frees them when the client goes away or one is refused.
+ */
 function prefill(engine: EngineContext, prompts: readonly Prompt[], response: ServerResponse, done: () => void): void {
 	const { driver, metrics } = engine;
 	const running = new Set<Sequence>();

@@ -1,6 +1,7 @@
-// Owns the meeting of the pure step model with real time: it maps the clock to model microseconds, runs every step that is
-// due, and hands tokens to listeners. Timers are coarse (about 1 ms), steps may be shorter: model time stays exact, and one
-// turn runs as many steps as are due. When the machine cannot keep up, model time slips and the slip is counted.
+// Owns the meeting of the pure step model with real time: it maps the clock to model microseconds, runs every step that
+// is due, and hands tokens to listeners. Timers are coarse (about 1 ms), steps may be shorter: model time stays exact,
+// and one turn runs as many steps as are due. When the machine cannot keep up, model time slips and the slip is
+// counted.
 import type { Clock, Timer } from '@infermesh/proto';
 import type { EngineModel, StepOutcome, SubmitRefusal } from '../model/engine-model.js';
 import type { Sequence, SequenceRequest } from '../model/sequence.js';
@@ -96,7 +97,9 @@ export class EngineDriver {
 		this.#timer = undefined;
 	}
 
-	/** Does something to the model at the present time, which is that of the step being delivered when a listener asks. */
+	/**
+	 * Does something to the model at the present time, which is that of the step being delivered when a listener asks.
+	 */
 	#act<T>(action: (nowUs: number) => T): T {
 		if (this.#delivering) return action(this.model.nowUs);
 		const result = action(this.#catchUp());

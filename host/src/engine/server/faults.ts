@@ -17,7 +17,10 @@ export interface FaultSettings {
 	readonly dieAfterTokens?: { readonly tokens: number; readonly probability?: number } | null;
 	/** Declare a content-length that is wrong by `deltaBytes` on unstreamed answers. */
 	readonly wrongLength?: { readonly deltaBytes: number; readonly probability?: number } | null;
-	/** Reset connections as they are accepted, `connectionsMax` of them at most (default 1,000), so that /_fault comes back. */
+	/**
+	 * Reset connections as they are accepted, `connectionsMax` of them at most (default 1,000), so that /_fault comes
+	 * back.
+	 */
 	readonly resetOnAccept?: { readonly probability?: number; readonly connectionsMax?: number } | null;
 }
 
@@ -70,7 +73,10 @@ export class FaultSwitches {
 		return Object.fromEntries(this.#fired);
 	}
 
-	/** Merges a patch of switches (null turns one off); throws `IM_ENGINE_REQUEST_INVALID` and changes nothing when it is wrong. */
+	/**
+	 * Merges a patch of switches (null turns one off); throws `IM_ENGINE_REQUEST_INVALID` and changes nothing when it is
+	 * wrong.
+	 */
 	apply(patch: unknown): void {
 		if (typeof patch !== 'object' || patch === null || Array.isArray(patch))
 			invalid('', 'must be an object of switches');

@@ -1,4 +1,5 @@
-// Owns the HTTP side of chat and completions: the answer streamed or whole, faults on the way, and the client going away.
+// Owns the HTTP side of chat and completions: the answer streamed or whole, faults on the way, and the client going
+// away.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { MeshError } from '@infermesh/proto';
 import { engineErrors } from '../errors.js';
@@ -147,8 +148,8 @@ class Exchange implements GenerationSink {
 		}
 		const deltaBytes = faults.settings.wrongLength?.deltaBytes ?? 0;
 		const wrong = Math.max(0, Buffer.byteLength(text) + deltaBytes);
-		// A promise of too much must end with the connection, or the client would wait for ever; after one of too little the
-		// connection stays open, with the rest of the body where the next answer should begin.
+		// A promise of too much must end with the connection, or the client would wait for ever; after one of too little
+		// the connection stays open, with the rest of the body where the next answer should begin.
 		const connection = deltaBytes > 0 ? { connection: 'close' } : {};
 		sendText(this.#response, 200, text, { ...headers, 'content-length': wrong, ...connection });
 	}

@@ -1,4 +1,5 @@
-// Owns turning a chat or completion body into one request for the generator: prompts, limits, and what to say if not prose.
+// Owns turning a chat or completion body into one request for the generator: prompts, limits, and what to say if not
+// prose.
 import { MeshError } from '@infermesh/proto';
 import { engineErrors } from '../errors.js';
 import { renderChat } from './chat-template.js';

@@ -1,5 +1,5 @@
-// Owns running one request through the engine: one sequence a choice, text released token by token, stop strings, and the end.
-// Knows nothing of HTTP; a sink hears the text.
+// Owns running one request through the engine: one sequence a choice, text released token by token, stop strings, and
+// the end. Knows nothing of HTTP; a sink hears the text.
 import { MeshError } from '@infermesh/proto';
 import { engineErrors } from '../errors.js';
 import type { Sequence } from '../model/sequence.js';
@@ -27,7 +27,9 @@ export interface Usage {
 }
 
 export interface GenerationSink {
-	/** New text of a choice (may be empty while held back for a stop string); `choice.finishReason` is set with its last. */
+	/**
+	 * New text of a choice (may be empty while held back for a stop string); `choice.finishReason` is set with its last.
+	 */
 	onText(choice: ChoiceState, text: string): void;
 	/** All choices are done. */
 	onDone(): void;

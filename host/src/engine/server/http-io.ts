@@ -1,11 +1,13 @@
-// Owns reading a bounded body from a request and writing JSON and errors to a response, in the shapes OpenAI clients expect.
+// Owns reading a bounded body from a request and writing JSON and errors to a response, in the shapes OpenAI clients
+// expect.
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { MeshError } from '@infermesh/proto';
 import { engineErrors } from '../errors.js';
 
 /**
- * Reads the whole body; rejects with `IM_ENGINE_BODY_TOO_LARGE` as soon as it is known to exceed `bytesMax`. The rest of such a body
- * is thrown away unread by Node once the answer is out, so that the client gets to see the answer; the request time-out bounds it.
+ * Reads the whole body; rejects with `IM_ENGINE_BODY_TOO_LARGE` as soon as it is known to exceed `bytesMax`. The rest
+ * of such a body is thrown away unread by Node once the answer is out, so that the client gets to see the answer; the
+ * request time-out bounds it.
  */
 export function readBody(request: IncomingMessage, bytesMax: number): Promise<Buffer> {
 	return new Promise((resolve, reject) => {

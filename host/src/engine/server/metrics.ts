@@ -1,5 +1,5 @@
-// Owns what a served engine counts beside the model's own counters: histograms in real seconds and finished requests by reason.
-// How it is named on the wire is metrics-dialects.ts.
+// Owns what a served engine counts beside the model's own counters: histograms in real seconds and finished requests by
+// reason. How it is named on the wire is metrics-dialects.ts.
 import type { Sequence } from '../model/sequence.js';
 import type { EngineDriver } from './engine-driver.js';
 import { Histogram } from './prometheus-text.js';
@@ -60,7 +60,7 @@ export class EngineMetrics {
 		this.generationTokens.observe(sequence.generatedTokens);
 		this.e2eLatency.observe((sequence.finishedUs - sequence.arrivalUs) * this.#secondsPerUs);
 		if (sequence.scheduledUs >= 0) {
-			this.queueTime.observe((sequence.scheduledUs - sequence.arrivalUs) * this.#secondsPerUs);
+			this.queueTime.observe((sequence.scheduledUs - sequence.readyUs) * this.#secondsPerUs);
 		}
 	}
 

@@ -2,7 +2,10 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { EngineLoad } from './metrics.js';
 
-/** The headers to add to an answer: a report as TEXT or JSON, or none when not asked for or in a format vLLM does not know. */
+/**
+ * The headers to add to an answer: a report as TEXT or JSON, or none when not asked for or in a format vLLM does not
+ * know.
+ */
 export function orcaHeaders(request: IncomingHttpHeaders, load: EngineLoad): Record<string, string> {
 	const wanted = request['endpoint-load-metrics-format'];
 	const named = { kv_cache_usage_perc: load.kvUse, num_requests_waiting: load.waiting };

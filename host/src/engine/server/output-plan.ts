@@ -1,5 +1,5 @@
-// Owns deciding, from the seed alone, what an answer will say and how long it is. The plan stays inside the engine: a client
-// learns of it token by token, and the step model is told the length only.
+// Owns deciding, from the seed alone, what an answer will say and how long it is. The plan stays inside the engine: a
+// client learns of it token by token, and the step model is told the length only.
 import { MeshError, type Random, SeededRandom } from '@infermesh/proto';
 import { engineErrors } from '../errors.js';
 import type { GenerationRequest } from './generation-request.js';

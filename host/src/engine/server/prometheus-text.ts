@@ -1,5 +1,5 @@
-// Owns the Prometheus text format as Python's client writes it (integers as `3.0`, `_created` beside counters and histograms),
-// and the fixed-bucket histogram behind it.
+// Owns the Prometheus text format as Python's client writes it (integers as `3.0`, `_created` beside counters and
+// histograms), and the fixed-bucket histogram behind it.
 
 export type Labels = Readonly<Record<string, string>>;
 

@@ -13,7 +13,10 @@ export interface ReplyHead {
 export interface ReplyFormat {
 	/** The whole answer. */
 	whole(choices: readonly ChoiceState[], usage: Usage): string;
-	/** The events for new text of a choice: usually one, two with the first of a chat. `usage` is asked only when it is sent. */
+	/**
+	 * The events for new text of a choice: usually one, two with the first of a chat. `usage` is asked only when it is
+	 * sent.
+	 */
 	chunks(choice: ChoiceState, text: string, usage: () => Usage): string[];
 	/** The last event of a stream that asked for usage. */
 	usageChunk(usage: Usage): string;

@@ -1,5 +1,5 @@
-// Owns typed access to the fields of a parsed request body: each getter returns the value, its absence, or a clear refusal
-// that names the field. OpenAI clients send null for "not given", so null counts as absent everywhere.
+// Owns typed access to the fields of a parsed request body: each getter returns the value, its absence, or a clear
+// refusal that names the field. OpenAI clients send null for "not given", so null counts as absent everywhere.
 import { MeshError } from '@infermesh/proto';
 import { engineErrors } from '../errors.js';
 

@@ -2,7 +2,9 @@
 // allows, seeded where there is a choice. Covers the keywords tools use; what it does not know gives an empty string.
 import type { Random } from '@infermesh/proto';
 
-/** Schemas nested deeper than this, and values with more parts, give null from there on: a schema may refer to itself. */
+/**
+ * Schemas nested deeper than this, and values with more parts, give null from there on: a schema may refer to itself.
+ */
 const DEPTH_MAX = 16;
 const PARTS_MAX = 4096;
 
@@ -15,7 +17,10 @@ interface Making {
 
 type Schema = Readonly<Record<string, unknown>>;
 
-/** A value valid for `schema` (types, enum, const, default, required, minimum, minItems, minLength, anyOf, oneOf, allOf, local $ref). */
+/**
+ * A value valid for `schema` (types, enum, const, default, required, minimum, minItems, minLength, anyOf, oneOf, allOf,
+ * local $ref).
+ */
 export function schemaValue(schema: unknown, random: Random): unknown {
 	return value(schema, { root: isSchema(schema) ? schema : {}, random, partsLeft: PARTS_MAX }, 0);
 }

@@ -1,5 +1,5 @@
-// Owns writing server-sent events with a bound: events of one turn go out in one write, and a reader that lets more than the
-// bound pile up is cut off.
+// Owns writing server-sent events with a bound: events of one turn go out in one write, and a reader that lets more
+// than the bound pile up is cut off.
 import type { ServerResponse } from 'node:http';
 
 /** Streams with something to write; flushed together after each turn of the engine. */
@@ -55,7 +55,10 @@ export class SseStream {
 		this.#pending = '';
 	}
 
-	/** Writes what is pending and destroys the connection once it is handed to the kernel: a death in the middle of a stream. */
+	/**
+	 * Writes what is pending and destroys the connection once it is handed to the kernel: a death in the middle of a
+	 * stream.
+	 */
 	cut(): void {
 		if (this.#ended) return;
 		this.#ended = true;

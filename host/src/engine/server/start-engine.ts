@@ -31,7 +31,9 @@ export interface EngineHandle {
 	readonly port: number;
 	/** Changes fault switches as `POST /_fault` does; throws `IM_ENGINE_REQUEST_INVALID`. */
 	setFaults(patch: FaultSettings): void;
-	/** Takes no new requests, waits up to `drainTimeoutMs` for those in flight, then cuts the rest. May be called twice. */
+	/**
+	 * Takes no new requests, waits up to `drainTimeoutMs` for those in flight, then cuts the rest. May be called twice.
+	 */
 	close(): Promise<void>;
 }
 
@@ -54,8 +56,8 @@ const ID_STREAM = 2000;
 const IDLE_SWEEP_MS = 20;
 
 /**
- * Starts an emulated engine. Resolves when it listens; rejects with `IM_ENGINE_OPTIONS_INVALID` or `IM_ENGINE_PROFILE_UNKNOWN`
- * for wrong options and with the system's error when it cannot listen.
+ * Starts an emulated engine. Resolves when it listens; rejects with `IM_ENGINE_OPTIONS_INVALID` or
+ * `IM_ENGINE_PROFILE_UNKNOWN` for wrong options and with the system's error when it cannot listen.
  */
 export async function startEngine(options: EngineOptions): Promise<EngineHandle> {
 	const resolved = resolveEngineOptions(options);

@@ -24,7 +24,9 @@ const LAST: readonly (readonly string[])[] = LAST_WORDS.split(' ').map((word) =>
 	`${word.slice(4)}. `,
 ]);
 
-/** `tokens` pieces of text; the same random stream gives the same text, and a longer text starts with the shorter one. */
+/**
+ * `tokens` pieces of text; the same random stream gives the same text, and a longer text starts with the shorter one.
+ */
 export function generateText(tokens: number, random: Random): string[] {
 	const pieces: string[] = [];
 	while (pieces.length < tokens) {
