@@ -94,7 +94,8 @@ export class WorkerDirectory implements ModelDirectory {
 
 	#publicNames(createdS: number): { id: string; ownedBy: string; createdS: number }[] {
 		const names = new Set<string>();
-		for (const pool of this.#byModel.values()) if (pool.targets.some((target) => target !== undefined)) names.add(pool.model);
+		for (const pool of this.#byModel.values())
+			if (pool.targets.some((target) => target !== undefined)) names.add(pool.model);
 		for (const name of [...Object.keys(this.#policy.aliases), ...Object.keys(this.#policy.revisions)]) {
 			if (this.resolve(name, 0) !== undefined) names.add(name);
 		}

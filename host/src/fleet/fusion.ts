@@ -27,7 +27,15 @@ import {
 	COLUMN_TTFT_P95_MS,
 	TargetState,
 } from '@infermesh/sdk';
-import { afterCheck, afterTraffic, type HealthOptions, newHealth, slowStartOf, stateOf, type TargetHealth } from './health.js';
+import {
+	afterCheck,
+	afterTraffic,
+	type HealthOptions,
+	newHealth,
+	slowStartOf,
+	stateOf,
+	type TargetHealth,
+} from './health.js';
 import { DECODES, type InflightReader, REQUESTS } from './inflight.js';
 import { LearnedSignals } from './learned.js';
 import type { TargetRecord, TargetRegistry } from './registry.js';
@@ -152,7 +160,7 @@ export class FleetFusion {
 			known.rttMs = known.rttMs === 0 ? rttMs : Math.min(rttMs, known.rttMs * 1.02);
 			this.#table.setF32(COLUMN_RTT_MS, record.row, known.rttMs);
 		}
-		this.refreshOne(known, nowMs);
+		this.#refreshOne(known, nowMs);
 	}
 
 	/** Attempts that ended, in order. Reports of a row's former owner are dropped. */
@@ -181,18 +189,26 @@ export class FleetFusion {
 		}
 		for (const [known, tally] of touched) {
 			if (tally.requests === 0) continue;
-			known.health = afterTraffic(known.health, tally.requests, tally.failures, tally.trailing, nowMs, this.#options, this.#mayEject(known));
+			known.health = afterTraffic(
+				known.health,
+				tally.requests,
+				tally.failures,
+				tally.trailing,
+				nowMs,
+				this.#options,
+				this.#mayEject(known),
+			);
 			this.#writeLearned(known, nowMs);
-			this.refreshOne(known, nowMs);
+			this.#refreshOne(known, nowMs);
 		}
 	}
 
 	/** Recomputes what follows from time alone: staleness, ends of ejections, slow start. */
 	refresh(nowMs: number): void {
-		for (const known of this.#byRow.values()) this.refreshOne(known, nowMs);
+		for (const known of this.#byRow.values()) this.#refreshOne(known, nowMs);
 	}
 
-	private refreshOne(known: Known, nowMs: number): void {
+	#refreshOne(known: Known, nowMs: number): void {
 		const { row } = known.record;
 		const state = stateOf(known.health, known.record.draining, nowMs, this.#options);
 		if (state === TargetState.degraded && known.state !== TargetState.degraded) {
@@ -211,7 +227,9 @@ export class FleetFusion {
 		for (const pool of this.#registry.pools()) {
 			if (!pool.targets.includes(known.record.upstream)) continue;
 			const members = pool.targets.filter((target) => target !== undefined);
-			const ejected = members.filter((target) => this.#byRow.get(target.tableRow)?.state === TargetState.ejected).length;
+			const ejected = members.filter(
+				(target) => this.#byRow.get(target.tableRow)?.state === TargetState.ejected,
+			).length;
 			if (ejected + 1 > members.length * this.#options.ejectedMaxRatio) return false;
 		}
 		return true;

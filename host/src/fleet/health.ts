@@ -91,7 +91,15 @@ export function afterTraffic(
 	if (!(byRun || byRatio) || nowMs < health.ejectedUntilMs || !mayEject) return next;
 	const ejections = health.ejections + 1;
 	const untilMs = nowMs + Math.min(options.ejectionMaxMs, options.ejectionMs * ejections);
-	return { ...next, ejections, ejectedUntilMs: untilMs, returnedMs: untilMs, liveFailures: 0, windowRequests: 0, windowFailures: 0 };
+	return {
+		...next,
+		ejections,
+		ejectedUntilMs: untilMs,
+		returnedMs: untilMs,
+		liveFailures: 0,
+		windowRequests: 0,
+		windowFailures: 0,
+	};
 }
 
 /** The life-cycle state shown in the table. */

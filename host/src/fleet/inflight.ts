@@ -48,7 +48,8 @@ function openViews(shared: InflightShared): Views {
 }
 
 export function createInflight(rowsMax: number, workers: number): InflightShared {
-	if (!Number.isInteger(workers) || workers < 1 || workers > WORKERS_MAX) throw new RangeError(`workers ${workers} is not in 1 … ${WORKERS_MAX}`);
+	if (!Number.isInteger(workers) || workers < 1 || workers > WORKERS_MAX)
+		throw new RangeError(`workers ${workers} is not in 1 … ${WORKERS_MAX}`);
 	const words = WORKERS_MAX * 16 + rowsMax * COUNTERS * (1 + workers) + CHANGE_RING_ENTRIES * workers;
 	return { rowsMax, workers, buffer: new SharedArrayBuffer(words * 4) };
 }
@@ -94,7 +95,8 @@ export class InflightWriter {
 		this.#worker = worker;
 		const ledger = this.#views.ledgers[worker];
 		const ring = this.#views.rings[worker];
-		if (ledger === undefined || ring === undefined) throw new RangeError(`worker ${worker} is not in 0 … ${shared.workers - 1}`);
+		if (ledger === undefined || ring === undefined)
+			throw new RangeError(`worker ${worker} is not in 0 … ${shared.workers - 1}`);
 		this.#ledger = ledger;
 		this.#ring = ring;
 	}

@@ -124,7 +124,9 @@ export class LearnedSignals {
 
 	/** Prompt tokens a second while busy, or undefined until enough has been seen. */
 	get prefillRate(): number | undefined {
-		return this.#prefillRates.count < RATE_OBSERVATIONS_MIN ? undefined : this.#prefillRates.quantile(PREFILL_RATE_QUANTILE);
+		return this.#prefillRates.count < RATE_OBSERVATIONS_MIN
+			? undefined
+			: this.#prefillRates.quantile(PREFILL_RATE_QUANTILE);
 	}
 
 	/** Output tokens a second over all sequences, or undefined until enough has been seen. */

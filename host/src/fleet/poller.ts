@@ -1,6 +1,5 @@
 // Owns the regular looks at targets: their metrics and their health checks. One round per period and target, spread over the period so that
 // a thousand targets are not asked at once, never two of a kind under way for one target, and no more than a bound in all.
-import type { RuntimeAdapter } from '@infermesh/adapters';
 import type { Clock, ModelStateDelta, Random, Timer } from '@infermesh/proto';
 import type { TargetRecord } from './registry.js';
 
@@ -19,10 +18,13 @@ export interface PollerOptions {
 	readonly concurrencyMax: number;
 }
 
+/** `unreadable`: an answer that is no metrics of a known runtime. */
+export type ScrapeResult = 'ok' | 'error' | 'timeout' | 'unreadable';
+
 export interface PollerEvents {
 	report(record: TargetRecord, delta: ModelStateDelta): void;
 	checked(record: TargetRecord, ok: boolean, rttMs: number | undefined): void;
-	scraped(record: TargetRecord, ok: boolean, durationMs: number): void;
+	scraped(record: TargetRecord, result: ScrapeResult, durationMs: number): void;
 }
 
 /** Chooses and drives the adapter of one target: `undefined` = its body is of no known runtime. */
@@ -71,7 +73,13 @@ export class TargetPoller {
 
 	/** Looks at the target at once, then regularly. */
 	follow(record: TargetRecord): void {
-		const follower: Follower = { record, reader: this.#makeReader(record.spec.runtime), timers: [], scraping: false, checking: false };
+		const follower: Follower = {
+			record,
+			reader: this.#makeReader(record.spec.runtime),
+			timers: [],
+			scraping: false,
+			checking: false,
+		};
 		this.#followers.set(record, follower);
 		if (record.spec.healthPath !== '') {
 			void this.#check(follower);
@@ -112,7 +120,7 @@ export class TargetPoller {
 		const began = this.#clock.nowMs();
 		follower.scraping = true;
 		this.#underWay++;
-		let ok = false;
+		let result: ScrapeResult = 'error';
 		try {
 			const { status, body } = await this.#fetch(record.spec.url + record.spec.metricsPath, {
 				timeoutMs: this.#options.scrapeTimeoutMs,
@@ -121,15 +129,16 @@ export class TargetPoller {
 			});
 			if (status === 200 && this.#followers.has(record)) {
 				const delta = follower.reader.read(body, this.#clock.nowMs());
-				ok = delta !== undefined;
+				result = delta === undefined ? 'unreadable' : 'ok';
 				if (delta !== undefined) this.#events.report(record, delta);
 			}
-		} catch {
+		} catch (error) {
 			// An unreachable target is no error of ours: it shows as a failed scrape, and its age grows.
+			if (error instanceof Error && error.name === 'TimeoutError') result = 'timeout';
 		} finally {
 			follower.scraping = false;
 			this.#underWay--;
-			if (this.#followers.has(record)) this.#events.scraped(record, ok, this.#clock.nowMs() - began);
+			if (this.#followers.has(record)) this.#events.scraped(record, result, this.#clock.nowMs() - began);
 		}
 	}
 
@@ -154,25 +163,3 @@ export class TargetPoller {
 		}
 	}
 }
-
-/** A reader over an adapter, keeping the previous look that rates need. `detect` is asked until it knows the runtime. */
-export function adapterReader(adapterOf: (body: string) => RuntimeAdapter | undefined, readWith: ReadWith): MetricsReader {
-	let adapter: RuntimeAdapter | undefined;
-	let previous: unknown;
-	return {
-		read(body, nowMs) {
-			adapter ??= adapterOf(body);
-			if (adapter === undefined) return undefined;
-			const { delta, look } = readWith(adapter, body, previous, nowMs);
-			previous = look;
-			return delta;
-		},
-	};
-}
-
-type ReadWith = (
-	adapter: RuntimeAdapter,
-	body: string,
-	previous: unknown,
-	nowMs: number,
-) => { readonly delta: ModelStateDelta; readonly look: unknown };

@@ -3,7 +3,14 @@
 // pool brings itself up to date. The eligibility here is the host's truth: answers are checked against it, never against a copy
 // a strategy could have written to.
 import { COLUMN_STATE, TargetState } from '@infermesh/sdk';
-import { CHANGE_RING_ENTRIES, DECODES, DECODE_TOKENS, type InflightReader, PREFILL_TOKENS, REQUESTS } from './inflight.js';
+import {
+	CHANGE_RING_ENTRIES,
+	DECODE_TOKENS,
+	DECODES,
+	type InflightReader,
+	PREFILL_TOKENS,
+	REQUESTS,
+} from './inflight.js';
 import { DIRTY_RING_ENTRIES, type FleetTableReader, LOAD_BASE_COLUMN } from './table.js';
 
 /** Changed rows remembered for instances; one further behind copies everything. A power of two. */
@@ -74,7 +81,7 @@ export class PoolView {
 			const head = this.#counters.head(worker);
 			let tail = this.#changeTails[worker] as number;
 			if (head === tail) continue;
-			if (((head - tail) >>> 0) >= CHANGE_RING_ENTRIES) {
+			if ((head - tail) >>> 0 >= CHANGE_RING_ENTRIES) {
 				this.#readAll();
 				return;
 			}
@@ -119,7 +126,7 @@ export class PoolView {
 		this.tableEpoch = this.#table.consistently((cells, head) => {
 			this.changeHead = firstLogged;
 			newTail = head;
-			overflow = ((head - this.#dirtyTail) >>> 0) >= DIRTY_RING_ENTRIES;
+			overflow = (head - this.#dirtyTail) >>> 0 >= DIRTY_RING_ENTRIES;
 			if (overflow) return;
 			for (let at = this.#dirtyTail; at !== head; at = (at + 1) >>> 0) {
 				const tableRow = this.#table.dirtyRow(at);
@@ -134,7 +141,8 @@ export class PoolView {
 	}
 
 	#readAll(): void {
-		for (let worker = 0; worker < this.#counters.workers; worker++) this.#changeTails[worker] = this.#counters.head(worker);
+		for (let worker = 0; worker < this.#counters.workers; worker++)
+			this.#changeTails[worker] = this.#counters.head(worker);
 		this.tableEpoch = this.#table.consistently((cells, head) => {
 			this.#dirtyTail = head;
 			for (let row = 0; row < this.rowCount; row++) {

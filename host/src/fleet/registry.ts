@@ -83,8 +83,10 @@ export class TargetRegistry {
 
 	/** Gives the target a row and a place in the pool of each of its models. Throws IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_FLEET_FULL. */
 	add(spec: TargetSpec): TargetRecord {
-		if (this.#records.has(spec.id)) throw new MeshError(fleetErrors, 'IM_TARGET_EXISTS', `target ${spec.id} exists already`);
-		if (spec.models.length === 0) throw new MeshError(fleetErrors, 'IM_TARGET_INVALID', `target ${spec.id} names no model`);
+		if (this.#records.has(spec.id))
+			throw new MeshError(fleetErrors, 'IM_TARGET_EXISTS', `target ${spec.id} exists already`);
+		if (spec.models.length === 0)
+			throw new MeshError(fleetErrors, 'IM_TARGET_INVALID', `target ${spec.id} names no model`);
 		const url = parseUrl(spec);
 		const row = this.#freeRows.pop() ?? this.#nextRow++;
 		if (row >= this.#table.rowsMax) {
@@ -158,7 +160,11 @@ export class TargetRegistry {
 	}
 
 	#join(model: string, record: TargetRecord): void {
-		const slots = this.#pools.get(model) ?? { index: this.#pools.size, rows: [], pool: undefined as unknown as ModelPool };
+		const slots = this.#pools.get(model) ?? {
+			index: this.#pools.size,
+			rows: [],
+			pool: undefined as unknown as ModelPool,
+		};
 		const hole = slots.rows.indexOf(undefined);
 		if (hole >= 0) slots.rows[hole] = record;
 		else slots.rows.push(record);

@@ -43,7 +43,8 @@ function openViews(shared: FleetTableShared): Views {
 }
 
 export function createFleetTable(rowsMax: number): FleetTableShared {
-	if (!Number.isInteger(rowsMax) || rowsMax < 1 || rowsMax > 1 << 20) throw new RangeError(`rowsMax ${rowsMax} is not in 1 … 2^20`);
+	if (!Number.isInteger(rowsMax) || rowsMax < 1 || rowsMax > 1 << 20)
+		throw new RangeError(`rowsMax ${rowsMax} is not in 1 … 2^20`);
 	const bytes = CONTROL_WORDS * 4 + DIRTY_RING_ENTRIES * 4 + 2 * TABLE_COLUMNS * rowsMax * 4;
 	return { rowsMax, buffer: new SharedArrayBuffer(bytes) };
 }

@@ -1,7 +1,7 @@
 // Owns the child process in which one module is admitted: it gets bytes and options, sends one answer, and ends. Its parent limits its heap
 // and kills it when it takes too long, so whatever the bytes contain happens here.
 import { setFlagsFromString } from 'node:v8';
-import type { InspectOptions, Inspection } from '../strategy/admission/inspect.js';
+import type { Inspection, InspectOptions } from '../strategy/admission/inspect.js';
 import { inspectModule } from '../strategy/admission/inspect.js';
 import { systemClock } from './clock.js';
 

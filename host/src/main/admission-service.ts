@@ -3,8 +3,7 @@
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Clock } from '@infermesh/proto';
-import type { InspectOptions, Inspection } from '../strategy/admission/inspect.js';
-import type { AdmissionReport } from '../strategy/admission/report.js';
+import { blankReport, type Inspection, type InspectOptions } from '../strategy/admission/inspect.js';
 
 export interface AdmissionServiceOptions {
 	readonly timeoutMs: number;
@@ -14,7 +13,12 @@ export interface AdmissionServiceOptions {
 	readonly waitingMax: number;
 }
 
-export const admissionServiceDefaults: AdmissionServiceOptions = { timeoutMs: 10_000, memoryMib: 512, concurrencyMax: 1, waitingMax: 16 };
+export const admissionServiceDefaults: AdmissionServiceOptions = {
+	timeoutMs: 10_000,
+	memoryMib: 512,
+	concurrencyMax: 1,
+	waitingMax: 16,
+};
 
 const childPath = fileURLToPath(new URL('./admission-child.js', import.meta.url));
 
@@ -62,41 +66,48 @@ export class AdmissionService {
 				resolve(inspection);
 			};
 			const timer = this.#clock.after(this.#options.timeoutMs, () => {
-				settle(failure(bytes, 'IM_ADMISSION_TIMEOUT', `admission took longer than ${this.#options.timeoutMs} ms and was killed`, 'the module costs too much to compile or to run; make it smaller'));
+				settle(
+					failure(
+						bytes,
+						'IM_ADMISSION_TIMEOUT',
+						`admission took longer than ${this.#options.timeoutMs} ms and was killed`,
+						'the module costs too much to compile or to run; make it smaller',
+					),
+				);
 				child.kill('SIGKILL');
 			});
 			child.on('message', (message) => settle(message as Inspection));
-			child.on('error', (error) => settle(failure(bytes, 'IM_ADMISSION_CHILD', `the admission process failed: ${error.message}`, 'see the log; the module was not looked at')));
+			child.on('error', (error) =>
+				settle(
+					failure(
+						bytes,
+						'IM_ADMISSION_CHILD',
+						`the admission process failed: ${error.message}`,
+						'see the log; the module was not looked at',
+					),
+				),
+			);
 			child.on('exit', (code, signal) =>
-				settle(failure(bytes, 'IM_ADMISSION_CHILD', `the admission process ended early (${signal ?? `exit ${code}`})`, 'the module exhausts memory while it is compiled or run')),
+				settle(
+					failure(
+						bytes,
+						'IM_ADMISSION_CHILD',
+						`the admission process ended early (${signal ?? `exit ${code}`})`,
+						'the module exhausts memory while it is compiled or run',
+					),
+				),
 			);
 			child.send({ bytes, options }, (error) => {
-				if (error !== null) settle(failure(bytes, 'IM_ADMISSION_CHILD', `the module could not be handed over: ${error.message}`, 'try again'));
+				if (error !== null)
+					settle(
+						failure(bytes, 'IM_ADMISSION_CHILD', `the module could not be handed over: ${error.message}`, 'try again'),
+					);
 			});
 		});
 	}
 }
 
 function failure(bytes: Uint8Array, code: string, message: string, hint: string): Inspection {
-	const report: AdmissionReport = {
-		admitted: false,
-		name: '',
-		version: '',
-		kind: '',
-		digest: '',
-		abi: '',
-		moduleBytes: bytes.length,
-		meteredBytes: 0,
-		functions: 0,
-		hooks: [],
-		columns: [],
-		stateBytes: 0,
-		loops: {},
-		refusals: [{ code, message, hint, where: 'module' }],
-		conformance: [],
-		sizes: [],
-		nsPerFuel: 0,
-		cpuMs: 0,
-	};
+	const report = { ...blankReport(bytes), refusals: [{ code, message, hint, where: 'module' }] };
 	return { report, admitted: undefined };
 }

@@ -1,0 +1,271 @@
+// The composition root of meshd: builds the agent from one configuration, loads the strategy that decides, starts the data-plane workers and
+// the admin API, and takes all of it down again in the reverse order.
+import './v8-flags.js';
+import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { createAdminServer } from '../admin/server.js';
+import type { LoadedConfig } from '../config/load.js';
+import { createInflight, InflightReader } from '../fleet/inflight.js';
+import { NameTable } from '../fleet/interner.js';
+import { HOLE, PoolView } from '../fleet/pool-view.js';
+import { createFleetTable, FleetTableReader, FleetTableWriter } from '../fleet/table.js';
+import { openStrategy } from '../project/prepare.js';
+import { StrategyManager } from '../strategy/registry/manager.js';
+import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
+import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
+import type { Log } from '../telemetry/logger.js';
+import { watchLoopLag } from '../telemetry/loop-lag.js';
+import { createMeshMetrics } from '../telemetry/mesh-metrics.js';
+import { createProcessMetrics } from '../telemetry/process-metrics.js';
+import { AdmissionService, admissionServiceDefaults } from './admission-service.js';
+import { systemClock, systemRandom } from './clock.js';
+import { compileInThread } from './compile-thread.js';
+import { createControl } from './control.js';
+import { createFetcher } from './fetcher.js';
+import { fuelBudget, quarantineOptions, routerOptions, targetServiceOptions, targetSpec } from './options.js';
+import { TargetService } from './target-service.js';
+import { meshVersion } from './version.js';
+import { WorkerGroup, workerGroupDefaults } from './worker-group.js';
+import type { WorkerKey, WorkerStart } from './worker-protocol.js';
+
+export interface MeshDeps {
+	readonly log: Log;
+	/** Loopback only, no credentials asked. */
+	readonly development: boolean;
+}
+
+export interface MeshHandle {
+	/** `http://host:port` of the data plane. */
+	readonly dataUrl: string;
+	/** `http://host:port` of the admin API, status page and metrics. */
+	readonly adminUrl: string;
+	/** Streams may finish for `data.shutdown_grace_ms`; then everything ends. May be called twice. */
+	close(): Promise<void>;
+}
+
+/** How often strategies with a `tick` hook are called. */
+const TICK_MS = 1000;
+const LORAS_MAX = 4096;
+
+/** Starts a mesh node. Rejects with a MeshError when a part cannot start; what had started is taken down again. */
+export async function startMesh(loaded: LoadedConfig, { log, development }: MeshDeps): Promise<MeshHandle> {
+	const { config } = loaded;
+	const clock = systemClock;
+	const random = systemRandom();
+	const workerCount = config.data.workers === 0 ? Math.max(1, availableParallelism() - 1) : config.data.workers;
+
+	const tableShared = createFleetTable(config.fleet.targets_max);
+	const inflightShared = createInflight(config.fleet.targets_max, workerCount);
+	const control = new SharedArrayBuffer(CONTROL_BYTES);
+	const table = new FleetTableWriter(tableShared);
+	const counters = new InflightReader(inflightShared);
+	const agentMetrics = createMetricsBuffer();
+	const workerMetrics = Array.from({ length: workerCount }, () => createMetricsBuffer());
+	const agentBlock = new MetricsBlock(agentMetrics);
+	const meshMetrics = createMeshMetrics(agentBlock);
+	const lag = watchLoopLag(agentBlock, clock, 'main', config.telemetry.loop_lag_period_ms);
+	const fuel = fuelBudget(config);
+	const seed = randomBytes(8);
+	const meshSeed: readonly [number, number] = [seed.readUInt32LE(0), seed.readUInt32LE(4)];
+	const names = {
+		targets: new NameTable(config.fleet.targets_max * 4),
+		nodes: new NameTable(config.fleet.targets_max),
+		zones: new NameTable(1024),
+		regions: new NameTable(1024),
+		models: new NameTable(config.fleet.models_max),
+		revisions: new NameTable(config.fleet.models_max * 4),
+	};
+	const tenantNames = ['default', ...new Set(config.keys.map((key) => key.tenant))].filter(
+		(name, at, all) => all.indexOf(name) === at,
+	);
+	const tenants = new NameTable(config.fleet.tenants_max);
+	for (const name of tenantNames) tenants.intern(name);
+	const keys: WorkerKey[] = config.keys.map((key) => ({
+		sha256: key.sha256,
+		tenant: key.tenant,
+		tenantId: tenants.find(key.tenant),
+		policyMask: key.policy_mask,
+		trusted: key.trusted,
+	}));
+
+	const makeStart = (worker: number, port: number): WorkerStart => ({
+		worker,
+		host: config.data.host,
+		port,
+		table: tableShared,
+		inflight: inflightShared,
+		control,
+		metrics: workerMetrics[worker] as SharedArrayBuffer,
+		router: routerOptions(config),
+		prefixIndex: {
+			blocksMax: config.data.prefix_index.blocks_max,
+			blockTokens: config.data.prefix_index.block_tokens,
+			lookupBlocksMax: config.data.prefix_index.lookup_blocks_max,
+		},
+		fuel,
+		spares: config.strategy.spares,
+		explainEntriesMax: config.data.decisions_kept_max,
+		meshSeed,
+		zone: names.zones.intern(config.node.zone),
+		region: names.regions.intern(config.node.region),
+		keys,
+		tenants: tenantNames,
+		lorasMax: LORAS_MAX,
+		log: { level: log.level(), requests: config.telemetry.log_requests },
+		loopLagPeriodMs: config.telemetry.loop_lag_period_ms,
+		tracing: {
+			endpoint: config.telemetry.otlp_endpoint ?? process.env['OTEL_EXPORTER_OTLP_ENDPOINT'],
+			ratio: config.telemetry.trace_ratio,
+			queueMax: config.telemetry.trace_queue_max,
+			node: config.node.id,
+			zone: config.node.zone,
+		},
+	});
+
+	const admission = new AdmissionService(
+		{
+			...admissionServiceDefaults,
+			timeoutMs: config.strategy.admission_timeout_ms,
+			memoryMib: config.strategy.admission_memory_mib,
+		},
+		clock,
+	);
+	const workers: WorkerGroup = new WorkerGroup(
+		workerGroupDefaults,
+		clock,
+		control,
+		makeStart,
+		(send) => {
+			strategies.introduce({
+				addStrategy: (strategy) => send({ kind: 'strategy', strategy }),
+				addState: (versionId, poolIndex, shared) => send({ kind: 'state', versionId, poolIndex, shared }),
+			});
+			send({ kind: 'prepare', plan: strategies.currentPlan() });
+			send({ kind: 'directory', snapshot: targets.snapshot() });
+		},
+		{
+			outcomes(attempts, observed) {
+				targets.attempts(attempts);
+				strategies.observe(observed);
+			},
+			strike: (strike) => strategies.strike(strike),
+			strategyLog: (label, text) => log.info({ strategy: label, text }, 'strategy log'),
+			died(worker, message) {
+				meshMetrics.workerRestarted();
+				log.error({ worker, error: message }, 'a data-plane worker ended and is being replaced');
+			},
+		},
+	);
+	const fetcher = createFetcher();
+	const targets: TargetService = new TargetService(targetServiceOptions(config), {
+		clock,
+		random,
+		table,
+		counters,
+		names,
+		fetch: fetcher.fetch,
+		metrics: meshMetrics,
+		onDirectory(pools, snapshot) {
+			strategies.poolsChanged(pools);
+			workers.directory(snapshot);
+		},
+	});
+	const strategies: StrategyManager = new StrategyManager(
+		{
+			fuel,
+			moduleBytesMax: config.strategy.module_max_bytes,
+			loadedMax: config.strategy.loaded_max,
+			quarantine: quarantineOptions(config),
+			meshSeed,
+			settings: config.strategy.settings,
+		},
+		{
+			clock,
+			admit: (bytes, admitOptions) => admission.admit(bytes, admitOptions),
+			compile: compileInThread,
+			workers,
+			pools: () => targets.registry.pools(),
+			openView: (pool) =>
+				new PoolView(
+					new FleetTableReader(tableShared),
+					counters,
+					pool.targets.map((target) => target?.tableRow ?? HOLE),
+				),
+			events: {
+				admitted: (label, admitted, durationMs) => {
+					meshMetrics.admitted(admitted ? 'admitted' : 'refused', durationMs);
+					log.info({ strategy: label, admitted, durationMs: Math.round(durationMs) }, 'strategy admission');
+				},
+				swapped: (label, kind) => {
+					meshMetrics.swapped(label, kind);
+					log.info({ strategy: label, kind }, 'routing plan changed');
+				},
+				struck: (label, cause, place) => log.warn({ strategy: label, cause, place }, 'strike against a strategy'),
+				quarantined: (label) => {
+					meshMetrics.quarantined(label);
+					log.error({ strategy: label }, 'strategy quarantined; the built-in least_queue decides');
+				},
+			},
+		},
+	);
+	const ticking = clock.every(TICK_MS, () => strategies.tick(), { unref: true });
+
+	let adminUrl = '';
+	const dataUrl = (): string => `http://${hostInUrl(config.data.host)}:${workers.port}`;
+	const admin = createAdminServer(
+		{
+			token: config.admin.token,
+			bodyMaxBytes: config.admin.body_max_bytes,
+			requestTimeoutMs: config.admin.request_timeout_ms,
+			version: meshVersion,
+			log,
+		},
+		createControl({
+			loaded,
+			version: meshVersion,
+			development,
+			targets,
+			strategies,
+			workers,
+			workerCount,
+			table,
+			counters,
+			metricsBuffers: [agentMetrics, ...workerMetrics],
+			processMetrics: createProcessMetrics(),
+			fuel,
+			log,
+			addresses: () => ({ dataUrl: dataUrl(), adminUrl }),
+		}),
+	);
+
+	let closing: Promise<void> | undefined;
+	const close = (): Promise<void> => {
+		closing ??= (async () => {
+			await admin.close();
+			await workers.close(config.data.shutdown_grace_ms);
+			ticking.cancel();
+			targets.close();
+			strategies.close();
+			lag.stop();
+			await fetcher.close();
+		})();
+		return closing;
+	};
+
+	try {
+		targets.start();
+		const { wasm, sourceMap } = await openStrategy(config.strategy.active);
+		await strategies.load(wasm, { sourceMap, settings: undefined, activate: true, model: undefined });
+		for (const target of config.targets) await targets.add(targetSpec(target, config));
+		await workers.start(workerCount, config.data.port);
+		adminUrl = await admin.listen({ host: config.admin.host, port: config.admin.port });
+	} catch (error) {
+		await close();
+		throw error;
+	}
+	return { dataUrl: dataUrl(), adminUrl, close };
+}
+
+function hostInUrl(host: string): string {
+	return host.includes(':') ? `[${host}]` : host;
+}

@@ -1,0 +1,110 @@
+// Owns the mapping from the one configuration to the options of each room. Names and units change here and nowhere else.
+import type { MeshConfig, TargetConfig } from '../config/schema.js';
+import type { NamePolicy } from '../fleet/directory.js';
+import type { TargetSpec } from '../fleet/registry.js';
+import type { RouterOptionsInput } from '../router/options.js';
+import type { FuelBudget } from '../strategy/runtime/instance.js';
+import type { QuarantineOptions } from '../strategy/runtime/quarantine.js';
+import { quarantineDefaults } from '../strategy/runtime/quarantine.js';
+import type { TargetServiceOptions } from './target-service.js';
+
+export function routerOptions({ data }: MeshConfig): RouterOptionsInput {
+	return {
+		bodyBytesMax: data.body_max_bytes,
+		headerBytesMax: data.header_max_bytes,
+		headerCountMax: data.header_count_max,
+		headersTimeoutMs: data.headers_timeout_ms,
+		requestTimeoutMs: data.request_timeout_ms,
+		keepAliveTimeoutMs: data.keep_alive_timeout_ms,
+		clientWriteTimeoutMs: data.client_write_timeout_ms,
+		connectionsMax: data.connections_max,
+		inflightMax: data.inflight_max,
+		saturatedRetryAfterS: data.saturated_retry_after_s,
+		upstream: {
+			connectTimeoutMs: data.upstream.connect_timeout_ms,
+			firstByteTimeoutMs: data.upstream.first_byte_timeout_ms,
+			idleTimeoutMs: data.upstream.idle_timeout_ms,
+			keepAliveTimeoutMs: data.upstream.keep_alive_timeout_ms,
+			connectionsMax: data.upstream.connections_max,
+		},
+		retry: {
+			attemptsMax: data.retry.attempts_max,
+			budgetRatio: data.retry.budget_ratio,
+			budgetBurst: data.retry.budget_burst,
+		},
+		hold: { requestsMax: data.hold.requests_max, waitMaxMs: data.hold.wait_max_ms },
+	};
+}
+
+export function fuelBudget({ strategy }: MeshConfig): FuelBudget {
+	return { base: strategy.base_fuel, perTarget: strategy.fuel_per_target, stackSlotsMax: strategy.stack_max_slots };
+}
+
+export function quarantineOptions({ strategy }: MeshConfig): QuarantineOptions {
+	return {
+		...quarantineDefaults,
+		strikesMax: strategy.strikes_max,
+		windowMs: strategy.strike_window_ms,
+		firstMs: strategy.quarantine_ms,
+		longestMs: strategy.quarantine_max_ms,
+	};
+}
+
+export function targetServiceOptions(config: MeshConfig): TargetServiceOptions {
+	const { fleet, health, outlier, scrape } = config;
+	return {
+		fusion: {
+			healthyAfter: health.healthy_after,
+			unhealthyAfter: health.unhealthy_after,
+			consecutiveFailures: outlier.consecutive_failures,
+			errorRatio: outlier.error_ratio,
+			requestsMin: outlier.requests_min,
+			windowMs: outlier.window_ms,
+			ejectionMs: outlier.ejection_ms,
+			ejectionMaxMs: outlier.ejection_max_ms,
+			slowStartMs: fleet.slow_start_ms,
+			staleAfterMs: fleet.stale_after_ms,
+			smoothingMs: fleet.smoothing_ms,
+			ejectedMaxRatio: outlier.ejected_max_ratio,
+		},
+		poller: {
+			scrapePeriodMs: scrape.period_ms,
+			scrapeTimeoutMs: scrape.timeout_ms,
+			bodyMaxBytes: scrape.body_max_bytes,
+			checkPeriodMs: health.period_ms,
+			checkTimeoutMs: health.timeout_ms,
+			concurrencyMax: scrape.concurrency_max,
+		},
+		policy: namePolicy(config),
+		publishMs: fleet.publish_ms,
+		refreshMs: 200,
+	};
+}
+
+function namePolicy({ models }: MeshConfig): NamePolicy {
+	return { aliases: models.aliases, revisions: models.revisions, fallbacks: models.fallbacks };
+}
+
+/** A target as configured, with everything left out filled in from this node. */
+export function targetSpec(target: TargetConfig, { node }: MeshConfig): TargetSpec {
+	const url = target.url.replace(/\/+$/, '').replace(/\/v1$/, '');
+	const host = URL.canParse(url) ? new URL(url) : undefined;
+	return {
+		id: target.id ?? host?.host ?? url,
+		url,
+		models: target.models,
+		runtime: target.runtime,
+		apiKey: target.api_key,
+		upstreamModel: target.upstream_model,
+		revision: target.revision,
+		quant: target.quant,
+		weight: target.weight,
+		role: target.role as TargetSpec['role'],
+		node: target.node ?? host?.hostname ?? '',
+		zone: target.zone ?? node.zone,
+		region: target.region ?? node.region,
+		costPerHour: target.cost_per_hour,
+		metricsPath: target.metrics_path,
+		healthPath: target.health_path,
+	};
+}

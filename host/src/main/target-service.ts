@@ -1,0 +1,176 @@
+// Owns the life of targets in the agent: adding (asking a runtime for its models when none are named), draining, removing, and telling
+// pollers, fusion and workers each time. Rows of removed targets are released when nothing is in flight on them.
+import { RuntimeReader } from '@infermesh/adapters';
+import { type Clock, MeshError, type Random, type Timer } from '@infermesh/proto';
+import { DirectoryCompiler, type DirectorySnapshot, type NamePolicy } from '../fleet/directory.js';
+import { fleetErrors } from '../fleet/errors.js';
+import { type AttemptReport, FleetFusion, type FusionOptions } from '../fleet/fusion.js';
+import { type InflightReader, REQUESTS } from '../fleet/inflight.js';
+import { type Fetcher, type PollerOptions, TargetPoller } from '../fleet/poller.js';
+import { type Names, type TargetRecord, TargetRegistry, type TargetSpec } from '../fleet/registry.js';
+import type { FleetTableWriter } from '../fleet/table.js';
+import type { ModelPool } from '../router/ports.js';
+import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
+
+export interface TargetServiceOptions {
+	readonly fusion: FusionOptions;
+	readonly poller: PollerOptions;
+	readonly policy: NamePolicy;
+	readonly publishMs: number;
+	/** States that follow from time alone are looked at this often. */
+	readonly refreshMs: number;
+}
+
+export interface TargetServicePorts {
+	readonly clock: Clock;
+	readonly random: Random;
+	readonly table: FleetTableWriter;
+	readonly counters: InflightReader;
+	readonly names: Names;
+	readonly fetch: Fetcher;
+	readonly metrics: MeshMetrics;
+	/** The pools changed: state blocks first, then the workers' directory. */
+	readonly onDirectory: (pools: readonly ModelPool[], snapshot: DirectorySnapshot) => void;
+}
+
+/** A `/v1/models` answer larger than this is refused. */
+const MODELS_BODY_MAX_BYTES = 1024 * 1024;
+const MODELS_MAX = 64;
+
+export class TargetService {
+	readonly registry: TargetRegistry;
+	readonly fusion: FleetFusion;
+	readonly #options: TargetServiceOptions;
+	readonly #ports: TargetServicePorts;
+	readonly #poller: TargetPoller;
+	readonly #compiler = new DirectoryCompiler();
+	readonly #createdS: number;
+	readonly #timers: Timer[] = [];
+	#leaving: TargetRecord[] = [];
+	#ejections = new Map<TargetRecord, number>();
+
+	constructor(options: TargetServiceOptions, ports: TargetServicePorts) {
+		this.#options = options;
+		this.#ports = ports;
+		this.#createdS = Math.floor(ports.clock.wallMs() / 1000);
+		this.registry = new TargetRegistry(ports.table, ports.names);
+		this.fusion = new FleetFusion(options.fusion, ports.table, ports.counters, this.registry);
+		this.#poller = new TargetPoller(options.poller, {
+			clock: ports.clock,
+			random: ports.random,
+			fetch: ports.fetch,
+			makeReader: (runtime) => new RuntimeReader(runtime === 'vllm' || runtime === 'sglang' ? { runtime } : {}),
+			events: {
+				report: (record, delta) => this.fusion.report(record, delta, this.#nowMs()),
+				checked: (record, ok, rttMs) => {
+					ports.metrics.healthChecked(record.spec.id, ok);
+					this.fusion.checked(record, ok, rttMs, this.#nowMs());
+				},
+				scraped: (record, result, durationMs) => ports.metrics.scraped(record.spec.id, result, durationMs),
+			},
+		});
+	}
+
+	/** Begins publishing signals. */
+	start(): void {
+		const { clock, table } = this.#ports;
+		this.#timers.push(clock.every(this.#options.publishMs, () => void table.publish(), { unref: true }));
+		this.#timers.push(clock.every(this.#options.refreshMs, () => this.#refresh(), { unref: true }));
+	}
+
+	/** Adds a target; asks it for its models when none are named. IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_TARGET_MODELS_UNKNOWN, IM_FLEET_FULL. */
+	async add(spec: TargetSpec): Promise<TargetRecord> {
+		const complete = spec.models.length > 0 ? spec : { ...spec, models: await this.#askModels(spec) };
+		const record = this.registry.add(complete);
+		this.fusion.follow(record, this.#nowMs());
+		this.#ports.table.publish();
+		this.#announce();
+		this.#poller.follow(record);
+		return record;
+	}
+
+	remove(id: string): TargetRecord {
+		const record = this.registry.remove(id);
+		this.#poller.forget(record);
+		this.fusion.forget(record);
+		this.#ports.table.publish();
+		this.#announce();
+		this.#leaving.push(record);
+		return record;
+	}
+
+	drain(id: string, draining: boolean): TargetRecord {
+		const record = this.registry.get(id);
+		record.draining = draining;
+		this.fusion.refresh(this.#nowMs());
+		this.#ports.table.publish();
+		return record;
+	}
+
+	attempts(reports: readonly AttemptReport[]): void {
+		this.fusion.attempts(reports, this.#nowMs());
+	}
+
+	/** The directory as it stands, for a worker that starts late. */
+	snapshot(): DirectorySnapshot {
+		return this.#compiler.compile(this.registry.pools(), this.#options.policy, this.#createdS);
+	}
+
+	close(): void {
+		for (const timer of this.#timers) timer.cancel();
+		this.#poller.close();
+	}
+
+	#announce(): void {
+		const snapshot = this.snapshot();
+		this.#ports.onDirectory(this.registry.pools(), snapshot);
+	}
+
+	#refresh(): void {
+		this.fusion.refresh(this.#nowMs());
+		this.#countEjections();
+		this.#leaving = this.#leaving.filter((record) => {
+			if (this.#ports.counters.total(REQUESTS, record.row) > 0) return true;
+			this.registry.release(record);
+			return false;
+		});
+	}
+
+	#countEjections(): void {
+		const now = new Map<TargetRecord, number>();
+		for (const record of this.registry.records()) {
+			const { ejections } = this.fusion.status(record);
+			for (let n = this.#ejections.get(record) ?? 0; n < ejections; n++) this.#ports.metrics.ejected(record.spec.id);
+			now.set(record, ejections);
+		}
+		this.#ejections = now;
+	}
+
+	async #askModels(spec: TargetSpec): Promise<string[]> {
+		try {
+			const { status, body } = await this.#ports.fetch(`${spec.url.replace(/\/+$/, '')}/v1/models`, {
+				timeoutMs: this.#options.poller.scrapeTimeoutMs,
+				bodyMaxBytes: MODELS_BODY_MAX_BYTES,
+				apiKey: spec.apiKey,
+			});
+			if (status !== 200) throw new Error(`it answered ${status}`);
+			const { data } = JSON.parse(body) as { data?: unknown };
+			const ids = Array.isArray(data) ? data.map((entry: unknown) => (entry as { id?: unknown } | null)?.id) : [];
+			const models = ids.filter((id): id is string => typeof id === 'string' && id !== '').slice(0, MODELS_MAX);
+			if (models.length === 0) throw new Error('it lists no model');
+			return models;
+		} catch (cause) {
+			const why = cause instanceof Error ? cause.message : String(cause);
+			throw new MeshError(
+				fleetErrors,
+				'IM_TARGET_MODELS_UNKNOWN',
+				`target ${spec.id} could not be asked for its models: ${why}`,
+				{ cause },
+			);
+		}
+	}
+
+	#nowMs(): number {
+		return Math.floor(this.#ports.clock.nowMs());
+	}
+}

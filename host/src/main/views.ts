@@ -1,0 +1,158 @@
+// Owns what the admin API shows of targets and strategies: reads of the table and the registries, no decisions.
+import {
+	COLUMN_ERROR_RATIO,
+	COLUMN_HEALTH,
+	COLUMN_KV_USAGE,
+	COLUMN_QUEUE_DEPTH,
+	COLUMN_RTT_MS,
+	COLUMN_RUNNING,
+	COLUMN_TPOT_MS,
+	COLUMN_TTFT_MS,
+} from '@infermesh/sdk';
+import type { StrategyView, TargetView } from '../admin/schemas.js';
+import type { FleetFusion } from '../fleet/fusion.js';
+import { type InflightReader, REQUESTS } from '../fleet/inflight.js';
+import type { TargetRecord } from '../fleet/registry.js';
+import { type FleetTableWriter, LOAD_BASE_COLUMN } from '../fleet/table.js';
+import type { LoadedStrategy, StrategyManager } from '../strategy/registry/manager.js';
+import { WHOLE_MESH } from '../strategy/registry/staging.js';
+import type { FuelBudget } from '../strategy/runtime/instance.js';
+import type { CollectedSample } from '../telemetry/exposition.js';
+
+export function targetView(
+	record: TargetRecord,
+	fusion: FleetFusion,
+	table: FleetTableWriter,
+	counters: InflightReader,
+	nowMs: number,
+): TargetView {
+	const { row, spec } = record;
+	const status = fusion.status(record);
+	const inFlight = counters.total(REQUESTS, row);
+	return {
+		id: spec.id,
+		url: spec.url,
+		models: [...spec.models],
+		runtime: spec.runtime,
+		revision: spec.revision ?? null,
+		quant: spec.quant ?? null,
+		role: spec.role,
+		node: spec.node,
+		zone: spec.zone,
+		region: spec.region,
+		weight: spec.weight,
+		state: status.state,
+		draining: record.draining,
+		health: table.getF32(COLUMN_HEALTH, row),
+		inFlight,
+		load: Math.max(inFlight, table.getF32(LOAD_BASE_COLUMN, row) + inFlight),
+		queueDepth: table.getF32(COLUMN_QUEUE_DEPTH, row),
+		running: table.getF32(COLUMN_RUNNING, row),
+		kvUsage: table.getF32(COLUMN_KV_USAGE, row),
+		ttftMs: table.getF32(COLUMN_TTFT_MS, row),
+		tpotMs: table.getF32(COLUMN_TPOT_MS, row),
+		errorRatio: table.getF32(COLUMN_ERROR_RATIO, row),
+		rttMs: table.getF32(COLUMN_RTT_MS, row),
+		telemetryAgeMs: status.reportedMs === undefined ? null : Math.max(0, nowMs - status.reportedMs),
+	};
+}
+
+/** Stage of a version, and for which models; an active one outranks a canary, a canary a shadow. */
+function stageOf(
+	manager: StrategyManager,
+	loaded: LoadedStrategy,
+): { stage: string; models: string[]; canaryPercent: number | null } {
+	const { versionId } = loaded.strategy;
+	const scopes = [...manager.staging];
+	const where = (has: (scope: (typeof scopes)[number][1]) => boolean): string[] =>
+		scopes.filter(([, scope]) => has(scope)).map(([name]) => name);
+	const active = where((scope) => scope.history.at(-1) === versionId);
+	const canary = where((scope) => scope.canary?.versionId === versionId);
+	const shadow = where((scope) => scope.shadowVersionId === versionId);
+	const [stage, found] =
+		active.length > 0
+			? ['active', active]
+			: canary.length > 0
+				? ['canary', canary]
+				: shadow.length > 0
+					? ['shadow', shadow]
+					: ['loaded', []];
+	const percent = scopes.find(([, scope]) => scope.canary?.versionId === versionId)?.[1].canary?.percent;
+	return {
+		stage: manager.isQuarantined(loaded) ? 'quarantined' : (stage as string),
+		models: (found as string[]).filter((name) => name !== WHOLE_MESH),
+		canaryPercent: percent ?? null,
+	};
+}
+
+export function strategyView(
+	manager: StrategyManager,
+	loaded: LoadedStrategy,
+	fuel: FuelBudget,
+	largestPool: number,
+	nowMs: number,
+): StrategyView {
+	const { strategy, report, quarantine } = loaded;
+	const version = strategy.label.slice(strategy.label.indexOf('@') + 1);
+	return {
+		name: strategy.manifest.name,
+		version,
+		digest: strategy.digest,
+		...stageOf(manager, loaded),
+		previous: manager.previous().has(strategy.versionId),
+		strikes: quarantine.strikesMs.length,
+		quarantinedForMs: manager.isQuarantined(loaded) ? Math.ceil(quarantine.untilMs - nowMs) : null,
+		loadedAt: new Date(loaded.loadedWallMs).toISOString(),
+		bytes: report.moduleBytes,
+		fuelBudget: fuel.base + fuel.perTarget * largestPool,
+	};
+}
+
+/** The gauges of `/metrics` that are read from the mesh's state rather than kept in blocks. */
+export function collectSamples(
+	targets: readonly TargetView[],
+	strategies: readonly StrategyView[],
+	version: string,
+	nodeVersion: string,
+): CollectedSample[] {
+	const samples: CollectedSample[] = [{ metric: 'buildInfo', labels: [version, nodeVersion], value: 1 }];
+	for (const target of targets) {
+		const model = target.models[0] ?? '';
+		const labels = [target.id, model, target.node, target.zone];
+		const info = [
+			target.id,
+			model,
+			target.revision ?? '',
+			target.quant ?? '',
+			target.runtime,
+			target.node,
+			target.zone,
+			target.region,
+			target.role,
+			'',
+			'',
+		];
+		samples.push(
+			{ metric: 'targetInfo', labels: info, value: 1 },
+			{ metric: 'targetState', labels: [target.id, target.state], value: 1 },
+			{ metric: 'targetHealth', labels, value: target.health },
+			{ metric: 'targetInFlight', labels, value: target.inFlight },
+			{ metric: 'targetLoad', labels, value: target.load },
+			{ metric: 'targetQueueDepth', labels, value: target.queueDepth },
+			{ metric: 'targetRunning', labels, value: target.running },
+			{ metric: 'targetKvUsage', labels, value: target.kvUsage },
+			{ metric: 'targetTtft', labels, value: target.ttftMs / 1000 },
+			{ metric: 'targetErrorRatio', labels, value: target.errorRatio },
+		);
+		if (target.telemetryAgeMs !== null)
+			samples.push({ metric: 'targetTelemetryAge', labels, value: target.telemetryAgeMs / 1000 });
+	}
+	for (const strategy of strategies) {
+		samples.push({
+			metric: 'strategyInfo',
+			labels: [`${strategy.name}@${strategy.version}`, strategy.digest, strategy.stage],
+			value: 1,
+		});
+	}
+	return samples;
+}

@@ -1,0 +1,86 @@
+// Owns the messages between the agent and its data-plane workers. Plain data; modules and shared buffers travel by reference.
+
+import type { DirectorySnapshot } from '../fleet/directory.js';
+import type { AttemptReport } from '../fleet/fusion.js';
+import type { InflightShared } from '../fleet/inflight.js';
+import type { FleetTableShared } from '../fleet/table.js';
+import type { RouterOptionsInput } from '../router/options.js';
+import type { ObservedOutcome } from '../strategy/registry/state-keeper.js';
+import type { StrikeReport } from '../strategy/runtime/decision.js';
+import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
+import type { FuelBudget, StrategyModule } from '../strategy/runtime/instance.js';
+import type { RoutingPlan } from '../strategy/runtime/plan.js';
+import type { StateBlockShared } from '../strategy/runtime/state-block.js';
+import type { LogLevel } from '../telemetry/logger.js';
+
+/** A data-plane API key as a worker needs it: the digest, never the key. */
+export interface WorkerKey {
+	readonly sha256: string;
+	readonly tenant: string;
+	readonly tenantId: number;
+	readonly policyMask: number;
+	readonly trusted: boolean;
+}
+
+/** Handed to a worker when it starts. */
+export interface WorkerStart {
+	readonly worker: number;
+	readonly host: string;
+	/** 0 = choose one and report it. */
+	readonly port: number;
+	readonly table: FleetTableShared;
+	readonly inflight: InflightShared;
+	readonly control: SharedArrayBuffer;
+	readonly metrics: SharedArrayBuffer;
+	readonly router: RouterOptionsInput;
+	readonly prefixIndex: { readonly blocksMax: number; readonly blockTokens: number; readonly lookupBlocksMax: number };
+	readonly fuel: FuelBudget;
+	readonly spares: number;
+	readonly explainEntriesMax: number;
+	readonly meshSeed: readonly [low: number, high: number];
+	readonly zone: number;
+	readonly region: number;
+	/** Empty = everyone is the default tenant (loopback development). */
+	readonly keys: readonly WorkerKey[];
+	readonly tenants: readonly string[];
+	readonly lorasMax: number;
+	readonly log: { readonly level: LogLevel; readonly requests: boolean };
+	readonly loopLagPeriodMs: number;
+	readonly tracing: {
+		readonly endpoint: string | undefined;
+		readonly ratio: number;
+		readonly queueMax: number;
+		readonly node: string;
+		readonly zone: string;
+	};
+}
+
+export type ToWorker =
+	| { readonly kind: 'directory'; readonly snapshot: DirectorySnapshot }
+	| { readonly kind: 'strategy'; readonly strategy: StrategyModule }
+	| {
+			readonly kind: 'state';
+			readonly versionId: number;
+			readonly poolIndex: number;
+			readonly shared: StateBlockShared;
+	  }
+	| { readonly kind: 'forget'; readonly versionId: number }
+	| { readonly kind: 'prepare'; readonly plan: RoutingPlan }
+	| { readonly kind: 'listen' }
+	| { readonly kind: 'explain'; readonly query: number; readonly decisionId: string }
+	| { readonly kind: 'logLevel'; readonly level: LogLevel }
+	| { readonly kind: 'close'; readonly graceMs: number };
+
+export type FromWorker =
+	| { readonly kind: 'listening'; readonly port: number }
+	| { readonly kind: 'prepared'; readonly generation: number; readonly error: string | undefined }
+	| {
+			readonly kind: 'outcomes';
+			readonly attempts: readonly AttemptReport[];
+			readonly observed: readonly ObservedOutcome[];
+	  }
+	| { readonly kind: 'strike'; readonly strike: StrikeReport }
+	| { readonly kind: 'strategyLog'; readonly label: string; readonly text: string }
+	| { readonly kind: 'explained'; readonly query: number; readonly decision: ExplainedDecision | undefined }
+	| { readonly kind: 'failed'; readonly message: string }
+	| { readonly kind: 'closed' };

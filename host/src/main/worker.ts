@@ -1,0 +1,167 @@
+// The composition root of one data-plane worker thread: shared memory, strategy runtime and router, wired to the agent's messages.
+import './v8-flags.js';
+import { parentPort, workerData } from 'node:worker_threads';
+import { WorkerDirectory } from '../fleet/directory.js';
+import { InflightReader, InflightWriter } from '../fleet/inflight.js';
+import { NameTable } from '../fleet/interner.js';
+import { WorkerLedger } from '../fleet/ledger.js';
+import { FleetTableReader } from '../fleet/table.js';
+import type { AttemptOutcome } from '../router/ports.js';
+import { pipelineStages } from '../router/ports.js';
+import { createPrefixIndex } from '../router/prefix-index.js';
+import { createRouter } from '../router/router.js';
+import { deciderDefaults, FALLBACK_VERSION, WorkerDecider } from '../strategy/runtime/decider.js';
+import { LEAST_QUEUE_NAME } from '../strategy/runtime/fallback.js';
+import { MetricsBlock } from '../telemetry/block.js';
+import { createDecisionMetrics } from '../telemetry/decision-metrics.js';
+import { createLog } from '../telemetry/logger.js';
+import { watchLoopLag } from '../telemetry/loop-lag.js';
+import { createRouterMetrics } from '../telemetry/router-metrics.js';
+import { createTracing } from '../telemetry/tracing.js';
+import { createAuthenticator } from './authenticator.js';
+import { systemClock, systemRandom } from './clock.js';
+import { OutcomeBatcher, outcomeBatcherDefaults } from './outcome-batcher.js';
+import type { FromWorker, ToWorker, WorkerStart } from './worker-protocol.js';
+
+const start = workerData as WorkerStart;
+const agent = parentPort;
+if (agent === null) throw new Error('worker.ts runs in a worker thread only');
+const send = (message: FromWorker): void => agent.postMessage(message);
+
+// A trap is caught on the decision path; a deep stack trace would cost more than the decision.
+Error.stackTraceLimit = 8;
+
+const clock = systemClock;
+const random = systemRandom();
+const labels = new Map<number, string>();
+const block = new MetricsBlock(start.metrics);
+const log = createLog({ level: start.log.level, base: { worker: start.worker }, wallMs: clock.wallMs });
+watchLoopLag(block, clock, `worker-${start.worker}`, start.loopLagPeriodMs);
+
+const tenants = new NameTable(start.tenants.length + 1);
+for (const tenant of start.tenants) tenants.intern(tenant);
+const loras = new NameTable(start.lorasMax);
+
+const table = new FleetTableReader(start.table);
+const counters = new InflightReader(start.inflight);
+const inflightMax = start.router.inflightMax ?? 4096;
+const attemptsMax = start.router.retry?.attemptsMax ?? 3;
+const ledger = new WorkerLedger(new InflightWriter(start.inflight, start.worker), inflightMax * attemptsMax);
+const directory = new WorkerDirectory();
+
+const decider = new WorkerDecider(
+	{
+		...deciderDefaults,
+		fuel: start.fuel,
+		spares: start.spares,
+		zone: start.zone,
+		region: start.region,
+		meshSeed: start.meshSeed,
+		explain: { entriesMax: start.explainEntriesMax },
+	},
+	{
+		clock,
+		random,
+		table,
+		counters,
+		control: start.control,
+		metrics: createDecisionMetrics(block, {
+			label: (versionId) => labels.get(versionId) ?? `version-${versionId}`,
+			fallbackLabel: LEAST_QUEUE_NAME,
+			fallbackVersion: FALLBACK_VERSION,
+		}),
+		defer: (task) => setImmediate(task),
+		onStrike: (strike) => send({ kind: 'strike', strike }),
+		onLog: (label, text) => send({ kind: 'strategyLog', label, text }),
+	},
+);
+
+const batcher = new OutcomeBatcher(outcomeBatcherDefaults, clock, (attempts, observed) =>
+	send({ kind: 'outcomes', attempts, observed }),
+);
+
+const { tracer, close: closeTracing } = await createTracing({
+	endpoint: start.tracing.endpoint,
+	ratio: start.tracing.ratio,
+	queueMax: start.tracing.queueMax,
+	resource: { 'service.name': 'infermesh', 'infermesh.node': start.tracing.node, 'infermesh.zone': start.tracing.zone },
+});
+
+const router = createRouter(start.router, {
+	clock,
+	random,
+	directory,
+	decider,
+	ledger,
+	outcomes: {
+		record(outcome: AttemptOutcome) {
+			decider.outcome(outcome);
+			batcher.add(outcome);
+		},
+	},
+	prefixes: createPrefixIndex(start.prefixIndex),
+	interner: { tenant: (name) => tenants.find(name), lora: (name) => loras.intern(name) },
+	authenticator: createAuthenticator(start.keys, tenants.find('default')),
+	metrics: createRouterMetrics(block, { tenantName: (id) => tenants.name(id), stages: pipelineStages }),
+	tracer,
+	...(start.log.requests ? { log } : {}),
+});
+
+async function close(graceMs: number): Promise<void> {
+	await router.close({ graceMs });
+	batcher.flush();
+	await closeTracing();
+	send({ kind: 'closed' });
+	agent?.close();
+}
+
+function listen(): void {
+	router.server.once('error', (error: Error) => send({ kind: 'failed', message: error.message }));
+	router.server.listen({ host: start.host, port: start.port, reusePort: true }, () => {
+		const address = router.server.address();
+		send({ kind: 'listening', port: typeof address === 'object' && address !== null ? address.port : start.port });
+	});
+}
+
+function prepare(message: Extract<ToWorker, { kind: 'prepare' }>): void {
+	const { generation } = message.plan;
+	try {
+		decider.prepare(message.plan);
+		send({ kind: 'prepared', generation, error: undefined });
+	} catch (error) {
+		send({ kind: 'prepared', generation, error: error instanceof Error ? error.message : String(error) });
+	}
+}
+
+agent.on('message', (message: ToWorker) => {
+	switch (message.kind) {
+		case 'directory':
+			decider.setPools(directory.update(message.snapshot));
+			break;
+		case 'strategy':
+			labels.set(message.strategy.versionId, message.strategy.label);
+			decider.addStrategy(message.strategy);
+			break;
+		case 'state':
+			decider.addState(message.versionId, message.poolIndex, message.shared);
+			break;
+		case 'forget':
+			decider.removeStrategy(message.versionId);
+			break;
+		case 'prepare':
+			prepare(message);
+			break;
+		case 'listen':
+			listen();
+			break;
+		case 'explain':
+			send({ kind: 'explained', query: message.query, decision: decider.explain(message.decisionId) });
+			break;
+		case 'logLevel':
+			log.setLevel(message.level);
+			break;
+		case 'close':
+			void close(message.graceMs);
+			break;
+	}
+});
