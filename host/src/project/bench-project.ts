@@ -11,6 +11,7 @@ import {
 import { projectErrors } from './errors.js';
 import { type Measurement, type MeasureOptions, measureDecisions, measureDefaults } from './measure.js';
 import { type PrepareOptions, prepareStrategy } from './prepare.js';
+import { type FuelProfile, profileFuel, renderProfile } from './profile-fuel.js';
 import { table } from './table.js';
 
 export interface BenchOptions extends PrepareOptions {
@@ -19,6 +20,8 @@ export interface BenchOptions extends PrepareOptions {
 	/** Expressions such as `p99@1024<5us` or `fuel@16<=2000`; several in one text are separated by commas. */
 	readonly thresholds?: readonly string[];
 	readonly measure?: Partial<MeasureOptions>;
+	/** Add where the fuel goes, by source line, at the largest size. */
+	readonly profile?: boolean;
 	/** Told before each size is measured; the fleet size is given. */
 	readonly onProgress?: (targets: number) => void;
 }
@@ -28,6 +31,8 @@ export interface BenchReport {
 	readonly digest: string;
 	readonly sizes: readonly Measurement[];
 	readonly thresholds: readonly ThresholdVerdict[];
+	/** Present when it was asked for. */
+	readonly profile?: FuelProfile;
 	/** True when every threshold passed and no decision ended in a fault. */
 	readonly ok: boolean;
 }
@@ -67,6 +72,7 @@ export async function benchProject(where: string, clock: Clock, options: BenchOp
 		digest,
 		sizes,
 		thresholds: verdicts,
+		...(options.profile === true ? { profile: profileFuel(strategy, Math.max(...targets)) } : {}),
 		ok: sound && verdicts.every((verdict) => verdict.passed),
 	};
 }
@@ -104,18 +110,18 @@ export function renderBench(report: BenchReport): string {
 			lines.push(`  FAULT at ${size.targets} targets: ${cause}, ${times} of ${size.decisions} decisions`);
 	}
 	for (const verdict of report.thresholds) {
-		const actual =
-			verdict.actual === null
-				? 'not measured'
-				: `measured ${Number(verdict.actual.toPrecision(4))}${unitOf(verdict.source)}`;
-		lines.push(`  ${verdict.passed ? 'ok  ' : 'FAIL'}  ${verdict.source}  (${actual})`);
+		lines.push(`  ${verdict.passed ? 'ok  ' : 'FAIL'}  ${verdict.source}  (${measured(verdict)})`);
 	}
+	if (report.profile !== undefined) lines.push(renderProfile(report.profile));
 	return `${lines.join('\n')}\n`;
 }
 
-/** Measured times are held in milliseconds. */
-function unitOf(source: string): string {
-	return /^\s*fuel/.test(source) ? '' : ' ms';
+/** A measured value with the unit a reader expects: times are held in milliseconds. */
+function measured(verdict: ThresholdVerdict): string {
+	if (verdict.actual === null) return 'not measured';
+	if (/^\s*fuel/.test(verdict.source)) return `measured ${verdict.actual}`;
+	const us = verdict.actual * 1000;
+	return us < 1000 ? `measured ${us.toFixed(2)} µs` : `measured ${verdict.actual.toFixed(2)} ms`;
 }
 
 function checkTargets(targets: readonly number[]): readonly number[] {

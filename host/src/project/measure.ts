@@ -89,8 +89,8 @@ export function measureDecisions(
 	};
 }
 
-/** One strategy on one pool; a poisoned instance is replaced. */
-class Bench {
+/** One strategy on one synthetic pool; a poisoned instance is replaced. */
+export class Bench {
 	readonly rig: Rig;
 	fuel = 0;
 	readonly #strategy: StrategyModule;
@@ -100,7 +100,7 @@ class Bench {
 	#instance: StrategyInstance;
 	#ticket = 0;
 
-	constructor(strategy: StrategyModule, targets: number, options: MeasureOptions) {
+	constructor(strategy: StrategyModule, targets: number, options: Pick<MeasureOptions, 'seed' | 'sandbox'>) {
 		this.rig = createRig(targets, options.seed);
 		this.#strategy = strategy;
 		this.#options = options.sandbox;
@@ -114,15 +114,21 @@ class Bench {
 
 	/** One decision on the rig's present request, as a worker makes it. */
 	decide(): FallbackCause {
+		const instance = this.write();
+		const ran = instance.rank();
+		this.fuel = instance.lastFuel;
+		return ran === 'none' ? readOutput(instance, none, this.#out) : ran;
+	}
+
+	/** Brings rows up to date and writes the rig's present request; the instance is then ready to rank. */
+	write(): StrategyInstance {
 		const { rig } = this;
 		if (this.#instance.poisoned) this.#instance = this.#make();
 		const instance = this.#instance;
 		instance.sync();
 		const hitCount = writeHits(instance, rig.hits);
 		writeRequest(instance, rig.features, this.#place, this.#ticket++, rig.view.eligibleCount, hitCount);
-		const ran = instance.rank();
-		this.fuel = instance.lastFuel;
-		return ran === 'none' ? readOutput(instance, none, this.#out) : ran;
+		return instance;
 	}
 
 	/** Median cost of bringing one changed row up to date, µs. */

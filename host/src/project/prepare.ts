@@ -51,7 +51,7 @@ export interface PreparedStrategy extends StrategySource {
 /** Largest file read as a module; admission's own bound is lower and says so with a report. */
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
 /** Memory the metered module accepts; an instance gets exactly what its pool needs. */
-const MEMORY_PAGES_MAX = 1024;
+export const MEMORY_PAGES_MAX = 1024;
 
 const shippedDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..', '..', '..', 'plugins');
 

@@ -164,7 +164,7 @@ test('run: mistakes in the inputs name their place', async (t) => {
 test('bench: sizes, exact fuel and thresholds', async (t) => {
 	const dir = generatedProject(t, 'strategy-as-minimal');
 	const measure = { warmupDecisions: 50, decisionsMax: 200, durationMsMax: 200 };
-	const options = { targets: [16, 64], thresholds: ['p99@64<10s', 'fuel@16<=10'], measure };
+	const options = { targets: [16, 64], thresholds: ['p99@64<10s', 'fuel@16<=10'], measure, profile: true };
 	const report = await benchProject(dir, systemClock, options);
 	t.deepEqual(
 		report.thresholds.map((verdict) => verdict.passed),
@@ -172,6 +172,16 @@ test('bench: sizes, exact fuel and thresholds', async (t) => {
 	);
 	t.false(report.ok);
 	t.regex(renderBench(report), /FAIL {2}fuel@16<=10/);
+	const profile = report.profile;
+	t.is(profile?.targets, 64);
+	t.true(
+		profile?.lines.some((line) => line.source?.endsWith('infermesh/ranking.ts') === true),
+		renderBench(report),
+	);
+	t.true(
+		Math.abs((profile?.fuel ?? 0) / (profile?.decisions ?? 1) - (report.sizes[1]?.fuelP50 ?? 0)) < 500,
+		'the profile accounts for all fuel',
+	);
 	const again = await benchProject(dir, systemClock, options);
 	t.deepEqual(
 		again.sizes.map((size) => [size.fuelP50, size.fuelMax]),
@@ -211,7 +221,7 @@ test('what is no strategy is refused by name, without a stack trace', async (t) 
 	];
 	for (const [where, code] of cases) {
 		const error = await refusal(() => runOnce(where));
-		t.is(String(error.code), code, where);
+		t.true(error.code === code, `${where}: ${error.code}`);
 		t.notRegex(error.format(), /\n\s+at /);
 	}
 });
