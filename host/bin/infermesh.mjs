@@ -1,1 +1,5 @@
 #!/usr/bin/env node
+// The command line.
+import { run } from './reexec.mjs';
+
+await run();

@@ -1,1 +1,5 @@
 #!/usr/bin/env node
+// The mesh daemon: `infermesh agent`.
+import { run } from './reexec.mjs';
+
+await run('agent');

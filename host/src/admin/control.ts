@@ -43,8 +43,8 @@ export interface MeshControl {
 	loadStrategy(request: LoadStrategyRequest): Promise<LoadResult>;
 	/** `name` or `name@version` of a loaded strategy. Resolves when all workers have switched. */
 	stageStrategy(name: string, request: StageRequest): Promise<StrategyView>;
-	/** Back to the strategy before, mesh-wide or for one model. */
-	rollbackStrategy(model: string | undefined): Promise<StrategyView>;
+	/** Back to the strategy before, mesh-wide or for one model. Undefined: the built-in fallback (for a model: the mesh's) decides now. */
+	rollbackStrategy(model: string | undefined): Promise<StrategyView | undefined>;
 	/** Refused while it is staged. */
 	unloadStrategy(name: string): Promise<StrategyView>;
 

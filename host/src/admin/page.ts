@@ -12,7 +12,7 @@ h2{font-size:12px;text-transform:uppercase;letter-spacing:.07em;color:var(--soft
 .soft{color:var(--soft)}.mono{font-family:ui-monospace,monospace;font-size:12.5px}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(205px,1fr));gap:12px}
 .card,.table{background:var(--card);border:1px solid var(--line);border-radius:10px}
-.card{padding:13px 15px 11px}.card b{display:block;font-size:25px;font-weight:600;letter-spacing:-.02em;font-variant-numeric:tabular-nums}
+.card{padding:13px 15px 11px}.card b{display:block;font-size:25px;font-weight:600;letter-spacing:-.02em;font-variant-numeric:tabular-nums;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}#strategy{font-size:18px;line-height:37px}
 .card small{color:var(--soft)}.card svg{display:block;width:100%;height:34px;margin-top:7px}
 .table{overflow-x:auto}table{border-collapse:collapse;width:100%}th,td{padding:8px 13px;text-align:left;white-space:nowrap}
 th{font-weight:500;color:var(--soft);font-size:12px;border-bottom:1px solid var(--line)}td{font-variant-numeric:tabular-nums}tr+tr td{border-top:1px solid var(--line)}
@@ -53,7 +53,7 @@ function spark(id,values){
  svg.append(area,line);
 }
 function push(list,v){list.push(v);if(list.length>WINDOW)list.shift()}
-function pill(text){const cls=/^(serving|active)$/.test(text)?'good':/(unhealthy|ejected|quarantined|down)/.test(text)?'bad':/^(loaded)$/.test(text)?'soft':'warn';return el('span',text,'pill '+cls)}
+function pill(text){const cls=/^(ready|active)$/.test(text)?'good':/(unhealthy|ejected|quarantined|down|unreachable|failed)/.test(text)?'bad':/^(loaded)$/.test(text)?'soft':'warn';return el('span',text,'pill '+cls)}
 function bar(ratio,text){const td=el('td'),b=el('span','','bar'),i=el('i');i.style.width=Math.min(100,Math.max(0,ratio*100))+'%';b.append(i);td.append(b,text);return td}
 function cell(content,cls){const td=el('td',undefined,cls);td.append(content);return td}
 function fill(id,rows,columns,empty){const body=$(id);body.replaceChildren(...rows);if(rows.length===0){const tr=el('tr'),td=el('td',empty,'soft');td.colSpan=columns;tr.append(td);body.append(tr)}}

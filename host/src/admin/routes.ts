@@ -97,8 +97,8 @@ const strategyRoutes: readonly AdminRoute[] = [
 	}),
 	route('POST', '/api/v1/rollback', 'Go back to the strategy that decided before.', {
 		body: schemas.rollbackRequestSchema,
-		response: schemas.strategyViewSchema,
-		run: (control, { body }) => control.rollbackStrategy(body.model),
+		response: schemas.rollbackResultSchema,
+		run: async (control, { body }) => ({ strategy: (await control.rollbackStrategy(body.model)) ?? null }),
 	}),
 ];
 

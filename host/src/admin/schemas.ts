@@ -30,7 +30,7 @@ export const targetViewSchema = Type.Object({
 	zone: Type.String(),
 	region: Type.String(),
 	weight: Type.Number(),
-	state: Type.String(describe('Life-cycle state; `serving` takes requests.')),
+	state: Type.String(describe('Life-cycle state; `ready` and `degraded` take requests.')),
 	draining: Type.Boolean(),
 	health: Type.Number(describe('1 = sound, 0 = out.')),
 	inFlight: Type.Number(describe('Requests this mesh has there now.')),
@@ -119,6 +119,13 @@ export const stageRequestSchema = Type.Object(
 	strict,
 );
 export type StageRequest = Static<typeof stageRequestSchema>;
+
+export const rollbackResultSchema = Type.Object({
+	strategy: Type.Union([strategyViewSchema, Type.Null()], {
+		description: 'What decides now; null = the built-in fallback.',
+	}),
+});
+export type RollbackResult = Static<typeof rollbackResultSchema>;
 
 export const rollbackRequestSchema = Type.Object({ model: Type.Optional(Type.String({ minLength: 1 })) }, strict);
 

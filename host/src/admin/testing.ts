@@ -34,7 +34,7 @@ export function fakeTarget(request: TargetRequest): TargetView {
 		zone: 'z1',
 		region: 'r1',
 		weight: request.weight ?? 1,
-		state: 'serving',
+		state: 'ready',
 		draining: false,
 		health: 1,
 		inFlight: 3,
@@ -124,7 +124,7 @@ export class FakeMesh implements MeshControl {
 	}
 
 	drainTarget(id: string, draining: boolean): Promise<TargetView> {
-		const target = { ...this.#target(id), draining, state: draining ? 'draining' : 'serving' };
+		const target = { ...this.#target(id), draining, state: draining ? 'draining' : 'ready' };
 		this.targets.set(id, target);
 		return Promise.resolve(target);
 	}

@@ -3,7 +3,6 @@ import test from 'ava';
 import * as fc from 'fast-check';
 import { type LoadedConfig, type LoadOptions, loadConfig } from './load.js';
 import { configRows } from './show.js';
-import { editDistance } from './suggest.js';
 
 function load(yaml?: string, rest: Partial<LoadOptions> = {}, files: Record<string, string> = {}): LoadedConfig {
 	const readText = (path: string): string => {
@@ -193,11 +192,4 @@ test('whatever the file holds, loading ends in a configuration or a named error'
 		{ seed, numRuns: 300 },
 	);
 	t.pass();
-});
-
-test('edit distance counts an adjacent swap once', (t) => {
-	t.is(editDistance('wrokers', 'workers', 3), 1);
-	t.is(editDistance('', 'ab', 3), 2);
-	t.is(editDistance('kitten', 'sitting', 3), 3);
-	t.is(editDistance('short', 'a much longer name', 3), 4);
 });

@@ -1,6 +1,7 @@
 // Owns loading: flag > env > file > default, unknown keys and bad values refused with the place they stand at, secrets resolved, the
 // result frozen. The only impure part is `readText`, which the caller gives.
 import { MeshError } from '@infermesh/proto';
+import { nearestName } from '@infermesh/sdk';
 import { Ajv, type ErrorObject } from 'ajv';
 import { configErrors } from './errors.js';
 import { Origins } from './origins.js';
@@ -9,7 +10,6 @@ import { checkRules, type Problem } from './rules.js';
 import { configSchema, type MeshConfig } from './schema.js';
 import { maskSecret, resolveSecret, type SecretSources } from './secrets.js';
 import { applyEnv, applyFlags, type FlagValue, readYaml } from './sources.js';
-import { suggest } from './suggest.js';
 import {
 	deepFreeze,
 	fillDefaults,
@@ -75,7 +75,7 @@ function readFile(options: LoadOptions, origins: Origins): Tree {
 function unknownKeyProblems(tree: Tree): Problem[] {
 	return unknownKeys(root, tree).map(({ path, known }) => {
 		const name = path.at(-1) ?? '';
-		const near = suggest(name, known);
+		const near = nearestName(name, known);
 		const help = near === undefined ? `known here: ${known.join(', ')}` : `did you mean "${near}"?`;
 		return { code: 'IM_CONFIG_UNKNOWN_KEY', path, message: `unknown key "${displayPath(path)}"; ${help}` };
 	});

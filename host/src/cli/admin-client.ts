@@ -1,0 +1,120 @@
+// Owns finding and calling the admin API of a running mesh: --admin > INFERMESH_ADMIN > http://127.0.0.1:8081, with the token of
+// --token > INFERMESH_TOKEN > .infermesh/admin.token. Errors of the mesh come back as MeshErrors with their own codes.
+import { type ErrorCode, MeshError } from '@infermesh/proto';
+import type { CliContext } from './context.js';
+import { cliErrors } from './errors.js';
+
+export interface AdminOptions {
+	readonly admin?: string;
+	readonly token?: string;
+}
+
+export const ADMIN_DEFAULT = 'http://127.0.0.1:8081';
+export const TOKEN_FILE = '.infermesh/admin.token';
+/** Answers that take longer are given up; loading a strategy is the slowest. */
+const CALL_TIMEOUT_MS = 60_000;
+
+export class AdminClient {
+	readonly url: string;
+	readonly #token: string | undefined;
+
+	constructor(context: CliContext, options: AdminOptions) {
+		const given = options.admin ?? context.env['INFERMESH_ADMIN'];
+		const text = given === undefined || given === '' ? ADMIN_DEFAULT : given;
+		const url = URL.canParse(text) ? new URL(text) : undefined;
+		if (url === undefined || !/^https?:$/.test(url.protocol))
+			throw new MeshError(cliErrors, 'IM_CLI_USAGE', `"${text}" is not an http:// or https:// URL`, {
+				where: options.admin === undefined ? 'INFERMESH_ADMIN' : '--admin',
+			});
+		this.url = url.href.replace(/\/+$/, '');
+		this.#token = options.token ?? (context.env['INFERMESH_TOKEN'] || tokenFromFile(context));
+	}
+
+	get<T>(path: string): Promise<T> {
+		return this.#call<T>('GET', path);
+	}
+
+	post<T>(path: string, body?: unknown): Promise<T> {
+		return this.#call<T>('POST', path, body);
+	}
+
+	delete<T>(path: string): Promise<T> {
+		return this.#call<T>('DELETE', path);
+	}
+
+	async #call<T>(method: string, path: string, body?: unknown): Promise<T> {
+		let response: Response;
+		let text: string;
+		try {
+			response = await fetch(`${this.url}/api/v1${path}`, {
+				method,
+				headers: {
+					...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
+					...(body === undefined ? {} : { 'content-type': 'application/json' }),
+				},
+				...(body === undefined ? {} : { body: JSON.stringify(body) }),
+				redirect: 'error',
+				signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
+			});
+			text = await response.text();
+		} catch (cause) {
+			throw new MeshError(cliErrors, 'IM_CLI_UNREACHABLE', `the mesh does not answer: ${reason(cause)}`, {
+				where: this.url,
+				cause,
+			});
+		}
+		const json = parse(text);
+		if (response.ok && json !== undefined) return json as T;
+		throw remoteError(json, this.url, response.status);
+	}
+}
+
+function tokenFromFile(context: CliContext): string | undefined {
+	try {
+		return context.readText(TOKEN_FILE).trim() || undefined;
+	} catch {
+		return undefined;
+	}
+}
+
+/** The innermost cause says the most: `connect ECONNREFUSED 127.0.0.1:8081`. */
+function reason(error: unknown): string {
+	if (!(error instanceof Error)) return String(error);
+	if (error.cause !== undefined) return reason(error.cause);
+	const { code } = error as NodeJS.ErrnoException;
+	return error.message === '' ? (code ?? error.name) : error.message;
+}
+
+function parse(text: string): unknown {
+	try {
+		return JSON.parse(text) as unknown;
+	} catch {
+		return undefined;
+	}
+}
+
+interface RemoteError {
+	readonly code: ErrorCode;
+	readonly message: string;
+	readonly hint: string;
+	readonly retryable: boolean;
+	readonly where?: string;
+	readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/** An error as the mesh told it, with its own code and hint. */
+function remoteError(json: unknown, url: string, status: number): MeshError {
+	const told = (json as { readonly error?: Partial<RemoteError> } | undefined)?.error;
+	if (told === undefined || typeof told.code !== 'string' || !/^IM_[A-Z0-9_]+$/.test(told.code))
+		return new MeshError(cliErrors, 'IM_CLI_NOT_A_MESH', `HTTP ${status}, not an answer of the admin API`, {
+			where: url,
+		});
+	const { code, message = code, hint = '', retryable = false, where, details } = told;
+	const catalogue = {
+		[code]: { summary: message, hint, httpStatus: status, grpcStatus: 'UNKNOWN', retryable },
+	} as const;
+	return new MeshError(catalogue, code, message, {
+		...(where === undefined ? {} : { where }),
+		...(details === undefined ? {} : { details }),
+	});
+}

@@ -1,0 +1,30 @@
+// Owns the emulated engines of a development mesh as `infermesh up` sees them: one thread that runs them all, started before the mesh and
+// stopped after it.
+import { Worker } from 'node:worker_threads';
+import { MeshError } from '@infermesh/proto';
+import type { DevelopmentEngineOptions, DevelopmentEngines } from '../main/development.js';
+import { cliErrors } from './errors.js';
+
+export type EngineThreadMessage =
+	| { readonly kind: 'ready'; readonly engines: DevelopmentEngines['engines'] }
+	| { readonly kind: 'failed'; readonly reason: string };
+
+/** Starts all engines; rejects with IM_CLI_ENGINE_FAILED when one does not start. */
+export function startEngines(options: DevelopmentEngineOptions): Promise<DevelopmentEngines> {
+	const worker = new Worker(new URL('./engine-thread.js', import.meta.url), { workerData: options, name: 'engines' });
+	const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+	return new Promise((resolve, reject) => {
+		const fail = (reason: string): void => reject(new MeshError(cliErrors, 'IM_CLI_ENGINE_FAILED', reason));
+		worker.once('error', (error) => fail(error instanceof Error ? error.message : String(error)));
+		worker.once('message', (message: EngineThreadMessage) => {
+			if (message.kind === 'failed') return fail(message.reason);
+			resolve({
+				engines: message.engines,
+				close: () => {
+					worker.postMessage('close');
+					return ended;
+				},
+			});
+		});
+	});
+}

@@ -1,0 +1,38 @@
+// Owns the process of a command: real streams, signals, environment and the exit code. The only file of the CLI that touches `process`
+// beside facts of the platform.
+import { randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { systemClock } from '../main/clock.js';
+import { meshVersion } from '../main/version.js';
+import type { CliContext } from './context.js';
+import { EXIT_INTERRUPTED } from './errors.js';
+import { runCli } from './program.js';
+
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+	process.on(signal, () => {
+		if (stop.signal.aborted) process.exit(EXIT_INTERRUPTED);
+		stop.abort();
+	});
+// A reader that has seen enough (`infermesh … | head`) ends the command quietly.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+	if (error.code === 'EPIPE') process.exit(0);
+	throw error;
+});
+
+const context: CliContext = {
+	stdout: process.stdout,
+	stderr: process.stderr,
+	stdin: process.stdin,
+	env: process.env,
+	clock: systemClock,
+	version: meshVersion,
+	signal: stop.signal,
+	// The mesh sets engine flags and loads much: only commands that start one pay for it.
+	startMesh: async (loaded, deps) => (await import('../main/meshd.js')).startMesh(loaded, deps),
+	readText: (path) => readFileSync(path, 'utf8'),
+	writeFile: (path, content) => writeFileSync(path, content),
+	randomBytes,
+};
+
+process.exitCode = await runCli(process.argv.slice(2), context);

@@ -1,0 +1,33 @@
+// Owns `infermesh status`: what runs, and its traffic since start.
+import type { Command } from 'commander';
+import type { MeshStatus } from '../admin/schemas.js';
+import { AdminClient } from './admin-client.js';
+import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
+import { print } from './output.js';
+
+function render(status: MeshStatus): string {
+	const { traffic, targets } = status;
+	return [
+		`InferMesh ${status.version} on ${status.node}, up ${Math.round(status.uptimeS)} s, ${status.workers} workers`,
+		`  data      ${status.dataUrl}`,
+		`  admin     ${status.adminUrl}`,
+		`  models    ${status.models.join(', ') || 'none'}`,
+		`  targets   ${targets.serving} of ${targets.total} serving`,
+		`  strategy  ${status.activeStrategy}`,
+		`  requests  ${traffic.requestsTotal} (${traffic.failedTotal} failed), ${traffic.inFlight} in flight`,
+		`  decisions ${traffic.decisionsTotal} (${traffic.fallbacksTotal} by the fallback, ${traffic.strikesTotal} strikes)`,
+		'',
+	].join('\n');
+}
+
+export function addStatusCommand(program: Command, cli: Cli): void {
+	withExample(
+		withMesh(program.command('status').description('what runs, and its traffic since start')),
+		'infermesh status --json',
+	).action(
+		act(cli, async (context, options: MeshOptions) => {
+			const status = await new AdminClient(context, options).get<MeshStatus>('/status');
+			print(context, options, status, () => render(status));
+		}),
+	);
+}

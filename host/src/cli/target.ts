@@ -1,0 +1,97 @@
+// Owns `infermesh target`: adding, listing, draining and removing upstreams of a running mesh.
+import type { Command } from 'commander';
+import type { TargetRequest, TargetView } from '../admin/schemas.js';
+import { AdminClient } from './admin-client.js';
+import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
+import type { CliContext } from './context.js';
+import { type Column, print, printItems, showMs, showNumber } from './output.js';
+import { collect, decimal, oneOf } from './values.js';
+
+const columns: readonly Column<TargetView>[] = [
+	{ title: 'TARGET', value: (target) => target.id },
+	{ title: 'MODELS', value: (target) => target.models.join(',') },
+	{ title: 'STATE', value: (target) => target.state },
+	{ title: 'IN FLIGHT', value: (target) => showNumber(target.inFlight), right: true },
+	{ title: 'LOAD', value: (target) => showNumber(target.load), right: true },
+	{ title: 'QUEUED', value: (target) => showNumber(target.queueDepth), right: true },
+	{ title: 'KV', value: (target) => `${showNumber(target.kvUsage * 100)}%`, right: true },
+	{ title: 'TTFT', value: (target) => showMs(target.ttftMs), right: true },
+	{ title: 'TPOT', value: (target) => showMs(target.tpotMs), right: true },
+	{
+		title: 'REPORT AGE',
+		value: (target) => (target.telemetryAgeMs === null ? 'none' : showMs(target.telemetryAgeMs)),
+		right: true,
+	},
+	{ title: 'URL', value: (target) => target.url },
+];
+
+type AddOptions = MeshOptions & Omit<TargetRequest, 'url' | 'models'> & { readonly model?: readonly string[] };
+
+async function add(context: CliContext, url: string, options: AddOptions): Promise<void> {
+	const { admin: _admin, token: _token, json: _json, model, ...rest } = options;
+	const request: TargetRequest = { ...rest, url, ...(model === undefined ? {} : { models: [...model] }) };
+	const target = await new AdminClient(context, options).post<TargetView>('/targets', request);
+	print(
+		context,
+		options,
+		target,
+		() => `added ${target.id}: ${target.models.join(', ')} at ${target.url}, ${target.state}\n`,
+	);
+}
+
+async function change(
+	context: CliContext,
+	id: string,
+	options: MeshOptions,
+	action: 'drain' | 'undrain' | 'rm',
+): Promise<void> {
+	const client = new AdminClient(context, options);
+	const path = `/targets/${encodeURIComponent(id)}`;
+	const target =
+		action === 'rm' ? await client.delete<TargetView>(path) : await client.post<TargetView>(`${path}/${action}`);
+	const inFlight = target.inFlight > 0 ? `; ${target.inFlight} requests there end by themselves` : '';
+	const done = { rm: 'removed', drain: 'draining', undrain: 'serving again:' }[action];
+	print(context, options, target, () => `${done} ${target.id}${action === 'undrain' ? '' : inFlight}\n`);
+}
+
+export function addTargetCommands(program: Command, cli: Cli): void {
+	const target = program.command('target').description('the upstreams of a running mesh');
+	withExample(
+		withMesh(target.command('add').description('add an OpenAI-compatible server').argument('<url>', 'http://host:port'))
+			.option('--id <id>', 'public name (default: host and port)')
+			.option('--model <name>', 'model it serves, repeatable (default: ask its /v1/models)', collect)
+			.option('--runtime <name>', 'auto, vllm, sglang or openai', oneOf('auto', 'vllm', 'sglang', 'openai'))
+			.option('--api-key <key>', 'sent to it in place of the client’s own credentials')
+			.option('--upstream-model <name>', 'its own name of the model, when it differs')
+			.option('--revision <name>', 'model revision, a label')
+			.option('--quant <name>', 'quantisation, a label')
+			.option('--weight <number>', 'operator weight; 1 = normal', decimal(0, 1000))
+			.option('--role <role>', 'both, prefill or decode', oneOf('both', 'prefill', 'decode'))
+			.option('--node <name>', 'node it runs on')
+			.option('--zone <name>', 'zone it runs in')
+			.option('--region <name>', 'region it runs in')
+			.option('--cost-per-hour <number>', 'price of an hour, in any one currency', decimal(0))
+			.option('--metrics-path <path>', 'path of its metrics; empty = none')
+			.option('--health-path <path>', 'path of its health check; empty = none'),
+		'infermesh target add http://10.0.0.5:8000 --id gpu-5 --model llama-3.1-8b --runtime vllm',
+	).action(act(cli, (context, url: string, options: AddOptions) => add(context, url, options)));
+	withExample(
+		withMesh(target.command('list').description('all targets with their signals')),
+		'infermesh target list --json',
+	).action(
+		act(cli, async (context, options: MeshOptions) => {
+			const { items } = await new AdminClient(context, options).get<{ items: TargetView[] }>('/targets');
+			printItems(context, options, items, columns, 'no targets; add one with `infermesh target add URL`');
+		}),
+	);
+	const changes = [
+		['rm', 'remove a target; what is in flight there ends by itself'],
+		['drain', 'send a target no new requests'],
+		['undrain', 'send a drained target requests again'],
+	] as const;
+	for (const [action, description] of changes)
+		withExample(
+			withMesh(target.command(action).description(description).argument('<id>', 'target id')),
+			`infermesh target ${action} gpu-5`,
+		).action(act(cli, (context, id: string, options: MeshOptions) => change(context, id, options, action)));
+}

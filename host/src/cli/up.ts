@@ -1,0 +1,223 @@
+// Owns `infermesh up`, the development mesh in one process with emulated engines, and `infermesh agent`, the daemon from a configuration file.
+import { MeshError } from '@infermesh/proto';
+import type { Command } from 'commander';
+import type { LoadedConfig } from '../config/load.js';
+import { isLoopback } from '../config/rules.js';
+import type { FlagValue } from '../config/sources.js';
+import { type DevelopmentEngines, developmentEngineDefaults } from '../main/development.js';
+import { createLog, type Log, type LogLevel } from '../telemetry/logger.js';
+import { act, type Cli, withExample, withJson } from './command.js';
+import { loadFor } from './config.js';
+import type { CliContext, RunningMesh } from './context.js';
+import { startEngines } from './engines.js';
+import { cliErrors } from './errors.js';
+import { type OutputOptions, print } from './output.js';
+import { aborted } from './signals.js';
+import { collect, decimal, oneOf, pair, whole } from './values.js';
+
+const engineDefaults = developmentEngineDefaults;
+
+interface UpOptions extends OutputOptions {
+	readonly config?: string;
+	readonly backend?: readonly string[];
+	readonly engines?: number;
+	readonly engineProfile: string;
+	readonly engineSpeed: number;
+	readonly enginePort: number;
+	readonly engineModel: string;
+	readonly port?: number;
+	readonly adminPort?: number;
+	readonly workers?: number;
+	readonly strategy?: string;
+	readonly logLevel?: string;
+}
+
+/** `URL[,model=NAME][,id=ID][,runtime=vllm][,zone=Z]` → an entry of `targets`. */
+export function parseBackend(text: string): Record<string, unknown> {
+	const [url = '', ...rest] = text.split(',');
+	const target: Record<string, unknown> = { url };
+	const models: string[] = [];
+	for (const [name, value] of rest.map(pair)) {
+		if (name === 'model') models.push(value);
+		else target[name] = name === 'weight' ? Number(value) : value;
+	}
+	return models.length > 0 ? { ...target, models } : target;
+}
+
+function upFlags(options: UpOptions): FlagValue[] {
+	const flags: [path: string, value: unknown, flag: string][] = [
+		['data.port', options.port, '--port'],
+		['admin.port', options.adminPort, '--admin-port'],
+		['data.workers', options.workers, '--workers'],
+		['strategy.active', options.strategy, '--strategy'],
+		['telemetry.log_level', options.logLevel, '--log-level'],
+		['targets', options.backend?.map(parseBackend), '--backend'],
+	];
+	return flags.filter(([, value]) => value !== undefined).map(([path, value, flag]) => ({ path, value, flag }));
+}
+
+function refuseExposure(loaded: LoadedConfig): void {
+	for (const [name, host] of [
+		['data.host', loaded.config.data.host],
+		['admin.host', loaded.config.admin.host],
+	] as const)
+		if (!isLoopback(host))
+			throw new MeshError(cliErrors, 'IM_CLI_NOT_LOOPBACK', `${name} is ${host}`, {
+				where: loaded.origins.of(name.split('.')).label,
+			});
+}
+
+/** Engines run when asked for, or when nothing else is given to route to. */
+function engineCount(options: UpOptions, loaded: LoadedConfig): number {
+	if (options.engines !== undefined) return options.engines;
+	return loaded.config.targets.length > 0 ? 0 : engineDefaults.count;
+}
+
+function startEmulated(options: UpOptions, count: number): Promise<DevelopmentEngines> {
+	return startEngines({
+		count,
+		model: options.engineModel,
+		profile: options.engineProfile,
+		speed: options.engineSpeed,
+		port: options.enginePort,
+	});
+}
+
+/** The configured targets and the engines, as one list for the configuration. */
+function engineTargets(loaded: LoadedConfig, running: DevelopmentEngines): FlagValue {
+	const emulated = running.engines.map(({ id, url, model }) => ({
+		id,
+		url,
+		models: [model],
+		runtime: 'vllm',
+		node: 'local',
+	}));
+	return { path: 'targets', value: [...loaded.config.targets, ...emulated], flag: '--engines' };
+}
+
+function logOf(context: CliContext, loaded: LoadedConfig, quiet: boolean): Log {
+	const level = loaded.config.telemetry.log_level as LogLevel;
+	const chosen = loaded.origins.of(['telemetry', 'log_level']).kind !== 'default';
+	return createLog({
+		level: quiet && !chosen ? 'warn' : level,
+		destination: context.stderr,
+		wallMs: () => context.clock.wallMs(),
+	});
+}
+
+/** A listening socket that cannot be had is the commonest failure of a start: it gets its own words. */
+async function start(context: CliContext, loaded: LoadedConfig, log: Log, development: boolean): Promise<RunningMesh> {
+	try {
+		return await context.startMesh(loaded, { log, development });
+	} catch (cause) {
+		if (cause instanceof MeshError || (cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
+		throw new MeshError(cliErrors, 'IM_CLI_PORT_IN_USE', (cause as Error).message, { cause });
+	}
+}
+
+function banner(mesh: RunningMesh, loaded: LoadedConfig, options: UpOptions, engines: number): string {
+	const model = loaded.config.targets.flatMap((target) => target.models)[0] ?? options.engineModel;
+	const others = loaded.config.targets.length - engines;
+	const emulated =
+		engines === 0 ? [] : [`${engines} emulated engines (${options.engineProfile}, speed ${options.engineSpeed})`];
+	const real = others === 0 ? [] : [`${others} backends`];
+	return [
+		'',
+		'InferMesh development mesh: loopback only, no credentials asked, not for production',
+		'',
+		`  data      ${mesh.dataUrl}/v1   (OpenAI API)`,
+		`  admin     ${mesh.adminUrl}      (status page)`,
+		`  metrics   ${mesh.adminUrl}/metrics`,
+		`  targets   ${[...emulated, ...real].join(', ') || 'none; add one with `infermesh target add URL`'}`,
+		`  strategy  ${loaded.config.strategy.active}`,
+		'',
+		'try',
+		`  curl -N ${mesh.dataUrl}/v1/chat/completions -H 'content-type: application/json' \\`,
+		`    -d '{"model":"${model}","stream":true,"messages":[{"role":"user","content":"hello"}]}'`,
+		'',
+		'Ctrl-C stops it.',
+		'',
+	].join('\n');
+}
+
+async function up(context: CliContext, options: UpOptions): Promise<void> {
+	const flags = upFlags(options);
+	const given = loadFor(context, options.config, flags);
+	refuseExposure(given);
+	const count = engineCount(options, given);
+	const engines = count === 0 ? undefined : await startEmulated(options, count);
+	try {
+		const loaded =
+			engines === undefined ? given : loadFor(context, options.config, [...flags, engineTargets(given, engines)]);
+		const mesh = await start(context, loaded, logOf(context, loaded, true), true);
+		const data = {
+			data: mesh.dataUrl,
+			admin: mesh.adminUrl,
+			metrics: `${mesh.adminUrl}/metrics`,
+			engines: engines?.engines.map((engine) => engine.url) ?? [],
+			pid: process.pid,
+		};
+		print(context, options, data, () => banner(mesh, loaded, options, count));
+		await aborted(context.signal);
+		context.stderr.write('stopping: streams may end first; Ctrl-C again stops at once\n');
+		await mesh.close();
+	} finally {
+		await engines?.close();
+	}
+}
+
+async function agent(context: CliContext, options: OutputOptions & { readonly config?: string }): Promise<void> {
+	const loaded = loadFor(context, options.config);
+	const log = logOf(context, loaded, false);
+	const mesh = await start(context, loaded, log, false);
+	log.info({ data: mesh.dataUrl, admin: mesh.adminUrl, config: loaded.file ?? 'defaults' }, 'mesh started');
+	await aborted(context.signal);
+	log.info({}, 'mesh stopping');
+	await mesh.close();
+	log.info({}, 'mesh stopped');
+}
+
+export function addUpCommands(program: Command, cli: Cli): void {
+	withExample(
+		withJson(
+			program
+				.command('up')
+				.description(
+					'a development mesh in the foreground, loopback only, with emulated engines when no backend is given',
+				),
+		)
+			.option('--backend <url>', 'an OpenAI-compatible server, repeatable: URL[,model=NAME][,id=ID]', collect)
+			.option(
+				'--engines <number>',
+				`emulated engines (default: ${engineDefaults.count}, or none with --backend)`,
+				whole(0, 64),
+			)
+			.option('--engine-profile <name>', 'model and GPUs they behave like', engineDefaults.profile)
+			.option(
+				'--engine-speed <factor>',
+				'their time runs this many times faster than real time',
+				decimal(0.001, 10_000),
+				1,
+			)
+			.option('--engine-port <number>', 'port of the first; 0 takes free ones', whole(0, 65_535), engineDefaults.port)
+			.option('--engine-model <name>', 'model they serve', engineDefaults.model)
+			.option('--port <number>', 'data port (default: 8080; 0 takes a free one)', whole(0, 65_535))
+			.option('--admin-port <number>', 'admin port (default: 8081; 0 takes a free one)', whole(0, 65_535))
+			.option('--workers <number>', 'data-plane threads (default: cores − 1)', whole(0, 64))
+			.option('--strategy <what>', 'strategy that decides: shipped name, .wasm file or project folder')
+			.option(
+				'--log-level <level>',
+				'trace, debug, info, warn, error or silent (default: warn)',
+				oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent'),
+			)
+			.option('--config <file>', 'configuration file (default: infermesh.yaml if there is one)'),
+		'infermesh up --backend http://127.0.0.1:8000,model=llama-3.1-8b --strategy least_queue',
+	).action(act(cli, up));
+	withExample(
+		program
+			.command('agent')
+			.description('the mesh daemon from a configuration file (the same as `meshd`)')
+			.option('--config <file>', 'configuration file (default: infermesh.yaml if there is one)'),
+		'infermesh agent --config node.yaml',
+	).action(act(cli, agent));
+}
