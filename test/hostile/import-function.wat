@@ -1,0 +1,7 @@
+;; expect: refused IM_ADMISSION_IMPORT_FUNCTION
+;; Wants to call the host.
+(module
+  (import "env" "abort" (func (param i32 i32 i32 i32)))
+  (import "env" "memory" (memory 1))
+  (global (export "__heap_base") i32 (i32.const 1024))
+  (func (export "rank") (param i32) (result i32) (i32.const 0)))

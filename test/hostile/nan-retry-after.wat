@@ -1,0 +1,11 @@
+;; expect: invalid
+;; Rejects, to be retried after NaN milliseconds.
+(module
+  (import "env" "memory" (memory 1))
+  (global (export "__heap_base") i32 (i32.const 1024))
+  (func (export "rank") (param $frame i32) (result i32)
+    (local $out i32)
+    (local.set $out (i32.add (local.get $frame) (i32.load offset=36 (local.get $frame))))
+    (i32.store offset=0 (local.get $out) (i32.const 1))
+    (f32.store offset=12 (local.get $out) (f32.const nan))
+    i32.const 0))

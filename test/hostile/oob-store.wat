@@ -1,0 +1,8 @@
+;; expect: trap
+;; Writes beyond the memory.
+(module
+  (import "env" "memory" (memory 1))
+  (global (export "__heap_base") i32 (i32.const 1024))
+  (func (export "rank") (param $frame i32) (result i32)
+    (i32.store (i32.const 0xfffffff0) (i32.const 1))
+    i32.const 0))
