@@ -62,6 +62,8 @@ interface Known {
 	readonly record: TargetRecord;
 	health: TargetHealth;
 	readonly learned: LearnedSignals;
+	/** Good checks so far. */
+	checks: number;
 	rttMs: number;
 	state: number;
 	lastUnread: readonly string[];
@@ -98,6 +100,7 @@ export class FleetFusion {
 			record,
 			health: newHealth(record.spec.healthPath !== ''),
 			learned: new LearnedSignals(this.#options.smoothingMs),
+			checks: 0,
 			rttMs: 0,
 			state: TargetState.unknown,
 			lastUnread: [],
@@ -155,7 +158,8 @@ export class FleetFusion {
 		const known = this.#byRow.get(record.row);
 		if (known === undefined || known.record !== record) return;
 		known.health = afterCheck(known.health, ok, nowMs, this.#options);
-		if (rttMs !== undefined) {
+		// The first good check opens a connection and finds everything cold: its time says nothing of the distance.
+		if (rttMs !== undefined && known.checks++ > 0) {
 			// A check's round trip includes the engine's own handling; the least of recent ones, slowly forgotten, is nearest to the network's.
 			known.rttMs = known.rttMs === 0 ? rttMs : Math.min(rttMs, known.rttMs * 1.02);
 			this.#table.setF32(COLUMN_RTT_MS, record.row, known.rttMs);

@@ -4,7 +4,8 @@ import { type Clock, SeededRandom, type Timer } from '@infermesh/proto';
 
 export const systemClock: Clock = {
 	nowMs: () => performance.now(),
-	wallMs: () => Date.now(),
+	// Monotonic from the process's start, and on one base in all threads: ages are differences of this clock between threads.
+	wallMs: () => performance.timeOrigin + performance.now(),
 	after(delayMs, fn, options) {
 		const timer = setTimeout(fn, delayMs);
 		if (options?.unref === true) timer.unref();

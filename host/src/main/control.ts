@@ -67,7 +67,7 @@ export function createControl(parts: ControlParts): MeshControl {
 	const { config } = loaded;
 	const startedMs = systemClock.wallMs();
 	const nowMs = (): number => systemClock.nowMs();
-	const viewTarget = (record: TargetRecord): TargetView => targetView(record, targets.fusion, table, counters, nowMs());
+	const viewTarget = (record: TargetRecord): TargetView => targetView(record, targets.fusion, table, counters, systemClock.wallMs());
 	const largestPool = (): number =>
 		targets.registry.pools().reduce((most, pool) => Math.max(most, pool.targets.length), 0);
 	const viewStrategy = (version: LoadedStrategy): StrategyView =>

@@ -170,7 +170,8 @@ export class TargetService {
 		}
 	}
 
+	/** The mesh clock: common to all threads, unlike a thread's monotonic one. */
 	#nowMs(): number {
-		return Math.floor(this.#ports.clock.nowMs());
+		return Math.floor(this.#ports.clock.wallMs());
 	}
 }

@@ -143,6 +143,6 @@ export class StateKeeper {
 	}
 
 	#nowMs(): number {
-		return Math.floor(this.#clock.nowMs()) % 0x1_0000_0000;
+		return Math.floor(this.#clock.wallMs()) % 0x1_0000_0000;
 	}
 }

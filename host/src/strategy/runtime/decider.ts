@@ -143,7 +143,7 @@ export class WorkerDecider implements Decider {
 			const view = new PoolView(this.#ports.table, this.#ports.counters, rows);
 			const runtime = new PoolRuntime(pool, view, this.#ports.random.nextU32(), this.#options);
 			this.#runtimes.set(pool, runtime);
-			this.#warm(runtime, this.#plan);
+			for (const plan of [this.#plan, ...this.#prepared.values()]) this.#warm(runtime, plan);
 		}
 	}
 
