@@ -46,7 +46,8 @@ export class StrategyKit {
 	readonly frame: FrameView;
 	/** Byte address of the frame in the module's memory. */
 	readonly baseBytes: number;
-	readonly #exports: WebAssembly.Exports;
+	/** Everything the module exports, for tests of single functions. */
+	readonly exports: WebAssembly.Exports;
 
 	constructor(wasm: Uint8Array<ArrayBuffer>, options: FrameViewOptions) {
 		this.manifest = readManifest(wasm);
@@ -56,13 +57,13 @@ export class StrategyKit {
 		const { baseBytes, pages } = placeFrame(layout, heapBaseOf(module));
 		const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
 		this.baseBytes = baseBytes;
-		this.#exports = new WebAssembly.Instance(module, { env: { memory } }).exports;
+		this.exports = new WebAssembly.Instance(module, { env: { memory } }).exports;
 		this.frame = new FrameView(this.manifest, memory.buffer, baseBytes, layout, options);
 		this.#hook('init')?.(baseBytes);
 	}
 
 	#hook(name: string): Hook | undefined {
-		return this.#exports[name] as Hook | undefined;
+		return this.exports[name] as Hook | undefined;
 	}
 
 	set(row: number, values: RowValues): void {
