@@ -30,9 +30,16 @@ function install() {
 	const npm = process.env.npm_execpath;
 	const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
 	const options = { cwd: root, stdio: ['ignore', 2, 2] };
-	const done = npm?.endsWith('.js') ? spawnSync(process.execPath, [npm, ...args], options) : spawnSync('npm', args, options);
-	if (done.status !== 0) fail('npm ci did not finish', 'read the lines above; a proxy or registry setting is the usual cause');
-	if (!existsSync(pinnedNode)) fail('the pinned Node is missing after npm ci', 'run `npm rebuild node`; npm must be allowed to run its install script');
+	const done = npm?.endsWith('.js')
+		? spawnSync(process.execPath, [npm, ...args], options)
+		: spawnSync('npm', args, options);
+	if (done.status !== 0)
+		fail('npm ci did not finish', 'read the lines above; a proxy or registry setting is the usual cause');
+	if (!existsSync(pinnedNode))
+		fail(
+			'the pinned Node is missing after npm ci',
+			'run `npm rebuild node`; npm must be allowed to run its install script',
+		);
 	writeFileSync(stampFile, wanted);
 }
 
