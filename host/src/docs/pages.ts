@@ -1,0 +1,15 @@
+// Owns the list of generated reference pages.
+import { cliPage } from './cli-page.js';
+import { configPage } from './config-page.js';
+import { errorsPage } from './errors-page.js';
+import { metricsPage } from './metrics-page.js';
+
+/** File name in docs/ → its text. */
+export function referencePages(): ReadonlyMap<string, string> {
+	return new Map([
+		['cli.md', cliPage()],
+		['config.md', configPage()],
+		['errors.md', errorsPage()],
+		['metrics.md', metricsPage()],
+	]);
+}
