@@ -26,7 +26,7 @@ export class AdminClient {
 			throw new MeshError(cliErrors, 'IM_CLI_USAGE', `"${text}" is not an http:// or https:// URL`, {
 				where: options.admin === undefined ? 'INFERMESH_ADMIN' : '--admin',
 			});
-		this.url = url.href.replace(/\/+$/, '');
+		this.url = `${url.origin}${url.pathname}`.replace(/\/+$/, '');
 		this.#token = options.token ?? (context.env['INFERMESH_TOKEN'] || tokenFromFile(context));
 	}
 
