@@ -103,10 +103,10 @@ function findTied(cost: F32Column, lowest: f32, skip: i32): i32 {
 	return -1 - seen;
 }
 
-/** One of the rows whose cost is `lowest`, each as likely as the others. */
-function drawLowest(cost: F32Column, lowest: f32): i32 {
-	const tied = -1 - findTied(cost, lowest, i32.MAX_VALUE);
-	return findTied(cost, lowest, tied > 1 ? <i32>randomBelow(tied) : 0);
+/** How many rows have cost `lowest`. */
+@inline
+function countTied(cost: F32Column, lowest: f32): i32 {
+	return -1 - findTied(cost, lowest, i32.MAX_VALUE);
 }
 
 /**
@@ -116,10 +116,16 @@ function drawLowest(cost: F32Column, lowest: f32): i32 {
 export function selectLowest(cost: F32Column, k: u32): u32 {
 	const wanted = min<u32>(k, RANKED_ROWS_MAX);
 	let count: u32 = 0;
+	let lowest = NEVER;
+	let tied = 0;
 	while (count < wanted) {
-		const lowest = lowestCost();
-		if (!(lowest < NEVER)) break;
-		const row = drawLowest(cost, lowest);
+		const next = lowestCost();
+		if (!(next < NEVER)) break;
+		// Choosing one of several leaves one less; only a new lowest cost is counted.
+		if (next != lowest) tied = countTied(cost, next);
+		lowest = next;
+		const row = findTied(cost, lowest, tied > 1 ? <i32>randomBelow(tied) : 0);
+		tied--;
 		putRanked(count++, row, lowest);
 		cost[row] = NEVER;
 		refreshBlock(cost, row & ~(BLOCK_ROWS - 1));
@@ -129,10 +135,11 @@ export function selectLowest(cost: F32Column, k: u32): u32 {
 }
 
 /**
- * Ends a decision: ranks the eligible rows by `cost`, lowest first, as many as the host can use. Declines when no row is eligible.
+ * Ends a decision: ranks the eligible rows by `cost`, lowest first, as many as the host can use and at most `most` (TOP_K of
+ * manifest.ts; fewer rows cost less fuel). Declines when no row is eligible.
  * Any row may hold any value where it is not eligible; rows whose cost is no finite number are left out.
  */
-export function rankLowest(cost: F32Column): i32 {
+export function rankLowest(cost: F32Column, most: u32 = RANKED_ROWS_MAX): i32 {
 	maskCosts(cost);
-	return route(selectLowest(cost, request().top_k));
+	return route(selectLowest(cost, min<u32>(request().top_k, most)));
 }

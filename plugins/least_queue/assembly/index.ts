@@ -1,6 +1,6 @@
 // Least queue: cost of a row = (requests there + this one) / (operator weight × slow-start share); the lowest cost wins.
 import { begin, rankLowest, rowCapacity, scratch } from 'infermesh';
-import { columns } from './manifest';
+import { columns, TOP_K } from './manifest';
 export { init } from 'infermesh';
 
 export function rank(frame: usize): i32 {
@@ -15,5 +15,5 @@ export function rank(frame: usize): i32 {
 		const share = f32x4.pmax(f32x4.mul(weight.four(row), slowStart.four(row)), least);
 		cost.putFour(row, f32x4.div(f32x4.add(load.four(row), one), share));
 	}
-	return rankLowest(cost);
+	return rankLowest(cost, TOP_K);
 }

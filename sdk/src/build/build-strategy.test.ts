@@ -94,7 +94,10 @@ test.serial('a project with its own copy of the SDK is built from that copy', as
 	const dir = project(t);
 	cpSync(sdkSourceDir, path.join(dir, 'sdk'), { recursive: true });
 	const ranking = path.join(dir, 'sdk/ranking.ts');
-	writeFileSync(ranking, readFileSync(ranking, 'utf8').replace('putRanked(count++, row, lowest)', 'putRanked(count++, row, lowest + 1)'));
+	writeFileSync(
+		ranking,
+		readFileSync(ranking, 'utf8').replace('putRanked(count++, row, lowest)', 'putRanked(count++, row, lowest + 1)'),
+	);
 	const built = await buildStrategy(dir);
 	t.deepEqual(createKit(built.wasm, { rows: 1 }).rank().scores, [1]);
 });
@@ -116,17 +119,32 @@ test.serial('a syntax error names its line', async (t) => {
 });
 
 test.serial('allocation is refused with the line that allocates', async (t) => {
-	const array = await refusal(t, entry.replace('const cost', 'const rows = new Array<i32>(rowCount());\n\tif (rows.length > 3) return 1;\n\tconst cost'));
+	const array = await refusal(
+		t,
+		entry.replace(
+			'const cost',
+			'const rows = new Array<i32>(rowCount());\n\tif (rows.length > 3) return 1;\n\tconst cost',
+		),
+	);
 	t.is(array.code, 'IM_BUILD_ALLOCATES');
 	t.is(placeOf(array).split(':')[1], '8');
 	const helper = `${entry}\nfunction label(row: i32): string {\n\treturn 'row ' + row.toString();\n}\n`;
-	const text = await refusal(t, helper.replace('begin(frame);', 'begin(frame);\n\tif (label(rowCount()).length > 7) return 1;'));
+	const text = await refusal(
+		t,
+		helper.replace('begin(frame);', 'begin(frame);\n\tif (label(rowCount()).length > 7) return 1;'),
+	);
 	t.is(text.code, 'IM_BUILD_ALLOCATES');
 	t.is(placeOf(text).split(':')[1], '15');
 });
 
 test.serial('code at load time is refused with its line; constants are not', async (t) => {
-	const error = await refusal(t, `${entry}\nfunction later(): f32 {\n\treturn load<f32>(64);\n}\nlet scale: f32 = later();\n`.replace('queue[row] *', 'queue[row] * scale *'));
+	const error = await refusal(
+		t,
+		`${entry}\nfunction later(): f32 {\n\treturn load<f32>(64);\n}\nlet scale: f32 = later();\n`.replace(
+			'queue[row] *',
+			'queue[row] * scale *',
+		),
+	);
 	t.is(error.code, 'IM_BUILD_START');
 	t.is(placeOf(error).split(':')[1], '16');
 	const dir = project(t, `${entry}\nconst HALF: f32 = 0.25 + 0.25;\n`.replace('queue[row] *', 'queue[row] * HALF *'));
@@ -134,7 +152,13 @@ test.serial('code at load time is refused with its line; constants are not', asy
 });
 
 test.serial('imports are refused', async (t) => {
-	const error = await refusal(t, `${entry}\n@external('env', 'now')\ndeclare function now(): f64;\n`.replace('queue[row] *', 'queue[row] * <f32>now() *'));
+	const error = await refusal(
+		t,
+		`${entry}\n@external('env', 'now')\ndeclare function now(): f64;\n`.replace(
+			'queue[row] *',
+			'queue[row] * <f32>now() *',
+		),
+	);
 	t.is(error.code, 'IM_BUILD_IMPORT');
 	t.regex(error.message, /env\.now/);
 });
@@ -145,7 +169,10 @@ test.serial('exports and hooks must agree', async (t) => {
 	t.regex(missing.message, /`rank` is not exported/);
 	const signature = await refusal(t, entry.replace('frame: usize): i32', 'frame: usize, more: f32): i32'));
 	t.regex(signature.message, /`export function rank\(frame: usize\): i32`/);
-	const undeclared = await refusal(t, `${entry}\nexport function tick(frame: usize): i32 {\n\tbegin(frame);\n\treturn 0;\n}\n`);
+	const undeclared = await refusal(
+		t,
+		`${entry}\nexport function tick(frame: usize): i32 {\n\tbegin(frame);\n\treturn 0;\n}\n`,
+	);
 	t.regex(undeclared.message, /`tick` is exported but not listed/);
 	const noSdk = await refusal(t, 'export function rank(frame: usize): i32 {\n\treturn frame > 8 ? 0 : 1;\n}\n');
 	t.is(noSdk.code, 'IM_BUILD_HOOKS');

@@ -126,13 +126,15 @@ class Builder {
 			const wanted = `(${hook.parameters.map(() => 'i32').join(', ')}) -> i32`;
 			if (exported === undefined) {
 				if (declared && hook.name !== 'init') problems.push(`\`${hook.name}\` is not exported`);
-			} else if (!declared) problems.push(`\`${hook.name}\` is exported but not listed under \`hooks\` in ${MANIFEST_FILE}`);
+			} else if (!declared)
+				problems.push(`\`${hook.name}\` is exported but not listed under \`hooks\` in ${MANIFEST_FILE}`);
 			else if (signatureOf(module, exported) !== wanted) {
 				const parameters = hook.parameters.map((name) => `${name}: ${name === 'frame' ? 'usize' : 'i32'}`).join(', ');
 				problems.push(`\`${hook.name}\` must be \`export function ${hook.name}(${parameters}): i32\``);
 			}
 		}
-		if (!module.exportsHeapBase) problems.push('`__heap_base` is not exported; call `begin(frame)` of the SDK in each hook');
+		if (!module.exportsHeapBase)
+			problems.push('`__heap_base` is not exported; call `begin(frame)` of the SDK in each hook');
 		if (problems.length > 0) throw this.#fail('IM_BUILD_HOOKS', problems.join('; '), []);
 	}
 

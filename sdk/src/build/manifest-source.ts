@@ -21,8 +21,17 @@ function configGetter(entry: ConfigEntry, slot: number): string[] {
 	const unit = entry.unit === '' ? '' : `${entry.unit}: `;
 	const text = `${unit}${entry.description === '' ? entry.name : entry.description} (default ${entry.default})`;
 	const type = entry.type === 'bool' ? 'bool' : entry.type;
-	const load = entry.type === 'bool' ? `load<u32>(configAddress(), ${slot * 4}) != 0` : `load<${type}>(configAddress(), ${slot * 4})`;
-	return [`\t/** ${text.replaceAll('*/', '')} */`, '\t@inline', `\tstatic get ${entry.name}(): ${type} {`, `\t\treturn ${load};`, '\t}'];
+	const load =
+		entry.type === 'bool'
+			? `load<u32>(configAddress(), ${slot * 4}) != 0`
+			: `load<${type}>(configAddress(), ${slot * 4})`;
+	return [
+		`\t/** ${text.replaceAll('*/', '')} */`,
+		'\t@inline',
+		`\tstatic get ${entry.name}(): ${type} {`,
+		`\t\treturn ${load};`,
+		'\t}',
+	];
 }
 
 function importLine(manifest: StrategyManifest): string[] {

@@ -1,0 +1,152 @@
+// What every shipped strategy must do on any frame, and what each of them is for.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import {
+	buildFleet,
+	buildPlugins,
+	createKit,
+	HEADER_BYTES,
+	type RowValues,
+	Status,
+	type StrategyKit,
+} from '@infermesh/sdk';
+import test from 'ava';
+import * as fc from 'fast-check';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const names = ['baseline_rr', 'hybrid_mesh', 'least_queue'] as const;
+type Name = (typeof names)[number];
+const modules = new Map<string, Uint8Array<ArrayBuffer>>();
+
+test.before(async () => {
+	for (const build of await buildPlugins(root)) modules.set(build.name, new Uint8Array(readFileSync(build.wasmFile)));
+});
+
+function kitOf(name: Name, rows: readonly RowValues[], config = {}): StrategyKit {
+	return createKit(modules.get(name) ?? new Uint8Array(0), { rows, config });
+}
+
+const row: fc.Arbitrary<RowValues> = fc.record({
+	load: fc.nat(40),
+	weight: fc.constantFrom(1, 0, 2),
+	slow_start: fc.constantFrom(1, 0.2),
+	prefill_rate: fc.constantFrom(8000, 0, 20_000),
+	pending_prefill_tokens: fc.nat(50_000),
+	active_decodes: fc.nat(30),
+	kv_usage: fc.float({ min: 0, max: 1, noNaN: true }),
+	kv_free_blocks: fc.nat(30_000),
+	rtt_ms: fc.float({ min: 0, max: 100, noNaN: true }),
+	error_ratio: fc.constantFrom(0, 0.1, 1),
+	speed: fc.constantFrom(1, 0.2),
+	telemetry_at_ms: fc.constantFrom(0, 990_000, 999_999),
+});
+
+/** Everything the host wrote: header, request, table, configuration, bitmap and columns. */
+function hostBytes(kit: StrategyKit): string {
+	const { u32, layout } = kit.frame;
+	const bytes = new Uint8Array(u32.buffer, u32.byteOffset, u32.byteLength);
+	const parts = [bytes.subarray(0, HEADER_BYTES), bytes.subarray(layout.requestOffset, layout.outputOffset)];
+	parts.push(bytes.subarray(layout.columnsOffset, layout.scratchOffset));
+	return parts.map((part) => Buffer.from(part).toString('base64')).join('|');
+}
+
+for (const name of names) {
+	test(`${name} ranks eligible rows once each, lowest finite score first, the same again, and changes nothing else`, (t) => {
+		fc.assert(
+			fc.property(
+				fc.array(fc.tuple(row, fc.boolean()), { minLength: 1, maxLength: 90, size: 'max' }),
+				fc.record({
+					tokens_in: fc.nat(20_000),
+					seed: fc.nat(),
+					ticket: fc.nat(),
+					top_k: fc.integer({ min: 1, max: 16 }),
+				}),
+				(rows, request) => {
+					const kit = kitOf(
+						name,
+						rows.map(([values]) => values),
+					);
+					rows.forEach(([, eligible], index) => kit.setEligible(index, eligible));
+					const answer = kit.rank(request);
+					const before = hostBytes(kit);
+					const eligible = rows.filter(([, allowed]) => allowed).length;
+					t.is(answer.status, eligible === 0 ? Status.decline : Status.ok);
+					t.is(answer.rows.length, Math.min(4, request.top_k, eligible));
+					t.is(new Set(answer.rows).size, answer.rows.length);
+					t.true(answer.rows.every((index) => rows[index]?.[1] === true));
+					t.true(answer.scores.every(Number.isFinite));
+					t.deepEqual(
+						answer.scores,
+						[...answer.scores].sort((a, b) => a - b),
+					);
+					t.deepEqual(kit.rank(request), answer);
+					t.is(hostBytes(kit), before);
+				},
+			),
+			{ numRuns: 100 },
+		);
+	});
+}
+
+test('baseline_rr gives every eligible row its turn', (t) => {
+	const kit = kitOf('baseline_rr', buildFleet(50));
+	for (const barred of [0, 7, 8, 49]) kit.setEligible(barred, false);
+	const turns = Array.from({ length: 46 }, (_, ticket) => kit.rank({ ticket }).rows[0]);
+	t.is(new Set(turns).size, 46);
+	t.deepEqual(kit.rank({ ticket: 45, top_k: 3 }).rows, [48, 1, 2]);
+});
+
+test('least_queue divides load by operator weight and slow start', (t) => {
+	const kit = kitOf('least_queue', [{ load: 3 }, { load: 5, weight: 2 }, { load: 0, slow_start: 0.2 }]);
+	const answer = kit.rank();
+	t.deepEqual(answer.rows, [1, 0, 2]);
+	t.deepEqual(answer.scores, [3, 4, 5]);
+});
+
+test('hybrid_mesh: the factors of a ranked row add up to its score', (t) => {
+	fc.assert(
+		fc.property(fc.array(row, { minLength: 1, maxLength: 40 }), fc.nat(20_000), (rows, tokens) => {
+			const kit = kitOf('hybrid_mesh', rows);
+			const answer = kit.rank({ tokens_in: tokens }, [{ row: 0, tokens: Math.floor(tokens / 2) }]);
+			for (const [position, factors] of answer.factors.entries()) {
+				const { saved_ms: saved = Number.NaN, ...terms } = factors;
+				const sum = Object.values(terms).reduce((total, term) => total + term, 0);
+				const score = answer.scores[position] ?? Number.NaN;
+				t.true(Math.abs(sum - score) <= 1e-4 * Math.max(1, score), `${sum} is not ${score}`);
+				t.true(saved >= 0);
+			}
+		}),
+		{ numRuns: 200 },
+	);
+});
+
+test('hybrid_mesh: more of what is bad never makes a row cheaper', (t) => {
+	const worse: ReadonlyArray<readonly [keyof RowValues, (value: number) => number]> = [
+		['pending_prefill_tokens', (value) => value + 5000],
+		['load', (value) => value + 3],
+		['kv_usage', (value) => Math.min(1, value + 0.2)],
+		['rtt_ms', (value) => value + 10],
+		['error_ratio', () => 1],
+		['speed', (value) => value / 4],
+	];
+	fc.assert(
+		fc.property(row, fc.constantFrom(...worse), (values, [column, raise]) => {
+			const kit = kitOf('hybrid_mesh', [values, {}], { congestion_weight: 0, stall_weight: 0 });
+			kit.setEligible(1, false);
+			const before = kit.rank().scores[0] ?? Number.NaN;
+			kit.set(0, { [column]: raise(values[column] ?? 0) });
+			t.true((kit.rank().scores[0] ?? Number.NaN) >= before, `${column}: ${before}`);
+		}),
+		{ numRuns: 300 },
+	);
+});
+
+test('hybrid_mesh: a busy pool values a cached prefix more', (t) => {
+	const pool = (pending: number) => buildFleet(8, { pending_prefill_tokens: pending, load: 4 });
+	const saved = (pending: number) => {
+		const kit = kitOf('hybrid_mesh', pool(pending));
+		const answer = kit.rank({ tokens_in: 4000 }, [{ row: 2, tokens: 3000 }]);
+		return answer.factors[answer.rows.indexOf(2)]?.['saved_ms'] ?? 0;
+	};
+	t.true(saved(20_000) > 1.5 * saved(0), `${saved(20_000)} and ${saved(0)}`);
+});
