@@ -259,7 +259,7 @@ function isReset(error: Error): boolean {
 /** Names what undici reports. `answered`: the response had begun. */
 function failureOf(error: Error, answered: boolean): RouterErrorCode {
 	const code = codeOf(error);
-	if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW') return 'IM_UPSTREAM_PROTOCOL';
+	if (error.name === 'HTTPParserError' || code === 'UND_ERR_HEADERS_OVERFLOW') return 'IM_UPSTREAM_PROTOCOL';
 	if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return 'IM_REQUEST_MALFORMED';
 	if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return 'IM_UPSTREAM_DIED';
 	return answered || isReset(error) ? 'IM_UPSTREAM_DIED' : 'IM_UPSTREAM_CONNECT';

@@ -60,7 +60,8 @@ export class BlockTable {
 		const entry = this.#size < this.blocksMax ? this.#size++ : this.#evict();
 		this.#lows[entry] = low;
 		this.#highs[entry] = high;
-		this.#touched[entry] = 1;
+		// Unmarked until it is found again: prompts that never recur then cannot push out those that do.
+		this.#touched[entry] = 0;
 		this.holderCount[entry] = 0;
 		let slot = low & this.#mask;
 		while (this.#slots[slot] !== EMPTY) slot = (slot + 1) & this.#mask;

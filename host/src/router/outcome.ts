@@ -3,6 +3,7 @@ import type { Attempt } from './attempt.js';
 import type { RouterEnv } from './env.js';
 import type { Exchange } from './exchange.js';
 import type { OutcomeStatusName } from './ports.js';
+import { traceAttempt } from './trace.js';
 import { header } from './upstream-response.js';
 
 /** Weight of one answer in the running mean of output tokens. */
@@ -38,6 +39,7 @@ export function recordOutcome(env: RouterEnv, exchange: Exchange, attempt: Attem
 		retried: exchange.attempts > 1,
 		orca: header(attempt, 'endpoint-load-metrics'),
 	});
+	traceAttempt(exchange, attempt, tokensIn, tokensOut, ttftMs);
 	ports.metrics.attempt(attempt.pool, attempt.target, status, ttftMs, tpotMs);
 	if (attempt.chunks > 0) ports.metrics.streamChunks(attempt.chunks);
 	if (attempt.end === 'failed' || attempt.status >= 400) return;

@@ -188,7 +188,10 @@ export class Pipeline {
 
 	/** Resets everything that is still here. */
 	abortAll(): void {
-		this.active.forEach((exchange) => exchange.res.destroy());
+		this.active.forEach((exchange) => {
+			exchange.attempt?.stop('cancelled');
+			exchange.res.destroy();
+		});
 	}
 
 	#health(exchange: Exchange): void {

@@ -10,6 +10,8 @@ export interface RetryBudgetOptions {
 
 /** Seconds of the time-earned rate that may be saved up. */
 const SAVED_S = 10;
+/** Fractions of a token add up to a little less than a whole one. */
+const ROUNDING = 1e-6;
 
 export class RetryBudget {
 	readonly #ratio: number;
@@ -35,7 +37,7 @@ export class RetryBudget {
 	take(nowMs: number): boolean {
 		this.#tokens = Math.min(this.#max, this.#tokens + Math.max(0, nowMs - this.#atMs) * this.#perMs);
 		this.#atMs = nowMs;
-		if (this.#tokens < 1) return false;
+		if (this.#tokens < 1 - ROUNDING) return false;
 		this.#tokens -= 1;
 		return true;
 	}

@@ -1,0 +1,313 @@
+// Owns what the router's tests stand on: ports over plain objects with a trivial decider, fake engines on port 0, and raw sockets. Test
+// support only: it holds real timers, and nothing outside tests imports it.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
+import { type Clock, SeededRandom } from '@infermesh/proto';
+import type { Decision, RequestFeatures } from '../../strategy/runtime/decision.js';
+import type { RouterOptionsInput } from '../options.js';
+import type { AttemptOutcome, DecisionContext, ModelPool, RouterPorts, UpstreamTarget } from '../ports.js';
+import { createPrefixIndex } from '../prefix-index.js';
+import { createRouter, type Router } from '../router.js';
+
+export const testClock: Clock = {
+	nowMs: () => performance.now(),
+	wallMs: () => Date.now(),
+	after(delayMs, fn) {
+		const timer = setTimeout(fn, delayMs);
+		return { cancel: () => clearTimeout(timer) };
+	},
+	every(periodMs, fn) {
+		const timer = setInterval(fn, periodMs);
+		return { cancel: () => clearInterval(timer) };
+	},
+};
+
+export type EngineHandler = (req: IncomingMessage, res: ServerResponse, body: Buffer) => void;
+
+export interface FakeEngine {
+	readonly origin: string;
+	/** Requests seen, in order. */
+	readonly seen: { readonly url: string; readonly headers: IncomingMessage['headers']; readonly body: string }[];
+	/** Requests whose connection the router cut. */
+	aborted: number;
+	close(): Promise<void>;
+}
+
+async function listening(server: {
+	listen(port: number, host: string, done: () => void): unknown;
+	address(): unknown;
+}): Promise<string> {
+	await new Promise<void>((resolve) => {
+		server.listen(0, '127.0.0.1', resolve);
+	});
+	return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** An engine that answers as `handler` says, with the whole request body in hand. */
+export async function fakeEngine(handler: EngineHandler): Promise<FakeEngine> {
+	const seen: FakeEngine['seen'][number][] = [];
+	const server: Server = createServer((req, res) => {
+		const chunks: Buffer[] = [];
+		req.on('data', (chunk: Buffer) => chunks.push(chunk));
+		req.on('end', () => {
+			const body = Buffer.concat(chunks);
+			seen.push({ url: req.url ?? '', headers: req.headers, body: body.toString() });
+			res.on('close', () => {
+				if (!res.writableFinished) engine.aborted++;
+			});
+			handler(req, res, body);
+		});
+	});
+	const engine: FakeEngine = {
+		origin: await listening(server),
+		seen,
+		aborted: 0,
+		close: () =>
+			new Promise((resolve) => {
+				server.close(() => resolve());
+				server.closeAllConnections();
+			}),
+	};
+	return engine;
+}
+
+/** An engine below HTTP: what it sends is up to `handler`, called for each connection with the bytes of its first read. */
+export async function rawEngine(handler: (socket: Socket, first: Buffer) => void): Promise<Omit<FakeEngine, 'seen'>> {
+	const sockets = new Set<Socket>();
+	const server = createTcpServer((socket) => {
+		sockets.add(socket);
+		socket.on('error', () => undefined);
+		socket.on('close', () => sockets.delete(socket));
+		socket.on('data', (bytes) => handler(socket, bytes));
+	});
+	return {
+		origin: await listening(server),
+		aborted: 0,
+		close: () =>
+			new Promise((resolve) => {
+				server.close(() => resolve());
+				for (const socket of sockets) socket.destroy();
+			}),
+	};
+}
+
+export interface TestRouter {
+	readonly router: Router;
+	readonly url: string;
+	readonly port: number;
+	readonly outcomes: AttemptOutcome[];
+	readonly decided: {
+		readonly features: RequestFeatures;
+		readonly excluded: readonly number[];
+		readonly hits: number[];
+	}[];
+	readonly remembered: { readonly id: string; readonly context: DecisionContext }[];
+	readonly ended: { readonly path: string; readonly status: number; readonly code: string | undefined }[];
+	readonly errors: unknown[];
+	/** Entries of the ledger not ended yet. */
+	open(): number;
+	/** Entries ended more than once. */
+	endedTwice(): number;
+	close(): Promise<void>;
+}
+
+export interface TestRouterOptions {
+	readonly origins: readonly string[];
+	readonly targets?: Partial<UpstreamTarget>;
+	readonly options?: RouterOptionsInput;
+	/** In place of "the first row not excluded". */
+	readonly decide?: (out: Decision, excluded: readonly number[], features: RequestFeatures) => void;
+	/** API key asked of clients; undefined = everyone is trusted. */
+	readonly key?: string;
+	readonly ports?: Partial<RouterPorts>;
+}
+
+export function testPool(origins: readonly string[], more: Partial<UpstreamTarget> = {}): ModelPool {
+	const targets = origins.map((origin, row) => ({
+		id: `t${row}`,
+		tableRow: row,
+		generation: 1,
+		origin,
+		pathPrefix: '',
+		apiKey: undefined,
+		runtime: 'test',
+		upstreamModel: undefined,
+		...more,
+	}));
+	return { index: 0, model: 'm', modelId: 1, revision: undefined, targets };
+}
+
+/** Ranks the rows in order, leaving out those tried. */
+export function firstRow(rows: number): (out: Decision, excluded: readonly number[]) => void {
+	return (out, excluded) => {
+		out.verdict = 'route';
+		out.count = 0;
+		out.chosen = 0;
+		out.cause = 'none';
+		out.strategy = 'first@1.0.0';
+		for (let row = 0; row < rows; row++) if (!excluded.includes(row)) out.rows[out.count++] = row;
+	};
+}
+
+/** A router over one pool named `m` (alias `alias`), listening on a free port. */
+export async function startRouter(given: TestRouterOptions): Promise<TestRouter> {
+	const pool = testPool(given.origins, given.targets);
+	const decide = given.decide ?? firstRow(given.origins.length);
+	const entries = new Map<number, number>();
+	const record = { outcomes: [], decided: [], remembered: [], ended: [], errors: [] } as unknown as Pick<
+		TestRouter,
+		'outcomes' | 'decided' | 'remembered' | 'ended' | 'errors'
+	>;
+	let next = 0;
+	const router = createRouter(
+		{ sweepMs: 20, ...given.options },
+		{
+			clock: testClock,
+			random: new SeededRandom(7),
+			directory: {
+				resolve: (model) =>
+					model === 'm' || model === 'alias' ? { requested: model, pool, fallbacks: [] } : undefined,
+				models: () => [
+					{ id: 'alias', ownedBy: 'infermesh', createdS: 1 },
+					{ id: 'm', ownedBy: 'infermesh', createdS: 1 },
+				],
+				passThroughPool: () => pool,
+			},
+			decider: {
+				decide(_pool, features, hits, excluded, out) {
+					record.decided.push({
+						features: { ...features },
+						excluded: [...excluded],
+						hits: [...hits.tokens.subarray(0, hits.count)],
+					});
+					decide(out, excluded, features);
+				},
+				remember: (id, _pool, context) => record.remembered.push({ id, context }),
+			},
+			ledger: {
+				dispatch() {
+					entries.set(next, 0);
+					return next++;
+				},
+				firstToken: () => undefined,
+				end: (entry) => entries.set(entry, (entries.get(entry) ?? 0) + 1),
+			},
+			outcomes: { record: (outcome) => record.outcomes.push(outcome) },
+			prefixes: createPrefixIndex({ blocksMax: 4096 }),
+			interner: { tenant: (name) => name.length, lora: (name) => name.length },
+			authenticator: {
+				authenticate: (authorization) =>
+					given.key === undefined || authorization === `Bearer ${given.key}`
+						? { tenant: 'default', tenantId: 1, policyMask: 0, trusted: given.key === undefined }
+						: undefined,
+			},
+			metrics: {
+				requestStarted: () => undefined,
+				requestEnded: (_pool, path, status, code) => record.ended.push({ path, status, code }),
+				attempt: () => undefined,
+				retry: () => undefined,
+				tokens: () => undefined,
+				streamChunks: () => undefined,
+				stage: () => undefined,
+			},
+			log: { info: () => undefined, warn: () => undefined, error: (fields) => record.errors.push(fields) },
+			...given.ports,
+		},
+	);
+	const url = await listening(router.server);
+	return {
+		router,
+		url,
+		port: Number(new URL(url).port),
+		...record,
+		open: () => [...entries.values()].filter((ends) => ends === 0).length,
+		endedTwice: () => [...entries.values()].filter((ends) => ends > 1).length,
+		close: () => router.close({ graceMs: 0 }),
+	};
+}
+
+/** Resolves when `condition` holds; rejects after a second, naming it. */
+export async function until(what: string, condition: () => boolean, withinMs = 3000): Promise<void> {
+	const deadline = performance.now() + withinMs;
+	while (!condition()) {
+		if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
+		await new Promise((resolve) => {
+			setTimeout(resolve, 5);
+		});
+	}
+}
+
+/** A raw connection to the router; what came back so far is in `text()`. */
+export interface RawClient {
+	readonly socket: Socket;
+	text(): string;
+	/** Resolves with all text when the router has closed the connection. */
+	readonly closed: Promise<string>;
+}
+
+export function rawClient(port: number, first: string | Buffer): RawClient {
+	const socket = connect(port, '127.0.0.1');
+	const chunks: Buffer[] = [];
+	socket.on('data', (chunk) => chunks.push(chunk));
+	socket.on('error', () => undefined);
+	const text = (): string => Buffer.concat(chunks).toString('latin1');
+	socket.write(first);
+	return { socket, text, closed: new Promise((resolve) => socket.on('close', () => resolve(text()))) };
+}
+
+/** A chat request as a client would send it. */
+export function chatBody(more: Readonly<Record<string, unknown>> = {}): string {
+	return JSON.stringify({ model: 'm', messages: [{ role: 'user', content: 'hello there' }], ...more });
+}
+
+export function post(
+	url: string,
+	body: string | Buffer,
+	headers: Readonly<Record<string, string>> = {},
+): Promise<Response> {
+	return fetch(url, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } });
+}
+
+/** The error object of a refused request. */
+export async function errorOf(
+	response: Response,
+): Promise<{ message: string; type: string; param: string | null; code: string }> {
+	const body = (await response.json()) as {
+		error: { message: string; type: string; param: string | null; code: string };
+	};
+	return body.error;
+}
+
+export const answer = {
+	id: 'chatcmpl-1',
+	object: 'chat.completion',
+	created: 1,
+	model: 'm',
+	choices: [{ index: 0, message: { role: 'assistant', content: 'hi' }, finish_reason: 'stop' }],
+	usage: { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5, prompt_tokens_details: { cached_tokens: 1 } },
+};
+
+/** Answers a chat request whole. */
+export const answerWhole: EngineHandler = (_req, res) => {
+	res.writeHead(200, { 'content-type': 'application/json' });
+	res.end(JSON.stringify(answer));
+};
+
+export function chunkEvent(content: string): string {
+	const choices = [{ index: 0, delta: { content }, finish_reason: null }];
+	return `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'm', choices })}\n\n`;
+}
+
+export const usageEvent = `data: ${JSON.stringify({ id: 'c', object: 'chat.completion.chunk', created: 1, model: 'm', choices: [], usage: answer.usage })}\n\n`;
+export const doneEvent = 'data: [DONE]\n\n';
+
+/** Streams `contents`, with a usage event when asked for one. */
+export function answerStream(contents: readonly string[]): EngineHandler {
+	return (_req, res, body) => {
+		res.writeHead(200, { 'content-type': 'text/event-stream' });
+		for (const content of contents) res.write(chunkEvent(content));
+		const asked = JSON.parse(body.toString()) as { stream_options?: { include_usage?: boolean } };
+		if (asked.stream_options?.include_usage === true) res.write(usageEvent);
+		res.end(doneEvent);
+	};
+}
