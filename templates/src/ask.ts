@@ -1,9 +1,10 @@
 // Owns the questions of the generator: asked only on a terminal, never with --yes, and only for what was not given.
 
 import path from 'node:path';
-import { createInterface } from 'node:readline/promises';
+import { createInterface } from 'node:readline';
 import { MeshError } from '@infermesh/proto';
 import { defaultTemplate, templateInfo, templates } from './catalogue.js';
+import { templateErrors } from './errors.js';
 import type { GenerateOptions } from './generate.js';
 import { checkDescription, checkName, proposeName } from './names.js';
 
@@ -20,9 +21,14 @@ const TRIES_MAX = 3;
 export async function askMissing(options: GenerateOptions, yes: boolean, terminal: Terminal): Promise<GenerateOptions> {
 	if (yes || terminal.stdin.isTTY !== true || terminal.stderr.isTTY !== true) return options;
 	const lines = createInterface({ input: terminal.stdin, output: terminal.stderr });
+	// The iterator keeps what is typed ahead; it ends on Ctrl-C and Ctrl-D.
+	const answers = lines[Symbol.asyncIterator]();
 	const ask = async (question: string, proposal: string, check: (answer: string) => void): Promise<string> => {
 		for (let tries = 1; ; tries++) {
-			const answer = (await lines.question(`${question} (${proposal}) `)).trim() || proposal;
+			terminal.stderr.write(`${question} (${proposal}) `);
+			const line = await answers.next();
+			if (line.done === true) throw new MeshError(templateErrors, 'IM_TEMPLATE_CANCELLED');
+			const answer = line.value.trim() || proposal;
 			try {
 				check(answer);
 				return answer;

@@ -58,6 +58,13 @@ export const templateErrors = defineErrors({
 		grpcStatus: 'FAILED_PRECONDITION',
 		retryable: false,
 	},
+	IM_TEMPLATE_CANCELLED: {
+		summary: 'cancelled; nothing was written',
+		hint: 'run it again, or give the answers as options with --yes',
+		httpStatus: 499,
+		grpcStatus: 'CANCELLED',
+		retryable: true,
+	},
 	IM_TEMPLATE_USAGE: {
 		summary: 'the command line is not understood',
 		hint: 'usage: create-infermesh-strategy PATH [--template NAME] [--name NAME] [--description TEXT] [--yes] [--force] [--json]',

@@ -1,9 +1,10 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { Writable } from 'node:stream';
+import { Readable, Writable } from 'node:stream';
 import { MeshError } from '@infermesh/proto';
 import test from 'ava';
+import { askMissing, type Terminal } from './ask.js';
 import { templates } from './catalogue.js';
 import { runCreate } from './create.js';
 import { type GenerateOptions, generate } from './generate.js';
@@ -142,6 +143,37 @@ test('names are proposed from folders', (t) => {
 	t.is(proposeName('My Strategy!'), 'my-strategy');
 	t.is(proposeName('42-answers_'), 'answers');
 	t.is(proposeName('???'), '');
+});
+
+function terminal(input: string): { readonly terminal: Terminal; readonly asked: () => string } {
+	let asked = '';
+	const stderr = Object.assign(
+		new Writable({
+			write(chunk, _encoding, done) {
+				asked += String(chunk);
+				done();
+			},
+		}),
+		{ isTTY: true },
+	);
+	return { terminal: { stdin: Object.assign(Readable.from([input]), { isTTY: true }), stderr }, asked: () => asked };
+}
+
+test('on a terminal it asks for what was not given, and again after a bad answer', async (t) => {
+	const { terminal: asking, asked } = terminal('strategy-as-minimal\nBad Name\ngood_name\n\n');
+	const answered = await askMissing({ path: 'some-place' }, false, asking);
+	t.is(answered.template, 'strategy-as-minimal');
+	t.is(answered.name, 'good_name');
+	t.is(answered.description, 'Sends each request to the target with the least load.');
+	t.regex(asked(), /IM_TEMPLATE_NAME_INVALID/);
+});
+
+test('it asks nothing with --yes or without a terminal, and an end of input cancels', async (t) => {
+	const options = { path: 'some-place' };
+	t.is(await askMissing(options, true, terminal('').terminal), options);
+	t.is(await askMissing(options, false, { stdin: Readable.from(['x']), stderr: process.stderr }), options);
+	const error = await t.throwsAsync(askMissing(options, false, terminal('').terminal), { instanceOf: MeshError });
+	t.is(error?.code, 'IM_TEMPLATE_CANCELLED');
 });
 
 async function create(cwd: string, ...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
