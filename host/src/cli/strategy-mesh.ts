@@ -1,7 +1,10 @@
 // Owns the commands on strategies of a running mesh: load, list, stage, rollback, unload.
+import { MeshError } from '@infermesh/proto';
 import type { Command } from 'commander';
 import type { LoadResult, RollbackResult, StageRequest, StrategyView } from '../admin/schemas.js';
+import { renderCheck } from '../project/check-project.js';
 import { openStrategy } from '../project/prepare.js';
+import type { AdmissionReport } from '../strategy/admission/report.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
 import type { CliContext } from './context.js';
@@ -62,6 +65,11 @@ async function load(context: CliContext, where: string, options: LoadOptions): P
 		activate: options.activate ?? false,
 		...(options.model === undefined ? {} : { model: options.model }),
 		...(options.set === undefined ? {} : { settings: options.set }),
+	}).catch((error: unknown) => {
+		const report = error instanceof MeshError ? error.details?.['report'] : undefined;
+		// All refusals with their places, not only the first, which the error names.
+		if (report !== undefined) context.stderr.write(renderCheck(report as AdmissionReport));
+		throw error;
 	});
 	const { strategy } = result;
 	const next = options.activate === true ? '' : `; next: infermesh strategy stage ${strategy.name} active`;

@@ -172,6 +172,7 @@ test('values are checked against each other', (t) => {
 		['models: {aliases: {a: b, b: c}}', /itself an alias/],
 		['models: {fallbacks: {a: [a]}}', /own fallback/],
 		['models: {revisions: {a: [{model: x, weight: 0}]}}', /above 0/],
+		['telemetry: {otlp_endpoint: "collector:4317"}', /not an http/],
 		['admin: {port: 8080}', /already the data port/],
 		['targets: [{id: a}]', /needs "url"/],
 	];

@@ -108,6 +108,9 @@ export function checkRules(config: MeshConfig): Problem[] {
 	const problems = [...exposure(config), ...targets(config), ...keys(config), ...models(config)];
 	if (config.data.port !== 0 && config.data.port === config.admin.port && config.data.host === config.admin.host)
 		problems.push(invalid(['admin', 'port'], `port ${config.admin.port} is already the data port`));
+	const collector = config.telemetry.otlp_endpoint;
+	if (collector !== undefined && !httpUrl(collector))
+		problems.push(invalid(['telemetry', 'otlp_endpoint'], `"${collector}" is not an http:// or https:// URL`));
 	if (config.strategy.quarantine_ms > config.strategy.quarantine_max_ms)
 		problems.push(invalid(['strategy', 'quarantine_ms'], 'is longer than strategy.quarantine_max_ms'));
 	return problems;

@@ -194,9 +194,9 @@ export const metricDefinitions = Object.freeze({
 	workerRestarts: counter('worker_restarts', [], 1, 'Data-plane workers that died and were replaced.'),
 	loopLag: gauge(
 		'event_loop_lag_seconds',
-		['thread', 'quantile'],
+		['thread', 'stat'],
 		256,
-		'Event-loop delay over the last period, by thread: 0.5, 0.99 and 1 (the most).',
+		'Event-loop delay over the last period, by thread: p50, p99 and max.',
 	),
 	// Read from the mesh's state at each scrape.
 	buildInfo: collected('build_info', ['version', 'node_version'], 1, 'Always 1; the labels say what runs.'),

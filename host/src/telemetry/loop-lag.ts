@@ -15,9 +15,9 @@ export interface LoopLag {
 /** Starts measuring; `thread` is the label, for example `main` or `worker-0`. */
 export function watchLoopLag(block: MetricsBlock, clock: Clock, thread: string, periodMs: number): LoopLag {
 	const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-	const median = block.gauge('loopLag', thread, '0.5');
-	const tail = block.gauge('loopLag', thread, '0.99');
-	const worst = block.gauge('loopLag', thread, '1');
+	const median = block.gauge('loopLag', thread, 'p50');
+	const tail = block.gauge('loopLag', thread, 'p99');
+	const worst = block.gauge('loopLag', thread, 'max');
 	let worstMs = 0;
 	// The histogram holds whole timer intervals; what is beyond the resolution is the delay.
 	const beyond = (intervalNs: number): number => Math.max(0, intervalNs / 1e9 - RESOLUTION_MS / 1000);

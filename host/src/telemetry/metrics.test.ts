@@ -41,6 +41,10 @@ test('definitions are well formed: names, units, ascending buckets, no name twic
 			name,
 		);
 		t.false(labels.includes('step') || labels.includes('request_id'), 'labels stay bounded');
+		t.false(
+			labels.includes('quantile') || labels.includes('le'),
+			'labels of summaries and histograms are Prometheus’ own',
+		);
 		t.true(help.endsWith('.'), name);
 	}
 	t.true(blockLayout.bytes < 4 * 1024 * 1024, `a block has ${blockLayout.bytes} bytes`);
@@ -230,5 +234,7 @@ test('the text is what Prometheus expects: HELP and TYPE once, cumulative bucket
 	);
 	t.is(cumulative.at(-1), 1);
 	t.is(Registry.PROMETHEUS_CONTENT_TYPE, 'text/plain; version=0.0.4; charset=utf-8');
-	t.regex(await createProcessMetrics().text(), /^process_resident_memory_bytes \d+$/m);
+	const own = await createProcessMetrics().text();
+	t.regex(own, /^process_resident_memory_bytes \d+$/m);
+	for (const [, name = ''] of own.matchAll(/^# TYPE (\S+) gauge$/gm)) t.false(name.endsWith('_total'), name);
 });

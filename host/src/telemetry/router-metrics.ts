@@ -41,7 +41,7 @@ export interface RouterMetricsOptions {
 export function createRouterMetrics(block: MetricsBlock, options: RouterMetricsOptions): RouterMetrics {
 	const pools = new WeakMap<ModelPool, PoolSeries>();
 	const attempts = new WeakMap<UpstreamTarget, Map<OutcomeStatusName, Series>>();
-	const unrouted = openPool(block, '', '');
+	const unrouted = new Map<string, PathSeries>();
 	const inFlight = block.gauge('requestsInFlight');
 	const chunks = block.counter('streamChunks');
 	const stages = options.stages.map((stage) => block.histogram('stageDuration', stage));
@@ -66,7 +66,7 @@ export function createRouterMetrics(block: MetricsBlock, options: RouterMetricsO
 		requestEnded(pool, path, status, errorCode, durationMs) {
 			inFlight.add(-1);
 			const names = pool === undefined ? ['', ''] : [pool.model, pool.revision ?? ''];
-			const at = pathOf(block, pool === undefined ? unrouted : seriesOf(pool), names, path);
+			const at = pathOf(block, pool === undefined ? unrouted : seriesOf(pool).paths, names, path);
 			if (status === 200 && errorCode === undefined) at.ok.add(1);
 			else answerOf(block, at, names, path, status, errorCode ?? '').add(1);
 			at.duration.observe(durationMs / 1000);
@@ -117,16 +117,21 @@ function openPool(block: MetricsBlock, model: string, revision: string): PoolSer
 	};
 }
 
-function pathOf(block: MetricsBlock, pool: PoolSeries, names: readonly string[], path: string): PathSeries {
+function pathOf(
+	block: MetricsBlock,
+	paths: Map<string, PathSeries>,
+	names: readonly string[],
+	path: string,
+): PathSeries {
 	const label = labelledPaths.has(path) ? path : OTHER_PATH;
-	let found = pool.paths.get(label);
+	let found = paths.get(label);
 	if (found === undefined) {
 		found = {
 			duration: block.histogram('requestDuration', ...names, label),
 			answers: new Map(),
 			ok: block.counter('requests', ...names, label, '200', ''),
 		};
-		pool.paths.set(label, found);
+		paths.set(label, found);
 	}
 	return found;
 }
