@@ -11,12 +11,15 @@ function cell(text: string): string {
 	return text.replace(/\|/g, '\\|');
 }
 
+/** A table as the repository's formatter writes it, so that formatting the docs is no drift: cells padded to their column's width. */
 function table(header: readonly string[], rows: ReadonlyArray<readonly string[]>): string[] {
-	return [
-		`| ${header.join(' | ')} |`,
-		`|${header.map(() => '---').join('|')}|`,
-		...rows.map((row) => `| ${row.map(cell).join(' | ')} |`),
-	];
+	const cells = rows.map((row) => row.map(cell));
+	const widths = header.map((title, index) =>
+		Math.max(3, title.length, ...cells.map((row) => row[index]?.length ?? 0)),
+	);
+	const line = (row: readonly string[]) =>
+		`| ${row.map((text, index) => text.padEnd(widths[index] ?? 0)).join(' | ')} |`;
+	return [line(header), line(widths.map((width) => '-'.repeat(width))), ...cells.map(line)];
 }
 
 function structPage(struct: StructDef): string[] {
@@ -48,7 +51,7 @@ export function emitAbiPage(): string {
 		notice,
 		'# The strategy ABI',
 		'',
-		'A strategy is a pure function over one block of memory, the *frame*. The host writes the frame, calls a hook with its byte',
+		'A strategy is a pure function over one block of memory, the _frame_. The host writes the frame, calls a hook with its byte',
 		'address, and reads the answer from the Output block. All values are little-endian and 32 bits wide (`u64` is two words, low',
 		'first, 8-byte aligned). Every section of the frame starts at a multiple of 64 bytes; its offset from the start of the frame is',
 		'in the header, 0 when the section does not exist. Bytes beyond the last field of a block are reserved and zero. The definition',
@@ -113,8 +116,8 @@ export function emitColumnsPage(): string {
 			]),
 		),
 		'',
-		"Sources: *registry* is configuration and discovery, *runtime* the engine's own report, *router* what this mesh's routers count",
-		'and time themselves (always fresh), *gpu* the device, *fabric* the network, *fusion* is computed from several of them.',
+		"Sources: _registry_ is configuration and discovery, _runtime_ the engine's own report, _router_ what this mesh's routers count",
+		'and time themselves (always fresh), _gpu_ the device, _fabric_ the network, _fusion_ is computed from several of them.',
 		'',
 	].join('\n');
 }
