@@ -99,7 +99,7 @@ export class TargetPoller {
 	}
 
 	close(): void {
-		for (const record of [...this.#followers.keys()]) this.forget(record);
+		for (const record of this.#followers.keys()) this.forget(record);
 	}
 
 	#regularly(follower: Follower, periodMs: number, look: () => Promise<void>): void {

@@ -59,7 +59,7 @@ function configured(request: TargetRequest, config: MeshConfig): TargetConfig {
 		zone: config.node.zone,
 		region: config.node.region,
 		...present,
-	} as TargetConfig;
+	};
 }
 
 export function createControl(parts: ControlParts): MeshControl {
@@ -67,7 +67,8 @@ export function createControl(parts: ControlParts): MeshControl {
 	const { config } = loaded;
 	const startedMs = systemClock.wallMs();
 	const nowMs = (): number => systemClock.nowMs();
-	const viewTarget = (record: TargetRecord): TargetView => targetView(record, targets.fusion, table, counters, systemClock.wallMs());
+	const viewTarget = (record: TargetRecord): TargetView =>
+		targetView(record, targets.fusion, table, counters, systemClock.wallMs());
 	const largestPool = (): number =>
 		targets.registry.pools().reduce((most, pool) => Math.max(most, pool.targets.length), 0);
 	const viewStrategy = (version: LoadedStrategy): StrategyView =>

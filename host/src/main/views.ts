@@ -79,8 +79,8 @@ function stageOf(
 					: ['loaded', []];
 	const percent = scopes.find(([, scope]) => scope.canary?.versionId === versionId)?.[1].canary?.percent;
 	return {
-		stage: manager.isQuarantined(loaded) ? 'quarantined' : (stage as string),
-		models: (found as string[]).filter((name) => name !== WHOLE_MESH),
+		stage: manager.isQuarantined(loaded) ? 'quarantined' : stage,
+		models: found.filter((name) => name !== WHOLE_MESH),
 		canaryPercent: percent ?? null,
 	};
 }

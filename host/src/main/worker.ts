@@ -35,7 +35,7 @@ const clock = systemClock;
 const random = systemRandom();
 const labels = new Map<number, string>();
 const block = new MetricsBlock(start.metrics);
-const log = createLog({ level: start.log.level, base: { worker: start.worker }, wallMs: clock.wallMs });
+const log = createLog({ level: start.log.level, base: { worker: start.worker }, wallMs: () => clock.wallMs() });
 watchLoopLag(block, clock, `worker-${start.worker}`, start.loopLagPeriodMs);
 
 const tenants = new NameTable(start.tenants.length + 1);

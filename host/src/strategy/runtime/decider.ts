@@ -421,6 +421,6 @@ function sameAnswer(a: StrategyInstance, b: StrategyInstance): boolean {
 const TRAP_TEXT_MAX = 2048;
 
 function describeTrap(error: unknown): string {
-	if (error === undefined) return '';
-	return (error instanceof Error ? (error.stack ?? error.message) : String(error)).slice(0, TRAP_TEXT_MAX);
+	// The engine throws errors only: RuntimeError for traps, RangeError for its own stack limit.
+	return error instanceof Error ? (error.stack ?? error.message).slice(0, TRAP_TEXT_MAX) : '';
 }

@@ -110,7 +110,7 @@ export class ExplainRing {
 	#next = 0;
 
 	constructor(options: ExplainOptions = explainDefaults) {
-		this.#entries = new Array<Entry | undefined>(options.entriesMax).fill(undefined);
+		this.#entries = Array.from({ length: options.entriesMax });
 		this.#request = new Uint32Array(options.entriesMax * REQUEST_WORDS);
 		this.#output = new Uint32Array(options.entriesMax * OUTPUT_WORDS);
 		this.#cells = new Uint32Array(options.entriesMax * CELL_WORDS);
@@ -274,10 +274,9 @@ export class ExplainRing {
 		for (const field of requestFields) {
 			const at = slot * REQUEST_WORDS + field.offsetBytes / 4;
 			scratchWord[0] = this.#request[at] as number;
-			if (field.type === 'u64')
-				fields[field.name] = (scratchWord[0] as number) + (this.#request[at + 1] as number) * 0x1_0000_0000;
+			if (field.type === 'u64') fields[field.name] = scratchWord[0] + (this.#request[at + 1] as number) * 0x1_0000_0000;
 			else if (field.type === 'f32') fields[field.name] = scratchFloat[0] as number;
-			else fields[field.name] = field.type === 'i32' ? (scratchWord[0] as number) | 0 : (scratchWord[0] as number);
+			else fields[field.name] = field.type === 'i32' ? scratchWord[0] | 0 : scratchWord[0];
 		}
 		return fields;
 	}
