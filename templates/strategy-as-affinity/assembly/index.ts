@@ -1,7 +1,9 @@
 // {{name}}: keeps sessions and shared prompts where their cache is, until that target is too busy. Every session has a home by
 // rendezvous hashing, so all routers agree on it without talking, and a target that comes or goes moves only its own sessions.
 import {
+	addWeighted,
 	begin,
+	fillCosts,
 	hit,
 	hitCount,
 	nextEligible,
@@ -23,7 +25,8 @@ export function rank(frame: usize): i32 {
 	begin(frame);
 	const limit = loadLimit();
 	const cost = scratch(0);
-	for (let row = nextEligible(0); row >= 0; row = nextEligible(row + 1)) cost[row] = columns.load[row];
+	fillCosts(cost, 0);
+	addWeighted(cost, columns.load, 1);
 	for (let index = 0; index < hitCount(); index++) {
 		const row: i32 = hit(index).row;
 		cost[row] = cost[row] - cacheCredit(row, limit);
@@ -37,8 +40,9 @@ export function rank(frame: usize): i32 {
 
 /** Load above which a target gets no credit: a multiple of the mean, with room for one request more. */
 function loadLimit(): f32 {
+	const load = columns.load;
 	let sum: f32 = 0;
-	for (let row = nextEligible(0); row >= 0; row = nextEligible(row + 1)) sum += columns.load[row];
+	for (let row = nextEligible(0); row >= 0; row = nextEligible(row + 1)) sum += load[row];
 	return (config.load_factor * (sum + 1)) / <f32>max<u32>(request().eligible_count, 1);
 }
 
@@ -46,11 +50,13 @@ function loadLimit(): f32 {
 function homeRow(limit: f32): i32 {
 	const key = request().session != 0 ? request().session : request().prompt_hash;
 	if (key == 0) return -1;
+	const load = columns.load;
+	const target = columns.target;
 	let home: i32 = -1;
 	let highest: u32 = 0;
 	for (let row = nextEligible(0); row >= 0; row = nextEligible(row + 1)) {
-		if (columns.load[row] > limit) continue;
-		const draw = rendezvous(key, columns.target[row]);
+		if (load[row] > limit) continue;
+		const draw = rendezvous(key, target[row]);
 		if (home >= 0 && draw <= highest) continue;
 		home = row;
 		highest = draw;

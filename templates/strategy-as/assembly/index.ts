@@ -1,6 +1,19 @@
 // {{name}}: sends each request to the target with the least predicted cost, in milliseconds. Change the formula in `costOf`, then
 // run `infermesh strategy test .`. All the strategy may know is in the frame: columns, request, prefix hits, configuration.
-import { begin, hit, hitCount, nextEligible, putFactor, rankedCount, rankedRow, rankLowest, request, scratch, setFactorCount } from 'infermesh';
+import {
+	begin,
+	F32Column,
+	hit,
+	hitCount,
+	putFactor,
+	rankedCount,
+	rankedRow,
+	rankLowest,
+	request,
+	rowCount,
+	scratch,
+	setFactorCount,
+} from 'infermesh';
 import {
 	columns,
 	config,
@@ -14,12 +27,44 @@ import {
 
 export { init } from 'infermesh';
 
+// Columns and weights, bound at the start of each decision: looking them up again for every row would double its cost.
+let load: F32Column = changetype<F32Column>(0);
+let pendingTokens: F32Column = changetype<F32Column>(0);
+let prefillRate: F32Column = changetype<F32Column>(0);
+let tokenMs: F32Column = changetype<F32Column>(0);
+let kvUsage: F32Column = changetype<F32Column>(0);
+let rttMs: F32Column = changetype<F32Column>(0);
+let errorRatio: F32Column = changetype<F32Column>(0);
+let queueWeight: f32 = 0;
+let kvLimit: f32 = 0;
+let kvSlope: f32 = 0;
+let networkWeight: f32 = 0;
+let errorPenaltyMs: f32 = 0;
+
+function bind(): void {
+	load = columns.load;
+	pendingTokens = columns.pending_prefill_tokens;
+	prefillRate = columns.prefill_rate;
+	tokenMs = columns.tpot_ms;
+	kvUsage = columns.kv_usage;
+	rttMs = columns.rtt_ms;
+	errorRatio = columns.error_ratio;
+	queueWeight = config.queue_weight;
+	kvLimit = config.kv_limit;
+	kvSlope = config.kv_penalty_ms / (1 - config.kv_limit);
+	networkWeight = config.network_weight;
+	errorPenaltyMs = config.error_penalty_ms;
+}
+
 /** Called for every request: the eligible targets by cost, lowest first. */
 export function rank(frame: usize): i32 {
 	begin(frame);
+	bind();
 	const tokens = <f32>request().tokens_in;
 	const cost = scratch(0);
-	for (let row = nextEligible(0); row >= 0; row = nextEligible(row + 1)) cost[row] = costOf(row, tokens);
+	// Every row, eligible or not: `rankLowest` leaves out what may not be chosen.
+	const rows = rowCount();
+	for (let row = 0; row < rows; row++) cost[row] = costOf(row, tokens);
 	// Few targets hold a part of the prompt: only those are computed again, with less to prefill.
 	for (let index = 0; index < hitCount(); index++) {
 		const row: i32 = hit(index).row;
@@ -32,28 +77,37 @@ export function rank(frame: usize): i32 {
 }
 
 /** Predicted cost of a request with `tokens` prompt tokens left to prefill. Must be finite. */
+@inline
 function costOf(row: i32, tokens: f32): f32 {
-	return workMs(row, tokens) + config.queue_weight * queueMs(row) + kvMs(row) + config.network_weight * columns.rtt_ms[row] + errorMs(row);
+	return workMs(row, tokens) + queueMs(row) + kvMs(row) + networkMs(row) + errorMs(row);
 }
 
 /** Prefilling this prompt, after those already sent there whose first token has not come. */
+@inline
 function workMs(row: i32, tokens: f32): f32 {
-	return (1000 * (tokens + columns.pending_prefill_tokens[row])) / max<f32>(columns.prefill_rate[row], 1);
+	return (1000 * (tokens + pendingTokens[row])) / max<f32>(prefillRate[row], 1);
 }
 
 /** Each request in the batch makes every step of this one longer. */
+@inline
 function queueMs(row: i32): f32 {
-	return columns.load[row] * columns.tpot_ms[row];
+	return queueWeight * load[row] * tokenMs[row];
 }
 
 /** Nothing below the limit, then rising to the whole penalty: a full cache preempts running requests. */
+@inline
 function kvMs(row: i32): f32 {
-	const over = columns.kv_usage[row] - config.kv_limit;
-	return over > 0 ? (config.kv_penalty_ms * over) / (1 - config.kv_limit) : 0;
+	return kvSlope * max<f32>(kvUsage[row] - kvLimit, 0);
 }
 
+@inline
+function networkMs(row: i32): f32 {
+	return networkWeight * rttMs[row];
+}
+
+@inline
 function errorMs(row: i32): f32 {
-	return config.error_penalty_ms * columns.error_ratio[row];
+	return errorPenaltyMs * errorRatio[row];
 }
 
 /** Writes the parts of the cost of each ranked row, for `infermesh explain`. */
@@ -62,9 +116,9 @@ function explain(tokens: f32): void {
 	for (let position: u32 = 0; position < count; position++) {
 		const row = rankedRow(position);
 		putFactor(position, FACTOR_WORK_MS, workMs(row, max<f32>(tokens - cachedOn(row), 0)));
-		putFactor(position, FACTOR_QUEUE_MS, config.queue_weight * queueMs(row));
+		putFactor(position, FACTOR_QUEUE_MS, queueMs(row));
 		putFactor(position, FACTOR_KV_MS, kvMs(row));
-		putFactor(position, FACTOR_NETWORK_MS, config.network_weight * columns.rtt_ms[row]);
+		putFactor(position, FACTOR_NETWORK_MS, networkMs(row));
 		putFactor(position, FACTOR_ERROR_MS, errorMs(row));
 	}
 	setFactorCount(FACTOR_COUNT);
