@@ -9,9 +9,18 @@ export function code(text: string): string {
 	return text === '' ? '' : `\`${text}\``;
 }
 
+/** A table with its columns aligned, as the formatter would write it. */
 export function markdownTable(titles: readonly string[], rows: readonly (readonly string[])[]): string {
-	const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |\n`;
-	return line(titles) + line(titles.map(() => '---')) + rows.map(line).join('');
+	const cells = [titles, ...rows].map((row) => row.map(cell));
+	const widths = titles.map((_, column) => Math.max(3, ...cells.map((row) => [...(row[column] ?? '')].length)));
+	const line = (row: readonly string[], fill: string): string =>
+		`| ${row.map((text, column) => text + fill.repeat((widths[column] ?? 0) - [...text].length)).join(' | ')} |\n`;
+	const [head = [], ...body] = cells;
+	const rule = line(
+		titles.map(() => ''),
+		'-',
+	);
+	return line(head, ' ') + rule + body.map((row) => line(row, ' ')).join('');
 }
 
 /** The first lines of every generated page. */
