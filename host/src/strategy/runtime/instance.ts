@@ -26,6 +26,7 @@ import { CHANGE_LOG_ENTRIES, HOLE, type PoolView } from '../../fleet/pool-view.j
 import { type WasmGlobal, type WasmModule, wasmEngine } from '../admission/engine.js';
 import { trapCause } from '../admission/trap.js';
 import type { FallbackCause } from './decision.js';
+import { type FuelGate, openFuelGate } from './fuel-gate.js';
 import type { StateBlockReader } from './state-block.js';
 
 /** A strategy version that has passed admission and is compiled: shareable between threads. */
@@ -88,7 +89,8 @@ export class StrategyInstance {
 	readonly #budgetNumber: number;
 	readonly #stackSlotsMax: number;
 	readonly #hooks: Readonly<Record<HookName, Hook | undefined>>;
-	readonly #rank: Hook;
+	/** Undefined for a strategy without `rank`, which no plan stages for requests. */
+	readonly #gate: FuelGate | undefined;
 	/** Declared columns that come from the table. */
 	readonly #tableColumns: Uint32Array;
 	readonly #tableColumnWords: Uint32Array;
@@ -145,7 +147,7 @@ export class StrategyInstance {
 			observe: exports['observe'] as Hook | undefined,
 			tick: exports['tick'] as Hook | undefined,
 		};
-		this.#rank = this.#hooks.rank as Hook;
+		this.#gate = this.#hooks.rank === undefined ? undefined : openFuelGate(this.#fuel, this.#stack, this.#hooks.rank);
 		this.#budgetNumber = Math.min(budget.base + budget.perTarget * view.rowCount, Number.MAX_SAFE_INTEGER);
 		this.#budget = BigInt(this.#budgetNumber);
 		this.#stackSlotsMax = budget.stackSlotsMax;
@@ -215,13 +217,12 @@ export class StrategyInstance {
 	/** Runs `rank` under fuel. 'none' means it returned ok; the answer is then in the output block, not yet validated. */
 	rank(): FallbackCause {
 		this.lastTrap = undefined;
-		if (this.poisoned || this.#running) return 'no_instance';
+		const gate = this.#gate;
+		if (this.poisoned || this.#running || gate === undefined) return 'no_instance';
 		this.#running = true;
-		this.#fuel.value = this.#budget;
-		this.#stack.value = 0;
 		try {
-			const status = this.#rank(this.#base);
-			this.lastFuel = this.#budgetNumber - Number(this.#fuel.value);
+			const status = gate.rank(this.#base, this.#budgetNumber);
+			this.lastFuel = this.#budgetNumber - gate.left();
 			return status === Status.ok ? 'none' : status === Status.decline ? 'declined' : 'invalid_status';
 		} catch (error) {
 			return this.#trapped(error);
