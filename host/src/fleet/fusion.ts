@@ -1,5 +1,6 @@
 // Owns the joining of signals into columns: runtime reports, active checks, and what the router saw of its own traffic. It writes the fleet
 // table and decides states through health.ts; it fetches nothing itself. One instance, in the agent.
+import { parseOrcaHeader } from '@infermesh/adapters';
 import type { ModelStateDelta } from '@infermesh/proto';
 import {
 	COLUMN_DECODE_RATE,
@@ -43,6 +44,8 @@ import { type FleetTableWriter, LOAD_BASE_COLUMN } from './table.js';
 
 /** One ended attempt as workers report it. `failed` = by the target's fault: errors, timeouts, deaths; not 4xx, not cancellation. */
 export interface AttemptReport {
+	/** The engine's own load report on the response (ORCA text), when it sent one. */
+	readonly orca: string | undefined;
 	readonly tableRow: number;
 	readonly generation: number;
 	readonly failed: boolean;
@@ -51,6 +54,9 @@ export interface AttemptReport {
 	readonly tpotMs: number;
 	readonly uncachedTokens: number;
 }
+
+/** A learned rate counts as different from its peers' beyond this factor. */
+const OUTLIER_RATIO = 1.5;
 
 export interface FusionOptions extends HealthOptions {
 	readonly smoothingMs: number;
@@ -66,6 +72,8 @@ interface Known {
 	checks: number;
 	rttMs: number;
 	state: number;
+	/** Learned prefill rate, tokens a second; 0 = not yet. */
+	prefillRate: number;
 	lastUnread: readonly string[];
 	report: ModelStateDelta | undefined;
 }
@@ -103,6 +111,7 @@ export class FleetFusion {
 			checks: 0,
 			rttMs: 0,
 			state: TargetState.unknown,
+			prefillRate: 0,
 			lastUnread: [],
 			report: undefined,
 		});
@@ -143,7 +152,8 @@ export class FleetFusion {
 		put(COLUMN_PREEMPTIONS_PER_S, delta.preemptionsPerSec);
 		if (delta.queueDepth !== undefined || delta.running !== undefined) {
 			// load(t) = report(t₀) + in flight(t) − in flight(t₀): what others sent stays in the base, what this mesh sent is counted once.
-			const reported = (delta.queueDepth ?? 0) + (delta.running ?? 0);
+			// A load report on a response may name only one of the two: the other is then the last one known.
+			const reported = table.getF32(COLUMN_QUEUE_DEPTH, row) + table.getF32(COLUMN_RUNNING, row);
 			table.setF32(LOAD_BASE_COLUMN, row, reported - this.#counters.total(REQUESTS, row));
 			table.setU32(COLUMN_TELEMETRY_AT_MS, row, nowMs % 0x1_0000_0000);
 			known.health = { ...known.health, reportedMs: nowMs, sleeping: delta.sleeping === true };
@@ -162,17 +172,20 @@ export class FleetFusion {
 		if (rttMs !== undefined && known.checks++ > 0) {
 			// A check's round trip includes the engine's own handling; the least of recent ones, slowly forgotten, is nearest to the network's.
 			known.rttMs = known.rttMs === 0 ? rttMs : Math.min(rttMs, known.rttMs * 1.02);
-			this.#table.setF32(COLUMN_RTT_MS, record.row, known.rttMs);
+			// Whole milliseconds: below one, the differences are the engines' own handling and not the network.
+			this.#table.setF32(COLUMN_RTT_MS, record.row, known.rttMs < 1 ? 0 : Math.round(known.rttMs));
 		}
 		this.#refreshOne(known, nowMs);
 	}
 
 	/** Attempts that ended, in order. Reports of a row's former owner are dropped. */
 	attempts(reports: readonly AttemptReport[], nowMs: number): void {
+		const loads = new Map<Known, string>();
 		const touched = new Map<Known, { requests: number; failures: number; trailing: number }>();
 		for (const report of reports) {
 			const known = this.#byRow.get(report.tableRow);
 			if (known === undefined || known.record.generation !== report.generation) continue;
+			if (report.orca !== undefined) loads.set(known, report.orca);
 			const tally = touched.get(known) ?? { requests: 0, failures: 0, trailing: 0 };
 			if (report.ok || report.failed) {
 				tally.requests++;
@@ -191,6 +204,7 @@ export class FleetFusion {
 			}
 			touched.set(known, tally);
 		}
+		for (const [known, orca] of loads) this.report(known.record, parseOrcaHeader(orca, nowMs), nowMs);
 		for (const [known, tally] of touched) {
 			if (tally.requests === 0) continue;
 			known.health = afterTraffic(
@@ -200,7 +214,7 @@ export class FleetFusion {
 				tally.trailing,
 				nowMs,
 				this.#options,
-				this.#mayEject(known),
+				() => this.#mayEject(known),
 			);
 			this.#writeLearned(known, nowMs);
 			this.#refreshOne(known, nowMs);
@@ -210,6 +224,7 @@ export class FleetFusion {
 	/** Recomputes what follows from time alone: staleness, ends of ejections, slow start. */
 	refresh(nowMs: number): void {
 		for (const known of this.#byRow.values()) this.#refreshOne(known, nowMs);
+		this.#writeRates();
 	}
 
 	#refreshOne(known: Known, nowMs: number): void {
@@ -255,25 +270,26 @@ export class FleetFusion {
 	#learnedRates(known: Known): void {
 		const { row } = known.record;
 		const prefill = known.learned.prefillRate;
-		if (prefill !== undefined) {
-			this.#table.setF32(COLUMN_PREFILL_RATE, row, prefill);
-			this.#table.setF32(COLUMN_SPEED, row, this.#speed(known, prefill));
-		}
+		if (prefill !== undefined) known.prefillRate = prefill;
 		const decode = known.learned.decodeRate ?? known.report?.decodeTokensPerSec;
 		if (decode !== undefined && decode > 0) this.#table.setF32(COLUMN_DECODE_RATE, row, decode);
 	}
 
-	/** Learned prefill rate against the median of the targets that serve the same first model. */
-	#speed(known: Known, rate: number): number {
-		const model = known.record.spec.models[0];
-		const rates: number[] = [];
-		for (const other of this.#byRow.values()) {
-			if (other.record.spec.models[0] !== model) continue;
-			const otherRate = other.learned.prefillRate;
-			if (otherRate !== undefined) rates.push(otherRate);
+	/**
+	 * Writes each target's learned prefill rate. Rates within OUTLIER_RATIO of the median of those that serve the same first model are taken
+	 * for the median itself: between equal engines the difference is noise, and a strategy that believed it would send everything to the luckiest.
+	 */
+	#writeRates(): void {
+		const learned = [...this.#byRow.values()].filter((known) => known.prefillRate > 0);
+		for (const group of Map.groupBy(learned, (known) => known.record.spec.models[0]).values()) {
+			const rates = group.map((known) => known.prefillRate).sort((a, b) => a - b);
+			const median = rates[rates.length >>> 1] as number;
+			for (const { prefillRate, record } of group) {
+				const speed = prefillRate / median;
+				const ordinary = speed < OUTLIER_RATIO && speed > 1 / OUTLIER_RATIO;
+				this.#table.setF32(COLUMN_PREFILL_RATE, record.row, ordinary ? median : prefillRate);
+				this.#table.setF32(COLUMN_SPEED, record.row, ordinary ? 1 : speed);
+			}
 		}
-		rates.sort((a, b) => a - b);
-		const median = rates[rates.length >>> 1];
-		return median === undefined || median <= 0 ? 1 : rate / median;
 	}
 }

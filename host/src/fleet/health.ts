@@ -73,7 +73,7 @@ export function afterTraffic(
 	trailingFailures: number,
 	nowMs: number,
 	options: HealthOptions,
-	mayEject: boolean,
+	mayEject: () => boolean,
 ): TargetHealth {
 	const fresh = nowMs - health.windowBeganMs >= options.windowMs;
 	const windowRequests = (fresh ? 0 : health.windowRequests) + requests;
@@ -88,7 +88,7 @@ export function afterTraffic(
 	};
 	const byRun = liveFailures >= options.consecutiveFailures;
 	const byRatio = windowRequests >= options.requestsMin && windowFailures / windowRequests >= options.errorRatio;
-	if (!(byRun || byRatio) || nowMs < health.ejectedUntilMs || !mayEject) return next;
+	if (!(byRun || byRatio) || nowMs < health.ejectedUntilMs || !mayEject()) return next;
 	const ejections = health.ejections + 1;
 	const untilMs = nowMs + Math.min(options.ejectionMaxMs, options.ejectionMs * ejections);
 	return {

@@ -5,7 +5,6 @@ import type { TargetSpec } from '../fleet/registry.js';
 import type { RouterOptionsInput } from '../router/options.js';
 import type { FuelBudget } from '../strategy/runtime/instance.js';
 import type { QuarantineOptions } from '../strategy/runtime/quarantine.js';
-import { quarantineDefaults } from '../strategy/runtime/quarantine.js';
 import type { TargetServiceOptions } from './target-service.js';
 
 export function routerOptions({ data }: MeshConfig): RouterOptionsInput {
@@ -42,11 +41,11 @@ export function fuelBudget({ strategy }: MeshConfig): FuelBudget {
 
 export function quarantineOptions({ strategy }: MeshConfig): QuarantineOptions {
 	return {
-		...quarantineDefaults,
 		strikesMax: strategy.strikes_max,
 		windowMs: strategy.strike_window_ms,
 		firstMs: strategy.quarantine_ms,
 		longestMs: strategy.quarantine_max_ms,
+		forgiveMs: strategy.forgive_ms,
 	};
 }
 

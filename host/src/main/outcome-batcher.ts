@@ -43,6 +43,7 @@ export class OutcomeBatcher {
 			ttftMs,
 			tpotMs,
 			uncachedTokens: Math.max(0, tokensIn - tokensCached),
+			orca: outcome.orca,
 		});
 		this.#observed.push({
 			poolIndex: outcome.poolIndex,

@@ -36,6 +36,10 @@ export interface WorkerStart {
 	readonly prefixIndex: { readonly blocksMax: number; readonly blockTokens: number; readonly lookupBlocksMax: number };
 	readonly fuel: FuelBudget;
 	readonly spares: number;
+	/** Ranked rows asked of strategies. */
+	readonly topK: number;
+	/** Every this many decisions one is repeated on another instance; a power of two, 0 = never. */
+	readonly witnessEvery: number;
 	readonly explainEntriesMax: number;
 	readonly meshSeed: readonly [low: number, high: number];
 	readonly zone: number;

@@ -54,6 +54,8 @@ const decider = new WorkerDecider(
 		...deciderDefaults,
 		fuel: start.fuel,
 		spares: start.spares,
+		topK: start.topK,
+		witnessEvery: start.witnessEvery,
 		zone: start.zone,
 		region: start.region,
 		meshSeed: start.meshSeed,

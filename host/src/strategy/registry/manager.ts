@@ -65,7 +65,7 @@ export class StrategyManager {
 	readonly #ports: ManagerPorts;
 	readonly #versions = new Map<number, LoadedStrategy>();
 	/** Keepers by version and pool index. */
-	readonly #keepers = new Map<number, Map<number, StateKeeper>>();
+	readonly #keepers = new Map<number, Map<number, { readonly pool: ModelPool; readonly keeper: StateKeeper }>>();
 	#staging: Staging = new Map();
 	#generation = 0;
 	#nextVersion = 1;
@@ -224,7 +224,7 @@ export class StrategyManager {
 		const byPool = Map.groupBy(outcomes, (outcome) => outcome.poolIndex);
 		for (const [versionId, keepers] of this.#keepers) {
 			if (!staged.has(versionId)) continue;
-			for (const [poolIndex, batch] of byPool) keepers.get(poolIndex)?.observe(batch);
+			for (const [poolIndex, batch] of byPool) keepers.get(poolIndex)?.keeper.observe(batch);
 		}
 	}
 
@@ -233,11 +233,11 @@ export class StrategyManager {
 		if (this.#keepers.size === 0) return;
 		const staged = stagedVersions(this.#staging);
 		for (const [versionId, keepers] of this.#keepers) {
-			if (staged.has(versionId)) for (const keeper of keepers.values()) keeper.tick();
+			if (staged.has(versionId)) for (const { keeper } of keepers.values()) keeper.tick();
 		}
 	}
 
-	/** The set of pools changed: state blocks for new or re-shaped pools are made before workers hear of the pools. */
+	/** The set of pools changed: state blocks for new or re-shaped pools are made before workers hear of them; others keep theirs. */
 	poolsChanged(pools: readonly ModelPool[]): void {
 		for (const loaded of this.#versions.values()) {
 			if (!keepsState(loaded)) continue;
@@ -254,7 +254,7 @@ export class StrategyManager {
 	introduce(worker: Pick<ManagerPorts['workers'], 'addStrategy' | 'addState'>): void {
 		for (const { strategy } of this.#versions.values()) worker.addStrategy(strategy);
 		for (const [versionId, keepers] of this.#keepers)
-			for (const [pool, keeper] of keepers) worker.addState(versionId, pool, keeper.shared);
+			for (const [poolIndex, { keeper }] of keepers) worker.addState(versionId, poolIndex, keeper.shared);
 	}
 
 	close(): void {
@@ -304,14 +304,17 @@ export class StrategyManager {
 
 	#keep(loaded: LoadedStrategy, pool: ModelPool): void {
 		const { strategy } = loaded;
-		const keepers = this.#keepers.get(strategy.versionId) ?? new Map<number, StateKeeper>();
+		const keepers =
+			this.#keepers.get(strategy.versionId) ?? new Map<number, { pool: ModelPool; keeper: StateKeeper }>();
 		const { fuel, meshSeed } = this.#options;
 		const previous = keepers.get(pool.index);
+		if (previous?.pool === pool) return;
 		const keeper = new StateKeeper(
 			strategy,
 			this.#ports.openView(pool),
 			fuel,
 			meshSeed,
+			this.#options.statePublishMs,
 			this.#ports.clock,
 			(cause, trap) =>
 				this.strike({
@@ -323,8 +326,8 @@ export class StrategyManager {
 					fuel: 0,
 				}),
 		);
-		if (previous !== undefined) keeper.adopt(previous.snapshot());
-		keepers.set(pool.index, keeper);
+		if (previous !== undefined) keeper.adopt(previous.keeper.snapshot());
+		keepers.set(pool.index, { pool, keeper });
 		this.#keepers.set(strategy.versionId, keepers);
 		this.#ports.workers.addState(strategy.versionId, pool.index, keeper.shared);
 	}
@@ -335,8 +338,8 @@ export class StrategyManager {
 		const from = fromId === undefined ? undefined : this.#versions.get(fromId);
 		if (from === undefined || from === next || !sameState(from, next)) return;
 		const source = this.#keepers.get(from.strategy.versionId);
-		for (const [poolIndex, keeper] of this.#keepers.get(next.strategy.versionId) ?? []) {
-			const state = source?.get(poolIndex)?.snapshot();
+		for (const [poolIndex, { keeper }] of this.#keepers.get(next.strategy.versionId) ?? []) {
+			const state = source?.get(poolIndex)?.keeper.snapshot();
 			if (state !== undefined) keeper.adopt(state);
 		}
 	}

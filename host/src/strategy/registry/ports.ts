@@ -15,6 +15,8 @@ export interface ManagerOptions {
 	readonly moduleBytesMax: number;
 	readonly loadedMax: number;
 	readonly quarantine: QuarantineOptions;
+	/** A state block is published at most this often. */
+	readonly statePublishMs: number;
 	readonly meshSeed: readonly [low: number, high: number];
 	/** Configuration of each strategy by name, from the mesh's own configuration. */
 	readonly settings: Readonly<Record<string, ConfigValues>>;

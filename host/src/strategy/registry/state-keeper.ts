@@ -55,18 +55,24 @@ export class StateKeeper {
 	#instance: StrategyInstance;
 	/** The state last published: what a new instance starts from. */
 	readonly #published: Uint8Array;
+	readonly #publishMs: number;
+	#publishedAtMs = Number.NEGATIVE_INFINITY;
+	#pending = false;
 
+	/** `publishMs`: a block is published at most this often; what came meanwhile goes out with the next. */
 	constructor(
 		strategy: StrategyModule,
 		view: PoolView,
 		fuel: FuelBudget,
 		meshSeed: readonly [number, number],
+		publishMs: number,
 		clock: Clock,
 		onFault: (cause: FallbackCause, trap: unknown) => void,
 	) {
 		this.#strategy = strategy;
 		this.#view = view;
 		this.#clock = clock;
+		this.#publishMs = publishMs;
 		this.#onFault = onFault;
 		this.shared = createStateBlock(strategy.manifest.stateBytes);
 		this.#writer = new StateBlockWriter(this.shared);
@@ -75,15 +81,15 @@ export class StateKeeper {
 		this.#instance = this.#make();
 	}
 
-	/** A copy of the state last published. */
+	/** A copy of the state as it stands. */
 	snapshot(): Uint8Array {
-		return this.#published.slice();
+		return this.#stateBytes().slice();
 	}
 
 	/** Takes over the state of the version before; sizes must be equal, which the caller has checked. */
 	adopt(state: Uint8Array): void {
 		this.#stateBytes().set(state);
-		this.#publish();
+		this.#publishNow();
 	}
 
 	/** Hands outcomes to `observe` in batches and publishes once at the end. */
@@ -133,6 +139,19 @@ export class StateKeeper {
 	}
 
 	#publish(): void {
+		if (this.#pending) return;
+		const waitMs = this.#publishedAtMs + this.#publishMs - this.#clock.nowMs();
+		if (waitMs <= 0) {
+			this.#publishNow();
+			return;
+		}
+		this.#pending = true;
+		this.#clock.after(waitMs, () => this.#publishNow(), { unref: true });
+	}
+
+	#publishNow(): void {
+		this.#pending = false;
+		this.#publishedAtMs = this.#clock.nowMs();
 		this.#published.set(this.#stateBytes());
 		this.#writer.publish(this.#published);
 	}

@@ -79,6 +79,9 @@ export interface DeciderPorts {
 	readonly onLog: (label: string, text: string) => void;
 }
 
+/** Instances per worker. Each reserves about 8 GiB of address space, of which a process has 128 TiB; what is left must serve 16 workers and the engine itself. */
+export const INSTANCES_MAX = 800;
+
 /** versionId under which the fallback's decisions are counted. */
 export const FALLBACK_VERSION = 0;
 
@@ -149,12 +152,17 @@ export class WorkerDecider implements Decider {
 
 	/** Makes every instance `plan` needs; it takes effect when its generation is stored in the control block. */
 	prepare(plan: RoutingPlan): void {
+		const wanted = this.#runtimes.size * plan.warm.size * (1 + this.#options.spares);
+		if (wanted > INSTANCES_MAX)
+			throw new RangeError(`the plan needs ${wanted} instances; ${INSTANCES_MAX} is the bound per worker`);
 		this.#prepared.set(plan.generation, plan);
 		for (const runtime of this.#runtimes.values()) this.#warm(runtime, plan);
 	}
 
 	#warm(runtime: PoolRuntime, plan: RoutingPlan): void {
 		for (const versionId of plan.warm) {
+			// A pool that comes when the bound is reached gets the fallback until versions are unloaded.
+			if (this.instances > INSTANCES_MAX) return;
 			const strategy = this.#modules.get(versionId);
 			if (strategy !== undefined) runtime.prepare(strategy, this.#states.get(versionId)?.get(runtime.pool.index));
 		}
