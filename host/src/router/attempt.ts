@@ -1,7 +1,7 @@
 // Owns one attempt at one target: it is the handler undici reports to. It decides what of the response is held back and what may go on,
 // passes bytes with backpressure both ways, and ends exactly once. Whether a failed attempt is retried is the pipeline's.
 import type { Dispatcher } from 'undici';
-import type { RouterEnv } from './env.js';
+import { type RouterEnv, stageEnded } from './env.js';
 import type { RouterErrorCode } from './errors.js';
 import { EMPTY, type Exchange } from './exchange.js';
 import type { ModelPool, UpstreamTarget } from './ports.js';
@@ -121,6 +121,7 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 
 	onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: object): void {
 		if (this.end !== undefined || status < 200) return;
+		stageEnded(this.#env, this.#exchange, 'first_byte');
 		this.status = status;
 		this.headers = headers as ResponseHeaders;
 		const type = header(this, 'content-type') ?? '';

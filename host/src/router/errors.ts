@@ -129,13 +129,6 @@ export const routerErrors = defineErrors({
 		summary: 'The deadline of the request passed, or cannot be met.',
 		hint: 'Send a later deadline, or try when the mesh is less busy.',
 	},
-	IM_ROUTE_CLOSING: {
-		httpStatus: 503,
-		grpcStatus: 'UNAVAILABLE',
-		retryable: true,
-		summary: 'This router is shutting down.',
-		hint: 'Connect again: another router takes the request.',
-	},
 	IM_ROUTE_INTERNAL: {
 		httpStatus: 500,
 		grpcStatus: 'INTERNAL',

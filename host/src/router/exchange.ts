@@ -101,6 +101,8 @@ export class Exchange {
 	refusal: Refusal | undefined;
 	/** When a connection that is being drained of a refused upload is cut. */
 	lingerUntilMs = 0;
+	/** When the connection of a response that cannot be completed is cut; 0 = it can. */
+	cutAtMs = 0;
 
 	// bookkeeping
 	/** Position in the list of active exchanges. */

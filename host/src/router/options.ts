@@ -59,6 +59,8 @@ export interface RouterOptions {
 	readonly clientWriteTimeoutMs: number;
 	/** After a refused upload, how long the rest is read and thrown away so that the client can read the answer. */
 	readonly lingerMs: number;
+	/** Time between the error event of a broken stream and the cut of its connection. */
+	readonly cutDelayMs: number;
 	readonly connectionsMax: number;
 	readonly inflightMax: number;
 	readonly saturatedRetryAfterS: number;
@@ -76,6 +78,8 @@ export interface RouterOptions {
 	readonly promptBytesMax: number;
 	/** One in `stageSampleMask + 1` requests has its stages timed; the mask is a power of two less one. */
 	readonly stageSampleMask: number;
+	/** One log line a request; failures inside the router are logged in any case. */
+	readonly logRequests: boolean;
 	readonly upstream: UpstreamOptions;
 	readonly retry: RetryOptions;
 	readonly hold: HoldOptions;
@@ -95,6 +99,7 @@ export const routerDefaults: RouterOptions = {
 	keepAliveTimeoutMs: 65_000,
 	clientWriteTimeoutMs: 30_000,
 	lingerMs: 1000,
+	cutDelayMs: 50,
 	connectionsMax: 16_384,
 	inflightMax: 4096,
 	saturatedRetryAfterS: 1,
@@ -105,6 +110,7 @@ export const routerDefaults: RouterOptions = {
 	tokensOutExpected: 256,
 	promptBytesMax: 512 * 1024,
 	stageSampleMask: 15,
+	logRequests: true,
 	upstream: {
 		connectTimeoutMs: 2000,
 		firstByteTimeoutMs: 120_000,

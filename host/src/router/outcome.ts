@@ -49,7 +49,8 @@ export function recordOutcome(env: RouterEnv, exchange: Exchange, attempt: Attem
 
 /** A 4xx is the client's doing and speaks well of the target. */
 function outcomeStatus(attempt: Attempt): OutcomeStatusName {
-	if (attempt.end === 'cancelled') return 'cancelled';
+	// A deadline is the caller's own: it says nothing against the target.
+	if (attempt.end === 'cancelled' || attempt.failure === 'IM_ROUTE_DEADLINE') return 'cancelled';
 	if (attempt.failure === 'IM_UPSTREAM_SATURATED') return 'rejected';
 	if (attempt.end === 'failed') return attempt.failure?.endsWith('_TIMEOUT') === true ? 'timeout' : 'upstream_error';
 	if (attempt.status === 429 || attempt.status === 503) return 'rejected';

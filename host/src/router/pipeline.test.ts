@@ -1,6 +1,8 @@
 // Real traffic through the whole router: the official client, streaming and not, tool calls, aborts, and what of it reaches the engine.
+import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
 import OpenAI from 'openai';
+import { type ModelPool, pipelineStages } from './ports.js';
 import {
 	answer,
 	answerStream,
@@ -9,8 +11,10 @@ import {
 	chunkEvent,
 	doneEvent,
 	fakeEngine,
+	firstRow,
 	post,
 	startRouter,
+	testPool,
 	until,
 } from './testing/kit.js';
 
@@ -343,5 +347,107 @@ test('close lets a stream end within the grace, and resets it after', async (t) 
 	await second.router.close({ graceMs: 30 });
 	await t.throwsAsync(cut.text());
 	t.is(second.outcomes[0]?.status, 'cancelled');
+	await engine.close();
+});
+
+test('a model without eligible targets falls back to another, under its own name', async (t) => {
+	const engine = await fakeEngine(answerWhole);
+	const empty: ModelPool = { index: 1, model: 'big', modelId: 2, revision: undefined, targets: [undefined] };
+	const small: ModelPool = { ...testPool([engine.origin]), index: 2, model: 'small' };
+	const route = firstRow(1);
+	const mesh = await startRouter({
+		origins: [],
+		ports: {
+			directory: {
+				resolve: (requested) => ({ requested, pool: empty, fallbacks: [small] }),
+				models: () => [],
+				passThroughPool: () => undefined,
+			},
+			decider: {
+				decide: (pool, _features, _hits, excluded, out) => {
+					route(out, excluded);
+					if (pool === empty) out.count = 0;
+				},
+				remember: () => undefined,
+			},
+		},
+	});
+	const response = await post(`${mesh.url}/v1/chat/completions`, chatBody({ model: 'big' }));
+	t.is(response.status, 200);
+	t.is((JSON.parse(engine.seen[0]?.body ?? '') as { model: string }).model, 'small');
+	t.is((await fetch(`${mesh.url}/tokenize`)).status, 404);
+	await mesh.close();
+	await engine.close();
+});
+
+test('connections to a target are kept and reused, and stages are timed for a sample', async (t) => {
+	const sockets = new Set<unknown>();
+	const engine = await fakeEngine((req, res, body) => {
+		sockets.add(req.socket);
+		answerWhole(req, res, body);
+	});
+	const mesh = await startRouter({ origins: [engine.origin], options: { stageSampleMask: 0 } });
+	for (let request = 0; request < 5; request++)
+		await (await post(`${mesh.url}/v1/chat/completions`, chatBody())).text();
+	t.is(sockets.size, 1);
+	t.deepEqual(
+		[...new Set(mesh.stages)].sort((a, b) => a - b),
+		pipelineStages.map((_, index) => index),
+	);
+	await mesh.close();
+	await engine.close();
+});
+
+test('among many at once, with clients leaving and targets failing, each gets its own answer', async (t) => {
+	const seed = 5;
+	t.log(`seed ${seed}`);
+	const random = new SeededRandom(seed);
+	const engine = await fakeEngine((_req, res, body) => {
+		const { messages, stream } = JSON.parse(body.toString()) as { messages: { content: string }[]; stream?: boolean };
+		const content = messages[0]?.content ?? '';
+		const chance = random.nextFloat();
+		if (chance < 0.1) {
+			res.destroy();
+			return;
+		}
+		if (stream !== true) {
+			res.writeHead(200, { 'content-type': 'application/json' });
+			res.end(JSON.stringify({ content }));
+			return;
+		}
+		res.writeHead(200, { 'content-type': 'text/event-stream' });
+		res.write(chunkEvent(content));
+		setImmediate(() => res.end(chunkEvent(content) + doneEvent));
+	});
+	const retry = { budgetBurst: 1000 };
+	const mesh = await startRouter({ origins: [engine.origin, engine.origin, engine.origin], options: { retry } });
+	const results = await Promise.all(
+		Array.from({ length: 300 }, async (_, at) => {
+			const content = `secret-${at}-${'z'.repeat(random.nextU32() % 3000)}`;
+			const leaves = random.nextFloat() < 0.2;
+			const stop = new AbortController();
+			const body = chatBody({ messages: [{ role: 'user', content }], stream: at % 2 === 0 });
+			const pending = fetch(`${mesh.url}/v1/chat/completions`, { method: 'POST', body, signal: stop.signal });
+			if (leaves) setImmediate(() => stop.abort());
+			try {
+				const text = await (await pending).text();
+				const others = text.match(/secret-\d+-/g)?.filter((found) => found !== `secret-${at}-`) ?? [];
+				return others.length === 0 ? (text.includes(content) ? 'own' : 'error') : 'leak';
+			} catch {
+				return leaves ? 'left' : 'cut';
+			}
+		}),
+	);
+	const counts = Object.fromEntries(
+		['own', 'error', 'leak', 'left', 'cut'].map((kind) => [kind, results.filter((one) => one === kind).length]),
+	);
+	t.log(counts);
+	t.is(counts['leak'], 0);
+	t.is(counts['cut'], 0);
+	t.true((counts['own'] ?? 0) > 200);
+	await until('nothing is in flight', () => mesh.router.inflight() === 0);
+	t.deepEqual([mesh.open(), mesh.endedTwice(), mesh.errors], [0, 0, []]);
+	t.is(new Set(mesh.outcomes.map((outcome) => outcome.decisionId)).size, mesh.outcomes.length);
+	await mesh.close();
 	await engine.close();
 });

@@ -110,8 +110,7 @@ export class Pipeline {
 				env.ports.metrics.retry(attempt.pool, reason);
 				this.#route(exchange, attempt);
 			}
-		} else if (attempt.end === 'relayed' && !exchange.res.writableFinished)
-			exchange.blockedSinceMs = env.ports.clock.nowMs();
+		}
 		this.#wake(attempt.pool.index);
 	}
 
@@ -121,7 +120,7 @@ export class Pipeline {
 		const failure = attempt.failure;
 		if (failure === undefined) return sendHeld(this.#env, exchange, attempt);
 		if (exchange.committed)
-			return cut(exchange, failure, attempt.relay !== undefined, attempt.relay?.midEvent === true);
+			return cut(this.#env, exchange, failure, attempt.relay !== undefined, attempt.relay?.midEvent === true);
 		sendRefusal(
 			exchange,
 			this.#upstreamRefusal(failure),
@@ -167,10 +166,15 @@ export class Pipeline {
 
 	#check(exchange: Exchange, now: number): void {
 		const { clientWriteTimeoutMs, hold } = this.#env.options;
+		if (exchange.cutAtMs !== 0 && now > exchange.cutAtMs) return void exchange.res.destroy();
 		if (exchange.lingerUntilMs !== 0 && now > exchange.lingerUntilMs) return void exchange.res.end();
 		if (exchange.blockedSinceMs !== 0 && now - exchange.blockedSinceMs > clientWriteTimeoutMs)
 			return void exchange.res.destroy();
-		if (exchange.finished) return;
+		if (exchange.finished) {
+			// Answered, and still being written: the client has as long for the rest as for any other write.
+			if (exchange.blockedSinceMs === 0) exchange.blockedSinceMs = now;
+			return;
+		}
 		if (exchange.held && now - exchange.heldSinceMs > hold.waitMaxMs) return this.#release(exchange, 'IM_ROUTE_HELD');
 		if (exchange.held && now > exchange.deadlineAtMs) return this.#release(exchange, 'IM_ROUTE_DEADLINE');
 		const { attempt } = exchange;

@@ -101,8 +101,8 @@ export function commit(exchange: Exchange, attempt: UpstreamResponse, length: st
 	for (const name in attempt.headers) {
 		if (droppedFromUpstream.has(name) || name.startsWith('x-infermesh-')) continue;
 		const value = attempt.headers[name];
-		if (typeof value === 'string') headers.push(name, value);
-		else if (value !== undefined) for (const one of value) headers.push(name, one);
+		if (typeof value === 'string') pushIfValid(headers, name, value);
+		else if (value !== undefined) for (const one of value) pushIfValid(headers, name, one);
 	}
 	const location = relativeLocation(attempt);
 	if (location !== undefined) headers.push('location', location);
@@ -146,9 +146,16 @@ function retryAfter(env: RouterEnv, attempt: UpstreamResponse, status: number): 
 
 /**
  * Ends a response that has begun and cannot be completed: a stream gets an event that says so; every response is then cut without its
- * regular end, so that no client takes it for whole.
+ * regular end, so that no client takes it for whole. The cut follows the event by `cutDelayMs`: fetch drops what was not read yet when
+ * a connection breaks, and the event would be lost with it.
  */
-export function cut(exchange: Exchange, code: RouterErrorCode, asEvent: boolean, midEvent: boolean): void {
+export function cut(
+	env: RouterEnv,
+	exchange: Exchange,
+	code: RouterErrorCode,
+	asEvent: boolean,
+	midEvent: boolean,
+): void {
 	const { res } = exchange;
 	exchange.finished = true;
 	exchange.refusal = { code };
@@ -156,7 +163,19 @@ export function cut(exchange: Exchange, code: RouterErrorCode, asEvent: boolean,
 		res.destroy();
 		return;
 	}
-	res.write(`${midEvent ? '\n\n' : ''}${errorEvent(code)}`, () => res.destroy());
+	res.write(`${midEvent ? '\n\n' : ''}${errorEvent(code)}`);
+	exchange.cutAtMs = env.ports.clock.nowMs() + env.options.cutDelayMs;
+}
+
+const INVALID_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
+
+/** An upstream may send what HTTP does not allow to be sent on; such a field is left out. */
+function pushIfValid(headers: string[], name: string, value: string): void {
+	if (!INVALID_VALUE.test(value)) headers.push(name, value);
+}
+
+function valid(name: string): string {
+	return INVALID_VALUE.test(name) ? encodeURIComponent(name) : name;
 }
 
 function pushDecision(headers: string[], attempt: UpstreamResponse): void {
@@ -164,9 +183,9 @@ function pushDecision(headers: string[], attempt: UpstreamResponse): void {
 		'x-infermesh-decision',
 		attempt.decisionId,
 		'x-infermesh-target',
-		attempt.target.id,
+		valid(attempt.target.id),
 		'x-infermesh-strategy',
-		attempt.strategy,
+		valid(attempt.strategy),
 	);
 }
 

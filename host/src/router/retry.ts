@@ -20,7 +20,7 @@ const RETRIED_FAILURES: ReadonlySet<RouterErrorCode> = new Set([
  * the next decision goes elsewhere, unless the connection was merely stale.
  */
 export function retryReason(env: RouterEnv, exchange: Exchange, attempt: Attempt): string | undefined {
-	if (exchange.committed || exchange.finished || env.closing) return undefined;
+	if (exchange.committed || exchange.finished) return undefined;
 	const reason = failureReason(exchange, attempt);
 	if (reason === undefined || exchange.attempts >= env.options.retry.attemptsMax) return undefined;
 	const now = env.ports.clock.nowMs();

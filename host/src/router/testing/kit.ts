@@ -104,6 +104,8 @@ export interface TestRouter {
 	readonly remembered: { readonly id: string; readonly context: DecisionContext }[];
 	readonly ended: { readonly path: string; readonly status: number; readonly code: string | undefined }[];
 	readonly errors: unknown[];
+	/** Stages timed, by index. */
+	readonly stages: number[];
 	/** Entries of the ledger not ended yet. */
 	open(): number;
 	/** Entries ended more than once. */
@@ -154,9 +156,9 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 	const pool = testPool(given.origins, given.targets);
 	const decide = given.decide ?? firstRow(given.origins.length);
 	const entries = new Map<number, number>();
-	const record = { outcomes: [], decided: [], remembered: [], ended: [], errors: [] } as unknown as Pick<
+	const record = { outcomes: [], decided: [], remembered: [], ended: [], errors: [], stages: [] } as unknown as Pick<
 		TestRouter,
-		'outcomes' | 'decided' | 'remembered' | 'ended' | 'errors'
+		'outcomes' | 'decided' | 'remembered' | 'ended' | 'errors' | 'stages'
 	>;
 	let next = 0;
 	const router = createRouter(
@@ -208,7 +210,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 				retry: () => undefined,
 				tokens: () => undefined,
 				streamChunks: () => undefined,
-				stage: () => undefined,
+				stage: (stage) => record.stages.push(stage),
 			},
 			log: { info: () => undefined, warn: () => undefined, error: (fields) => record.errors.push(fields) },
 			...given.ports,

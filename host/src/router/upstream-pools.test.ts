@@ -1,0 +1,33 @@
+import test from 'ava';
+import { routerDefaults } from './options.js';
+import { fakeEngine, testClock } from './testing/kit.js';
+import { UpstreamPools } from './upstream-pools.js';
+
+test('a pool is closed when its target goes, when it is idle, and when there are too many', async (t) => {
+	const engine = await fakeEngine(() => undefined);
+	let nowMs = 0;
+	const options = { ...routerDefaults.upstream, poolsMax: 2, poolIdleMs: 1000 };
+	const pools = new UpstreamPools(options, { ...testClock, nowMs: () => nowMs });
+	const first = pools.acquire(engine.origin);
+	t.is(pools.acquire(engine.origin), first);
+	pools.release(first);
+	nowMs = 5000;
+	pools.sweep(nowMs);
+	t.is(pools.size, 1, 'one request is still in flight');
+	pools.release(first);
+	nowMs = 6001;
+	pools.sweep(nowMs);
+	t.deepEqual([pools.size, first.pool.closed], [0, true]);
+	const a = pools.acquire('http://127.0.0.1:1');
+	nowMs++;
+	const b = pools.acquire('http://127.0.0.1:2');
+	nowMs++;
+	pools.acquire('http://127.0.0.1:3');
+	t.deepEqual([pools.size, a.pool.closed, b.pool.closed], [2, true, false]);
+	pools.retain(new Set(['http://127.0.0.1:3']));
+	t.deepEqual([pools.size, b.pool.closed], [1, true]);
+	t.throws(() => pools.acquire('no origin'));
+	await pools.destroy();
+	t.is(pools.size, 0);
+	await engine.close();
+});
