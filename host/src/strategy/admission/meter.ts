@@ -204,14 +204,14 @@ class FunctionMeter {
 	#loop(loop: LoopScan): number {
 		const { out, scan, context } = this;
 		const cost = this.plan.loopCosts[loop.index] as number;
-		const site: ChargeSite = { functionIndex: scan.index, region: loop.index, kind: 'loop', at: loop.at, cost };
+		const site: ChargeSite = { functionIndex: scan.index, region: loop.index, kind: 'loop', at: loop.bodyAt, cost };
 		const counted = context.countedLoop(scan.index, loop.index);
-		// A loop nothing branches back to runs once: its header is charged like any other.
-		out.inject(loop.at);
+		// Charges are laid to the first instruction inside: `loop` itself has no source position.
+		out.inject(loop.bodyAt);
 		if (counted !== undefined) this.#chargeTrips(counted, cost, site);
 		out.copy(context.source, loop.at, loop.bodyAt);
 		if (counted !== undefined) return loop.bodyAt;
-		out.inject(loop.at);
+		out.inject(loop.bodyAt);
 		this.#count(site);
 		out.u8(Op.localGet).u32(this.fuel);
 		out.u8(Op.i64Const).s64(cost).u8(Op.i64Sub);

@@ -27,7 +27,7 @@ export interface ProfileLine {
 
 /** Keeps the weights of a function just scanned into `buffer`. The check of a region counts at its first instruction. */
 export function weighInstructions(buffer: InstructionBuffer, scan: FunctionScan): InstructionWeights {
-	const offsets: number[] = [scan.codeAt, ...scan.loops.map((loop) => loop.at)];
+	const offsets: number[] = [scan.codeAt, ...scan.loops.map((loop) => loop.bodyAt)];
 	const regions: number[] = [-1, ...scan.loops.map((loop) => loop.index)];
 	const costs: number[] = regions.map(() => checkWeight);
 	for (let i = 0; i < buffer.count; i++) {

@@ -1,6 +1,6 @@
 // Owns what each class of instruction costs. The table is global: the same fuel on every machine, so that a budget, a regression
 // test and a replayed decision mean the same everywhere. Only nanoseconds per fuel differ, and they are measured elsewhere.
-// Unit: about the issue cost of one integer operation (0.25 ns at 4 GHz). Operands that live in registers (locals, constants,
+// Unit: the cost of one integer operation, all else in proportion. Operands that live in registers (locals, constants,
 // block structure) cost nothing.
 
 /** Raised whenever a weight or the charging rule changes: fuel of different versions must not be compared. */
