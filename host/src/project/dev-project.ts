@@ -35,7 +35,7 @@ const FILES_SHOWN = 8;
 /** Sizes calibrated in a turn: enough to see a blow-up, few enough to stay well below two seconds. */
 const calibration = { ...authorInspection.calibration, sizes: [16, 1024] };
 
-/** Runs until `signal` aborts. The first turn starts at once. Throws only when `dir` cannot be watched. */
+/** Runs until `signal` aborts. The first turn starts at once. Throws when `dir` cannot be watched, and what is no `MeshError`. */
 export async function devProject(dir: string, options: DevOptions): Promise<void> {
 	const root = path.resolve(dir);
 	const loop = new DevLoop(root, options);
@@ -44,8 +44,9 @@ export async function devProject(dir: string, options: DevOptions): Promise<void
 		await ready(watcher);
 		options.onEvent({ kind: 'watching', dir: root });
 		watcher.on('all', (_event, file) => loop.changed(path.relative(root, file)));
-		await loop.turn();
-		await aborted(options.signal);
+		watcher.on('error', (error) => loop.fail(error));
+		loop.start();
+		await Promise.race([aborted(options.signal), loop.failure]);
 	} finally {
 		loop.stop();
 		await watcher.close();
@@ -98,6 +99,7 @@ class DevLoop {
 	readonly #options: DevOptions;
 	readonly #pending = new Set<string>();
 	#settling: Timer | undefined;
+	readonly #failed = Promise.withResolvers<never>();
 	#running = false;
 	#stopped = false;
 
@@ -106,12 +108,25 @@ class DevLoop {
 		this.#options = options;
 	}
 
+	/** Rejects when a turn or the watcher failed in a way that no next save can mend. */
+	get failure(): Promise<never> {
+		return this.#failed.promise;
+	}
+
+	fail(error: unknown): void {
+		this.#failed.reject(error);
+	}
+
+	start(): void {
+		this.#turn().catch((error: unknown) => this.fail(error));
+	}
+
 	/** Notes a change and starts a turn once saves have settled. */
 	changed(file: string): void {
 		if (this.#stopped) return;
 		this.#pending.add(file);
 		this.#settling?.cancel();
-		this.#settling = this.#options.clock.after(this.#options.settleMs ?? SETTLE_MS, () => void this.turn());
+		this.#settling = this.#options.clock.after(this.#options.settleMs ?? SETTLE_MS, () => this.start());
 	}
 
 	stop(): void {
@@ -119,8 +134,8 @@ class DevLoop {
 		this.#settling?.cancel();
 	}
 
-	/** One turn now, and one more for each batch of changes that came meanwhile. Never rejects. */
-	async turn(): Promise<void> {
+	/** One turn now, and one more for each batch of changes that came meanwhile. */
+	async #turn(): Promise<void> {
 		if (this.#running) return;
 		this.#running = true;
 		do {

@@ -4,6 +4,7 @@ import {
 	addWeighted,
 	begin,
 	fillCosts,
+	findHit,
 	hit,
 	hitCount,
 	nextEligible,
@@ -66,12 +67,9 @@ function homeRow(limit: f32): i32 {
 
 /** What a cached part of the prompt is worth here; nothing on a target that is too busy. */
 function cacheCredit(row: i32, limit: f32): f32 {
-	if (columns.load[row] > limit) return 0;
-	for (let index = 0; index < hitCount(); index++) {
-		if (<i32>hit(index).row != row) continue;
-		return (config.cache_weight * <f32>hit(index).tokens) / <f32>max<u32>(request().tokens_in, 1);
-	}
-	return 0;
+	const found = findHit(row);
+	if (found < 0 || columns.load[row] > limit) return 0;
+	return (config.cache_weight * <f32>hit(found).tokens) / <f32>max<u32>(request().tokens_in, 1);
 }
 
 /** Writes the parts of the cost of each ranked row, for `infermesh explain`. */

@@ -3,6 +3,7 @@
 import {
 	begin,
 	F32Column,
+	findHit,
 	hit,
 	hitCount,
 	putFactor,
@@ -126,6 +127,6 @@ function explain(tokens: f32): void {
 
 /** Prompt tokens the target has in its cache. */
 function cachedOn(row: i32): f32 {
-	for (let index = 0; index < hitCount(); index++) if (<i32>hit(index).row == row) return <f32>hit(index).tokens;
-	return 0;
+	const found = findHit(row);
+	return found < 0 ? 0 : <f32>hit(found).tokens;
 }
