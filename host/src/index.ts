@@ -1,4 +1,10 @@
+export { AdmissionService, admissionServiceDefaults } from './main/admission-service.js';
+export { systemClock, systemRandom } from './main/clock.js';
+export { openStrategy, type PreparedStrategy, prepareStrategy } from './project/prepare.js';
+export type { ModelPool } from './router/ports.js';
 export { admissionDigest, admitModule, INSTRUMENTER_VERSION, instrumentProfile } from './strategy/admission/admit.js';
+export { calibrationDefaults } from './strategy/admission/calibrate.js';
+export { type WasmInstance, wasmEngine } from './strategy/admission/engine.js';
 export { type AdmissionCode, admissionErrors } from './strategy/admission/errors.js';
 export {
 	type AdmissionResult,
@@ -10,3 +16,12 @@ export {
 	type TrapSymbols,
 } from './strategy/admission/result.js';
 export { mapTrap, type TrapCause, type TrapPlace, trapCause } from './strategy/admission/trap.js';
+export { deciderDefaults, WorkerDecider } from './strategy/runtime/decider.js';
+export { Decision, type DecisionMetrics, type PrefixHits, type RequestFeatures } from './strategy/runtime/decision.js';
+export { fuelDefaults, StrategyInstance, type StrategyModule } from './strategy/runtime/instance.js';
+export { CONTROL_BYTES, emptyPlan, GENERATION_WORD } from './strategy/runtime/plan.js';
+export { readOutput } from './strategy/runtime/read-output.js';
+export { createRig, type Rig } from './strategy/runtime/rig.js';
+export { writeHits, writeRequest } from './strategy/runtime/write-request.js';
+export { createMetricsBuffer, MetricsBlock } from './telemetry/block.js';
+export { createDecisionMetrics } from './telemetry/decision-metrics.js';

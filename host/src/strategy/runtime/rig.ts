@@ -50,6 +50,9 @@ export interface Rig {
 	readonly view: PoolView;
 	readonly table: FleetTableWriter;
 	readonly inflight: InflightWriter;
+	/** The same table and counters as workers read them, for deciders with views of their own. */
+	readonly tableReader: FleetTableReader;
+	readonly counters: InflightReader;
 	readonly random: SeededRandom;
 	/** Gives one row new signals and publishes, as a scrape would. */
 	touch(row: number): void;
@@ -83,9 +86,11 @@ export function createRig(rows: number, seed: number): Rig {
 		inflight.add(DECODE_TOKENS, row, (requests >> 1) * 1000);
 	}
 	table.publish();
+	const tableReader = new FleetTableReader(shared);
+	const inflightReader = new InflightReader(counters);
 	const view = new PoolView(
-		new FleetTableReader(shared),
-		new InflightReader(counters),
+		tableReader,
+		inflightReader,
 		Array.from({ length: rows }, (_, row) => row),
 	);
 	const hits: PrefixHits = {
@@ -100,6 +105,8 @@ export function createRig(rows: number, seed: number): Rig {
 		view,
 		table,
 		inflight,
+		tableReader,
+		counters: inflightReader,
 		random,
 		features,
 		hits,

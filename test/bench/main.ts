@@ -1,0 +1,77 @@
+// Owns the command line of the benches: `npm run bench [-- NAME … --quick --json --list]`. Compiled to test/dist/bench/main.js. The exit code
+// says whether the benches ran, not whether their aims were met.
+import { cpus, loadavg } from 'node:os';
+import process from 'node:process';
+import { parseArgs } from 'node:util';
+import { setFlagsFromString } from 'node:v8';
+import { admissionBench } from './admission.js';
+import type { Bench, BenchContext, Table } from './bench.js';
+import { decisionBench } from './decision.js';
+import { fuelBench } from './fuel.js';
+import { rankRaw } from './rank-raw.bench.js';
+import { renderTable } from './table.js';
+
+// As in meshd: code is optimised at once, before anything is compiled.
+setFlagsFromString('--no-liftoff');
+setFlagsFromString('--no-wasm-lazy-compilation');
+
+const rankRawBench: Bench = {
+	name: 'rank-raw',
+	summary: 'hybrid_mesh without host or fuel, against plain TypeScript (prints its own table)',
+	run: async () => {
+		await rankRaw();
+		return [];
+	},
+};
+
+const benches: readonly Bench[] = [decisionBench, fuelBench, admissionBench, rankRawBench];
+
+function usage(): string {
+	const lines = benches.map((bench) => `  ${bench.name.padEnd(10)} ${bench.summary}`);
+	return `npm run bench [-- NAME … --quick --json --list]\n\n${lines.join('\n')}\n`;
+}
+
+async function main(): Promise<number> {
+	const { values, positionals } = parseArgs({
+		allowPositionals: true,
+		options: {
+			json: { type: 'boolean' },
+			list: { type: 'boolean' },
+			quick: { type: 'boolean' },
+			help: { type: 'boolean' },
+		},
+	});
+	if (values.list === true || values.help === true) {
+		process.stdout.write(usage());
+		return 0;
+	}
+	const unknown = positionals.filter((name) => !benches.some((bench) => bench.name === name));
+	if (unknown.length > 0) {
+		process.stderr.write(`there is no bench ${unknown.join(', ')}\n\n${usage()}`);
+		return 2;
+	}
+	const chosen =
+		positionals.length === 0
+			? benches.filter((bench) => bench !== rankRawBench)
+			: benches.filter((bench) => positionals.includes(bench.name));
+	const context: BenchContext = {
+		quick: values.quick === true,
+		progress: (line) => process.stderr.write(`${line}\n`),
+	};
+	const results: { readonly name: string; readonly tables: readonly Table[] }[] = [];
+	const machine = { node: process.version, cpu: cpus()[0]?.model ?? '', cores: cpus().length, load: loadavg() };
+	for (const bench of chosen) {
+		context.progress(`${bench.name}: ${bench.summary}`);
+		const tables = await bench.run(context);
+		results.push({ name: bench.name, tables });
+		if (values.json !== true) for (const table of tables) process.stdout.write(`\n${renderTable(table)}`);
+	}
+	if (values.json === true) process.stdout.write(`${JSON.stringify({ machine, items: results }, undefined, 2)}\n`);
+	else
+		process.stdout.write(
+			`\nNode ${machine.node}, ${machine.cores} × ${machine.cpu}, load ${machine.load.map((one) => one.toFixed(1)).join(' ')} at the start\n`,
+		);
+	return 0;
+}
+
+process.exitCode = await main();
