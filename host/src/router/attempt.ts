@@ -56,6 +56,8 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 	#held: Buffer[] = [];
 	#heldBytes = 0;
 	#tail: Buffer = EMPTY;
+	/** Bytes of this tick. */
+	#unsent: Buffer[] = [];
 	/** Something came since the last look. */
 	#active = false;
 	#activeAtMs = 0;
@@ -183,7 +185,7 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 		const rest = relay.flush();
 		if (!relay.started) return this.#finish('failed', 'IM_UPSTREAM_DIED');
 		if (!this.#exchange.committed) commit(this.#exchange, this, undefined);
-		if (rest.length > 0) this.#exchange.res.write(rest);
+		if (rest.length > 0) this.#write(rest);
 		this.usage = relay.usage;
 		this.#endClient();
 	}
@@ -214,9 +216,19 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 		this.#write(chunk);
 	}
 
+	/** Bytes that arrive in one read of the upstream's socket go to the client in one write: a busy engine sends many events in one. */
 	#write(chunk: Buffer): void {
+		this.#unsent.push(chunk);
+		if (this.#unsent.length === 1) queueMicrotask(() => this.#flush());
+	}
+
+	#flush(): void {
+		const [first] = this.#unsent;
+		if (first === undefined) return;
+		const bytes = this.#unsent.length === 1 ? first : Buffer.concat(this.#unsent);
+		this.#unsent = [];
 		const { res } = this.#exchange;
-		if (res.write(chunk) || this.paused) return;
+		if (res.destroyed || res.write(bytes) || this.paused) return;
 		this.paused = true;
 		this.#exchange.blockedSinceMs = this.#env.ports.clock.nowMs();
 		this.#controller?.pause();
@@ -228,6 +240,7 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 	}
 
 	#endClient(): void {
+		this.#flush();
 		this.#exchange.finished = true;
 		this.#exchange.res.end();
 		this.#finish('relayed');
@@ -235,6 +248,7 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 
 	#finish(end: AttemptEnd, failure?: RouterErrorCode): void {
 		if (this.end !== undefined) return;
+		if (end === 'failed') this.#flush();
 		this.end = end;
 		this.failure = failure;
 		this.#onEnd(this);
