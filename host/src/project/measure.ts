@@ -73,7 +73,7 @@ export function measureDecisions(
 		const to = clock.nowMs();
 		times[decisions] = to - from;
 		fuels[decisions++] = bench.fuel;
-		if (cause !== 'none') faults[cause] = (faults[cause] ?? 0) + 1;
+		if (cause !== 'none' && cause !== 'declined') faults[cause] = (faults[cause] ?? 0) + 1;
 		if (decisions % BATCH === 0 && to > endMs) break;
 	}
 	const fuel = fuels.subarray(0, decisions).toSorted();

@@ -111,6 +111,57 @@ test('test: a strategy that never ends costs fuel and is named so', async (t) =>
 	t.is(report.scenarios[0]?.failures[0]?.actual, 'fuel', renderTests(report));
 });
 
+test('test: time passes, telemetry ages, tick publishes state, retries mask rows, and the log is shown', async (t) => {
+	const dir = generatedProject(t, 'strategy-as-minimal');
+	writeFileSync(
+		path.join(dir, 'strategy.yaml'),
+		'name: under_test\nversion: 0.1.0\nhooks: [rank, tick]\ncolumns: [telemetry_at_ms, inflight]\nstate_bytes: 64\nlog_bytes: 256\n',
+	);
+	writeFileSync(
+		path.join(dir, 'assembly', 'index.ts'),
+		`import { begin, logLine, logText, putStateF32, rankLowest, request, rowCount, scratch, stateF32, Status } from 'infermesh';
+import { columns } from './manifest';
+export { init } from 'infermesh';
+export function rank(frame: usize): i32 {
+	begin(frame);
+	logText('asked');
+	logLine();
+	const cost = scratch(0);
+	for (let row = 0; row < rowCount(); row++) cost[row] = <f32>columns.telemetry_at_ms.ageMs(row) + stateF32(0) + columns.inflight[row];
+	return rankLowest(cost);
+}
+export function tick(frame: usize): i32 {
+	begin(frame);
+	putStateF32(0, stateF32(0) + <f32>request().now_ms / 1000);
+	return Status.ok;
+}
+`,
+	);
+	writeFileSync(
+		path.join(dir, 'test', 'time.scenario.yaml'),
+		`name: time
+targets: [{ id: fresh }, { id: stale, telemetry_age_ms: 250 }]
+requests:
+  - expect: { order: [fresh, stale], score: 0, score_margin: 250 }
+  - { after_ms: 100, expect: { first: fresh, score: 100 } }
+  - { tick: true, expect: { first: fresh, score: 1100.1 } }
+  - { exclude: [fresh], dispatch: true, repeat: 2, expect: { first: stale, count: 1, score: '1350..1352' } }
+  - { outcomes: [{ target: fresh }], expect: { first: fresh } }
+`,
+	);
+	const report = await testProject(dir, { only: 'time' });
+	const [scenario] = report.scenarios;
+	t.deepEqual(
+		scenario?.failures.map(
+			(failure) => `${failure.where.split(':').slice(1).join(':')} ${failure.key}: ${failure.actual}`,
+		),
+		['8:17 outcomes: the strategy exports no `observe`'],
+		renderTests(report),
+	);
+	t.is(scenario?.log[0], 'asked');
+	t.regex(renderTests(report), /log {2}asked/);
+});
+
 test('check: a refused module is a report with the hint', async (t) => {
 	const dir = generatedProject(t, 'strategy-as-minimal');
 	const entry = path.join(dir, 'assembly', 'index.ts');
@@ -248,6 +299,7 @@ test('a built module can be tested and run without its project folder', async (t
 		requestFile: path.join(dir, 'examples', 'request.json'),
 	});
 	t.is(run.decision.ranked[0]?.target, 'gpu-1');
+	t.is((await refusal(() => testProject(wasm))).code, 'IM_SCENARIO_NONE');
 	t.true(
 		(await checkProject(wasm, systemClock, { inspect: { calibration: { sizes: [16], decisions: 10, seed: 1 } } }))
 			.admitted,

@@ -44,12 +44,16 @@ export async function testProject(dir: string, options: TestOptions = {}): Promi
 /** As `testProject`, with a strategy already prepared from a project folder. */
 export function runTests(strategy: PreparedStrategy, only?: string): TestReport {
 	const root = strategy.dir;
-	const files = root === undefined ? [] : scenarioFiles(root);
-	if (root === undefined || files.length === 0) {
-		throw new MeshError(projectErrors, 'IM_SCENARIO_NONE', undefined, {
-			where: path.join(root ?? strategy.where, 'test'),
+	if (root === undefined) {
+		const hint = 'name the project folder: scenarios stand in its test/';
+		throw new MeshError(projectErrors, 'IM_SCENARIO_NONE', 'a module carries no scenarios', {
+			where: strategy.where,
+			hint,
 		});
 	}
+	const files = scenarioFiles(root);
+	if (files.length === 0)
+		throw new MeshError(projectErrors, 'IM_SCENARIO_NONE', undefined, { where: path.join(root, 'test') });
 	const scenarios: ScenarioOutcome[] = [];
 	const broken: BrokenScenario[] = [];
 	for (const file of files) {
