@@ -19,7 +19,9 @@ function pinnedNode() {
 const built = path.join(here, '..', 'dist', 'src', 'index.js');
 const pinned = Number(process.versions.node.split('.')[0]) < 24 ? pinnedNode() : undefined;
 if (!existsSync(built)) {
-	process.stderr.write('IM_TEMPLATE_NOT_BUILT: the generator has not been compiled\n  hint: run `npm run build` in the InferMesh checkout\n');
+	process.stderr.write(
+		'IM_TEMPLATE_NOT_BUILT: the generator has not been compiled\n  hint: run `npm run build` in the InferMesh checkout\n',
+	);
 	process.exitCode = 1;
 } else if (pinned === undefined) {
 	const { runCreate } = await import('../dist/src/index.js');

@@ -54,7 +54,7 @@ for (const template of templates) {
 		])
 			t.true(file in files, file);
 		t.true(Object.keys(files).some((file) => file.endsWith('.scenario.yaml')));
-		for (const [file, text] of Object.entries(files)) t.notRegex(text, /\{\{\w+\}\}/, file);
+		for (const [file, text] of Object.entries(files)) t.notRegex(text, /__[a-z_]+__/, file);
 		t.regex(files['strategy.yaml'] ?? '', /^name: my-strategy$/m);
 		t.deepEqual(
 			first.next.map((command) => command.split(' ')[2]),

@@ -129,7 +129,7 @@ function renderTemplate(
 		const file = path.join(entry.parentPath, entry.name);
 		const inside = path.relative(root, file).replaceAll(path.sep, '/');
 		const text = readFileSync(file, 'utf8').replaceAll(
-			/\{\{([a-z_]+)\}\}/g,
+			/__([a-z]+(?:_[a-z]+)*)__/g,
 			(whole, key: string) => fields[key] ?? whole,
 		);
 		rendered.set(inside === 'gitignore' ? '.gitignore' : inside, text);

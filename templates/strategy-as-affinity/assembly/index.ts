@@ -1,4 +1,4 @@
-// {{name}}: keeps sessions and shared prompts where their cache is, until that target is too busy. Every session has a home by
+// __name__: keeps sessions and shared prompts where their cache is, until that target is too busy. Every session has a home by
 // rendezvous hashing, so all routers agree on it without talking, and a target that comes or goes moves only its own sessions.
 import {
 	addWeighted,

@@ -1,4 +1,4 @@
-// {{name}}: sends each request to the target with the least load.
+// __name__: sends each request to the target with the least load.
 import { addWeighted, begin, fillCosts, rankLowest, scratch } from 'infermesh';
 import { columns } from './manifest';
 

@@ -1,4 +1,4 @@
-// {{name}}: sends each request to the target with the least predicted cost, in milliseconds. Change the formula in `costOf`, then
+// __name__: sends each request to the target with the least predicted cost, in milliseconds. Change the formula in `costOf`, then
 // run `infermesh strategy test .`. All the strategy may know is in the frame: columns, request, prefix hits, configuration.
 import {
 	begin,
