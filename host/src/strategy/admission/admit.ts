@@ -1,6 +1,7 @@
 // Owns static admission as a whole: bytes in, either a metered module with what is known of it, or the reasons for refusing it.
 // Pure and synchronous; running the module (conformance, calibration) and process limits around all this belong to others.
 import { createHash } from 'node:crypto';
+import { hooks } from '@infermesh/sdk';
 import { ModuleFault } from './byte-reader.js';
 import { type FunctionPlan, planCalls } from './call-graph.js';
 import { type CountedLoop, findCountedLoop } from './counted-loops.js';
@@ -139,6 +140,7 @@ class Admission {
 			memoryPagesMax: memoryPagesMax ?? memoryPages,
 			stackSlotsMax,
 			profile,
+			hooks: hooks.map((hook) => hook.name),
 			countedLoop: (index, loop) => (charged ? this.counted.get(index)?.[loop] : undefined),
 		});
 		if (!this.#validate(rewritten)) return undefined;

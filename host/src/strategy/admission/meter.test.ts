@@ -2,10 +2,14 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 import { admitModule, instrumentProfile } from './admit.js';
+import { ByteWriter } from './byte-writer.js';
 import { wasmEngine } from './engine.js';
+import { ENTRY_EXPORT, fuelLeft, type MeteredHook, type MeteredHookWith, statusOf } from './entry.js';
+import { Op, ValueType } from './opcodes.js';
 import { readProfile } from './profile.js';
 import type { AdmittedModule } from './result.js';
-import { mustAdmit, randomModule, runRank } from './testing.js';
+import { buildModule, instantiate, mustAdmit, randomModule, runRank } from './testing.js';
+import { checkWeight } from './weights.js';
 
 const options = { memoryPages: 1 };
 /** Enough for nearly all random programs; those that need more are checked for being stopped. */
@@ -105,3 +109,51 @@ test('a profile adds up to the fuel spent', (t) => {
 	);
 	t.pass();
 });
+
+test('the entry gives status and fuel left in one call, as the globals do', (t) => {
+	fc.assert(
+		fc.property(tape, (numbers) => {
+			const metered = admitted(randomModule(numbers));
+			const run = runRank(metered.wasm, PLENTY);
+			if (run.cause !== 'returned') return true;
+			const { exports } = instantiate(metered.wasm);
+			const result = (exports[`${ENTRY_EXPORT}rank`] as MeteredHook)(1024, Number(PLENTY));
+			const status = [0, 1, -1].includes(run.status) ? run.status : 0x7fff_ffff;
+			return fuelLeft(result) === Number(run.fuel) && statusOf(result) === status;
+		}),
+		{ numRuns: 300 },
+	);
+	t.pass();
+});
+
+for (const [status, read] of [
+	[0, 0],
+	[1, 1],
+	[-1, -1],
+	[2, 0x7fff_ffff],
+	[-2, 0x7fff_ffff],
+	[-0x8000_0000, 0x7fff_ffff],
+] as const)
+	test(`the entry of a hook that returns ${status}`, (t) => {
+		const code = new ByteWriter(16).u8(Op.i32Const).s32(status).finish();
+		const { i32 } = ValueType;
+		const bytes = buildModule({
+			types: [
+				{ params: [i32], results: [i32] },
+				{ params: [i32, i32], results: [i32] },
+			],
+			functions: [
+				{ type: 0, exportAs: 'rank', locals: [], code },
+				{ type: 1, exportAs: 'observe', locals: [], code },
+			],
+		});
+		const { exports } = instantiate(admitted(bytes).wasm);
+		const rank = exports[`${ENTRY_EXPORT}rank`] as MeteredHook;
+		const observe = exports[`${ENTRY_EXPORT}observe`] as MeteredHookWith;
+		for (const result of [rank(1024, 2 ** 49), observe(1024, 3, 2 ** 49)]) {
+			t.is(statusOf(result), read);
+			t.is(fuelLeft(result), 2 ** 49 - checkWeight);
+		}
+		t.throws(() => rank(1024, 1), undefined, 'fuel below the entry charge');
+		t.true((exports['__im_fuel'] as { readonly value: bigint }).value < 0n);
+	});

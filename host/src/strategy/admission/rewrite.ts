@@ -5,6 +5,7 @@
 import { ByteWriter } from './byte-writer.js';
 import type { FunctionPlan } from './call-graph.js';
 import type { CountedLoop } from './counted-loops.js';
+import { ENTRY_EXPORT, entryType, writeEntry } from './entry.js';
 import { type ChargeSite, type MeterContext, meterFunction } from './meter.js';
 import { Op, ValueType } from './opcodes.js';
 import type { FunctionScan } from './scanned-function.js';
@@ -25,7 +26,16 @@ export interface RewriteOptions {
 	readonly memoryPagesMax: number;
 	readonly stackSlotsMax: number;
 	readonly profile: boolean;
+	/** Exported functions that get a metered entry; each returns one i32. */
+	readonly hooks: readonly string[];
 	readonly countedLoop: (functionIndex: number, loop: number) => CountedLoop | undefined;
+}
+
+interface Entry {
+	readonly name: string;
+	readonly functionIndex: number;
+	readonly typeIndex: number;
+	readonly params: number;
 }
 
 export interface Rewritten {
@@ -52,6 +62,7 @@ class Rewriter {
 	readonly out: ByteWriter;
 	readonly addedTypes: FunctionType[] = [];
 	readonly sites: ChargeSite[] = [];
+	readonly entries: Entry[] = [];
 
 	constructor(
 		module: WasmModuleData,
@@ -69,6 +80,12 @@ class Rewriter {
 	run(): Rewritten {
 		const { out, module } = this;
 		for (const scan of this.scans) if (scan.type.results.length > 1) this.#resultBlockType(scan.type);
+		for (const { name, kind, index } of module.exports) {
+			if (kind !== 0 || !this.options.hooks.includes(name)) continue;
+			const type = module.types[module.functionTypes[index] as number] as FunctionType;
+			const typeIndex = this.#typeIndex(entryType(type));
+			this.entries.push({ name, functionIndex: index, typeIndex, params: type.params.length });
+		}
 		// Code comes after the globals it counts in, so it is metered first, to know how many there are.
 		const code = new ByteWriter(out.at + module.bytes.length + 1024);
 		this.#code(code);
@@ -88,6 +105,10 @@ class Rewriter {
 				return this.#types(section);
 			case SectionId.import:
 				return this.#imports();
+			case SectionId.function:
+				return this.#extend(section.id, section, this.scans.length, this.entries.length, () => {
+					for (const entry of this.entries) this.out.u32(entry.typeIndex);
+				});
 			case SectionId.global:
 				return this.#globals(section);
 			case SectionId.export:
@@ -125,8 +146,8 @@ class Rewriter {
 	#types(section: Section): void {
 		this.#extend(SectionId.type, section, this.module.types.length, this.addedTypes.length, () => {
 			for (const type of this.addedTypes) {
-				this.out.u8(0x60).u32(0).u32(type.results.length);
-				for (const result of type.results) this.out.u8(result);
+				this.out.u8(0x60).u32(type.params.length).raw(Uint8Array.from(type.params));
+				this.out.u32(type.results.length).raw(Uint8Array.from(type.results));
 			}
 		});
 	}
@@ -149,7 +170,13 @@ class Rewriter {
 
 	#exports(section: Section): void {
 		const first = this.module.globals.length;
-		this.#extend(SectionId.export, section, this.module.exports.length, 2 + this.sites.length, () => {
+		const added = 2 + this.entries.length + this.sites.length;
+		this.#extend(SectionId.export, section, this.module.exports.length, added, () => {
+			for (const [i, { name }] of this.entries.entries())
+				this.out
+					.name(`${ENTRY_EXPORT}${name}`)
+					.u8(0)
+					.u32(this.module.functionTypes.length + i);
 			this.out.name(FUEL_EXPORT).u8(3).u32(first);
 			this.out
 				.name(STACK_EXPORT)
@@ -177,16 +204,25 @@ class Rewriter {
 			countedLoop: options.countedLoop,
 			counter: options.profile ? (site) => first + 1 + this.sites.push(site) : undefined,
 		};
-		code.u32(this.scans.length);
+		code.u32(this.scans.length + this.entries.length);
 		for (const [i, scan] of this.scans.entries()) meterFunction(code, scan, this.plans[i] as FunctionPlan, context);
+		code.inject(0);
+		for (const entry of this.entries) writeEntry(code, { ...entry, fuelGlobal: first, stackGlobal: first + 1 });
 	}
 
-	/** Index of the type `() -> results`, adding it when the source has none. */
+	/** Index of a block type that takes nothing and returns what functions of `type` return. */
 	#resultBlockType(type: FunctionType): number {
+		return this.#typeIndex({ params: [], results: type.results });
+	}
+
+	/** Index of a type, adding it when the source has none like it. */
+	#typeIndex(type: FunctionType): number {
 		const types = [...this.module.types, ...this.addedTypes];
-		const found = types.findIndex((each) => each.params.length === 0 && sameTypes(each.results, type.results));
+		const found = types.findIndex(
+			(each) => sameTypes(each.params, type.params) && sameTypes(each.results, type.results),
+		);
 		if (found >= 0) return found;
-		this.addedTypes.push({ params: [], results: type.results });
+		this.addedTypes.push(type);
 		return types.length;
 	}
 

@@ -417,10 +417,19 @@ export interface Run {
 	readonly exports: WasmInstance['exports'];
 }
 
-/** Instantiates a module and runs `rank(1024)`; gives fuel when the module is metered. */
-export function runRank(wasm: Uint8Array, fuel: bigint, stackSlotsMax = 16_384): Run {
+/** An instance with one page of its own. */
+export function instantiate(wasm: Uint8Array): {
+	readonly exports: WasmInstance['exports'];
+	readonly buffer: ArrayBuffer;
+} {
 	const memory = new wasmEngine.Memory({ initial: 1, maximum: 1 });
 	const { exports } = new wasmEngine.Instance(new wasmEngine.Module(wasm), { env: { memory } });
+	return { exports, buffer: memory.buffer };
+}
+
+/** Instantiates a module and runs `rank(1024)`; gives fuel when the module is metered. */
+export function runRank(wasm: Uint8Array, fuel: bigint, stackSlotsMax = 16_384): Run {
+	const { exports, buffer } = instantiate(wasm);
 	const meter = exports[FUEL_EXPORT] as WasmGlobal<bigint> | undefined;
 	const stack = exports[STACK_EXPORT] as WasmGlobal<number> | undefined;
 	if (meter !== undefined) meter.value = fuel;
@@ -439,7 +448,7 @@ export function runRank(wasm: Uint8Array, fuel: bigint, stackSlotsMax = 16_384):
 		status,
 		used: fuel - left,
 		fuel: left,
-		memory: new Uint8Array(memory.buffer, 0, PAGE_BYTES),
+		memory: new Uint8Array(buffer, 0, PAGE_BYTES),
 		error,
 		exports,
 	};
