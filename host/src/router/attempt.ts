@@ -56,8 +56,8 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 	#held: Buffer[] = [];
 	#heldBytes = 0;
 	#tail: Buffer = EMPTY;
-	/** Bytes of this tick. */
-	#unsent: Buffer[] = [];
+	/** What has come in this tick. */
+	#inbox: Buffer[] = [];
 	/** Something came since the last look. */
 	#active = false;
 	#activeAtMs = 0;
@@ -140,13 +140,15 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 	onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
 		if (this.end !== undefined) return;
 		this.chunks++;
-		if (this.relay !== undefined) this.#streamData(this.relay, chunk);
-		else if (this.#holding) this.#hold(chunk);
-		else this.#pass(chunk);
+		if (this.#holding && this.relay === undefined) return this.#hold(chunk);
+		// What one read of the socket brings is looked at, and written, at once: a busy engine sends many events in one.
+		this.#inbox.push(chunk);
+		if (this.#inbox.length === 1) queueMicrotask(() => this.#deliver());
 	}
 
 	onResponseEnd(): void {
 		this.#release();
+		this.#deliver();
 		if (this.end !== undefined) return;
 		if (this.relay !== undefined) return this.#streamEnd(this.relay);
 		if (this.#holding) {
@@ -162,9 +164,29 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 
 	onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
 		this.#release();
+		this.#deliver();
 		if (this.end !== undefined) return;
 		this.resetUnanswered = this.status === 0 && isReset(error);
 		this.#finish('failed', failureOf(error, this.status !== 0));
+	}
+
+	/** Passes on what has come in this tick. A fault in here costs this attempt only. */
+	#deliver(): void {
+		const [first] = this.#inbox;
+		if (first === undefined) return;
+		const bytes = this.#inbox.length === 1 ? first : Buffer.concat(this.#inbox);
+		this.#inbox = [];
+		if (this.end !== undefined) return;
+		try {
+			if (this.relay === undefined) this.#pass(bytes);
+			else this.#streamData(this.relay, bytes);
+		} catch (error) {
+			this.#env.ports.log.error(
+				{ requestId: this.#exchange.requestId, error: String(error) },
+				'response could not be passed on',
+			);
+			this.stop('failed', 'IM_ROUTE_INTERNAL');
+		}
 	}
 
 	#streamData(relay: SseRelay, chunk: Buffer): void {
@@ -216,17 +238,7 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 		this.#write(chunk);
 	}
 
-	/** Bytes that arrive in one read of the upstream's socket go to the client in one write: a busy engine sends many events in one. */
-	#write(chunk: Buffer): void {
-		this.#unsent.push(chunk);
-		if (this.#unsent.length === 1) queueMicrotask(() => this.#flush());
-	}
-
-	#flush(): void {
-		const [first] = this.#unsent;
-		if (first === undefined) return;
-		const bytes = this.#unsent.length === 1 ? first : Buffer.concat(this.#unsent);
-		this.#unsent = [];
+	#write(bytes: Buffer): void {
 		const { res } = this.#exchange;
 		if (res.destroyed || res.write(bytes) || this.paused) return;
 		this.paused = true;
@@ -240,7 +252,6 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 	}
 
 	#endClient(): void {
-		this.#flush();
 		this.#exchange.finished = true;
 		this.#exchange.res.end();
 		this.#finish('relayed');
@@ -248,7 +259,6 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 
 	#finish(end: AttemptEnd, failure?: RouterErrorCode): void {
 		if (this.end !== undefined) return;
-		if (end === 'failed') this.#flush();
 		this.end = end;
 		this.failure = failure;
 		this.#onEnd(this);
