@@ -2,7 +2,7 @@
 // asked for it feels meanwhile.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { AdmissionService, admissionServiceDefaults, fuelDefaults, openStrategy, systemClock } from '@infermesh/host';
-import type { Bench, BenchContext, Table } from './bench.js';
+import type { Bench, Table } from './bench.js';
 import { median, quantile } from './stats.js';
 
 const ROUNDS = 12;

@@ -9,6 +9,7 @@ import type { Bench, BenchContext, Table } from './bench.js';
 import { decisionBench } from './decision.js';
 import { fuelBench } from './fuel.js';
 import { rankRaw } from './rank-raw.bench.js';
+import { routerBench } from './router/bench.js';
 import { renderTable } from './table.js';
 
 // As in meshd: code is optimised at once, before anything is compiled.
@@ -24,7 +25,7 @@ const rankRawBench: Bench = {
 	},
 };
 
-const benches: readonly Bench[] = [decisionBench, fuelBench, admissionBench, rankRawBench];
+const benches: readonly Bench[] = [decisionBench, fuelBench, admissionBench, routerBench, rankRawBench];
 
 function usage(): string {
 	const lines = benches.map((bench) => `  ${bench.name.padEnd(10)} ${bench.summary}`);

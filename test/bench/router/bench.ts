@@ -1,0 +1,169 @@
+// Owns the figures of the router: processor time per request and added latency at 1 and 32 connections, open loop, interleaved in short
+// slices with a direct connection, nginx and a bare proxy; and what each stage of the pipeline takes.
+import { SeededRandom } from '@infermesh/proto';
+import type { Aim, Bench, BenchContext, Table } from '../bench.js';
+import { median, quantile, ratioOfPairs, sum } from '../stats.js';
+import { stageTotals } from './mesh-process.js';
+import { LoadClient } from './open-loop.js';
+import { cpuMs } from './processes.js';
+import { chatRequests, PROMPT_BYTES } from './requests.js';
+import { BARE, DIRECT, MESH, openRig, type RouterRig, type Way } from './rig.js';
+
+const SEED = 20_261_123;
+const ROUNDS = 14;
+const SLICE_MS = 700;
+const IDLE_MS = 2500;
+/** Requests a second by connections: far enough from saturation that queueing is not what is measured. */
+const LOADS = [
+	{ connections: 1, ratePerS: 150 },
+	{ connections: 32, ratePerS: 600 },
+] as const;
+
+interface Measured {
+	readonly way: Way;
+	readonly connections: number;
+	readonly client: LoadClient;
+	/** Per round. */
+	readonly cpuUs: number[];
+	readonly p50Ms: number[];
+	readonly p99Ms: number[];
+	readonly latencyMs: number[];
+	requests: number;
+	failures: number;
+}
+
+export const routerBench: Bench = {
+	name: 'router',
+	summary: 'CPU per request and added latency, with direct, nginx and bare proxy (about 2 minutes)',
+	run: async (context) => {
+		const profile = process.env['INFERMESH_BENCH_NODE_ARGS']?.split(' ') ?? [];
+		const rig = await openRig(profile);
+		try {
+			return await measure(rig, context);
+		} finally {
+			await rig.close();
+		}
+	},
+};
+
+async function measure(rig: RouterRig, context: BenchContext): Promise<readonly Table[]> {
+	const random = new SeededRandom(SEED, 1);
+	const requests = chatRequests(random, false);
+	const all: Measured[] = [];
+	for (const { connections } of LOADS)
+		for (const way of rig.ways) {
+			const client = await LoadClient.open(way.port, connections);
+			all.push({ way, connections, client, cpuUs: [], p50Ms: [], p99Ms: [], latencyMs: [], requests: 0, failures: 0 });
+		}
+	const sliceMs = context.quick ? 200 : SLICE_MS;
+	// Every way is warmed up as long as it is measured in three rounds.
+	for (const one of all) await one.client.slice(requests, 600, context.quick ? 500 : 3 * SLICE_MS, random);
+	const idle = await idleCpu(rig.ways, context);
+	const before = await stageTotals(rig.mesh.adminUrl);
+	const rounds = context.quick ? 3 : ROUNDS;
+	for (let round = 0; round < rounds; round++) {
+		for (const { connections, ratePerS } of LOADS) {
+			const group = all.filter((one) => one.connections === connections);
+			for (let turn = 0; turn < group.length; turn++)
+				await slice(group[(turn + round) % group.length] as Measured, requests, ratePerS, sliceMs, random);
+		}
+		context.progress(`  round ${round + 1} of ${rounds}`);
+	}
+	const after = await stageTotals(rig.mesh.adminUrl);
+	for (const one of all) one.client.close();
+	return [latencyTable(all, idle, rounds, rig), stageTable(before, after)];
+}
+
+async function slice(
+	one: Measured,
+	requests: readonly Buffer[],
+	ratePerS: number,
+	sliceMs: number,
+	random: SeededRandom,
+): Promise<void> {
+	const fromMs = cpuMs(one.way.pid);
+	const result = await one.client.slice(requests, ratePerS, sliceMs, random);
+	const usedMs = cpuMs(one.way.pid) - fromMs;
+	one.cpuUs.push((usedMs * 1000) / result.requests);
+	one.p50Ms.push(quantile(result.latencyMs, 0.5));
+	one.p99Ms.push(quantile(result.latencyMs, 0.99));
+	one.latencyMs.push(...result.latencyMs);
+	one.requests += result.requests;
+	one.failures += result.failures;
+}
+
+/** Milliseconds of processor a second with no requests: what a process costs by being there. */
+async function idleCpu(ways: readonly Way[], { quick }: BenchContext): Promise<ReadonlyMap<string, number>> {
+	const before = ways.map((way) => cpuMs(way.pid));
+	const from = performance.now();
+	await new Promise((resolve) => setTimeout(resolve, quick ? 500 : IDLE_MS));
+	const seconds = (performance.now() - from) / 1000;
+	return new Map(ways.map((way, index) => [way.name, (cpuMs(way.pid) - (before[index] as number)) / seconds]));
+}
+
+function latencyTable(
+	all: readonly Measured[],
+	idle: ReadonlyMap<string, number>,
+	rounds: number,
+	rig: RouterRig,
+): Table {
+	const of = (name: string, connections: number): Measured =>
+		all.find((one) => one.way.name === name && one.connections === connections) as Measured;
+	const rows = all.map((one) => {
+		const direct = of(DIRECT, one.connections);
+		const bare = of(BARE, one.connections);
+		const added = (a: readonly number[], b: readonly number[]): number =>
+			median(a.map((value, round) => value - (b[round] as number)));
+		const isDirect = one.way.name === DIRECT;
+		return [
+			one.way.name,
+			one.connections,
+			one.requests,
+			one.failures,
+			isDirect ? '' : median(one.cpuUs),
+			isDirect ? '' : ratioOfPairs(one.cpuUs, bare.cpuUs).toFixed(2),
+			quantile(one.latencyMs, 0.5),
+			isDirect ? '' : added(one.p50Ms, direct.p50Ms),
+			isDirect ? '' : added(one.p99Ms, direct.p99Ms),
+			isDirect ? '' : (idle.get(one.way.name) ?? Number.NaN),
+		];
+	});
+	const failures = sum(all.map((one) => one.failures));
+	const aims: Aim[] = LOADS.map(({ connections }) => ({
+		what: `CPU of meshd against the bare proxy, ${connections} connection${connections === 1 ? '' : 's'}`,
+		figure: ratioOfPairs(of(MESH, connections).cpuUs, of(BARE, connections).cpuUs),
+		atMost: 1.3,
+		unit: '×',
+	}));
+	return {
+		title: `Router: ${PROMPT_BYTES}-byte prompts, ${rounds} rounds of ${SLICE_MS} ms slices (seed ${SEED})`,
+		columns: ['', 'conns', 'requests', 'failed', 'CPU µs', '÷ bare', 'p50 ms', '+p50 ms', '+p99 ms', 'idle ms/s'],
+		rows,
+		aims: [...aims, { what: 'failed requests', figure: failures, atMost: 0, unit: '' }],
+		notes: [
+			`open loop with exponential gaps: ${LOADS.map((load) => `${load.ratePerS}/s over ${load.connections}`).join(', ')}; latency from intended send times, the timer's lateness included in every way`,
+			'CPU: user + system of all threads of the proxy while its slice ran, per request, its idle work included; medians of rounds, ratios of pairs',
+			'+p50, +p99: over the direct connection, medians of the rounds; idle: processor time with no requests (scrapes, health checks, timers)',
+			'meshd: one worker, API key, hybrid_mesh over three targets, prefix index, explain, metrics, retries, everything at its defaults',
+			...rig.notes,
+		],
+	};
+}
+
+type Totals = ReadonlyMap<string, { readonly s: number; readonly n: number }>;
+
+function stageTable(before: Totals, after: Totals): Table {
+	const rows = [...after].map(([stage, { s, n }]) => {
+		const old = before.get(stage) ?? { s: 0, n: 0 };
+		return [stage, n - old.n, ((s - old.s) / (n - old.n)) * 1e6];
+	});
+	return {
+		title: 'Stages of the pipeline, µs of wall time each',
+		columns: ['', 'sampled', 'mean µs'],
+		rows,
+		aims: [],
+		notes: [
+			'from meshd’s own metrics, one request in 16; receive and stream_back wait for others, the rest is work of the router',
+		],
+	};
+}

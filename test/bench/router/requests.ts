@@ -1,0 +1,39 @@
+// Owns the bytes of the requests the router benches send: chat completions with prompts of 2 KB that share their first half, as turns of a
+// conversation do.
+import type { Random } from '@infermesh/proto';
+import { KEY, MODEL } from './mesh-process.js';
+
+export const PROMPT_BYTES = 2048;
+const VARIANTS = 64;
+
+function text(bytes: number, random: Random): string {
+	let made = '';
+	while (made.length < bytes) made += `${random.nextU32().toString(36)} `;
+	return made.slice(0, bytes);
+}
+
+/** Whole HTTP/1.1 requests. `extra` are header lines, each ended by CRLF. */
+export function chatRequests(random: Random, stream: boolean, extra = ''): readonly Buffer[] {
+	const shared = text(PROMPT_BYTES / 2, random);
+	return Array.from({ length: VARIANTS }, () => {
+		const body = JSON.stringify({
+			model: MODEL,
+			messages: [
+				{ role: 'system', content: shared },
+				{ role: 'user', content: text(PROMPT_BYTES / 2, random) },
+			],
+			max_tokens: 64,
+			stream,
+		});
+		const head = [
+			'POST /v1/chat/completions HTTP/1.1',
+			'host: 127.0.0.1',
+			'content-type: application/json',
+			`content-length: ${Buffer.byteLength(body)}`,
+			`authorization: Bearer ${KEY}`,
+			'user-agent: bench/1',
+			'accept: application/json',
+		];
+		return Buffer.from(`${head.join('\r\n')}\r\n${extra}\r\n${body}`);
+	});
+}
