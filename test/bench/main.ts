@@ -10,6 +10,8 @@ import { decisionBench } from './decision.js';
 import { fuelBench } from './fuel.js';
 import { rankRaw } from './rank-raw.bench.js';
 import { routerBench } from './router/bench.js';
+import { streamsBench } from './router/streams.js';
+import { swapBench } from './router/swap.js';
 import { renderTable } from './table.js';
 
 // As in meshd: code is optimised at once, before anything is compiled.
@@ -25,7 +27,15 @@ const rankRawBench: Bench = {
 	},
 };
 
-const benches: readonly Bench[] = [decisionBench, fuelBench, admissionBench, routerBench, rankRawBench];
+const benches: readonly Bench[] = [
+	decisionBench,
+	fuelBench,
+	admissionBench,
+	swapBench,
+	routerBench,
+	streamsBench,
+	rankRawBench,
+];
 
 function usage(): string {
 	const lines = benches.map((bench) => `  ${bench.name.padEnd(10)} ${bench.summary}`);

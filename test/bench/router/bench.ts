@@ -52,12 +52,15 @@ async function measure(rig: RouterRig, context: BenchContext): Promise<readonly 
 	const all: Measured[] = [];
 	for (const { connections } of LOADS)
 		for (const way of rig.ways) {
-			const client = await LoadClient.open(way.port, connections);
+			const client = new LoadClient(way.port, connections);
 			all.push({ way, connections, client, cpuUs: [], p50Ms: [], p99Ms: [], latencyMs: [], requests: 0, failures: 0 });
 		}
 	const sliceMs = context.quick ? 200 : SLICE_MS;
 	// Every way is warmed up as long as it is measured in three rounds.
-	for (const one of all) await one.client.slice(requests, 600, context.quick ? 500 : 3 * SLICE_MS, random);
+	for (const one of all) {
+		await one.client.open();
+		await one.client.slice(requests, 600, context.quick ? 500 : 3 * SLICE_MS, random);
+	}
 	const idle = await idleCpu(rig.ways, context);
 	const before = await stageTotals(rig.mesh.adminUrl);
 	const rounds = context.quick ? 3 : ROUNDS;
@@ -81,6 +84,7 @@ async function slice(
 	sliceMs: number,
 	random: SeededRandom,
 ): Promise<void> {
+	await one.client.open();
 	const fromMs = cpuMs(one.way.pid);
 	const result = await one.client.slice(requests, ratePerS, sliceMs, random);
 	const usedMs = cpuMs(one.way.pid) - fromMs;

@@ -49,6 +49,10 @@ class Connection {
 		this.#socket.destroy();
 	}
 
+	get closed(): boolean {
+		return this.#socket.destroyed;
+	}
+
 	#data(chunk: Buffer): void {
 		this.#parts.push(chunk);
 		this.#bytes += chunk.length;
@@ -79,25 +83,29 @@ class Connection {
 
 /** A set of connections to one port, reused over slices. */
 export class LoadClient {
-	readonly #idle: Connection[];
-	readonly #all: readonly Connection[];
+	readonly #port: number;
+	readonly #connections: number;
+	#idle: Connection[] = [];
 
-	private constructor(connections: readonly Connection[]) {
-		this.#all = connections;
-		this.#idle = [...connections];
+	constructor(port: number, connections: number) {
+		this.#port = port;
+		this.#connections = connections;
 	}
 
-	static async open(port: number, connections: number): Promise<LoadClient> {
-		const made = Array.from({ length: connections }, () => new Connection(port));
+	/** Makes up the connections that are missing: all at first, later those a server has closed for being idle. */
+	async open(): Promise<void> {
+		this.#idle = this.#idle.filter((each) => !each.closed);
+		const missing = this.#connections - this.#idle.length;
+		const made = Array.from({ length: missing }, () => new Connection(this.#port));
 		await Promise.all(made.map((each) => each.opened()));
-		return new LoadClient(made);
+		this.#idle.push(...made);
 	}
 
 	close(): void {
-		for (const each of this.#all) each.close();
+		for (const each of this.#idle) each.close();
 	}
 
-	/** Sends at `ratePerS` with exponential gaps for `durationMs` and waits for the last answer. */
+	/** Sends at `ratePerS` with exponential gaps for `durationMs` and waits for the last answer. `open` comes before. */
 	slice(requests: readonly Buffer[], ratePerS: number, durationMs: number, random: Random): Promise<SliceResult> {
 		const intendedMs: number[] = [];
 		const startMs = performance.now() + 5;
