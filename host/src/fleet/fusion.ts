@@ -55,6 +55,9 @@ export interface AttemptReport {
 	readonly uncachedTokens: number;
 }
 
+/** A health check's round trip below this says more of the engine's own handling than of the network: it counts as near. */
+const RTT_NOISE_MS = 5;
+
 /** A learned rate counts as different from its peers' beyond this factor. */
 const OUTLIER_RATIO = 1.5;
 
@@ -172,8 +175,7 @@ export class FleetFusion {
 		if (rttMs !== undefined && known.checks++ > 0) {
 			// A check's round trip includes the engine's own handling; the least of recent ones, slowly forgotten, is nearest to the network's.
 			known.rttMs = known.rttMs === 0 ? rttMs : Math.min(rttMs, known.rttMs * 1.02);
-			// Whole milliseconds: below one, the differences are the engines' own handling and not the network.
-			this.#table.setF32(COLUMN_RTT_MS, record.row, known.rttMs < 1 ? 0 : Math.round(known.rttMs));
+			this.#table.setF32(COLUMN_RTT_MS, record.row, known.rttMs < RTT_NOISE_MS ? 0 : Math.round(known.rttMs));
 		}
 		this.#refreshOne(known, nowMs);
 	}
@@ -276,16 +278,17 @@ export class FleetFusion {
 	}
 
 	/**
-	 * Writes each target's learned prefill rate. Rates within OUTLIER_RATIO of the median of those that serve the same first model are taken
-	 * for the median itself: between equal engines the difference is noise, and a strategy that believed it would send everything to the luckiest.
+	 * Writes the prefill rates of targets that serve the same first model. A rate within OUTLIER_RATIO of the median of its peers is taken for the
+	 * median itself, and so is one not learned yet: between equal engines the difference is noise, and a strategy that believed it
+	 * would send everything to the luckiest, or to the only one it has tried.
 	 */
 	#writeRates(): void {
-		const learned = [...this.#byRow.values()].filter((known) => known.prefillRate > 0);
-		for (const group of Map.groupBy(learned, (known) => known.record.spec.models[0]).values()) {
-			const rates = group.map((known) => known.prefillRate).sort((a, b) => a - b);
-			const median = rates[rates.length >>> 1] as number;
-			for (const { prefillRate, record } of group) {
-				const speed = prefillRate / median;
+		for (const peers of Map.groupBy(this.#byRow.values(), (known) => known.record.spec.models[0]).values()) {
+			const rates = peers.map((known) => known.prefillRate).filter((rate) => rate > 0);
+			const median = rates.sort((a, b) => a - b)[rates.length >>> 1];
+			if (median === undefined) continue;
+			for (const { prefillRate, record } of peers) {
+				const speed = prefillRate === 0 ? 1 : prefillRate / median;
 				const ordinary = speed < OUTLIER_RATIO && speed > 1 / OUTLIER_RATIO;
 				this.#table.setF32(COLUMN_PREFILL_RATE, record.row, ordinary ? median : prefillRate);
 				this.#table.setF32(COLUMN_SPEED, record.row, ordinary ? 1 : speed);

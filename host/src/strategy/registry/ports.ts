@@ -31,9 +31,12 @@ export interface StrategyWorkers {
 	commit(plan: RoutingPlan): Promise<void>;
 }
 
+/** Judges a module. Never rejects: what is wrong with it is in the report. */
+export type Admit = (bytes: Uint8Array, options: InspectOptions) => Promise<Inspection>;
+
 export interface ManagerPorts {
 	readonly clock: Clock;
-	readonly admit: (bytes: Uint8Array, options: InspectOptions) => Promise<Inspection>;
+	readonly admit: Admit;
 	/** Compiles off every loop that must be on time. */
 	readonly compile: (wasm: Uint8Array) => Promise<WasmModule>;
 	readonly workers: StrategyWorkers;

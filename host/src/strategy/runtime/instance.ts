@@ -24,9 +24,10 @@ import {
 } from '@infermesh/sdk';
 import { CHANGE_LOG_ENTRIES, HOLE, type PoolView } from '../../fleet/pool-view.js';
 import { type WasmGlobal, type WasmModule, wasmEngine } from '../admission/engine.js';
+import { ENTRY_EXPORT, fuelLeft, type MeteredHook, type MeteredHookWith, statusOf } from '../admission/entry.js';
+import { FUEL_EXPORT, STACK_EXPORT } from '../admission/rewrite.js';
 import { trapCause } from '../admission/trap.js';
 import type { FallbackCause } from './decision.js';
-import { type FuelGate, openFuelGate } from './fuel-gate.js';
 import type { StateBlockReader } from './state-block.js';
 
 /** A strategy version that has passed admission and is compiled: shareable between threads. */
@@ -53,16 +54,13 @@ export interface FuelBudget {
 
 export const fuelDefaults: FuelBudget = { base: 200_000, perTarget: 400, stackSlotsMax: 16_384 };
 
-/** Names under which metering exports its private globals; admission refuses modules that use them. */
-const FUEL_EXPORT = '__im_fuel';
-const STACK_EXPORT = '__im_stack';
-
 const COPY_ATTEMPTS_MAX = 64;
 
 /** Least memory of an instance, 1 MiB: what a module's static data and stack may take. Untouched pages cost nothing. */
 export const MEMORY_PAGES_MIN = 16;
 
-type Hook = (frame: number, argument?: number) => number;
+/** Fuel as a float is exact below this; far beyond any budget. */
+const FUEL_MAX = 2 ** 49;
 
 export class StrategyInstance {
 	readonly strategy: StrategyModule;
@@ -85,12 +83,13 @@ export class StrategyInstance {
 	readonly #base: number;
 	readonly #fuel: WasmGlobal<bigint>;
 	readonly #stack: WasmGlobal<number>;
-	readonly #budget: bigint;
-	readonly #budgetNumber: number;
+	readonly #budget: number;
 	readonly #stackSlotsMax: number;
-	readonly #hooks: Readonly<Record<HookName, Hook | undefined>>;
-	/** Undefined for a strategy without `rank`, which no plan stages for requests. */
-	readonly #gate: FuelGate | undefined;
+	/** Metered entries: fuel goes in with the call, status and fuel left come out of it. */
+	readonly #rank: MeteredHook | undefined;
+	readonly #init: MeteredHook | undefined;
+	readonly #tick: MeteredHook | undefined;
+	readonly #observe: MeteredHookWith | undefined;
 	/** Declared columns that come from the table. */
 	readonly #tableColumns: Uint32Array;
 	readonly #tableColumnWords: Uint32Array;
@@ -141,15 +140,11 @@ export class StrategyInstance {
 		const { exports } = new wasmEngine.Instance(strategy.module, { env: { memory } });
 		this.#fuel = exports[FUEL_EXPORT] as WasmGlobal<bigint>;
 		this.#stack = exports[STACK_EXPORT] as WasmGlobal<number>;
-		this.#hooks = {
-			init: exports['init'] as Hook | undefined,
-			rank: exports['rank'] as Hook | undefined,
-			observe: exports['observe'] as Hook | undefined,
-			tick: exports['tick'] as Hook | undefined,
-		};
-		this.#gate = this.#hooks.rank === undefined ? undefined : openFuelGate(this.#fuel, this.#stack, this.#hooks.rank);
-		this.#budgetNumber = Math.min(budget.base + budget.perTarget * view.rowCount, Number.MAX_SAFE_INTEGER);
-		this.#budget = BigInt(this.#budgetNumber);
+		this.#rank = exports[`${ENTRY_EXPORT}rank`] as MeteredHook | undefined;
+		this.#init = exports[`${ENTRY_EXPORT}init`] as MeteredHook | undefined;
+		this.#tick = exports[`${ENTRY_EXPORT}tick`] as MeteredHook | undefined;
+		this.#observe = exports[`${ENTRY_EXPORT}observe`] as MeteredHookWith | undefined;
+		this.#budget = Math.min(budget.base + budget.perTarget * view.rowCount, FUEL_MAX);
 		this.#stackSlotsMax = budget.stackSlotsMax;
 		this.u32 = new Uint32Array(memory.buffer, this.#base, this.layout.frameBytes / 4);
 		this.f32 = new Float32Array(memory.buffer, this.#base, this.layout.frameBytes / 4);
@@ -175,7 +170,7 @@ export class StrategyInstance {
 		this.#decodesWord = word(COLUMN_ACTIVE_DECODES);
 		this.#eligibilityWord = this.layout.eligibilityOffset / 4;
 		this.#state = options.state;
-		if (this.#hooks.init !== undefined) {
+		if (this.#init !== undefined) {
 			const cause = this.call('init');
 			if (cause !== 'none') this.poisoned = true;
 		}
@@ -184,11 +179,7 @@ export class StrategyInstance {
 
 	/** Most fuel one call may use. */
 	get fuelBudget(): number {
-		return this.#budgetNumber;
-	}
-
-	has(hook: HookName): boolean {
-		return this.#hooks[hook] !== undefined;
+		return this.#budget;
 	}
 
 	/** Copies into the frame what changed since the last call; everything when too far behind. */
@@ -217,13 +208,11 @@ export class StrategyInstance {
 	/** Runs `rank` under fuel. 'none' means it returned ok; the answer is then in the output block, not yet validated. */
 	rank(): FallbackCause {
 		this.lastTrap = undefined;
-		const gate = this.#gate;
-		if (this.poisoned || this.#running || gate === undefined) return 'no_instance';
+		const run = this.#rank;
+		if (this.poisoned || this.#running || run === undefined) return 'no_instance';
 		this.#running = true;
 		try {
-			const status = gate.rank(this.#base, this.#budgetNumber);
-			this.lastFuel = this.#budgetNumber - gate.left();
-			return status === Status.ok ? 'none' : status === Status.decline ? 'declined' : 'invalid_status';
+			return this.#returned(run(this.#base, this.#budget));
 		} catch (error) {
 			return this.#trapped(error);
 		} finally {
@@ -231,26 +220,32 @@ export class StrategyInstance {
 		}
 	}
 
-	/** Runs another hook under the same budget. */
-	call(hook: 'init' | 'observe' | 'tick', argument = 0): FallbackCause {
-		const run = this.#hooks[hook];
-		if (run === undefined || this.poisoned) return 'no_instance';
-		this.#fuel.value = this.#budget;
-		this.#stack.value = 0;
+	/** Runs another hook under the same budget. 'no_instance' when the strategy has no such hook. */
+	call(hook: 'init' | 'observe' | 'tick', outcomes = 0): FallbackCause {
+		const run = hook === 'init' ? this.#init : this.#tick;
+		if (this.poisoned || (hook === 'observe' ? this.#observe : run) === undefined) return 'no_instance';
 		try {
-			const status = run(this.#base, argument);
-			this.lastFuel = this.#budgetNumber - Number(this.#fuel.value);
-			return status === Status.ok ? 'none' : 'invalid_status';
+			const result =
+				hook === 'observe'
+					? (this.#observe as MeteredHookWith)(this.#base, outcomes, this.#budget)
+					: (run as MeteredHook)(this.#base, this.#budget);
+			return this.#returned(result);
 		} catch (error) {
 			return this.#trapped(error);
 		}
+	}
+
+	#returned(result: number): FallbackCause {
+		this.lastFuel = this.#budget - fuelLeft(result);
+		const status = statusOf(result);
+		return status === Status.ok ? 'none' : status === Status.decline ? 'declined' : 'invalid_status';
 	}
 
 	#trapped(error: unknown): FallbackCause {
 		this.poisoned = true;
 		this.lastTrap = error;
 		const left = this.#fuel.value;
-		this.lastFuel = left < 0n ? this.#budgetNumber : this.#budgetNumber - Number(left);
+		this.lastFuel = left < 0n ? this.#budget : this.#budget - Number(left);
 		const cause = trapCause(error, { fuel: left, stackSlots: this.#stack.value, stackSlotsMax: this.#stackSlotsMax });
 		return cause === 'spent' ? 'fuel' : cause;
 	}
@@ -324,8 +319,6 @@ export class StrategyInstance {
 }
 
 const logDecoder = new TextDecoder('utf-8', { fatal: false });
-
-export type HookName = 'init' | 'rank' | 'observe' | 'tick';
 
 const columnIdByName: ReadonlyMap<string, number> = new Map(dictionary.map((column) => [column.name, column.id]));
 
