@@ -59,13 +59,15 @@ function subjectsOf(hybrid: StrategyModule, least: StrategyModule, robin: Strate
 	];
 }
 
+const emptyTimed = (): Timed => ({ batchNs: [], singleNs: [] });
+
 /** All subjects on one rig, taking turns within each round. */
 function timeSize(size: number, subjects: readonly Subject[], { quick }: BenchContext): ReadonlyMap<string, Timed> {
 	const rig = createRig(size, SEED);
 	const ring = makeRing(rig);
 	const runs = subjects.map(({ name, make }) => {
 		const decide = make(rig, ring);
-		return { name, decide, calls: warmUp(name, decide), timed: { batchNs: [], singleNs: [] } as Timed };
+		return { name, decide, calls: warmUp(name, decide), timed: emptyTimed() };
 	});
 	for (let round = 0; round < (quick ? 5 : ROUNDS); round++)
 		for (const { decide, calls, timed } of runs) {

@@ -55,7 +55,7 @@ function forward(req: IncomingMessage, res: ServerResponse, body: Buffer): void 
 		const name = req.rawHeaders[at] as string;
 		if (!hopByHop.has(name.toLowerCase())) headers.push(name, req.rawHeaders[at + 1] as string);
 	}
-	const method = (req.method ?? 'GET') as Dispatcher.HttpMethod;
+	const method = req.method ?? 'GET';
 	pool.dispatch({ path: req.url ?? '/', method, headers, body }, new Relay(res));
 }
 

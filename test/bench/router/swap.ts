@@ -32,14 +32,14 @@ export const swapBench: Bench = {
 	run: async (context) => {
 		const rig = await openRig();
 		try {
-			return [await measure(rig, context)];
+			return await measure(rig, context);
 		} finally {
 			await rig.close();
 		}
 	},
 };
 
-async function measure(rig: RouterRig, { quick, progress }: BenchContext): Promise<Table> {
+async function measure(rig: RouterRig, { quick, progress }: BenchContext): Promise<readonly Table[]> {
 	const { port } = rig.ways.find((way) => way.name === MESH) as { readonly port: number };
 	const random = new SeededRandom(SEED, 2);
 	const streams = new StreamClient(port);
@@ -71,16 +71,61 @@ async function measure(rig: RouterRig, { quick, progress }: BenchContext): Promi
 		swapped.push(await window(() => post(rig, `/api/v1/strategies/${next}/stage`, { stage: 'active' })));
 		if (round % 4 === 3) progress(`  swap ${round + 1} of ${rounds}`);
 	}
+	const lagCalm = await loopLag(rig);
+	let lagLoading = NO_LAG;
 	const third = Buffer.from((await openStrategy('baseline_rr')).wasm).toString('base64');
 	for (let round = 0; round < (quick ? 2 : 6); round++) {
 		loaded.push(await window(() => post(rig, '/api/v1/strategies', { module: third })));
+		lagLoading = worse(lagLoading, await loopLag(rig));
 		await remove(rig, '/api/v1/strategies/baseline_rr');
 	}
 	const lost = streams.broken + streams.refused;
 	const open = streams.open;
 	streams.close();
 	client.close();
-	return swapTable(calm, swapped, loaded, { lost, open });
+	return [swapTable(calm, swapped, loaded, { lost, open }), lagTable(lagCalm, lagLoading)];
+}
+
+interface Lag {
+	readonly mainMs: number;
+	readonly workerMs: number;
+}
+
+const NO_LAG: Lag = { mainMs: 0, workerMs: 0 };
+/** Period of meshd's own measurement, with a margin. */
+const LAG_PERIOD_MS = 1050;
+
+function worse(a: Lag, b: Lag): Lag {
+	return { mainMs: Math.max(a.mainMs, b.mainMs), workerMs: Math.max(a.workerMs, b.workerMs) };
+}
+
+/** Worst event-loop delay of the last two periods, from meshd's own metrics: what has just happened lies in one of them. */
+async function loopLag(rig: RouterRig): Promise<Lag> {
+	let worst = NO_LAG;
+	for (let period = 0; period < 2; period++) {
+		await new Promise((resolve) => setTimeout(resolve, LAG_PERIOD_MS));
+		const text = await (await fetch(`${rig.mesh.adminUrl}/metrics`)).text();
+		const lines = text.split('\n').filter((line) => line.startsWith('infermesh_event_loop_lag_seconds{'));
+		const ms = (thread: string): number => {
+			const line = lines.find((each) => each.includes(`thread="${thread}"`) && each.includes('stat="1"'));
+			return Number(line?.split(' ').at(-1)) * 1000;
+		};
+		worst = worse(worst, { mainMs: ms('main'), workerMs: ms('worker-0') });
+	}
+	return worst;
+}
+
+function lagTable(calm: Lag, loading: Lag): Table {
+	return {
+		title: 'Event-loop lag of meshd, worst of a period, ms',
+		columns: ['', 'main', 'worker'],
+		rows: [
+			['streams only', calm.mainMs, calm.workerMs],
+			['around loads', loading.mainMs, loading.workerMs],
+		],
+		aims: [],
+		notes: ['from its own metrics; the main thread holds the agent and the admin API, the worker the requests'],
+	};
 }
 
 async function post(rig: RouterRig, path: string, body: unknown): Promise<void> {
