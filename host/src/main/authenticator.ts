@@ -1,6 +1,6 @@
 // Owns the check of data-plane API keys: SHA-256 of the presented key, looked up by digest. A lookup by digest reveals nothing by its time:
 // who could steer it would have to invert SHA-256.
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Authenticator, Caller } from '../router/ports.js';
 import type { WorkerKey } from './worker-protocol.js';
 
@@ -24,11 +24,8 @@ export function createAuthenticator(keys: readonly WorkerKey[], defaultTenantId:
 			if (authorization === undefined || authorization.length > CREDENTIAL_MAX) return undefined;
 			const match = /^Bearer +(\S+)$/i.exec(authorization);
 			if (match === null) return undefined;
-			return callers.get(
-				createHash('sha256')
-					.update(match[1] as string)
-					.digest('hex'),
-			);
+			// The one-shot form: a third of the cost of a Hash object, on every request.
+			return callers.get(hash('sha256', match[1] as string, 'hex'));
 		},
 	};
 }
