@@ -1,11 +1,19 @@
+export type { LoadResult, MeshStatus, StrategyView, TargetView } from './admin/schemas.js';
+export { loadConfig } from './config/load.js';
+export type { FaultSettings } from './engine/server/faults.js';
+export type { EngineOptions } from './engine/server/options.js';
+export { type EngineHandle, startEngine } from './engine/server/start-engine.js';
 export { AdmissionService, admissionServiceDefaults } from './main/admission-service.js';
 export { systemClock, systemRandom } from './main/clock.js';
+export { type MeshHandle, startMesh } from './main/meshd.js';
+export type { SpawnWorker } from './main/worker-group.js';
 export { openStrategy, type PreparedStrategy, prepareStrategy } from './project/prepare.js';
 export type { ModelPool } from './router/ports.js';
 export { admissionDigest, admitModule, INSTRUMENTER_VERSION, instrumentProfile } from './strategy/admission/admit.js';
 export { calibrationDefaults } from './strategy/admission/calibrate.js';
 export { type WasmInstance, wasmEngine } from './strategy/admission/engine.js';
 export { type AdmissionCode, admissionErrors } from './strategy/admission/errors.js';
+export { blankReport, type Inspection } from './strategy/admission/inspect.js';
 export {
 	type AdmissionResult,
 	type AdmitOptions,
@@ -16,8 +24,11 @@ export {
 	type TrapSymbols,
 } from './strategy/admission/result.js';
 export { mapTrap, type TrapCause, type TrapPlace, trapCause } from './strategy/admission/trap.js';
+export { type Admit } from './strategy/registry/ports.js';
 export { deciderDefaults, WorkerDecider } from './strategy/runtime/decider.js';
+export type { StrikeReport } from './strategy/runtime/decision.js';
 export { Decision, type DecisionMetrics, type PrefixHits, type RequestFeatures } from './strategy/runtime/decision.js';
+export type { ExplainedDecision } from './strategy/runtime/explain-ring.js';
 export { fuelDefaults, StrategyInstance, type StrategyModule } from './strategy/runtime/instance.js';
 export { CONTROL_BYTES, emptyPlan, GENERATION_WORD } from './strategy/runtime/plan.js';
 export { readOutput } from './strategy/runtime/read-output.js';
@@ -25,3 +36,4 @@ export { createRig, type Rig } from './strategy/runtime/rig.js';
 export { writeHits, writeRequest } from './strategy/runtime/write-request.js';
 export { createMetricsBuffer, MetricsBlock } from './telemetry/block.js';
 export { createDecisionMetrics } from './telemetry/decision-metrics.js';
+export { createLog } from './telemetry/logger.js';

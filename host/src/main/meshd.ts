@@ -11,6 +11,7 @@ import { HOLE, PoolView } from '../fleet/pool-view.js';
 import { createFleetTable, FleetTableReader, FleetTableWriter } from '../fleet/table.js';
 import { openStrategy } from '../project/prepare.js';
 import { StrategyManager } from '../strategy/registry/manager.js';
+import type { Admit } from '../strategy/registry/ports.js';
 import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
 import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
 import type { Log } from '../telemetry/logger.js';
@@ -25,13 +26,17 @@ import { createFetcher } from './fetcher.js';
 import { fuelBudget, quarantineOptions, routerOptions, targetServiceOptions, targetSpec } from './options.js';
 import { TargetService } from './target-service.js';
 import { meshVersion } from './version.js';
-import { WorkerGroup, workerGroupDefaults } from './worker-group.js';
+import { type SpawnWorker, WorkerGroup, workerGroupDefaults } from './worker-group.js';
 import type { WorkerKey, WorkerStart } from './worker-protocol.js';
 
 export interface MeshDeps {
 	readonly log: Log;
 	/** Loopback only, no credentials asked. */
 	readonly development: boolean;
+	/** Judges modules; by default a child process for each. */
+	readonly admit?: Admit;
+	/** Starts the thread of a data-plane worker; by default one that runs worker.js. */
+	readonly spawnWorker?: SpawnWorker;
 }
 
 export interface MeshHandle {
@@ -48,8 +53,9 @@ const TICK_MS = 1000;
 const LORAS_MAX = 4096;
 
 /** Starts a mesh node. Rejects with a MeshError when a part cannot start; what had started is taken down again. */
-export async function startMesh(loaded: LoadedConfig, { log, development }: MeshDeps): Promise<MeshHandle> {
+export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<MeshHandle> {
 	const { config } = loaded;
+	const { log, development } = deps;
 	const clock = systemClock;
 	const random = systemRandom();
 	const workerCount = config.data.workers === 0 ? Math.max(1, availableParallelism() - 1) : config.data.workers;
@@ -157,6 +163,7 @@ export async function startMesh(loaded: LoadedConfig, { log, development }: Mesh
 				log.error({ worker, error: message }, 'a data-plane worker ended and is being replaced');
 			},
 		},
+		deps.spawnWorker,
 	);
 	const fetcher = createFetcher();
 	const targets: TargetService = new TargetService(targetServiceOptions(config), {
@@ -184,7 +191,7 @@ export async function startMesh(loaded: LoadedConfig, { log, development }: Mesh
 		},
 		{
 			clock,
-			admit: (bytes, admitOptions) => admission.admit(bytes, admitOptions),
+			admit: deps.admit ?? ((bytes, admitOptions) => admission.admit(bytes, admitOptions)),
 			compile: compileInThread,
 			workers,
 			pools: () => targets.registry.pools(),

@@ -48,6 +48,11 @@ interface Member {
 	deaths: number;
 }
 
+/** Starts a worker's thread; what it is told to begin with is its `workerData`. */
+export type SpawnWorker = (start: WorkerStart) => Worker;
+
+const spawnWorker: SpawnWorker = (start) => new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
+
 /** Gives a new worker all it must know before it listens: strategies, states, directory, plan. */
 export type Introduce = (send: (message: ToWorker) => void) => void;
 
@@ -57,6 +62,7 @@ export class WorkerGroup implements StrategyWorkers {
 	readonly #events: WorkerGroupEvents;
 	readonly #makeStart: (worker: number, port: number) => WorkerStart;
 	readonly #introduce: Introduce;
+	readonly #spawn: SpawnWorker;
 	readonly #control: Int32Array;
 	readonly #members: Member[] = [];
 	readonly #prepares = new Map<
@@ -79,12 +85,14 @@ export class WorkerGroup implements StrategyWorkers {
 		makeStart: (worker: number, port: number) => WorkerStart,
 		introduce: Introduce,
 		events: WorkerGroupEvents,
+		spawn: SpawnWorker = spawnWorker,
 	) {
 		this.#options = options;
 		this.#clock = clock;
 		this.#control = new Int32Array(control);
 		this.#makeStart = makeStart;
 		this.#introduce = introduce;
+		this.#spawn = spawn;
 		this.#events = events;
 	}
 
@@ -105,9 +113,7 @@ export class WorkerGroup implements StrategyWorkers {
 
 	#launch(index: number): Promise<number> {
 		return new Promise((resolve, reject) => {
-			const thread = new Worker(new URL('./worker.js', import.meta.url), {
-				workerData: this.#makeStart(index, this.#port),
-			});
+			const thread = this.#spawn(this.#makeStart(index, this.#port));
 			const known = this.#members[index];
 			const member: Member = known ?? { index, thread, listening: false, wanted: false, deaths: 0 };
 			member.thread = thread;
