@@ -33,12 +33,14 @@ async function create(context: CliContext, path: string, options: NewOptions): P
 interface BenchOptions extends OutputOptions {
 	readonly targets?: readonly number[];
 	readonly threshold?: readonly string[];
+	readonly profile?: boolean;
 }
 
 async function bench(context: CliContext, what: string, options: BenchOptions): Promise<number> {
 	const report = await benchProject(what, context.clock, {
 		...(options.targets === undefined ? {} : { targets: options.targets }),
 		...(options.threshold === undefined ? {} : { thresholds: options.threshold }),
+		...(options.profile === true ? { profile: true } : {}),
 		onProgress: (targets) => context.stderr.write(`measuring at ${targets} targets …\n`),
 	});
 	print(context, options, report, () => renderBench(report));
@@ -172,7 +174,8 @@ export function addStrategyProjectCommands(strategy: Command, cli: Cli): void {
 				'--threshold <expression>',
 				'sets the exit code, repeatable: p50 p90 p99 max mean sync fuel, @SIZE',
 				collect,
-			),
+			)
+			.option('--profile', 'where the fuel goes, by source line, at the largest size'),
 		"infermesh strategy bench hybrid_mesh --targets 16,1024 --threshold 'p99@1024<5us'",
 	).action(act(cli, (context, what: string, options: BenchOptions) => bench(context, what, options)));
 }

@@ -39,7 +39,11 @@ export const dataSchema = section('The data plane: where clients send inference 
 		connect_timeout_ms: integer(2000, 'Connecting to a target.', MS),
 		first_byte_timeout_ms: integer(120_000, 'First byte of a response after the request was sent.', MS),
 		idle_timeout_ms: integer(60_000, 'Silence inside a response.', MS),
-		keep_alive_timeout_ms: integer(30_000, 'An idle upstream connection is closed after this.', MS),
+		keep_alive_timeout_ms: integer(
+			4000,
+			'An idle upstream connection is closed after this; below the five seconds of common engines.',
+			MS,
+		),
 		connections_max: integer(1024, 'Connections per target and worker.', { min: 1, max: 65_536 }),
 	}),
 	retry: section('Retries before the first byte has gone to the client.', {

@@ -6,7 +6,7 @@ import { InflightReader, InflightWriter } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
 import { WorkerLedger } from '../fleet/ledger.js';
 import { FleetTableReader } from '../fleet/table.js';
-import type { AttemptOutcome } from '../router/ports.js';
+import type { AttemptOutcome, ModelPool } from '../router/ports.js';
 import { pipelineStages } from '../router/ports.js';
 import { createPrefixIndex } from '../router/prefix-index.js';
 import { createRouter } from '../router/router.js';
@@ -89,25 +89,28 @@ const { tracer, close: closeTracing } = await createTracing({
 	resource: { 'service.name': 'infermesh', 'infermesh.node': start.tracing.node, 'infermesh.zone': start.tracing.zone },
 });
 
-const router = createRouter(start.router, {
-	clock,
-	random,
-	directory,
-	decider,
-	ledger,
-	outcomes: {
-		record(outcome: AttemptOutcome) {
-			decider.outcome(outcome);
-			batcher.add(outcome);
+const router = createRouter(
+	{ ...start.router, logRequests: start.log.requests },
+	{
+		clock,
+		random,
+		directory,
+		decider,
+		ledger,
+		outcomes: {
+			record(outcome: AttemptOutcome) {
+				decider.outcome(outcome);
+				batcher.add(outcome);
+			},
 		},
+		prefixes: createPrefixIndex(start.prefixIndex),
+		interner: { tenant: (name) => tenants.find(name), lora: (name) => loras.intern(name) },
+		authenticator: createAuthenticator(start.keys, tenants.find('default')),
+		metrics: createRouterMetrics(block, { tenantName: (id) => tenants.name(id), stages: pipelineStages }),
+		tracer,
+		log,
 	},
-	prefixes: createPrefixIndex(start.prefixIndex),
-	interner: { tenant: (name) => tenants.find(name), lora: (name) => loras.intern(name) },
-	authenticator: createAuthenticator(start.keys, tenants.find('default')),
-	metrics: createRouterMetrics(block, { tenantName: (id) => tenants.name(id), stages: pipelineStages }),
-	tracer,
-	...(start.log.requests ? { log } : {}),
-});
+);
 
 async function close(graceMs: number): Promise<void> {
 	await router.close({ graceMs });
@@ -125,6 +128,12 @@ function listen(): void {
 	});
 }
 
+function setPools(pools: readonly ModelPool[]): void {
+	decider.setPools(pools);
+	// Connections to targets that are gone are closed once nothing is in flight on them.
+	router.retainOrigins(new Set(pools.flatMap((pool) => pool.targets.flatMap((target) => target?.origin ?? []))));
+}
+
 function prepare(message: Extract<ToWorker, { kind: 'prepare' }>): void {
 	const { generation } = message.plan;
 	try {
@@ -138,7 +147,7 @@ function prepare(message: Extract<ToWorker, { kind: 'prepare' }>): void {
 agent.on('message', (message: ToWorker) => {
 	switch (message.kind) {
 		case 'directory':
-			decider.setPools(directory.update(message.snapshot));
+			setPools(directory.update(message.snapshot));
 			break;
 		case 'strategy':
 			labels.set(message.strategy.versionId, message.strategy.label);

@@ -1,6 +1,6 @@
 // Owns what all stages of one router share: ports, options, and the scratch records that are filled anew for each decision. Made once.
 import { HITS_MAX } from '@infermesh/sdk';
-import { Decision, type PrefixHits, type RequestFeatures } from '../strategy/runtime/decision.js';
+import { Decision, emptyFeatures, type PrefixHits, type RequestFeatures } from '../strategy/runtime/decision.js';
 import type { Exchange } from './exchange.js';
 import { HoldQueue } from './hold-queue.js';
 import { IdGenerator } from './ids.js';
@@ -77,33 +77,4 @@ export function stageEnded(env: RouterEnv, exchange: Exchange, stage: PipelineSt
 	const now = env.ports.clock.nowMs();
 	env.ports.metrics.stage(stageIndex.get(stage) as number, Math.round((now - exchange.stageAtMs) * 1e6));
 	exchange.stageAtMs = now;
-}
-
-function emptyFeatures(): RequestFeatures {
-	return {
-		nowUs: 0,
-		nowMs: 0,
-		seedLow: 0,
-		seedHigh: 0,
-		sessionLow: 0,
-		sessionHigh: 0,
-		promptHashLow: 0,
-		promptHashHigh: 0,
-		model: 0,
-		lora: 0,
-		tokensIn: 0,
-		tokensOut: 0,
-		tokensOutMax: 0,
-		priority: 0,
-		tenant: 0,
-		policyMask: 0,
-		sloTtftMs: 0,
-		sloTpotMs: 0,
-		deadlineMs: 0,
-		waitedMs: 0,
-		attempt: 0,
-		flags: 0,
-		phase: 0,
-		heldCount: 0,
-	};
 }

@@ -67,7 +67,8 @@ function timeSize(
 	}
 	times.sort();
 	fuels.sort();
-	const at = (values: Float64Array, q: number): number => values[Math.min(values.length - 1, Math.floor(q * values.length))] as number;
+	const at = (values: Float64Array, q: number): number =>
+		values[Math.min(values.length - 1, Math.floor(q * values.length))] as number;
 	return {
 		figures: {
 			targets,

@@ -106,6 +106,23 @@ export const admissionErrors = defineErrors({
 		'a data segment lies outside the memory below __heap_base',
 		'the frame starts at __heap_base: static data must end before it',
 	),
+	// From around the scanner, by the admission process itself.
+	IM_ADMISSION_CONFORMANCE: refusal(
+		'the strategy gave an answer that a strategy must not give',
+		'reproduce it with `infermesh strategy test` or `strategy run`; a strategy may answer "decline" when it has no opinion',
+	),
+	IM_ADMISSION_TIMEOUT: refusal(
+		'admission took longer than strategy.admission_timeout_ms and was killed',
+		'the module costs too much to compile or to run; make it smaller',
+	),
+	IM_ADMISSION_CHILD: {
+		...refusal(
+			'the admission process ended early',
+			'the module exhausts memory while it is compiled or run, or the system refused a process',
+		),
+		retryable: true,
+	},
+	IM_ADMISSION_BUSY: { ...refusal('too many admissions are waiting', 'try again in a moment'), retryable: true },
 });
 
 export type AdmissionCode = keyof typeof admissionErrors;

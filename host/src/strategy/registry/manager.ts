@@ -176,11 +176,7 @@ export class StrategyManager {
 			const { versionId, label } = loaded.strategy;
 			if (stagedVersions(this.#staging).has(versionId))
 				throw new MeshError(registryErrors, 'IM_STRATEGY_STAGED', `${label} is staged`);
-			this.#versions.delete(versionId);
-			await this.#commit(forget(this.#staging, versionId));
-			this.#keepers.delete(versionId);
-			this.#ports.workers.removeStrategy(versionId);
-			this.#ports.events.swapped(label, 'unload');
+			await this.#drop(loaded);
 			return loaded;
 		});
 	}
@@ -262,6 +258,7 @@ export class StrategyManager {
 	}
 
 	async #add(admitted: AdmittedModule, report: AdmissionReport, settings: ConfigValues): Promise<LoadedStrategy> {
+		if (this.#versions.size >= this.#options.loadedMax) await this.#makeRoom(admitted.manifest.name);
 		if (this.#versions.size >= this.#options.loadedMax) {
 			throw new MeshError(registryErrors, 'IM_STRATEGY_LIMIT', `${this.#versions.size} strategies are loaded`);
 		}
@@ -290,6 +287,24 @@ export class StrategyManager {
 			throw error;
 		}
 		return loaded;
+	}
+
+	/** Drops the oldest version of the same strategy that nobody would miss: on no stage, and not what a rollback goes back to. */
+	async #makeRoom(name: string): Promise<void> {
+		const kept = new Set([...stagedVersions(this.#staging), ...previousVersions(this.#staging)]);
+		const oldest = [...this.#versions.values()].find(
+			({ strategy }) => strategy.manifest.name === name && !kept.has(strategy.versionId),
+		);
+		if (oldest !== undefined) await this.#drop(oldest);
+	}
+
+	async #drop({ strategy }: LoadedStrategy): Promise<void> {
+		const { versionId, label } = strategy;
+		this.#versions.delete(versionId);
+		await this.#commit(forget(this.#staging, versionId));
+		this.#keepers.delete(versionId);
+		this.#ports.workers.removeStrategy(versionId);
+		this.#ports.events.swapped(label, 'unload');
 	}
 
 	/** The same name and version may be loaded again while it is being written: build metadata (semver §10) tells them apart. */

@@ -32,6 +32,36 @@ export interface RequestFeatures {
 	heldCount: number;
 }
 
+/** All zero: no session, no model, no tokens. */
+export function emptyFeatures(): RequestFeatures {
+	return {
+		nowUs: 0,
+		nowMs: 0,
+		seedLow: 0,
+		seedHigh: 0,
+		sessionLow: 0,
+		sessionHigh: 0,
+		promptHashLow: 0,
+		promptHashHigh: 0,
+		model: 0,
+		lora: 0,
+		tokensIn: 0,
+		tokensOut: 0,
+		tokensOutMax: 0,
+		priority: 0,
+		tenant: 0,
+		policyMask: 0,
+		sloTtftMs: 0,
+		sloTpotMs: 0,
+		deadlineMs: 0,
+		waitedMs: 0,
+		attempt: 0,
+		flags: 0,
+		phase: 0,
+		heldCount: 0,
+	};
+}
+
 /** Rows of the pool that already hold a prefix of the prompt; parallel arrays, `count` valid entries, ordered by row. */
 export interface PrefixHits {
 	count: number;

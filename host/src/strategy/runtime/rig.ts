@@ -13,7 +13,7 @@ import {
 } from '../../fleet/inflight.js';
 import { PoolView } from '../../fleet/pool-view.js';
 import { createFleetTable, FleetTableReader, FleetTableWriter, LOAD_BASE_COLUMN } from '../../fleet/table.js';
-import type { PrefixHits, RequestFeatures } from './decision.js';
+import { emptyFeatures, type PrefixHits, type RequestFeatures } from './decision.js';
 
 /** Plausible range of each f32 column; those not named stay at their initial value. */
 const ranges: Readonly<Record<string, readonly [low: number, high: number]>> = {
@@ -99,7 +99,7 @@ export function createRig(rows: number, seed: number): Rig {
 		tokens: new Uint32Array(HITS_MAX),
 		tiers: new Uint8Array(HITS_MAX),
 	};
-	const features = emptyFeatures();
+	const features: RequestFeatures = { ...emptyFeatures(), ...ordinary };
 	return {
 		rows,
 		view,
@@ -134,34 +134,18 @@ function fillCell(table: FleetTableWriter, column: ColumnDef, row: number, rando
 	}
 }
 
-function emptyFeatures(): RequestFeatures {
-	return {
-		nowUs: NOW_US,
-		nowMs: NOW_MS,
-		seedLow: 1,
-		seedHigh: 2,
-		sessionLow: 0,
-		sessionHigh: 0,
-		promptHashLow: 0,
-		promptHashHigh: 0,
-		model: 1,
-		lora: 0,
-		tokensIn: 512,
-		tokensOut: 128,
-		tokensOutMax: 256,
-		priority: 0,
-		tenant: 1,
-		policyMask: 0,
-		sloTtftMs: 0,
-		sloTpotMs: 0,
-		deadlineMs: 0,
-		waitedMs: 0,
-		attempt: 0,
-		flags: 0,
-		phase: 0,
-		heldCount: 0,
-	};
-}
+/** What a request of a rig has until `nextRequest` draws another. */
+const ordinary: Partial<RequestFeatures> = {
+	nowUs: NOW_US,
+	nowMs: NOW_MS,
+	seedLow: 1,
+	seedHigh: 2,
+	model: 1,
+	tokensIn: 512,
+	tokensOut: 128,
+	tokensOutMax: 256,
+	tenant: 1,
+};
 
 function randomRequest(features: RequestFeatures, random: SeededRandom): void {
 	features.nowUs += 1000;
