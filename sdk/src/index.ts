@@ -1,6 +1,7 @@
 // Owns the public names of the SDK package.
 export { columns } from '../abi/columns.js';
-export { enums, structs } from '../abi/definition.js';
+export { structs } from '../abi/definition.js';
+export { enums } from '../abi/enums.js';
 export { type HookDef, hooks } from '../abi/hooks.js';
 export type { ColumnDef, EnumDef, FieldDef, PlacedField, ScalarType, StructDef } from '../abi/types.js';
 export type { Diagnostic } from './build/asc.js';

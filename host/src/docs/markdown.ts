@@ -9,12 +9,17 @@ export function code(text: string): string {
 	return text === '' ? '' : `\`${text}\``;
 }
 
+/** Characters as the formatter counts them: code points. */
+function width(text: string): number {
+	return Array.from(text).length;
+}
+
 /** A table with its columns aligned, as the formatter would write it. */
 export function markdownTable(titles: readonly string[], rows: readonly (readonly string[])[]): string {
 	const cells = [titles, ...rows].map((row) => row.map(cell));
-	const widths = titles.map((_, column) => Math.max(3, ...cells.map((row) => [...(row[column] ?? '')].length)));
+	const widths = titles.map((_, column) => Math.max(3, ...cells.map((row) => width(row[column] ?? ''))));
 	const line = (row: readonly string[], fill: string): string =>
-		`| ${row.map((text, column) => text + fill.repeat((widths[column] ?? 0) - [...text].length)).join(' | ')} |\n`;
+		`| ${row.map((text, column) => text + fill.repeat((widths[column] ?? 0) - width(text))).join(' | ')} |\n`;
 	const [head = [], ...body] = cells;
 	const rule = line(
 		titles.map(() => ''),

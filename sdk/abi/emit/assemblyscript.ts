@@ -1,7 +1,8 @@
 // Owns the AssemblyScript form of the ABI (sdk/assembly/abi.ts): byte offsets, and unmanaged classes whose fields lie where the
 // structs' fields lie, so that `request.tokens_in` is one load.
 import { columns } from '../columns.js';
-import { enums, structs } from '../definition.js';
+import { structs } from '../definition.js';
+import { enums } from '../enums.js';
 import type { EnumDef, PlacedField, StructDef } from '../types.js';
 import { columnConstant, generatedNotice, limits, numberText, structPrefix, upperSnake } from './names.js';
 

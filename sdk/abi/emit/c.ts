@@ -1,6 +1,7 @@
 // Owns the C form of the ABI (sdk/c/infermesh_abi.h): structs with their size and offsets asserted at compile time. C11 or C++11.
 import { columns } from '../columns.js';
-import { enums, structs } from '../definition.js';
+import { structs } from '../definition.js';
+import { enums } from '../enums.js';
 import type { EnumDef, ScalarType, StructDef } from '../types.js';
 import { columnConstant, generatedNotice, limits, numberText, structPrefix, upperSnake } from './names.js';
 

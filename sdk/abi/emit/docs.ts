@@ -1,6 +1,7 @@
 // Owns the reference pages generated from the ABI definition: docs/abi.md and docs/columns.md.
 import { columns } from '../columns.js';
-import { enums, structs } from '../definition.js';
+import { structs } from '../definition.js';
+import { enums } from '../enums.js';
 import { hooks } from '../hooks.js';
 import type { EnumDef, StructDef } from '../types.js';
 import { limits, numberText } from './names.js';

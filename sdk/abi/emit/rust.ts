@@ -1,6 +1,7 @@
 // Owns the Rust form of the ABI (sdk/rust/src/abi.rs): `#[repr(C)]` structs with their layout asserted at compile time.
 import { columns } from '../columns.js';
-import { enums, structs } from '../definition.js';
+import { structs } from '../definition.js';
+import { enums } from '../enums.js';
 import type { EnumDef, StructDef } from '../types.js';
 import { columnConstant, generatedNotice, limits, numberText, structPrefix, upperSnake } from './names.js';
 

@@ -1,6 +1,7 @@
 // Owns the TypeScript form of the ABI (sdk/src/gen/abi.ts): plain constants, so that a host indexes its 32-bit views without a lookup.
 import { columns } from '../columns.js';
-import { enums, structs } from '../definition.js';
+import { structs } from '../definition.js';
+import { enums } from '../enums.js';
 import { columnConstant, generatedNotice, limits, numberText, structPrefix, upperSnake } from './names.js';
 
 function structLines(): string[] {
