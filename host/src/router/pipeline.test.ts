@@ -451,3 +451,18 @@ test('among many at once, with clients leaving and targets failing, each gets it
 	await mesh.close();
 	await engine.close();
 });
+
+test('a request is logged when that is asked for, and not otherwise', async (t) => {
+	const engine = await fakeEngine(answerWhole);
+	for (const logRequests of [true, false]) {
+		const lines: unknown[] = [];
+		const log = { info: (fields: unknown) => lines.push(fields), warn: () => undefined, error: () => undefined };
+		const mesh = await startRouter({ origins: [engine.origin], options: { logRequests }, ports: { log } });
+		const answered = await post(mesh.url, chatBody());
+		await answered.text();
+		await until('the request has left', () => mesh.router.inflight() === 0);
+		t.is(lines.length, logRequests ? 1 : 0);
+		await mesh.close();
+	}
+	await engine.close();
+});

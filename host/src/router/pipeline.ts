@@ -239,6 +239,7 @@ export class Pipeline {
 		const durationMs = env.ports.clock.nowMs() - exchange.startMs;
 		env.ports.metrics.requestEnded(pool, path, status, refusal?.code, durationMs);
 		exchange.span?.end(refusal?.code);
+		if (!env.options.logRequests) return;
 		env.ports.log.info(
 			{ requestId, path, status, durationMs, error: refusal?.code, attempts: exchange.attempts },
 			'request',
