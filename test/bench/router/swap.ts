@@ -107,7 +107,7 @@ async function loopLag(rig: RouterRig): Promise<Lag> {
 		const text = await (await fetch(`${rig.mesh.adminUrl}/metrics`)).text();
 		const lines = text.split('\n').filter((line) => line.startsWith('infermesh_event_loop_lag_seconds{'));
 		const ms = (thread: string): number => {
-			const line = lines.find((each) => each.includes(`thread="${thread}"`) && each.includes('stat="1"'));
+			const line = lines.find((each) => each.includes(`thread="${thread}"`) && each.includes('stat="max"'));
 			return Number(line?.split(' ').at(-1)) * 1000;
 		};
 		worst = worse(worst, { mainMs: ms('main'), workerMs: ms('worker-0') });
