@@ -103,10 +103,9 @@ test('completions, embeddings and models work', async (t) => {
 });
 
 test('an unknown model is a 404 the client understands', async (t) => {
-	const error = await t.throwsAsync(
-		mesh.openai.chat.completions.create({ model: 'no-such-model', messages: hello }),
-		{ instanceOf: OpenAI.NotFoundError },
-	);
+	const error = await t.throwsAsync(mesh.openai.chat.completions.create({ model: 'no-such-model', messages: hello }), {
+		instanceOf: OpenAI.NotFoundError,
+	});
 	t.is(error?.code, 'model_not_found');
 	t.is(error?.headers?.get('x-infermesh-error'), 'IM_ROUTE_MODEL_UNKNOWN');
 	t.regex(error?.message ?? '', /no-such-model/);

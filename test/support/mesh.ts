@@ -21,7 +21,9 @@ export interface Teardown {
 }
 
 /** One engine; fields beyond the engine's own options describe it as a target. */
-export type TestEngine = Partial<Omit<EngineOptions, 'clock'>> & { readonly target?: Readonly<Record<string, unknown>> };
+export type TestEngine = Partial<Omit<EngineOptions, 'clock'>> & {
+	readonly target?: Readonly<Record<string, unknown>>;
+};
 
 export interface TestMeshOptions {
 	/** Number of equal engines, or each of them. Default 3. */

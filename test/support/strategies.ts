@@ -1,29 +1,31 @@
 // Owns strategies for tests: written in AssemblyScript as text, built with the SDK, kept for the rest of the run; and versions of one, which
 // differ in their manifest alone.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { fork } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { buildStrategy, readManifest, writeManifestSection } from '@infermesh/sdk';
+import { readManifest, writeManifestSection } from '@infermesh/sdk';
+import type { BuildAnswer, BuildOrder } from './build-child.js';
 
 const built = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
+const childPath = fileURLToPath(new URL('./build-child.js', import.meta.url));
 
-async function build(manifest: string, source: string): Promise<Uint8Array<ArrayBuffer>> {
-	const dir = mkdtempSync(path.join(tmpdir(), 'infermesh-e2e-'));
-	try {
-		mkdirSync(path.join(dir, 'assembly'));
-		writeFileSync(path.join(dir, 'strategy.yaml'), manifest);
-		writeFileSync(path.join(dir, 'assembly/index.ts'), source);
-		return (await buildStrategy(dir, { dryRun: true })).wasm;
-	} finally {
-		rmSync(dir, { recursive: true });
-	}
+function build(order: BuildOrder): Promise<Uint8Array<ArrayBuffer>> {
+	return new Promise((resolve, reject) => {
+		const child = fork(childPath, [], { serialization: 'advanced', execArgv: [] });
+		child.once('message', (answer: BuildAnswer) => {
+			if ('wasm' in answer) resolve(answer.wasm);
+			else reject(new Error(answer.error));
+		});
+		child.once('error', reject);
+		child.once('exit', (code) => reject(new Error(`the compiler's process ended with ${code}`)));
+		child.send(order);
+	});
 }
 
 /** The module of a strategy; the same text is built once. */
 export function strategyFrom(manifest: string, source: string): Promise<Uint8Array<ArrayBuffer>> {
 	const key = `${manifest}\0${source}`;
-	const made = built.get(key) ?? build(manifest, source);
+	const made = built.get(key) ?? build({ manifest, source });
 	built.set(key, made);
 	return made;
 }

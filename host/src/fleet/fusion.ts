@@ -91,6 +91,10 @@ export interface TargetStatus {
 
 const stateNames: readonly string[] = Object.keys(TargetState);
 
+function isOut(state: number): boolean {
+	return state === TargetState.unhealthy || state === TargetState.ejected;
+}
+
 export class FleetFusion {
 	readonly #options: FusionOptions;
 	readonly #table: FleetTableWriter;
@@ -180,8 +184,11 @@ export class FleetFusion {
 		this.#refreshOne(known, nowMs);
 	}
 
-	/** Attempts that ended, in order. Reports of a row's former owner are dropped. */
-	attempts(reports: readonly AttemptReport[], nowMs: number): void {
+	/**
+	 * Attempts that ended, in order. Reports of a row's former owner are dropped. True when a target's state changed: that should be published
+	 * at once, because requests keep going to a target that fails them until it is.
+	 */
+	attempts(reports: readonly AttemptReport[], nowMs: number): boolean {
 		const loads = new Map<Known, string>();
 		const touched = new Map<Known, { requests: number; failures: number; trailing: number }>();
 		for (const report of reports) {
@@ -207,8 +214,10 @@ export class FleetFusion {
 			touched.set(known, tally);
 		}
 		for (const [known, orca] of loads) this.report(known.record, parseOrcaHeader(orca, nowMs), nowMs);
+		let changed = false;
 		for (const [known, tally] of touched) {
 			if (tally.requests === 0) continue;
+			const before = known.state;
 			known.health = afterTraffic(
 				known.health,
 				tally.requests,
@@ -220,7 +229,9 @@ export class FleetFusion {
 			);
 			this.#writeLearned(known, nowMs);
 			this.#refreshOne(known, nowMs);
+			changed ||= known.state !== before;
 		}
+		return changed;
 	}
 
 	/** Recomputes what follows from time alone: staleness, ends of ejections, slow start. */
@@ -236,11 +247,14 @@ export class FleetFusion {
 			// A stale report no longer adds load of its own: what remains is what this mesh knows to be in flight.
 			this.#table.setF32(LOAD_BASE_COLUMN, row, 0);
 		}
+		if (isOut(known.state) && !isOut(state)) known.learned.forgetErrors();
 		known.state = state;
 		this.#table.setU32(COLUMN_STATE, row, state);
 		this.#table.setF32(COLUMN_SLOW_START, row, slowStartOf(known.health, nowMs, this.#options));
 		const usable = state === TargetState.ready ? 1 : state === TargetState.degraded ? 0.5 : 0;
-		this.#table.setF32(COLUMN_HEALTH, row, usable * (1 - known.learned.errorRatio));
+		const errorRatio = known.learned.errorRatioAt(nowMs);
+		this.#table.setF32(COLUMN_ERROR_RATIO, row, errorRatio);
+		this.#table.setF32(COLUMN_HEALTH, row, usable * (1 - errorRatio));
 	}
 
 	/** Ejecting may not take more than a share of any pool the target belongs to: a wrong judgement must not empty it. */
@@ -265,7 +279,6 @@ export class FleetFusion {
 		table.setF32(COLUMN_TTFT_P95_MS, row, learned.ttftP95Ms);
 		table.setF32(COLUMN_TPOT_MS, row, learned.tpotMs);
 		table.setF32(COLUMN_TPOT_P95_MS, row, learned.tpotP95Ms);
-		table.setF32(COLUMN_ERROR_RATIO, row, learned.errorRatio);
 		this.#learnedRates(known);
 	}
 

@@ -10,6 +10,9 @@ const RATE_TOKENS_MIN = 64;
 /** Percentile of observed per-request prefill rates: queueing only lowers a rate, so a high one is nearest to the engine's own. */
 const PREFILL_RATE_QUANTILE = 0.9;
 
+/** A smaller error ratio is none. */
+const ERROR_RATIO_MIN = 0.001;
+
 class Window {
 	readonly #values = new Float32Array(WINDOW);
 	#count = 0;
@@ -72,14 +75,16 @@ export interface Observation {
 export class LearnedSignals {
 	readonly #ttft: Smoothed;
 	readonly #tpot: Smoothed;
-	readonly #errors: Smoothed;
+	#errors: Smoothed;
 	readonly #ttftWindow = new Window();
 	readonly #tpotWindow = new Window();
 	readonly #prefillRates = new Window();
 	readonly #decodeRates = new Window();
+	readonly #timeConstantMs: number;
 	observedMs = 0;
 
 	constructor(timeConstantMs: number) {
+		this.#timeConstantMs = timeConstantMs;
 		this.#ttft = new Smoothed(timeConstantMs);
 		this.#tpot = new Smoothed(timeConstantMs);
 		this.#errors = new Smoothed(timeConstantMs);
@@ -102,6 +107,11 @@ export class LearnedSignals {
 		}
 	}
 
+	/** The target came back from being out: what it is given now is slow start's to say, not the memory of why it was out. */
+	forgetErrors(): void {
+		this.#errors = new Smoothed(this.#timeConstantMs);
+	}
+
 	get ttftMs(): number {
 		return this.#ttft.value;
 	}
@@ -118,8 +128,14 @@ export class LearnedSignals {
 		return this.#tpotWindow.quantile(0.95);
 	}
 
-	get errorRatio(): number {
-		return this.#errors.value;
+	/**
+	 * Smoothed failed share of its requests, forgotten at the same rate while there are none: a target that is avoided for its errors would
+	 * otherwise never be tried again.
+	 */
+	errorRatioAt(nowMs: number): number {
+		const idleMs = Math.max(0, nowMs - this.observedMs);
+		const ratio = this.#errors.value * Math.exp(-idleMs / this.#timeConstantMs);
+		return ratio < ERROR_RATIO_MIN ? 0 : ratio;
 	}
 
 	/** Prompt tokens a second while busy, or undefined until enough has been seen. */

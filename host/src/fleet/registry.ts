@@ -87,7 +87,7 @@ export class TargetRegistry {
 			throw new MeshError(fleetErrors, 'IM_TARGET_EXISTS', `target ${spec.id} exists already`);
 		if (spec.models.length === 0)
 			throw new MeshError(fleetErrors, 'IM_TARGET_INVALID', `target ${spec.id} names no model`);
-		const url = parseUrl(spec);
+		const url = targetUrl(spec);
 		const row = this.#freeRows.pop() ?? this.#nextRow++;
 		if (row >= this.#table.rowsMax) {
 			this.#nextRow = this.#table.rowsMax;
@@ -191,7 +191,8 @@ export class TargetRegistry {
 	}
 }
 
-function parseUrl(spec: TargetSpec): URL {
+/** The URL of a target. Throws IM_TARGET_INVALID. */
+export function targetUrl(spec: TargetSpec): URL {
 	let url: URL;
 	try {
 		url = new URL(spec.url);

@@ -7,7 +7,7 @@ import { fleetErrors } from '../fleet/errors.js';
 import { type AttemptReport, FleetFusion, type FusionOptions } from '../fleet/fusion.js';
 import { type InflightReader, REQUESTS } from '../fleet/inflight.js';
 import { type Fetcher, type PollerOptions, TargetPoller } from '../fleet/poller.js';
-import { type Names, type TargetRecord, TargetRegistry, type TargetSpec } from '../fleet/registry.js';
+import { type Names, type TargetRecord, TargetRegistry, type TargetSpec, targetUrl } from '../fleet/registry.js';
 import type { FleetTableWriter } from '../fleet/table.js';
 import type { ModelPool } from '../router/ports.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
@@ -80,6 +80,7 @@ export class TargetService {
 
 	/** Adds a target; asks it for its models when none are named. IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_TARGET_MODELS_UNKNOWN, IM_FLEET_FULL. */
 	async add(spec: TargetSpec): Promise<TargetRecord> {
+		targetUrl(spec);
 		const complete = spec.models.length > 0 ? spec : { ...spec, models: await this.#askModels(spec) };
 		const record = this.registry.add(complete);
 		this.fusion.follow(record, this.#nowMs());
@@ -108,7 +109,7 @@ export class TargetService {
 	}
 
 	attempts(reports: readonly AttemptReport[]): void {
-		this.fusion.attempts(reports, this.#nowMs());
+		if (this.fusion.attempts(reports, this.#nowMs())) this.#ports.table.publish();
 	}
 
 	/** The directory as it stands, for a worker that starts late. */
