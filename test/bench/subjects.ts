@@ -118,9 +118,9 @@ export function decideInWorker(rig: Rig, strategy: StrategyModule, ring: Request
 	);
 	const pool = makePool(rig.rows);
 	const active = { activeVersionId: strategy.versionId, canary: undefined, shadowVersionId: undefined };
-	decider.addStrategy(strategy);
-	decider.setPools([pool]);
-	decider.prepare({ ...emptyPlan, generation: 1, common: active, warm: new Set([strategy.versionId]) });
+	decider.runtimes.addStrategy(strategy);
+	decider.runtimes.setPools([pool]);
+	decider.runtimes.prepare({ ...emptyPlan, generation: 1, common: active, warm: new Set([strategy.versionId]) });
 	Atomics.store(new Int32Array(control), GENERATION_WORD, 1);
 	const out = new Decision();
 	return (index) => {
