@@ -153,17 +153,17 @@ export async function startTestEngine(t: Teardown, engine: TestEngine = {}): Pro
 	return started as EngineHandle;
 }
 
-/** Resolves when `condition` holds, looking every few milliseconds; rejects after `withinMs`, naming what did not come true. */
+/** Resolves when `condition` holds, looking every `everyMs`; rejects after `withinMs`, naming what did not come true. */
 export async function eventually(
 	what: string,
 	condition: () => boolean | Promise<boolean>,
-	withinMs = 8000,
+	{ withinMs = 8000, everyMs = 5 }: { readonly withinMs?: number; readonly everyMs?: number } = {},
 ): Promise<void> {
 	const deadline = performance.now() + withinMs;
 	while (!(await condition())) {
 		if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
 		await new Promise((resolve) => {
-			setTimeout(resolve, 5);
+			setTimeout(resolve, everyMs);
 		});
 	}
 }

@@ -10,6 +10,7 @@ import type { TrapSymbols } from '../admission/result.js';
 import { mapTrap } from '../admission/trap.js';
 import type { StrikeReport } from '../runtime/decision.js';
 import type { StrategyModule } from '../runtime/instance.js';
+import { planOf } from '../runtime/plan.js';
 import { innocent, isQuarantined, type QuarantineState, strike } from '../runtime/quarantine.js';
 import { registryErrors } from './errors.js';
 import type { ManagerOptions, ManagerPorts } from './ports.js';
@@ -59,6 +60,9 @@ export interface Loaded {
 }
 
 const DEFAULT_CANARY_PERCENT = 5;
+/** A plan that only tells of quarantine is tried again this often, this many times. */
+const RECOMMIT_MS = 1000;
+const RECOMMITS_MAX = 60;
 
 export class StrategyManager {
 	readonly #options: ManagerOptions;
@@ -67,10 +71,13 @@ export class StrategyManager {
 	/** Keepers by version and pool index. */
 	readonly #keepers = new Map<number, Map<number, { readonly pool: ModelPool; readonly keeper: StateKeeper }>>();
 	#staging: Staging = new Map();
+	/** The version being made active: it has been handed the state, and observes beside those staged so that no outcome is missing from it. */
+	#incoming: number | undefined;
 	#generation = 0;
 	#nextVersion = 1;
 	#queue: Promise<unknown> = Promise.resolve();
 	#release: Timer | undefined;
+	#retry: Timer | undefined;
 
 	constructor(options: ManagerOptions, ports: ManagerPorts) {
 		this.#options = options;
@@ -147,8 +154,8 @@ export class StrategyManager {
 						: stage === 'shadow'
 							? stageShadow(this.#staging, scope, versionId)
 							: unstage(this.#staging, options.model, versionId);
-			if (stage === 'active') this.#handOver(loaded, scope);
-			await this.#commit(next);
+			if (stage === 'active') await this.#activate(loaded, scope, next);
+			else await this.#commit(next);
 			this.#ports.events.swapped(loaded.strategy.label, 'stage');
 			return loaded;
 		});
@@ -162,8 +169,8 @@ export class StrategyManager {
 			if (next === undefined) throw new MeshError(registryErrors, 'IM_STRATEGY_NO_PREVIOUS');
 			const versionId = next.get(scope)?.history.at(-1) ?? next.get(WHOLE_MESH)?.history.at(-1);
 			const loaded = versionId === undefined ? undefined : this.#versions.get(versionId);
-			if (loaded !== undefined) this.#handOver(loaded, scope);
-			await this.#commit(next);
+			if (loaded === undefined) await this.#commit(next);
+			else await this.#activate(loaded, scope, next);
 			this.#ports.events.swapped(loaded?.strategy.label ?? 'least_queue@builtin', 'rollback');
 			return loaded;
 		});
@@ -207,16 +214,13 @@ export class StrategyManager {
 		loaded.quarantine = strike(before, nowMs, this.#options.quarantine);
 		if (loaded.quarantine.untilMs === before.untilMs) return;
 		this.#ports.events.quarantined(loaded.strategy.label, loaded.quarantine.untilMs);
-		void this.#exclusively(async () => {
-			await this.#commit(this.#staging);
-			this.#ports.events.swapped(loaded.strategy.label, 'quarantine');
-		}).catch(() => undefined);
+		this.#recommit(() => this.#ports.events.swapped(loaded.strategy.label, 'quarantine'));
 	}
 
 	/** Outcomes from the workers, to the state keepers of all staged versions. */
 	observe(outcomes: readonly ObservedOutcome[]): void {
 		if (this.#keepers.size === 0) return;
-		const staged = stagedVersions(this.#staging);
+		const staged = this.#observing();
 		const byPool = Map.groupBy(outcomes, (outcome) => outcome.poolIndex);
 		for (const [versionId, keepers] of this.#keepers) {
 			if (!staged.has(versionId)) continue;
@@ -255,6 +259,7 @@ export class StrategyManager {
 
 	close(): void {
 		this.#release?.cancel();
+		this.#retry?.cancel();
 	}
 
 	async #add(admitted: AdmittedModule, report: AdmissionReport, settings: ConfigValues): Promise<LoadedStrategy> {
@@ -300,8 +305,8 @@ export class StrategyManager {
 
 	async #drop({ strategy }: LoadedStrategy): Promise<void> {
 		const { versionId, label } = strategy;
+		await this.#commit(forget(this.#staging, versionId), versionId);
 		this.#versions.delete(versionId);
-		await this.#commit(forget(this.#staging, versionId));
 		this.#keepers.delete(versionId);
 		this.#ports.workers.removeStrategy(versionId);
 		this.#ports.events.swapped(label, 'unload');
@@ -347,21 +352,45 @@ export class StrategyManager {
 		this.#ports.workers.addState(strategy.versionId, pool.index, keeper.shared);
 	}
 
-	/** State passes from the version that decides in `scope` now to the next one, when both are the same strategy with blocks of one size. */
+	#observing(): Set<number> {
+		const versions = stagedVersions(this.#staging);
+		if (this.#incoming !== undefined) versions.add(this.#incoming);
+		return versions;
+	}
+
+	async #activate(next: LoadedStrategy, scope: string, staging: Staging): Promise<void> {
+		this.#handOver(next, scope);
+		this.#incoming = next.strategy.versionId;
+		try {
+			await this.#commit(staging);
+		} finally {
+			this.#incoming = undefined;
+		}
+	}
+
+	/**
+	 * State passes from the version that decides in `scope` now to the next one, when both are the same strategy with blocks of one size. Pools
+	 * that the next one decides already, or that are not in scope, keep theirs.
+	 */
 	#handOver(next: LoadedStrategy, scope: string): void {
 		const fromId = this.#staging.get(scope)?.history.at(-1) ?? this.#staging.get(WHOLE_MESH)?.history.at(-1);
 		const from = fromId === undefined ? undefined : this.#versions.get(fromId);
 		if (from === undefined || from === next || !sameState(from, next)) return;
 		const source = this.#keepers.get(from.strategy.versionId);
-		for (const [poolIndex, { keeper }] of this.#keepers.get(next.strategy.versionId) ?? []) {
+		const plan = this.currentPlan();
+		for (const [poolIndex, { pool, keeper }] of this.#keepers.get(next.strategy.versionId) ?? []) {
+			if (scope !== WHOLE_MESH && pool.model !== scope) continue;
+			if (planOf(plan, pool.model).activeVersionId === next.strategy.versionId) continue;
 			const state = source?.get(poolIndex)?.keeper.snapshot();
 			if (state !== undefined) keeper.adopt(state);
 		}
 	}
 
-	async #commit(staging: Staging): Promise<void> {
+	/** `without`: a version about to be dropped, which no worker is to keep warm. */
+	async #commit(staging: Staging, without?: number): Promise<void> {
 		const generation = this.#generation + 1;
-		await this.#ports.workers.commit(planFrom(staging, generation, this.#quarantined(), this.#versions.keys()));
+		const ready = [...this.#versions.keys()].filter((versionId) => versionId !== without);
+		await this.#ports.workers.commit(planFrom(staging, generation, this.#quarantined(), ready));
 		this.#generation = generation;
 		this.#staging = staging;
 		this.#awaitRelease();
@@ -385,10 +414,23 @@ export class StrategyManager {
 		this.#release = this.#ports.clock.after(
 			Math.min(...ends) - nowMs + 1,
 			() => {
-				void this.#exclusively(() => this.#commit(this.#staging)).catch(() => undefined);
+				const released = [...this.#versions.values()].filter(
+					(loaded) => loaded.quarantine.untilMs > nowMs && !this.isQuarantined(loaded),
+				);
+				this.#recommit(() => {
+					for (const { strategy } of released) this.#ports.events.swapped(strategy.label, 'release');
+				});
 			},
 			{ unref: true },
 		);
+	}
+
+	/** Tells the workers who is in quarantine now. Nobody waits for it, so when a worker cannot follow it is tried again. */
+	#recommit(done: () => void, attempt = 1): void {
+		this.#exclusively(() => this.#commit(this.#staging)).then(done, () => {
+			if (attempt >= RECOMMITS_MAX) return;
+			this.#retry = this.#ports.clock.after(RECOMMIT_MS, () => this.#recommit(done, attempt + 1), { unref: true });
+		});
 	}
 
 	/** One change at a time, in the order they were asked for. */
