@@ -108,6 +108,10 @@ export function checkRules(config: MeshConfig): Problem[] {
 	const problems = [...exposure(config), ...targets(config), ...keys(config), ...models(config)];
 	if (config.data.port !== 0 && config.data.port === config.admin.port && config.data.host === config.admin.host)
 		problems.push(invalid(['admin', 'port'], `port ${config.admin.port} is already the data port`));
+	if (config.data.headers_timeout_ms > config.data.request_timeout_ms)
+		problems.push(
+			invalid(['data', 'headers_timeout_ms'], 'is longer than request_timeout_ms, which covers headers and body'),
+		);
 	const collector = config.telemetry.otlp_endpoint;
 	if (collector !== undefined && !httpUrl(collector))
 		problems.push(invalid(['telemetry', 'otlp_endpoint'], `"${collector}" is not an http:// or https:// URL`));

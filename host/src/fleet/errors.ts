@@ -30,6 +30,13 @@ export const fleetErrors = defineErrors({
 		grpcStatus: 'UNAVAILABLE',
 		retryable: true,
 	},
+	IM_FLEET_MODELS: {
+		summary: 'The mesh knows as many models as it may.',
+		hint: 'Raise `fleet.models_max` and restart.',
+		httpStatus: 507,
+		grpcStatus: 'RESOURCE_EXHAUSTED',
+		retryable: false,
+	},
 	IM_FLEET_FULL: {
 		summary: 'The fleet table has no room for another target.',
 		hint: 'Raise `fleet.targets_max` and restart, or remove targets.',

@@ -4,6 +4,7 @@ export class NameTable {
 	readonly #ids = new Map<string, number>();
 	readonly #names: string[] = [''];
 	readonly #max: number;
+	readonly #free: number[] = [];
 
 	/** `max`: names it will hold; further names are 0. */
 	constructor(max: number) {
@@ -15,11 +16,20 @@ export class NameTable {
 		if (name === '') return 0;
 		const known = this.#ids.get(name);
 		if (known !== undefined) return known;
-		if (this.#names.length > this.#max) return 0;
-		const id = this.#names.length;
+		const id = this.#free.pop() ?? this.#names.length;
+		if (id > this.#max) return 0;
 		this.#ids.set(name, id);
-		this.#names.push(name);
+		this.#names[id] = name;
 		return id;
+	}
+
+	/** Gives a name's id back, for names that come and go. The caller knows that nothing holds it any more. */
+	release(name: string): void {
+		const id = this.#ids.get(name);
+		if (id === undefined) return;
+		this.#ids.delete(name);
+		this.#names[id] = '';
+		this.#free.push(id);
 	}
 
 	/** The id of `name` if it has one, else 0. */

@@ -11,7 +11,7 @@ import {
 	PREFILL_TOKENS,
 	REQUESTS,
 } from './inflight.js';
-import { DIRTY_RING_ENTRIES, type FleetTableReader, LOAD_BASE_COLUMN } from './table.js';
+import { type FleetTableReader, GENERATION_COLUMN, LOAD_BASE_COLUMN } from './table.js';
 
 /** Changed rows remembered for instances; one further behind copies everything. A power of two. */
 export const CHANGE_LOG_ENTRIES = 4096;
@@ -43,17 +43,25 @@ export class PoolView {
 	readonly #table: FleetTableReader;
 	readonly #counters: InflightReader;
 	readonly #poolRowOf: Int32Array;
+	/** Generation of the target each pool row stands for: a row given to another target is not eligible here. */
+	readonly #generations: Uint32Array;
 	readonly #loadBase: Float32Array;
 	readonly #changeLog = new Uint32Array(CHANGE_LOG_ENTRIES);
 	#dirtyTail = 0;
 	readonly #changeTails: Float64Array;
 
-	/** `tableRows`: table row of each pool row, HOLE where there is none. */
-	constructor(table: FleetTableReader, counters: InflightReader, tableRows: readonly number[]) {
+	/** `tableRows`: table row of each pool row, HOLE where there is none; `generations`: the target's generation there, 0 by default. */
+	constructor(
+		table: FleetTableReader,
+		counters: InflightReader,
+		tableRows: readonly number[],
+		generations: readonly number[] = [],
+	) {
 		this.#table = table;
 		this.#counters = counters;
 		this.rowCount = tableRows.length;
 		this.tableRows = Uint32Array.from(tableRows);
+		this.#generations = Uint32Array.from(tableRows, (_, row) => generations[row] ?? 0);
 		this.eligible = new Uint32Array(Math.max(1, Math.ceil(this.rowCount / 32)));
 		this.inflight = new Float32Array(this.rowCount);
 		this.load = new Float32Array(this.rowCount);
@@ -107,7 +115,7 @@ export class PoolView {
 
 	/** True when the table has been published again since `sync`: cells copied meanwhile may be torn. */
 	moved(): boolean {
-		return this.#table.epoch() !== this.tableEpoch;
+		return this.#table.epochAfterReads() !== this.tableEpoch;
 	}
 
 	get rowsMax(): number {
@@ -126,7 +134,7 @@ export class PoolView {
 		this.tableEpoch = this.#table.consistently((cells, head) => {
 			this.changeHead = firstLogged;
 			newTail = head;
-			overflow = (head - this.#dirtyTail) >>> 0 >= DIRTY_RING_ENTRIES;
+			overflow = (head - this.#dirtyTail) >>> 0 >= this.#table.ringEntries;
 			if (overflow) return;
 			for (let at = this.#dirtyTail; at !== head; at = (at + 1) >>> 0) {
 				const tableRow = this.#table.dirtyRow(at);
@@ -155,7 +163,8 @@ export class PoolView {
 
 	#readCells(cells: Uint32Array, row: number, tableRow: number): void {
 		const state = cells[COLUMN_STATE * this.rowsMax + tableRow] as number;
-		this.#setEligible(row, state === TargetState.ready || state === TargetState.degraded);
+		const same = cells[GENERATION_COLUMN * this.rowsMax + tableRow] === this.#generations[row];
+		this.#setEligible(row, same && (state === TargetState.ready || state === TargetState.degraded));
 		bits[0] = cells[LOAD_BASE_COLUMN * this.rowsMax + tableRow] as number;
 		this.#loadBase[row] = asFloat[0] as number;
 		this.#readCounters(row);

@@ -18,7 +18,7 @@ import {
 import type { ModelPool, UpstreamTarget } from '../router/ports.js';
 import { fleetErrors } from './errors.js';
 import type { NameTable } from './interner.js';
-import type { FleetTableWriter } from './table.js';
+import { type FleetTableWriter, GENERATION_COLUMN } from './table.js';
 
 /** What an operator says of a target. Every field present: defaults are filled in by the configuration. */
 export interface TargetSpec {
@@ -88,6 +88,11 @@ export class TargetRegistry {
 		if (spec.models.length === 0)
 			throw new MeshError(fleetErrors, 'IM_TARGET_INVALID', `target ${spec.id} names no model`);
 		const url = targetUrl(spec);
+		for (const model of spec.models) {
+			// Id 0 means unknown: two models that shared it would share prefix hits.
+			if (this.#names.models.intern(model) === 0)
+				throw new MeshError(fleetErrors, 'IM_FLEET_MODELS', `no room for model ${model}`);
+		}
 		const row = this.#freeRows.pop() ?? this.#nextRow++;
 		if (row >= this.#table.rowsMax) {
 			this.#nextRow = this.#table.rowsMax;
@@ -124,6 +129,8 @@ export class TargetRegistry {
 	/** Gives a removed target's row back, once nothing is in flight on it. */
 	release(record: TargetRecord): void {
 		this.#table.resetRow(record.row);
+		// A target of the same id may have come back meanwhile: then the name is still in use.
+		if (!this.#records.has(record.spec.id)) this.#names.targets.release(record.spec.id);
 		this.#freeRows.push(record.row);
 	}
 
@@ -148,6 +155,7 @@ export class TargetRegistry {
 		const names = this.#names;
 		const table = this.#table;
 		table.resetRow(row);
+		table.setU32(GENERATION_COLUMN, row, record.generation);
 		table.setU32(COLUMN_TARGET, row, names.targets.intern(spec.id));
 		table.setU32(COLUMN_NODE, row, names.nodes.intern(spec.node));
 		table.setU32(COLUMN_ZONE, row, names.zones.intern(spec.zone));

@@ -4,17 +4,26 @@
 // in a ring, so that a reader which keeps up copies only those. What the columns mean belongs to the SDK's dictionary.
 import { columns } from '@infermesh/sdk';
 
-/** Columns the host keeps for itself behind the dictionary's. */
+/** Columns the host keeps for itself behind the dictionary's: the base of `load`, and which target's row this is. */
 export const LOAD_BASE_COLUMN = columns.length;
-const TABLE_COLUMNS = columns.length + 1;
+export const GENERATION_COLUMN = columns.length + 1;
+const TABLE_COLUMNS = columns.length + 2;
 
 const EPOCH = 0;
 /** Dirty-ring heads as of the two epochs whose buffers exist, indexed by epoch & 1. */
 const HEADS = 1;
 const CONTROL_WORDS = 16;
 
-/** Dirty rows remembered; a reader further behind copies everything. A power of two. */
-export const DIRTY_RING_ENTRIES = 8192;
+const DIRTY_RING_ENTRIES_MIN = 8192;
+
+/**
+ * Dirty rows remembered, a power of two; a reader further behind copies everything. At least two whole fleets, so that a publish of every row
+ * never overwrites what a reader of the epoch before is still reading.
+ */
+function ringEntries(rowsMax: number): number {
+	return Math.max(DIRTY_RING_ENTRIES_MIN, 2 ** Math.ceil(Math.log2(2 * rowsMax)));
+}
+
 /** Attempts a reader makes before it reports a torn read; the writer publishes at most every few milliseconds, so one is the rule. */
 const READ_ATTEMPTS_MAX = 64;
 
@@ -32,12 +41,13 @@ interface Views {
 
 function openViews(shared: FleetTableShared): Views {
 	const controlBytes = CONTROL_WORDS * 4;
-	const ringBytes = DIRTY_RING_ENTRIES * 4;
+	const entries = ringEntries(shared.rowsMax);
+	const ringBytes = entries * 4;
 	const cells = TABLE_COLUMNS * shared.rowsMax;
 	const at = controlBytes + ringBytes;
 	return {
 		control: new Int32Array(shared.buffer, 0, CONTROL_WORDS),
-		ring: new Uint32Array(shared.buffer, controlBytes, DIRTY_RING_ENTRIES),
+		ring: new Uint32Array(shared.buffer, controlBytes, entries),
 		u32: [new Uint32Array(shared.buffer, at, cells), new Uint32Array(shared.buffer, at + cells * 4, cells)],
 	};
 }
@@ -45,7 +55,7 @@ function openViews(shared: FleetTableShared): Views {
 export function createFleetTable(rowsMax: number): FleetTableShared {
 	if (!Number.isInteger(rowsMax) || rowsMax < 1 || rowsMax > 1 << 20)
 		throw new RangeError(`rowsMax ${rowsMax} is not in 1 … 2^20`);
-	const bytes = CONTROL_WORDS * 4 + DIRTY_RING_ENTRIES * 4 + 2 * TABLE_COLUMNS * rowsMax * 4;
+	const bytes = CONTROL_WORDS * 4 + ringEntries(rowsMax) * 4 + 2 * TABLE_COLUMNS * rowsMax * 4;
 	return { rowsMax, buffer: new SharedArrayBuffer(bytes) };
 }
 
@@ -75,6 +85,7 @@ export class FleetTableWriter {
 			else this.#u32[column.id * this.rowsMax + row] = column.initial;
 		}
 		this.#f32[LOAD_BASE_COLUMN * this.rowsMax + row] = 0;
+		this.#u32[GENERATION_COLUMN * this.rowsMax + row] = 0;
 		this.#touch(row);
 	}
 
@@ -118,7 +129,7 @@ export class FleetTableWriter {
 		for (const row of rows) {
 			this.#copyRow(back, row);
 			this.#dirty[row] = 0;
-			ring[this.#head & (DIRTY_RING_ENTRIES - 1)] = row;
+			ring[this.#head & (ring.length - 1)] = row;
 			this.#head = (this.#head + 1) >>> 0;
 		}
 		Atomics.store(control, HEADS + (epoch & 1), this.#head | 0);
@@ -147,6 +158,19 @@ export class FleetTableReader {
 		return Atomics.load(this.#views.control, EPOCH);
 	}
 
+	/** Dirty rows the ring remembers. */
+	get ringEntries(): number {
+		return this.#views.ring.length;
+	}
+
+	/**
+	 * The epoch, read so that no earlier read of a cell can be ordered after it: an atomic load alone orders only later reads on weakly
+	 * ordered machines, an atomic read-modify-write orders both.
+	 */
+	epochAfterReads(): number {
+		return Atomics.add(this.#views.control, EPOCH, 0);
+	}
+
 	/** Position of the dirty ring's head as of `epoch`. Only meaningful while `epoch` is current. */
 	head(epoch: number): number {
 		return Atomics.load(this.#views.control, HEADS + (epoch & 1)) >>> 0;
@@ -159,7 +183,8 @@ export class FleetTableReader {
 
 	/** Row at position `index` (a head value) of the dirty ring. */
 	dirtyRow(index: number): number {
-		return this.#views.ring[index & (DIRTY_RING_ENTRIES - 1)] as number;
+		const { ring } = this.#views;
+		return ring[index & (ring.length - 1)] as number;
 	}
 
 	/** Runs `copy` on the front buffer until it has seen one epoch from beginning to end; returns that epoch. */
@@ -168,7 +193,7 @@ export class FleetTableReader {
 			const epoch = this.epoch();
 			const head = this.head(epoch);
 			copy(this.cells(epoch), head);
-			if (this.epoch() === epoch) return epoch;
+			if (this.epochAfterReads() === epoch) return epoch;
 		}
 		throw new Error('fleet table read torn on every attempt: its writer publishes faster than a copy takes');
 	}

@@ -5,8 +5,9 @@ import type { Inspection, InspectOptions } from '../strategy/admission/inspect.j
 import { inspectModule } from '../strategy/admission/inspect.js';
 import { systemClock } from './clock.js';
 
-// Code is optimised at first call: what is measured here is what the workers will run.
+// As in meshd: the whole module is compiled here, optimised, within this process's limits, before the mesh compiles it again.
 setFlagsFromString('--no-liftoff');
+setFlagsFromString('--no-wasm-lazy-compilation');
 
 process.once('message', (message: { readonly bytes: Uint8Array; readonly options: InspectOptions }) => {
 	const inspection = inspectModule(message.bytes, message.options, systemClock);

@@ -40,13 +40,14 @@ export class AdmissionService {
 				return failure(bytes, 'IM_ADMISSION_BUSY', 'too many admissions are waiting', 'try again in a moment');
 			}
 			await new Promise<void>((resolve) => this.#waiting.push(resolve));
-		}
-		this.#running++;
+		} else this.#running++;
 		try {
 			return await this.#inChild(bytes, options);
 		} finally {
-			this.#running--;
-			this.#waiting.shift()?.();
+			// A waiting admission takes this one's place; nobody can slip in between.
+			const next = this.#waiting.shift();
+			if (next === undefined) this.#running--;
+			else next();
 		}
 	}
 

@@ -13,6 +13,7 @@ import { openStrategy } from '../project/prepare.js';
 import { StrategyManager } from '../strategy/registry/manager.js';
 import type { Admit } from '../strategy/registry/ports.js';
 import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
+import { INSTANCES_MAX } from '../strategy/runtime/plan-runtimes.js';
 import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
 import type { Log } from '../telemetry/logger.js';
 import { watchLoopLag } from '../telemetry/loop-lag.js';
@@ -184,6 +185,8 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			fuel,
 			moduleBytesMax: config.strategy.module_max_bytes,
 			loadedMax: config.strategy.loaded_max,
+			instancesMax: INSTANCES_MAX,
+			instancesPerPool: 1 + config.strategy.spares,
 			quarantine: quarantineOptions(config),
 			statePublishMs: config.strategy.state_publish_ms,
 			meshSeed,
@@ -192,7 +195,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		{
 			clock,
 			admit: deps.admit ?? ((bytes, admitOptions) => admission.admit(bytes, admitOptions)),
-			compile: compileInThread,
+			compile: (wasm) => compileInThread(wasm, config.strategy.admission_timeout_ms, clock),
 			workers,
 			pools: () => targets.registry.pools(),
 			openView: (pool) =>

@@ -39,6 +39,9 @@ export const workerGroupDefaults: WorkerGroupOptions = {
 	restartMaxMs: 10_000,
 };
 
+/** A worker that has served this many times the longest restart pause counts as steady again. */
+const STEADY_FACTOR = 6;
+
 interface Member {
 	readonly index: number;
 	thread: Worker;
@@ -46,6 +49,10 @@ interface Member {
 	/** It has served once: from then on it is replaced when it dies. */
 	wanted: boolean;
 	deaths: number;
+	/** When it began to serve, on the monotonic clock. */
+	servingSinceMs: number;
+	/** Resolves when its present thread has ended. */
+	ended: Promise<void>;
 }
 
 /** Starts a worker's thread; what it is told to begin with is its `workerData`. */
@@ -67,7 +74,7 @@ export class WorkerGroup implements StrategyWorkers {
 	readonly #members: Member[] = [];
 	readonly #prepares = new Map<
 		number,
-		{ readonly waiting: Set<number>; readonly settle: (error: string | undefined) => void }
+		{ readonly plan: RoutingPlan; readonly waiting: Set<number>; readonly settle: (error: string | undefined) => void }
 	>();
 	readonly #queries = new Map<
 		number,
@@ -115,24 +122,43 @@ export class WorkerGroup implements StrategyWorkers {
 		return new Promise((resolve, reject) => {
 			const thread = this.#spawn(this.#makeStart(index, this.#port));
 			const known = this.#members[index];
-			const member: Member = known ?? { index, thread, listening: false, wanted: false, deaths: 0 };
+			const member: Member = known ?? {
+				index,
+				thread,
+				listening: false,
+				wanted: false,
+				deaths: 0,
+				servingSinceMs: 0,
+				ended: Promise.resolve(),
+			};
 			member.thread = thread;
 			this.#members[index] = member;
 			thread.on('message', (message: FromWorker) => {
 				if (message.kind === 'listening') {
 					member.listening = true;
+					member.servingSinceMs = this.#clock.nowMs();
 					member.wanted = true;
 					resolve(message.port);
-				} else if (message.kind === 'failed') reject(new Error(message.message));
-				else this.#receive(member, message);
+				} else if (message.kind === 'failed') {
+					// It cannot listen: its end, like any other, schedules the next try once it has been wanted.
+					reject(new Error(message.message));
+					void thread.terminate();
+				} else this.#receive(member, message);
 			});
 			let reason = 'it ended';
 			thread.once('error', (error) => {
 				reason = error instanceof Error ? error.message : String(error);
 				reject(error instanceof Error ? error : new Error(reason));
 			});
-			thread.once('exit', () => this.#ended(member, thread, reason));
+			member.ended = new Promise((ended) => {
+				thread.once('exit', () => {
+					this.#ended(member, thread, reason);
+					ended();
+				});
+			});
 			this.#introduce((message) => thread.postMessage(message));
+			// A plan on its way may be stored before this worker's first decision.
+			for (const { plan } of this.#prepares.values()) thread.postMessage({ kind: 'prepare', plan } satisfies ToWorker);
 			thread.postMessage({ kind: 'listen' } satisfies ToWorker);
 		});
 	}
@@ -165,11 +191,14 @@ export class WorkerGroup implements StrategyWorkers {
 	#ended(member: Member, thread: Worker, reason: string): void {
 		if (member.thread !== thread) return;
 		member.listening = false;
-		for (const [generation, prepare] of this.#prepares)
-			if (prepare.waiting.has(member.index)) this.#prepared(member.index, generation, 'the worker ended');
+		// A dead worker holds up no plan: the one that takes its place begins with it.
+		for (const generation of this.#prepares.keys()) this.#prepared(member.index, generation, undefined);
 		if (this.#closing || !member.wanted) return;
 		reclaimLedger(this.#makeStart(member.index, this.#port).inflight, member.index);
 		this.#events.died(member.index, reason);
+		// A worker that served for a good while before it died starts over with short pauses.
+		const servedMs = this.#clock.nowMs() - member.servingSinceMs;
+		if (servedMs > STEADY_FACTOR * this.#options.restartMaxMs) member.deaths = 0;
 		const delayMs = Math.min(this.#options.restartMaxMs, this.#options.restartMs * 2 ** member.deaths);
 		member.deaths++;
 		const timer = this.#clock.after(delayMs, () => {
@@ -207,19 +236,19 @@ export class WorkerGroup implements StrategyWorkers {
 
 	async commit(plan: RoutingPlan): Promise<void> {
 		const waiting = new Set(this.#members.filter((member) => member.listening).map((member) => member.index));
-		if (waiting.size > 0) {
-			await new Promise<void>((resolve, reject) => {
-				const settle = (error: string | undefined): void => {
-					timer.cancel();
-					this.#prepares.delete(plan.generation);
-					if (error === undefined) resolve();
-					else reject(new MeshError(registryErrors, 'IM_STRATEGY_PREPARE', `a worker could not prepare: ${error}`));
-				};
-				const timer = this.#clock.after(this.#options.prepareTimeoutMs, () => settle('it did not answer in time'));
-				this.#prepares.set(plan.generation, { waiting, settle });
-				this.#all({ kind: 'prepare', plan });
-			});
-		}
+		await new Promise<void>((resolve, reject) => {
+			const settle = (error: string | undefined): void => {
+				timer.cancel();
+				this.#prepares.delete(plan.generation);
+				if (error === undefined) resolve();
+				else reject(new MeshError(registryErrors, 'IM_STRATEGY_PREPARE', `a worker could not prepare: ${error}`));
+			};
+			const timer = this.#clock.after(this.#options.prepareTimeoutMs, () => settle('it did not answer in time'));
+			this.#prepares.set(plan.generation, { plan, waiting, settle });
+			// Also to workers that are still starting: what they were introduced with may be older.
+			this.#all({ kind: 'prepare', plan });
+			if (waiting.size === 0) settle(undefined);
+		});
 		// The one store that makes the plan visible to all workers, between two decisions of each.
 		Atomics.store(this.#control, GENERATION_WORD, plan.generation);
 	}
@@ -264,17 +293,12 @@ export class WorkerGroup implements StrategyWorkers {
 		this.#closing = true;
 		for (const timer of this.#timers) timer.cancel();
 		await Promise.all(
-			this.#members.map(
-				(member) =>
-					new Promise<void>((resolve) => {
-						const overdue = this.#clock.after(graceMs + 2000, () => void member.thread.terminate());
-						member.thread.once('exit', () => {
-							overdue.cancel();
-							resolve();
-						});
-						member.thread.postMessage({ kind: 'close', graceMs } satisfies ToWorker);
-					}),
-			),
+			this.#members.map(async (member) => {
+				const overdue = this.#clock.after(graceMs + 2000, () => void member.thread.terminate());
+				member.thread.postMessage({ kind: 'close', graceMs } satisfies ToWorker);
+				await member.ended;
+				overdue.cancel();
+			}),
 		);
 	}
 }

@@ -129,7 +129,7 @@ function listen(): void {
 }
 
 function setPools(pools: readonly ModelPool[]): void {
-	decider.setPools(pools);
+	decider.runtimes.setPools(pools);
 	// Connections to targets that are gone are closed once nothing is in flight on them.
 	router.retainOrigins(new Set(pools.flatMap((pool) => pool.targets.flatMap((target) => target?.origin ?? []))));
 }
@@ -137,7 +137,7 @@ function setPools(pools: readonly ModelPool[]): void {
 function prepare(message: Extract<ToWorker, { kind: 'prepare' }>): void {
 	const { generation } = message.plan;
 	try {
-		decider.prepare(message.plan);
+		decider.runtimes.prepare(message.plan);
 		send({ kind: 'prepared', generation, error: undefined });
 	} catch (error) {
 		send({ kind: 'prepared', generation, error: error instanceof Error ? error.message : String(error) });
@@ -151,13 +151,13 @@ agent.on('message', (message: ToWorker) => {
 			break;
 		case 'strategy':
 			labels.set(message.strategy.versionId, message.strategy.label);
-			decider.addStrategy(message.strategy);
+			decider.runtimes.addStrategy(message.strategy);
 			break;
 		case 'state':
-			decider.addState(message.versionId, message.poolIndex, message.shared);
+			decider.runtimes.addState(message.versionId, message.poolIndex, message.shared);
 			break;
 		case 'forget':
-			decider.removeStrategy(message.versionId);
+			decider.runtimes.removeStrategy(message.versionId);
 			break;
 		case 'prepare':
 			prepare(message);

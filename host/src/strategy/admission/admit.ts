@@ -115,6 +115,17 @@ class Admission {
 				);
 			if (profile) this.weights.push(weighInstructions(buffer, scan));
 		}
+		const loops = scans.reduce((sum, scan) => sum + scan.loops.length, 0);
+		if (loops > this.limits.loopsMax) {
+			const largest = scans.reduce((most, scan) => (scan.loops.length > most.loops.length ? scan : most));
+			const what = `the module has ${loops} loops; ${this.limits.loopsMax} is the bound`;
+			this.#refuse(
+				'IM_ADMISSION_COUNT',
+				module.bodies[largest.index - module.importedFunctions]?.start ?? 0,
+				what,
+				largest.index,
+			);
+		}
 		return scans;
 	}
 

@@ -7,6 +7,8 @@ export interface AdmissionLimits {
 	readonly functionBytesMax: number;
 	/** Locals of one function, parameters included. */
 	readonly localsMax: number;
+	/** Loops of the whole module: what an optimising compiler spends most on. */
+	readonly loopsMax: number;
 	/** Blocks inside each other. */
 	readonly nestingMax: number;
 	/** Targets of one br_table. */
@@ -28,6 +30,7 @@ export const defaultAdmissionLimits: AdmissionLimits = {
 	functionsMax: 2000,
 	functionBytesMax: 64 * 1024,
 	localsMax: 1000,
+	loopsMax: 2000,
 	nestingMax: 1024,
 	branchTargetsMax: 4096,
 	tableEntriesMax: 10_000,

@@ -4,6 +4,7 @@
 import { MeshError, type Timer } from '@infermesh/proto';
 import { type ConfigValues, encodeConfig } from '@infermesh/sdk';
 import type { ModelPool } from '../../router/ports.js';
+import type { WasmModule } from '../admission/engine.js';
 import type { AdmittedModule } from '../admission/inspect.js';
 import type { AdmissionReport } from '../admission/report.js';
 import type { TrapSymbols } from '../admission/result.js';
@@ -60,9 +61,10 @@ export interface Loaded {
 }
 
 const DEFAULT_CANARY_PERCENT = 5;
+/** Versions that may be loaded whatever the number of pools: the active one, the next, and the one before. */
+const LOADED_ALWAYS = 3;
 /** A plan that only tells of quarantine is tried again this often, this many times. */
 const RECOMMIT_MS = 1000;
-const RECOMMITS_MAX = 60;
 
 export class StrategyManager {
 	readonly #options: ManagerOptions;
@@ -73,7 +75,9 @@ export class StrategyManager {
 	#staging: Staging = new Map();
 	/** The version being made active: it has been handed the state, and observes beside those staged so that no outcome is missing from it. */
 	#incoming: number | undefined;
+	/** Of the plan in force, and of the last one tried. */
 	#generation = 0;
+	#attempted = 0;
 	#nextVersion = 1;
 	#queue: Promise<unknown> = Promise.resolve();
 	#release: Timer | undefined;
@@ -132,7 +136,10 @@ export class StrategyManager {
 		if (admitted.manifest.kind !== 'inference')
 			throw new MeshError(registryErrors, 'IM_STRATEGY_KIND', `${report.name} is a ${report.kind} strategy`);
 		const settings = options.settings ?? this.#options.settings[admitted.manifest.name] ?? {};
-		const loaded = await this.#exclusively(() => this.#add(admitted, report, settings));
+		// Before anything is queued: a slow compilation holds up no staging.
+		const config = encodeConfig(admitted.manifest, settings);
+		const module = await this.#ports.compile(admitted.wasm);
+		const loaded = await this.#exclusively(() => this.#add(admitted, module, config, report));
 		if (options.activate) await this.stage(loaded.strategy.label, 'active', { model: options.model });
 		return { loaded, report, admissionMs };
 	}
@@ -231,7 +238,7 @@ export class StrategyManager {
 	/** Lets staged strategies with a `tick` hook age their state. */
 	tick(): void {
 		if (this.#keepers.size === 0) return;
-		const staged = stagedVersions(this.#staging);
+		const staged = this.#observing();
 		for (const [versionId, keepers] of this.#keepers) {
 			if (staged.has(versionId)) for (const { keeper } of keepers.values()) keeper.tick();
 		}
@@ -262,14 +269,18 @@ export class StrategyManager {
 		this.#retry?.cancel();
 	}
 
-	async #add(admitted: AdmittedModule, report: AdmissionReport, settings: ConfigValues): Promise<LoadedStrategy> {
-		if (this.#versions.size >= this.#options.loadedMax) await this.#makeRoom(admitted.manifest.name);
-		if (this.#versions.size >= this.#options.loadedMax) {
-			throw new MeshError(registryErrors, 'IM_STRATEGY_LIMIT', `${this.#versions.size} strategies are loaded`);
+	async #add(
+		admitted: AdmittedModule,
+		module: WasmModule,
+		config: Uint32Array,
+		report: AdmissionReport,
+	): Promise<LoadedStrategy> {
+		if (this.#full()) await this.#makeRoom(admitted.manifest.name);
+		if (this.#full()) {
+			const message = `${this.#versions.size} strategies are loaded, over ${this.#servedPools()} pools`;
+			throw new MeshError(registryErrors, 'IM_STRATEGY_LIMIT', message);
 		}
-		const { manifest, heapBase, digest, symbols, wasm } = admitted;
-		const config = encodeConfig(manifest, settings);
-		const module = await this.#ports.compile(wasm);
+		const { manifest, heapBase, digest, symbols } = admitted;
 		const versionId = this.#nextVersion++;
 		const label = this.#uniqueLabel(`${manifest.name}@${manifest.version}`, digest);
 		const strategy: StrategyModule = { versionId, label, digest, module, manifest, heapBase, config };
@@ -292,6 +303,18 @@ export class StrategyManager {
 			throw error;
 		}
 		return loaded;
+	}
+
+	/** Loading is where instances are bounded: what is loaded can always be staged, quarantined and rolled back. */
+	#full(): boolean {
+		const { loadedMax, instancesMax, instancesPerPool } = this.#options;
+		if (this.#versions.size >= loadedMax) return true;
+		const instances = (this.#versions.size + 1) * this.#servedPools() * instancesPerPool;
+		return this.#versions.size >= LOADED_ALWAYS && instances > instancesMax;
+	}
+
+	#servedPools(): number {
+		return this.#ports.pools().filter((pool) => pool.targets.some((target) => target !== undefined)).length;
 	}
 
 	/** Drops the oldest version of the same strategy that nobody would miss: on no stage, and not what a rollback goes back to. */
@@ -355,7 +378,8 @@ export class StrategyManager {
 	#observing(): Set<number> {
 		const versions = stagedVersions(this.#staging);
 		if (this.#incoming !== undefined) versions.add(this.#incoming);
-		return versions;
+		// What a version in quarantine would make of outcomes is not trusted, nor paid for.
+		return versions.difference(this.#quarantined());
 	}
 
 	async #activate(next: LoadedStrategy, scope: string, staging: Staging): Promise<void> {
@@ -388,7 +412,8 @@ export class StrategyManager {
 
 	/** `without`: a version about to be dropped, which no worker is to keep warm. */
 	async #commit(staging: Staging, without?: number): Promise<void> {
-		const generation = this.#generation + 1;
+		// A generation is used up by every attempt: a late answer to a rejected plan can never be taken for one to the next.
+		const generation = ++this.#attempted;
 		const ready = [...this.#versions.keys()].filter((versionId) => versionId !== without);
 		await this.#ports.workers.commit(planFrom(staging, generation, this.#quarantined(), ready));
 		this.#generation = generation;
@@ -425,11 +450,11 @@ export class StrategyManager {
 		);
 	}
 
-	/** Tells the workers who is in quarantine now. Nobody waits for it, so when a worker cannot follow it is tried again. */
-	#recommit(done: () => void, attempt = 1): void {
+	/** Tells the workers who is in quarantine now. Nobody waits for it, so it is tried again, at a steady pace, until all have followed. */
+	#recommit(done: () => void): void {
 		this.#exclusively(() => this.#commit(this.#staging)).then(done, () => {
-			if (attempt >= RECOMMITS_MAX) return;
-			this.#retry = this.#ports.clock.after(RECOMMIT_MS, () => this.#recommit(done, attempt + 1), { unref: true });
+			this.#retry?.cancel();
+			this.#retry = this.#ports.clock.after(RECOMMIT_MS, () => this.#recommit(done), { unref: true });
 		});
 	}
 

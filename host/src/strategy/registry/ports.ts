@@ -14,6 +14,9 @@ export interface ManagerOptions {
 	readonly fuel: FuelBudget;
 	readonly moduleBytesMax: number;
 	readonly loadedMax: number;
+	/** Instances per worker that loading may lead to, and how many one version has per pool. */
+	readonly instancesMax: number;
+	readonly instancesPerPool: number;
 	readonly quarantine: QuarantineOptions;
 	/** A state block is published at most this often. */
 	readonly statePublishMs: number;

@@ -100,18 +100,19 @@ export function previousVersions(staging: Staging): Set<number> {
 	return versions;
 }
 
-/** Compiles the staging into the plan workers follow. `ready` versions are kept warm beside what is staged and what went before. */
+/** Compiles the staging into the plan workers follow. `loaded` versions beyond what is staged and what went before are warmed while there is room. */
 export function planFrom(
 	staging: Staging,
 	generation: number,
 	quarantined: ReadonlySet<number>,
-	ready: Iterable<number>,
+	loaded: Iterable<number>,
 ): RoutingPlan {
 	const common = poolPlan(scopeOf(staging, WHOLE_MESH), emptyPlan.common);
 	const byModel = new Map<string, PoolPlan>();
 	for (const [scope, staged] of staging) if (scope !== WHOLE_MESH) byModel.set(scope, poolPlan(staged, common));
-	const warm = new Set([...stagedVersions(staging), ...previousVersions(staging), ...ready]);
-	return { generation, common, byModel, quarantined, warm };
+	const warm = stagedVersions(staging).union(previousVersions(staging));
+	const spare = new Set(loaded).difference(warm);
+	return { generation, common, byModel, quarantined, warm, spare };
 }
 
 function poolPlan(scope: ScopeStaging, inherited: PoolPlan): PoolPlan {

@@ -22,7 +22,7 @@ import {
 } from '@infermesh/sdk';
 import type { PoolView } from '../../fleet/pool-view.js';
 import type { OutcomeStatusName } from '../../router/ports.js';
-import type { FallbackCause } from '../runtime/decision.js';
+import { type FallbackCause, strikeCauses } from '../runtime/decision.js';
 import { type FuelBudget, StrategyInstance, type StrategyModule } from '../runtime/instance.js';
 import { createStateBlock, type StateBlockShared, StateBlockWriter } from '../runtime/state-block.js';
 
@@ -30,7 +30,7 @@ import { createStateBlock, type StateBlockShared, StateBlockWriter } from '../ru
 export interface ObservedOutcome {
 	readonly poolIndex: number;
 	readonly poolRow: number;
-	/** Row and generation, to tell whether the target still stands there. */
+	/** Table row, to tell whether the target still stands there. */
 	readonly tableRow: number;
 	readonly status: OutcomeStatusName;
 	readonly tokensIn: number;
@@ -114,7 +114,7 @@ export class StateKeeper {
 		prepare();
 		const cause = this.#instance.call(hook, argument);
 		if (cause === 'none') return;
-		this.#onFault(cause, this.#instance.lastTrap);
+		if (strikeCauses.has(cause)) this.#onFault(cause, this.#instance.lastTrap);
 		// What a faulty call left behind is not trusted: begin again from what was published last.
 		this.#instance = this.#make();
 		this.#stateBytes().set(this.#published);

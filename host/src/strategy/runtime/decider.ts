@@ -1,6 +1,5 @@
 // Owns the decision in one worker: the plan's strategy on the pool's snapshot, its answer checked, and the fallback in the same tick when
-// anything is wrong. Keeps instances ready, reports strikes, and switches plans when the shared generation moves. It never throws and
-// never blames wall-clock time.
+// anything is wrong. It never throws and never blames wall-clock time. What is ready to decide is plan-runtimes.ts's.
 import type { Clock, Random } from '@infermesh/proto';
 import {
 	OUTPUT_COUNT_WORD,
@@ -10,7 +9,7 @@ import {
 	RANKED_ROWS_MAX,
 } from '@infermesh/sdk';
 import type { InflightReader } from '../../fleet/inflight.js';
-import { HOLE, PoolView } from '../../fleet/pool-view.js';
+import type { PoolView } from '../../fleet/pool-view.js';
 import type { FleetTableReader } from '../../fleet/table.js';
 import type { AttemptOutcome, Decider, DecisionContext, ModelPool } from '../../router/ports.js';
 import {
@@ -27,19 +26,11 @@ import { explore } from './explore.js';
 import { leastQueue, roundRobin } from './fallback.js';
 import { InputGuard } from './input-guard.js';
 import { type FuelBudget, fuelDefaults, type StrategyInstance, type StrategyModule } from './instance.js';
-import {
-	CONTROL_BYTES,
-	emptyPlan,
-	GENERATION_WORD,
-	inCanary,
-	type PoolPlan,
-	planOf,
-	type RoutingPlan,
-} from './plan.js';
-import { type InstanceSet, PoolRuntime } from './pool-runtime.js';
+import { inCanary, type PoolPlan, planOf } from './plan.js';
+import { PlanRuntimes } from './plan-runtimes.js';
+import type { InstanceSet, PoolRuntime } from './pool-runtime.js';
 import { readOutput } from './read-output.js';
 import { ShadowRunner } from './shadow-runner.js';
-import { StateBlockReader, type StateBlockShared } from './state-block.js';
 import { writeHits, writeRequest } from './write-request.js';
 
 export interface DeciderOptions {
@@ -79,93 +70,38 @@ export interface DeciderPorts {
 	readonly onLog: (label: string, text: string) => void;
 }
 
-/** Instances per worker. Each reserves about 8 GiB of address space, of which a process has 128 TiB; what is left must serve 16 workers and the engine itself. */
-export const INSTANCES_MAX = 800;
-
 /** versionId under which the fallback's decisions are counted. */
 export const FALLBACK_VERSION = 0;
 
 export class WorkerDecider implements Decider {
 	readonly #options: DeciderOptions;
 	readonly #ports: DeciderPorts;
-	readonly #control: Int32Array;
-	readonly #modules = new Map<number, StrategyModule>();
-	/** Published state blocks, by version and pool index. */
-	readonly #states = new Map<number, Map<number, StateBlockReader>>();
-	readonly #runtimes = new Map<ModelPool, PoolRuntime>();
-	readonly #retired = new WeakMap<ModelPool, PoolRuntime>();
+	readonly #runtimes: PlanRuntimes;
 	readonly #explain: ExplainRing;
 	readonly #shadow: ShadowRunner;
 	readonly #inputs = new InputGuard();
-	readonly #prepared = new Map<number, RoutingPlan>();
-	#plan: RoutingPlan = emptyPlan;
 	#decisions = 0;
 	#last: { instance: StrategyInstance | undefined; decision: Decision; eligible: number } | undefined;
 
 	constructor(options: DeciderOptions, ports: DeciderPorts) {
-		if (ports.control.byteLength < CONTROL_BYTES) throw new RangeError('the control block is too small');
 		this.#options = options;
 		this.#ports = ports;
-		this.#control = new Int32Array(ports.control);
+		this.#runtimes = new PlanRuntimes(options, {
+			...ports,
+			onUnready: (pool, strategy, error) => this.#unready(pool, strategy, error),
+		});
 		this.#explain = new ExplainRing(options.explain);
 		this.#shadow = new ShadowRunner(ports.defer, ports.metrics);
 	}
 
-	// ---- set-up, off the decision path -------------------------------------------------------------------------------------
-
-	/** Makes a version known. Its instances are made by `prepare` of a plan that names it. */
-	addStrategy(strategy: StrategyModule): void {
-		if (!this.#modules.has(strategy.versionId)) this.#modules.set(strategy.versionId, strategy);
+	/** What this worker has ready; plans, pools and strategies are told to it. */
+	get runtimes(): PlanRuntimes {
+		return this.#runtimes;
 	}
 
-	/** Gives the state block of a version over a pool; before the plan or the pool that uses it. */
-	addState(versionId: number, poolIndex: number, shared: StateBlockShared): void {
-		const byPool = this.#states.get(versionId) ?? new Map<number, StateBlockReader>();
-		byPool.set(poolIndex, new StateBlockReader(shared));
-		this.#states.set(versionId, byPool);
-	}
-
-	/** Forgets a version that no plan names any more. */
-	removeStrategy(versionId: number): void {
-		this.#modules.delete(versionId);
-		this.#states.delete(versionId);
-	}
-
-	/** Replaces the set of pools. Pools that are the same object keep their instances; others get new ones at once. */
-	setPools(pools: readonly ModelPool[]): void {
-		const wanted = new Set(pools);
-		for (const [pool, runtime] of this.#runtimes) {
-			if (wanted.has(pool)) continue;
-			this.#runtimes.delete(pool);
-			// Requests that began with the old object may still retry on it.
-			this.#retired.set(pool, runtime);
-		}
-		for (const pool of pools) {
-			if (this.#runtimes.has(pool)) continue;
-			const rows = pool.targets.map((target) => target?.tableRow ?? HOLE);
-			const view = new PoolView(this.#ports.table, this.#ports.counters, rows);
-			const runtime = new PoolRuntime(pool, view, this.#ports.random.nextU32(), this.#options);
-			this.#runtimes.set(pool, runtime);
-			for (const plan of [this.#plan, ...this.#prepared.values()]) this.#warm(runtime, plan);
-		}
-	}
-
-	/** Makes every instance `plan` needs; it takes effect when its generation is stored in the control block. */
-	prepare(plan: RoutingPlan): void {
-		const wanted = this.#runtimes.size * plan.warm.size * (1 + this.#options.spares);
-		if (wanted > INSTANCES_MAX)
-			throw new RangeError(`the plan needs ${wanted} instances; ${INSTANCES_MAX} is the bound per worker`);
-		this.#prepared.set(plan.generation, plan);
-		for (const runtime of this.#runtimes.values()) this.#warm(runtime, plan);
-	}
-
-	#warm(runtime: PoolRuntime, plan: RoutingPlan): void {
-		for (const versionId of plan.warm) {
-			// A pool that comes when the bound is reached gets the fallback until versions are unloaded.
-			if (this.instances > INSTANCES_MAX) return;
-			const strategy = this.#modules.get(versionId);
-			if (strategy !== undefined) runtime.prepare(strategy, this.#states.get(versionId)?.get(runtime.pool.index));
-		}
+	/** A strategy could not be instantiated, or its `init` failed. */
+	#unready(pool: ModelPool, { versionId, label }: StrategyModule, error: unknown): void {
+		this.#ports.onStrike({ versionId, label, cause: 'trap', model: pool.model, trap: describeTrap(error), fuel: 0 });
 	}
 
 	explain(decisionId: string): ExplainedDecision | undefined {
@@ -176,19 +112,6 @@ export class WorkerDecider implements Decider {
 		this.#explain.outcome(outcome);
 	}
 
-	/** Instances alive in this worker, for the leak tests and the cap on memories. */
-	get instances(): number {
-		let count = 0;
-		for (const runtime of this.#runtimes.values()) count += runtime.instances;
-		return count;
-	}
-
-	get generation(): number {
-		return this.#plan.generation;
-	}
-
-	// ---- the decision ---------------------------------------------------------------------------------------------------------
-
 	decide(
 		pool: ModelPool,
 		features: RequestFeatures,
@@ -197,36 +120,42 @@ export class WorkerDecider implements Decider {
 		out: Decision,
 	): void {
 		const beganMs = this.#ports.clock.nowMs();
-		if (Atomics.load(this.#control, GENERATION_WORD) !== this.#plan.generation) this.#switchPlan();
-		const runtime = this.#runtimes.get(pool) ?? this.#retired.get(pool);
+		const plan = this.#runtimes.current();
+		const runtime = this.#runtimes.of(pool);
 		reset(out);
 		if (runtime === undefined) {
 			this.#last = { instance: undefined, decision: out, eligible: 0 };
 			return;
 		}
 		const ticket = (runtime.ticket = (runtime.ticket + 1) >>> 0);
-		const poolPlan = planOf(this.#plan, pool.model);
-		const set = this.#choose(runtime, poolPlan, features);
+		const poolPlan = planOf(plan, pool.model);
+		const set = this.#choose(runtime, poolPlan, plan.quarantined, features);
 		const versionId = set?.strategy.versionId ?? FALLBACK_VERSION;
 		let instance = set?.primary;
-		let cause = this.#obstacle(poolPlan, set, pool, features);
+		let cause = this.#obstacle(poolPlan, plan.quarantined, set, pool, features);
 		if (cause === 'none' && set !== undefined && instance !== undefined) {
-			cause = this.#run(instance, features, hits, excluded, ticket, out);
-			if (cause !== 'none') this.#faulted(pool, features, set, instance, cause);
+			cause = this.#runOrFail(instance, features, hits, excluded, ticket, out);
+			if (cause !== 'none') this.#faulted(runtime, features, set, instance, cause);
 		}
 		if (cause === 'none' && set !== undefined) {
 			out.strategy = set.strategy.label;
 			explore(out, out.temperature > 0 ? this.#ports.random.nextFloat() : 0);
 		} else {
 			instance = undefined;
-			runtime.view.sync();
+			const { fuel } = out;
 			this.#fallBack(runtime.view, ticket, excluded, out);
 			out.cause = cause;
+			out.fuel = fuel;
 		}
 		out.durationNs = (this.#ports.clock.nowMs() - beganMs) * 1e6;
 		this.#ports.metrics.decided(versionId, cause, out.durationNs, out.fuel);
 		this.#last = { instance, decision: out, eligible: runtime.view.eligibleCount };
-		if (instance !== undefined) this.#afterwards(runtime, poolPlan, set, instance, features, hits, excluded, ticket);
+		if (instance === undefined || set === undefined) return;
+		try {
+			this.#afterwards(runtime, poolPlan, plan.quarantined, set, instance, features, hits, excluded, ticket);
+		} catch {
+			// A torn read in a side run: the decision stands, and the run is not counted.
+		}
 	}
 
 	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void {
@@ -243,21 +172,48 @@ export class WorkerDecider implements Decider {
 		);
 	}
 
-	#choose(runtime: PoolRuntime, plan: PoolPlan, features: RequestFeatures): InstanceSet | undefined {
+	#choose(
+		runtime: PoolRuntime,
+		plan: PoolPlan,
+		quarantined: ReadonlySet<number>,
+		features: RequestFeatures,
+	): InstanceSet | undefined {
 		const { canary, activeVersionId } = plan;
 		if (canary !== undefined && inCanary(canary, features.sessionLow, features.sessionHigh, features.seedLow)) {
 			const set = runtime.set(canary.versionId);
-			if (set !== undefined && !this.#plan.quarantined.has(canary.versionId)) return set;
+			if (set !== undefined && !quarantined.has(canary.versionId)) return set;
 		}
 		return activeVersionId === undefined ? undefined : runtime.set(activeVersionId);
 	}
 
 	/** What keeps the strategy from being asked at all. */
-	#obstacle(plan: PoolPlan, set: InstanceSet | undefined, pool: ModelPool, features: RequestFeatures): FallbackCause {
+	#obstacle(
+		plan: PoolPlan,
+		quarantined: ReadonlySet<number>,
+		set: InstanceSet | undefined,
+		pool: ModelPool,
+		features: RequestFeatures,
+	): FallbackCause {
 		if (set === undefined) return plan.activeVersionId === undefined ? 'no_strategy' : 'no_instance';
-		if (this.#plan.quarantined.has(set.strategy.versionId)) return 'quarantined';
+		if (quarantined.has(set.strategy.versionId)) return 'quarantined';
 		if (set.primary === undefined || set.primary.poisoned) return 'no_instance';
 		return this.#inputs.blocked(set.strategy.versionId, pool.modelId, features) ? 'quarantined_input' : 'none';
+	}
+
+	/** The strategy's own faults come back as causes; what throws here is the host's (a torn read, no memory) and is nobody's strike. */
+	#runOrFail(
+		instance: StrategyInstance,
+		features: RequestFeatures,
+		hits: PrefixHits,
+		excluded: readonly number[],
+		ticket: number,
+		out: Decision,
+	): FallbackCause {
+		try {
+			return this.#run(instance, features, hits, excluded, ticket, out);
+		} catch {
+			return 'host_error';
+		}
 	}
 
 	#run(
@@ -302,6 +258,7 @@ export class WorkerDecider implements Decider {
 		const isExcluded = (row: number): boolean => excluded.includes(row);
 		reset(out);
 		try {
+			view.sync();
 			leastQueue(view, ticket, isExcluded, out);
 		} catch {
 			roundRobin(view, ticket, isExcluded, out);
@@ -309,7 +266,7 @@ export class WorkerDecider implements Decider {
 	}
 
 	#faulted(
-		pool: ModelPool,
+		runtime: PoolRuntime,
 		features: RequestFeatures,
 		set: InstanceSet,
 		instance: StrategyInstance,
@@ -318,9 +275,10 @@ export class WorkerDecider implements Decider {
 		const trap = describeTrap(instance.lastTrap);
 		if (instance.poisoned) {
 			set.replacePrimary();
-			this.#ports.defer(() => set.refill());
+			this.#ports.defer(() => runtime.refill(set));
 		}
 		if (!strikeCauses.has(cause)) return;
+		const { pool } = runtime;
 		this.#inputs.struck(set.strategy.versionId, pool.modelId, features);
 		const { versionId, label } = set.strategy;
 		this.#ports.onStrike({ versionId, label, cause, model: pool.model, trap, fuel: instance.lastFuel });
@@ -330,7 +288,8 @@ export class WorkerDecider implements Decider {
 	#afterwards(
 		runtime: PoolRuntime,
 		plan: PoolPlan,
-		set: InstanceSet | undefined,
+		quarantined: ReadonlySet<number>,
+		set: InstanceSet,
 		instance: StrategyInstance,
 		features: RequestFeatures,
 		hits: PrefixHits,
@@ -339,27 +298,23 @@ export class WorkerDecider implements Decider {
 	): void {
 		this.#decisions = (this.#decisions + 1) >>> 0;
 		const every = this.#options.witnessEvery;
-		if (every > 0 && (this.#decisions & (every - 1)) === 0 && set !== undefined) {
-			this.#witness(set, instance, features, hits, excluded, ticket);
+		if (every > 0 && (this.#decisions & (every - 1)) === 0) {
+			this.#witness(runtime, set, instance, features, hits, excluded, ticket);
 		}
 		const shadowSet = plan.shadowVersionId === undefined ? undefined : runtime.set(plan.shadowVersionId);
 		const shadow = shadowSet?.primary;
-		if (
-			shadowSet === undefined ||
-			shadow === undefined ||
-			shadow.poisoned ||
-			this.#plan.quarantined.has(shadowSet.strategy.versionId)
-		)
-			return;
-		if (!this.#shadow.ready(shadow)) return;
+		if (shadowSet === undefined || shadow === undefined || shadow.poisoned || !this.#shadow.ready(shadow)) return;
+		// A model's own active version may be the whole mesh's shadow: there is nothing to compare.
+		if (shadowSet === set || quarantined.has(shadowSet.strategy.versionId)) return;
 		shadow.sync();
 		this.#write(shadow, features, hits, excluded, ticket);
-		this.#shadow.schedule(shadowSet, shadow, excluded, instance.view, this.#last?.decision.rows[0] ?? 0, (report) =>
+		this.#shadow.schedule(runtime, shadowSet, shadow, excluded, this.#last?.decision.rows[0] ?? 0, (report) =>
 			this.#ports.onStrike({ ...report, model: runtime.pool.model }),
 		);
 	}
 
 	#witness(
+		runtime: PoolRuntime,
 		set: InstanceSet,
 		instance: StrategyInstance,
 		features: RequestFeatures,
@@ -370,26 +325,16 @@ export class WorkerDecider implements Decider {
 		const witness = set.witness();
 		if (witness === undefined) return;
 		witness.sync();
+		// A publish, a dispatch elsewhere or a new state block since the decision: another frame may rightly give another answer.
+		if (!witness.seesWhat(instance)) return;
 		const masked = this.#write(witness, features, hits, excluded, ticket);
 		const cause = witness.rank();
 		if (masked > 0) for (const row of excluded) if (witness.view.isEligible(row)) witness.mask(row, true);
 		this.#ports.metrics.witnessed(set.strategy.versionId, cause === 'none' && sameAnswer(instance, witness));
 		if (witness.poisoned) {
 			set.dropWitness();
-			this.#ports.defer(() => set.refill());
+			this.#ports.defer(() => runtime.refill(set));
 		}
-	}
-
-	#switchPlan(): void {
-		const generation = Atomics.load(this.#control, GENERATION_WORD);
-		const plan = this.#prepared.get(generation);
-		// Not prepared here: this worker started after the plan was made and has not had its message yet; the old plan stands.
-		if (plan === undefined) return;
-		this.#plan = plan;
-		for (const old of this.#prepared.keys()) if (old < generation) this.#prepared.delete(old);
-		this.#ports.defer(() => {
-			for (const runtime of this.#runtimes.values()) runtime.retain(plan.warm);
-		});
 	}
 }
 

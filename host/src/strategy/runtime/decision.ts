@@ -87,6 +87,7 @@ export const fallbackCauses = [
 	'quarantined',
 	'quarantined_input',
 	'no_instance',
+	'host_error',
 ] as const;
 export type FallbackCause = (typeof fallbackCauses)[number];
 

@@ -73,8 +73,8 @@ export interface ExplainedDecision {
 	/** Runner-up's score less the best score. */
 	readonly margin: number | null;
 	readonly candidates: readonly ExplainedCandidate[];
-	/** The request block as the strategy saw it, by field name. */
-	readonly request: Readonly<Record<string, number>>;
+	/** The request block as the strategy saw it, by field name; 64-bit hashes and seeds as hexadecimal text. */
+	readonly request: Readonly<Record<string, number | string>>;
 	readonly attempts: readonly ExplainedAttempt[];
 }
 
@@ -269,17 +269,24 @@ export class ExplainRing {
 		return values;
 	}
 
-	#requestFields(slot: number): Record<string, number> {
-		const fields: Record<string, number> = {};
+	#requestFields(slot: number): Record<string, number | string> {
+		const fields: Record<string, number | string> = {};
 		for (const field of requestFields) {
 			const at = slot * REQUEST_WORDS + field.offsetBytes / 4;
 			scratchWord[0] = this.#request[at] as number;
-			if (field.type === 'u64') fields[field.name] = scratchWord[0] + (this.#request[at + 1] as number) * 0x1_0000_0000;
+			if (field.type === 'u64')
+				fields[field.name] = wide(this.#request[at + 1] as number, this.#request[at] as number, field.unit);
 			else if (field.type === 'f32') fields[field.name] = scratchFloat[0] as number;
 			else fields[field.name] = field.type === 'i32' ? scratchWord[0] | 0 : scratchWord[0];
 		}
 		return fields;
 	}
+}
+
+/** A time is exact as a number; a hash or a seed is not, and nobody counts with it. */
+function wide(high: number, low: number, unit: string): number | string {
+	if (unit !== '') return high * 0x1_0000_0000 + low;
+	return `0x${high.toString(16).padStart(8, '0')}${low.toString(16).padStart(8, '0')}`;
 }
 
 const scratchWord = new Uint32Array(1);

@@ -9,7 +9,8 @@ export function explore(out: Decision, draw: number): void {
 	out.chosen = 0;
 	out.propensity = 1;
 	if (out.temperature <= 0 || out.count < 2) return;
-	const best = out.scores[0] as number;
+	let best = out.scores[0] as number;
+	for (let i = 1; i < out.count; i++) best = Math.min(best, out.scores[i] as number);
 	let total = 0;
 	for (let i = 0; i < out.count; i++) total += Math.exp((best - (out.scores[i] as number)) / out.temperature);
 	let left = draw * total;

@@ -189,6 +189,7 @@ export class StrategyInstance {
 			view.sync();
 			const epoch = view.tableEpoch;
 			const behind = view.changeHead - this.#changeTail;
+			if (behind === 0 && this.#fullVersion === view.fullVersion && epoch === this.#tableEpoch) break;
 			if (this.#fullVersion !== view.fullVersion || behind >= CHANGE_LOG_ENTRIES || behind >= view.rowCount)
 				this.#copyAll();
 			else for (let at = this.#changeTail; at < view.changeHead; at++) this.#copyRow(view.changedRow(at));
@@ -300,6 +301,16 @@ export class StrategyInstance {
 		if (this.#decodesWord !== 0) f32.set(view.activeDecodes, this.#decodesWord);
 		u32.set(view.eligible, this.#eligibilityWord);
 		u32[HEADER_ROW_COUNT_WORD] = rowCount;
+	}
+
+	/** True when both were last brought up to date with the same table, counters and state. */
+	seesWhat(other: StrategyInstance): boolean {
+		return (
+			this.#changeTail === other.#changeTail &&
+			this.#fullVersion === other.#fullVersion &&
+			this.#tableEpoch === other.#tableEpoch &&
+			this.#stateEpoch === other.#stateEpoch
+		);
 	}
 
 	/** The log text the last call wrote, bounded by the manifest; mostly empty. */

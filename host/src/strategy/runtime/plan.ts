@@ -23,8 +23,10 @@ export interface RoutingPlan {
 	readonly byModel: ReadonlyMap<string, PoolPlan>;
 	/** Versions that get no requests until they are released. */
 	readonly quarantined: ReadonlySet<number>;
-	/** Versions to keep instances of: everything the plan names, and the previous actives, warm for rollback. */
+	/** Versions every worker must have instances of: everything the plan names, and the actives before, warm for rollback. */
 	readonly warm: ReadonlySet<number>;
+	/** Loaded and on no stage: instances of these are made while there is room. */
+	readonly spare: ReadonlySet<number>;
 }
 
 export const emptyPlan: RoutingPlan = {
@@ -33,6 +35,7 @@ export const emptyPlan: RoutingPlan = {
 	byModel: new Map(),
 	quarantined: new Set(),
 	warm: new Set(),
+	spare: new Set(),
 };
 
 export function planOf(plan: RoutingPlan, model: string): PoolPlan {

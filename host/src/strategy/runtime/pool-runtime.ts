@@ -33,7 +33,7 @@ export class InstanceSet {
 		this.primary = this.#spares.pop();
 	}
 
-	/** Makes up the primary and the spares. Off the decision path: an instance takes tens of microseconds. */
+	/** Makes up the primary and the spares. Off the decision path: an instance takes tens of microseconds. Throws when one cannot be made. */
 	refill(): void {
 		if (this.primary === undefined || this.primary.poisoned) this.primary = this.#make();
 		while (this.#spares.length < this.#sparesWanted) this.#spares.push(this.#make());
@@ -62,23 +62,45 @@ export class PoolRuntime {
 	ticket: number;
 	readonly #sets = new Map<number, InstanceSet>();
 	readonly #options: InstanceOptions;
+	readonly #onUnready: (strategy: StrategyModule, error: unknown) => void;
 
-	constructor(pool: ModelPool, view: PoolView, firstTicket: number, options: InstanceOptions) {
+	/** `onUnready`: an instance could not be made up after the first ones; decisions fall back until it can. */
+	constructor(
+		pool: ModelPool,
+		view: PoolView,
+		firstTicket: number,
+		options: InstanceOptions,
+		onUnready: (strategy: StrategyModule, error: unknown) => void,
+	) {
 		this.pool = pool;
 		this.view = view;
 		this.ticket = firstTicket;
 		this.#options = options;
+		this.#onUnready = onUnready;
 	}
 
-	/** Makes the instances of a version unless they exist. */
+	/** Makes the instances of a version unless they exist. Throws when they cannot be made or `init` fails on this pool. */
 	prepare(strategy: StrategyModule, state: StateBlockReader | undefined): InstanceSet {
 		const present = this.#sets.get(strategy.versionId);
 		if (present !== undefined) return present;
 		const { fuel, meshSeed, spares } = this.#options;
-		const make = (): StrategyInstance => new StrategyInstance(strategy, this.view, fuel, meshSeed, { state });
+		const make = (): StrategyInstance => {
+			const instance = new StrategyInstance(strategy, this.view, fuel, meshSeed, { state });
+			if (instance.poisoned) throw new Error('`init` failed', { cause: instance.lastTrap });
+			return instance;
+		};
 		const set = new InstanceSet(strategy, make, spares);
 		this.#sets.set(strategy.versionId, set);
 		return set;
+	}
+
+	/** Makes up a set after a trap; a failure is reported, not thrown. */
+	refill(set: InstanceSet): void {
+		try {
+			set.refill();
+		} catch (error) {
+			this.#onUnready(set.strategy, error);
+		}
 	}
 
 	set(versionId: number): InstanceSet | undefined {

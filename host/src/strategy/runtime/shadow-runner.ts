@@ -1,9 +1,8 @@
 // Owns shadow decisions: a second strategy on the frame of a live decision, after it, without influence. At most one is waiting at a
 // time, so a shadow can use no more than one call per turn of the event loop; the rest are skipped, which the counters show.
-import type { PoolView } from '../../fleet/pool-view.js';
 import { Decision, type DecisionMetrics, type FallbackCause, type StrikeReport, strikeCauses } from './decision.js';
 import type { StrategyInstance } from './instance.js';
-import type { InstanceSet } from './pool-runtime.js';
+import type { InstanceSet, PoolRuntime } from './pool-runtime.js';
 import { readOutput } from './read-output.js';
 
 export class ShadowRunner {
@@ -24,10 +23,10 @@ export class ShadowRunner {
 
 	/** The instance's frame holds the snapshot and the request; it runs soon and is compared with `chosenRow`. */
 	schedule(
+		runtime: PoolRuntime,
 		set: InstanceSet,
 		instance: StrategyInstance,
 		excluded: readonly number[],
-		view: PoolView,
 		chosenRow: number,
 		onStrike: (strike: Omit<StrikeReport, 'model'>) => void,
 	): void {
@@ -37,12 +36,12 @@ export class ShadowRunner {
 			this.#waiting.delete(instance);
 			const ran = instance.rank();
 			const cause: FallbackCause = ran === 'none' ? readOutput(instance, tried, this.#out) : ran;
-			for (const row of tried) if (view.isEligible(row)) instance.mask(row, true);
+			for (const row of tried) if (instance.view.isEligible(row)) instance.mask(row, true);
 			const { versionId, label } = set.strategy;
 			this.#metrics.shadowed(versionId, cause === 'none' && this.#out.rows[0] === chosenRow, cause, instance.lastFuel);
 			if (instance.poisoned) {
 				set.replacePrimary();
-				set.refill();
+				runtime.refill(set);
 			}
 			if (strikeCauses.has(cause)) onStrike({ versionId, label, cause, trap: '', fuel: instance.lastFuel });
 		});

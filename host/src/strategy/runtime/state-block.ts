@@ -61,7 +61,8 @@ export class StateBlockReader {
 			const epoch = this.epoch();
 			if (epoch === known) return known;
 			into.set(this.#buffers[(epoch & 1) as 0 | 1]);
-			if (this.epoch() === epoch) return epoch;
+			// As in the fleet table: a read-modify-write, so that no read of the copy is ordered after it.
+			if (Atomics.add(this.#control, EPOCH, 0) === epoch) return epoch;
 		}
 		throw new Error('state block torn on every attempt: its writer publishes faster than a copy takes');
 	}
