@@ -20,10 +20,10 @@ async function openFire(t: Teardown, mesh: TestMesh): Promise<Fire> {
 	const texts = await Promise.all(Array.from({ length: SEEDS }, (_, seed) => oracle.text(seed, TOKENS)));
 	const answers: Answer[] = [];
 	const wrong: string[] = [];
-	let stopped = false;
+	const fire = { on: true };
 	let next = 0;
 	const one = async (): Promise<void> => {
-		while (!stopped) {
+		while (fire.on) {
 			const seed = next++ % SEEDS;
 			try {
 				const answer = await ask({ url: mesh.dataUrl, seed, tokens: TOKENS, stream: true });
@@ -37,7 +37,7 @@ async function openFire(t: Teardown, mesh: TestMesh): Promise<Fire> {
 	};
 	const running = Promise.all(Array.from({ length: STREAMS }, one));
 	const end = async (): Promise<void> => {
-		stopped = true;
+		fire.on = false;
 		await running;
 	};
 	t.teardown(end);
@@ -50,7 +50,7 @@ async function openFire(t: Teardown, mesh: TestMesh): Promise<Fire> {
 	};
 }
 
-test.serial('fifty streams run through forty changes of strategy without a scratch', async (t) => {
+test.serial('fifty streams run through thirty changes of strategy without a scratch', async (t) => {
 	const [first, second] = [await fixedRow('first_row', 0), await fixedRow('second_row', 1)];
 	const mesh = await startTestMesh(t, { engines: 3, config: { strategy: { loaded_max: 8 } } });
 	const { admin } = mesh;
@@ -63,7 +63,7 @@ test.serial('fifty streams run through forty changes of strategy without a scrat
 		// Some requests must pass under each plan, or changes would not be tested but skipped over.
 		await eventually('requests pass', () => fire.answers.length >= from + 10);
 	};
-	for (let round = 0; round < 6; round++) {
+	for (let round = 0; round < 4; round++) {
 		const version = `1.0.${round}`;
 		const name = (base: string): string => `${base}@${version}`;
 		await change(() => admin.load(withVersion(first, version), { activate: true }));
@@ -80,7 +80,7 @@ test.serial('fifty streams run through forty changes of strategy without a scrat
 	t.log(`${fire.answers.length} streams, ${changes} changes`);
 	t.deepEqual(wrong.slice(0, 3), []);
 	t.is(wrong.length, 0);
-	t.true(changes >= 40);
+	t.true(changes > 30);
 	const requests = fire.answers.length;
 	t.is(await admin.metric('infermesh_attempts_total', { outcome: 'ok' }), requests, 'each was dispatched once');
 	t.is(await admin.metric('infermesh_attempts_total'), requests);
@@ -88,7 +88,7 @@ test.serial('fifty streams run through forty changes of strategy without a scrat
 	t.is(await admin.metric('infermesh_fallbacks_total'), 0, 'each was decided by a strategy');
 	t.is(await admin.metric('infermesh_witness_decisions_total', { result: 'differed' }), 0);
 	const deciders = new Set(fire.answers.map(({ strategy }) => strategy));
-	for (let round = 0; round < 6; round++)
+	for (let round = 0; round < 4; round++)
 		for (const base of ['first_row', 'second_row']) t.true(deciders.has(`${base}@1.0.${round}`), `${base} ${round}`);
 	t.deepEqual(
 		(await admin.strategies()).map(({ name, stage }) => `${name} ${stage}`),

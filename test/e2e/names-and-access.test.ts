@@ -1,6 +1,6 @@
 // Names of models and who may use them: aliases, weighted revisions and fallbacks; API keys, trusted callers, the admin token; and the mesh's end.
 import test from 'ava';
-import OpenAI from 'openai';
+import { AuthenticationError } from 'openai';
 import { AdminClient } from '../support/admin.js';
 import { eventually, MODEL, startTestMesh } from '../support/mesh.js';
 import { ask, keyOf, Oracle } from '../support/traffic.js';
@@ -62,11 +62,11 @@ test.serial('with API keys configured, only they open the data plane, and trust 
 	const request = { model: MODEL, messages: [{ role: 'user' as const, content: 'hello' }], max_tokens: 2 };
 	for (const key of ['none', 'sk-Alice', alice.sha256, 'x'.repeat(5000)]) {
 		const error = await t.throwsAsync(mesh.client(key).chat.completions.create(request), {
-			instanceOf: OpenAI.AuthenticationError,
+			instanceOf: AuthenticationError,
 		});
 		t.is(error?.code, 'invalid_api_key');
 	}
-	await t.throwsAsync(mesh.client('none').models.list(), { instanceOf: OpenAI.AuthenticationError });
+	await t.throwsAsync(mesh.client('none').models.list(), { instanceOf: AuthenticationError });
 	t.truthy((await mesh.client(bob.key).chat.completions.create(request)).choices[0]);
 
 	const steered = (key: string) =>

@@ -1,6 +1,6 @@
 // The official OpenAI client against a whole mesh, as an application would use it: nothing but the base URL is changed.
 import test from 'ava';
-import OpenAI from 'openai';
+import { BadRequestError, NotFoundError, type OpenAI } from 'openai';
 import { eventually, MODEL, startTestMesh, type TestMesh } from '../support/mesh.js';
 
 let mesh: TestMesh;
@@ -14,6 +14,8 @@ test.after.always(async () => {
 	for (const close of closers.reverse()) await close();
 });
 
+/** An extension of vLLM's: the answer has as many tokens as may be. */
+const toTheEnd = { ignore_eos: true };
 const hello = [{ role: 'user' as const, content: 'Tell me about the weather.' }];
 
 test('a whole answer comes with usage and names its decision, target and strategy', async (t) => {
@@ -104,18 +106,18 @@ test('completions, embeddings and models work', async (t) => {
 
 test('an unknown model is a 404 the client understands', async (t) => {
 	const error = await t.throwsAsync(mesh.openai.chat.completions.create({ model: 'no-such-model', messages: hello }), {
-		instanceOf: OpenAI.NotFoundError,
+		instanceOf: NotFoundError,
 	});
 	t.is(error?.code, 'model_not_found');
 	t.is(error?.headers?.get('x-infermesh-error'), 'IM_ROUTE_MODEL_UNKNOWN');
 	t.regex(error?.message ?? '', /no-such-model/);
-	await t.throwsAsync(mesh.openai.models.retrieve('no-such-model'), { instanceOf: OpenAI.NotFoundError });
+	await t.throwsAsync(mesh.openai.models.retrieve('no-such-model'), { instanceOf: NotFoundError });
 });
 
 test('an engine’s own refusal reaches the client with its status and message', async (t) => {
 	const error = await t.throwsAsync(
 		mesh.openai.chat.completions.create({ model: MODEL, messages: hello, max_tokens: 10_000_000 }),
-		{ instanceOf: OpenAI.BadRequestError },
+		{ instanceOf: BadRequestError },
 	);
 	t.regex(error?.message ?? '', /context length/);
 });
@@ -127,7 +129,7 @@ test('aborting a stream stops the engine’s work', async (t) => {
 		max_tokens: 8000,
 		stream: true,
 		// Runs to max_tokens, minutes of model time, unless it is cancelled.
-		...{ ignore_eos: true },
+		...toTheEnd,
 	});
 	for await (const _ of stream) break;
 	stream.controller.abort();
@@ -141,7 +143,7 @@ test('aborting a stream stops the engine’s work', async (t) => {
 
 test('explain accounts for a decision and for what became of it', async (t) => {
 	const { response } = await mesh.openai.chat.completions
-		.create({ model: MODEL, messages: hello, max_tokens: 5, ...{ ignore_eos: true } })
+		.create({ model: MODEL, messages: hello, max_tokens: 5, ...toTheEnd })
 		.withResponse();
 	const explained = await mesh.admin.explain(response.headers.get('x-infermesh-decision') ?? '');
 	t.is(explained.chosen ?? 'none', response.headers.get('x-infermesh-target') ?? 'no header');

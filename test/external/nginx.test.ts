@@ -1,7 +1,7 @@
 // nginx in front of the mesh, and between the mesh and an engine: what operators do. Tokens must pass one by one, and content unchanged.
 import type { EngineHandle } from '@infermesh/host';
 import test from 'ava';
-import OpenAI from 'openai';
+import { NotFoundError, OpenAI } from 'openai';
 import { MODEL, startTestEngine, startTestMesh } from '../support/mesh.js';
 import { startNginx } from '../support/programs.js';
 import { ask, Oracle } from '../support/traffic.js';
@@ -43,7 +43,7 @@ test('nginx in front: streams pass token by token, whole answers and errors unch
 		.create({ model: MODEL, messages: [{ role: 'user', content: 'hello' }], max_tokens: 3 })
 		.withResponse();
 	t.truthy(response.headers.get('x-infermesh-decision'));
-	await t.throwsAsync(openai.models.retrieve('unknown'), { instanceOf: OpenAI.NotFoundError });
+	await t.throwsAsync(openai.models.retrieve('unknown'), { instanceOf: NotFoundError });
 	for (let seed = 2; seed < 30; seed++)
 		t.is((await ask({ url, seed, stream: seed % 2 === 0 })).text, await oracle.text(seed));
 });

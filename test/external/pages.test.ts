@@ -104,24 +104,8 @@ test('names are shown as text, whatever they hold', async (t) => {
 test('the load report draws its plots from one file, with nothing from elsewhere', async (t) => {
 	const mesh = await startTestMesh(t, { engines: 2 });
 	const file = path.join(temporaryFolder(t), 'report.html');
-	const { code, output } = await run(process.execPath, [
-		cli,
-		'bench',
-		...[
-			'--admin',
-			mesh.admin.url,
-			'--rate',
-			'40',
-			'--duration',
-			'2s',
-			'--input',
-			'64',
-			'--output',
-			'16',
-			'--html',
-			file,
-		],
-	]);
+	const bench = `bench --admin ${mesh.admin.url} --rate 40 --duration 2s --input 64 --output 16 --html`.split(' ');
+	const { code, output } = await run(process.execPath, [cli, ...bench, file]);
 	t.is(code, 0, output);
 	t.true(readFileSync(file, 'utf8').length > 10_000);
 	const { page, complaints } = await open(pathToFileURL(file).href);

@@ -41,9 +41,9 @@ export class AdminClient {
 			},
 			...(body === undefined ? {} : { body: JSON.stringify(body) }),
 		});
-		const answer = (await response.json()) as unknown;
-		if (response.ok) return answer as T;
-		throw new AdminError(response.status, (answer as { error: { code: string; message: string } }).error);
+		const answer = (await response.json()) as { error: { code: string; message: string } };
+		if (response.ok) return answer as unknown as T;
+		throw new AdminError(response.status, answer.error);
 	}
 
 	status(): Promise<MeshStatus> {
