@@ -27,7 +27,8 @@ const cli = fileURLToPath(new URL('../../../../host/dist/src/cli/main.js', impor
 
 export async function startMeshProcess(options: MeshOptions): Promise<Mesh> {
 	const config = {
-		data: { port: 0, workers: 1 },
+		// All targets are one server, and connections are counted by server: room for all streams of the benches.
+		data: { port: 0, workers: 1, upstream: { connections_max: 4096 } },
 		admin: { port: 0 },
 		keys: [{ id: 'bench', sha256: createHash('sha256').update(KEY).digest('hex') }],
 		targets: Array.from({ length: options.targets }, (_, index) => ({

@@ -3,6 +3,7 @@
 import { connect, type Socket } from 'node:net';
 
 const DATA = Buffer.from('data:');
+const OK = Buffer.from('HTTP/1.1 200');
 const DONE = Buffer.from('[DONE]');
 
 export class StreamClient {
@@ -36,7 +37,12 @@ export class StreamClient {
 			socket.once('connect', () => socket.write(request));
 			socket.on('data', (chunk: Buffer) => {
 				const now = performance.now();
-				if (atMs === 0 && !chunk.includes('HTTP/1.1 200')) this.refused++;
+				if (atMs === 0 && !chunk.includes(OK)) {
+					this.refused++;
+					finished = true;
+					socket.destroy();
+					return;
+				}
 				if (atMs !== 0) this.pauseMaxMs = Math.max(this.pauseMaxMs, now - atMs);
 				atMs = now;
 				const count = countEvents(chunk);
