@@ -6,7 +6,7 @@ export { type EngineHandle, startEngine } from './engine/server/start-engine.js'
 export { AdmissionService, admissionServiceDefaults } from './main/admission-service.js';
 export { systemClock, systemRandom } from './main/clock.js';
 export { type MeshHandle, startMesh } from './main/meshd.js';
-export type { SpawnWorker } from './main/worker-group.js';
+export { type SpawnWorker, spawnWorker } from './main/worker-group.js';
 export { openStrategy, type PreparedStrategy, prepareStrategy } from './project/prepare.js';
 export type { ModelPool } from './router/ports.js';
 export { admissionDigest, admitModule, INSTRUMENTER_VERSION, instrumentProfile } from './strategy/admission/admit.js';

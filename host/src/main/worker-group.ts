@@ -58,7 +58,9 @@ interface Member {
 /** Starts a worker's thread; what it is told to begin with is its `workerData`. */
 export type SpawnWorker = (start: WorkerStart) => Worker;
 
-const spawnWorker: SpawnWorker = (start) => new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
+/** A thread that runs worker.js. */
+export const spawnWorker: SpawnWorker = (start) =>
+	new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
 
 /** Gives a new worker all it must know before it listens: strategies, states, directory, plan. */
 export type Introduce = (send: (message: ToWorker) => void) => void;
