@@ -451,14 +451,14 @@ export class StrategyManager {
 	}
 
 	/** Tells the workers who is in quarantine now. Nobody waits for it, so it is tried again, at a steady pace, until all have followed. */
-	#recommit(done: () => void): void {
+	#recommit(announce: () => void): void {
 		const tried = this.#exclusively(async () => {
 			await this.#commit(this.#staging);
-			done();
+			announce();
 		});
 		tried.catch(() => {
 			this.#retry?.cancel();
-			this.#retry = this.#ports.clock.after(RECOMMIT_MS, () => this.#recommit(done), { unref: true });
+			this.#retry = this.#ports.clock.after(RECOMMIT_MS, () => this.#recommit(announce), { unref: true });
 		});
 	}
 
