@@ -134,7 +134,8 @@ function makePool(rows: number): ModelPool {
 	const targets = Array.from({ length: rows }, (_, row) => ({
 		id: `target-${row}`,
 		tableRow: row,
-		generation: 1,
+		// The generation a rig's rows have.
+		generation: 0,
 		origin: 'http://127.0.0.1:1',
 		pathPrefix: '',
 		apiKey: undefined,
