@@ -24,13 +24,20 @@ export {
 	type TrapSymbols,
 } from './strategy/admission/result.js';
 export { mapTrap, type TrapCause, type TrapPlace, trapCause } from './strategy/admission/trap.js';
-export { type Admit } from './strategy/registry/ports.js';
+export type { Admit } from './strategy/registry/ports.js';
 export { deciderDefaults, WorkerDecider } from './strategy/runtime/decider.js';
-export type { StrikeReport } from './strategy/runtime/decision.js';
-export { Decision, type DecisionMetrics, type PrefixHits, type RequestFeatures } from './strategy/runtime/decision.js';
+export {
+	Decision,
+	type DecisionMetrics,
+	type FallbackCause,
+	fallbackCauses,
+	type PrefixHits,
+	type RequestFeatures,
+	type StrikeReport,
+} from './strategy/runtime/decision.js';
 export type { ExplainedDecision } from './strategy/runtime/explain-ring.js';
 export { fuelDefaults, StrategyInstance, type StrategyModule } from './strategy/runtime/instance.js';
-export { CONTROL_BYTES, emptyPlan, GENERATION_WORD } from './strategy/runtime/plan.js';
+export { CONTROL_BYTES, emptyPlan, GENERATION_WORD, type RoutingPlan } from './strategy/runtime/plan.js';
 export { readOutput } from './strategy/runtime/read-output.js';
 export { createRig, type Rig } from './strategy/runtime/rig.js';
 export { writeHits, writeRequest } from './strategy/runtime/write-request.js';

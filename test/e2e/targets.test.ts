@@ -50,7 +50,7 @@ test.serial('a draining target finishes its streams and gets nothing new; undrai
 	const first = new Promise<void>((resolve) => {
 		begun = resolve;
 	});
-	mesh.engines[0]?.setFaults({ slow: { factor: 20 } });
+	mesh.engines[0]?.setFaults({ slow: { factor: 200 } });
 	const long = ask({ url: mesh.dataUrl, seed: 1, tokens: 120, stream: true, onFirst: begun });
 	await first;
 	t.is((await mesh.admin.drain('engine-1')).state, 'draining');

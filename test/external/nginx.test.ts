@@ -13,7 +13,7 @@ async function arrivesAsItIsMade(
 	url: string,
 	engine: EngineHandle,
 	seed: number,
-): Promise<{ early: boolean; text: string }> {
+): Promise<{ early: boolean; text: string; error: string | undefined }> {
 	engine.setFaults({ slow: { factor: 100 } });
 	let early: Promise<boolean> = Promise.resolve(false);
 	const answer = await ask({
@@ -29,15 +29,15 @@ async function arrivesAsItIsMade(
 		},
 	});
 	engine.setFaults({ slow: null });
-	return { early: await early, text: answer.text };
+	return { early: await early, text: answer.text, error: answer.error };
 }
 
-test('nginx in front: streams pass token by token, whole answers and errors unchanged', async (t) => {
+test.serial('nginx in front: streams pass token by token, whole answers and errors unchanged', async (t) => {
 	const mesh = await startTestMesh(t, { engines: 1 });
 	const url = await startNginx(t, mesh.dataUrl, unbuffered);
 	const oracle = new Oracle(mesh.engines[0]?.url ?? '');
 	const stream = await arrivesAsItIsMade(url, mesh.engines[0] as EngineHandle, 1);
-	t.deepEqual(stream, { early: true, text: await oracle.text(1, 60) });
+	t.deepEqual(stream, { early: true, text: await oracle.text(1, 60), error: undefined });
 	const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 });
 	const { response } = await openai.chat.completions
 		.create({ model: MODEL, messages: [{ role: 'user', content: 'hello' }], max_tokens: 3 })
@@ -48,7 +48,7 @@ test('nginx in front: streams pass token by token, whole answers and errors unch
 		t.is((await ask({ url, seed, stream: seed % 2 === 0 })).text, await oracle.text(seed));
 });
 
-test('nginx in front: a client that goes away frees the engine', async (t) => {
+test.serial('nginx in front: a client that goes away frees the engine', async (t) => {
 	const mesh = await startTestMesh(t, { engines: 1 });
 	const url = await startNginx(t, mesh.dataUrl, unbuffered);
 	const gone = new AbortController();
@@ -71,7 +71,7 @@ test('nginx in front: a client that goes away frees the engine', async (t) => {
 	t.is(await mesh.admin.metric('infermesh_attempts_total', { outcome: 'cancelled' }), 1);
 });
 
-test('nginx behind: an engine behind a proxy is a target like any other', async (t) => {
+test.serial('nginx behind: an engine behind a proxy is a target like any other', async (t) => {
 	const engine = await startTestEngine(t);
 	const proxied = await startNginx(t, engine.url, unbuffered);
 	const mesh = await startTestMesh(t, { engines: [] });
@@ -79,6 +79,6 @@ test('nginx behind: an engine behind a proxy is a target like any other', async 
 	await mesh.ready(1);
 	t.deepEqual((await mesh.admin.target('proxied')).models, [MODEL]);
 	const stream = await arrivesAsItIsMade(mesh.dataUrl, engine, 1);
-	t.deepEqual(stream, { early: true, text: await new Oracle(engine.url).text(1, 60) });
+	t.deepEqual(stream, { early: true, text: await new Oracle(engine.url).text(1, 60), error: undefined });
 	t.not((await mesh.admin.target('proxied')).telemetryAgeMs, null, 'its metrics are read through the proxy');
 });

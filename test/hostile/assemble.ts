@@ -102,7 +102,7 @@ function manifest(name: string): StrategyManifest {
 		factors: [],
 		topK: 4,
 		hits: true,
-		source: 'hostile.wat',
+		source: 'assembly/index.ts',
 	};
 }
 

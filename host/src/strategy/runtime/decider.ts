@@ -357,8 +357,9 @@ function reset(out: Decision): void {
 	out.fuel = 0;
 }
 
-/** Bit-for-bit comparison of two answers: verdict, and the rows and scores that count. */
+/** Bit-for-bit comparison of two answers: fuel, verdict, and the rows and scores that count. */
 function sameAnswer(a: StrategyInstance, b: StrategyInstance): boolean {
+	if (a.lastFuel !== b.lastFuel) return false;
 	const from = a.outputWord;
 	const to = b.outputWord;
 	if (a.u32[from + OUTPUT_VERDICT_WORD] !== b.u32[to + OUTPUT_VERDICT_WORD]) return false;
