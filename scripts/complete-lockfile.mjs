@@ -32,6 +32,6 @@ for (const entry of Object.values(lock.packages)) {
 	}
 }
 const [rootEntry, ...rest] = Object.entries(lock.packages);
-lock.packages = Object.fromEntries([rootEntry, ...rest.sort(([a], [b]) => (a < b ? -1 : 1))]);
+lock.packages = Object.fromEntries([rootEntry, ...rest.sort(([a], [b]) => a.localeCompare(b, 'en'))]);
 writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
 process.stderr.write(`complete-lockfile: ${added} entries added\n`);

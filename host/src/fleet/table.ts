@@ -66,6 +66,8 @@ export class FleetTableWriter {
 	readonly #u32: Uint32Array;
 	readonly #f32: Float32Array;
 	readonly #dirty: Uint8Array;
+	/** Called at the first change after a publish, so that whoever publishes need not look when nothing has changed. */
+	onFirstChange: (() => unknown) | undefined;
 	#dirtyRows: number[] = [];
 	#previousRows: number[] = [];
 	#head = 0;
@@ -115,6 +117,7 @@ export class FleetTableWriter {
 		if (this.#dirty[row] !== 0) return;
 		this.#dirty[row] = 1;
 		this.#dirtyRows.push(row);
+		if (this.#dirtyRows.length === 1) this.onFirstChange?.();
 	}
 
 	/** Makes all changes since the last call visible at once. Returns the number of rows that changed. */

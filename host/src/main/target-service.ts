@@ -74,7 +74,8 @@ export class TargetService {
 	/** Begins publishing signals. */
 	start(): void {
 		const { clock, table } = this.#ports;
-		this.#timers.push(clock.every(this.#options.publishMs, () => void table.publish(), { unref: true }));
+		// Changes gather for a moment and go out together; an idle fleet costs no timer.
+		table.onFirstChange = () => clock.after(this.#options.publishMs, () => void table.publish(), { unref: true });
 		this.#timers.push(clock.every(this.#options.refreshMs, () => this.#refresh(), { unref: true }));
 	}
 
@@ -118,6 +119,7 @@ export class TargetService {
 	}
 
 	close(): void {
+		this.#ports.table.onFirstChange = undefined;
 		for (const timer of this.#timers) timer.cancel();
 		this.#poller.close();
 	}
