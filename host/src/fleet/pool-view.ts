@@ -89,7 +89,8 @@ export class PoolView {
 			const head = this.#counters.head(worker);
 			let tail = this.#changeTails[worker] as number;
 			if (head === tail) continue;
-			if ((head - tail) >>> 0 >= CHANGE_RING_ENTRIES) {
+			// Half the ring: the worker goes on writing while its entries are read here, and must not reach those still to be read.
+			if ((head - tail) >>> 0 >= CHANGE_RING_ENTRIES / 2) {
 				this.#readAll();
 				return;
 			}
