@@ -113,7 +113,7 @@ export class TargetRegistry {
 		const record: TargetRecord = { spec, row, generation, upstream, draining: false };
 		this.#records.set(spec.id, record);
 		this.#describe(record);
-		for (const model of spec.models) this.#join(model, record);
+		for (const model of new Set(spec.models)) this.#join(model, record);
 		return record;
 	}
 
