@@ -183,13 +183,13 @@ export class Output {
 	retry_after_ms: f32;
 	/** with hold: release order, lowest first; the host adds ageing and a bound */
 	hold_key: f32;
-	/** row: P/D pair: prefill here, decode on the ranked row; NO_ROW = aggregated */
+	/** row: P/D pair: prefill here, decode on the ranked row; NO_ROW = aggregated (checked; the router does not act on it yet) */
 	prefill_row: u32;
-	/** row: row that holds the prefix and can transfer it; NO_ROW = none */
+	/** row: row that holds the prefix and can transfer it; NO_ROW = none (checked; the router does not act on it yet) */
 	fetch_from_row: u32;
 	/** ms: send a copy to the next ranked row after this long without a first token */
 	hedge_delay_ms: f32;
-	/** extra copies allowed; 0 = no hedge */
+	/** extra copies allowed; 0 = no hedge (checked; the router does not act on it yet) */
 	hedge_copies: u32;
 	/** exploration wanted over the ranked rows (softmax of -score); the host draws and logs propensities; 0 = always the best */
 	temperature: f32;
@@ -527,23 +527,23 @@ export const COLUMN_TPOT_P95_MS: u32 = 27;
 export const COLUMN_ERROR_RATIO: u32 = 28;
 /** f32, ms: round-trip time from this router; from connection set-up until the fabric measures it */
 export const COLUMN_RTT_MS: u32 = 29;
-/** f32, MB/s: bandwidth from this router; 0 = unknown */
+/** f32, MB/s: bandwidth from this router; 0 = unknown (no source yet: stays at its initial value) */
 export const COLUMN_BANDWIDTH_MBPS: u32 = 30;
-/** f32, MiB: device memory in use */
+/** f32, MiB: device memory in use (no source yet: stays at its initial value) */
 export const COLUMN_VRAM_USED_MIB: u32 = 31;
-/** f32, MiB: device memory in all; 0 = unknown */
+/** f32, MiB: device memory in all; 0 = unknown (no source yet: stays at its initial value) */
 export const COLUMN_VRAM_TOTAL_MIB: u32 = 32;
-/** f32, ratio: streaming-multiprocessor activity, 0 to 1 */
+/** f32, ratio: streaming-multiprocessor activity, 0 to 1 (no source yet: stays at its initial value) */
 export const COLUMN_SM_UTILIZATION: u32 = 33;
-/** f32, ratio: device-memory bandwidth activity, 0 to 1 */
+/** f32, ratio: device-memory bandwidth activity, 0 to 1 (no source yet: stays at its initial value) */
 export const COLUMN_MEMORY_UTILIZATION: u32 = 34;
-/** f32, °C: device temperature */
+/** f32, °C: device temperature (no source yet: stays at its initial value) */
 export const COLUMN_TEMPERATURE_C: u32 = 35;
-/** u32, bits: clock-event reasons in force */
+/** u32, bits: clock-event reasons in force (no source yet: stays at its initial value) */
 export const COLUMN_THROTTLE: u32 = 36;
-/** f32, errors: uncorrected ECC errors since boot */
+/** f32, errors: uncorrected ECC errors since boot (no source yet: stays at its initial value) */
 export const COLUMN_ECC_UNCORRECTED: u32 = 37;
-/** f32, ratio: share of the device this target has; 1 = whole */
+/** f32, ratio: share of the device this target has; 1 = whole (no source yet: stays at its initial value) */
 export const COLUMN_MIG_FRACTION: u32 = 38;
 /** f32, currency/h: price of an hour of this target */
 export const COLUMN_COST: u32 = 39;
@@ -551,15 +551,15 @@ export const COLUMN_COST: u32 = 39;
 export const COLUMN_HEALTH: u32 = 40;
 /** f32, ratio: learned speed against the median of the pool; 1 = normal */
 export const COLUMN_SPEED: u32 = 41;
-/** f32, requests: most sequences the engine runs at once; 0 = unknown */
+/** f32, requests: most sequences the engine runs at once; 0 = unknown (no source yet: stays at its initial value) */
 export const COLUMN_MAX_SEQUENCES: u32 = 42;
 /** f32, ratio: cached share of prompt tokens over the last interval */
 export const COLUMN_PREFIX_HIT_RATIO: u32 = 43;
 /** f32, 1/s: preemptions a second over the last interval */
 export const COLUMN_PREEMPTIONS_PER_S: u32 = 44;
-/** u32: data-parallel rank inside the engine */
+/** u32: data-parallel rank inside the engine (no source yet: stays at its initial value) */
 export const COLUMN_DP_RANK: u32 = 45;
-/** u32, id: interned set of loaded LoRA adapters; 0 = none */
+/** u32, id: interned set of loaded LoRA adapters; 0 = none (no source yet: stays at its initial value) */
 export const COLUMN_LORA_SET: u32 = 46;
 /** f32, ratio: share of its normal traffic a recovering target should get, 0 to 1 */
 export const COLUMN_SLOW_START: u32 = 47;

@@ -230,13 +230,13 @@ typedef struct im_output {
 	float retry_after_ms;
 	/* with hold: release order, lowest first; the host adds ageing and a bound */
 	float hold_key;
-	/* row: P/D pair: prefill here, decode on the ranked row; NO_ROW = aggregated */
+	/* row: P/D pair: prefill here, decode on the ranked row; NO_ROW = aggregated (checked; the router does not act on it yet) */
 	uint32_t prefill_row;
-	/* row: row that holds the prefix and can transfer it; NO_ROW = none */
+	/* row: row that holds the prefix and can transfer it; NO_ROW = none (checked; the router does not act on it yet) */
 	uint32_t fetch_from_row;
 	/* ms: send a copy to the next ranked row after this long without a first token */
 	float hedge_delay_ms;
-	/* extra copies allowed; 0 = no hedge */
+	/* extra copies allowed; 0 = no hedge (checked; the router does not act on it yet) */
 	uint32_t hedge_copies;
 	/* exploration wanted over the ranked rows (softmax of -score); the host draws and logs propensities; 0 = always the best */
 	float temperature;
@@ -553,23 +553,23 @@ IM_STATIC_ASSERT(offsetof(im_plan_output, rule_channels) == 212, "im_plan_output
 #define IM_COLUMN_TPOT_P95_MS 27u /* f32, ms: time per output token, 95th percentile over the last window */
 #define IM_COLUMN_ERROR_RATIO 28u /* f32, ratio: failed share of recent requests, smoothed, 0 to 1 */
 #define IM_COLUMN_RTT_MS 29u /* f32, ms: round-trip time from this router; from connection set-up until the fabric measures it */
-#define IM_COLUMN_BANDWIDTH_MBPS 30u /* f32, MB/s: bandwidth from this router; 0 = unknown */
-#define IM_COLUMN_VRAM_USED_MIB 31u /* f32, MiB: device memory in use */
-#define IM_COLUMN_VRAM_TOTAL_MIB 32u /* f32, MiB: device memory in all; 0 = unknown */
-#define IM_COLUMN_SM_UTILIZATION 33u /* f32, ratio: streaming-multiprocessor activity, 0 to 1 */
-#define IM_COLUMN_MEMORY_UTILIZATION 34u /* f32, ratio: device-memory bandwidth activity, 0 to 1 */
-#define IM_COLUMN_TEMPERATURE_C 35u /* f32, °C: device temperature */
-#define IM_COLUMN_THROTTLE 36u /* u32, bits: clock-event reasons in force */
-#define IM_COLUMN_ECC_UNCORRECTED 37u /* f32, errors: uncorrected ECC errors since boot */
-#define IM_COLUMN_MIG_FRACTION 38u /* f32, ratio: share of the device this target has; 1 = whole */
+#define IM_COLUMN_BANDWIDTH_MBPS 30u /* f32, MB/s: bandwidth from this router; 0 = unknown (no source yet: stays at its initial value) */
+#define IM_COLUMN_VRAM_USED_MIB 31u /* f32, MiB: device memory in use (no source yet: stays at its initial value) */
+#define IM_COLUMN_VRAM_TOTAL_MIB 32u /* f32, MiB: device memory in all; 0 = unknown (no source yet: stays at its initial value) */
+#define IM_COLUMN_SM_UTILIZATION 33u /* f32, ratio: streaming-multiprocessor activity, 0 to 1 (no source yet: stays at its initial value) */
+#define IM_COLUMN_MEMORY_UTILIZATION 34u /* f32, ratio: device-memory bandwidth activity, 0 to 1 (no source yet: stays at its initial value) */
+#define IM_COLUMN_TEMPERATURE_C 35u /* f32, °C: device temperature (no source yet: stays at its initial value) */
+#define IM_COLUMN_THROTTLE 36u /* u32, bits: clock-event reasons in force (no source yet: stays at its initial value) */
+#define IM_COLUMN_ECC_UNCORRECTED 37u /* f32, errors: uncorrected ECC errors since boot (no source yet: stays at its initial value) */
+#define IM_COLUMN_MIG_FRACTION 38u /* f32, ratio: share of the device this target has; 1 = whole (no source yet: stays at its initial value) */
 #define IM_COLUMN_COST 39u /* f32, currency/h: price of an hour of this target */
 #define IM_COLUMN_HEALTH 40u /* f32, ratio: health score, 1 = sound, 0 = out */
 #define IM_COLUMN_SPEED 41u /* f32, ratio: learned speed against the median of the pool; 1 = normal */
-#define IM_COLUMN_MAX_SEQUENCES 42u /* f32, requests: most sequences the engine runs at once; 0 = unknown */
+#define IM_COLUMN_MAX_SEQUENCES 42u /* f32, requests: most sequences the engine runs at once; 0 = unknown (no source yet: stays at its initial value) */
 #define IM_COLUMN_PREFIX_HIT_RATIO 43u /* f32, ratio: cached share of prompt tokens over the last interval */
 #define IM_COLUMN_PREEMPTIONS_PER_S 44u /* f32, 1/s: preemptions a second over the last interval */
-#define IM_COLUMN_DP_RANK 45u /* u32: data-parallel rank inside the engine */
-#define IM_COLUMN_LORA_SET 46u /* u32, id: interned set of loaded LoRA adapters; 0 = none */
+#define IM_COLUMN_DP_RANK 45u /* u32: data-parallel rank inside the engine (no source yet: stays at its initial value) */
+#define IM_COLUMN_LORA_SET 46u /* u32, id: interned set of loaded LoRA adapters; 0 = none (no source yet: stays at its initial value) */
 #define IM_COLUMN_SLOW_START 47u /* f32, ratio: share of its normal traffic a recovering target should get, 0 to 1 */
 
 #endif

@@ -170,13 +170,13 @@ export const OUTPUT_REASON_WORD = 2;
 export const OUTPUT_RETRY_AFTER_MS_WORD = 3;
 /** f32: with hold: release order, lowest first; the host adds ageing and a bound */
 export const OUTPUT_HOLD_KEY_WORD = 4;
-/** u32, row: P/D pair: prefill here, decode on the ranked row; NO_ROW = aggregated */
+/** u32, row: P/D pair: prefill here, decode on the ranked row; NO_ROW = aggregated (checked; the router does not act on it yet) */
 export const OUTPUT_PREFILL_ROW_WORD = 5;
-/** u32, row: row that holds the prefix and can transfer it; NO_ROW = none */
+/** u32, row: row that holds the prefix and can transfer it; NO_ROW = none (checked; the router does not act on it yet) */
 export const OUTPUT_FETCH_FROM_ROW_WORD = 6;
 /** f32, ms: send a copy to the next ranked row after this long without a first token */
 export const OUTPUT_HEDGE_DELAY_MS_WORD = 7;
-/** u32: extra copies allowed; 0 = no hedge */
+/** u32: extra copies allowed; 0 = no hedge (checked; the router does not act on it yet) */
 export const OUTPUT_HEDGE_COPIES_WORD = 8;
 /** f32: exploration wanted over the ranked rows (softmax of -score); the host draws and logs propensities; 0 = always the best */
 export const OUTPUT_TEMPERATURE_WORD = 9;
@@ -516,23 +516,23 @@ export const COLUMN_TPOT_P95_MS = 27;
 export const COLUMN_ERROR_RATIO = 28;
 /** f32, ms: round-trip time from this router; from connection set-up until the fabric measures it */
 export const COLUMN_RTT_MS = 29;
-/** f32, MB/s: bandwidth from this router; 0 = unknown */
+/** f32, MB/s: bandwidth from this router; 0 = unknown (no source yet: stays at its initial value) */
 export const COLUMN_BANDWIDTH_MBPS = 30;
-/** f32, MiB: device memory in use */
+/** f32, MiB: device memory in use (no source yet: stays at its initial value) */
 export const COLUMN_VRAM_USED_MIB = 31;
-/** f32, MiB: device memory in all; 0 = unknown */
+/** f32, MiB: device memory in all; 0 = unknown (no source yet: stays at its initial value) */
 export const COLUMN_VRAM_TOTAL_MIB = 32;
-/** f32, ratio: streaming-multiprocessor activity, 0 to 1 */
+/** f32, ratio: streaming-multiprocessor activity, 0 to 1 (no source yet: stays at its initial value) */
 export const COLUMN_SM_UTILIZATION = 33;
-/** f32, ratio: device-memory bandwidth activity, 0 to 1 */
+/** f32, ratio: device-memory bandwidth activity, 0 to 1 (no source yet: stays at its initial value) */
 export const COLUMN_MEMORY_UTILIZATION = 34;
-/** f32, °C: device temperature */
+/** f32, °C: device temperature (no source yet: stays at its initial value) */
 export const COLUMN_TEMPERATURE_C = 35;
-/** u32, bits: clock-event reasons in force */
+/** u32, bits: clock-event reasons in force (no source yet: stays at its initial value) */
 export const COLUMN_THROTTLE = 36;
-/** f32, errors: uncorrected ECC errors since boot */
+/** f32, errors: uncorrected ECC errors since boot (no source yet: stays at its initial value) */
 export const COLUMN_ECC_UNCORRECTED = 37;
-/** f32, ratio: share of the device this target has; 1 = whole */
+/** f32, ratio: share of the device this target has; 1 = whole (no source yet: stays at its initial value) */
 export const COLUMN_MIG_FRACTION = 38;
 /** f32, currency/h: price of an hour of this target */
 export const COLUMN_COST = 39;
@@ -540,15 +540,15 @@ export const COLUMN_COST = 39;
 export const COLUMN_HEALTH = 40;
 /** f32, ratio: learned speed against the median of the pool; 1 = normal */
 export const COLUMN_SPEED = 41;
-/** f32, requests: most sequences the engine runs at once; 0 = unknown */
+/** f32, requests: most sequences the engine runs at once; 0 = unknown (no source yet: stays at its initial value) */
 export const COLUMN_MAX_SEQUENCES = 42;
 /** f32, ratio: cached share of prompt tokens over the last interval */
 export const COLUMN_PREFIX_HIT_RATIO = 43;
 /** f32, 1/s: preemptions a second over the last interval */
 export const COLUMN_PREEMPTIONS_PER_S = 44;
-/** u32: data-parallel rank inside the engine */
+/** u32: data-parallel rank inside the engine (no source yet: stays at its initial value) */
 export const COLUMN_DP_RANK = 45;
-/** u32, id: interned set of loaded LoRA adapters; 0 = none */
+/** u32, id: interned set of loaded LoRA adapters; 0 = none (no source yet: stays at its initial value) */
 export const COLUMN_LORA_SET = 46;
 /** f32, ratio: share of its normal traffic a recovering target should get, 0 to 1 */
 export const COLUMN_SLOW_START = 47;
