@@ -1,0 +1,44 @@
+import { createHash } from 'node:crypto';
+import test from 'ava';
+import { createAuthenticator } from './authenticator.js';
+
+const sha256 = (key: string): string => createHash('sha256').update(key).digest('hex');
+const keys = [
+	{ sha256: sha256('sk-one'), tenant: 'a', tenantId: 2, policyMask: 5, trusted: true },
+	{ sha256: sha256('sk-two'), tenant: 'b', tenantId: 3, policyMask: 0, trusted: false },
+];
+
+test('without keys everyone is the trusted default tenant', (t) => {
+	const { authenticate } = createAuthenticator([], 9);
+	for (const header of [undefined, '', 'Bearer anything'])
+		t.deepEqual(authenticate(header), { tenant: 'default', tenantId: 9, policyMask: 0, trusted: true });
+});
+
+test('a known key names its caller, however the scheme is written', (t) => {
+	const { authenticate } = createAuthenticator(keys, 1);
+	for (const header of ['Bearer sk-one', 'bearer sk-one', 'BEARER   sk-one'])
+		t.deepEqual(authenticate(header), { tenant: 'a', tenantId: 2, policyMask: 5, trusted: true });
+	t.is(authenticate('Bearer sk-two')?.trusted, false);
+});
+
+test('everything else is refused', (t) => {
+	const { authenticate } = createAuthenticator(keys, 1);
+	const refused = [
+		undefined,
+		'',
+		'sk-one',
+		'Basic sk-one',
+		'Bearer',
+		'Bearer ',
+		'Bearer sk-one extra',
+		`Bearer ${sha256('sk-one')}`,
+	];
+	for (const header of [
+		...refused,
+		'Bearer SK-ONE',
+		` Bearer sk-one`,
+		`Bearer ${'x'.repeat(5000)}`,
+		'Bearer __proto__',
+	])
+		t.is(authenticate(header), undefined, String(header).slice(0, 40));
+});

@@ -1,0 +1,59 @@
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import test, { type ExecutionContext } from 'ava';
+import { createFetcher } from './fetcher.js';
+
+async function serve(t: ExecutionContext, handler: RequestListener): Promise<string> {
+	const server = createServer(handler);
+	await new Promise<void>((resolve) => {
+		server.listen(0, '127.0.0.1', resolve);
+	});
+	t.teardown(() => {
+		server.closeAllConnections();
+		server.close();
+	});
+	return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+const limits = { timeoutMs: 2000, bodyMaxBytes: 1000, apiKey: undefined };
+
+test('brings status and body, and sends the target’s key', async (t) => {
+	const url = await serve(t, (req, res) => {
+		res.statusCode = 503;
+		res.end(`key: ${req.headers.authorization ?? 'none'}`);
+	});
+	const { fetch, close } = createFetcher();
+	t.teardown(close);
+	t.deepEqual(await fetch(url, limits), { status: 503, body: 'key: none' });
+	t.deepEqual(await fetch(url, { ...limits, apiKey: 'secret' }), { status: 503, body: 'key: Bearer secret' });
+});
+
+test('a body beyond its bound is refused, also when its length is not told', async (t) => {
+	const url = await serve(t, (_req, res) => {
+		for (let i = 0; i < 100; i++) res.write('x'.repeat(100));
+		res.end();
+	});
+	const { fetch, close } = createFetcher();
+	t.teardown(close);
+	await t.throwsAsync(fetch(`${url}/metrics`, limits), {
+		instanceOf: RangeError,
+		message: /\/metrics exceeds 1000 bytes/,
+	});
+	t.is((await fetch(url, { ...limits, bodyMaxBytes: 10_000 })).body.length, 10_000);
+});
+
+test('a target that does not answer in time is a TimeoutError, before and inside its body', async (t) => {
+	const url = await serve(t, (req, res) => {
+		if (req.url === '/body') res.write('begun');
+	});
+	const { fetch, close } = createFetcher();
+	t.teardown(close);
+	for (const path of ['/never', '/body'])
+		await t.throwsAsync(fetch(url + path, { ...limits, timeoutMs: 50 }), { name: 'TimeoutError' }, path);
+});
+
+test('a target that is not there is an error', async (t) => {
+	const { fetch, close } = createFetcher();
+	t.teardown(close);
+	await t.throwsAsync(fetch('http://127.0.0.1:1/', limits));
+});
