@@ -75,7 +75,7 @@ test('revisions get their share of the draws, and weight 0 gets none', (t) => {
 				const total = weights.reduce((sum, weight) => sum + weight, 0);
 				for (const [index, weight] of weights.entries()) {
 					const share = (counts.get(`m${index}`) ?? 0) / draws;
-					t.true(Math.abs(share - weight / total) <= 0.002, `${weights}: ${share} for ${weight}`);
+					t.true(Math.abs(share - weight / total) <= 0.002, `${weights.join()}: ${share} for ${weight}`);
 				}
 			},
 		),

@@ -101,6 +101,8 @@ export class FleetFusion {
 	readonly #counters: InflightReader;
 	readonly #registry: TargetRegistry;
 	readonly #byRow = new Map<number, Known>();
+	/** Called when a target's state has changed in the table: routing should learn of it at once. */
+	onStateChange: (() => void) | undefined;
 
 	constructor(options: FusionOptions, table: FleetTableWriter, counters: InflightReader, registry: TargetRegistry) {
 		this.#options = options;
@@ -248,6 +250,7 @@ export class FleetFusion {
 			this.#table.setF32(LOAD_BASE_COLUMN, row, 0);
 		}
 		if (isOut(known.state) && !isOut(state)) known.learned.forgetErrors();
+		const changed = known.state !== state;
 		known.state = state;
 		this.#table.setU32(COLUMN_STATE, row, state);
 		this.#table.setF32(COLUMN_SLOW_START, row, slowStartOf(known.health, nowMs, this.#options));
@@ -255,6 +258,7 @@ export class FleetFusion {
 		const errorRatio = known.learned.errorRatioAt(nowMs);
 		this.#table.setF32(COLUMN_ERROR_RATIO, row, errorRatio);
 		this.#table.setF32(COLUMN_HEALTH, row, usable * (1 - errorRatio));
+		if (changed) this.onStateChange?.();
 	}
 
 	/** Ejecting may not take more than a share of any pool the target belongs to: a wrong judgement must not empty it. */

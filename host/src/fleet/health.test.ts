@@ -28,7 +28,7 @@ const may = (): boolean => true;
 const state = (health: TargetHealth, nowMs: number, draining = false): number =>
 	stateOf(health, draining, nowMs, options);
 const checks = (health: TargetHealth, results: string, fromMs = 0): TargetHealth =>
-	[...results].reduce((now, result, index) => afterCheck(now, result === '+', fromMs + index, options), health);
+	Array.from(results).reduce((now, result, index) => afterCheck(now, result === '+', fromMs + index, options), health);
 
 test('a target with checks is unknown until its first one, which decides at once', (t) => {
 	const fresh = newHealth(true);

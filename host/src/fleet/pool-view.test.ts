@@ -23,7 +23,7 @@ function fleet(workers = 2) {
 function picture(view: PoolView): unknown {
 	const { eligible, eligibleCount, inflight, load, pendingPrefillTokens, activeDecodes, activeDecodeTokens } = view;
 	return [eligible, eligibleCount, inflight, load, pendingPrefillTokens, activeDecodes, activeDecodeTokens].map(
-		(part) => (typeof part === 'number' ? part : [...part]),
+		(part) => (typeof part === 'number' ? part : Array.from(part)),
 	);
 }
 
@@ -117,7 +117,10 @@ test('the change log names every row of the pool that changed, and no other', (t
 	writers[1]?.changed(41);
 	view.sync();
 	const logged = Array.from({ length: view.changeHead - from }, (_, i) => view.changedRow(from + i));
-	t.deepEqual(logged.sort(), [1, 2]);
+	t.deepEqual(
+		logged.sort((a, b) => a - b),
+		[1, 2],
+	);
 });
 
 test('a view too far behind copies everything, and says so', (t) => {

@@ -3,7 +3,7 @@ import { Agent, request } from 'undici';
 import type { Fetcher } from '../fleet/poller.js';
 
 /** Makes a fetcher and the way to close its connections. */
-export function createFetcher(): { readonly fetch: Fetcher; close(): Promise<void> } {
+export function createFetcher(): { readonly fetch: Fetcher; readonly close: () => Promise<void> } {
 	const agent = new Agent({ connections: 2, pipelining: 1, keepAliveTimeout: 10_000, connect: { timeout: 2000 } });
 	const fetch: Fetcher = async (url, { timeoutMs, bodyMaxBytes, apiKey }) => {
 		const response = await request(url, {

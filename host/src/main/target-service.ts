@@ -74,6 +74,8 @@ export class TargetService {
 	/** Begins publishing signals. */
 	start(): void {
 		const { clock, table } = this.#ports;
+		// What is eligible is not to be waited for; other signals are.
+		this.fusion.onStateChange = () => void table.publish();
 		// Changes gather for a moment and go out together; an idle fleet costs no timer.
 		table.onFirstChange = () => clock.after(this.#options.publishMs, () => void table.publish(), { unref: true });
 		this.#timers.push(clock.every(this.#options.refreshMs, () => this.#refresh(), { unref: true }));

@@ -139,7 +139,7 @@ export interface Caller {
 
 export interface Authenticator {
 	/** Undefined = refused. In loopback development mode everyone is the default tenant. */
-	authenticate(authorization: string | undefined): Caller | undefined;
+	readonly authenticate: (authorization: string | undefined) => Caller | undefined;
 }
 
 /** Counters and histograms of the data plane. Implementations only add to plain arrays. */
