@@ -120,7 +120,7 @@ test('draining comes before all else, sickness before ejection, and silence degr
 test('whatever happens, an ejection ends within its longest, and slow start stays between a tenth and one', (t) => {
 	const event = fc.record({ afterMs: fc.nat(30_000), requests: fc.nat(40), failed: fc.nat(40), check: fc.boolean() });
 	fc.assert(
-		fc.property(fc.array(event, { maxLength: 60 }), (events) => {
+		fc.property(fc.array(event, { maxLength: 60, size: 'max' }), (events) => {
 			let nowMs = 0;
 			let health = newHealth(true);
 			for (const { afterMs, requests, failed, check } of events) {

@@ -77,7 +77,7 @@ test('whatever is dispatched, advanced and ended in any order, the totals are th
 		pick: fc.nat(99),
 	});
 	fc.assert(
-		fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+		fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
 			const shared = createInflight(ROWS, 2);
 			const reader = new InflightReader(shared);
 			const ledgers = [0, 1].map((worker) => new WorkerLedger(new InflightWriter(shared, worker), 64));
