@@ -20,6 +20,9 @@ export const admissionServiceDefaults: AdmissionServiceOptions = {
 	waitingMax: 16,
 };
 
+/** Where the engine keeps the compiled code of the child's imports: about 50 ms of CPU less per admission. Not writable = not used. */
+const compileCachePath = fileURLToPath(new URL('../../../../node_modules/.cache/infermesh', import.meta.url));
+
 const childPath = fileURLToPath(new URL('./admission-child.js', import.meta.url));
 
 export class AdmissionService {
@@ -58,7 +61,7 @@ export class AdmissionService {
 				// One thread: a module gets one core at most, and collecting garbage in parallel costs more CPU than it saves here.
 				execArgv: ['--single-threaded', `--max-old-space-size=${this.#options.memoryMib}`],
 				stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-				env: {},
+				env: { NODE_COMPILE_CACHE: compileCachePath },
 			});
 			let answered = false;
 			const settle = (inspection: Inspection): void => {
