@@ -43,4 +43,4 @@ export { createRig, type Rig } from './strategy/runtime/rig.js';
 export { writeHits, writeRequest } from './strategy/runtime/write-request.js';
 export { createMetricsBuffer, MetricsBlock } from './telemetry/block.js';
 export { createDecisionMetrics } from './telemetry/decision-metrics.js';
-export { createLog } from './telemetry/logger.js';
+export { createLog, type Log } from './telemetry/logger.js';

@@ -5,6 +5,7 @@ import {
 	createLog,
 	type EngineHandle,
 	type EngineOptions,
+	type Log,
 	loadConfig,
 	type MeshHandle,
 	type SpawnWorker,
@@ -81,6 +82,15 @@ function isTree(value: unknown): value is Tree {
 	return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** A log that goes nowhere but into `lines`. */
+export function quietLog(lines: Record<string, unknown>[] = []): Log {
+	return createLog({
+		level: 'info',
+		wallMs: () => Date.now(),
+		destination: { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
+	});
+}
+
 /** Starts engines and a mesh over them; both end with the test. */
 export async function startTestMesh(t: Teardown, options: TestMeshOptions = {}): Promise<TestMesh> {
 	const given = options.engines ?? 3;
@@ -93,11 +103,7 @@ export async function startTestMesh(t: Teardown, options: TestMeshOptions = {}):
 		...engine.target,
 	}));
 	const lines: Record<string, unknown>[] = [];
-	const log = createLog({
-		level: 'info',
-		wallMs: () => Date.now(),
-		destination: { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
-	});
+	const log = quietLog(lines);
 	const config = merged(merged(quick, { targets }), options.config ?? {});
 	const loaded = loadConfig({ file: 'test.yaml', env: {}, readText: () => JSON.stringify(config) });
 	const mesh = await startMesh(loaded, {
