@@ -122,7 +122,7 @@ test('an engine’s own refusal reaches the client with its status and message',
 	t.regex(error?.message ?? '', /context length/);
 });
 
-test('aborting a stream stops the engine’s work', async (t) => {
+test.serial('aborting a stream stops the engine’s work', async (t) => {
 	const stream = await mesh.openai.chat.completions.create({
 		model: MODEL,
 		messages: hello,
