@@ -34,9 +34,9 @@ test.serial('a target whose metrics fall silent is degraded but used, and its ag
 	const mesh = await startTestMesh(t, { engines: 1, config: { fleet: { stale_after_ms: 400 } } });
 	let silent = false;
 	const server = createServer((req, res) => {
-		if (req.url === '/metrics' && silent) return void req.socket.destroy();
-		const body = req.url === '/metrics' ? 'vllm:num_requests_running 0\nvllm:num_requests_waiting 3\n' : '{}';
-		res.end(body);
+		const metrics = req.url === '/metrics';
+		if (metrics && silent) req.socket.destroy();
+		else res.end(metrics ? 'vllm:num_requests_running 0\nvllm:num_requests_waiting 3\n' : '{}');
 	});
 	await new Promise<void>((resolve) => {
 		server.listen(0, '127.0.0.1', resolve);

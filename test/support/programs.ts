@@ -87,7 +87,7 @@ http {
 async function ended(child: ChildProcess): Promise<void> {
 	if (child.exitCode !== null || child.signalCode !== null) return;
 	const exit = new Promise((resolve) => child.once('exit', resolve));
-	child.kill('SIGQUIT');
+	child.kill('SIGTERM');
 	await exit;
 }
 
