@@ -9,9 +9,11 @@ import { systemClock } from './clock.js';
 setFlagsFromString('--no-liftoff');
 setFlagsFromString('--no-wasm-lazy-compilation');
 
-process.once('message', (message: { readonly bytes: Uint8Array; readonly options: InspectOptions }) => {
+// Listens on after its one message: the channel keeps it alive until the parent has read the answer and disconnects. A child that ended by
+// itself could be seen to exit before its answer is.
+process.on('message', (message: { readonly bytes: Uint8Array; readonly options: InspectOptions }) => {
 	const inspection = inspectModule(message.bytes, message.options, systemClock);
 	const { user, system } = process.cpuUsage();
 	const answer: Inspection = { ...inspection, report: { ...inspection.report, cpuMs: (user + system) / 1000 } };
-	process.send?.(answer, undefined, undefined, () => process.disconnect());
+	process.send?.(answer);
 });

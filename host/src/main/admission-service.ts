@@ -81,7 +81,10 @@ export class AdmissionService {
 				);
 				child.kill('SIGKILL');
 			});
-			child.on('message', (message) => settle(message as Inspection));
+			child.on('message', (message) => {
+				settle(message as Inspection);
+				if (child.connected) child.disconnect();
+			});
 			child.on('error', (error) =>
 				settle(
 					failure(

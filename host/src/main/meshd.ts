@@ -9,7 +9,6 @@ import { createInflight, InflightReader } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
 import { HOLE, PoolView } from '../fleet/pool-view.js';
 import { createFleetTable, FleetTableReader, FleetTableWriter } from '../fleet/table.js';
-import { openStrategy } from '../project/prepare.js';
 import { StrategyManager } from '../strategy/registry/manager.js';
 import type { Admit } from '../strategy/registry/ports.js';
 import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
@@ -25,6 +24,7 @@ import { compileInThread } from './compile-thread.js';
 import { createControl } from './control.js';
 import { createFetcher } from './fetcher.js';
 import { fuelBudget, quarantineOptions, routerOptions, targetServiceOptions, targetSpec } from './options.js';
+import { openStrategySource } from './strategy-source.js';
 import { TargetService } from './target-service.js';
 import { meshVersion } from './version.js';
 import { type SpawnWorker, WorkerGroup, workerGroupDefaults } from './worker-group.js';
@@ -267,7 +267,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 
 	try {
 		targets.start();
-		const { wasm, sourceMap } = await openStrategy(config.strategy.active);
+		const { wasm, sourceMap } = await openStrategySource(config.strategy.active, clock);
 		await strategies.load(wasm, { sourceMap, settings: undefined, activate: true, model: undefined });
 		for (const target of config.targets) await targets.add(targetSpec(target, config));
 		await workers.start(workerCount, config.data.port);
