@@ -67,7 +67,7 @@ function become(args) {
 }
 
 const formatted = ['.'];
-const linted = ['proto', 'sdk', 'adapters', 'templates', 'host', 'test'];
+const linted = ['proto', 'sdk', 'adapters', 'fabric', 'templates', 'host', 'test'];
 const cli = path.join(root, 'host/dist/src/cli/main.js');
 
 const commands = {
@@ -87,6 +87,7 @@ const commands = {
 	},
 	build: () => build(),
 	generate: () => {
+		step('generating from the .proto files', [path.join(root, 'scripts/generate-proto.mjs')]);
 		step('the TypeScript build', [bin('tsc'), '-b', 'sdk']);
 		step('generating the ABI', [path.join(root, 'sdk/dist/abi/generate.js')]);
 		build();
