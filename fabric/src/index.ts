@@ -23,5 +23,47 @@ export type { Replicator, ReplicatorStatus } from './consensus/replicator.js';
 export { type Disk, DiskError, type DiskFault, type DiskFile } from './effects/disk.js';
 export type { Address, PacketHandlers, PacketNetwork } from './effects/packets.js';
 export type { DurableLog, LogWrite, RecoveredGroup } from './log/ports.js';
+export {
+	type DecodedPacket,
+	type DecodedStream,
+	type GossipCodec,
+	type PacketTarget,
+	type RefusalCause,
+	refusalCauses,
+	type StreamFraming,
+	type UnwrapResult,
+} from './membership/codec.js';
+export { membershipErrors } from './membership/errors.js';
+export type { Effect as SwimEffect, MembershipEvent, SwimEvent } from './membership/events.js';
+export {
+	type Accusation,
+	type Ack,
+	type AliveClaim,
+	type Claim,
+	emptyBytes,
+	type GossipMessage,
+	type LeftClaim,
+	type MemberRecord,
+	type MemberState,
+	type Nack,
+	type NodeId,
+	type Ping,
+	type PingRequest,
+	type StreamMessage,
+	signerOf,
+	type UserMessage,
+} from './membership/messages.js';
+export {
+	type CoordinateSource,
+	type PacketSizes,
+	type RecordSigner,
+	type RecordVerifier,
+	type Signable,
+	type SwimMutation,
+	swimMutations,
+	unsignedRecords,
+	type Verdict,
+} from './membership/ports.js';
+export { checkSettings, type ProfileName, type SwimSettings, swimBounds, swimProfiles } from './membership/settings.js';
 export { storeErrors } from './store/errors.js';
 export type { StateMachine, StateRestore } from './store/ports.js';
