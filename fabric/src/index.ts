@@ -65,5 +65,20 @@ export {
 	type Verdict,
 } from './membership/ports.js';
 export { checkSettings, type ProfileName, type SwimSettings, swimBounds, swimProfiles } from './membership/settings.js';
+	decodeEntry,
+	decodeMessage,
+	decodeSnapshotMeta,
+	encodeEntry,
+	encodeMessage,
+	encodeSnapshotMeta,
+} from './raft/codec.js';
+export { type PeerView, RaftCore } from './raft/core.js';
+export { raftErrors } from './raft/errors.js';
+export { type ChangeStep, emptyMembership, votersOnly } from './raft/membership.js';
+export { decodeMembership, encodeMembership } from './raft/membership-codec.js';
+export type { Entry, HardState, Membership, Message, MessageOf, PeerId, SnapshotMeta } from './raft/messages.js';
+export { type RaftMutation, raftMutations } from './raft/mutations.js';
+export { type RaftLimits, type RaftOptions, type Restored, raftLimits } from './raft/options.js';
+export type { PersistBatch, ReadState, Ready, Role, SoftState } from './raft/ready.js';
 export { storeErrors } from './store/errors.js';
 export type { StateMachine, StateRestore } from './store/ports.js';

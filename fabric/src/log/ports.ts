@@ -5,7 +5,10 @@ import type { Entry, HardState, SnapshotMeta } from '../raft/messages.js';
 /** One write of one group; parts are applied in this order: snapshot mark, truncation by the first entry's index, entries, hard state. */
 export interface LogWrite {
 	readonly group: number;
-	/** The log before and at this index is covered by a snapshot that is already durable. */
+	/**
+	 * The log before and at this index is covered by a snapshot that is already durable. Entries after it stay only when the log held an entry of
+	 * this index and term (or starts right after it); otherwise they belong to a log that was given up, and go.
+	 */
 	readonly snapshot: SnapshotMeta | undefined;
 	/** Contiguous; the first may overwrite a tail of another term. */
 	readonly entries: readonly Entry[];

@@ -36,78 +36,61 @@ export interface SnapshotMeta {
 	readonly membership: Membership;
 }
 
-export type Message =
-	| {
-			readonly kind: 'append';
-			readonly from: PeerId;
-			readonly to: PeerId;
-			readonly term: number;
-			readonly previousIndex: number;
-			readonly previousTerm: number;
-			readonly entries: readonly Entry[];
-			readonly commit: number;
-	  }
-	| {
-			readonly kind: 'appendReply';
-			readonly from: PeerId;
-			readonly to: PeerId;
-			readonly term: number;
-			/** Last index matched, or the rejected previousIndex. */
-			readonly index: number;
-			readonly rejected: boolean;
-			/** On rejection: where the follower's log may still agree (index and its term). */
-			readonly hintIndex: number;
-			readonly hintTerm: number;
-	  }
-	| {
-			readonly kind: 'heartbeat' | 'heartbeatReply';
-			readonly from: PeerId;
-			readonly to: PeerId;
-			readonly term: number;
-			/** Heartbeat: min(match, commit). Reply: 0. */
-			readonly commit: number;
-			/** The read round this heartbeat confirms, 0 for none. */
-			readonly readRound: number;
-	  }
-	| {
-			readonly kind: 'preVote' | 'vote';
-			readonly from: PeerId;
-			readonly to: PeerId;
-			readonly term: number;
-			readonly lastIndex: number;
-			readonly lastTerm: number;
-			/** Set by leadership transfer: voters ignore their lease. */
-			readonly transfer: boolean;
-	  }
-	| {
-			readonly kind: 'preVoteReply' | 'voteReply';
-			readonly from: PeerId;
-			readonly to: PeerId;
-			readonly term: number;
-			readonly granted: boolean;
-	  }
+interface MessageBodies {
+	readonly append: {
+		readonly previousIndex: number;
+		readonly previousTerm: number;
+		readonly entries: readonly Entry[];
+		readonly commit: number;
+	};
+	readonly appendReply: {
+		/** Last index matched, or the rejected previousIndex. */
+		readonly index: number;
+		readonly rejected: boolean;
+		/** On rejection: where the follower's log may still agree (index and its term). */
+		readonly hintIndex: number;
+		readonly hintTerm: number;
+	};
+	readonly heartbeat: {
+		/** min(match, commit). */
+		readonly commit: number;
+		/** The read round this heartbeat confirms, 0 for none. */
+		readonly readRound: number;
+	};
+	readonly heartbeatReply: { readonly readRound: number };
+	readonly preVote: VoteRequest;
+	readonly vote: VoteRequest;
+	readonly preVoteReply: { readonly granted: boolean };
+	readonly voteReply: { readonly granted: boolean };
 	/** Announces that a snapshot follows by the side channel; the transport streams the bytes, then steps this message at the receiver. */
-	| {
-			readonly kind: 'snapshot';
-			readonly from: PeerId;
-			readonly to: PeerId;
-			readonly term: number;
-			readonly meta: SnapshotMeta;
-	  }
-	| { readonly kind: 'timeoutNow'; readonly from: PeerId; readonly to: PeerId; readonly term: number }
-	/** A command or read round of a follower, forwarded to the leader. */
-	| {
-			readonly kind: 'propose';
-			readonly from: PeerId;
-			readonly to: PeerId;
-			readonly term: number;
-			readonly data: readonly Uint8Array[];
-	  }
-	| {
-			readonly kind: 'readIndex' | 'readIndexReply';
-			readonly from: PeerId;
-			readonly to: PeerId;
-			readonly term: number;
-			readonly context: number;
-			readonly index: number;
-	  };
+	readonly snapshot: { readonly meta: SnapshotMeta };
+	/** The leader hands over: stand for election at once. */
+	readonly timeoutNow: object;
+	/** Commands of a follower, forwarded to the leader. */
+	readonly propose: { readonly data: readonly Uint8Array[] };
+	/** A read of a follower, forwarded to the leader under a number of the follower's. */
+	readonly readIndex: { readonly context: number };
+	readonly readIndexReply: { readonly context: number; readonly index: number };
+}
+
+interface VoteRequest {
+	readonly lastIndex: number;
+	readonly lastTerm: number;
+	/** Set by leadership transfer: voters ignore their lease. */
+	readonly transfer: boolean;
+}
+
+export type MessageKind = keyof MessageBodies;
+
+interface MessageHead {
+	readonly from: PeerId;
+	readonly to: PeerId;
+	readonly term: number;
+}
+
+/** The message of one kind, or of several as a union. */
+export type MessageOf<K extends MessageKind> = K extends MessageKind
+	? { readonly kind: K } & MessageHead & MessageBodies[K]
+	: never;
+
+export type Message = MessageOf<MessageKind>;
