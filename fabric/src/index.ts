@@ -65,6 +65,7 @@ export {
 	type Verdict,
 } from './membership/ports.js';
 export { checkSettings, type ProfileName, type SwimSettings, swimBounds, swimProfiles } from './membership/settings.js';
+export {
 	decodeEntry,
 	decodeMessage,
 	decodeSnapshotMeta,
