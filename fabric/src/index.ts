@@ -22,7 +22,15 @@ export { type ConsensusErrorCode, consensusError, consensusErrors, hasCode } fro
 export type { Replicator, ReplicatorStatus } from './consensus/replicator.js';
 export { type Disk, DiskError, type DiskFault, type DiskFile } from './effects/disk.js';
 export type { Address, PacketHandlers, PacketNetwork } from './effects/packets.js';
-export type { DurableLog, LogWrite, RecoveredGroup } from './log/ports.js';
+export type {
+	AnnouncedSnapshot,
+	DurableLog,
+	LogWrite,
+	RecoveredGroup,
+	SnapshotReader,
+	SnapshotStore,
+	SnapshotWriter,
+} from './log/ports.js';
 export {
 	type DecodedPacket,
 	type DecodedStream,
@@ -80,6 +88,7 @@ export { decodeMembership, encodeMembership } from './raft/membership-codec.js';
 export type { Entry, HardState, Membership, Message, MessageOf, PeerId, SnapshotMeta } from './raft/messages.js';
 export { type RaftMutation, raftMutations } from './raft/mutations.js';
 export { type RaftLimits, type RaftOptions, type Restored, raftLimits } from './raft/options.js';
+export type { RaftInbox, RaftTransport } from './raft/ports.js';
 export type { PersistBatch, ReadState, Ready, Role, SoftState } from './raft/ready.js';
 export { storeErrors } from './store/errors.js';
 export type { StateMachine, StateRestore } from './store/ports.js';

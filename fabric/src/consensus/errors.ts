@@ -72,6 +72,27 @@ export const consensusErrors = defineErrors({
 		summary: 'the engine is closed: the call has no effect',
 		hint: 'the node is shutting down',
 	},
+	IM_CONSENSUS_NOT_LEADER: {
+		httpStatus: 421,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: true,
+		summary: 'only the leader of the group can do this',
+		hint: 'ask the leader; the details name it when it is known',
+	},
+	IM_CONSENSUS_CHANGE_REFUSED: {
+		httpStatus: 409,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+		summary: 'the change of members is refused: it would endanger the quorum or contradicts the group',
+		hint: 'the message says why; a learner is promoted once it has caught up, and only one change runs at a time',
+	},
+	IM_CONSENSUS_STOPPED: {
+		httpStatus: 503,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: false,
+		summary: 'this member has stopped since its disk or its own state can no longer be trusted',
+		hint: 'look at the cause in its log, repair the disk and start the node again; other members go on meanwhile',
+	},
 	IM_CONSENSUS_INTERNAL: {
 		httpStatus: 500,
 		grpcStatus: 'INTERNAL',

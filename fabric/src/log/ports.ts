@@ -33,3 +33,46 @@ export interface DurableLog {
 	release(group: number, index: number): void;
 	close(): Promise<void>;
 }
+
+/** Snapshot files of all groups. Callbacks come later and in order, never from inside the call; `failed` means the same as in DurableLog. */
+export interface SnapshotStore {
+	/** Begins a snapshot of the own state. It exists once `finish` is done. */
+	create(group: number, meta: SnapshotMeta): SnapshotWriter;
+	/**
+	 * Takes a snapshot that a peer sends, or goes on with what has arrived of the same one (index, term, digest, length). It exists once `finish`
+	 * is done, and only if its digest is right.
+	 */
+	receive(group: number, announced: AnnouncedSnapshot): SnapshotWriter;
+	/** The snapshot of exactly this index and term; undefined when there is none. */
+	open(group: number, meta: SnapshotMeta): SnapshotReader | undefined;
+	/** Snapshots before `index` are no longer needed; those that are being read stay until they are closed. */
+	release(group: number, index: number): void;
+}
+
+export interface AnnouncedSnapshot {
+	readonly meta: SnapshotMeta;
+	readonly totalBytes: number;
+	/** SHA-256 of the whole. */
+	readonly digest: Uint8Array;
+}
+
+export interface SnapshotWriter {
+	/** Bytes that are there already: where the next piece goes. */
+	readonly length: number;
+	/** Adds a piece, one at a time; the next may come when `done` was called. */
+	write(piece: Uint8Array, done: () => void, failed: (error: Error) => void): void;
+	/** Makes it durable and visible. `failed` also when a received one is not what was announced. */
+	finish(done: () => void, failed: (error: Error) => void): void;
+	/** Stops without finishing. A received part is kept for going on later. */
+	abandon(): void;
+}
+
+export interface SnapshotReader {
+	readonly meta: SnapshotMeta;
+	readonly totalBytes: number;
+	/** SHA-256 of the whole. */
+	readonly digest: Uint8Array;
+	/** Up to `lengthMax` bytes at `offset`, one read at a time; none at the end. */
+	read(offset: number, lengthMax: number, done: (bytes: Uint8Array) => void, failed: (error: Error) => void): void;
+	close(): void;
+}

@@ -185,7 +185,7 @@ export class TestGroup {
 			if (this.work(id) !== undefined) moved = true;
 			while (this.persist(id) !== undefined) moved = true;
 		}
-		for (const message of [...this.network]) {
+		for (const message of this.network.slice()) {
 			moved = true;
 			if (lost(message)) this.network = this.network.filter((other) => other !== message);
 			else this.deliver(message);
