@@ -22,6 +22,8 @@ export { type ConsensusErrorCode, consensusError, consensusErrors, hasCode } fro
 export type { Replicator, ReplicatorStatus } from './consensus/replicator.js';
 export { type Disk, DiskError, type DiskFault, type DiskFile } from './effects/disk.js';
 export type { Address, PacketHandlers, PacketNetwork } from './effects/packets.js';
+export { logErrors } from './log/errors.js';
+export { type LogMutation, type SegmentLogOptions, segmentLogDefaults } from './log/options.js';
 export type {
 	AnnouncedSnapshot,
 	DurableLog,
@@ -31,6 +33,7 @@ export type {
 	SnapshotStore,
 	SnapshotWriter,
 } from './log/ports.js';
+export { SegmentLog } from './log/segment-log.js';
 export {
 	type DecodedPacket,
 	type DecodedStream,

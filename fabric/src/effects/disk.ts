@@ -7,7 +7,10 @@ export interface DiskFile {
 	read(into: Uint8Array, offset: number): number;
 	/** Writes all of `bytes` at `offset`. Durable only after `sync`. */
 	write(bytes: Uint8Array, offset: number): void;
-	/** Makes what was written durable (fdatasync). After a failure the file's content is unknown: the owner must stop, never retry. */
+	/**
+	 * Makes what was written durable (fdatasync). Any failure, also of room, is an `io` fault: the file's content is unknown, and the owner must
+	 * stop, never retry.
+	 */
 	sync(): void;
 	truncate(length: number): void;
 	size(): number;
@@ -25,7 +28,7 @@ export interface Disk {
 	rename(from: string, to: string): void;
 	remove(path: string): void;
 	makeFolder(path: string): void;
-	/** Makes creations, renames and removals in `folder` durable. */
+	/** Makes creations, renames and removals in `folder` ('' is the root) durable. Any failure is an `io` fault, as for a file. */
 	syncFolder(folder: string): void;
 }
 
