@@ -19,6 +19,11 @@ export type {
 	WatchHandlers,
 } from './consensus/engine.js';
 export { type ConsensusErrorCode, consensusError, consensusErrors, hasCode } from './consensus/errors.js';
+export { RaftAdmin } from './consensus/raft/admin.js';
+export { emptyGroup, foundedGroup, foundingWrite } from './consensus/raft/bootstrap.js';
+export { RaftGroup } from './consensus/raft/group.js';
+export { type RaftGroupOptions, type RaftGroupSettings, raftGroupSettings } from './consensus/raft/options.js';
+export type { RaftGroupStatus } from './consensus/raft/status.js';
 export type { Replicator, ReplicatorStatus } from './consensus/replicator.js';
 export { type Disk, DiskError, type DiskFault, type DiskFile } from './effects/disk.js';
 export type { Address, PacketHandlers, PacketNetwork } from './effects/packets.js';
