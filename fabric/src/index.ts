@@ -27,6 +27,37 @@ export type { RaftGroupStatus } from './consensus/raft/status.js';
 export type { Replicator, ReplicatorStatus } from './consensus/replicator.js';
 export { type Disk, DiskError, type DiskFault, type DiskFile } from './effects/disk.js';
 export type { Address, PacketHandlers, PacketNetwork } from './effects/packets.js';
+export {
+	type AuthorityChange,
+	type AuthorityLifetimes,
+	authorityLifetimeDefaults,
+	CertificateAuthority,
+} from './identity/authority.js';
+export { type AuthorityState, sealAuthority, unsealAuthority } from './identity/authority-state.js';
+export { type Certificate, certificatesOfPem, pemOfCertificate, readCertificate } from './identity/certificate.js';
+export { type IdentityErrorCode, identityErrors } from './identity/errors.js';
+export { keyHashOf, makeCsr, readCsr } from './identity/issue.js';
+export { generateNodeKey, type KeyPair, SIGNATURE_BYTES, signFor, verifyFor } from './identity/keys.js';
+export type { SealingSecret } from './identity/sealed.js';
+export { type Identity, IdentityHolder, type IdentitySource, makeIdentity } from './identity/source.js';
+export {
+	clientSpiffeId,
+	isNodeUuid,
+	nodeSpiffeId,
+	nodeUuidOf,
+	parseSpiffeId,
+	type SpiffeId,
+} from './identity/spiffe-id.js';
+export {
+	type IdentityMutation,
+	type IdentityMutations,
+	type Refusal,
+	refusalError,
+	type SvidVerdict,
+	type TrustBundle,
+	type VerifiedSvid,
+	validateSvidChain,
+} from './identity/svid.js';
 export { logErrors } from './log/errors.js';
 export { type LogMutation, type SegmentLogOptions, segmentLogDefaults } from './log/options.js';
 export type {
