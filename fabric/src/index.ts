@@ -60,6 +60,10 @@ export {
 	validateSvidChain,
 } from './identity/svid.js';
 export { logErrors } from './log/errors.js';
+export { FileDisk } from './log/file-disk.js';
+export { type GroupCommitOptions, groupCommitDefaults } from './log/group-commit.js';
+export { InlineLog, type InlineLogOptions, inlineLogDefaults } from './log/inline-log.js';
+export { type FolderLock, lockFolder } from './log/lock.js';
 export { type LogMutation, type SegmentLogOptions, segmentLogDefaults } from './log/options.js';
 export type {
 	AnnouncedSnapshot,
@@ -71,6 +75,7 @@ export type {
 	SnapshotWriter,
 } from './log/ports.js';
 export { SegmentLog } from './log/segment-log.js';
+export type { SyncFigures } from './log/sync-times.js';
 export {
 	type DecodedPacket,
 	type DecodedStream,

@@ -9,6 +9,7 @@ import { MeshError, type Random } from '@infermesh/proto';
 import { type Disk, DiskError, type DiskFile } from '../effects/disk.js';
 import { ByteWriter } from './bytes.js';
 import { logErrors } from './errors.js';
+import { makeDurableFolder } from './folders.js';
 import {
 	FRAME_HEADER_BYTES,
 	frameBytes,
@@ -63,9 +64,8 @@ export class SegmentLog {
 		this.#builder = new FrameBuilder(options.entryMaxBytes, options.frameMaxBytes);
 		const { folder, mutations } = options;
 		this.#guard('opening', () => {
-			disk.makeFolder(folder);
-			this.#syncFolder(parentOf(folder));
-			this.#syncFolder(folder);
+			if (mutations.has('no-folder-sync')) disk.makeFolder(folder);
+			else makeDurableFolder(disk, folder);
 		});
 		const files = listLogFiles(disk, folder);
 		this.#spares = new SparePool(disk, options, files.spares);
@@ -374,9 +374,4 @@ function checkOptions(options: SegmentLogOptions): void {
 	if (options.frameMaxBytes > roomBytes || options.segmentBytes % SECTOR_BYTES !== 0)
 		throw new RangeError(`segments of ${options.segmentBytes} bytes do not fit frames of ${options.frameMaxBytes}`);
 	if (options.segmentBytes > 0xffff_ffff) throw new RangeError('a segment is at most 4 GiB');
-}
-
-function parentOf(folder: string): string {
-	const slash = folder.lastIndexOf('/');
-	return slash < 0 ? '' : folder.slice(0, slash);
 }
