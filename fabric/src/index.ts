@@ -106,6 +106,7 @@ export {
 	signerOf,
 	type UserMessage,
 } from './membership/messages.js';
+export { NodeIndex } from './membership/node-index.js';
 export {
 	type CoordinateSource,
 	type PacketSizes,
@@ -118,6 +119,8 @@ export {
 	type Verdict,
 } from './membership/ports.js';
 export { checkSettings, type ProfileName, type SwimSettings, swimBounds, swimProfiles } from './membership/settings.js';
+export type { SwimOptions } from './membership/state.js';
+export { type MemberView, SwimCore } from './membership/swim-core.js';
 export {
 	decodeEntry,
 	decodeMessage,

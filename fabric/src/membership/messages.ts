@@ -105,7 +105,12 @@ export type StreamMessage =
 	/** Sums per bucket of (id, incarnation, state), two words a bucket. Answered by `difference`. */
 	| { readonly kind: 'digest'; readonly from: NodeId; readonly sums: Uint32Array }
 	/** The numbers of the buckets that differ and the answerer's records in them. */
-	| { readonly kind: 'difference'; readonly buckets: readonly number[]; readonly records: readonly MemberRecord[] }
+	| {
+			readonly kind: 'difference';
+			readonly from: NodeId;
+			readonly buckets: readonly number[];
+			readonly records: readonly MemberRecord[];
+	  }
 	/** Full state; answered by the same with `join` false. */
 	| {
 			readonly kind: 'pushPull';

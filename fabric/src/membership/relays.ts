@@ -1,0 +1,77 @@
+// Owns the probes done for others: a ping passed on under a number of this node's own, its ack passed back, and a nack when none came in
+// time, which tells the asker that at least the helper is reachable.
+import type { Address } from '../effects/packets.js';
+import { DeadlineQueue } from './deadlines.js';
+import type { NodeId, PingRequest } from './messages.js';
+import type { Self } from './self.js';
+import { swimBounds } from './settings.js';
+import type { SwimState } from './state.js';
+
+interface Relay {
+	readonly asker: Address;
+	readonly askerId: NodeId;
+	readonly askerSequence: number;
+	readonly wantNack: boolean;
+}
+
+export class Relays {
+	readonly #state: SwimState;
+	readonly #self: Self;
+	readonly #nextSequence: () => number;
+	readonly #relays = new Map<number, Relay>();
+	readonly #ends = new DeadlineQueue<number>();
+
+	constructor(state: SwimState, self: Self, nextSequence: () => number) {
+		this.#state = state;
+		this.#self = self;
+		this.#nextSequence = nextSequence;
+	}
+
+	nextDeadlineMs(): number {
+		return this.#ends.nextMs();
+	}
+
+	onRequest(request: PingRequest, from: Address): void {
+		const state = this.#state;
+		if (this.#relays.size >= swimBounds.relaysMax) {
+			state.counters.relaysRefused++;
+			return;
+		}
+		const sequence = this.#nextSequence();
+		this.#relays.set(sequence, {
+			asker: request.fromAddress === '' ? from : request.fromAddress,
+			askerId: request.from,
+			askerSequence: request.sequence,
+			wantNack: request.wantNack,
+		});
+		this.#ends.push(state.nowMs + state.settings.probeTimeoutMs, sequence);
+		const fromAddress = this.#self.claim.address;
+		const ping = { kind: 'ping', sequence, target: request.target, from: state.id, fromAddress } as const;
+		state.send(request.targetAddress, request.target, [ping]);
+	}
+
+	/** Whether the ack answers a relayed ping. */
+	onAck(sequence: number, payload: Uint8Array): boolean {
+		const relay = this.#relays.get(sequence);
+		if (relay === undefined) return false;
+		this.#relays.delete(sequence);
+		this.#state.send(relay.asker, relay.askerId, [{ kind: 'ack', sequence: relay.askerSequence, payload }]);
+		return true;
+	}
+
+	tick(): void {
+		for (;;) {
+			const sequence = this.#ends.popDue(this.#state.nowMs);
+			if (sequence === undefined) return;
+			const relay = this.#relays.get(sequence);
+			if (relay === undefined) continue;
+			this.#relays.delete(sequence);
+			if (relay.wantNack)
+				this.#state.send(relay.asker, relay.askerId, [{ kind: 'nack', sequence: relay.askerSequence }]);
+		}
+	}
+
+	forgive(lagMs: number): void {
+		this.#ends.shift(lagMs);
+	}
+}
