@@ -35,7 +35,8 @@ export function onAppend(state: RaftState, message: MessageOf<'append'>): void {
 	const blind = state.has('accept-append-without-previous-check') && previousIndex <= log.lastIndex;
 	if (!log.matches(previousIndex, previousTerm) && !blind) {
 		const hint = log.lastAtMost(Math.min(previousIndex, log.lastIndex), previousTerm);
-		state.sendAfterPersist({
+		// It promises nothing, so it need not wait for the disk.
+		state.send({
 			kind: 'appendReply',
 			from: state.id,
 			to: message.from,

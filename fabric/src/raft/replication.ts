@@ -36,14 +36,15 @@ function sendAppend(state: RaftState, to: PeerId, progress: Progress, empty: boo
 	return true;
 }
 
-/** Sends to every follower what it lacks: entries, else the commit index. */
+/** Sends a follower what it lacks: entries as far as flow control allows, else the commit index if it was not told. */
+function catchUp(state: RaftState, to: PeerId, progress: Progress): void {
+	while (sendAppend(state, to, progress, false) && progress.state === 'replicate');
+	if (progress.state !== 'replicate' || progress.inflightFull) return;
+	if (progress.sentCommit < Math.min(state.log.commit, progress.next - 1)) sendAppend(state, to, progress, true);
+}
+
 export function broadcastAppend(state: RaftState): void {
-	for (const [id, progress] of state.progress) {
-		const known =
-			progress.state !== 'replicate' || progress.sentCommit >= Math.min(state.log.commit, progress.next - 1);
-		sendAppend(state, id, progress, !known);
-		while (progress.state === 'replicate' && sendAppend(state, id, progress, false));
-	}
+	for (const [id, progress] of state.progress) catchUp(state, id, progress);
 }
 
 export function broadcastHeartbeat(state: RaftState): void {
@@ -135,7 +136,7 @@ function accept(state: RaftState, message: MessageOf<'appendReply'>, progress: P
 	else if (progress.state === 'probe' || progress.match + 1 >= state.log.firstIndex) progress.becomeReplicate();
 	afterMatch(state);
 	if (state.role !== 'leader' || !state.progress.has(message.from)) return;
-	while (progress.state === 'replicate' && sendAppend(state, message.from, progress, false));
+	catchUp(state, message.from, progress);
 	if (message.from === state.transferee && progress.match === state.log.lastIndex)
 		state.send({ kind: 'timeoutNow', from: state.id, to: message.from, term: state.term });
 }
