@@ -63,6 +63,7 @@ export { logErrors } from './log/errors.js';
 export { FileDisk } from './log/file-disk.js';
 export { type GroupCommitOptions, groupCommitDefaults } from './log/group-commit.js';
 export { InlineLog, type InlineLogOptions, inlineLogDefaults } from './log/inline-log.js';
+export { type InlineSnapshots, type InlineSnapshotsOptions, inlineSnapshots } from './log/inline-snapshots.js';
 export { type FolderLock, lockFolder } from './log/lock.js';
 export { type LogMutation, type SegmentLogOptions, segmentLogDefaults } from './log/options.js';
 export type {
@@ -75,6 +76,7 @@ export type {
 	SnapshotWriter,
 } from './log/ports.js';
 export { SegmentLog } from './log/segment-log.js';
+export { SnapshotFiles, type SnapshotFilesOptions, snapshotFilesDefaults } from './log/snapshot-files.js';
 export type { SyncFigures } from './log/sync-times.js';
 export {
 	type DecodedPacket,

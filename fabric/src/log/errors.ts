@@ -54,4 +54,11 @@ export const logErrors = defineErrors({
 		summary: 'a snapshot file is cut short or is not what was written',
 		hint: 'an older snapshot or another member’s takes its place; remove the file when neither is there and restore a backup',
 	},
+	IM_SNAPSHOT_GONE: {
+		httpStatus: 409,
+		grpcStatus: 'ABORTED',
+		retryable: true,
+		summary: 'the snapshot is not there any more',
+		hint: 'a newer one has taken its place: ask again for the newest',
+	},
 });

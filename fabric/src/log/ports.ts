@@ -34,7 +34,10 @@ export interface DurableLog {
 	close(): Promise<void>;
 }
 
-/** Snapshot files of all groups. Callbacks come later and in order, never from inside the call; `failed` means the same as in DurableLog. */
+/**
+ * Snapshot files of all groups. Callbacks come later and in order, never from inside the call. `failed` means the same as in DurableLog, but for
+ * IM_LOG_DISK_FULL, IM_SNAPSHOT_CORRUPT and IM_SNAPSHOT_GONE: those end one snapshot and nothing else.
+ */
 export interface SnapshotStore {
 	/** Begins a snapshot of the own state. It exists once `finish` is done. */
 	create(group: number, meta: SnapshotMeta): SnapshotWriter;
@@ -43,7 +46,7 @@ export interface SnapshotStore {
 	 * is done, and only if its digest is right.
 	 */
 	receive(group: number, announced: AnnouncedSnapshot): SnapshotWriter;
-	/** The snapshot of exactly this index and term; undefined when there is none. */
+	/** The snapshot of exactly this index and term; undefined when there is none. Of a damaged one every read fails with IM_SNAPSHOT_CORRUPT. */
 	open(group: number, meta: SnapshotMeta): SnapshotReader | undefined;
 	/** Snapshots before `index` are no longer needed; those that are being read stay until they are closed. */
 	release(group: number, index: number): void;

@@ -8,6 +8,7 @@
 import { MeshError, type Random } from '@infermesh/proto';
 import { type Disk, DiskError, type DiskFile } from '../effects/disk.js';
 import { ByteWriter } from './bytes.js';
+import { namedDiskError } from './disk-errors.js';
 import { logErrors } from './errors.js';
 import { makeDurableFolder } from './folders.js';
 import {
@@ -353,14 +354,8 @@ export class SegmentLog {
 			return work();
 		} catch (error) {
 			if (!(error instanceof DiskError)) throw error;
-			const full = error.fault === 'full';
-			const named = new MeshError(
-				logErrors,
-				full ? 'IM_LOG_DISK_FULL' : 'IM_LOG_DISK_FAILED',
-				`${doing} the log: ${error.message}`,
-				{ where: this.#options.folder, cause: error },
-			);
-			if (!full) this.#failure = named;
+			const named = namedDiskError(error, `${doing} the log`, this.#options.folder);
+			if (named.code !== 'IM_LOG_DISK_FULL') this.#failure = named;
 			throw named;
 		}
 	}
