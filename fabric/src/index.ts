@@ -22,6 +22,14 @@ export { type ConsensusErrorCode, consensusError, consensusErrors, hasCode } fro
 export { RaftAdmin } from './consensus/raft/admin.js';
 export { emptyGroup, foundedGroup, foundingWrite } from './consensus/raft/bootstrap.js';
 export { RaftGroup } from './consensus/raft/group.js';
+export {
+	type GrpcRaftBounds,
+	type GrpcRaftCounters,
+	type GrpcRaftOptions,
+	grpcRaftBounds,
+	type PeerConnection,
+} from './consensus/raft/grpc/options.js';
+export { GrpcRaftTransport } from './consensus/raft/grpc/transport.js';
 export { type RaftGroupOptions, type RaftGroupSettings, raftGroupSettings } from './consensus/raft/options.js';
 export type { RaftGroupStatus } from './consensus/raft/status.js';
 export type { Replicator, ReplicatorStatus } from './consensus/replicator.js';
