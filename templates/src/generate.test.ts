@@ -56,6 +56,8 @@ for (const template of templates) {
 		t.true(Object.keys(files).some((file) => file.endsWith('.scenario.yaml')));
 		for (const [file, text] of Object.entries(files)) t.notRegex(text, /__[a-z_]+__/, file);
 		t.regex(files['strategy.yaml'] ?? '', /^name: my-strategy$/m);
+		// A Markdown formatter takes the fields of the template for bold text and rewrites them.
+		t.regex(files['README.md'] ?? '', /^# my-strategy\n\n\w[^*]+ with SDK \d+\.\d+\.\d+ \(ABI \d+\.\d+\)/);
 		t.deepEqual(
 			first.next.map((command) => command.split(' ')[2]),
 			['test', 'check', 'load'],
