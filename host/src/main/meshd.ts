@@ -24,6 +24,7 @@ import { compileInThread } from './compile-thread.js';
 import { createControl } from './control.js';
 import { createFetcher } from './fetcher.js';
 import { fuelBudget, quarantineOptions, routerOptions, targetServiceOptions, targetSpec } from './options.js';
+import { checkPort } from './port-check.js';
 import { openStrategySource } from './strategy-source.js';
 import { TargetService } from './target-service.js';
 import { meshVersion } from './version.js';
@@ -266,6 +267,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	};
 
 	try {
+		await checkPort(config.data.host, config.data.port);
 		targets.start();
 		const { wasm, sourceMap } = await openStrategySource(config.strategy.active, clock);
 		await strategies.load(wasm, { sourceMap, settings: undefined, activate: true, model: undefined });
