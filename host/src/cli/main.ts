@@ -7,13 +7,9 @@ import { meshVersion } from '../main/version.js';
 import type { CliContext } from './context.js';
 import { EXIT_INTERRUPTED } from './errors.js';
 import { runCli } from './program.js';
+import { stopOnSignals } from './signals.js';
 
-const stop = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-	process.on(signal, () => {
-		if (stop.signal.aborted) process.exit(EXIT_INTERRUPTED);
-		stop.abort();
-	});
+const stop = stopOnSignals(process, systemClock, () => process.exit(EXIT_INTERRUPTED));
 // A reader that has seen enough (`infermesh … | head`) ends the command quietly.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 	if (error.code === 'EPIPE') process.exit(0);
@@ -27,7 +23,7 @@ const context: CliContext = {
 	env: process.env,
 	clock: systemClock,
 	version: meshVersion,
-	signal: stop.signal,
+	signal: stop,
 	// The mesh sets engine flags and loads much: only commands that start one pay for it.
 	startMesh: async (loaded, deps) => (await import('../main/meshd.js')).startMesh(loaded, deps),
 	readText: (path) => readFileSync(path, 'utf8'),
