@@ -23,6 +23,13 @@ export const registryErrors = defineErrors({
 		grpcStatus: 'FAILED_PRECONDITION',
 		retryable: false,
 	},
+	IM_STRATEGY_ACTIVE: {
+		summary: 'The strategy is active already: it cannot be its own canary or shadow.',
+		hint: 'Stage another version of it, or another strategy; `infermesh strategy list` shows what is loaded.',
+		httpStatus: 409,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
 	IM_STRATEGY_NO_PREVIOUS: {
 		summary: 'There is nothing to roll back to.',
 		hint: 'Only a change of the active strategy can be rolled back; `infermesh strategy stage NAME active` chooses one.',

@@ -181,6 +181,17 @@ test('loading makes room by dropping the oldest version nobody would miss, and k
 	manager.close();
 });
 
+test('what is active can be its own canary or shadow nowhere but in another scope', async (t) => {
+	const { manager, load, attempted } = setUp();
+	const { label } = (await load()).loaded.strategy;
+	const plans = attempted.length;
+	for (const stage of ['canary', 'shadow'] as const)
+		await t.throwsAsync(manager.stage(label, stage, {}), { code: 'IM_STRATEGY_ACTIVE' });
+	t.is(attempted.length, plans);
+	await t.notThrowsAsync(manager.stage(label, 'canary', { model: 'm0' }));
+	manager.close();
+});
+
 test('with many pools loading is refused for want of instances, and everything else goes on', async (t) => {
 	const { manager, load, strike, committed } = setUp(10);
 	const kept: Awaited<ReturnType<typeof load>>[] = [];

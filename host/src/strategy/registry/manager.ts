@@ -153,6 +153,9 @@ export class StrategyManager {
 			}
 			const { versionId } = loaded.strategy;
 			const scope = options.model ?? WHOLE_MESH;
+			const besides = stage === 'canary' || stage === 'shadow';
+			if (besides && this.#staging.get(scope)?.history.at(-1) === versionId)
+				throw new MeshError(registryErrors, 'IM_STRATEGY_ACTIVE', `${loaded.strategy.label} is active already`);
 			const next =
 				stage === 'active'
 					? stageActive(this.#staging, scope, versionId)
