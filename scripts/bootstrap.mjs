@@ -70,6 +70,11 @@ const formatted = ['.'];
 const linted = ['proto', 'sdk', 'adapters', 'fabric', 'templates', 'host', 'test'];
 const cli = path.join(root, 'host/dist/src/cli/main.js');
 
+/** Tests run compiled: `host/src/x.test.ts` is `host/dist/src/x.test.js`. Anything else, a pattern or an option, stays as it is. */
+function compiled(arg) {
+	return arg.replace(/^(?:\.\/)?([a-z]+)\/(?!dist\/)(.+)\.ts$/, '$1/dist/$2.js');
+}
+
 const commands = {
 	up: (args) => {
 		build();
@@ -78,12 +83,12 @@ const commands = {
 	test: (args) => {
 		build();
 		process.env.INIT_CWD = root;
-		become([bin('ava'), ...args]);
+		become([bin('ava'), ...args.map(compiled)]);
 	},
 	external: (args) => {
 		build();
 		process.env.INIT_CWD = root;
-		become([bin('ava'), '--config', 'ava.external.config.mjs', ...args]);
+		become([bin('ava'), '--config', 'ava.external.config.mjs', ...args.map(compiled)]);
 	},
 	build: () => build(),
 	generate: () => {
