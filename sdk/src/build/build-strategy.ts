@@ -60,9 +60,10 @@ function replaceFile(file: string, contents: string | Uint8Array): void {
 	renameSync(temporary, file);
 }
 
+/** One diagnostic a line. The place of the first is left out: it is the error's `where`, which is shown before its message. */
 function format(dir: string, diagnostics: readonly Diagnostic[]): string {
 	return diagnostics
-		.map((found) => (found.line === 0 ? found.message : `${shown(dir, found)}: ${found.message}`))
+		.map((found, index) => (found.line === 0 || index === 0 ? found.message : `${shown(dir, found)}: ${found.message}`))
 		.join('\n  ');
 }
 
