@@ -54,6 +54,6 @@ export const hooks: readonly HookDef[] = [
 		kind: 'both',
 		parameters: ['frame'],
 		required: false,
-		meaning: 'called in the writer instance about every 10 ms, with fresh rows; may write the state block',
+		meaning: 'called in the writer instance about once a second, with fresh rows; may write the state block',
 	},
 ];
