@@ -68,7 +68,7 @@ function showStatus(s){
  const p50=samples.length>1?quantile(far.t.ttft,last.t.ttft,.5):null,p95=samples.length>1?quantile(far.t.ttft,last.t.ttft,.95):null;
  push(ttfts,p50);
  $('rate').textContent=span>0?num((last.t.requestsTotal-far.t.requestsTotal)/span,1)+' /s':'–';
- $('rate-note').textContent=num(last.t.requestsTotal)+' requests, '+num(last.t.failedTotal)+' failed';
+ $('rate-note').textContent=num(last.t.requestsTotal)+' in all, '+num(last.t.failedTotal)+' failed';
  $('ttft').textContent=ms(p50);$('ttft-note').textContent='TTFT p50, last '+SPAN+' s · p95 '+ms(p95);
  $('flight').textContent=num(s.traffic.inFlight);
  $('tokens').textContent=span>0?num((last.t.tokensOutTotal-far.t.tokensOutTotal)/span)+' tokens/s out':'';

@@ -8,7 +8,7 @@ import { print } from './output.js';
 function render(status: MeshStatus): string {
 	const { traffic, targets } = status;
 	return [
-		`InferMesh ${status.version} on ${status.node}, up ${Math.round(status.uptimeS)} s, ${status.workers} workers`,
+		`InferMesh ${status.version} on ${status.node}, up ${Math.round(status.uptimeS)} s, ${status.workers} ${status.workers === 1 ? 'worker' : 'workers'}`,
 		`  data      ${status.dataUrl}`,
 		`  admin     ${status.adminUrl}`,
 		`  models    ${status.models.join(', ') || 'none'}`,

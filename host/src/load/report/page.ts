@@ -14,7 +14,7 @@ h1 { font-size: 22px; margin: 0; letter-spacing: -0.01em; } h2 { font-size: 15px
 .sub { color: var(--soft); margin: 4px 0 0; overflow-wrap: anywhere; }
 .banner { border-left: 4px solid var(--bad); background: var(--card); padding: 8px 14px; margin: 14px 0 0; border-radius: 4px; }
 .note { border-left: 4px solid var(--c5); background: var(--card); padding: 8px 14px; margin: 10px 0 0; border-radius: 4px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; margin: 20px 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 12px; margin: 20px 0; }
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 12px 14px; }
 .tile b { display: block; font-size: 22px; font-weight: 650; letter-spacing: -0.02em; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .tile span { color: var(--soft); font-size: 12px; } .tile.bad b { color: var(--bad); } .tile.good b { color: var(--good); }
@@ -37,7 +37,7 @@ line.marker { stroke: var(--mark); stroke-width: 1.4; stroke-dasharray: 5 3; } t
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; } th { color: var(--soft); font-weight: 500; font-size: 12px; }
 th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--rule); white-space: nowrap; } th:first-child, td:first-child, .list th:nth-child(2), .list td:nth-child(2) { text-align: left; }
 tr:last-child td { border-bottom: 0; } .pass { color: var(--good); font-weight: 650; } .fail { color: var(--bad); font-weight: 650; }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 520px), 1fr)); gap: 14px; }
+.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 640px), 1fr)); gap: 14px; }
 footer { margin-top: 28px; color: var(--soft); font-size: 12px; }
 `;
 
