@@ -86,6 +86,7 @@ export type {
 export { SegmentLog } from './log/segment-log.js';
 export { SnapshotFiles, type SnapshotFilesOptions, snapshotFilesDefaults } from './log/snapshot-files.js';
 export type { SyncFigures } from './log/sync-times.js';
+export { LogThread, type LogThreadOptions, logThreadDefaults } from './log/thread/thread-log.js';
 export {
 	type DecodedPacket,
 	type DecodedStream,

@@ -4,7 +4,8 @@ const VARINT_BYTES_MAX = 8;
 
 /** A growing buffer that is used again and again. */
 export class ByteWriter {
-	#bytes: Buffer;
+	/** Never of Node's pool: `take` gives it away. */
+	#bytes: Buffer<ArrayBuffer>;
 	#length = 0;
 
 	constructor(initialBytes: number) {
@@ -59,6 +60,11 @@ export class ByteWriter {
 		this.varint(length);
 		const at = this.reserve(length);
 		this.#bytes.write(value, at);
+	}
+
+	/** Gives away the buffer with what was written; the writer must not be used after it. */
+	take(): Uint8Array<ArrayBuffer> {
+		return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset, this.#length);
 	}
 
 	/** What was written; valid until the next write or `clear`. */

@@ -5,6 +5,13 @@ const disk = { httpStatus: 503, grpcStatus: 'UNAVAILABLE', retryable: false } as
 const damaged = { httpStatus: 500, grpcStatus: 'DATA_LOSS', retryable: false } as const;
 
 export const logErrors = defineErrors({
+	IM_LOG_CLOSED: {
+		httpStatus: 503,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: false,
+		summary: 'the log is closed',
+		hint: 'the node is stopping',
+	},
 	IM_LOG_CORRUPT: {
 		...damaged,
 		summary: 'the log holds records that were written and are no longer what was written',
@@ -48,6 +55,13 @@ export const logErrors = defineErrors({
 		retryable: false,
 		summary: 'more bytes wait for the disk than the bound allows',
 		hint: 'the disk is too slow or full: the owner must heed queuedBytes before it appends',
+	},
+	IM_LOG_THREAD_ENDED: {
+		httpStatus: 503,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: false,
+		summary: 'the thread of the log has ended unasked',
+		hint: 'the node stops by itself; its own log has the cause: start it again, and report it when it comes back',
 	},
 	IM_SNAPSHOT_CORRUPT: {
 		...damaged,

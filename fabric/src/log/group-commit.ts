@@ -105,6 +105,14 @@ export class GroupCommit {
 		for (const { failed } of lost) failed(error);
 	}
 
+	/** Nothing is called back any more, and every append from now on fails. */
+	close(): void {
+		this.#failure ??= new MeshError(logErrors, 'IM_LOG_CLOSED');
+		this.#inFlight.length = 0;
+		this.#waiting = [];
+		this.#queuedBytes = 0;
+	}
+
 	#pump(): void {
 		while (this.#waiting.length > 0 && this.#inFlight.length < this.#options.inFlightMax) {
 			const appends = this.#take();

@@ -159,7 +159,7 @@ export class SegmentLog {
 	close(): void {
 		this.#file?.close();
 		this.#file = undefined;
-		this.#failure ??= new MeshError(logErrors, 'IM_LOG_DISK_FAILED', 'the log is closed');
+		this.#failure ??= new MeshError(logErrors, 'IM_LOG_CLOSED');
 	}
 
 	/** Checks the batch against copies of the groups: those change once it is durable. */

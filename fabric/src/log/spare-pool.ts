@@ -90,11 +90,10 @@ export class SparePool {
 			if (spare.filledBytes === 0 && file.size() > segmentBytes) file.truncate(segmentBytes);
 			const count = Math.min(this.#zeros.length, segmentBytes - spare.filledBytes);
 			file.write(this.#zeros.subarray(0, count), spare.filledBytes);
+			// Step by step: the sync of a whole segment would hold up appends.
+			file.sync();
 			spare.filledBytes += count;
-			if (spare.filledBytes === segmentBytes) {
-				file.sync();
-				spare.ready = true;
-			}
+			spare.ready = spare.filledBytes === segmentBytes;
 		} finally {
 			file.close();
 		}
