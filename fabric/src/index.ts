@@ -97,8 +97,12 @@ export {
 	type StreamFraming,
 	type UnwrapResult,
 } from './membership/codec.js';
+export type { CredentialKeeper } from './membership/credential-fetcher.js';
+export { Membership as GossipMembership, type MembershipOptions, type TransferCounters } from './membership/driver.js';
 export { membershipErrors } from './membership/errors.js';
 export type { Effect as SwimEffect, MembershipEvent, SwimEvent } from './membership/events.js';
+export { KeyRing } from './membership/mesh-codec/key-ring.js';
+export { MeshCodec, type MeshCodecOptions } from './membership/mesh-codec/mesh-codec.js';
 export {
 	type Accusation,
 	type Ack,
@@ -117,6 +121,7 @@ export {
 	signerOf,
 	type UserMessage,
 } from './membership/messages.js';
+export { decodeMeta, encodeMeta, type NodeMeta, roleBits } from './membership/meta.js';
 export { NodeIndex } from './membership/node-index.js';
 export {
 	type CoordinateSource,
@@ -129,9 +134,11 @@ export {
 	unsignedRecords,
 	type Verdict,
 } from './membership/ports.js';
+export { RecordAuthority } from './membership/records/record-authority.js';
 export { checkSettings, type ProfileName, type SwimSettings, swimBounds, swimProfiles } from './membership/settings.js';
 export type { SwimOptions } from './membership/state.js';
 export { type MemberView, SwimCore } from './membership/swim-core.js';
+export { type UdpTcpLimits, UdpTcpNetwork, type UdpTcpOptions } from './membership/udp-network.js';
 export {
 	decodeEntry,
 	decodeMessage,

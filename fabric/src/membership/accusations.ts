@@ -77,6 +77,7 @@ export class Accusations {
 		const trouble = state.table.troubleOf(slot);
 		if (claim.incarnation < known || this.#isNothingNew(claim, trouble)) {
 			state.counters.claimsStale++;
+			if (trouble?.state === 'left') this.#repeatLeave(trouble);
 			return;
 		}
 		if (claim.incarnation > known + swimBounds.incarnationLeapMax) {
@@ -84,6 +85,14 @@ export class Accusations {
 			return;
 		}
 		if (state.believes(claim, from)) this.#accept(slot, claim);
+	}
+
+	/** Somebody accuses a member that has left: it missed the leave, which is spread again. */
+	#repeatLeave(trouble: Trouble): void {
+		const [leave] = trouble.marks;
+		if (leave === undefined || this.#state.nowMs - trouble.answeredMs < swimBounds.staleAnswerIntervalMs) return;
+		trouble.answeredMs = this.#state.nowMs;
+		this.#state.spread(leave.id, leave);
 	}
 
 	/** Whether an accusation of at least the known incarnation still tells nothing. */
@@ -134,6 +143,7 @@ export class Accusations {
 			sinceMs: state.nowMs,
 			marks: [claim],
 			suspicion,
+			answeredMs: state.nowMs,
 		};
 		state.table.setTrouble(slot, begun);
 		this.#ends.push(suspicion.deadlineMs, slot);
@@ -153,6 +163,7 @@ export class Accusations {
 			sinceMs: state.nowMs,
 			marks,
 			suspicion: undefined,
+			answeredMs: state.nowMs,
 		});
 		state.counters.deaths++;
 		state.spread(claim.id, claim);

@@ -22,10 +22,10 @@ export class ClaimKeeper {
 	}
 
 	/** Takes a claim from gossip. */
-	apply(claim: Claim, from: Address): void {
+	apply(claim: Claim, from: Address, asNewcomer = false): void {
 		switch (claim.kind) {
 			case 'alive':
-				this.#alive(claim, from);
+				this.#alive(claim, from, asNewcomer);
 				break;
 			case 'left':
 				this.#left(claim, from);
@@ -71,6 +71,7 @@ export class ClaimKeeper {
 			sinceMs: this.#state.nowMs,
 			marks: [...record.marks],
 			suspicion: undefined,
+			answeredMs: Number.NEGATIVE_INFINITY,
 		});
 	}
 
@@ -130,7 +131,7 @@ export class ClaimKeeper {
 			state.counters.membersRefused++;
 			return;
 		}
-		if (!state.believes(claim, from)) return;
+		if (!state.believes(claim, from, asNewcomer)) return;
 		state.table.add(claim, state.random);
 		if (!asNewcomer) state.spread(claim.id, claim);
 		state.tell({ kind: 'join', member: claim, was: undefined });
@@ -176,6 +177,7 @@ export class ClaimKeeper {
 			sinceMs: state.nowMs,
 			marks: [claim],
 			suspicion: undefined,
+			answeredMs: Number.NEGATIVE_INFINITY,
 		});
 		state.spread(claim.id, claim);
 		state.tell({ kind: 'left', member: state.table.aliveOf(slot) });

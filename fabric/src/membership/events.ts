@@ -23,7 +23,12 @@ export type SwimEvent =
 	| { readonly kind: 'answered'; readonly exchange: number; readonly message: StreamMessage }
 	| { readonly kind: 'exchangeFailed'; readonly exchange: number }
 	/** Claims set aside by a `credential` effect, whose credentials may have come. */
-	| { readonly kind: 'claims'; readonly from: Address; readonly claims: readonly (Claim | UserMessage)[] }
+	| {
+			readonly kind: 'claims';
+			readonly from: Address;
+			readonly claims: readonly (Claim | UserMessage)[];
+			readonly asNewcomer: boolean;
+	  }
 	/** Members remembered from before a restart. */
 	| { readonly kind: 'restore'; readonly records: readonly MemberRecord[] }
 	| { readonly kind: 'join'; readonly seeds: readonly Address[] }
@@ -59,11 +64,13 @@ export type Effect =
 	| { readonly kind: 'answer'; readonly token: number; readonly message: StreamMessage }
 	/** Must be durable before any later effect is carried out. */
 	| { readonly kind: 'persist'; readonly incarnation: number }
-	/** Credentials of these members are missing: fetch them at `from`, then give the claims back. */
+	/** Credentials of the signers are missing: fetch them at `from` (empty: nowhere), then give the claims back. */
 	| {
 			readonly kind: 'credential';
 			readonly from: Address;
 			readonly claims: readonly (Claim | UserMessage)[];
+			/** To be given back with the claims. */
+			readonly asNewcomer: boolean;
 	  }
 	| { readonly kind: 'event'; readonly event: MembershipEvent };
 

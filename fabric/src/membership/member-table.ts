@@ -14,6 +14,8 @@ export interface Trouble {
 	/** Accusations of this incarnation, one an accuser, first accuser first; or the leave. */
 	marks: (Accusation | LeftClaim)[];
 	suspicion: Suspicion | undefined;
+	/** When the marks were last spread again because somebody was behind. */
+	answeredMs: number;
 }
 
 /** Marks that travel with a record: enough for the dead claim's quorum. */

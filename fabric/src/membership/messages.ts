@@ -124,6 +124,10 @@ export type StreamMessage =
 	| { readonly kind: 'push'; readonly from: NodeId; readonly records: readonly MemberRecord[] }
 	/** Messages too big for a packet; answered by `done`. */
 	| { readonly kind: 'deliver'; readonly from: NodeId; readonly messages: readonly GossipMessage[] }
+	/** Certificate chains of members, by id. Answered by `credentials`. Asked and answered around the core. */
+	| { readonly kind: 'askCredentials'; readonly ids: readonly NodeId[] }
+	/** DER certificates, leaf first, one after the other, per member. */
+	| { readonly kind: 'credentials'; readonly chains: readonly Uint8Array[] }
 	| { readonly kind: 'done' }
 	| { readonly kind: 'refused'; readonly reason: string };
 

@@ -76,10 +76,11 @@ export class Prober {
 	}
 
 	/** Whether the ack belongs to the probe under way. A relayed one carries the same number. */
-	onAck(sequence: number, from: Address, payload: Uint8Array): boolean {
+	onAck(sequence: number, payload: Uint8Array): boolean {
 		const probe = this.#probe;
 		if (probe === undefined || probe.sequence !== sequence) return false;
-		if (!probe.indirect && from === probe.address) {
+		// Before helpers are asked only the member itself can have answered.
+		if (!probe.indirect) {
 			const rttMs = this.#state.nowMs - probe.startMs;
 			this.#state.tell({ kind: 'coordinate', id: probe.id, rttMs, payload });
 		}

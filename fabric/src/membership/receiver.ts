@@ -23,10 +23,10 @@ export class Receiver {
 	}
 
 	/** Alive claims first, the last one first: what a packet tells of life counts before what it tells of death (memberlist's order). */
-	receive(messages: readonly GossipMessage[], from: Address): void {
+	receive(messages: readonly GossipMessage[], from: Address, asNewcomer = false): void {
 		for (let i = messages.length - 1; i >= 0; i--) {
 			const message = messages[i] as GossipMessage;
-			if (message.kind === 'alive') this.#keeper.apply(message, from);
+			if (message.kind === 'alive') this.#keeper.apply(message, from, asNewcomer);
 		}
 		for (const message of messages) this.#receiveOne(message, from);
 	}
@@ -50,7 +50,7 @@ export class Receiver {
 				this.#relays.onRequest(message, from);
 				break;
 			case 'ack':
-				if (!this.#prober.onAck(message.sequence, from, message.payload))
+				if (!this.#prober.onAck(message.sequence, message.payload))
 					this.#misdirectedUnless(this.#relays.onAck(message.sequence, message.payload));
 				break;
 			case 'nack':

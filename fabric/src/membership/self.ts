@@ -124,7 +124,8 @@ export class Self {
 	}
 }
 
-function checkMeta(meta: Uint8Array): void {
+/** Throws MeshError IM_MEMBERSHIP_OVERSIZED. */
+export function checkMeta(meta: Uint8Array): void {
 	if (meta.length <= swimBounds.metaMaxBytes) return;
 	throw new MeshError(
 		membershipErrors,

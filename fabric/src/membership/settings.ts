@@ -106,7 +106,7 @@ export const swimBounds = Object.freeze({
 	/** A stale alive is answered at most this often per member. */
 	staleAnswerIntervalMs: 1_000,
 	/** Claims set aside until their signer's credential has come. */
-	waitingClaimsMax: 1_024,
+	waitingClaimsMax: 16_384,
 });
 
 /** Refuses values no run could work with. Throws MeshError IM_MEMBERSHIP_SETTING. */

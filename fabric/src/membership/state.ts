@@ -70,6 +70,7 @@ export class SwimState {
 	#effects: Effect[] = [];
 	#waiting: (Claim | UserMessage)[] = [];
 	#waitingFrom: Address = '';
+	#waitingAsNewcomer = false;
 
 	constructor(options: SwimOptions) {
 		checkSettings(options.settings);
@@ -130,7 +131,7 @@ export class SwimState {
 	}
 
 	/** Whether a claim may be believed. What cannot be checked yet is set aside for its credential, or dropped and counted. */
-	believes(claim: Claim | UserMessage, from: Address): boolean {
+	believes(claim: Claim | UserMessage, from: Address, asNewcomer = false): boolean {
 		if (this.has('accept-unsigned-record')) return true;
 		switch (this.#verifier.verify(claim, this.nowMs)) {
 			case 'valid':
@@ -142,7 +143,7 @@ export class SwimState {
 				this.counters.claimsBusy++;
 				return false;
 			case 'unknown':
-				this.#setAside(claim, from);
+				this.#setAside(claim, from, asNewcomer);
 				return false;
 			default:
 				return false;
@@ -160,17 +161,19 @@ export class SwimState {
 		return effects;
 	}
 
-	#setAside(claim: Claim | UserMessage, from: Address): void {
-		if (this.#waitingFrom !== from) this.#flushWaiting();
+	#setAside(claim: Claim | UserMessage, from: Address, asNewcomer: boolean): void {
+		if (this.#waitingFrom !== from || this.#waitingAsNewcomer !== asNewcomer) this.#flushWaiting();
 		if (this.#waiting.length >= swimBounds.waitingClaimsMax) return;
 		this.counters.claimsWaiting++;
 		this.#waitingFrom = from;
+		this.#waitingAsNewcomer = asNewcomer;
 		this.#waiting.push(claim);
 	}
 
 	#flushWaiting(): void {
 		if (this.#waiting.length === 0) return;
-		this.#effects.push({ kind: 'credential', from: this.#waitingFrom, claims: this.#waiting });
+		const [from, asNewcomer] = [this.#waitingFrom, this.#waitingAsNewcomer];
+		this.#effects.push({ kind: 'credential', from, claims: this.#waiting, asNewcomer });
 		this.#waiting = [];
 	}
 }

@@ -82,8 +82,10 @@ export class SwimCore {
 	 * MeshError IM_MEMBERSHIP_OVERSIZED for an `update` or `broadcast` above its bound; nothing that peers send makes it throw.
 	 */
 	step(event: SwimEvent, nowMs: number): readonly Effect[] {
+		const sinceMs = nowMs - this.#state.nowMs;
 		this.#state.nowMs = nowMs;
-		if (nowMs - this.#deadlineMs >= this.#stallMinMs()) this.#forgive(nowMs - this.#deadlineMs);
+		// A tick this late means that the process stood still, at the longest since the step before.
+		if (nowMs - this.#deadlineMs >= this.#stallMinMs()) this.#forgive(sinceMs);
 		try {
 			this.#take(event);
 			if (this.#started) this.#tick();
@@ -163,7 +165,7 @@ export class SwimCore {
 				this.#receiver.receive(event.messages, event.from);
 				break;
 			case 'request':
-				this.#state.emit({ kind: 'answer', token: event.token, message: this.#answer(event.message, event.from) });
+				this.#state.emit({ kind: 'answer', token: event.token, message: this.#answer(event.message) });
 				break;
 			case 'answered':
 				this.#onAnswer(event.exchange, event.message);
@@ -172,7 +174,7 @@ export class SwimCore {
 				this.#onExchangeFailed(event.exchange);
 				break;
 			case 'claims':
-				this.#receiver.receive(event.claims, event.from);
+				this.#receiver.receive(event.claims, event.from, event.asNewcomer);
 				break;
 			case 'restore':
 				for (const record of event.records) this.#keeper.restore(record, '');
@@ -236,8 +238,8 @@ export class SwimCore {
 	}
 
 	/**
-	 * This node stood still for `lagMs` until now: answers and refutations may lie unread. All that was running gets the time back, and local
-	 * health falls, so that it accuses more slowly from here on.
+	 * This node stood still for `lagMs` until now: answers and refutations may lie unread. All that was running gets the time back, and an
+	 * interval more to read them in; local health falls, so that this node accuses more slowly from here on.
 	 */
 	#forgive(lagMs: number): void {
 		const { nowMs, settings, counters, plain } = this.#state;
@@ -248,21 +250,32 @@ export class SwimCore {
 		this.#forgivenUntilMs = nowMs;
 		counters.stalls++;
 		counters.stallMs += unforgivenMs;
-		this.#prober.forgive(unforgivenMs);
+		const backMs = unforgivenMs + settings.probeIntervalMs;
+		this.#prober.forgive(backMs);
 		this.#relays.forgive(unforgivenMs);
-		this.#accusations.forgive(unforgivenMs);
+		this.#accusations.forgive(backMs);
 		this.#state.awareness.apply(Math.ceil(unforgivenMs / settings.probeIntervalMs));
 	}
 
-	#answer(message: StreamMessage, from: Address): StreamMessage {
+	#answer(message: StreamMessage): StreamMessage {
 		if (message.kind === 'streamPing') {
 			const { sequence, target } = message;
 			if (target !== '' && target !== this.#state.id) return { kind: 'refused', reason: 'not the target' };
 			return { kind: 'streamAck', sequence, payload: this.#state.coordinate() };
 		}
-		if (message.kind !== 'deliver') return this.#antiEntropy.answer(message, from);
-		this.#receiver.receive(message.messages, from);
+		const source = this.#gossipAddressOf(message);
+		if (message.kind !== 'deliver') return this.#antiEntropy.answer(message, source);
+		this.#receiver.receive(message.messages, source);
 		return { kind: 'done' };
+	}
+
+	/** Where the asker of a connection, whose port tells nothing, can itself be asked; empty when that is not known. */
+	#gossipAddressOf(message: StreamMessage): Address {
+		if (!('from' in message)) return '';
+		const known = this.member(message.from);
+		if (known !== undefined) return known.claim.address;
+		const records = 'records' in message ? message.records : [];
+		return records.find(({ alive }) => alive.id === message.from)?.alive.address ?? '';
 	}
 
 	#onAnswer(exchange: number, message: StreamMessage): void {

@@ -29,12 +29,7 @@ export class UserMessages {
 	/** Throws MeshError IM_MEMBERSHIP_OVERSIZED. */
 	broadcast(key: string, payload: Uint8Array): void {
 		const { id, signer } = this.#state;
-		if (key.length > swimBounds.userKeyMaxBytes || payload.length > swimBounds.userStreamMaxBytes)
-			throw new MeshError(
-				membershipErrors,
-				'IM_MEMBERSHIP_OVERSIZED',
-				`broadcast of ${payload.length} bytes under a key of ${key.length}; at most ${swimBounds.userStreamMaxBytes} and ${swimBounds.userKeyMaxBytes}`,
-			);
+		checkBroadcast(key, payload);
 		const unsigned = { kind: 'user', origin: id, key, sequence: ++this.#sequence, payload } as const;
 		const message: UserMessage = { ...unsigned, proof: signer.sign(unsigned) };
 		this.#remember(nameOf(message), message.sequence);
@@ -81,6 +76,15 @@ export class UserMessages {
 		const [oldest] = this.#newest.keys();
 		if (oldest !== undefined) this.#newest.delete(oldest);
 	}
+}
+
+/** Throws MeshError IM_MEMBERSHIP_OVERSIZED. */
+export function checkBroadcast(key: string, payload: Uint8Array): void {
+	const { userKeyMaxBytes, userStreamMaxBytes } = swimBounds;
+	const keyBytes = Buffer.byteLength(key);
+	if (keyBytes <= userKeyMaxBytes && payload.length <= userStreamMaxBytes) return;
+	const message = `broadcast of ${payload.length} bytes under a key of ${keyBytes}; at most ${userStreamMaxBytes} and ${userKeyMaxBytes}`;
+	throw new MeshError(membershipErrors, 'IM_MEMBERSHIP_OVERSIZED', message);
 }
 
 /** Unlike any node id, which are the keys of claims. */
