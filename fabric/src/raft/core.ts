@@ -205,6 +205,11 @@ export class RaftCore {
 		this.#state.log.compact(index);
 	}
 
+	/** Forgets log entries up to `index`, but for the last ones: for followers that are a little behind. */
+	compactBehind(index: number, keepEntriesMax: number, keepBytesMax: number): void {
+		this.#state.log.compact(this.#state.log.indexToKeep(index, keepEntriesMax, keepBytesMax));
+	}
+
 	#currentSoftState(): SoftState {
 		const { role, leader, term } = this.#state;
 		return { role, leader, term };

@@ -5,7 +5,14 @@ import { isVoter, members } from './membership.js';
 import type { MessageOf, PeerId } from './messages.js';
 import { jointVote } from './quorum.js';
 import type { TransferResult } from './ready.js';
-import { appendOwn, broadcastAppend, broadcastHeartbeat, tickSnapshots } from './replication.js';
+import {
+	appendOwn,
+	broadcastAppend,
+	broadcastHeartbeat,
+	handOverWhenRemoved,
+	tickProgress,
+	timeOutWhenCaughtUp,
+} from './replication.js';
 import type { RaftState } from './state.js';
 
 type VoteRequest = MessageOf<'preVote' | 'vote'>;
@@ -109,18 +116,19 @@ export function onVoteReply(state: RaftState, message: VoteReply): void {
 function checkQuorum(state: RaftState): void {
 	const heard = (id: PeerId): boolean => id === state.id || state.progress.get(id)?.recentlyActive === true;
 	const result = jointVote(state.membership, heard, state.quorumRule);
-	for (const progress of state.progress.values()) progress.recentlyActive = false;
 	if (result !== 'won' && !state.has('no-check-quorum')) state.becomeFollower(state.term, undefined);
 }
 
 function tickLeader(state: RaftState): void {
 	state.heartbeatElapsed++;
-	tickSnapshots(state);
+	tickProgress(state);
+	checkQuorum(state);
+	if (state.role !== 'leader') return;
 	if (state.electionElapsed >= state.limits.electionTicks) {
 		state.electionElapsed = 0;
-		checkQuorum(state);
 		// A transfer that has not happened by now will not; proposals are taken again.
 		state.transferee = undefined;
+		handOverWhenRemoved(state);
 	}
 	if (state.role === 'leader' && state.heartbeatElapsed >= state.limits.heartbeatTicks) broadcastHeartbeat(state);
 }
@@ -144,7 +152,7 @@ export function transferLeadership(state: RaftState, to: PeerId): TransferResult
 	if (state.transferee === to) return 'accepted';
 	state.transferee = to;
 	state.electionElapsed = 0;
-	if (progress.match === state.log.lastIndex) state.send({ kind: 'timeoutNow', from: state.id, to, term: state.term });
-	else broadcastAppend(state);
+	broadcastAppend(state);
+	timeOutWhenCaughtUp(state, to, progress);
 	return 'accepted';
 }

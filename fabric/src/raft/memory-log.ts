@@ -221,6 +221,14 @@ export class MemoryLog {
 		return this.#baseMembership;
 	}
 
+	/** The membership that the one in force at `index` has replaced, as far as the log goes back. */
+	membershipBefore(index: number): Membership {
+		for (let at = index; at > this.#baseIndex; at--) {
+			if (this.#entries[at - this.#baseIndex - 1]?.kind === 'config') return this.membershipAt(at - 1);
+		}
+		return this.#baseMembership;
+	}
+
 	/** Indexes of the membership entries after `index`. */
 	configIndexesAfter(index: number): number[] {
 		return this.#entries.filter((entry) => entry.kind === 'config' && entry.index > index).map(({ index }) => index);
@@ -230,6 +238,18 @@ export class MemoryLog {
 	snapshotSaved(meta: SnapshotMeta): void {
 		invariant(meta.index <= this.#applied, 'a snapshot of what is not applied');
 		if (meta.index > (this.#snapshot?.index ?? 0)) this.#snapshot = meta;
+	}
+
+	/** The last index to forget so that of those up to `index` at most so many entries and bytes stay. */
+	indexToKeep(index: number, entriesMax: number, bytesMax: number): number {
+		let bytes = 0;
+		let at = index;
+		for (; at > this.#baseIndex && index - at < entriesMax; at--) {
+			const entry = this.#entries[at - this.#baseIndex - 1];
+			bytes += entry === undefined ? 0 : entryBytes(entry);
+			if (bytes > bytesMax) break;
+		}
+		return at;
 	}
 
 	/** Forgets entries up to `index`, which a snapshot must cover. */

@@ -16,6 +16,8 @@ export interface RaftLimits {
 	readonly heartbeatTicks: number;
 	/** Ticks without a leader before an election; the real timeout is drawn from [electionTicks, 2 · electionTicks). */
 	readonly electionTicks: number;
+	/** Data of one entry; a bigger proposal is refused. The log on disk takes no more either. */
+	readonly entryBytesMax: number;
 	/** Entry bytes of one append message; a bigger single entry travels alone. */
 	readonly appendBytesMax: number;
 	/** Append messages on their way to one follower. */
@@ -35,6 +37,7 @@ export interface RaftLimits {
 export const raftLimits: RaftLimits = {
 	heartbeatTicks: 1,
 	electionTicks: 5,
+	entryBytesMax: 1.5 * 1024 * 1024,
 	appendBytesMax: 1024 * 1024,
 	inflightMessagesMax: 256,
 	inflightBytesMax: 16 * 1024 * 1024,

@@ -61,7 +61,9 @@ class Inflight {
 	}
 }
 
-export interface InflightBounds {
+export interface ProgressBounds {
+	/** A follower not heard of for so long does not count for the quorum that keeps a leader. */
+	readonly electionTicks: number;
 	readonly inflightMessagesMax: number;
 	readonly inflightBytesMax: number;
 }
@@ -75,18 +77,25 @@ export class Progress {
 	/** In the snapshot state: what was sent, and ticks since. */
 	snapshotIndex = 0;
 	snapshotTicks = 0;
-	/** Heard of since the last check of the quorum. */
-	recentlyActive = false;
+	/** Ticks of the leader since it last heard from the follower. */
+	silentTicks = 0;
 	/** Highest commit index told in an append. */
 	sentCommit = 0;
 	/** In the probe state: an append is on its way (or was lost: the next heartbeat's reply clears it). */
 	probeSent = false;
 	readonly #inflight: Inflight;
+	readonly #silentTicksMax: number;
 
-	constructor(match: number, next: number, bounds: InflightBounds) {
+	constructor(match: number, next: number, bounds: ProgressBounds) {
+		this.#silentTicksMax = bounds.electionTicks;
 		this.match = match;
 		this.next = next;
 		this.#inflight = new Inflight(bounds.inflightMessagesMax, bounds.inflightBytesMax);
+	}
+
+	/** Heard of within an election timeout; a new one counts as heard of at first, or it would cost the leader its quorum before it could answer. */
+	get recentlyActive(): boolean {
+		return this.silentTicks < this.#silentTicksMax;
 	}
 
 	get inflightCount(): number {

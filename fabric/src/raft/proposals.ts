@@ -15,8 +15,8 @@ export function propose(state: RaftState, data: readonly Uint8Array[]): ProposeR
 		state.send({ kind: 'propose', from: state.id, to, term: state.term, data });
 		return { kind: 'forwarded', to };
 	}
-	if (state.transferee !== undefined) return { kind: 'transferring' };
-	invariant(isVoter(state.membership, state.id), 'a leader that is no member leads on');
+	if (state.transferee !== undefined || !isVoter(state.membership, state.id)) return { kind: 'transferring' };
+	if (data.some(({ length }) => length > state.limits.entryBytesMax)) return { kind: 'too-large' };
 	let bytes = state.uncommittedBytes;
 	for (const { length } of data) bytes += length;
 	if (bytes > state.limits.uncommittedBytesMax && state.uncommittedBytes > 0) return { kind: 'too-much-uncommitted' };
@@ -27,7 +27,7 @@ export function propose(state: RaftState, data: readonly Uint8Array[]): ProposeR
 
 export function proposeMembership(state: RaftState, steps: readonly ChangeStep[]): MembershipResult {
 	if (state.role !== 'leader') return { kind: 'not-leader' };
-	if (state.transferee !== undefined) return { kind: 'transferring' };
+	if (state.transferee !== undefined || !isVoter(state.membership, state.id)) return { kind: 'transferring' };
 	const open = state.log.commit < state.pendingConfigIndex;
 	if (open && !state.has('change-while-pending')) return { kind: 'pending' };
 	const next = change(state.membership, steps, state.has('skip-joint'));

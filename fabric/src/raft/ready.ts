@@ -48,6 +48,7 @@ export type ProposeResult =
 	| { readonly kind: 'forwarded'; readonly to: PeerId }
 	/** The rest were not taken at all. */
 	| { readonly kind: 'no-leader' }
+	| { readonly kind: 'too-large' }
 	| { readonly kind: 'too-much-uncommitted' }
 	| { readonly kind: 'transferring' };
 

@@ -110,7 +110,31 @@ export function afterMatch(state: RaftState): void {
 	if (!news) return;
 	broadcastAppend(state);
 	startReadRound(state, broadcastHeartbeat);
-	// A leader that is no member any more has just told the others so, and steps down (dissertation §4.2.2).
+	handOverWhenRemoved(state);
+}
+
+/**
+ * A leader without a vote takes nothing on and hands over to the voter that is furthest ahead, which also tells the others of the change
+ * (dissertation §4.2.2). It steps down when that one has everything, or for want of a quorum.
+ */
+export function handOverWhenRemoved(state: RaftState): void {
+	if (state.role !== 'leader' || isVoter(state.membership, state.id) || state.transferee !== undefined) return;
+	const voters = [...state.progress].filter(
+		([id, { recentlyActive }]) => recentlyActive && isVoter(state.membership, id),
+	);
+	const [best] = voters.sort(([, one], [, other]) => other.match - one.match);
+	if (best === undefined) return;
+	const [id, progress] = best;
+	state.transferee = id;
+	state.electionElapsed = 0;
+	timeOutWhenCaughtUp(state, id, progress);
+}
+
+/** The one leadership goes to stands for election once it has everything. */
+export function timeOutWhenCaughtUp(state: RaftState, id: PeerId, progress: Progress): void {
+	if (id !== state.transferee || progress.match < state.log.lastIndex) return;
+	state.send({ kind: 'timeoutNow', from: state.id, to: id, term: state.term });
+	// That one can be elected without this node, and nobody of the group would tell it that it was.
 	if (!isVoter(state.membership, state.id)) state.becomeFollower(state.term, undefined);
 }
 
@@ -137,8 +161,7 @@ function accept(state: RaftState, message: MessageOf<'appendReply'>, progress: P
 	afterMatch(state);
 	if (state.role !== 'leader' || !state.progress.has(message.from)) return;
 	catchUp(state, message.from, progress);
-	if (message.from === state.transferee && progress.match === state.log.lastIndex)
-		state.send({ kind: 'timeoutNow', from: state.id, to: message.from, term: state.term });
+	timeOutWhenCaughtUp(state, message.from, progress);
 }
 
 export function onAppendReply(state: RaftState, message: MessageOf<'appendReply'>): void {
@@ -147,7 +170,7 @@ export function onAppendReply(state: RaftState, message: MessageOf<'appendReply'
 		state.ignoredMessages++;
 		return;
 	}
-	progress.recentlyActive = true;
+	progress.silentTicks = 0;
 	if (message.rejected) refuse(state, message, progress);
 	else accept(state, message, progress);
 }
@@ -159,7 +182,7 @@ export function onHeartbeatReply(state: RaftState, message: MessageOf<'heartbeat
 		state.ignoredMessages++;
 		return;
 	}
-	progress.recentlyActive = true;
+	progress.silentTicks = 0;
 	progress.probeSent = false;
 	if (progress.match < state.log.lastIndex || progress.state === 'probe')
 		sendAppend(state, message.from, progress, true);
@@ -175,9 +198,10 @@ export function onSnapshotReported(state: RaftState, peer: PeerId, ok: boolean):
 	progress.probeSent = true;
 }
 
-/** Probes a follower again whose snapshot neither arrived nor failed in time. */
-export function tickSnapshots(state: RaftState): void {
+/** A tick of the leader: followers are silent a tick longer, and one whose snapshot neither arrived nor failed in time is probed again. */
+export function tickProgress(state: RaftState): void {
 	for (const progress of state.progress.values()) {
+		progress.silentTicks++;
 		if (progress.state !== 'snapshot') continue;
 		progress.snapshotTicks++;
 		if (progress.snapshotTicks < state.limits.snapshotTicksMax) continue;

@@ -90,9 +90,15 @@ export class RaftState {
 		return { term: this.term, votedFor: this.votedFor, commit: this.log.commit };
 	}
 
-	/** Whether this node may stand for election. */
+	/**
+	 * Whether this node may stand for election: a voter, or one whose vote the latest change took away while it holds entries beyond it. The others
+	 * may not know of the change yet, ask for its vote and be behind it, so it may be the only one who can lead (dissertation §4.2.2); it hands
+	 * over at once.
+	 */
 	get promotable(): boolean {
-		return isVoter(this.membership, this.id) && this.restoring === undefined;
+		if (this.restoring !== undefined) return false;
+		if (isVoter(this.membership, this.id)) return true;
+		return this.log.lastIndex > this.log.commit && isVoter(this.log.membershipBefore(this.log.commit), this.id);
 	}
 
 	drawElectionTimeout(): void {
@@ -171,10 +177,7 @@ export class RaftState {
 		for (const id of this.progress.keys()) if (!wanted.has(id)) this.progress.delete(id);
 		for (const id of wanted) {
 			if (id === this.id || this.progress.has(id)) continue;
-			const progress = new Progress(0, this.log.lastIndex + 1, this.limits);
-			// A newcomer counts as heard of until the next check, or it would cost the leader its quorum before it could answer.
-			progress.recentlyActive = true;
-			this.progress.set(id, progress);
+			this.progress.set(id, new Progress(0, this.log.lastIndex + 1, this.limits));
 		}
 	}
 

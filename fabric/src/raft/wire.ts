@@ -47,9 +47,9 @@ export class Writer {
 		return this.bytes(text.encode(value));
 	}
 
-	/** What was written; the writer is not used again. */
+	/** What was written, in memory of its own size. */
 	finish(): Uint8Array {
-		return this.#bytes.subarray(0, this.#length);
+		return this.#bytes.slice(0, this.#length);
 	}
 }
 

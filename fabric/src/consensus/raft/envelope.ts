@@ -9,6 +9,9 @@ export interface Envelope {
 	readonly command: Uint8Array;
 }
 
+/** What an envelope adds to a command at most. */
+export const envelopeBytesMax = 32;
+
 /** 53 random bits: numbers of two starts do not meet. */
 export function drawOrigin(random: Random): number {
 	return (random.nextU32() & 0x1f_ffff) * 0x1_0000_0000 + random.nextU32();

@@ -4,11 +4,12 @@ import type { Timer } from '@infermesh/proto';
 import type { AnnouncedSnapshot, SnapshotWriter } from '../../log/ports.js';
 import { RaftCore } from '../../raft/core.js';
 import type { Entry, Message, MessageOf, PeerId, SnapshotMeta } from '../../raft/messages.js';
+import { raftLimits } from '../../raft/options.js';
 import type { PersistBatch, Ready } from '../../raft/ready.js';
 import { consensusError } from '../errors.js';
 import type { Replicator } from '../replicator.js';
 import { Barriers } from './barriers.js';
-import { drawOrigin, seal, unseal } from './envelope.js';
+import { drawOrigin, envelopeBytesMax, seal, unseal } from './envelope.js';
 import { type RaftGroupOptions, type RaftGroupSettings, raftGroupSettings } from './options.js';
 import { batches, Proposals } from './proposals.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
@@ -28,6 +29,8 @@ export class RaftGroup implements Replicator {
 	/** Called when what was asked of the group may have come true: a commit, a change of leader. */
 	readonly #watchers = new Set<() => void>();
 	#snapshotIndex: number;
+	/** Of commands since the last snapshot was begun. */
+	#appliedBytes = 0;
 	/** Handed out while a snapshot is being restored; one batch of the core at most. */
 	#held: readonly Entry[] = [];
 	#onApplied: () => void = () => {};
@@ -40,7 +43,8 @@ export class RaftGroup implements Replicator {
 	constructor(options: RaftGroupOptions) {
 		const { id, random, recovered, mutations, log, clock, group } = options;
 		this.#options = options;
-		this.#settings = { ...raftGroupSettings, ...options.settings };
+		const limits = { ...raftGroupSettings.limits, ...options.settings?.limits };
+		this.#settings = { ...raftGroupSettings, ...options.settings, limits };
 		this.core = new RaftCore({
 			id,
 			random,
@@ -153,6 +157,7 @@ export class RaftGroup implements Replicator {
 		let commands = 0;
 		for (const entry of entries) {
 			if (entry.kind !== 'command') continue;
+			this.#appliedBytes += entry.data.length;
 			this.#applyCommand(entry);
 			commands++;
 		}
@@ -170,9 +175,11 @@ export class RaftGroup implements Replicator {
 	}
 
 	#snapshotWhenDue(): void {
-		const { snapshotEntries, keepEntries } = this.#settings;
+		const { snapshotEntries, snapshotBytes, keepEntries, keepBytes } = this.#settings;
 		const { clock, group, log, snapshots } = this.#options;
-		if (this.core.appliedIndex - this.#snapshotIndex < snapshotEntries || this.#snapshots.taking) return;
+		const due = this.#appliedBytes >= snapshotBytes || this.core.appliedIndex - this.#snapshotIndex >= snapshotEntries;
+		if (!due || this.#snapshots.taking) return;
+		this.#appliedBytes = 0;
 		const meta = this.core.snapshotMeta();
 		this.#snapshots.take(meta, () =>
 			this.#enter(() => {
@@ -183,7 +190,7 @@ export class RaftGroup implements Replicator {
 				this.#writes.write(mark, clock.nowMs(), () =>
 					this.#enter(() => {
 						this.core.snapshotSaved(meta);
-						this.core.compact(meta.index - keepEntries);
+						this.core.compactBehind(meta.index, keepEntries, keepBytes);
 						log.release(group, meta.index);
 						snapshots.release(group, meta.index);
 					}),
@@ -241,6 +248,10 @@ export class RaftGroup implements Replicator {
 		return voters.sort((a, b) => b.match - a.match)[0]?.id;
 	}
 
+	get #commandBytesMax(): number {
+		return (this.#settings.limits.entryBytesMax ?? raftLimits.entryBytesMax) - envelopeBytesMax;
+	}
+
 	/** Calls of one turn leave together: one append, one write. */
 	#flushSoon(): void {
 		if (this.#flushDue) return;
@@ -276,13 +287,15 @@ export class RaftGroup implements Replicator {
 				for (const proposal of batch) proposal.sent = sent;
 				continue;
 			}
-			this.#proposals.hold = result.kind === 'too-much-uncommitted' ? 'full' : result.kind;
+			this.#proposals.hold = result.kind;
 			return;
 		}
 	}
 
 	propose(command: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
 		if (this.ended) return Promise.reject(this.#endError());
+		if (command.length > this.#commandBytesMax)
+			return Promise.reject(consensusError('IM_CONSENSUS_LIMIT', `a command is over ${this.#commandBytesMax} bytes`));
 		const data = seal(this.#origin, this.#proposals.nextSequence, command);
 		const answer = this.#proposals.add(data, this.#options.clock.nowMs(), timeoutMs);
 		this.#flushSoon();

@@ -13,10 +13,12 @@ export interface RaftGroupSettings {
 	readonly tickMs: number;
 	/** In ticks of `tickMs`; the rest as in RaftLimits. By default 100 ms a heartbeat and 500 ms to 1 s an election timeout. */
 	readonly limits: Partial<RaftLimits>;
-	/** Applied entries between snapshots of the own state. */
+	/** Applied entries between snapshots of the own state, or bytes of them if that comes first. */
 	readonly snapshotEntries: number;
-	/** Entries kept in memory behind a snapshot, so that followers slightly behind need none. */
+	readonly snapshotBytes: number;
+	/** Entries kept in memory behind a snapshot, and bytes at most, so that followers slightly behind need none. */
 	readonly keepEntries: number;
+	readonly keepBytes: number;
 	/** A call that waits for a leader this long is refused; shorter when its own time is up. */
 	readonly noQuorumMs: number;
 	/** A forwarded call without an answer is sent again after this time, and at once when the leader changes. */
@@ -35,7 +37,9 @@ export const raftGroupSettings: RaftGroupSettings = {
 	tickMs: 25,
 	limits: { heartbeatTicks: 4, electionTicks: 20 },
 	snapshotEntries: 10_000,
+	snapshotBytes: 64 * 1024 * 1024,
 	keepEntries: 5_000,
+	keepBytes: 32 * 1024 * 1024,
 	noQuorumMs: 3_000,
 	retryMs: 1_000,
 	callsMax: 8_192,

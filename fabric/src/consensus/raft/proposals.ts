@@ -20,7 +20,7 @@ interface Proposal extends Call<Uint8Array> {
 }
 
 /** Why a proposal still waits at this member. */
-export type Hold = 'no-leader' | 'full' | 'transferring';
+export type Hold = 'no-leader' | 'too-much-uncommitted' | 'too-large' | 'transferring';
 
 export class Proposals {
 	readonly #settings: RaftGroupSettings;
@@ -91,7 +91,7 @@ export class Proposals {
 
 	#refusal(proposal: Proposal): MeshError {
 		if (proposal.sent !== undefined) return consensusError('IM_CONSENSUS_TIMEOUT');
-		if (this.hold === 'full')
+		if (this.hold === 'too-much-uncommitted')
 			return consensusError('IM_CONSENSUS_LIMIT', 'the leader holds as many uncommitted writes as it may');
 		return consensusError('IM_CONSENSUS_NO_QUORUM');
 	}
