@@ -8,6 +8,7 @@ import { admissionBench } from './admission.js';
 import type { Bench, BenchContext, Table } from './bench.js';
 import { decisionBench } from './decision.js';
 import { fuelBench } from './fuel.js';
+import { logBench } from './log.js';
 import { rankRaw } from './rank-raw.bench.js';
 import { routerBench } from './router/bench.js';
 import { streamsBench } from './router/streams.js';
@@ -34,6 +35,7 @@ const benches: readonly Bench[] = [
 	swapBench,
 	routerBench,
 	streamsBench,
+	logBench,
 	rankRawBench,
 ];
 
