@@ -33,6 +33,7 @@ export type Step =
 	| { readonly kind: 'crash' | 'kill' | 'maintain' }
 	| { readonly kind: 'faults'; readonly syncError: number; readonly writeError: number }
 	| { readonly kind: 'full'; readonly spareBytes: number }
+	| { readonly kind: 'lossy'; readonly lostWrite: number }
 	/** Crash, then a bit of the log's files is found flipped. */
 	| { readonly kind: 'flip'; readonly file: number; readonly bit: number };
 
@@ -71,6 +72,17 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
 
 export const calmSteps: fc.Arbitrary<readonly Step[]> = fc.array(anyStep, { minLength: 5, maxLength: 60, size: 'max' });
 
+/** Histories in which some writes claim success and never reach the medium. */
+export const lossySteps: fc.Arbitrary<readonly Step[]> = fc
+	.array(
+		fc.oneof(
+			{ weight: 20, arbitrary: anyStep },
+			{ weight: 1, arbitrary: fc.record({ kind: fc.constant('lossy'), lostWrite: fc.constantFrom(0, 0.05, 0.3) }) },
+		),
+		{ minLength: 5, maxLength: 60, size: 'max' },
+	)
+	.map((steps): readonly Step[] => [{ kind: 'lossy', lostWrite: 0.05 } as Step].concat(steps));
+
 /** Histories that end with a flipped bit. */
 export const flippedSteps: fc.Arbitrary<readonly Step[]> = fc
 	.tuple(calmSteps, fc.record({ kind: fc.constant('flip'), file: fc.nat(100), bit: fc.nat(1 << 24) }))
@@ -83,6 +95,8 @@ export interface HistoryOutcome {
 	readonly refusals: number;
 	readonly repairs: number;
 	readonly segmentsMax: number;
+	/** Openings that found an earlier state, which only lost writes explain. */
+	readonly returns: number;
 }
 
 export function runHistory(
@@ -101,8 +115,8 @@ export function runHistory(
 		if (!(error instanceof Violation) && !(error instanceof HistoryEnd)) throw error;
 		if (error instanceof Violation) violation = error.message;
 	}
-	const { disk, refusals, repairs, segmentsMax } = history;
-	return { violation, disk, refusals, repairs, segmentsMax };
+	const { disk, refusals, repairs, segmentsMax, returns } = history;
+	return { violation, disk, refusals, repairs, segmentsMax, returns };
 }
 
 class Violation extends Error {}
@@ -114,10 +128,13 @@ class History {
 	refusals = 0;
 	repairs = 0;
 	segmentsMax = 0;
+	returns = 0;
 	readonly #random: SeededRandom;
 	readonly #options: SegmentLogOptions;
 	#log: SegmentLog | undefined;
 	#flipped = false;
+	/** Every state the log has been in, or within a batch of, by its text. */
+	readonly #past = new Map<string, ModelState>([['', new Map()]]);
 	#counter = 1;
 	/** What may be there when the log is opened next; the first is what was acknowledged. */
 	#possible: readonly ModelState[] = [new Map()];
@@ -160,6 +177,9 @@ class History {
 				this.disk.faults.syncError = step.syncError;
 				this.disk.faults.writeError = step.writeError;
 				break;
+			case 'lossy':
+				this.disk.faults.lostWrite = step.lostWrite;
+				break;
 			case 'full':
 				this.disk.faults.capacityBytes = this.disk.usedBytes + step.spareBytes;
 				break;
@@ -177,6 +197,7 @@ class History {
 		const writes = this.#plan(plans);
 		const states = statesWithin(this.#state, writes);
 		this.#possible = states;
+		for (const state of states) this.#past.set(describe(state), state);
 		const done = this.#attempt((log) => {
 			log.write(writes);
 			if (end === 'sync') log.sync();
@@ -226,7 +247,7 @@ class History {
 					continue;
 				}
 				this.refusals++;
-				if (this.#flipped) throw new HistoryEnd();
+				if (this.#flipped || this.disk.counters.lostWrites > 0) throw new HistoryEnd();
 				throw new Violation(`an unhurt log was refused: ${error.message}`);
 			}
 			this.#check(this.#log.recovered);
@@ -238,9 +259,16 @@ class History {
 
 	#check(recovered: SegmentLog['recovered']): void {
 		const text = describe(recovered);
-		const found = this.#possible.find((state) => describe(state) === text);
+		const found = this.#possible.find((state) => describe(state) === text) ?? this.#wentBack(text);
 		if (found === undefined) throw new Violation(`acknowledged:\n${describe(this.#state)}\nrecovered:\n${text}`);
 		this.#possible = [found];
+	}
+
+	/** A disk that loses writes in silence may take the log back to what it was, but to nothing else. */
+	#wentBack(text: string): ModelState | undefined {
+		const earlier = this.disk.counters.lostWrites > 0 ? this.#past.get(text) : undefined;
+		if (earlier !== undefined) this.returns++;
+		return earlier;
 	}
 
 	#flip(file: number, bit: number): void {

@@ -3,9 +3,9 @@
 import type { LogMutation } from '@infermesh/fabric';
 import test from 'ava';
 import * as fc from 'fast-check';
-import { calmSteps, flippedSteps, runHistory } from './history.js';
+import { calmSteps, flippedSteps, lossySteps, runHistory } from './history.js';
 
-const RUNS = Number(process.env['LOG_RUNS'] ?? 1500);
+const RUNS = Number(process.env['LOG_RUNS'] ?? 800);
 const FLIP_RUNS = Math.ceil(RUNS / 2);
 /** Every bug is found within so many histories. */
 const MUTANT_RUNS_MAX = 600;
@@ -49,6 +49,22 @@ test('a log with a flipped bit is refused or unhurt, never another', (t) => {
 	);
 	t.log({ refusals, of: FLIP_RUNS });
 	t.true(refusals > FLIP_RUNS / 2);
+});
+
+test('lost writes are refused, or take the log back to what it was, never to anything else', (t) => {
+	const seen = { lostWrites: 0, refusals: 0, returns: 0 };
+	fc.assert(
+		fc.property(seeds, lossySteps, (seed, steps) => {
+			const outcome = runHistory(seed, steps);
+			seen.lostWrites += outcome.disk.counters.lostWrites;
+			seen.refusals += outcome.refusals;
+			seen.returns += outcome.returns;
+			if (outcome.violation !== undefined) throw new Error(outcome.violation);
+		}),
+		{ numRuns: FLIP_RUNS },
+	);
+	t.log(seen);
+	for (const [what, count] of Object.entries(seen)) t.true(count > 1, `${what} never happened`);
 });
 
 const noticedInCalm: readonly LogMutation[] = [
