@@ -1,7 +1,8 @@
-// Owns the regular looks at targets: their metrics and their health checks. One round per period and target, spread over the period so that
-// a thousand targets are not asked at once, never two of a kind under way for one target, and no more than a bound in all.
-import type { Clock, ModelStateDelta, Random, Timer } from '@infermesh/proto';
+// Owns the regular looks at targets: their metrics and their health checks, the latter with a round of the former, so that both cost one wake
+// of the thread. Never two of a kind are under way for one target, and no more than a bound in all. When rounds come is rounds.ts's.
+import type { Clock, ModelStateDelta, Random } from '@infermesh/proto';
 import type { TargetRecord } from './registry.js';
+import { Rounds } from './rounds.js';
 
 /** A GET with a bound on time and size; the composition root gives the real one. */
 export type Fetcher = (
@@ -35,7 +36,10 @@ export interface MetricsReader {
 interface Follower {
 	readonly record: TargetRecord;
 	readonly reader: MetricsReader;
-	readonly timers: Timer[];
+	/** Its metrics are read, and with them its health; otherwise its health alone. */
+	readonly rounds: Rounds<Follower>;
+	scrapeDueMs: number;
+	checkDueMs: number;
 	scraping: boolean;
 	checking: boolean;
 }
@@ -46,11 +50,12 @@ const CHECK_BODY_MAX_BYTES = 64 * 1024;
 export class TargetPoller {
 	readonly #options: PollerOptions;
 	readonly #clock: Clock;
-	readonly #random: Random;
 	readonly #fetch: Fetcher;
 	readonly #events: PollerEvents;
 	readonly #makeReader: (runtime: string) => MetricsReader;
 	readonly #followers = new Map<TargetRecord, Follower>();
+	readonly #scrapeRounds: Rounds<Follower>;
+	readonly #checkRounds: Rounds<Follower>;
 	#underWay = 0;
 
 	constructor(
@@ -65,53 +70,57 @@ export class TargetPoller {
 	) {
 		this.#options = options;
 		this.#clock = ports.clock;
-		this.#random = ports.random;
 		this.#fetch = ports.fetch;
 		this.#events = ports.events;
 		this.#makeReader = ports.makeReader;
+		const { scrapePeriodMs, checkPeriodMs } = options;
+		const { clock, random } = ports;
+		const visit = (follower: Follower): void => this.#look(follower);
+		this.#scrapeRounds = new Rounds(clock, random, Math.min(scrapePeriodMs, checkPeriodMs), visit);
+		this.#checkRounds = new Rounds(clock, random, checkPeriodMs, visit);
 	}
 
 	/** Looks at the target at once, then regularly. */
 	follow(record: TargetRecord): void {
+		const { healthPath, metricsPath, runtime } = record.spec;
+		const now = this.#clock.nowMs();
 		const follower: Follower = {
 			record,
-			reader: this.#makeReader(record.spec.runtime),
-			timers: [],
+			reader: this.#makeReader(runtime),
+			rounds: metricsPath === '' ? this.#checkRounds : this.#scrapeRounds,
+			scrapeDueMs: metricsPath === '' ? Number.POSITIVE_INFINITY : now,
+			checkDueMs: healthPath === '' ? Number.POSITIVE_INFINITY : now,
 			scraping: false,
 			checking: false,
 		};
 		this.#followers.set(record, follower);
-		if (record.spec.healthPath !== '') {
-			void this.#check(follower);
-			this.#regularly(follower, this.#options.checkPeriodMs, () => this.#check(follower));
-		}
-		if (record.spec.metricsPath !== '') {
-			void this.#scrape(follower);
-			this.#regularly(follower, this.#options.scrapePeriodMs, () => this.#scrape(follower));
-		}
+		this.#look(follower);
+		if (metricsPath !== '' || healthPath !== '') follower.rounds.add(follower);
 	}
 
 	forget(record: TargetRecord): void {
 		const follower = this.#followers.get(record);
 		if (follower === undefined) return;
 		this.#followers.delete(record);
-		for (const timer of follower.timers) timer.cancel();
+		follower.rounds.remove(follower);
 	}
 
 	close(): void {
 		for (const record of this.#followers.keys()) this.forget(record);
 	}
 
-	#regularly(follower: Follower, periodMs: number, look: () => Promise<void>): void {
-		const first = this.#clock.after(
-			this.#random.nextFloat() * periodMs,
-			() => {
-				if (!this.#followers.has(follower.record)) return;
-				follower.timers.push(this.#clock.every(periodMs, () => void look(), { unref: true }));
-			},
-			{ unref: true },
-		);
-		follower.timers.push(first);
+	/** Does what is due, or nearer to this round than to the next. */
+	#look(follower: Follower): void {
+		const now = this.#clock.nowMs();
+		const soon = now + follower.rounds.periodMs / 2;
+		if (follower.checkDueMs <= soon) {
+			follower.checkDueMs = Math.max(now, follower.checkDueMs + this.#options.checkPeriodMs);
+			void this.#check(follower);
+		}
+		if (follower.scrapeDueMs <= soon) {
+			follower.scrapeDueMs = Math.max(now, follower.scrapeDueMs + this.#options.scrapePeriodMs);
+			void this.#scrape(follower);
+		}
 	}
 
 	async #scrape(follower: Follower): Promise<void> {

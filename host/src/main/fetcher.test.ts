@@ -1,6 +1,7 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
+import { systemClock } from './clock.js';
 import { createFetcher } from './fetcher.js';
 
 async function serve(t: ExecutionContext, handler: RequestListener): Promise<string> {
@@ -22,7 +23,7 @@ test('brings status and body, and sends the target’s key', async (t) => {
 		res.statusCode = 503;
 		res.end(`key: ${req.headers.authorization ?? 'none'}`);
 	});
-	const { fetch, close } = createFetcher();
+	const { fetch, close } = createFetcher(systemClock);
 	t.teardown(close);
 	t.deepEqual(await fetch(url, limits), { status: 503, body: 'key: none' });
 	t.deepEqual(await fetch(url, { ...limits, apiKey: 'secret' }), { status: 503, body: 'key: Bearer secret' });
@@ -33,7 +34,7 @@ test('a body beyond its bound is refused, also when its length is not told', asy
 		for (let i = 0; i < 100; i++) res.write('x'.repeat(100));
 		res.end();
 	});
-	const { fetch, close } = createFetcher();
+	const { fetch, close } = createFetcher(systemClock);
 	t.teardown(close);
 	await t.throwsAsync(fetch(`${url}/metrics`, limits), {
 		instanceOf: RangeError,
@@ -46,14 +47,14 @@ test('a target that does not answer in time is a TimeoutError, before and inside
 	const url = await serve(t, (req, res) => {
 		if (req.url === '/body') res.write('begun');
 	});
-	const { fetch, close } = createFetcher();
+	const { fetch, close } = createFetcher(systemClock);
 	t.teardown(close);
 	for (const path of ['/never', '/body'])
 		await t.throwsAsync(fetch(url + path, { ...limits, timeoutMs: 50 }), { name: 'TimeoutError' }, path);
 });
 
 test('a target that is not there is an error', async (t) => {
-	const { fetch, close } = createFetcher();
+	const { fetch, close } = createFetcher(systemClock);
 	t.teardown(close);
 	await t.throwsAsync(fetch('http://127.0.0.1:1/', limits));
 });
