@@ -3,6 +3,7 @@
 // of its own; streaming back is the attempt's. Invariants: every request is answered or cut exactly once; every attempt ends in one
 // ledger entry closed and one outcome recorded; nothing waits without a bound in number and in time.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Timer } from '@infermesh/proto';
 import { accept } from './accept.js';
 import { ActiveExchanges } from './active-exchanges.js';
 import type { Attempt } from './attempt.js';
@@ -24,6 +25,7 @@ export class Pipeline {
 	readonly active = new ActiveExchanges();
 	readonly #env: RouterEnv;
 	#waking = false;
+	#watching: Timer | undefined;
 
 	constructor(env: RouterEnv) {
 		this.#env = env;
@@ -155,13 +157,19 @@ export class Pipeline {
 		}
 	}
 
-	/** Looks for what is overdue. Called every `sweepMs`. */
-	sweep(): void {
+	/** Sees to it that what becomes overdue is found. One timer for all requests, and none while there are none. */
+	#watch(): void {
+		const { ports, options } = this.#env;
+		this.#watching ??= ports.clock.after(options.sweepMs, () => this.#sweep(), { unref: true });
+	}
+
+	#sweep(): void {
 		const env = this.#env;
 		const now = env.ports.clock.nowMs();
+		this.#watching = undefined;
 		this.active.forEach((exchange) => this.#guarded(exchange, () => this.#check(exchange, now)));
 		for (const pool of env.holds.pools()) this.#wake(pool);
-		env.pools.sweep(now);
+		if (this.active.size > 0) this.#watch();
 	}
 
 	#check(exchange: Exchange, now: number): void {
@@ -192,6 +200,7 @@ export class Pipeline {
 
 	/** Resets everything that is still here. */
 	abortAll(): void {
+		this.#watching?.cancel();
 		this.active.forEach((exchange) => {
 			exchange.attempt?.stop('cancelled');
 			exchange.res.destroy();
@@ -218,6 +227,7 @@ export class Pipeline {
 		const env = this.#env;
 		exchange.sampled = (env.requests++ & env.options.stageSampleMask) === 0;
 		this.active.add(exchange);
+		this.#watch();
 		env.ports.metrics.requestStarted();
 		if (env.closing) exchange.res.shouldKeepAlive = false;
 		exchange.res.on('close', () => this.#leave(exchange));

@@ -28,12 +28,17 @@ export interface Router {
 	close(options: CloseOptions): Promise<void>;
 }
 
+/** Looks at idle pools in the time after which they are closed. */
+const POOL_SWEEPS = 4;
+
 /** Makes a router. Its timer runs until `close`. Throws TypeError or RangeError for options Node or undici refuse. */
 export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Router {
 	const env = createEnv(input, ports);
 	const pipeline = new Pipeline(env);
 	const server = createDataServer(env.options, (req, res) => pipeline.handle(req, res));
-	const sweeper = ports.clock.every(env.options.sweepMs, () => pipeline.sweep(), { unref: true });
+	const { poolIdleMs } = env.options.upstream;
+	const closeIdlePools = (): void => env.pools.sweep(ports.clock.nowMs());
+	const sweeper = ports.clock.every(poolIdleMs / POOL_SWEEPS, closeIdlePools, { unref: true });
 	return {
 		options: env.options,
 		server,
