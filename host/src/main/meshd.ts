@@ -24,6 +24,7 @@ import { compileInThread } from './compile-thread.js';
 import { createControl } from './control.js';
 import { createFetcher } from './fetcher.js';
 import { fuelBudget, quarantineOptions, routerOptions, targetServiceOptions, targetSpec } from './options.js';
+import { attemptsOf, observedOf } from './outcome-wire.js';
 import { checkPort } from './port-check.js';
 import { openStrategySource } from './strategy-source.js';
 import { TargetService } from './target-service.js';
@@ -154,9 +155,9 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			send({ kind: 'directory', snapshot: targets.snapshot() });
 		},
 		{
-			outcomes(attempts, observed) {
-				targets.attempts(attempts);
-				strategies.observe(observed);
+			outcomes(batch) {
+				targets.attempts(attemptsOf(batch));
+				if (strategies.observes) strategies.observe(observedOf(batch));
 			},
 			strike: (strike) => strategies.strike(strike),
 			strategyLog: (label, text) => log.info({ strategy: label, text }, 'strategy log'),
@@ -167,7 +168,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		},
 		deps.spawnWorker,
 	);
-	const fetcher = createFetcher();
+	const fetcher = createFetcher(clock);
 	const targets: TargetService = new TargetService(targetServiceOptions(config), {
 		clock,
 		random,

@@ -4,6 +4,7 @@ import { HandClock } from '../fleet/testing.js';
 import type { AttemptOutcome } from '../router/ports.js';
 import type { ObservedOutcome } from '../strategy/registry/state-keeper.js';
 import { OutcomeBatcher } from './outcome-batcher.js';
+import { attemptsOf, observedOf } from './outcome-wire.js';
 
 function outcome(more: Partial<AttemptOutcome> = {}): AttemptOutcome {
 	return {
@@ -31,8 +32,8 @@ function outcome(more: Partial<AttemptOutcome> = {}): AttemptOutcome {
 function open(batchMax = 100) {
 	const clock = new HandClock();
 	const posts: { attempts: readonly AttemptReport[]; observed: readonly ObservedOutcome[] }[] = [];
-	const batcher = new OutcomeBatcher({ periodMs: 50, failureMs: 2, batchMax }, clock, (attempts, observed) =>
-		posts.push({ attempts, observed }),
+	const batcher = new OutcomeBatcher({ periodMs: 50, failureMs: 2, batchMax }, clock, (batch) =>
+		posts.push({ attempts: attemptsOf(batch), observed: observedOf(batch) }),
 	);
 	return { clock, posts, batcher, sizes: () => posts.map(({ attempts }) => attempts.length) };
 }
@@ -97,4 +98,46 @@ test('each side gets what it needs: whose fault it was, the uncached prompt, the
 		[1, 4],
 	);
 	t.like(observed[0], { poolRow: 1, tableRow: 7, status: 'cancelled', tokensIn: 100 });
+});
+
+test('a batch carries the last load report of each target, with the attempt it came with', (t) => {
+	const { posts, batcher } = open();
+	const other = { tableRow: 8, generation: 1 } as AttemptOutcome['target'];
+	const target = outcome().target;
+	batcher.add(outcome({ target, orca: 'old' }));
+	batcher.add(outcome({ target: other, orca: 'other' }));
+	batcher.add(outcome({ target, orca: 'new' }));
+	batcher.flush();
+	batcher.add(outcome({ target }));
+	batcher.flush();
+	t.deepEqual(
+		posts.map(({ attempts }) => attempts.map(({ orca }) => orca)),
+		[[undefined, 'other', 'new'], [undefined]],
+	);
+});
+
+test('every field of an outcome arrives as it was sent', (t) => {
+	const { posts, batcher } = open();
+	for (const status of ['ok', 'upstream_error', 'timeout', 'cancelled', 'rejected'] as const)
+		batcher.add(outcome({ status, poolIndex: 3, tpotMs: 0.125, tenant: 9 }));
+	batcher.flush();
+	t.deepEqual(
+		posts[0]?.observed.map(({ status }) => status),
+		['ok', 'upstream_error', 'timeout', 'cancelled', 'rejected'],
+	);
+	t.deepEqual(posts[0]?.observed[0], {
+		poolIndex: 3,
+		poolRow: 1,
+		tableRow: 7,
+		status: 'ok',
+		tokensIn: 100,
+		tokensOut: 5,
+		tokensCached: 40,
+		ttftMs: 10,
+		tpotMs: 0.125,
+		e2eMs: 20,
+		predictedTtftMs: 9,
+		tenant: 9,
+		flags: 0,
+	});
 });

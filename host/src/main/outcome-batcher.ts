@@ -1,10 +1,11 @@
-// Owns the way of outcomes from a worker to the agent: gathered and posted a few times a second, bounded, oldest dropped first.
+// Owns when outcomes leave a worker for the agent: gathered and posted a few times a second, because each post wakes a thread, and a publish
+// follows it; bounded by count.
 import type { Clock, Timer } from '@infermesh/proto';
-import type { AttemptReport } from '../fleet/fusion.js';
-import type { AttemptOutcome } from '../router/ports.js';
-import type { ObservedOutcome } from '../strategy/registry/state-keeper.js';
+import type { AttemptOutcome, UpstreamTarget } from '../router/ports.js';
+import { isFailure, OUTCOME_CELLS, type OutcomeBatch, writeOutcome } from './outcome-wire.js';
 
 export interface OutcomeBatcherOptions {
+	/** What good outcomes teach is smoothed over seconds; what is in flight is shared without them. */
 	readonly periodMs: number;
 	/** A failure waits no longer than this: until a dead target is ejected, every request sent to it costs a retry. */
 	readonly failureMs: number;
@@ -12,77 +13,51 @@ export interface OutcomeBatcherOptions {
 	readonly batchMax: number;
 }
 
-export const outcomeBatcherDefaults: OutcomeBatcherOptions = { periodMs: 50, failureMs: 2, batchMax: 256 };
-
-const FLAG_FALLBACK = 1;
-const FLAG_RETRIED = 4;
+export const outcomeBatcherDefaults: OutcomeBatcherOptions = { periodMs: 200, failureMs: 2, batchMax: 256 };
 
 export class OutcomeBatcher {
 	readonly #options: OutcomeBatcherOptions;
 	readonly #clock: Clock;
-	readonly #post: (attempts: readonly AttemptReport[], observed: readonly ObservedOutcome[]) => void;
-	#attempts: AttemptReport[] = [];
-	#observed: ObservedOutcome[] = [];
+	readonly #post: (batch: OutcomeBatch) => void;
+	/** Records gathered; what is posted is a copy of the part in use. */
+	readonly #cells: Float64Array;
+	readonly #loads = new Map<UpstreamTarget, OutcomeBatch['loads'][number]>();
+	#count = 0;
 	#due: Timer | undefined;
-	#dueAtMs = Number.POSITIVE_INFINITY;
+	/** The post that is due is a failure's. */
+	#urgent = false;
 
-	constructor(
-		options: OutcomeBatcherOptions,
-		clock: Clock,
-		post: (attempts: readonly AttemptReport[], observed: readonly ObservedOutcome[]) => void,
-	) {
+	constructor(options: OutcomeBatcherOptions, clock: Clock, post: (batch: OutcomeBatch) => void) {
 		this.#options = options;
 		this.#clock = clock;
 		this.#post = post;
+		this.#cells = new Float64Array(options.batchMax * OUTCOME_CELLS);
 	}
 
 	add(outcome: AttemptOutcome): void {
-		const { target, status, ttftMs, tpotMs, tokensIn, tokensCached } = outcome;
-		const failed = status === 'upstream_error' || status === 'timeout';
-		this.#attempts.push({
-			tableRow: target.tableRow,
-			generation: target.generation,
-			ok: status === 'ok',
-			failed,
-			ttftMs,
-			tpotMs,
-			uncachedTokens: Math.max(0, tokensIn - tokensCached),
-			orca: outcome.orca,
-		});
-		this.#observed.push({
-			poolIndex: outcome.poolIndex,
-			poolRow: outcome.poolRow,
-			tableRow: target.tableRow,
-			status,
-			tokensIn,
-			tokensOut: outcome.tokensOut,
-			tokensCached,
-			ttftMs,
-			tpotMs,
-			e2eMs: outcome.e2eMs,
-			predictedTtftMs: outcome.predictedTtftMs,
-			tenant: outcome.tenant,
-			flags: (outcome.fallbackDecided ? FLAG_FALLBACK : 0) | (outcome.retried ? FLAG_RETRIED : 0),
-		});
-		if (this.#attempts.length >= this.#options.batchMax) this.flush();
-		else this.#flushWithin(failed ? this.#options.failureMs : this.#options.periodMs);
+		const { target, orca } = outcome;
+		if (orca !== undefined) this.#loads.set(target, { index: this.#count, orca });
+		writeOutcome(this.#cells, this.#count, outcome);
+		this.#count++;
+		if (this.#count >= this.#options.batchMax) this.flush();
+		else if (isFailure(outcome.status)) this.#hurry();
+		else this.#due ??= this.#clock.after(this.#options.periodMs, () => this.flush(), { unref: true });
 	}
 
-	#flushWithin(delayMs: number): void {
-		const atMs = this.#clock.nowMs() + delayMs;
-		if (atMs >= this.#dueAtMs) return;
+	#hurry(): void {
+		if (this.#urgent) return;
+		this.#urgent = true;
 		this.#due?.cancel();
-		this.#dueAtMs = atMs;
-		this.#due = this.#clock.after(delayMs, () => this.flush(), { unref: true });
+		this.#due = this.#clock.after(this.#options.failureMs, () => this.flush(), { unref: true });
 	}
 
 	flush(): void {
 		this.#due?.cancel();
 		this.#due = undefined;
-		this.#dueAtMs = Number.POSITIVE_INFINITY;
-		if (this.#attempts.length === 0) return;
-		this.#post(this.#attempts, this.#observed);
-		this.#attempts = [];
-		this.#observed = [];
+		this.#urgent = false;
+		if (this.#count === 0) return;
+		this.#post({ cells: this.#cells.slice(0, this.#count * OUTCOME_CELLS), loads: [...this.#loads.values()] });
+		this.#count = 0;
+		this.#loads.clear();
 	}
 }

@@ -3,21 +3,20 @@
 import { Worker } from 'node:worker_threads';
 import { type Clock, MeshError, type Timer } from '@infermesh/proto';
 import type { DirectorySnapshot } from '../fleet/directory.js';
-import type { AttemptReport } from '../fleet/fusion.js';
 import { reclaimLedger } from '../fleet/inflight.js';
 import { registryErrors } from '../strategy/registry/errors.js';
 import type { StrategyWorkers } from '../strategy/registry/ports.js';
-import type { ObservedOutcome } from '../strategy/registry/state-keeper.js';
 import type { StrikeReport } from '../strategy/runtime/decision.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { StrategyModule } from '../strategy/runtime/instance.js';
 import { GENERATION_WORD, type RoutingPlan } from '../strategy/runtime/plan.js';
 import type { StateBlockShared } from '../strategy/runtime/state-block.js';
 import type { LogLevel } from '../telemetry/logger.js';
+import type { OutcomeBatch } from './outcome-wire.js';
 import type { FromWorker, ToWorker, WorkerStart } from './worker-protocol.js';
 
 export interface WorkerGroupEvents {
-	outcomes(attempts: readonly AttemptReport[], observed: readonly ObservedOutcome[]): void;
+	outcomes(batch: OutcomeBatch): void;
 	strike(strike: StrikeReport): void;
 	strategyLog(label: string, text: string): void;
 	/** A worker ended unasked; it is being replaced. */
@@ -168,7 +167,7 @@ export class WorkerGroup implements StrategyWorkers {
 	#receive(member: Member, message: FromWorker): void {
 		switch (message.kind) {
 			case 'outcomes':
-				this.#events.outcomes(message.attempts, message.observed);
+				this.#events.outcomes(message.batch);
 				break;
 			case 'strike':
 				this.#events.strike(message.strike);

@@ -1,17 +1,16 @@
 // Owns the messages between the agent and its data-plane workers. Plain data; modules and shared buffers travel by reference.
 
 import type { DirectorySnapshot } from '../fleet/directory.js';
-import type { AttemptReport } from '../fleet/fusion.js';
 import type { InflightShared } from '../fleet/inflight.js';
 import type { FleetTableShared } from '../fleet/table.js';
 import type { RouterOptionsInput } from '../router/options.js';
-import type { ObservedOutcome } from '../strategy/registry/state-keeper.js';
 import type { StrikeReport } from '../strategy/runtime/decision.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { FuelBudget, StrategyModule } from '../strategy/runtime/instance.js';
 import type { RoutingPlan } from '../strategy/runtime/plan.js';
 import type { StateBlockShared } from '../strategy/runtime/state-block.js';
 import type { LogLevel } from '../telemetry/logger.js';
+import type { OutcomeBatch } from './outcome-wire.js';
 
 /** A data-plane API key as a worker needs it: the digest, never the key. */
 export interface WorkerKey {
@@ -78,11 +77,7 @@ export type ToWorker =
 export type FromWorker =
 	| { readonly kind: 'listening'; readonly port: number }
 	| { readonly kind: 'prepared'; readonly generation: number; readonly error: string | undefined }
-	| {
-			readonly kind: 'outcomes';
-			readonly attempts: readonly AttemptReport[];
-			readonly observed: readonly ObservedOutcome[];
-	  }
+	| { readonly kind: 'outcomes'; readonly batch: OutcomeBatch }
 	| { readonly kind: 'strike'; readonly strike: StrikeReport }
 	| { readonly kind: 'strategyLog'; readonly label: string; readonly text: string }
 	| { readonly kind: 'explained'; readonly query: number; readonly decision: ExplainedDecision | undefined }

@@ -78,9 +78,7 @@ const decider = new WorkerDecider(
 	},
 );
 
-const batcher = new OutcomeBatcher(outcomeBatcherDefaults, clock, (attempts, observed) =>
-	send({ kind: 'outcomes', attempts, observed }),
-);
+const batcher = new OutcomeBatcher(outcomeBatcherDefaults, clock, (batch) => send({ kind: 'outcomes', batch }));
 
 const { tracer, close: closeTracing } = await createTracing({
 	endpoint: start.tracing.endpoint,

@@ -227,9 +227,13 @@ export class StrategyManager {
 		this.#recommit(() => this.#ports.events.swapped(loaded.strategy.label, 'quarantine'));
 	}
 
+	/** Some loaded version has state: outcomes are wanted. */
+	get observes(): boolean {
+		return this.#keepers.size > 0;
+	}
+
 	/** Outcomes from the workers, to the state keepers of all staged versions. */
 	observe(outcomes: readonly ObservedOutcome[]): void {
-		if (this.#keepers.size === 0) return;
 		const staged = this.#observing();
 		const byPool = Map.groupBy(outcomes, (outcome) => outcome.poolIndex);
 		for (const [versionId, keepers] of this.#keepers) {
