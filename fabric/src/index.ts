@@ -47,6 +47,7 @@ export { type Certificate, certificatesOfPem, pemOfCertificate, readCertificate 
 export { type IdentityErrorCode, identityErrors } from './identity/errors.js';
 export { keyHashOf, makeCsr, readCsr } from './identity/issue.js';
 export { generateNodeKey, type KeyPair, SIGNATURE_BYTES, signFor, verifyFor } from './identity/keys.js';
+export { RevocationList, type RevocationView } from './identity/revocation.js';
 export type { SealingSecret } from './identity/sealed.js';
 export { type Identity, IdentityHolder, type IdentitySource, makeIdentity } from './identity/source.js';
 export {
@@ -165,3 +166,25 @@ export type { StateMachine, StateRestore } from './store/ports.js';
 export { decodeResult } from './store/result-codec.js';
 export { Store, type StoredLease } from './store/store.js';
 export { WatchHub } from './store/watch-hub.js';
+export { formatAddress, type HostPort, parseAddress } from './transport/address.js';
+export { type RefusalReason, TransportCounters } from './transport/counters.js';
+export { type TransportErrorCode, transportErrors } from './transport/errors.js';
+export { type OnExchange, TlsExchange, type TlsExchangeOptions, tlsExchangeDefaults } from './transport/exchange.js';
+export { type ListenerLimits, listenerLimitDefaults } from './transport/listener.js';
+export type { TransportContext } from './transport/peer.js';
+export {
+	type ClientConstructor,
+	type Peer,
+	type PeerChannelOptions,
+	PeerChannels,
+	type PeerLease,
+	peerChannelDefaults,
+} from './transport/peer-channels.js';
+export {
+	type CallWithPeer,
+	grpcErrorOf,
+	SecureServer,
+	type SecureServerOptions,
+	secureServerDefaults,
+} from './transport/secure-server.js';
+export { SessionRegistry } from './transport/sessions.js';

@@ -19,10 +19,8 @@ export interface VerifiedSvid {
 	/** The UUID when the id is a node's. */
 	readonly nodeUuid: string | undefined;
 	readonly leaf: Certificate;
-	/** When the first certificate of the chain expires, its root included, ms since the epoch. */
+	/** When the first certificate of the chain expires, as far as the chain was seen, ms since the epoch. */
 	readonly notAfterMs: number;
-	/** SHA-256 of the root that vouches, lower-case hexadecimal. */
-	readonly rootFingerprint: string;
 }
 
 /** Why something was refused. */
@@ -88,17 +86,27 @@ export function validateSvidChain(
 		const refusal = checkTime(one, nowMs, mutations);
 		if (refusal !== undefined) return { ok: false, refusal };
 	}
-	const root = path.signers.at(-1) as Certificate;
-	return {
-		ok: true,
-		svid: {
-			id: named,
-			nodeUuid: nodeUuidOf(named),
-			leaf,
-			notAfterMs: Math.min(...[leaf, ...path.signers].map((one) => one.notAfterMs)),
-			rootFingerprint: root.fingerprint,
-		},
-	};
+	const notAfterMs = Math.min(...[leaf, ...path.signers].map((one) => one.notAfterMs));
+	return { ok: true, svid: { id: named, nodeUuid: nodeUuidOf(named), leaf, notAfterMs } };
+}
+
+/**
+ * Judges the leaf of a chain whose path of signatures somebody else has verified or will: OpenSSL in a TLS handshake, the authority for what it
+ * issued. The rules of a leaf and its time are judged here.
+ */
+export function validateLeaf(
+	der: Uint8Array,
+	trustDomain: string,
+	nowMs: number,
+	mutations: IdentityMutations = noMutations,
+): SvidVerdict {
+	const leaf = readCertificate(der);
+	if (leaf === undefined) return refuse('IM_IDENTITY_CERTIFICATE_MALFORMED', 'a certificate cannot be read');
+	const named = checkLeaf(leaf, trustDomain, mutations);
+	if ('code' in named) return { ok: false, refusal: named };
+	const refusal = checkTime(leaf, nowMs, mutations);
+	if (refusal !== undefined) return { ok: false, refusal };
+	return { ok: true, svid: { id: named, nodeUuid: nodeUuidOf(named), leaf, notAfterMs: leaf.notAfterMs } };
 }
 
 /** The rules of X509-SVID.md 2 to 5 for a leaf, apart from time and signatures: its id, or why it is refused. */

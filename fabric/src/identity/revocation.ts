@@ -1,0 +1,44 @@
+// Owns what this node knows of revoked identities: the UUIDs that replicated state names, with the revision that says so. It only moves forward: an
+// older list never undoes a newer one.
+
+/** Read by handshakes and renewals. */
+export interface RevocationView {
+	/** Of the replicated state this list is from; 0 before the first. */
+	readonly revision: bigint;
+	isRevoked(nodeUuid: string): boolean;
+	list(): readonly string[];
+	/** Calls back after each newer list. Answers how to stop. */
+	onChange(listener: () => void): () => void;
+}
+
+export class RevocationList implements RevocationView {
+	#revision = 0n;
+	#revoked: ReadonlySet<string> = new Set();
+	readonly #listeners = new Set<() => void>();
+
+	get revision(): bigint {
+		return this.#revision;
+	}
+
+	isRevoked(nodeUuid: string): boolean {
+		return this.#revoked.has(nodeUuid);
+	}
+
+	list(): readonly string[] {
+		return [...this.#revoked];
+	}
+
+	onChange(listener: () => void): () => void {
+		this.#listeners.add(listener);
+		return () => this.#listeners.delete(listener);
+	}
+
+	/** Takes the whole list as of `revision`; false when what is known is as new. */
+	update(revoked: Iterable<string>, revision: bigint): boolean {
+		if (revision <= this.#revision) return false;
+		this.#revision = revision;
+		this.#revoked = new Set(revoked);
+		for (const listener of this.#listeners) listener();
+		return true;
+	}
+}

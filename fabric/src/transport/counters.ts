@@ -1,0 +1,55 @@
+// Owns the counts of what connections did: how many were made, and how many refused for which reason. Read by metrics; reasons are error codes, so
+// their number is bounded.
+import type { IdentityErrorCode } from '../identity/errors.js';
+import type { TransportErrorCode } from './errors.js';
+
+export type RefusalReason = IdentityErrorCode | TransportErrorCode;
+
+export class TransportCounters {
+	/** Handshakes that ended in a connection: of peers who came, and of those called. */
+	accepted = 0;
+	connected = 0;
+	/** Connections without a certificate, for joining and renewing. */
+	anonymous = 0;
+	/** Open connections closed because their peer was revoked. */
+	revokedClosed = 0;
+	readonly #refused = new Map<RefusalReason, number>();
+	readonly #failed = new Map<RefusalReason, number>();
+
+	/** A peer who came was refused. */
+	refuse(reason: RefusalReason): void {
+		this.#refused.set(reason, this.refused(reason) + 1);
+	}
+
+	/** A peer who was called was refused, or could not be reached. */
+	fail(reason: RefusalReason): void {
+		this.#failed.set(reason, this.failed(reason) + 1);
+	}
+
+	refused(reason: RefusalReason): number {
+		return this.#refused.get(reason) ?? 0;
+	}
+
+	failed(reason: RefusalReason): number {
+		return this.#failed.get(reason) ?? 0;
+	}
+
+	snapshot(): {
+		readonly accepted: number;
+		readonly connected: number;
+		readonly anonymous: number;
+		readonly revokedClosed: number;
+		readonly refused: Readonly<Partial<Record<RefusalReason, number>>>;
+		readonly failed: Readonly<Partial<Record<RefusalReason, number>>>;
+	} {
+		const { accepted, connected, anonymous, revokedClosed } = this;
+		return {
+			accepted,
+			connected,
+			anonymous,
+			revokedClosed,
+			refused: Object.fromEntries(this.#refused),
+			failed: Object.fromEntries(this.#failed),
+		};
+	}
+}
