@@ -151,7 +151,7 @@ export class ByteReader {
 		if (length > maxLength) throw new Malformed('text too long');
 		const view = this.raw(length);
 		for (const byte of view) if (byte >= 0x80) throw new Malformed('text is not ASCII');
-		return String.fromCharCode(...view);
+		return Buffer.from(view.buffer, view.byteOffset, view.length).toString('latin1');
 	}
 
 	utf8(maxBytes: number): string {

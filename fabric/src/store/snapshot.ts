@@ -39,14 +39,14 @@ export function snapshotPieces(state: State): Iterable<Uint8Array> {
 		yield* frames(tags.requests, requests, (writer, [id, result]) => {
 			writer.raw(id).bytes(result);
 		});
-		const end = new ByteWriter().u8(tags.end);
+		const end = begun(new ByteWriter(), tags.end);
 		yield frame(end.varint(leases.length).varint(versions.length).varint(requests.length));
 	})();
 }
 
 function headerFrame(state: State): Uint8Array {
 	const { quotaBytes, historyRevisionsMax, historyBytesMax } = state.settings;
-	const writer = new ByteWriter().u8(tags.header).ascii(magic).varint(formatVersion).ascii(state.clusterId);
+	const writer = begun(new ByteWriter(), tags.header).ascii(magic).varint(formatVersion).ascii(state.clusterId);
 	writer.varint(state.appliedIndex).raw(state.appliedHash);
 	writer.varint(state.keys.revision).varint(state.keys.compactedRevision).varint(state.leases.sequence);
 	writer
@@ -64,7 +64,7 @@ function* frames<T>(
 ): Generator<Uint8Array> {
 	const writer = new ByteWriter(snapshotPieceBytes);
 	for (const item of items) {
-		if (writer.length === 0) writer.u8(tag);
+		if (writer.length === 0) begun(writer, tag);
 		write(writer, item);
 		if (writer.length < snapshotPieceBytes) continue;
 		yield frame(writer);
@@ -73,9 +73,17 @@ function* frames<T>(
 	if (writer.length > 0) yield frame(writer);
 }
 
-function frame(payload: ByteWriter): Uint8Array {
-	const bytes = payload.finish();
-	return new ByteWriter(bytes.length + frameHeadBytes).u32(bytes.length).u32(crc32(bytes)).raw(bytes).finish();
+function frame(writer: ByteWriter): Uint8Array {
+	const bytes = writer.finish();
+	const head = new DataView(bytes.buffer, 0, frameHeadBytes);
+	head.setUint32(0, bytes.length - frameHeadBytes);
+	head.setUint32(4, crc32(bytes.subarray(frameHeadBytes)));
+	return bytes;
+}
+
+/** Begins a frame: room for its head, then the tag. */
+function begun(writer: ByteWriter, tag: number): ByteWriter {
+	return writer.u32(0).u32(0).u8(tag);
 }
 
 function writeVersion(writer: ByteWriter, version: Version, newKey: boolean): void {

@@ -1,31 +1,30 @@
 // Owns the order of keys: a two-level sorted array. Blocks of at most `blockMax` entries keep insertion and removal to a short move; a million
-// keys make some four thousand blocks, whose own array moves only when a block splits or empties. Keys are ASCII, so string order is byte order.
+// keys make some four thousand blocks, whose own array moves only when a block splits or empties. Single keys are found by a hash map beside it.
+// Keys are ASCII, so string order is byte order.
 
 const blockMax = 512;
 
 export class SortedKeys<T extends { readonly key: string }> {
 	/** No block is empty, except that the only one may be. */
 	readonly #blocks: T[][] = [[]];
-	#size = 0;
+	readonly #byKey = new Map<string, T>();
 
 	get size(): number {
-		return this.#size;
+		return this.#byKey.size;
 	}
 
 	get(key: string): T | undefined {
-		const block = this.#blocks[this.#blockOf(key)] as T[];
-		const entry = block[lowerBound(block, key)];
-		return entry?.key === key ? entry : undefined;
+		return this.#byKey.get(key);
 	}
 
 	/** Adds an entry whose key is not there yet. */
 	add(entry: T): void {
+		this.#byKey.set(entry.key, entry);
 		const at = this.#blockOf(entry.key);
 		const block = this.#blocks[at] as T[];
 		const place = lowerBound(block, entry.key);
 		if (place === block.length) block.push(entry);
 		else block.splice(place, 0, entry);
-		this.#size++;
 		if (block.length <= blockMax) return;
 		// A block that grows at its end is being filled in order: leave it nearly full.
 		const cut = place === block.length - 1 ? blockMax : blockMax >> 1;
@@ -33,12 +32,10 @@ export class SortedKeys<T extends { readonly key: string }> {
 	}
 
 	remove(key: string): void {
+		if (!this.#byKey.delete(key)) return;
 		const at = this.#blockOf(key);
 		const block = this.#blocks[at] as T[];
-		const place = lowerBound(block, key);
-		if (block[place]?.key !== key) return;
-		block.splice(place, 1);
-		this.#size--;
+		block.splice(lowerBound(block, key), 1);
 		if (block.length === 0 && this.#blocks.length > 1) this.#blocks.splice(at, 1);
 	}
 
