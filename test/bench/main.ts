@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { admissionBench } from './admission.js';
 import type { Bench, BenchContext, Table } from './bench.js';
+import { consensusBench } from './consensus/bench.js';
 import { decisionBench } from './decision.js';
 import { fuelBench } from './fuel.js';
 import { logBench } from './log.js';
@@ -36,6 +37,7 @@ const benches: readonly Bench[] = [
 	routerBench,
 	streamsBench,
 	logBench,
+	consensusBench,
 	rankRawBench,
 ];
 

@@ -1,0 +1,110 @@
+// Owns the figures of consensus: committed writes and linearizable reads a second by 64 workers, how long writes stop when the leader is killed, and
+// how long a handover takes. Three processes on this machine, mTLS between them, fsync on.
+import type { Bench, BenchContext, Table } from '../bench.js';
+import { median, quantile } from '../stats.js';
+import type { Load, LoadResult } from './member.js';
+import { ConsensusRig } from './rig.js';
+
+const workers = 64;
+
+export const consensusBench: Bench = {
+	name: 'consensus',
+	summary: 'three processes, mTLS, fsync: writes and reads a second, failover, handover (about a minute)',
+	run: async (context) => {
+		const rig = await ConsensusRig.open();
+		try {
+			return [await throughput(rig, context), await interruptions(rig, context)];
+		} finally {
+			await rig.close();
+		}
+	},
+};
+
+async function throughput(rig: ConsensusRig, context: BenchContext): Promise<Table> {
+	const forMs = context.quick ? 2_000 : 10_000;
+	const leader = await rig.leader();
+	const follower = rig.members.find((member) => member !== leader) ?? leader;
+	await rig.load(leader, { what: 'write', workers, forMs: forMs / 2 });
+	const measured = new Map<string, LoadResult>();
+	const cases: readonly (readonly [string, typeof leader, Load['what']])[] = [
+		['writes at the leader', leader, 'write'],
+		['writes at a follower', follower, 'write'],
+		['reads at the leader', leader, 'read'],
+		['reads at a follower', follower, 'read'],
+	];
+	for (const [name, member, what] of cases) {
+		context.progress(`${name}: ${workers} workers for ${forMs / 1000} s`);
+		measured.set(name, await rig.load(member, { what, workers, forMs }));
+	}
+	const perSecond = (name: string): number => {
+		const { count = 0, elapsedMs = Number.NaN } = measured.get(name) ?? {};
+		return (count / elapsedMs) * 1000;
+	};
+	const p99 = quantile(measured.get('writes at the leader')?.latenciesMs ?? [], 0.99);
+	return {
+		title: 'committed writes and linearizable reads',
+		columns: ['', 'per s', 'p50 ms', 'p99 ms', 'max ms', 'failed'],
+		rows: [...measured].map(([name, { latenciesMs, failures }]) => [
+			name,
+			perSecond(name),
+			median(latenciesMs),
+			quantile(latenciesMs, 0.99),
+			quantile(latenciesMs, 1),
+			failures,
+		]),
+		notes: [`${workers} workers in the member's own process, each waiting for its answer; values of 128 bytes`],
+		aims: [
+			{ what: 'time for 1,500 writes', figure: 1_500 / perSecond('writes at the leader'), atMost: 1, unit: 's' },
+			{ what: 'p99 of a write', figure: p99, atMost: 100, unit: 'ms' },
+			{ what: 'time for 3,000 reads', figure: 3_000 / perSecond('reads at the leader'), atMost: 1, unit: 's' },
+		],
+	};
+}
+
+/** Kills the leader and waits until a write at another member is committed. */
+async function failover(rig: ConsensusRig): Promise<number> {
+	const leader = await rig.leader();
+	const other = rig.members.find((member) => member !== leader) ?? leader;
+	const fromMs = performance.now();
+	const killed = leader.kill();
+	await other.call({ call: 'writeOnce', timeoutMs: 20_000 });
+	const tookMs = performance.now() - fromMs;
+	await killed;
+	await leader.run();
+	const { commitIndex } = await rig.status(await rig.leader());
+	while ((await rig.status(leader)).appliedIndex < commitIndex) await new Promise((resolve) => setTimeout(resolve, 20));
+	return tookMs;
+}
+
+/** Hands leadership over and waits until a write at the new leader is committed. */
+async function handover(rig: ConsensusRig): Promise<number> {
+	const leader = await rig.leader();
+	const other = rig.members.find((member) => member !== leader) ?? leader;
+	const fromMs = performance.now();
+	await leader.call({ call: 'transfer', to: other.start.id });
+	await other.call({ call: 'writeOnce', timeoutMs: 20_000 });
+	return performance.now() - fromMs;
+}
+
+async function interruptions(rig: ConsensusRig, context: BenchContext): Promise<Table> {
+	const rounds = context.quick ? 5 : 30;
+	context.progress(`${rounds} kills of the leader, ${rounds} handovers`);
+	const failovers: number[] = [];
+	const handovers: number[] = [];
+	for (let round = 0; round < rounds; round++) failovers.push(await failover(rig));
+	for (let round = 0; round < rounds; round++) handovers.push(await handover(rig));
+	return {
+		title: 'from the leader killed, or asked to hand over, to the next committed write',
+		columns: ['', 'median ms', 'p99 ms', 'rounds'],
+		rows: [
+			['leader killed (SIGKILL)', median(failovers), quantile(failovers, 0.99), rounds],
+			['leadership handed over', median(handovers), quantile(handovers, 0.99), rounds],
+		],
+		notes: ['heartbeat 100 ms, election timeout drawn from 500 to 1,000 ms'],
+		aims: [
+			{ what: 'failover, median', figure: median(failovers), atMost: 900, unit: 'ms' },
+			{ what: 'failover, p99', figure: quantile(failovers, 0.99), atMost: 1_500, unit: 'ms' },
+			{ what: 'handover, median', figure: median(handovers), atMost: 200, unit: 'ms' },
+		],
+	};
+}
