@@ -1,3 +1,6 @@
+export { blobErrors } from './blobs/errors.js';
+export { type BlobLimits, blobIdOf, blobLimits, MemoryBlobs } from './blobs/memory-blobs.js';
+export type { BlobId, Blobs } from './blobs/ports.js';
 export type {
 	Condition,
 	ConsensusEngine,

@@ -1,4 +1,5 @@
 // Owns the list of all error catalogues: docs/errors.md is made from it, and a test keeps it complete.
+import { blobErrors } from '@infermesh/fabric';
 import type { ErrorCatalogue } from '@infermesh/proto';
 import { buildErrors, frameErrors, manifestErrors } from '@infermesh/sdk';
 import { templateErrors } from 'create-infermesh-strategy';
@@ -10,6 +11,7 @@ import { fleetErrors } from './fleet/errors.js';
 import { loadErrors } from './load/errors.js';
 import { traceErrors } from './load/trace/errors.js';
 import { projectErrors } from './project/errors.js';
+import { recordErrors } from './records/errors.js';
 import { routerErrors } from './router/errors.js';
 import { admissionErrors } from './strategy/admission/errors.js';
 import { registryErrors } from './strategy/registry/errors.js';
@@ -23,6 +25,8 @@ export interface ErrorSection {
 export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Requests on the data plane', errors: routerErrors },
 	{ title: 'Targets', errors: fleetErrors },
+	{ title: 'Records of the mesh', errors: recordErrors },
+	{ title: 'Blobs', errors: blobErrors },
 	{ title: 'Loading and staging strategies', errors: registryErrors },
 	{ title: 'Admission of strategies', errors: admissionErrors },
 	{ title: 'Admin API', errors: adminErrors },

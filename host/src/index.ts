@@ -3,6 +3,7 @@ export { loadConfig } from './config/load.js';
 export type { FaultSettings } from './engine/server/faults.js';
 export type { EngineOptions } from './engine/server/options.js';
 export { type EngineHandle, startEngine } from './engine/server/start-engine.js';
+export { openPolicy } from './fleet/placement.js';
 export { AdmissionService, admissionServiceDefaults } from './main/admission-service.js';
 export { systemClock, systemRandom } from './main/clock.js';
 export { type MeshHandle, startMesh } from './main/meshd.js';

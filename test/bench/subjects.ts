@@ -11,6 +11,7 @@ import {
 	GENERATION_WORD,
 	MetricsBlock,
 	type ModelPool,
+	openPolicy,
 	type PrefixHits,
 	type RequestFeatures,
 	type Rig,
@@ -142,5 +143,5 @@ function makePool(rows: number): ModelPool {
 		runtime: 'vllm',
 		upstreamModel: undefined,
 	}));
-	return { index: 0, model: 'bench', modelId: 1, revision: undefined, targets };
+	return { index: 0, model: 'bench', modelId: 1, revision: undefined, policy: openPolicy, targets };
 }

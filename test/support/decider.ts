@@ -14,6 +14,7 @@ import {
 	fuelDefaults,
 	GENERATION_WORD,
 	type ModelPool,
+	openPolicy,
 	type Rig,
 	type RoutingPlan,
 	type StrategyModule,
@@ -86,7 +87,7 @@ export class DeciderHarness {
 			runtime: 'test',
 			upstreamModel: undefined,
 		}));
-		this.pool = { index: 0, model: 'm', modelId: 1, revision: undefined, targets };
+		this.pool = { index: 0, model: 'm', modelId: 1, revision: undefined, policy: openPolicy, targets };
 		this.decider = new WorkerDecider(
 			{ ...deciderDefaults, witnessEvery: 0, ...options, meshSeed: [1, 2] },
 			{

@@ -13,6 +13,62 @@ export const nodeSchema = section('Who and where this node is.', {
 	region: text('local', 'Region, for distance and labels.'),
 });
 
+export const nodeRoles = ['router', 'coordinator', 'gpu', 'trainer', 'edge'] as const;
+
+export const fabricSchema = section('Membership of a mesh of several nodes.', {
+	mode: choice(
+		['auto', 'alone', 'mesh'],
+		'auto',
+		'`mesh` joins or begins a mesh, `alone` keeps everything in this process; `auto` is `mesh` for `infermesh agent` and `alone` for `infermesh up`.',
+	),
+	join: list(
+		Type.String({ minLength: 1 }),
+		'Agents of the mesh to join, `host:port`; tried for ever. Empty = begin a mesh, or go on with the one this node was in.',
+		64,
+	),
+	join_token: secret('Proves to the mesh that this node may come; needed once, `infermesh join-token` makes it'),
+	host: text('127.0.0.1', 'Address to listen on for other nodes: agent, Raft and gossip. Always mutual TLS.'),
+	advertise: optional('Host name or address at which other nodes reach this one; default: `host`.'),
+	agent_port: integer(8082, 'Agent gRPC; 0 takes any free one.', PORT),
+	raft_port: integer(8083, 'Between coordinators; 0 takes any free one.', PORT),
+	gossip_port: integer(8946, 'Gossip, UDP and TCP; 0 takes any free one.', PORT),
+	trust_domain: text('infermesh.local', 'SPIFFE trust domain; nodes of another one are refused.'),
+	ca_dir: optional(
+		'Folder of the built-in CA, on nodes that sign for others; default: `ca` in the state folder if it is there.',
+	),
+	ca_passphrase: secret('Opens the CA key'),
+	spiffe_socket: optional('SPIFFE Workload API to take the identity from; SPIFFE_ENDPOINT_SOCKET does the same.'),
+	gossip_profile: choice(
+		['lan', 'wan', 'local'],
+		'lan',
+		'Gossip timers: within a site, between sites, or on one machine.',
+	),
+	voters_max: integer(5, 'Coordinators that vote; further ones are learners.', { min: 1, max: 9 }),
+	lease_ttl_ms: integer(15_000, 'What a node says of itself lapses this long after it was last heard of.', {
+		...MS,
+		min: 1000,
+	}),
+});
+
+export const consensusSchema = section('Replicated state.', {
+	engine: choice(['raft', 'etcd'], 'raft', 'The embedded Raft, or an etcd cluster that exists.'),
+	endpoints: list(Type.String({ minLength: 1 }), 'Of etcd, `http(s)://host:port`, all members.', 16),
+	user: optional('Of etcd.'),
+	password: secret('Of etcd'),
+	heartbeat_ms: integer(100, 'Raft heartbeat.', { ...MS, min: 10 }),
+	election_ms: integer(500, 'Raft election timeout; at least five heartbeats.', { ...MS, min: 50 }),
+	snapshot_entries: integer(10_000, 'A snapshot is taken after this many entries.', { min: 100, max: 10_000_000 }),
+	log_segment_bytes: integer(64 * 1024 * 1024, 'Size of a segment of the log.', {
+		...BYTES,
+		min: 1024 * 1024,
+		max: 1024 * 1024 * 1024,
+	}),
+	space_max_bytes: integer(512 * 1024 * 1024, 'Replicated state may not grow beyond this.', {
+		...BYTES,
+		min: 1024 * 1024,
+	}),
+});
+
 export const dataSchema = section('The data plane: where clients send inference requests.', {
 	host: text('127.0.0.1', 'Address to listen on; beyond loopback `keys` must not be empty.'),
 	port: integer(8080, 'Port; 0 takes any free one.', PORT),
@@ -229,6 +285,16 @@ export const configSchema = Type.Object(
 	{
 		state_dir: text('.infermesh', 'Folder for the state of the mesh: admin token, loaded strategies.'),
 		node: nodeSchema,
+		roles: Type.Array(Type.Enum([...nodeRoles]), {
+			default: [...nodeRoles],
+			minItems: 1,
+			maxItems: 5,
+			uniqueItems: true,
+			description:
+				'What runs on this node: `router` (data plane), `coordinator` (votes in Raft, schedules), `gpu` (announces its targets), `trainer`, `edge` (a router near users).',
+		}),
+		fabric: fabricSchema,
+		consensus: consensusSchema,
 		data: dataSchema,
 		admin: adminSchema,
 		targets: list(targetSchema, 'Upstreams known at start; `infermesh target add` adds more.', 16_384),

@@ -2,11 +2,12 @@ import test from 'ava';
 import * as fc from 'fast-check';
 import type { ModelPool, UpstreamTarget } from '../router/ports.js';
 import { DirectoryCompiler, type NamePolicy, WorkerDirectory } from './directory.js';
+import { openPolicy } from './placement.js';
 
 const someone = { id: 't' } as UpstreamTarget;
 
 function pool(model: string, index: number, targets: ModelPool['targets'] = [someone]): ModelPool {
-	return { index, model, modelId: index + 1, revision: undefined, targets };
+	return { index, model, modelId: index + 1, revision: undefined, policy: openPolicy, targets };
 }
 
 function directory(models: readonly string[], policy: Partial<NamePolicy> = {}): WorkerDirectory {

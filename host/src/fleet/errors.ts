@@ -9,6 +9,13 @@ export const fleetErrors = defineErrors({
 		grpcStatus: 'ALREADY_EXISTS',
 		retryable: false,
 	},
+	IM_TARGET_LAGGING: {
+		summary: 'The change is written, and this node has not followed it yet.',
+		hint: 'It follows as soon as it hears of it; `infermesh target list` shows what it follows.',
+		httpStatus: 504,
+		grpcStatus: 'DEADLINE_EXCEEDED',
+		retryable: false,
+	},
 	IM_TARGET_UNKNOWN: {
 		summary: 'No target has this id.',
 		hint: '`infermesh target list` shows the ids.',

@@ -216,10 +216,10 @@ test('errors fade from the columns with time, and at once when a target comes ba
 test('draining shows at the next refresh and ends as it began', (t) => {
 	const { table, fusion, records } = fleet(1);
 	const [record] = records as [TargetRecord];
-	record.draining = true;
+	record.hold = 'draining';
 	fusion.refresh(T0);
 	t.is(table.getU32(COLUMN_STATE, record.row), TargetState.draining);
-	record.draining = false;
+	record.hold = 'none';
 	fusion.refresh(T0);
 	t.is(table.getU32(COLUMN_STATE, record.row), TargetState.ready);
 });

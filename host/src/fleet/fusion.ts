@@ -244,7 +244,7 @@ export class FleetFusion {
 
 	#refreshOne(known: Known, nowMs: number): void {
 		const { row } = known.record;
-		const state = stateOf(known.health, known.record.draining, nowMs, this.#options);
+		const state = stateOf(known.health, known.record.hold, nowMs, this.#options);
 		if (state === TargetState.degraded && known.state !== TargetState.degraded) {
 			// A stale report no longer adds load of its own: what remains is what this mesh knows to be in flight.
 			this.#table.setF32(LOAD_BASE_COLUMN, row, 0);

@@ -9,6 +9,7 @@ import {
 	slowStartOf,
 	stateOf,
 	type TargetHealth,
+	type TargetHold,
 } from './health.js';
 
 const options: HealthOptions = {
@@ -25,8 +26,8 @@ const options: HealthOptions = {
 };
 
 const may = (): boolean => true;
-const state = (health: TargetHealth, nowMs: number, draining = false): number =>
-	stateOf(health, draining, nowMs, options);
+const state = (health: TargetHealth, nowMs: number, hold: TargetHold = 'none'): number =>
+	stateOf(health, hold, nowMs, options);
 const checks = (health: TargetHealth, results: string, fromMs = 0): TargetHealth =>
 	Array.from(results).reduce((now, result, index) => afterCheck(now, result === '+', fromMs + index, options), health);
 
@@ -108,7 +109,7 @@ test('whoever may not be ejected is not', (t) => {
 
 test('draining comes before all else, sickness before ejection, and silence degrades', (t) => {
 	const ejected = afterTraffic(newHealth(false), 5, 5, 5, 0, options, may);
-	t.is(state(ejected, 1, true), TargetState.draining);
+	t.is(state(ejected, 1, 'draining'), TargetState.draining);
 	t.is(state({ ...ejected, serving: false }, 1), TargetState.unhealthy);
 	const reporting = { ...newHealth(false), reportedMs: 1000 };
 	t.is(state(reporting, 6000), TargetState.ready);

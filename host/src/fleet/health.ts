@@ -102,9 +102,13 @@ export function afterTraffic(
 	};
 }
 
+/** What has been decided about a target or its node, whatever its signals say. */
+export type TargetHold = 'none' | 'draining' | 'quarantined';
+
 /** The life-cycle state shown in the table. */
-export function stateOf(health: TargetHealth, draining: boolean, nowMs: number, options: HealthOptions): number {
-	if (draining) return TargetState.draining;
+export function stateOf(health: TargetHealth, hold: TargetHold, nowMs: number, options: HealthOptions): number {
+	if (hold === 'quarantined') return TargetState.quarantined;
+	if (hold === 'draining') return TargetState.draining;
 	if (!health.checked) return TargetState.unknown;
 	if (!health.serving || health.sleeping) return TargetState.unhealthy;
 	if (nowMs < health.ejectedUntilMs) return TargetState.ejected;

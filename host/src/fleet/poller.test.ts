@@ -23,7 +23,7 @@ function record(id: string, more: Partial<TargetRecord['spec']> = {}): TargetRec
 		healthPath: '/health',
 		...more,
 	};
-	return { spec, row: 0, generation: 1, draining: false } as unknown as TargetRecord;
+	return { spec, row: 0, generation: 1, hold: 'none' } as unknown as TargetRecord;
 }
 
 /** A poller whose fetches are answered by hand. */

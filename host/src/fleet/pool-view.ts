@@ -45,18 +45,24 @@ export class PoolView {
 	readonly #poolRowOf: Int32Array;
 	/** Generation of the target each pool row stands for: a row given to another target is not eligible here. */
 	readonly #generations: Uint32Array;
+	readonly #allowed: Uint32Array | undefined;
 	readonly #loadBase: Float32Array;
 	readonly #changeLog = new Uint32Array(CHANGE_LOG_ENTRIES);
 	#dirtyTail = 0;
 	readonly #changeTails: Float64Array;
 
-	/** `tableRows`: table row of each pool row, HOLE where there is none; `generations`: the target's generation there, 0 by default. */
+	/**
+	 * `tableRows`: table row of each pool row, HOLE where there is none; `generations`: the target's generation there, 0 by default; `allowed`: one
+	 * bit for each row that policies leave open, all by default.
+	 */
 	constructor(
 		table: FleetTableReader,
 		counters: InflightReader,
 		tableRows: readonly number[],
 		generations: readonly number[] = [],
+		allowed?: Uint32Array,
 	) {
+		this.#allowed = allowed;
 		this.#table = table;
 		this.#counters = counters;
 		this.rowCount = tableRows.length;
@@ -165,7 +171,8 @@ export class PoolView {
 	#readCells(cells: Uint32Array, row: number, tableRow: number): void {
 		const state = cells[COLUMN_STATE * this.rowsMax + tableRow] as number;
 		const same = cells[GENERATION_COLUMN * this.rowsMax + tableRow] === this.#generations[row];
-		this.#setEligible(row, same && (state === TargetState.ready || state === TargetState.degraded));
+		const open = this.#allowed === undefined || ((this.#allowed[row >>> 5] as number) & (1 << (row & 31))) !== 0;
+		this.#setEligible(row, open && same && (state === TargetState.ready || state === TargetState.degraded));
 		bits[0] = cells[LOAD_BASE_COLUMN * this.rowsMax + tableRow] as number;
 		this.#loadBase[row] = asFloat[0] as number;
 		this.#readCounters(row);

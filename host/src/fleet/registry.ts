@@ -17,7 +17,9 @@ import {
 } from '@infermesh/sdk';
 import type { ModelPool, UpstreamTarget } from '../router/ports.js';
 import { fleetErrors } from './errors.js';
+import type { TargetHold } from './health.js';
 import type { NameTable } from './interner.js';
+import { type PoolPolicies, poolPolicy, samePolicy } from './placement.js';
 import { type FleetTableWriter, GENERATION_COLUMN } from './table.js';
 
 /** What an operator says of a target. Every field present: defaults are filled in by the configuration. */
@@ -48,7 +50,7 @@ export interface TargetRecord {
 	readonly row: number;
 	readonly generation: number;
 	readonly upstream: UpstreamTarget;
-	draining: boolean;
+	hold: TargetHold;
 }
 
 export interface Names {
@@ -73,6 +75,7 @@ export class TargetRegistry {
 	readonly #freeRows: number[] = [];
 	readonly #generations: Uint32Array;
 	readonly #pools = new Map<string, PoolSlots>();
+	#policies: PoolPolicies = { placements: [], slos: [] };
 	#nextRow = 0;
 
 	constructor(table: FleetTableWriter, names: Names) {
@@ -110,7 +113,7 @@ export class TargetRegistry {
 			runtime: spec.runtime,
 			upstreamModel: spec.upstreamModel,
 		};
-		const record: TargetRecord = { spec, row, generation, upstream, draining: false };
+		const record: TargetRecord = { spec, row, generation, upstream, hold: 'none' };
 		this.#records.set(spec.id, record);
 		this.#describe(record);
 		for (const model of new Set(spec.models)) this.#join(model, record);
@@ -134,6 +137,10 @@ export class TargetRegistry {
 		this.#freeRows.push(record.row);
 	}
 
+	has(id: string): boolean {
+		return this.#records.has(id);
+	}
+
 	/** Throws IM_TARGET_UNKNOWN. */
 	get(id: string): TargetRecord {
 		const record = this.#records.get(id);
@@ -143,6 +150,16 @@ export class TargetRegistry {
 
 	records(): readonly TargetRecord[] {
 		return [...this.#records.values()];
+	}
+
+	/** Policies changed: the pools they concern are made anew. */
+	setPolicies(policies: PoolPolicies): void {
+		this.#policies = policies;
+		for (const [model, slots] of this.#pools) {
+			const before = slots.pool;
+			this.#rebuild(model, slots);
+			if (samePolicy(before.policy, slots.pool.policy)) slots.pool = before;
+		}
 	}
 
 	/** All pools in index order. An unchanged pool is the same object as before. */
@@ -195,6 +212,11 @@ export class TargetRegistry {
 			modelId: this.#names.models.intern(model),
 			revision: slots.rows.find((record) => record !== undefined)?.spec.revision,
 			targets: slots.rows.map((record) => record?.upstream),
+			policy: poolPolicy(
+				model,
+				slots.rows.map((record) => record?.spec),
+				this.#policies,
+			),
 		};
 	}
 }

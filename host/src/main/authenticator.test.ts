@@ -3,26 +3,28 @@ import test from 'ava';
 import { createAuthenticator } from './authenticator.js';
 
 const sha256 = (key: string): string => createHash('sha256').update(key).digest('hex');
+const clock = { now: 0, wallMs: () => clock.now };
+const open = (defaultTenantId: number) => ({ defaultTenantId, openWithoutKeys: true });
 const keys = [
 	{ sha256: sha256('sk-one'), tenant: 'a', tenantId: 2, policyMask: 5, trusted: true },
 	{ sha256: sha256('sk-two'), tenant: 'b', tenantId: 3, policyMask: 0, trusted: false },
 ];
 
 test('without keys everyone is the trusted default tenant', (t) => {
-	const { authenticate } = createAuthenticator([], 9);
+	const { authenticate } = createAuthenticator([], clock, open(9));
 	for (const header of [undefined, '', 'Bearer anything'])
 		t.deepEqual(authenticate(header), { tenant: 'default', tenantId: 9, policyMask: 0, trusted: true });
 });
 
 test('a known key names its caller, however the scheme is written', (t) => {
-	const { authenticate } = createAuthenticator(keys, 1);
+	const { authenticate } = createAuthenticator(keys, clock, open(1));
 	for (const header of ['Bearer sk-one', 'bearer sk-one', 'BEARER   sk-one'])
 		t.deepEqual(authenticate(header), { tenant: 'a', tenantId: 2, policyMask: 5, trusted: true });
 	t.is(authenticate('Bearer sk-two')?.trusted, false);
 });
 
 test('everything else is refused', (t) => {
-	const { authenticate } = createAuthenticator(keys, 1);
+	const { authenticate } = createAuthenticator(keys, clock, open(1));
 	const refused = [
 		undefined,
 		'',
@@ -41,4 +43,22 @@ test('everything else is refused', (t) => {
 		'Bearer __proto__',
 	])
 		t.is(authenticate(header), undefined, String(header).slice(0, 40));
+});
+
+test('beyond loopback nobody is let in without a key, whether there are keys or not', (t) => {
+	const { authenticate, replace } = createAuthenticator([], clock, { defaultTenantId: 1, openWithoutKeys: false });
+	t.is(authenticate(undefined), undefined);
+	t.is(authenticate('Bearer anything'), undefined);
+	replace(keys);
+	t.is(authenticate('Bearer sk-one')?.tenant, 'a');
+	replace([]);
+	t.is(authenticate('Bearer sk-one'), undefined);
+});
+
+test('a key stops to count when it expires', (t) => {
+	const { authenticate } = createAuthenticator([{ ...keys[0], expiresAtMs: 100 } as (typeof keys)[0]], clock, open(1));
+	t.truthy(authenticate('Bearer sk-one'));
+	clock.now = 100;
+	t.is(authenticate('Bearer sk-one'), undefined);
+	clock.now = 0;
 });

@@ -1,13 +1,17 @@
 // Owns what the admin API can ask of a running mesh: the calls of MeshControl over the target service, the strategy manager and the workers.
+import { MeshError } from '@infermesh/proto';
 import type { MeshControl } from '../admin/control.js';
 import type { StrategyView, TargetRequest, TargetView } from '../admin/schemas.js';
 import { trafficOf } from '../admin/traffic.js';
 import type { LoadedConfig } from '../config/load.js';
 import { type MeshConfig, type TargetConfig, targetSchema } from '../config/schema.js';
 import { configRows } from '../config/show.js';
+import { fleetErrors } from '../fleet/errors.js';
 import type { InflightReader } from '../fleet/inflight.js';
 import type { TargetRecord } from '../fleet/registry.js';
 import type { FleetTableWriter } from '../fleet/table.js';
+import { storedOf } from '../mesh/target-sync.js';
+import { recordKinds } from '../records/kinds.js';
 import type { LoadedStrategy, StrategyManager } from '../strategy/registry/manager.js';
 import { WHOLE_MESH } from '../strategy/registry/staging.js';
 import { LEAST_QUEUE_NAME } from '../strategy/runtime/fallback.js';
@@ -15,10 +19,14 @@ import type { FuelBudget } from '../strategy/runtime/instance.js';
 import { renderMetrics } from '../telemetry/exposition.js';
 import type { Log } from '../telemetry/logger.js';
 import { systemClock } from './clock.js';
+import type { MeshState } from './mesh-state.js';
 import { targetSpec } from './options.js';
 import type { TargetService } from './target-service.js';
 import { collectSamples, strategyView, targetView } from './views.js';
 import type { WorkerGroup } from './worker-group.js';
+
+/** This node has this long to follow what it has written itself. */
+const FOLLOW_MS = 10_000;
 
 export interface ControlParts {
 	readonly loaded: LoadedConfig;
@@ -26,6 +34,7 @@ export interface ControlParts {
 	readonly development: boolean;
 	readonly targets: TargetService;
 	readonly strategies: StrategyManager;
+	readonly state: MeshState;
 	readonly workers: WorkerGroup;
 	readonly workerCount: number;
 	readonly table: FleetTableWriter;
@@ -63,7 +72,7 @@ function configured(request: TargetRequest, config: MeshConfig): TargetConfig {
 }
 
 export function createControl(parts: ControlParts): MeshControl {
-	const { loaded, targets, strategies, workers, table, counters, metricsBuffers, log } = parts;
+	const { loaded, targets, strategies, state, workers, table, counters, metricsBuffers, log } = parts;
 	const { config } = loaded;
 	const startedMs = systemClock.wallMs();
 	const nowMs = (): number => systemClock.nowMs();
@@ -74,10 +83,19 @@ export function createControl(parts: ControlParts): MeshControl {
 	const viewStrategy = (version: LoadedStrategy): StrategyView =>
 		strategyView(strategies, version, parts.fuel, largestPool(), nowMs());
 	const listTargets = (): TargetView[] => targets.registry.records().map(viewTarget);
-	const activeLabel = (): string => {
-		const versionId = strategies.staging.get(WHOLE_MESH)?.history.at(-1);
-		return (versionId === undefined ? undefined : strategies.label(versionId)) ?? LEAST_QUEUE_NAME;
+	const activeLabel = (): string => strategies.active(WHOLE_MESH) ?? LEAST_QUEUE_NAME;
+	const viewLabel = (label: string): StrategyView => viewStrategy(strategies.find(label));
+	const mustKnow = (id: string): void => {
+		if (state.targets.get(id) === undefined)
+			throw new MeshError(fleetErrors, 'IM_TARGET_UNKNOWN', `no target has the id ${id}`);
 	};
+	/** Waits until this node follows what was written about a target. */
+	const followed = (id: string, holds: () => boolean): Promise<void> =>
+		state.until(
+			() => holds() || state.targetSync.refusal(id) !== undefined,
+			FOLLOW_MS,
+			() => new MeshError(fleetErrors, 'IM_TARGET_LAGGING', `target ${id}: written, and not followed here yet`),
+		);
 	return {
 		status() {
 			const all = listTargets();
@@ -110,29 +128,49 @@ export function createControl(parts: ControlParts): MeshControl {
 		},
 		listTargets,
 		async addTarget(request) {
-			return viewTarget(await targets.add(targetSpec(configured(request, config), config)));
+			const spec = await targets.complete(targetSpec(configured(request, config), config));
+			try {
+				await state.records.put(recordKinds.targets, spec.id, storedOf(spec, undefined), { ifRevision: 0 });
+			} catch (error) {
+				if (!(error instanceof MeshError) || error.code !== 'IM_RECORD_CONFLICT') throw error;
+				throw new MeshError(fleetErrors, 'IM_TARGET_EXISTS', `target ${spec.id} exists already`);
+			}
+			await followed(spec.id, () => targets.registry.has(spec.id));
+			const refusal = state.targetSync.refusal(spec.id);
+			if (refusal === undefined) return viewTarget(targets.registry.get(spec.id));
+			await state.records.remove(recordKinds.targets, spec.id);
+			throw refusal;
 		},
-		removeTarget(id) {
+		async removeTarget(id) {
+			mustKnow(id);
 			const view = viewTarget(targets.registry.get(id));
-			targets.remove(id);
-			return Promise.resolve(view);
+			await state.records.remove(recordKinds.targets, id);
+			await followed(id, () => !targets.registry.has(id));
+			return view;
 		},
-		drainTarget: (id, draining) => Promise.resolve(viewTarget(targets.drain(id, draining))),
+		async drainTarget(id, draining) {
+			mustKnow(id);
+			const written = await state.records.update(recordKinds.targets, id, (present) =>
+				present === undefined ? undefined : { ...present, draining },
+			);
+			await followed(id, () => (state.targets.get(id)?.revision ?? 0) >= (written?.revision ?? 0));
+			return viewTarget(targets.registry.get(id));
+		},
 		listStrategies: () => strategies.list().map(viewStrategy),
-		async loadStrategy({ module, sourceMap, settings, activate, model }) {
-			const done = await strategies.load(module, { sourceMap, settings, activate, model });
-			return { strategy: viewStrategy(done.loaded), admissionMs: done.admissionMs, report: done.report };
+		async loadStrategy(request) {
+			const { label, admissionMs, report } = await state.registry.load(request);
+			return { strategy: viewLabel(label), admissionMs, report };
 		},
 		async stageStrategy(name, { stage, percent, model }) {
-			return viewStrategy(await strategies.stage(name, stage, { percent, model }));
+			return viewLabel(await state.registry.stage(name, stage, { percent, model }));
 		},
 		async rollbackStrategy(model) {
-			const version = await strategies.rollback(model);
-			return version === undefined ? undefined : viewStrategy(version);
+			const label = await state.registry.rollback(model);
+			return label === undefined ? undefined : viewLabel(label);
 		},
 		async unloadStrategy(name) {
-			const view = viewStrategy(strategies.find(name));
-			await strategies.unload(name);
+			const view = viewLabel(state.registry.find(name));
+			await state.registry.unload(name);
 			return view;
 		},
 		explain: (decisionId) => workers.explain(decisionId),

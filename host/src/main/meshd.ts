@@ -5,10 +5,12 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { createAdminServer } from '../admin/server.js';
 import type { LoadedConfig } from '../config/load.js';
+import { isLoopback } from '../config/rules.js';
 import { createInflight, InflightReader } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
 import { HOLE, PoolView } from '../fleet/pool-view.js';
 import { createFleetTable, FleetTableReader, FleetTableWriter } from '../fleet/table.js';
+import { type AccessSnapshot, accessOf } from '../mesh/access.js';
 import { StrategyManager } from '../strategy/registry/manager.js';
 import type { Admit } from '../strategy/registry/ports.js';
 import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
@@ -19,18 +21,21 @@ import { watchLoopLag } from '../telemetry/loop-lag.js';
 import { createMeshMetrics } from '../telemetry/mesh-metrics.js';
 import { createProcessMetrics } from '../telemetry/process-metrics.js';
 import { AdmissionService, admissionServiceDefaults } from './admission-service.js';
+import { announceTargets } from './announce.js';
 import { systemClock, systemRandom } from './clock.js';
 import { compileInThread } from './compile-thread.js';
 import { createControl } from './control.js';
+import { startLocalFabric } from './fabric.js';
 import { createFetcher } from './fetcher.js';
-import { fuelBudget, quarantineOptions, routerOptions, targetServiceOptions, targetSpec } from './options.js';
+import { MeshState } from './mesh-state.js';
+import { fuelBudget, namePolicy, quarantineOptions, routerOptions, targetServiceOptions } from './options.js';
 import { attemptsOf, observedOf } from './outcome-wire.js';
 import { checkPort } from './port-check.js';
 import { openStrategySource } from './strategy-source.js';
 import { TargetService } from './target-service.js';
 import { meshVersion } from './version.js';
 import { type SpawnWorker, WorkerGroup, workerGroupDefaults } from './worker-group.js';
-import type { WorkerKey, WorkerStart } from './worker-protocol.js';
+import type { WorkerStart } from './worker-protocol.js';
 
 export interface MeshDeps {
 	readonly log: Log;
@@ -84,18 +89,9 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		models: new NameTable(config.fleet.models_max),
 		revisions: new NameTable(config.fleet.models_max * 4),
 	};
-	const tenantNames = ['default', ...new Set(config.keys.map((key) => key.tenant))].filter(
-		(name, at, all) => all.indexOf(name) === at,
-	);
 	const tenants = new NameTable(config.fleet.tenants_max);
-	for (const name of tenantNames) tenants.intern(name);
-	const keys: WorkerKey[] = config.keys.map((key) => ({
-		sha256: key.sha256,
-		tenant: key.tenant,
-		tenantId: tenants.find(key.tenant),
-		policyMask: key.policy_mask,
-		trusted: key.trusted,
-	}));
+	let access: AccessSnapshot = accessOf(tenants, config.keys, [], [], clock.wallMs());
+	const fabric = startLocalFabric();
 
 	const makeStart = (worker: number, port: number): WorkerStart => ({
 		worker,
@@ -119,8 +115,10 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		meshSeed,
 		zone: names.zones.intern(config.node.zone),
 		region: names.regions.intern(config.node.region),
-		keys,
-		tenants: tenantNames,
+		openWithoutKeys: isLoopback(config.data.host),
+		keys: access.keys,
+		tenants: access.tenants,
+		tenantsMax: config.fleet.tenants_max,
 		lorasMax: LORAS_MAX,
 		log: { level: log.level(), requests: config.telemetry.log_requests },
 		loopLagPeriodMs: config.telemetry.loop_lag_period_ms,
@@ -205,6 +203,8 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 					new FleetTableReader(tableShared),
 					counters,
 					pool.targets.map((target) => target?.tableRow ?? HOLE),
+					pool.targets.map((target) => target?.generation ?? 0),
+					pool.policy.allowed,
 				),
 			events: {
 				admitted: (label, admitted, durationMs) => {
@@ -223,6 +223,31 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			},
 		},
 	);
+	const state = new MeshState({
+		clock,
+		engine: fabric.engine,
+		blobs: fabric.blobs,
+		nodeId: fabric.nodeId,
+		nodeName: config.node.id,
+		lease: fabric.lease,
+		manager: strategies,
+		targets: {
+			current: () =>
+				new Map(targets.registry.records().map((record) => [record.spec.id, { spec: record.spec, hold: record.hold }])),
+			add: (spec) => void targets.add(spec),
+			remove: (id) => void targets.remove(id),
+			hold: (id, hold) => void targets.hold(id, hold),
+		},
+		setPolicies: (policies, policyNames) => targets.setPolicies(policies, policyNames),
+		configuredNames: namePolicy(config),
+		tenants,
+		configuredKeys: config.keys,
+		setAccess: (next) => {
+			access = next;
+			workers.access(next.keys, next.tenants);
+		},
+		failed: (what, error) => log.warn({ error: error instanceof Error ? error.message : error }, what),
+	});
 	const ticking = clock.every(TICK_MS, () => strategies.tick(), { unref: true });
 
 	let adminUrl = '';
@@ -241,6 +266,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			development,
 			targets,
 			strategies,
+			state,
 			workers,
 			workerCount,
 			table,
@@ -259,8 +285,10 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			await admin.close();
 			await workers.close(config.data.shutdown_grace_ms);
 			ticking.cancel();
+			state.close();
 			targets.close();
 			strategies.close();
+			await fabric.close();
 			lag.stop();
 			await fetcher.close();
 		})();
@@ -270,9 +298,12 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	try {
 		await checkPort(config.data.host, config.data.port);
 		targets.start();
-		const { wasm, sourceMap } = await openStrategySource(config.strategy.active, clock);
-		await strategies.load(wasm, { sourceMap, settings: undefined, activate: true, model: undefined });
-		for (const target of config.targets) await targets.add(targetSpec(target, config));
+		await state.ready();
+		await announceTargets(state, targets, loaded, fabric.nodeId);
+		if (state.staging.all().length === 0) {
+			const { wasm, sourceMap } = await openStrategySource(config.strategy.active, clock);
+			await state.registry.seed({ module: wasm, sourceMap, settings: undefined, activate: true, model: undefined });
+		}
 		await workers.start(workerCount, config.data.port);
 		adminUrl = await admin.listen({ host: config.admin.host, port: config.admin.port });
 	} catch (error) {

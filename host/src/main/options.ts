@@ -80,7 +80,7 @@ export function targetServiceOptions(config: MeshConfig): TargetServiceOptions {
 	};
 }
 
-function namePolicy({ models }: MeshConfig): NamePolicy {
+export function namePolicy({ models }: MeshConfig): NamePolicy {
 	return { aliases: models.aliases, revisions: models.revisions, fallbacks: models.fallbacks };
 }
 

@@ -5,7 +5,9 @@ import { type Clock, MeshError, type Random, type Timer } from '@infermesh/proto
 import { DirectoryCompiler, type DirectorySnapshot, type NamePolicy } from '../fleet/directory.js';
 import { fleetErrors } from '../fleet/errors.js';
 import { type AttemptReport, FleetFusion, type FusionOptions } from '../fleet/fusion.js';
+import type { TargetHold } from '../fleet/health.js';
 import { type InflightReader, REQUESTS } from '../fleet/inflight.js';
+import type { PoolPolicies } from '../fleet/placement.js';
 import { type Fetcher, type PollerOptions, TargetPoller } from '../fleet/poller.js';
 import { type Names, type TargetRecord, TargetRegistry, type TargetSpec, targetUrl } from '../fleet/registry.js';
 import type { FleetTableWriter } from '../fleet/table.js';
@@ -46,12 +48,14 @@ export class TargetService {
 	readonly #compiler = new DirectoryCompiler();
 	readonly #createdS: number;
 	readonly #timers: Timer[] = [];
+	#policy: NamePolicy;
 	#leaving: TargetRecord[] = [];
 	#ejections = new Map<TargetRecord, number>();
 
 	constructor(options: TargetServiceOptions, ports: TargetServicePorts) {
 		this.#options = options;
 		this.#ports = ports;
+		this.#policy = options.policy;
 		this.#createdS = Math.floor(ports.clock.wallMs() / 1000);
 		this.registry = new TargetRegistry(ports.table, ports.names);
 		this.fusion = new FleetFusion(options.fusion, ports.table, ports.counters, this.registry);
@@ -81,11 +85,15 @@ export class TargetService {
 		this.#timers.push(clock.every(this.#options.refreshMs, () => this.#refresh(), { unref: true }));
 	}
 
-	/** Adds a target; asks it for its models when none are named. IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_TARGET_MODELS_UNKNOWN, IM_FLEET_FULL. */
-	async add(spec: TargetSpec): Promise<TargetRecord> {
+	/** The spec with its models: asked of the target when none are named. IM_TARGET_INVALID, IM_TARGET_MODELS_UNKNOWN. */
+	async complete(spec: TargetSpec): Promise<TargetSpec> {
 		targetUrl(spec);
-		const complete = spec.models.length > 0 ? spec : { ...spec, models: await this.#askModels(spec) };
-		const record = this.registry.add(complete);
+		return spec.models.length > 0 ? spec : { ...spec, models: await this.#askModels(spec) };
+	}
+
+	/** Adds a target that names its models. IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_FLEET_FULL. */
+	add(spec: TargetSpec): TargetRecord {
+		const record = this.registry.add(spec);
 		this.fusion.follow(record, this.#nowMs());
 		this.#ports.table.publish();
 		this.#announce();
@@ -103,12 +111,19 @@ export class TargetService {
 		return record;
 	}
 
-	drain(id: string, draining: boolean): TargetRecord {
+	hold(id: string, hold: TargetHold): TargetRecord {
 		const record = this.registry.get(id);
-		record.draining = draining;
+		record.hold = hold;
 		this.fusion.refresh(this.#nowMs());
 		this.#ports.table.publish();
 		return record;
+	}
+
+	/** Placements, objectives and names changed. */
+	setPolicies(policies: PoolPolicies, names: NamePolicy): void {
+		this.#policy = names;
+		this.registry.setPolicies(policies);
+		this.#announce();
 	}
 
 	attempts(reports: readonly AttemptReport[]): void {
@@ -117,7 +132,7 @@ export class TargetService {
 
 	/** The directory as it stands, for a worker that starts late. */
 	snapshot(): DirectorySnapshot {
-		return this.#compiler.compile(this.registry.pools(), this.#options.policy, this.#createdS);
+		return this.#compiler.compile(this.registry.pools(), this.#policy, this.#createdS);
 	}
 
 	close(): void {

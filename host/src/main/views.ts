@@ -42,7 +42,7 @@ export function targetView(
 		region: spec.region,
 		weight: spec.weight,
 		state: status.state,
-		draining: record.draining,
+		draining: record.hold !== 'none',
 		health: table.getF32(COLUMN_HEALTH, row),
 		inFlight,
 		load: Math.max(inFlight, table.getF32(LOAD_BASE_COLUMN, row) + inFlight),
@@ -62,13 +62,13 @@ function stageOf(
 	manager: StrategyManager,
 	loaded: LoadedStrategy,
 ): { stage: string; models: string[]; canaryPercent: number | null } {
-	const { versionId } = loaded.strategy;
+	const { label } = loaded.strategy;
 	const scopes = [...manager.staging];
 	const where = (has: (scope: (typeof scopes)[number][1]) => boolean): string[] =>
 		scopes.filter(([, scope]) => has(scope)).map(([name]) => name);
-	const active = where((scope) => scope.history.at(-1) === versionId);
-	const canary = where((scope) => scope.canary?.versionId === versionId);
-	const shadow = where((scope) => scope.shadowVersionId === versionId);
+	const active = scopes.map(([name]) => name).filter((name) => manager.active(name) === label);
+	const canary = where((scope) => scope.canary?.label === label);
+	const shadow = where((scope) => scope.shadow === label);
 	const [stage, found] =
 		active.length > 0
 			? ['active', active]
@@ -77,7 +77,7 @@ function stageOf(
 				: shadow.length > 0
 					? ['shadow', shadow]
 					: ['loaded', []];
-	const percent = scopes.find(([, scope]) => scope.canary?.versionId === versionId)?.[1].canary?.percent;
+	const percent = scopes.find(([, scope]) => scope.canary?.label === label)?.[1].canary?.percent;
 	return {
 		stage: manager.isQuarantined(loaded) ? 'quarantined' : stage,
 		models: found.filter((name) => name !== WHOLE_MESH),
@@ -99,7 +99,7 @@ export function strategyView(
 		version,
 		digest: strategy.digest,
 		...stageOf(manager, loaded),
-		previous: manager.previous().has(strategy.versionId),
+		previous: manager.previous().has(strategy.label),
 		strikes: quarantine.strikesMs.length,
 		quarantinedForMs: manager.isQuarantined(loaded) ? Math.ceil(quarantine.untilMs - nowMs) : null,
 		loadedAt: new Date(loaded.loadedWallMs).toISOString(),

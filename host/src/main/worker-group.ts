@@ -13,7 +13,7 @@ import { GENERATION_WORD, type RoutingPlan } from '../strategy/runtime/plan.js';
 import type { StateBlockShared } from '../strategy/runtime/state-block.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { OutcomeBatch } from './outcome-wire.js';
-import type { FromWorker, ToWorker, WorkerStart } from './worker-protocol.js';
+import type { FromWorker, ToWorker, WorkerKey, WorkerStart } from './worker-protocol.js';
 
 export interface WorkerGroupEvents {
 	outcomes(batch: OutcomeBatch): void;
@@ -229,6 +229,10 @@ export class WorkerGroup implements StrategyWorkers {
 
 	directory(snapshot: DirectorySnapshot): void {
 		this.#all({ kind: 'directory', snapshot });
+	}
+
+	access(keys: readonly WorkerKey[], tenants: readonly string[]): void {
+		this.#all({ kind: 'access', keys, tenants });
 	}
 
 	logLevel(level: LogLevel): void {

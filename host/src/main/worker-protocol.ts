@@ -19,6 +19,7 @@ export interface WorkerKey {
 	readonly tenantId: number;
 	readonly policyMask: number;
 	readonly trusted: boolean;
+	readonly expiresAtMs?: number;
 }
 
 /** Handed to a worker when it starts. */
@@ -43,9 +44,10 @@ export interface WorkerStart {
 	readonly meshSeed: readonly [low: number, high: number];
 	readonly zone: number;
 	readonly region: number;
-	/** Empty = everyone is the default tenant (loopback development). */
+	readonly openWithoutKeys: boolean;
 	readonly keys: readonly WorkerKey[];
 	readonly tenants: readonly string[];
+	readonly tenantsMax: number;
 	readonly lorasMax: number;
 	readonly log: { readonly level: LogLevel; readonly requests: boolean };
 	readonly loopLagPeriodMs: number;
@@ -69,6 +71,7 @@ export type ToWorker =
 	  }
 	| { readonly kind: 'forget'; readonly versionId: number }
 	| { readonly kind: 'prepare'; readonly plan: RoutingPlan }
+	| { readonly kind: 'access'; readonly keys: readonly WorkerKey[]; readonly tenants: readonly string[] }
 	| { readonly kind: 'listen' }
 	| { readonly kind: 'explain'; readonly query: number; readonly decisionId: string }
 	| { readonly kind: 'logLevel'; readonly level: LogLevel }

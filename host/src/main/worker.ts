@@ -38,7 +38,7 @@ const block = new MetricsBlock(start.metrics);
 const log = createLog({ level: start.log.level, base: { worker: start.worker }, wallMs: () => clock.wallMs() });
 watchLoopLag(block, clock, `worker-${start.worker}`, start.loopLagPeriodMs);
 
-const tenants = new NameTable(start.tenants.length + 1);
+const tenants = new NameTable(start.tenantsMax);
 for (const tenant of start.tenants) tenants.intern(tenant);
 const loras = new NameTable(start.lorasMax);
 
@@ -87,6 +87,11 @@ const { tracer, close: closeTracing } = await createTracing({
 	resource: { 'service.name': 'infermesh', 'infermesh.node': start.tracing.node, 'infermesh.zone': start.tracing.zone },
 });
 
+const authenticator = createAuthenticator(start.keys, clock, {
+	defaultTenantId: tenants.find('default'),
+	openWithoutKeys: start.openWithoutKeys,
+});
+
 const router = createRouter(
 	{ ...start.router, logRequests: start.log.requests },
 	{
@@ -103,7 +108,7 @@ const router = createRouter(
 		},
 		prefixes: createPrefixIndex(start.prefixIndex),
 		interner: { tenant: (name) => tenants.find(name), lora: (name) => loras.intern(name) },
-		authenticator: createAuthenticator(start.keys, tenants.find('default')),
+		authenticator,
 		metrics: createRouterMetrics(block, { tenantName: (id) => tenants.name(id), stages: pipelineStages }),
 		tracer,
 		log,
@@ -156,6 +161,10 @@ agent.on('message', (message: ToWorker) => {
 			break;
 		case 'forget':
 			decider.runtimes.removeStrategy(message.versionId);
+			break;
+		case 'access':
+			for (const tenant of message.tenants) tenants.intern(tenant);
+			authenticator.replace(message.keys);
 			break;
 		case 'prepare':
 			prepare(message);

@@ -61,7 +61,7 @@ function ask(env: RouterEnv, exchange: Exchange, pool: ModelPool): Step | undefi
 	const { decision, features, hits } = env;
 	preparePool(env, exchange, pool);
 	prefixes.lookup(pool, hits);
-	decider.decide(pool, features, hits, triedRows(exchange, pool), decision);
+	decider.decide(pool, features, hits, barredRows(exchange, pool), decision);
 	if (decision.verdict === 'hold') return { kind: 'hold', pool, key: decision.holdKey };
 	if (decision.verdict === 'reject') return refuse(rejection(env, decision));
 	if (decision.count === 0) return undefined;
@@ -71,7 +71,7 @@ function ask(env: RouterEnv, exchange: Exchange, pool: ModelPool): Step | undefi
 function force(env: RouterEnv, exchange: Exchange, pool: ModelPool, targetId: string): Step {
 	const row = pool.targets.findIndex((target) => target?.id === targetId);
 	if (row < 0) return refuse({ code: 'IM_ROUTE_TARGET_UNKNOWN' });
-	if (triedRows(exchange, pool).includes(row)) return refuse({ code: 'IM_ROUTE_NO_TARGET' });
+	if (barredRows(exchange, pool).includes(row)) return refuse({ code: 'IM_ROUTE_NO_TARGET' });
 	preparePool(env, exchange, pool);
 	env.ports.prefixes.lookup(pool, env.hits);
 	env.decision.cause = 'none';
@@ -84,8 +84,8 @@ function go(env: RouterEnv, exchange: Exchange, pool: ModelPool, row: number, st
 	if (target === undefined) return refuse({ code: 'IM_ROUTE_INTERNAL' });
 	const decisionId = env.ids.next();
 	if (strategy !== FORCED) {
-		const { requestId, path, session, caller, wishes } = exchange;
-		env.ports.decider.remember(decisionId, pool, { requestId, path, tenant: wishes.tenant ?? caller.tenant, session });
+		const { requestId, path, session } = exchange;
+		env.ports.decider.remember(decisionId, pool, { requestId, path, tenant: tenantOf(exchange), session });
 	}
 	env.ports.prefixes.insert(pool, row);
 	exchange.pool = pool;
@@ -113,12 +113,22 @@ function preparePool(env: RouterEnv, exchange: Exchange, pool: ModelPool): void 
 	features.promptHashHigh = ports.prefixes.promptHashHigh;
 	features.model = pool.modelId;
 	features.heldCount = env.holds.held(pool.index);
+	applyObjectives(env, exchange, pool);
 	if (exchange.endpoint === 'embedding') {
 		features.tokensOut = 0;
 		return;
 	}
 	const expected = env.tokensOutMean.get(pool.index) ?? env.options.tokensOutExpected;
 	features.tokensOut = Math.round(exchange.tokensOutMax === 0 ? expected : Math.min(expected, exchange.tokensOutMax));
+}
+
+/** A request's own objectives come first, then those of its tenant, then those of the model. */
+function applyObjectives(env: RouterEnv, exchange: Exchange, pool: ModelPool): void {
+	const { slos } = pool.policy;
+	const slo = slos.byTenant.get(tenantOf(exchange)) ?? slos.common;
+	const { wishes } = exchange;
+	env.features.sloTtftMs = wishes.sloTtftMs === 0 ? (slo?.ttftMs ?? 0) : wishes.sloTtftMs;
+	env.features.sloTpotMs = wishes.sloTpotMs === 0 ? (slo?.tpotMs ?? 0) : wishes.sloTpotMs;
 }
 
 function fillFeatures(env: RouterEnv, exchange: Exchange, now: number): void {
@@ -137,8 +147,6 @@ function fillFeatures(env: RouterEnv, exchange: Exchange, now: number): void {
 	features.priority = wishes.priority;
 	features.tenant = exchange.tenantId;
 	features.policyMask = caller.policyMask;
-	features.sloTtftMs = wishes.sloTtftMs;
-	features.sloTpotMs = wishes.sloTpotMs;
 	features.deadlineMs = wishes.deadlineMs === 0 ? 0 : exchange.deadlineAtMs - now;
 	features.waitedMs = exchange.heldSinceMs === 0 ? 0 : now - exchange.heldSinceMs;
 	features.attempt = exchange.attempts;
@@ -150,9 +158,17 @@ function fillFeatures(env: RouterEnv, exchange: Exchange, now: number): void {
 		(exchange.endpoint === 'other' ? 0 : RequestFlag.idempotent);
 }
 
-function triedRows(exchange: Exchange, pool: ModelPool): readonly number[] {
-	if (exchange.tried.length === 0) return NO_ROWS;
-	return exchange.tried.filter((one) => one.pool === pool).map((one) => one.row);
+/** Rows this request may not go to: those it has tried, and those that placement policies close to its tenant. */
+function barredRows(exchange: Exchange, pool: ModelPool): readonly number[] {
+	const { closedTo } = pool.policy;
+	const closed = closedTo.size === 0 ? undefined : closedTo.get(tenantOf(exchange));
+	if (exchange.tried.length === 0) return closed ?? NO_ROWS;
+	const tried = exchange.tried.filter((one) => one.pool === pool).map((one) => one.row);
+	return closed === undefined ? tried : [...closed, ...tried];
+}
+
+function tenantOf({ wishes, caller }: Exchange): string {
+	return wishes.tenant ?? caller.tenant;
 }
 
 function cachedTokens(env: RouterEnv, row: number): number {

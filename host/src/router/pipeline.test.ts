@@ -1,7 +1,9 @@
 // Real traffic through the whole router: the official client, streaming and not, tool calls, aborts, and what of it reaches the engine.
+
 import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
 import OpenAI from 'openai';
+import { openPolicy } from '../fleet/placement.js';
 import { type ModelPool, pipelineStages } from './ports.js';
 import {
 	answer,
@@ -352,7 +354,14 @@ test('close lets a stream end within the grace, and resets it after', async (t) 
 
 test('a model without eligible targets falls back to another, under its own name', async (t) => {
 	const engine = await fakeEngine(answerWhole);
-	const empty: ModelPool = { index: 1, model: 'big', modelId: 2, revision: undefined, targets: [undefined] };
+	const empty: ModelPool = {
+		index: 1,
+		model: 'big',
+		modelId: 2,
+		revision: undefined,
+		policy: openPolicy,
+		targets: [undefined],
+	};
 	const small: ModelPool = { ...testPool([engine.origin]), index: 2, model: 'small' };
 	const route = firstRow(1);
 	const mesh = await startRouter({

@@ -1,6 +1,7 @@
 // Owns the narrow interfaces the request pipeline needs from the rest of the data-plane worker. The composition root
 // (host/src/main/worker.ts) implements them over shared memory and messages; tests implement them over plain objects.
 import type { Clock, Random } from '@infermesh/proto';
+import type { PoolPolicy } from '../fleet/placement.js';
 import type { Decision, PrefixHits, RequestFeatures } from '../strategy/runtime/decision.js';
 
 /** One upstream the router can send to: a model replica behind an OpenAI-compatible server. Immutable; replaced on change. */
@@ -29,6 +30,8 @@ export interface ModelPool {
 	readonly modelId: number;
 	readonly revision: string | undefined;
 	readonly targets: readonly (UpstreamTarget | undefined)[];
+	/** What policies say of its rows and requests. */
+	readonly policy: PoolPolicy;
 }
 
 /** A model name resolved through aliases and weighted revisions. `fallbacks` are tried in order when the pool has nothing eligible. */

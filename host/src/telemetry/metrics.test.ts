@@ -1,6 +1,7 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 import { Registry } from 'prom-client';
+import { openPolicy } from '../fleet/placement.js';
 import type { ModelPool, UpstreamTarget } from '../router/ports.js';
 import {
 	blockLayout,
@@ -27,7 +28,7 @@ const target: UpstreamTarget = {
 	runtime: 'vllm',
 	upstreamModel: undefined,
 };
-const pool: ModelPool = { index: 0, model: 'llama', modelId: 1, revision: 'r1', targets: [target] };
+const pool: ModelPool = { index: 0, model: 'llama', modelId: 1, revision: 'r1', policy: openPolicy, targets: [target] };
 
 test('definitions are well formed: names, units, ascending buckets, no name twice', (t) => {
 	const definitions: MetricDefinition[] = Object.values(metricDefinitions);

@@ -1,8 +1,10 @@
 // Owns what the router's tests stand on: ports over plain objects with a trivial decider, fake engines on port 0, and raw sockets. Test
 // support only: it holds real timers, and nothing outside tests imports it.
+
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { type Clock, SeededRandom } from '@infermesh/proto';
+import { openPolicy } from '../../fleet/placement.js';
 import type { Decision, RequestFeatures } from '../../strategy/runtime/decision.js';
 import type { RouterOptionsInput } from '../options.js';
 import type { AttemptOutcome, DecisionContext, ModelPool, RouterPorts, UpstreamTarget } from '../ports.js';
@@ -136,7 +138,7 @@ export function testPool(origins: readonly string[], more: Partial<UpstreamTarge
 		upstreamModel: undefined,
 		...more,
 	}));
-	return { index: 0, model: 'm', modelId: 1, revision: undefined, targets };
+	return { index: 0, model: 'm', modelId: 1, revision: undefined, policy: openPolicy, targets };
 }
 
 /** Ranks the rows in order, leaving out those tried. */

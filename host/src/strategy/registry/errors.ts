@@ -58,6 +58,13 @@ export const registryErrors = defineErrors({
 		grpcStatus: 'UNAVAILABLE',
 		retryable: true,
 	},
+	IM_STRATEGY_LAGGING: {
+		summary: 'The change is written, and not every router has carried it out yet.',
+		hint: 'They follow as soon as they can; `infermesh nodes list` shows who is reachable.',
+		httpStatus: 504,
+		grpcStatus: 'DEADLINE_EXCEEDED',
+		retryable: false,
+	},
 	IM_STRATEGY_QUARANTINED: {
 		summary: 'The strategy is in quarantine.',
 		hint: 'Mend and load a new version, or wait; `infermesh strategy list` shows for how long.',

@@ -1,6 +1,7 @@
 import type { Clock } from '@infermesh/proto';
 import test from 'ava';
 import { createInflight, InflightReader } from '../../fleet/inflight.js';
+import { openPolicy } from '../../fleet/placement.js';
 import { PoolView } from '../../fleet/pool-view.js';
 import { createFleetTable, FleetTableReader } from '../../fleet/table.js';
 import { systemClock } from '../../main/clock.js';
@@ -12,6 +13,7 @@ import { fuelDefaults } from '../runtime/instance.js';
 import type { RoutingPlan } from '../runtime/plan.js';
 import { quarantineDefaults } from '../runtime/quarantine.js';
 import { StrategyManager } from './manager.js';
+import { rollBack, type Staging, stageActive, WHOLE_MESH } from './staging.js';
 
 /** A clock that only moves when told, with its timers. */
 class HandClock implements Clock {
@@ -53,6 +55,7 @@ function setUp(poolCount = 1) {
 		model: `m${index}`,
 		modelId: index + 1,
 		revision: undefined,
+		policy: openPolicy,
 		targets: [
 			{
 				id: `t${index}`,
@@ -112,16 +115,29 @@ function setUp(poolCount = 1) {
 			},
 		},
 	);
-	const load = () =>
-		manager.load(wasm, { sourceMap: undefined, settings: undefined, activate: true, model: undefined });
+	let staging: Staging = new Map();
+	let next = 1;
+	/** Loads another version and makes it active. */
+	const load = async () => {
+		const label = `least_queue@1.0.${next++}`;
+		const loaded = await manager.load(wasm, { label, sourceMap: undefined, settings: undefined });
+		staging = stageActive(staging, WHOLE_MESH, label);
+		await manager.apply(staging);
+		return loaded;
+	};
+	const rollback = async () => {
+		staging = rollBack(staging, WHOLE_MESH) ?? staging;
+		await manager.apply(staging);
+		return manager.active(WHOLE_MESH);
+	};
 	const strike = (versionId: number) =>
 		manager.strike({ versionId, label: '', cause: 'trap', model: 'm0', trap: '', fuel: 0 });
-	return { manager, clock, committed, attempted, events, workers, load, strike };
+	return { manager, clock, committed, attempted, events, workers, load, rollback, strike };
 }
 
 test('a quarantine that could not be committed is committed as soon as the workers answer again', async (t) => {
 	const { manager, clock, committed, workers, load, strike } = setUp();
-	const { loaded } = await load();
+	const loaded = await load();
 	const { versionId } = loaded.strategy;
 	workers.failing = true;
 	for (let n = 0; n < 3; n++) strike(versionId);
@@ -137,7 +153,7 @@ test('a quarantine that could not be committed is committed as soon as the worke
 
 test('a quarantine ends in the plan too', async (t) => {
 	const { manager, clock, committed, load, strike } = setUp();
-	const { loaded } = await load();
+	const loaded = await load();
 	for (let n = 0; n < 3; n++) strike(loaded.strategy.versionId);
 	await settled();
 	t.true(committed.at(-1)?.quarantined.has(loaded.strategy.versionId));
@@ -158,26 +174,43 @@ test('a rejected plan uses up its generation, so that a late answer to it is nev
 	manager.close();
 });
 
-test('a version whose unloading fails half-way is still there, still staged as before, and can still be struck', async (t) => {
-	const { manager, workers, load } = setUp();
+test('a version whose dropping fails half-way is still there, still staged as before, and can still be struck', async (t) => {
+	const { manager, workers, load, rollback } = setUp();
 	const first = await load();
 	await load();
 	workers.failing = true;
-	await t.throwsAsync(manager.unload(first.loaded.strategy.label));
-	t.is(manager.find(first.loaded.strategy.label), first.loaded);
+	await t.throwsAsync(manager.drop(first.strategy.label));
+	t.is(manager.find(first.strategy.label), first);
 	workers.failing = false;
-	await manager.unload(first.loaded.strategy.label);
-	t.throws(() => manager.find(first.loaded.strategy.label), { message: /no loaded strategy/ });
-	await t.throwsAsync(manager.rollback(undefined), { message: /nothing to roll back/ });
+	await manager.drop(first.strategy.label);
+	t.throws(() => manager.find(first.strategy.label), { message: /no loaded strategy/ });
+	await manager.drop(first.strategy.label);
+	t.is(await rollback(), undefined, 'what a rollback would go back to is gone: the fallback decides');
 	manager.close();
 });
 
-test('loading makes room by dropping the oldest version nobody would miss, and keeps the one a rollback goes back to', async (t) => {
-	const { manager, load } = setUp();
-	const labels: string[] = [];
-	for (let n = 0; n < 8; n++) labels.push((await load()).loaded.strategy.label);
-	t.true(manager.list().length <= 6);
-	t.is((await manager.rollback(undefined))?.strategy.label, labels.at(-2));
+test('a staging that a worker cannot prepare changes nothing', async (t) => {
+	const { manager, workers, load, rollback } = setUp();
+	await load();
+	const second = await load();
+	workers.failing = true;
+	await t.throwsAsync(rollback());
+	t.is(manager.active(WHOLE_MESH), second.strategy.label);
+	manager.close();
+});
+
+test('what happens to the deciding strategy is named: stage, rollback, unload', async (t) => {
+	const { manager, load, rollback, events } = setUp();
+	const first = await load();
+	const second = await load();
+	await rollback();
+	await manager.drop(second.strategy.label);
+	t.deepEqual(events, [
+		`stage ${first.strategy.label}`,
+		`stage ${second.strategy.label}`,
+		`rollback ${first.strategy.label}`,
+		`unload ${second.strategy.label}`,
+	]);
 	manager.close();
 });
 
@@ -193,16 +226,16 @@ test('what is active can be its own canary or shadow nowhere but in another scop
 });
 
 test('with many pools loading is refused for want of instances, and everything else goes on', async (t) => {
-	const { manager, load, strike, committed } = setUp(10);
+	const { manager, load, rollback, strike, committed } = setUp(10);
 	const kept: Awaited<ReturnType<typeof load>>[] = [];
 	for (let n = 0; n < 3; n++) kept.push(await load());
-	// 4 versions × 10 pools × 3 instances are more than 40; the first is dropped to make room, the rest are needed.
-	await load();
-	t.is(manager.list().length, 3);
-	const active = manager.list().at(-1);
+	// 4 versions × 10 pools × 3 instances are more than 40.
+	t.true(manager.full());
+	await t.throwsAsync(load(), { message: /3 strategies are loaded/ });
+	const active = kept.at(-1);
 	for (let n = 0; n < 3; n++) strike(active?.strategy.versionId ?? 0);
 	await settled();
 	t.true(committed.at(-1)?.quarantined.has(active?.strategy.versionId ?? 0));
-	await t.notThrowsAsync(manager.rollback(undefined));
+	t.is(await rollback(), kept.at(-2)?.strategy.label);
 	manager.close();
 });

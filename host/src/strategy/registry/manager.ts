@@ -1,6 +1,6 @@
-// Owns the loaded strategies of one mesh process and what becomes of them: admission, warming on all workers, staging, strikes and quarantine,
-// rollback, unloading. Runs in the agent. Every change passes through one queue, so that plans have one order, and takes effect only
-// when all workers have prepared it.
+// Owns the loaded strategies of one mesh process: admission, warming on all workers, putting a staging in force, strikes and quarantine,
+// dropping. What is loaded and staged in the mesh is decided elsewhere (registry.ts writes it, sync.ts carries it out here). Runs in the agent.
+// Every change passes through one queue, so that plans have one order, and takes effect only when all workers have prepared it.
 import { MeshError, type Timer } from '@infermesh/proto';
 import { type ConfigValues, encodeConfig } from '@infermesh/sdk';
 import type { ModelPool } from '../../router/ports.js';
@@ -15,19 +15,7 @@ import { planOf } from '../runtime/plan.js';
 import { innocent, isQuarantined, type QuarantineState, strike } from '../runtime/quarantine.js';
 import { registryErrors } from './errors.js';
 import type { ManagerOptions, ManagerPorts } from './ports.js';
-import {
-	forget,
-	planFrom,
-	previousVersions,
-	rollBack,
-	type Staging,
-	stageActive,
-	stageCanary,
-	stagedVersions,
-	stageShadow,
-	unstage,
-	WHOLE_MESH,
-} from './staging.js';
+import { activeLabel, planFrom, previousLabels, type Staging, stagedLabels, WHOLE_MESH } from './staging.js';
 import { type ObservedOutcome, StateKeeper } from './state-keeper.js';
 
 /** One loaded version. */
@@ -39,30 +27,17 @@ export interface LoadedStrategy {
 	quarantine: QuarantineState;
 }
 
-export type StageName = 'active' | 'canary' | 'shadow' | 'loaded';
-
-export interface StageOptions {
-	/** For canary, 0 to 100. */
-	readonly percent?: number | undefined;
-	readonly model?: string | undefined;
-}
-
 export interface LoadOptions {
+	/** Name of this version in the whole mesh, `name@version`. */
+	readonly label: string;
 	readonly sourceMap: string | undefined;
 	readonly settings: ConfigValues | undefined;
-	readonly activate: boolean;
-	readonly model: string | undefined;
 }
 
-export interface Loaded {
-	readonly loaded: LoadedStrategy;
-	readonly report: AdmissionReport;
-	readonly admissionMs: number;
-}
-
-const DEFAULT_CANARY_PERCENT = 5;
 /** Versions that may be loaded whatever the number of pools: the active one, the next, and the one before. */
 const LOADED_ALWAYS = 3;
+/** What decides where nothing is staged. */
+const FALLBACK_LABEL = 'least_queue@builtin';
 /** A plan that only tells of quarantine is tried again this often, this many times. */
 const RECOMMIT_MS = 1000;
 
@@ -73,8 +48,8 @@ export class StrategyManager {
 	/** Keepers by version and pool index. */
 	readonly #keepers = new Map<number, Map<number, { readonly pool: ModelPool; readonly keeper: StateKeeper }>>();
 	#staging: Staging = new Map();
-	/** The version being made active: it has been handed the state, and observes beside those staged so that no outcome is missing from it. */
-	#incoming: number | undefined;
+	/** Versions being made active: they have been handed the state, and observe beside those staged so that no outcome is missing from it. */
+	#incoming: ReadonlySet<number> = new Set();
 	/** Of the plan in force, and of the last one tried. */
 	#generation = 0;
 	#attempted = 0;
@@ -96,30 +71,38 @@ export class StrategyManager {
 		return this.#staging;
 	}
 
-	/** `name@version` of a version, or of the fallback when it is unknown. */
-	label(versionId: number): string | undefined {
-		return this.#versions.get(versionId)?.strategy.label;
+	/** The label that decides in a scope, of those loaded here. */
+	active(scope: string): string | undefined {
+		return activeLabel(this.#staging.get(scope), this.#ids());
 	}
 
 	isQuarantined(loaded: LoadedStrategy): boolean {
 		return isQuarantined(loaded.quarantine, this.#ports.clock.nowMs());
 	}
 
-	/** Admits, compiles and warms a module on all workers; it gets no request unless `activate`. IM_STRATEGY_REFUSED carries the report. */
-	async load(bytes: Uint8Array, options: LoadOptions): Promise<Loaded> {
+	/** Whether a label is loaded here and in quarantine now. */
+	quarantined(label: string): boolean {
+		const loaded = this.#versionOf(label);
+		return loaded !== undefined && this.isQuarantined(loaded);
+	}
+
+	/** Judges a module. IM_STRATEGY_REFUSED carries the report; IM_STRATEGY_KIND when it does not route requests. */
+	async admit(
+		bytes: Uint8Array,
+		sourceMap: string | undefined,
+	): Promise<AdmittedModule & { readonly report: AdmissionReport }> {
 		const began = this.#ports.clock.nowMs();
 		const { fuel, moduleBytesMax } = this.#options;
 		const { report, admitted } = await this.#ports.admit(bytes, {
 			fuel,
 			moduleBytesMax,
-			sourceMap: options.sourceMap,
+			sourceMap,
 			calibration: { sizes: [16, 1024], decisions: 100, seed: 7 },
 		});
-		const admissionMs = this.#ports.clock.nowMs() - began;
 		this.#ports.events.admitted(
 			report.name === '' ? 'unknown' : `${report.name}@${report.version}`,
 			admitted !== undefined,
-			admissionMs,
+			this.#ports.clock.nowMs() - began,
 		);
 		if (admitted === undefined) {
 			const first = report.refusals[0];
@@ -135,67 +118,69 @@ export class StrategyManager {
 		}
 		if (admitted.manifest.kind !== 'inference')
 			throw new MeshError(registryErrors, 'IM_STRATEGY_KIND', `${report.name} is a ${report.kind} strategy`);
-		const settings = options.settings ?? this.#options.settings[admitted.manifest.name] ?? {};
+		return { ...admitted, report };
+	}
+
+	/** What the strategy is configured with: the values given, else those of the mesh's configuration. Throws when the manifest does not allow them. */
+	configOf(manifest: AdmittedModule['manifest'], settings: ConfigValues | undefined): Uint32Array {
+		return encodeConfig(manifest, settings ?? this.#options.settings[manifest.name] ?? {});
+	}
+
+	/** Admits, compiles and warms a module on all workers. It gets no request until a staging names its label. */
+	async load(bytes: Uint8Array, options: LoadOptions): Promise<LoadedStrategy> {
+		const admitted = await this.admit(bytes, options.sourceMap);
+		const config = this.configOf(admitted.manifest, options.settings);
 		// Before anything is queued: a slow compilation holds up no staging.
-		const config = encodeConfig(admitted.manifest, settings);
 		const module = await this.#ports.compile(admitted.wasm);
-		const loaded = await this.#exclusively(() => this.#add(admitted, module, config, report));
-		if (options.activate) await this.stage(loaded.strategy.label, 'active', { model: options.model });
-		return { loaded, report, admissionMs };
+		return this.#exclusively(() => this.#add(admitted, module, config, options.label));
 	}
 
-	/** Puts a loaded version on a stage; resolves when all workers have switched. */
-	stage(name: string, stage: StageName, options: StageOptions): Promise<LoadedStrategy> {
+	/**
+	 * Puts a staging in force; resolves when all workers have switched. Rejects with IM_STRATEGY_PREPARE, changing nothing, when one could not.
+	 * Labels that are not loaded here are passed over.
+	 */
+	apply(staging: Staging): Promise<void> {
 		return this.#exclusively(async () => {
-			const loaded = this.find(name);
-			if (stage !== 'loaded' && this.isQuarantined(loaded)) {
-				throw new MeshError(registryErrors, 'IM_STRATEGY_QUARANTINED', `${loaded.strategy.label} is in quarantine`);
+			const ids = this.#ids();
+			const changed = [...new Set([...this.#staging.keys(), ...staging.keys()])].filter(
+				(scope) => activeLabel(staging.get(scope), ids) !== activeLabel(this.#staging.get(scope), ids),
+			);
+			const rolledBack = changed.some((scope) =>
+				isShorter(staging.get(scope)?.history, this.#staging.get(scope)?.history),
+			);
+			const incoming = new Set<number>();
+			for (const scope of changed) {
+				const next = this.#versionOf(activeLabel(staging.get(scope), ids));
+				if (next === undefined) continue;
+				this.#handOver(next, scope);
+				incoming.add(next.strategy.versionId);
 			}
-			const { versionId } = loaded.strategy;
-			const scope = options.model ?? WHOLE_MESH;
-			const besides = stage === 'canary' || stage === 'shadow';
-			if (besides && this.#staging.get(scope)?.history.at(-1) === versionId)
-				throw new MeshError(registryErrors, 'IM_STRATEGY_ACTIVE', `${loaded.strategy.label} is active already`);
-			const next =
-				stage === 'active'
-					? stageActive(this.#staging, scope, versionId)
-					: stage === 'canary'
-						? stageCanary(this.#staging, scope, versionId, options.percent ?? DEFAULT_CANARY_PERCENT)
-						: stage === 'shadow'
-							? stageShadow(this.#staging, scope, versionId)
-							: unstage(this.#staging, options.model, versionId);
-			if (stage === 'active') await this.#activate(loaded, scope, next);
-			else await this.#commit(next);
-			this.#ports.events.swapped(loaded.strategy.label, 'stage');
-			return loaded;
+			this.#incoming = incoming;
+			try {
+				await this.#commit(staging);
+			} finally {
+				this.#incoming = new Set();
+			}
+			const [scope = WHOLE_MESH] = changed;
+			const label = activeLabel(staging.get(scope) ?? staging.get(WHOLE_MESH), ids) ?? FALLBACK_LABEL;
+			this.#ports.events.swapped(label, rolledBack ? 'rollback' : 'stage');
 		});
 	}
 
-	/** Back to the active version before, in one scope. Returns the version that decides now, or undefined for the built-in fallback. */
-	rollback(model: string | undefined): Promise<LoadedStrategy | undefined> {
+	/** Drops a version; it is taken out of the staging in force too. Nothing happens when it is not loaded. */
+	drop(label: string): Promise<void> {
 		return this.#exclusively(async () => {
-			const scope = model ?? WHOLE_MESH;
-			const next = rollBack(this.#staging, scope);
-			if (next === undefined) throw new MeshError(registryErrors, 'IM_STRATEGY_NO_PREVIOUS');
-			const versionId = next.get(scope)?.history.at(-1) ?? next.get(WHOLE_MESH)?.history.at(-1);
-			const loaded = versionId === undefined ? undefined : this.#versions.get(versionId);
-			if (loaded === undefined) await this.#commit(next);
-			else await this.#activate(loaded, scope, next);
-			this.#ports.events.swapped(loaded?.strategy.label ?? 'least_queue@builtin', 'rollback');
-			return loaded;
+			const loaded = this.#versionOf(label);
+			if (loaded !== undefined) await this.#drop(loaded);
 		});
 	}
 
-	/** Drops a version that is on no stage. */
-	unload(name: string): Promise<LoadedStrategy> {
-		return this.#exclusively(async () => {
-			const loaded = this.find(name);
-			const { versionId, label } = loaded.strategy;
-			if (stagedVersions(this.#staging).has(versionId))
-				throw new MeshError(registryErrors, 'IM_STRATEGY_STAGED', `${label} is staged`);
-			await this.#drop(loaded);
-			return loaded;
-		});
+	/** Whether one more version fits: loading is where instances are bounded, so that what is loaded can always be staged, quarantined and rolled back. */
+	full(): boolean {
+		const { loadedMax, instancesMax, instancesPerPool } = this.#options;
+		if (this.#versions.size >= loadedMax) return true;
+		const instances = (this.#versions.size + 1) * this.#servedPools() * instancesPerPool;
+		return this.#versions.size >= LOADED_ALWAYS && instances > instancesMax;
 	}
 
 	/** A loaded version by `name@version`, or the newest of a plain name. Throws IM_STRATEGY_UNKNOWN. */
@@ -261,7 +246,7 @@ export class StrategyManager {
 
 	/** The plan in force, for a worker that starts late. */
 	currentPlan() {
-		return planFrom(this.#staging, this.#generation, this.#quarantined(), this.#versions.keys());
+		return planFrom(this.#staging, this.#generation, this.#quarantined(), this.#ids());
 	}
 
 	/** Everything a worker that starts late must know, in order. */
@@ -277,19 +262,17 @@ export class StrategyManager {
 	}
 
 	async #add(
-		admitted: AdmittedModule,
+		admitted: AdmittedModule & { readonly report: AdmissionReport },
 		module: WasmModule,
 		config: Uint32Array,
-		report: AdmissionReport,
+		label: string,
 	): Promise<LoadedStrategy> {
-		if (this.#full()) await this.#makeRoom(admitted.manifest.name);
-		if (this.#full()) {
+		if (this.full()) {
 			const message = `${this.#versions.size} strategies are loaded, over ${this.#servedPools()} pools`;
 			throw new MeshError(registryErrors, 'IM_STRATEGY_LIMIT', message);
 		}
-		const { manifest, heapBase, digest, symbols } = admitted;
+		const { manifest, heapBase, digest, symbols, report } = admitted;
 		const versionId = this.#nextVersion++;
-		const label = this.#uniqueLabel(`${manifest.name}@${manifest.version}`, digest);
 		const strategy: StrategyModule = { versionId, label, digest, module, manifest, heapBase, config };
 		const loaded: LoadedStrategy = {
 			strategy,
@@ -312,44 +295,27 @@ export class StrategyManager {
 		return loaded;
 	}
 
-	/** Loading is where instances are bounded: what is loaded can always be staged, quarantined and rolled back. */
-	#full(): boolean {
-		const { loadedMax, instancesMax, instancesPerPool } = this.#options;
-		if (this.#versions.size >= loadedMax) return true;
-		const instances = (this.#versions.size + 1) * this.#servedPools() * instancesPerPool;
-		return this.#versions.size >= LOADED_ALWAYS && instances > instancesMax;
+	#ids(): Map<string, number> {
+		return new Map([...this.#versions].map(([versionId, { strategy }]) => [strategy.label, versionId]));
+	}
+
+	#versionOf(label: string | undefined): LoadedStrategy | undefined {
+		return label === undefined
+			? undefined
+			: [...this.#versions.values()].find(({ strategy }) => strategy.label === label);
 	}
 
 	#servedPools(): number {
 		return this.#ports.pools().filter((pool) => pool.targets.some((target) => target !== undefined)).length;
 	}
 
-	/** Drops the oldest version of the same strategy that nobody would miss: on no stage, and not what a rollback goes back to. */
-	async #makeRoom(name: string): Promise<void> {
-		const kept = new Set([...stagedVersions(this.#staging), ...previousVersions(this.#staging)]);
-		const oldest = [...this.#versions.values()].find(
-			({ strategy }) => strategy.manifest.name === name && !kept.has(strategy.versionId),
-		);
-		if (oldest !== undefined) await this.#drop(oldest);
-	}
-
 	async #drop({ strategy }: LoadedStrategy): Promise<void> {
 		const { versionId, label } = strategy;
-		await this.#commit(forget(this.#staging, versionId), versionId);
+		await this.#commit(this.#staging, versionId);
 		this.#versions.delete(versionId);
 		this.#keepers.delete(versionId);
 		this.#ports.workers.removeStrategy(versionId);
 		this.#ports.events.swapped(label, 'unload');
-	}
-
-	/** The same name and version may be loaded again while it is being written: build metadata (semver §10) tells them apart. */
-	#uniqueLabel(label: string, digest: string): string {
-		const taken = [...this.#versions.values()].filter(
-			({ strategy }) => strategy.label === label || strategy.label.startsWith(`${label}+`),
-		);
-		if (taken.length === 0) return label;
-		const marked = `${label}+${digest.slice(0, 8)}`;
-		return taken.some(({ strategy }) => strategy.label === marked) ? `${marked}.${this.#nextVersion}` : marked;
 	}
 
 	#keep(loaded: LoadedStrategy, pool: ModelPool): void {
@@ -383,20 +349,14 @@ export class StrategyManager {
 	}
 
 	#observing(): Set<number> {
-		const versions = stagedVersions(this.#staging);
-		if (this.#incoming !== undefined) versions.add(this.#incoming);
+		const ids = this.#ids();
+		const versions = new Set(this.#incoming);
+		for (const label of stagedLabels(this.#staging)) {
+			const versionId = ids.get(label);
+			if (versionId !== undefined) versions.add(versionId);
+		}
 		// What a version in quarantine would make of outcomes is not trusted, nor paid for.
 		return versions.difference(this.#quarantined());
-	}
-
-	async #activate(next: LoadedStrategy, scope: string, staging: Staging): Promise<void> {
-		this.#handOver(next, scope);
-		this.#incoming = next.strategy.versionId;
-		try {
-			await this.#commit(staging);
-		} finally {
-			this.#incoming = undefined;
-		}
 	}
 
 	/**
@@ -404,8 +364,10 @@ export class StrategyManager {
 	 * that the next one decides already, or that are not in scope, keep theirs.
 	 */
 	#handOver(next: LoadedStrategy, scope: string): void {
-		const fromId = this.#staging.get(scope)?.history.at(-1) ?? this.#staging.get(WHOLE_MESH)?.history.at(-1);
-		const from = fromId === undefined ? undefined : this.#versions.get(fromId);
+		const ids = this.#ids();
+		const from = this.#versionOf(
+			activeLabel(this.#staging.get(scope), ids) ?? activeLabel(this.#staging.get(WHOLE_MESH), ids),
+		);
 		if (from === undefined || from === next || !sameState(from, next)) return;
 		const source = this.#keepers.get(from.strategy.versionId);
 		const plan = this.currentPlan();
@@ -421,7 +383,8 @@ export class StrategyManager {
 	async #commit(staging: Staging, without?: number): Promise<void> {
 		// A generation is used up by every attempt: a late answer to a rejected plan can never be taken for one to the next.
 		const generation = ++this.#attempted;
-		const ready = [...this.#versions.keys()].filter((versionId) => versionId !== without);
+		const ready = this.#ids();
+		for (const [label, versionId] of ready) if (versionId === without) ready.delete(label);
 		await this.#ports.workers.commit(planFrom(staging, generation, this.#quarantined(), ready));
 		this.#generation = generation;
 		this.#staging = staging;
@@ -476,9 +439,9 @@ export class StrategyManager {
 		return run;
 	}
 
-	/** Versions a rollback would go back to. */
-	previous(): ReadonlySet<number> {
-		return previousVersions(this.#staging);
+	/** Labels a rollback would go back to. */
+	previous(): ReadonlySet<string> {
+		return previousLabels(this.#staging);
 	}
 }
 
@@ -492,4 +455,9 @@ function sameState(a: LoadedStrategy, b: LoadedStrategy): boolean {
 		a.strategy.manifest.name === b.strategy.manifest.name &&
 		a.strategy.manifest.stateBytes === b.strategy.manifest.stateBytes
 	);
+}
+
+/** Whether `next` is what a rollback of `before` leaves. */
+function isShorter(next: readonly string[] = [], before: readonly string[] = []): boolean {
+	return next.length < before.length && next.every((label, at) => before[at] === label);
 }

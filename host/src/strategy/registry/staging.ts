@@ -1,23 +1,24 @@
-// Owns which strategy version stands where: pure, so that every transition can be tested without a mesh. A scope is the whole mesh or one model;
-// each keeps its history of active versions, newest last, for rollback.
-import { type CanaryPlan, emptyPlan, type PoolPlan, type RoutingPlan } from '../runtime/plan.js';
+// Owns which strategy stands where: pure, so that every transition can be tested without a mesh. A scope is the whole mesh or one model; each keeps
+// its history of active strategies, newest last, for rollback. Strategies are named by label (`name@version`), which all nodes share; planFrom
+// turns labels into the version ids of one process.
+import { emptyPlan, type PoolPlan, type RoutingPlan } from '../runtime/plan.js';
 
 /** Scope of the whole mesh. Models are other keys. */
 export const WHOLE_MESH = '';
 
-/** Active versions remembered per scope for rollback. */
+/** Active labels remembered per scope for rollback. */
 const HISTORY_MAX = 8;
 
 export interface ScopeStaging {
-	/** Active versions, newest last; empty = the built-in fallback (for a model: what the whole mesh has). */
-	readonly history: readonly number[];
-	readonly canary: CanaryPlan | undefined;
-	readonly shadowVersionId: number | undefined;
+	/** Active labels, newest last; empty = the built-in fallback (for a model: what the whole mesh has). */
+	readonly history: readonly string[];
+	readonly canary: { readonly label: string; readonly percent: number } | undefined;
+	readonly shadow: string | undefined;
 }
 
 export type Staging = ReadonlyMap<string, ScopeStaging>;
 
-const unstaged: ScopeStaging = { history: [], canary: undefined, shadowVersionId: undefined };
+export const unstaged: ScopeStaging = { history: [], canary: undefined, shadow: undefined };
 
 function scopeOf(staging: Staging, scope: string): ScopeStaging {
 	return staging.get(scope) ?? unstaged;
@@ -25,40 +26,39 @@ function scopeOf(staging: Staging, scope: string): ScopeStaging {
 
 function withScope(staging: Staging, scope: string, next: ScopeStaging): Staging {
 	const copy = new Map(staging);
-	if (next.history.length === 0 && next.canary === undefined && next.shadowVersionId === undefined) copy.delete(scope);
+	if (next.history.length === 0 && next.canary === undefined && next.shadow === undefined) copy.delete(scope);
 	else copy.set(scope, next);
 	return copy;
 }
 
-/** Makes a version active. It leaves canary and shadow of the same scope, if it was there. */
-export function stageActive(staging: Staging, scope: string, versionId: number): Staging {
+/** Makes a label active. It leaves canary and shadow of the same scope, if it was there. */
+export function stageActive(staging: Staging, scope: string, label: string): Staging {
 	const before = scopeOf(staging, scope);
-	const history =
-		before.history.at(-1) === versionId ? before.history : [...before.history, versionId].slice(-HISTORY_MAX);
-	return withScope(staging, scope, { ...leave(before, versionId), history });
+	const history = before.history.at(-1) === label ? before.history : [...before.history, label].slice(-HISTORY_MAX);
+	return withScope(staging, scope, { ...leave(before, label), history });
 }
 
-export function stageCanary(staging: Staging, scope: string, versionId: number, percent: number): Staging {
-	return withScope(staging, scope, { ...leave(scopeOf(staging, scope), versionId), canary: { versionId, percent } });
+export function stageCanary(staging: Staging, scope: string, label: string, percent: number): Staging {
+	return withScope(staging, scope, { ...leave(scopeOf(staging, scope), label), canary: { label, percent } });
 }
 
-export function stageShadow(staging: Staging, scope: string, versionId: number): Staging {
-	return withScope(staging, scope, { ...leave(scopeOf(staging, scope), versionId), shadowVersionId: versionId });
+export function stageShadow(staging: Staging, scope: string, label: string): Staging {
+	return withScope(staging, scope, { ...leave(scopeOf(staging, scope), label), shadow: label });
 }
 
-/** Takes a version out of canary and shadow of a scope, or of every scope when it is undefined. An active version stays. */
-export function unstage(staging: Staging, scope: string | undefined, versionId: number): Staging {
+/** Takes a label out of canary and shadow of a scope, or of every scope when it is undefined. An active version stays. */
+export function unstage(staging: Staging, scope: string | undefined, label: string): Staging {
 	let next = staging;
 	for (const key of scope === undefined ? [...staging.keys()] : [scope])
-		next = withScope(next, key, leave(scopeOf(next, key), versionId));
+		next = withScope(next, key, leave(scopeOf(next, key), label));
 	return next;
 }
 
-function leave(scope: ScopeStaging, versionId: number): ScopeStaging {
+function leave(scope: ScopeStaging, label: string): ScopeStaging {
 	return {
 		history: scope.history,
-		canary: scope.canary?.versionId === versionId ? undefined : scope.canary,
-		shadowVersionId: scope.shadowVersionId === versionId ? undefined : scope.shadowVersionId,
+		canary: scope.canary?.label === label ? undefined : scope.canary,
+		shadow: scope.shadow === label ? undefined : scope.shadow,
 	};
 }
 
@@ -70,55 +70,84 @@ export function rollBack(staging: Staging, scope: string): Staging | undefined {
 	return withScope(staging, scope, { ...before, history: before.history.slice(0, -1) });
 }
 
-/** Drops a version from all histories, when it is unloaded. */
-export function forget(staging: Staging, versionId: number): Staging {
+/** Drops a label from all histories, when it is unloaded. */
+export function forget(staging: Staging, label: string): Staging {
 	let next: Staging = staging;
 	for (const [scope, was] of staging)
-		next = withScope(next, scope, { ...was, history: was.history.filter((id) => id !== versionId) });
+		next = withScope(next, scope, { ...was, history: was.history.filter((other) => other !== label) });
 	return next;
 }
 
-/** Versions that get traffic or shadow it. */
-export function stagedVersions(staging: Staging): Set<number> {
-	const versions = new Set<number>();
+/** Labels that get traffic or shadow it. */
+export function stagedLabels(staging: Staging): Set<string> {
+	const labels = new Set<string>();
 	for (const scope of staging.values()) {
 		const active = scope.history.at(-1);
-		if (active !== undefined) versions.add(active);
-		if (scope.canary !== undefined) versions.add(scope.canary.versionId);
-		if (scope.shadowVersionId !== undefined) versions.add(scope.shadowVersionId);
+		if (active !== undefined) labels.add(active);
+		if (scope.canary !== undefined) labels.add(scope.canary.label);
+		if (scope.shadow !== undefined) labels.add(scope.shadow);
 	}
-	return versions;
+	return labels;
 }
 
-/** The active versions a rollback would go back to. */
-export function previousVersions(staging: Staging): Set<number> {
-	const versions = new Set<number>();
+/** The active labels a rollback would go back to. */
+export function previousLabels(staging: Staging): Set<string> {
+	const labels = new Set<string>();
 	for (const scope of staging.values()) {
 		const previous = scope.history.at(-2);
-		if (previous !== undefined) versions.add(previous);
+		if (previous !== undefined) labels.add(previous);
 	}
-	return versions;
+	return labels;
 }
 
-/** Compiles the staging into the plan workers follow. `loaded` versions beyond what is staged and what went before are warmed while there is room. */
+/**
+ * Compiles the staging into the plan workers follow. `versions` holds what this process has loaded, by label: of a history the newest label that is
+ * loaded decides, so that a node which could not load the newest goes on with the one before. Versions beyond what is staged and what went
+ * before are warmed while there is room.
+ */
 export function planFrom(
 	staging: Staging,
 	generation: number,
 	quarantined: ReadonlySet<number>,
-	loaded: Iterable<number>,
+	versions: ReadonlyMap<string, number>,
 ): RoutingPlan {
-	const common = poolPlan(scopeOf(staging, WHOLE_MESH), emptyPlan.common);
+	const common = poolPlan(scopeOf(staging, WHOLE_MESH), emptyPlan.common, versions);
 	const byModel = new Map<string, PoolPlan>();
-	for (const [scope, staged] of staging) if (scope !== WHOLE_MESH) byModel.set(scope, poolPlan(staged, common));
-	const warm = stagedVersions(staging).union(previousVersions(staging));
-	const spare = new Set(loaded).difference(warm);
+	for (const [scope, staged] of staging)
+		if (scope !== WHOLE_MESH) byModel.set(scope, poolPlan(staged, common, versions));
+	const warm = idsOf(stagedLabels(staging).union(previousLabels(staging)), versions);
+	for (const plan of [common, ...byModel.values()])
+		if (plan.activeVersionId !== undefined) warm.add(plan.activeVersionId);
+	const spare = new Set(versions.values()).difference(warm);
 	return { generation, common, byModel, quarantined, warm, spare };
 }
 
-function poolPlan(scope: ScopeStaging, inherited: PoolPlan): PoolPlan {
+function idsOf(labels: Iterable<string>, versions: ReadonlyMap<string, number>): Set<number> {
+	const ids = new Set<number>();
+	for (const label of labels) {
+		const id = versions.get(label);
+		if (id !== undefined) ids.add(id);
+	}
+	return ids;
+}
+
+/** The newest label of a history that is loaded. */
+export function activeLabel(
+	scope: ScopeStaging | undefined,
+	versions: ReadonlyMap<string, number>,
+): string | undefined {
+	return scope?.history.findLast((label) => versions.has(label));
+}
+
+function poolPlan(scope: ScopeStaging, inherited: PoolPlan, versions: ReadonlyMap<string, number>): PoolPlan {
+	const active = activeLabel(scope, versions);
+	const canaryId = scope.canary === undefined ? undefined : versions.get(scope.canary.label);
 	return {
-		activeVersionId: scope.history.at(-1) ?? inherited.activeVersionId,
-		canary: scope.canary ?? inherited.canary,
-		shadowVersionId: scope.shadowVersionId ?? inherited.shadowVersionId,
+		activeVersionId: active === undefined ? inherited.activeVersionId : versions.get(active),
+		canary:
+			scope.canary === undefined || canaryId === undefined
+				? inherited.canary
+				: { versionId: canaryId, percent: scope.canary.percent },
+		shadowVersionId: (scope.shadow === undefined ? undefined : versions.get(scope.shadow)) ?? inherited.shadowVersionId,
 	};
 }

@@ -70,6 +70,8 @@ export interface DeciderPorts {
 	readonly onLog: (label: string, text: string) => void;
 }
 
+const EXCLUDED_FEW = 8;
+
 /** versionId under which the fallback's decisions are counted. */
 export const FALLBACK_VERSION = 0;
 
@@ -255,7 +257,9 @@ export class WorkerDecider implements Decider {
 	}
 
 	#fallBack(view: PoolView, ticket: number, excluded: readonly number[], out: Decision): void {
-		const isExcluded = (row: number): boolean => excluded.includes(row);
+		// A few rows already tried are looked through; what policies close may be half the pool.
+		const many = excluded.length > EXCLUDED_FEW ? new Set(excluded) : undefined;
+		const isExcluded = (row: number): boolean => (many === undefined ? excluded.includes(row) : many.has(row));
 		reset(out);
 		try {
 			view.sync();

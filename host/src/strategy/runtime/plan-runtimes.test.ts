@@ -2,6 +2,7 @@ import { SeededRandom } from '@infermesh/proto';
 import { COLUMN_STATE, TargetState } from '@infermesh/sdk';
 import test from 'ava';
 import { createInflight, InflightReader } from '../../fleet/inflight.js';
+import { openPolicy } from '../../fleet/placement.js';
 import { createFleetTable, FleetTableReader, FleetTableWriter, GENERATION_COLUMN } from '../../fleet/table.js';
 import { prepareStrategy } from '../../project/prepare.js';
 import type { ModelPool } from '../../router/ports.js';
@@ -36,7 +37,7 @@ function poolOf(index: number, row: number, generation: number): ModelPool {
 		runtime: 'vllm',
 		upstreamModel: undefined,
 	};
-	return { index, model: `m${index}`, modelId: index + 1, revision: undefined, targets: [target] };
+	return { index, model: `m${index}`, modelId: index + 1, revision: undefined, policy: openPolicy, targets: [target] };
 }
 
 function setUp() {

@@ -124,6 +124,7 @@ export class PlanRuntimes {
 			this.#ports.counters,
 			pool.targets.map((target) => target?.tableRow ?? HOLE),
 			pool.targets.map((target) => target?.generation ?? 0),
+			pool.policy.allowed,
 		);
 		const firstTicket = this.#ports.random.nextU32();
 		return new PoolRuntime(pool, view, firstTicket, this.#options, (strategy, error) =>

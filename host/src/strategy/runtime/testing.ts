@@ -1,8 +1,10 @@
 // Owns what the tests of this room share: a decider over a synthetic pool with every port recorded, and strategies to run in it. Test support only;
 // nothing in production imports it.
+
 import { SeededRandom } from '@infermesh/proto';
 import { HEADER_OUTPUT_OFFSET_WORD, OUTPUT_COUNT_WORD, OUTPUT_ROWS_WORD, type StrategyManifest } from '@infermesh/sdk';
 import wabt from 'wabt';
+import { openPolicy } from '../../fleet/placement.js';
 import { HandClock } from '../../fleet/testing.js';
 import type { ModelPool } from '../../router/ports.js';
 import { admitModule } from '../admission/admit.js';
@@ -144,5 +146,5 @@ export function testPool(rows: number, more: Partial<ModelPool> = {}): ModelPool
 		runtime: 'test',
 		upstreamModel: undefined,
 	}));
-	return { index: 0, model: 'm', modelId: 1, revision: undefined, targets, ...more };
+	return { index: 0, model: 'm', modelId: 1, revision: undefined, policy: openPolicy, targets, ...more };
 }

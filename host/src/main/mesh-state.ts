@@ -1,0 +1,191 @@
+// Owns the joining of replicated state with this process: mirrors of the records, and what follows from each change for targets, policies, access and
+// strategies. Without quorum nothing changes here: the last configuration serves on.
+import type { Blobs, ConsensusEngine, LeaseId } from '@infermesh/fabric';
+import type { Clock } from '@infermesh/proto';
+import type { NamePolicy } from '../fleet/directory.js';
+import type { NameTable } from '../fleet/interner.js';
+import type { PoolPolicies } from '../fleet/placement.js';
+import { type AccessSnapshot, accessOf, type ConfiguredKey } from '../mesh/access.js';
+import { type TargetActions, TargetSync } from '../mesh/target-sync.js';
+import { type LifecycleState, type RouterRecord, recordKinds } from '../records/kinds.js';
+import { Mirror } from '../records/mirror.js';
+import { Records } from '../records/records.js';
+import type { StrategyManager } from '../strategy/registry/manager.js';
+import { StrategyRegistry } from '../strategy/registry/registry.js';
+import { StrategySync } from '../strategy/registry/sync.js';
+
+export interface MeshStateParts {
+	readonly clock: Clock;
+	readonly engine: ConsensusEngine;
+	readonly blobs: Blobs;
+	/** UUID of this node. */
+	readonly nodeId: string;
+	/** Name of this node, for records of who did what. */
+	readonly nodeName: string;
+	/** The lease this node's own records lie under; undefined where nothing outlives the process anyway. */
+	readonly lease: () => LeaseId | undefined;
+	readonly manager: StrategyManager;
+	readonly targets: TargetActions;
+	readonly setPolicies: (policies: PoolPolicies, names: NamePolicy) => void;
+	/** The names of this node's configuration, under those of the mesh's route policies. */
+	readonly configuredNames: NamePolicy;
+	readonly tenants: NameTable;
+	readonly configuredKeys: readonly ConfiguredKey[];
+	readonly setAccess: (access: AccessSnapshot) => void;
+	readonly failed: (what: string, error: unknown) => void;
+}
+
+export class MeshState {
+	readonly records: Records;
+	readonly registry: StrategyRegistry;
+	readonly targetSync: TargetSync;
+	readonly nodes;
+	readonly lifecycle;
+	readonly targets;
+	readonly placements;
+	readonly slos;
+	readonly routes;
+	readonly quotas;
+	readonly tenants;
+	readonly apiKeys;
+	readonly strategies;
+	readonly staging;
+	readonly routers;
+	readonly #parts: MeshStateParts;
+	readonly #strategySync: StrategySync;
+	readonly #mirrors: Mirror<never>[] = [];
+	readonly #listeners = new Set<() => void>();
+
+	constructor(parts: MeshStateParts) {
+		this.#parts = parts;
+		const { clock, engine, blobs, manager } = parts;
+		this.records = new Records(engine);
+		const mirror = <K extends keyof typeof recordKinds>(kind: K, changed: () => void) => {
+			const made = new Mirror<(typeof recordKinds)[K]['schema']>(recordKinds[kind], engine, clock, {
+				changed: () => {
+					changed();
+					for (const listener of [...this.#listeners]) listener();
+				},
+				skipped: (key) => parts.failed(`record ${key} is not understood and left out`, undefined),
+				failed: (error) => parts.failed(`reading ${kind}`, error),
+			});
+			this.#mirrors.push(made as unknown as Mirror<never>);
+			return made;
+		};
+		this.targetSync = new TargetSync(parts.targets, (id, error) => parts.failed(`following target ${id}`, error));
+		const retarget = (): void => this.#applyTargets();
+		const repolicy = (): void => this.#applyPolicies();
+		const reaccess = (): void => this.#applyAccess();
+		const restrategise = (): void => this.#strategySync.changed();
+		this.nodes = mirror('nodes', retarget);
+		this.lifecycle = mirror('lifecycle', retarget);
+		this.targets = mirror('targets', retarget);
+		this.placements = mirror('placements', repolicy);
+		this.slos = mirror('slos', repolicy);
+		this.routes = mirror('routes', repolicy);
+		this.quotas = mirror('quotas', () => undefined);
+		this.tenants = mirror('tenants', reaccess);
+		this.apiKeys = mirror('apiKeys', reaccess);
+		this.strategies = mirror('strategies', restrategise);
+		this.staging = mirror('staging', restrategise);
+		this.routers = mirror('routers', () => undefined);
+		this.#strategySync = new StrategySync({
+			clock,
+			blobs,
+			manager,
+			strategies: this.strategies,
+			staging: this.staging,
+			report: (record) => this.#reportRouter(record),
+			failed: parts.failed,
+		});
+		this.registry = new StrategyRegistry({
+			clock,
+			records: this.records,
+			blobs,
+			manager,
+			strategies: this.strategies,
+			staging: this.staging,
+			routers: this.routers,
+			onChange: (listener) => this.onChange(listener),
+			node: parts.nodeName,
+		});
+	}
+
+	/** Resolves once every mirror has been read for the first time. */
+	async ready(): Promise<void> {
+		await Promise.all(this.#mirrors.map((mirror) => mirror.ready));
+	}
+
+	/** Calls back after any record changed, until the returned function is called. */
+	onChange(listener: () => void): () => void {
+		this.#listeners.add(listener);
+		return () => void this.#listeners.delete(listener);
+	}
+
+	/** Resolves once `holds` is true, looking after every change; rejects with what `late` makes when it takes longer. */
+	until(holds: () => boolean, timeoutMs: number, late: () => Error): Promise<void> {
+		if (holds()) return Promise.resolve();
+		return new Promise((resolve, reject) => {
+			const stop = this.onChange(() => {
+				if (!holds()) return;
+				timer.cancel();
+				stop();
+				resolve();
+			});
+			const timer = this.#parts.clock.after(timeoutMs, () => {
+				stop();
+				reject(late());
+			});
+		});
+	}
+
+	close(): void {
+		this.#strategySync.close();
+		for (const mirror of this.#mirrors) mirror.close();
+	}
+
+	async #reportRouter(record: RouterRecord): Promise<void> {
+		const lease = this.#parts.lease();
+		await this.records.put(recordKinds.routers, this.#parts.nodeId, record, lease === undefined ? {} : { lease });
+	}
+
+	#applyTargets(): void {
+		const lifecycle = new Map<string, LifecycleState>();
+		for (const { id, value } of this.lifecycle.all()) {
+			lifecycle.set(id, value.state);
+			const node = this.nodes.get(id);
+			if (node !== undefined) lifecycle.set(node.value.name, value.state);
+		}
+		// Before the first reading there is nothing to compare with.
+		if (this.targets.revision === 0) return;
+		this.targetSync.apply({
+			targets: new Map(this.targets.all().map(({ id, value }) => [id, value])),
+			lifecycle,
+		});
+	}
+
+	#applyPolicies(): void {
+		const routes = this.routes.all();
+		const under = this.#parts.configuredNames;
+		const pick = <T>(of: (route: (typeof routes)[number]['value']) => T | undefined): Record<string, T> =>
+			Object.fromEntries(
+				routes.flatMap(({ id, value }) => {
+					const picked = of(value);
+					return picked === undefined ? [] : [[id, picked] as const];
+				}),
+			);
+		this.#parts.setPolicies(
+			{ placements: this.placements.all(), slos: this.slos.all() },
+			{
+				aliases: { ...under.aliases, ...pick((route) => route.alias) },
+				revisions: { ...under.revisions, ...pick((route) => route.revisions) },
+				fallbacks: { ...under.fallbacks, ...pick((route) => route.fallbacks) },
+			},
+		);
+	}
+
+	#applyAccess(): void {
+		const { tenants, configuredKeys, clock } = this.#parts;
+		this.#parts.setAccess(accessOf(tenants, configuredKeys, this.apiKeys.all(), this.tenants.all(), clock.wallMs()));
+	}
+}

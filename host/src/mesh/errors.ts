@@ -1,0 +1,40 @@
+// Owns the errors of nodes and of what is decided about them.
+import { defineErrors } from '@infermesh/proto';
+
+export const meshErrors = defineErrors({
+	IM_NODE_UNKNOWN: {
+		summary: 'No node of the mesh has this name or id.',
+		hint: '`infermesh nodes list` shows them.',
+		httpStatus: 404,
+		grpcStatus: 'NOT_FOUND',
+		retryable: false,
+	},
+	IM_NODE_NAME_TAKEN: {
+		summary: 'Another node of the mesh has this name.',
+		hint: 'Give each node its own `node.id`; if the other one is gone for good, `infermesh nodes remove` it.',
+		httpStatus: 409,
+		grpcStatus: 'ALREADY_EXISTS',
+		retryable: false,
+	},
+	IM_NODE_STATE: {
+		summary: 'The node is not in a state from which this is possible.',
+		hint: 'The message names both states; `infermesh nodes list` shows them.',
+		httpStatus: 409,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
+	IM_NODE_QUORUM: {
+		summary: 'Without this node the coordinators would have no quorum left.',
+		hint: 'Bring other coordinators back first, or add some.',
+		httpStatus: 409,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: true,
+	},
+	IM_NODE_DRAIN_TIMEOUT: {
+		summary: 'The drain has not ended in time; it goes on.',
+		hint: 'Wait longer with `--timeout`, or stop it with `infermesh nodes uncordon`.',
+		httpStatus: 504,
+		grpcStatus: 'DEADLINE_EXCEEDED',
+		retryable: true,
+	},
+});

@@ -1,0 +1,123 @@
+// Owns what is decided about nodes (cordon, drain, quarantine and the ways back) and who may be in which state: transitions as a table, changes as
+// records with author and reason. What a decision means for traffic is target-sync's, for the node itself drain.ts's.
+import { type Clock, MeshError } from '@infermesh/proto';
+import { type LifecycleRecord, type LifecycleState, type NodeRecord, recordKinds } from '../records/kinds.js';
+import type { Mirror } from '../records/mirror.js';
+import type { Records } from '../records/records.js';
+import { meshErrors } from './errors.js';
+
+export type NodeAction = 'cordon' | 'uncordon' | 'drain' | 'quarantine' | 'release';
+
+interface Transition {
+	readonly from: readonly LifecycleState[];
+	readonly to: LifecycleState;
+}
+
+/** Quarantine may be put on anything and is only lifted by `release`, so that no drain or uncordon undoes it by the way. */
+const transitions: Readonly<Record<NodeAction, Transition>> = {
+	cordon: { from: ['active', 'cordoned'], to: 'cordoned' },
+	drain: { from: ['active', 'cordoned', 'draining', 'drained'], to: 'draining' },
+	uncordon: { from: ['active', 'cordoned', 'draining', 'drained'], to: 'active' },
+	quarantine: { from: ['active', 'cordoned', 'draining', 'drained', 'quarantined'], to: 'quarantined' },
+	release: { from: ['quarantined'], to: 'active' },
+};
+
+/** What is known of a node. */
+export interface NodeView {
+	readonly id: string;
+	readonly name: string;
+	readonly state: LifecycleState;
+	readonly reason: string;
+	readonly changedBy: string | undefined;
+	readonly changedAtMs: number | undefined;
+	/** Undefined while the node is away. */
+	readonly record: NodeRecord | undefined;
+	/** Revision of its lifecycle record; 0 when nothing was ever decided. */
+	readonly revision: number;
+}
+
+export interface NodesPorts {
+	readonly clock: Clock;
+	readonly records: Records;
+	readonly nodes: Mirror<typeof recordKinds.nodes.schema>;
+	readonly lifecycle: Mirror<typeof recordKinds.lifecycle.schema>;
+	/** Whether the voters other than this node make a quorum of all voters; undefined = it is no voter. */
+	readonly quorumWithout: (nodeId: string) => Promise<boolean | undefined>;
+}
+
+export class Nodes {
+	readonly #ports: NodesPorts;
+
+	constructor(ports: NodesPorts) {
+		this.#ports = ports;
+	}
+
+	/** All nodes that are there or about which something was decided, by name. */
+	list(): readonly NodeView[] {
+		const ids = new Set([
+			...this.#ports.nodes.all().map(({ id }) => id),
+			...this.#ports.lifecycle.all().map(({ id }) => id),
+		]);
+		return [...ids].map((id) => this.#view(id)).sort((a, b) => (a.name < b.name ? -1 : 1));
+	}
+
+	/** By UUID or name. Throws IM_NODE_UNKNOWN. */
+	find(nameOrId: string): NodeView {
+		const found = this.list().find(({ id, name }) => id === nameOrId || name === nameOrId);
+		if (found === undefined) throw new MeshError(meshErrors, 'IM_NODE_UNKNOWN', `no node is called ${nameOrId}`);
+		return found;
+	}
+
+	/** Decides something about a node. IM_NODE_UNKNOWN, IM_NODE_STATE, IM_NODE_QUORUM. */
+	async decide(nameOrId: string, action: NodeAction, reason: string, by: string): Promise<NodeView> {
+		const { clock, records } = this.#ports;
+		const { id, name } = this.find(nameOrId);
+		if ((action === 'drain' || action === 'quarantine') && (await this.#ports.quorumWithout(id)) === false)
+			throw new MeshError(meshErrors, 'IM_NODE_QUORUM', `${action} of ${name} would leave no quorum of coordinators`);
+		const { from, to } = transitions[action];
+		const written = await records.update(recordKinds.lifecycle, id, (present) => {
+			const state = present?.state ?? 'active';
+			if (!from.includes(state))
+				throw new MeshError(meshErrors, 'IM_NODE_STATE', `${name} is ${state}; it cannot be changed by ${action}`);
+			// Asking again for what is so already changes nothing, not even the time.
+			if (state === to || (action === 'drain' && state === 'drained')) return undefined;
+			return { name, state: to, reason, changedBy: by, changedAtMs: Math.floor(clock.wallMs()) };
+		});
+		return { ...this.#view(id), ...viewOf(written?.value), revision: written?.revision ?? 0 };
+	}
+
+	/** Forgets a node that is gone for good, with its targets. IM_NODE_STATE while it is there. */
+	async remove(nameOrId: string): Promise<NodeView> {
+		const { records } = this.#ports;
+		const node = this.find(nameOrId);
+		if (node.record !== undefined)
+			throw new MeshError(meshErrors, 'IM_NODE_STATE', `${node.name} is there; stop it first`);
+		const { items } = await records.list(recordKinds.targets);
+		for (const { id, value } of items) if (value.announcedBy === node.id) await records.remove(recordKinds.targets, id);
+		await records.remove(recordKinds.lifecycle, node.id);
+		return node;
+	}
+
+	#view(id: string): NodeView {
+		const record = this.#ports.nodes.get(id)?.value;
+		const lifecycle = this.#ports.lifecycle.get(id);
+		return {
+			id,
+			name: record?.name ?? lifecycle?.value.name ?? id,
+			...viewOf(lifecycle?.value),
+			record,
+			revision: lifecycle?.revision ?? 0,
+		};
+	}
+}
+
+function viewOf(
+	lifecycle: LifecycleRecord | undefined,
+): Pick<NodeView, 'state' | 'reason' | 'changedBy' | 'changedAtMs'> {
+	return {
+		state: lifecycle?.state ?? 'active',
+		reason: lifecycle?.reason ?? '',
+		changedBy: lifecycle?.changedBy,
+		changedAtMs: lifecycle?.changedAtMs,
+	};
+}

@@ -1,0 +1,229 @@
+// Owns what the mesh keeps in replicated state: each kind of record, its key, its schema. Values are JSON, so that an operator can read a
+// backup and a node one version older skips what it does not know. Units last in names; times are milliseconds since the Unix epoch.
+
+import { type Static, type TSchema, Type } from 'typebox';
+import { nodeRoles } from '../config/schema.js';
+
+const describe = (description: string) => ({ description });
+const name = (description: string) =>
+	Type.String({ minLength: 1, maxLength: 128, pattern: '^[A-Za-z0-9][A-Za-z0-9._:+-]*$', description });
+const names = (description: string, maxItems = 256) =>
+	Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems, description });
+
+/** What a node says of itself, under a lease of its own: gone when the node is. */
+export const nodeRecordSchema = Type.Object({
+	id: Type.String(describe('UUID of the node, as in its certificate.')),
+	name: Type.String(),
+	zone: Type.String(),
+	region: Type.String(),
+	roles: Type.Array(Type.Enum([...nodeRoles])),
+	version: Type.String(),
+	addresses: Type.Object({
+		agent: Type.String(describe('gRPC of the agent, host:port.')),
+		raft: Type.Optional(Type.String(describe('Between coordinators, host:port.'))),
+		gossip: Type.Optional(Type.String(describe('host:port.'))),
+		admin: Type.Optional(Type.String(describe('URL of the admin API.'))),
+		data: Type.Optional(Type.String(describe('URL of the data plane.'))),
+	}),
+	startedAtMs: Type.Integer(),
+});
+export type NodeRecord = Static<typeof nodeRecordSchema>;
+
+export const lifecycleStates = ['active', 'cordoned', 'draining', 'drained', 'quarantined'] as const;
+export type LifecycleState = (typeof lifecycleStates)[number];
+
+/** What has been decided about a node; outlives its restarts. */
+export const lifecycleRecordSchema = Type.Object({
+	name: Type.String(describe('Of the node when it was decided: shown while the node is away.')),
+	state: Type.Enum([...lifecycleStates]),
+	reason: Type.String({ maxLength: 512 }),
+	changedBy: Type.String(describe('Who asked: an operator, or `rule:NAME`.')),
+	changedAtMs: Type.Integer(),
+});
+export type LifecycleRecord = Static<typeof lifecycleRecordSchema>;
+
+/** An upstream, added by `infermesh target add` or announced by the node that runs it. */
+export const targetRecordSchema = Type.Object({
+	spec: Type.Object({
+		id: Type.String(),
+		url: Type.String(),
+		models: Type.Array(Type.String()),
+		runtime: Type.String(),
+		apiKey: Type.Optional(Type.String(describe('Secret: travels and rests as the mesh’s state does.'))),
+		upstreamModel: Type.Optional(Type.String()),
+		revision: Type.Optional(Type.String()),
+		quant: Type.Optional(Type.String()),
+		weight: Type.Number(),
+		role: Type.Enum(['both', 'prefill', 'decode']),
+		node: Type.String(),
+		zone: Type.String(),
+		region: Type.String(),
+		costPerHour: Type.Number(),
+		metricsPath: Type.String(),
+		healthPath: Type.String(),
+	}),
+	/** Node UUID that announces it; undefined for one that an operator added. */
+	announcedBy: Type.Optional(Type.String()),
+	draining: Type.Boolean(),
+});
+export type StoredTarget = Static<typeof targetRecordSchema>;
+
+/** Where a model may run. All conditions given must hold; empty lists say nothing. */
+export const placementSchema = Type.Object(
+	{
+		models: names('Models it applies to; `*` at the end matches any rest.'),
+		tenants: Type.Optional(names('Only for requests of these tenants; absent = all.')),
+		zones: Type.Optional(names('Only targets in these zones.')),
+		regions: Type.Optional(names('Only targets in these regions.')),
+		nodes: Type.Optional(names('Only targets on these nodes, by name.')),
+		targets: Type.Optional(names('Only these targets (a pin).')),
+		avoidZones: Type.Optional(names('No targets in these zones.')),
+		avoidNodes: Type.Optional(names('No targets on these nodes.')),
+	},
+	{ additionalProperties: false },
+);
+export const quotaSchema = Type.Object(
+	{
+		tenant: name('Tenant it limits.'),
+		requestsPerMinute: Type.Optional(Type.Integer({ minimum: 0 })),
+		concurrency: Type.Optional(Type.Integer({ minimum: 0 })),
+		tokensInPerMinute: Type.Optional(Type.Integer({ minimum: 0 })),
+		tokensOutPerMinute: Type.Optional(Type.Integer({ minimum: 0 })),
+	},
+	{ additionalProperties: false },
+);
+export const sloSchema = Type.Object(
+	{
+		models: names('Models it applies to; `*` at the end matches any rest.'),
+		tenants: Type.Optional(names('Only for requests of these tenants; absent = all.')),
+		ttftMs: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+		tpotMs: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+	},
+	{ additionalProperties: false },
+);
+export const routeSchema = Type.Object(
+	{
+		alias: Type.Optional(Type.String({ minLength: 1, description: 'The public name leads to this model.' })),
+		revisions: Type.Optional(
+			Type.Array(
+				Type.Object(
+					{ model: Type.String({ minLength: 1 }), weight: Type.Number({ minimum: 0 }) },
+					{ additionalProperties: false },
+				),
+				{ minItems: 1, maxItems: 16, description: 'The public name is shared among these models.' },
+			),
+		),
+		fallbacks: Type.Optional(names('Models tried in order when the name has no eligible target.', 8)),
+	},
+	{ additionalProperties: false },
+);
+export const policyKinds = ['placement', 'quota', 'slo', 'route'] as const;
+export type PolicyKind = (typeof policyKinds)[number];
+export const policySchemas = {
+	placement: placementSchema,
+	quota: quotaSchema,
+	slo: sloSchema,
+	route: routeSchema,
+} as const;
+export type Placement = Static<typeof placementSchema>;
+export type Quota = Static<typeof quotaSchema>;
+export type Slo = Static<typeof sloSchema>;
+export type Route = Static<typeof routeSchema>;
+
+export const tenantSchema = Type.Object(
+	{
+		displayName: Type.Optional(Type.String({ maxLength: 256 })),
+		policyMask: Type.Integer({
+			minimum: 0,
+			maximum: 0xffff_ffff,
+			description: 'Bits handed to strategies with the tenant.',
+		}),
+	},
+	{ additionalProperties: false },
+);
+export type Tenant = Static<typeof tenantSchema>;
+
+export const apiKeySchema = Type.Object(
+	{
+		sha256: Type.String({ pattern: '^[0-9a-f]{64}$', description: 'Of the key; the key itself is stored nowhere.' }),
+		tenant: name('Tenant its requests count for.'),
+		trusted: Type.Boolean(describe('May set priority, SLO and tenant by request headers.')),
+		createdAtMs: Type.Integer(),
+		expiresAtMs: Type.Optional(Type.Integer()),
+	},
+	{ additionalProperties: false },
+);
+export type ApiKey = Static<typeof apiKeySchema>;
+
+/** A loaded strategy: its module lies in the blob store under `blob`, on a quorum before this record exists. */
+export const strategyRecordSchema = Type.Object({
+	label: Type.String(describe('`name@version`, with build metadata where the same was loaded twice.')),
+	blob: Type.String({ pattern: '^[0-9a-f]{64}$', description: 'SHA-256 of the module.' }),
+	sourceMapBlob: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
+	digest: Type.String(describe('Of module, instrumenter and weights, as the node that admitted it computed it.')),
+	bytes: Type.Integer(),
+	settings: Type.Optional(Type.Record(Type.String(), Type.Union([Type.Number(), Type.Boolean()]))),
+	loadedBy: Type.String(),
+	loadedAtMs: Type.Integer(),
+});
+export type StrategyRecord = Static<typeof strategyRecordSchema>;
+
+/** Which labels stand where in one scope: the whole mesh, or a model. */
+export const stagingRecordSchema = Type.Object({
+	history: Type.Array(Type.String(), { maxItems: 8, description: 'Active labels, newest last.' }),
+	canary: Type.Optional(Type.Object({ label: Type.String(), percent: Type.Number() })),
+	shadow: Type.Optional(Type.String()),
+});
+export type StagingRecord = Static<typeof stagingRecordSchema>;
+
+/** What a router has loaded and which staging it follows; under the node's lease. */
+const failureSchema = Type.Object({ code: Type.String(), message: Type.String() });
+export const routerRecordSchema = Type.Object({
+	loaded: Type.Array(Type.String(), describe('Labels ready on all its workers.')),
+	refused: Type.Record(Type.String(), failureSchema, describe('Labels it could not load, and why.')),
+	stagingRevision: Type.Integer(describe('Revision of the staging it has put in force, or tried to.')),
+	stagingFailure: Type.Optional(failureSchema),
+});
+export type RouterRecord = Static<typeof routerRecordSchema>;
+
+/** What a router still has in flight because of a node that is being drained; under the router's lease, `NODE/ROUTER`. */
+export const drainRecordSchema = Type.Object({
+	inFlight: Type.Integer({ minimum: 0 }),
+	decision: Type.Integer(
+		describe('Revision of the lifecycle record it answers: counts of an earlier drain say nothing of this one.'),
+	),
+});
+export type DrainRecord = Static<typeof drainRecordSchema>;
+
+/** A kind of record: where it lies, and what it must look like. `id` is the rest of the key. */
+export interface RecordKind<S extends TSchema> {
+	readonly prefix: string;
+	readonly schema: S;
+}
+
+const kind = <const S extends TSchema>(prefix: string, schema: S): RecordKind<S> => ({ prefix, schema });
+
+export const recordKinds = {
+	nodes: kind('nodes/', nodeRecordSchema),
+	lifecycle: kind('lifecycle/', lifecycleRecordSchema),
+	targets: kind('targets/', targetRecordSchema),
+	placements: kind('policies/placement/', placementSchema),
+	quotas: kind('policies/quota/', quotaSchema),
+	slos: kind('policies/slo/', sloSchema),
+	routes: kind('policies/route/', routeSchema),
+	tenants: kind('tenants/', tenantSchema),
+	apiKeys: kind('keys/', apiKeySchema),
+	strategies: kind('strategies/', strategyRecordSchema),
+	staging: kind('staging/', stagingRecordSchema),
+	routers: kind('routers/', routerRecordSchema),
+	drains: kind('drains/', drainRecordSchema),
+} as const;
+
+/** Key part of an id that may hold any characters: percent-encoded, so that it stays printable ASCII without spaces or slashes. */
+export function keyPart(id: string): string {
+	return encodeURIComponent(id);
+}
+
+export function fromKeyPart(part: string): string {
+	return decodeURIComponent(part);
+}
