@@ -1,6 +1,9 @@
+export { createBlobService } from './blobs/blob-service.js';
+export { DiskBlobs } from './blobs/disk-blobs.js';
 export { blobErrors } from './blobs/errors.js';
 export { type BlobLimits, blobIdOf, blobLimits, MemoryBlobs } from './blobs/memory-blobs.js';
 export type { BlobId, Blobs } from './blobs/ports.js';
+export { type BlobHolder, ReplicatedBlobs } from './blobs/replicated-blobs.js';
 export type {
 	Condition,
 	ConsensusEngine,
@@ -191,3 +194,19 @@ export {
 	secureServerDefaults,
 } from './transport/secure-server.js';
 export { SessionRegistry } from './transport/sessions.js';
+export {
+	COORDINATE_BYTES,
+	type Coordinate,
+	decodeCoordinate,
+	distanceS,
+	encodeCoordinate,
+} from './topology/coordinate.js';
+export {
+	type LinkClass,
+	type LinkEstimate,
+	type LinkOptions,
+	LinkTable,
+	linkDefaults,
+	type Place,
+} from './topology/links.js';
+export { Vivaldi, type VivaldiOptions, vivaldiDefaults } from './topology/vivaldi.js';
