@@ -25,6 +25,7 @@ export type {
 	WatchHandlers,
 } from './consensus/engine.js';
 export { type ConsensusErrorCode, consensusError, consensusErrors, hasCode } from './consensus/errors.js';
+export { createLocalEngine, type LocalEngineOptions } from './consensus/local-engine.js';
 export { RaftAdmin } from './consensus/raft/admin.js';
 export { emptyGroup, foundedGroup, foundingWrite } from './consensus/raft/bootstrap.js';
 export { RaftGroup } from './consensus/raft/group.js';

@@ -1,6 +1,6 @@
 // Owns blobs across their holders: put to all, done when a quorum has them on disk; got from the first that has the right bytes. A node that holds
 // blobs itself is asked first.
-import type { ServiceError } from '@grpc/grpc-js';
+import { type ServiceError, status } from '@grpc/grpc-js';
 import { type Clock, MeshError } from '@infermesh/proto';
 import type { BlobName, BlobPiece, BlobsClient } from '@infermesh/proto/grpc/agent/v1/agent';
 import type { DiskBlobs } from './disk-blobs.js';
@@ -78,7 +78,7 @@ export class ReplicatedBlobs implements Blobs {
 				corrupt = nodeId;
 			} catch (error) {
 				// NOT_FOUND is an answer; everything else is a holder that could not be asked.
-				if ((error as ServiceError).code !== 5) unreachable++;
+				if ((error as ServiceError).code !== status.NOT_FOUND) unreachable++;
 			}
 		}
 		if (corrupt !== undefined) throw new MeshError(blobErrors, 'IM_BLOB_CORRUPT', `blob ${id} from node ${corrupt}`);

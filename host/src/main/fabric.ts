@@ -2,7 +2,7 @@
 // memory; members of a mesh have a real one behind the same interface.
 import { randomUUID } from 'node:crypto';
 import { type Blobs, type ConsensusEngine, createLocalEngine, type LeaseId, MemoryBlobs } from '@infermesh/fabric';
-import { systemClock } from './clock.js';
+import { systemClock, systemRandom } from './clock.js';
 
 export interface MeshFabric {
 	/** UUID of this node. */
@@ -15,8 +15,8 @@ export interface MeshFabric {
 }
 
 /** One node, all of it in memory. */
-export function startLocalFabric(): MeshFabric {
-	const engine = createLocalEngine({ clock: systemClock });
+export function startLocalFabric(fault: (error: unknown) => void): MeshFabric {
+	const engine = createLocalEngine({ clock: systemClock, random: systemRandom(), fault });
 	return {
 		nodeId: randomUUID(),
 		engine,
