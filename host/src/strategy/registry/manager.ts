@@ -1,6 +1,7 @@
 // Owns the loaded strategies of one mesh process: admission, warming on all workers, putting a staging in force, strikes and quarantine,
 // dropping. What is loaded and staged in the mesh is decided elsewhere (registry.ts writes it, sync.ts carries it out here). Runs in the agent.
 // Every change passes through one queue, so that plans have one order, and takes effect only when all workers have prepared it.
+import { createHash } from 'node:crypto';
 import { MeshError, type Timer } from '@infermesh/proto';
 import { type ConfigValues, encodeConfig } from '@infermesh/sdk';
 import type { ModelPool } from '../../router/ports.js';
@@ -36,6 +37,11 @@ export interface LoadOptions {
 
 /** Versions that may be loaded whatever the number of pools: the active one, the next, and the one before. */
 const LOADED_ALWAYS = 3;
+/** Verdicts remembered. */
+const ADMISSIONS_KEPT_MAX = 4;
+
+type Admitted = AdmittedModule & { readonly report: AdmissionReport };
+
 /** What decides where nothing is staged. */
 const FALLBACK_LABEL = 'least_queue@builtin';
 /** A plan that only tells of quarantine is tried again this often, this many times. */
@@ -54,6 +60,7 @@ export class StrategyManager {
 	#generation = 0;
 	#attempted = 0;
 	#nextVersion = 1;
+	readonly #admissions = new Map<string, Promise<Admitted>>();
 	#queue: Promise<unknown> = Promise.resolve();
 	#release: Timer | undefined;
 	#retry: Timer | undefined;
@@ -86,11 +93,26 @@ export class StrategyManager {
 		return loaded !== undefined && this.isQuarantined(loaded);
 	}
 
-	/** Judges a module. IM_STRATEGY_REFUSED carries the report; IM_STRATEGY_KIND when it does not route requests. */
-	async admit(
-		bytes: Uint8Array,
-		sourceMap: string | undefined,
-	): Promise<AdmittedModule & { readonly report: AdmissionReport }> {
+	/** Judges a module; the verdict on the last few is remembered, since who publishes a module loads it right after. IM_STRATEGY_REFUSED carries the report; IM_STRATEGY_KIND when it does not route requests. */
+	admit(bytes: Uint8Array, sourceMap: string | undefined): Promise<Admitted> {
+		const key = createHash('sha256')
+			.update(bytes)
+			.update(sourceMap ?? '')
+			.digest('hex');
+		const known = this.#admissions.get(key);
+		if (known !== undefined) return known;
+		const judged = this.#judge(bytes, sourceMap);
+		this.#admissions.set(key, judged);
+		for (const oldest of this.#admissions.keys()) {
+			if (this.#admissions.size <= ADMISSIONS_KEPT_MAX) break;
+			this.#admissions.delete(oldest);
+		}
+		// A refusal may have been for want of time: the next try is judged anew.
+		judged.catch(() => this.#admissions.delete(key));
+		return judged;
+	}
+
+	async #judge(bytes: Uint8Array, sourceMap: string | undefined): Promise<Admitted> {
 		const began = this.#ports.clock.nowMs();
 		const { fuel, moduleBytesMax } = this.#options;
 		const { report, admitted } = await this.#ports.admit(bytes, {
@@ -261,12 +283,7 @@ export class StrategyManager {
 		this.#retry?.cancel();
 	}
 
-	async #add(
-		admitted: AdmittedModule & { readonly report: AdmissionReport },
-		module: WasmModule,
-		config: Uint32Array,
-		label: string,
-	): Promise<LoadedStrategy> {
+	async #add(admitted: Admitted, module: WasmModule, config: Uint32Array, label: string): Promise<LoadedStrategy> {
 		if (this.full()) {
 			const message = `${this.#versions.size} strategies are loaded, over ${this.#servedPools()} pools`;
 			throw new MeshError(registryErrors, 'IM_STRATEGY_LIMIT', message);

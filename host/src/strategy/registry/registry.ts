@@ -155,6 +155,9 @@ export class StrategyRegistry {
 			throw new MeshError(registryErrors, 'IM_STRATEGY_QUARANTINED', `${label} is in quarantine`);
 		const scope = options.model ?? WHOLE_MESH;
 		await this.#restage((before) => {
+			const besides = stage === 'canary' || stage === 'shadow';
+			if (besides && before.get(scope)?.history.at(-1) === label)
+				throw new MeshError(registryErrors, 'IM_STRATEGY_ACTIVE', `${label} is active already`);
 			if (stage === 'active') return stageActive(before, scope, label);
 			if (stage === 'canary') return stageCanary(before, scope, label, options.percent ?? DEFAULT_CANARY_PERCENT);
 			if (stage === 'shadow') return stageShadow(before, scope, label);

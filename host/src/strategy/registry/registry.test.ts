@@ -1,0 +1,138 @@
+import { createLocalEngine, MemoryBlobs } from '@infermesh/fabric';
+import { MeshError } from '@infermesh/proto';
+import test, { type ExecutionContext } from 'ava';
+import { systemClock, systemRandom } from '../../main/clock.js';
+import { recordKinds } from '../../records/kinds.js';
+import { Mirror } from '../../records/mirror.js';
+import { Records } from '../../records/records.js';
+import { StrategyRegistry } from './registry.js';
+import { StrategySync } from './sync.js';
+import { managerForTests, wasm } from './testing.js';
+
+/** One router over a store of its own. */
+async function setUp(t: ExecutionContext) {
+	const engine = createLocalEngine({
+		clock: systemClock,
+		random: systemRandom(),
+		fault: (error) => t.fail(String(error)),
+	});
+	const blobs = new MemoryBlobs();
+	const { manager, workers } = managerForTests();
+	const listeners = new Set<() => void>();
+	const failures: string[] = [];
+	const mirror = <K extends 'strategies' | 'staging' | 'routers'>(kind: K) =>
+		new Mirror<(typeof recordKinds)[K]['schema']>(recordKinds[kind], engine, systemClock, {
+			changed: () => {
+				if (kind !== 'routers') sync.changed();
+				for (const listener of [...listeners]) listener();
+			},
+		});
+	const records = new Records(engine);
+	const strategies = mirror('strategies');
+	const staging = mirror('staging');
+	const routers = mirror('routers');
+	const sync: StrategySync = new StrategySync({
+		clock: systemClock,
+		blobs,
+		manager,
+		strategies,
+		staging,
+		report: async (record) => void (await records.put(recordKinds.routers, 'this', record)),
+		failed: (what) => failures.push(what),
+	});
+	const registry = new StrategyRegistry({
+		clock: systemClock,
+		records,
+		blobs,
+		manager,
+		strategies,
+		staging,
+		routers,
+		onChange: (listener) => {
+			listeners.add(listener);
+			return () => void listeners.delete(listener);
+		},
+		node: 'this',
+	});
+	await Promise.all([strategies.ready, staging.ready, routers.ready]);
+	t.teardown(async () => {
+		sync.close();
+		manager.close();
+		for (const one of [strategies, staging, routers]) one.close();
+		await engine.close();
+	});
+	const load = async (): Promise<string> =>
+		(await registry.load({ module: wasm, sourceMap: undefined, settings: undefined, activate: true, model: undefined }))
+			.label;
+	return { engine, blobs, records, manager, workers, registry, strategies, staging, load, failures };
+}
+
+test('what is loaded and staged are records; the router carries them out before the operation ends', async (t) => {
+	const { registry, records, manager, load } = await setUp(t);
+	const label = await load();
+	t.is(manager.active(''), label);
+	t.deepEqual((await records.list(recordKinds.staging)).items[0]?.value.history, [label]);
+	const again = await load();
+	t.regex(again, /^least_queue@.*\+[0-9a-f]{8}$/, 'the same name and version gets build metadata');
+	t.is(await registry.rollback(undefined), label);
+	t.is(manager.active(''), label);
+	await registry.unload(again);
+	t.deepEqual(
+		manager.list().map(({ strategy }) => strategy.label),
+		[label],
+	);
+});
+
+test('an active strategy is not its own canary or shadow', async (t) => {
+	const { registry, load } = await setUp(t);
+	const label = await load();
+	for (const stage of ['canary', 'shadow'] as const)
+		await t.throwsAsync(registry.stage(label, stage, {}), { code: 'IM_STRATEGY_ACTIVE' });
+	await t.notThrowsAsync(registry.stage(label, 'canary', { model: 'm0' }));
+});
+
+test('a staging that a router cannot put in force is taken back, and the error says who and why', async (t) => {
+	const { registry, workers, manager, records, load } = await setUp(t);
+	const first = await load();
+	const second = await load();
+	workers.failing = true;
+	const error = await t.throwsAsync<MeshError>(registry.stage(first, 'active', {}), { instanceOf: MeshError });
+	t.is(error.code, 'IM_STRATEGY_PREPARE');
+	t.is(error.where, 'node this');
+	t.is(manager.active(''), second);
+	t.deepEqual((await records.list(recordKinds.staging)).items[0]?.value.history, [first, second]);
+	workers.failing = false;
+	await registry.stage(first, 'active', {});
+	t.is(manager.active(''), first);
+});
+
+test('a module that no router can load leaves no record behind', async (t) => {
+	const { registry, workers, strategies } = await setUp(t);
+	workers.failing = true;
+	await t.throwsAsync(
+		registry.load({ module: wasm, sourceMap: undefined, settings: undefined, activate: false, model: undefined }),
+		{ code: 'IM_STRATEGY_PREPARE' },
+	);
+	t.deepEqual(strategies.all(), []);
+});
+
+test('seeding loads once and leaves a staging that is there alone', async (t) => {
+	const { registry, manager, load } = await setUp(t);
+	const seed = { module: wasm, sourceMap: undefined, settings: undefined, activate: true, model: undefined };
+	await registry.seed(seed);
+	const [first] = manager.list();
+	await registry.seed(seed);
+	t.is(manager.list().length, 1);
+	const second = await load();
+	await registry.seed(seed);
+	t.is(manager.active(''), second);
+	t.not(first?.strategy.label, second);
+});
+
+test('loading makes room by dropping the oldest version nobody would miss', async (t) => {
+	const { registry, manager, load } = await setUp(t);
+	const labels: string[] = [];
+	for (let n = 0; n < 8; n++) labels.push(await load());
+	t.true(manager.list().length <= 6);
+	t.is(await registry.rollback(undefined), labels.at(-2));
+});
