@@ -17,7 +17,7 @@ export interface Coordinate {
 }
 
 export const origin: Coordinate = {
-	vector: Object.freeze(new Array<number>(DIMENSIONS).fill(0)),
+	vector: Object.freeze(Array.from({ length: DIMENSIONS }, () => 0)),
 	error: ERROR_MAX,
 	adjustmentS: 0,
 	heightS: HEIGHT_MIN_S,

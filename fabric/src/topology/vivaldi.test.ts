@@ -1,6 +1,6 @@
 import { SeededRandom } from '@infermesh/proto';
 import test, { type ExecutionContext } from 'ava';
-import fc from 'fast-check';
+import { array, assert, constantFrom, double, oneof, property, record, uint8Array } from 'fast-check';
 import {
 	COORDINATE_BYTES,
 	type Coordinate,
@@ -123,7 +123,7 @@ test('random round trips of 100 ± 10 ms: what cannot be embedded is averaged', 
 	const normal = (): number =>
 		Math.sqrt(-2 * Math.log(1 - random.nextFloat())) * Math.cos(2 * Math.PI * random.nextFloat());
 	const drawn = matrix(25, () => 0);
-	const truth = drawn.map((row) => [...row]);
+	const truth = drawn.map((row) => Array.from(row));
 	for (let i = 0; i < 25; i++)
 		for (let j = i + 1; j < 25; j++) {
 			const rtt = Math.max(0.001, 0.1 + 0.01 * normal());
@@ -196,12 +196,12 @@ test('three regions: the nearest of three is found in at least 95 % of choices, 
 });
 
 test('whatever a peer claims, the own coordinate stays valid and impossible claims change nothing', (t) => {
-	const number = fc.oneof(fc.double(), fc.constantFrom(Number.NaN, Number.POSITIVE_INFINITY, -0, 1e308));
-	fc.assert(
-		fc.property(
-			fc.array(
-				fc.record({
-					vector: fc.oneof(fc.array(number, { minLength: 8, maxLength: 8 }), fc.array(number, { maxLength: 9 })),
+	const number = oneof(double(), constantFrom(Number.NaN, Number.POSITIVE_INFINITY, -0, 1e308));
+	assert(
+		property(
+			array(
+				record({
+					vector: oneof(array(number, { minLength: 8, maxLength: 8 }), array(number, { maxLength: 9 })),
 					error: number,
 					adjustmentS: number,
 					heightS: number,
@@ -235,8 +235,8 @@ test('a route that changes for good is believed at its second sample; a single o
 test('coordinates survive their bytes, and bytes that are none are refused', (t) => {
 	const coordinate: Coordinate = { vector: [1, 2, 3, 4, 5, 6, 7, 8], error: 0.5, adjustmentS: -0.25, heightS: 0.125 };
 	t.deepEqual(decodeCoordinate(encodeCoordinate(coordinate)), coordinate);
-	fc.assert(
-		fc.property(fc.uint8Array({ maxLength: COORDINATE_BYTES + 2 }), (bytes) => {
+	assert(
+		property(uint8Array({ maxLength: COORDINATE_BYTES + 2 }), (bytes) => {
 			const decoded = decodeCoordinate(bytes);
 			return decoded === undefined || isValid(decoded);
 		}),

@@ -10,7 +10,7 @@ const CREDENTIAL_MAX = 4096;
 
 export interface ReplaceableAuthenticator extends Authenticator {
 	/** Takes effect for the next request. */
-	replace(keys: readonly WorkerKey[]): void;
+	readonly replace: (keys: readonly WorkerKey[]) => void;
 }
 
 export interface AuthenticatorOptions {

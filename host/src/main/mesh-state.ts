@@ -64,7 +64,8 @@ export class MeshState {
 			const made = new Mirror<(typeof recordKinds)[K]['schema']>(recordKinds[kind], engine, clock, {
 				changed: () => {
 					changed();
-					for (const listener of [...this.#listeners]) listener();
+					// A listener that leaves while it is called is passed over; one that comes is called too.
+					for (const listener of this.#listeners) listener();
 				},
 				skipped: (key) => parts.failed(`record ${key} is not understood and left out`, undefined),
 				failed: (error) => parts.failed(`reading ${kind}`, error),

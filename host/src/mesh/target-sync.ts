@@ -68,11 +68,11 @@ export class TargetSync {
 }
 
 function holdOf(target: StoredTarget, lifecycle: ReadonlyMap<string, LifecycleState>): TargetHold {
-	const states = [target.announcedBy, target.spec.node].map((node) =>
-		node === undefined ? undefined : lifecycle.get(node),
+	const states = new Set(
+		[target.announcedBy, target.spec.node].map((node) => (node === undefined ? undefined : lifecycle.get(node))),
 	);
-	if (states.includes('quarantined')) return 'quarantined';
-	return target.draining || states.includes('draining') || states.includes('drained') ? 'draining' : 'none';
+	if (states.has('quarantined')) return 'quarantined';
+	return target.draining || states.has('draining') || states.has('drained') ? 'draining' : 'none';
 }
 
 /** A target as stored → as the fleet takes it. */

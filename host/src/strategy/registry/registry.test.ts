@@ -24,7 +24,7 @@ async function setUp(t: ExecutionContext) {
 		new Mirror<(typeof recordKinds)[K]['schema']>(recordKinds[kind], engine, systemClock, {
 			changed: () => {
 				if (kind !== 'routers') sync.changed();
-				for (const listener of [...listeners]) listener();
+				for (const listener of listeners) listener();
 			},
 		});
 	const records = new Records(engine);
