@@ -1,8 +1,47 @@
-// Owns what the rest of meshd sees of the fabric: replicated state, blobs, and who this node is in it. A lone development node has a fabric in
-// memory; members of a mesh have a real one behind the same interface.
+// Owns what the rest of meshd sees of the fabric: replicated state, blobs, who this node is, who else there is and how far away. A lone development node
+// has a fabric in memory; members of a mesh have a real one behind the same interface.
 import { randomUUID } from 'node:crypto';
-import { type Blobs, type ConsensusEngine, createLocalEngine, type LeaseId, MemoryBlobs } from '@infermesh/fabric';
+import {
+	type Blobs,
+	type ConsensusEngine,
+	createLocalEngine,
+	type LeaseId,
+	type LinkEstimate,
+	MemoryBlobs,
+} from '@infermesh/fabric';
 import { systemClock, systemRandom } from './clock.js';
+
+/** A node as gossip sees it from here. */
+export interface MemberView {
+	readonly id: string;
+	readonly name: string;
+	/** Gossip address, host:port. */
+	readonly address: string;
+	readonly state: 'alive' | 'suspect' | 'failed' | 'left';
+	readonly incarnation: number;
+	/** Since when it has been in this state, milliseconds since the Unix epoch. */
+	readonly sinceMs: number;
+	/** UUIDs of those who accuse it, while it is suspected. */
+	readonly accusers: readonly string[];
+}
+
+/** Distances from this node. */
+export interface TopologyView {
+	readonly links: readonly { readonly nodeId: string; readonly estimate: LinkEstimate }[];
+	/** This node's Vivaldi coordinate: components, height and adjustment in seconds. */
+	readonly vector: readonly number[];
+	readonly heightS: number;
+	readonly error: number;
+}
+
+/** What only a member of the group of coordinators can be asked to do. */
+export interface GroupControl {
+	/** Undefined = the most suitable voter. Resolves with who leads then. */
+	transferLeadership(to: string | undefined): Promise<string>;
+	removeMember(nodeId: string): Promise<void>;
+	/** The whole replicated state in pieces. */
+	saveSnapshot(): AsyncIterable<Uint8Array>;
+}
 
 export interface MeshFabric {
 	/** UUID of this node. */
@@ -11,17 +50,38 @@ export interface MeshFabric {
 	readonly blobs: Blobs;
 	/** The lease this node's own records lie under; undefined where nothing outlives the process anyway. */
 	readonly lease: () => LeaseId | undefined;
+	/** By gossip; this node included. */
+	readonly members: () => readonly MemberView[];
+	/** False while this node hears of no other although there are others: it is cut off, and routes by what it knows itself. */
+	readonly inTouch: () => boolean;
+	readonly topology: () => TopologyView;
+	/** Calls back when a member's state or a link changed, until the returned function is called. */
+	readonly onChange: (listener: () => void) => () => void;
+	/** Undefined where this node is no coordinator of the embedded Raft. */
+	readonly group: GroupControl | undefined;
+	/** Further Prometheus samples of the fabric, as text; empty for a lone node. */
+	readonly metrics: () => string;
 	close(): Promise<void>;
 }
 
 /** One node, all of it in memory. */
-export function startLocalFabric(fault: (error: unknown) => void): MeshFabric {
+export function startLocalFabric(name: string, fault: (error: unknown) => void): MeshFabric {
 	const engine = createLocalEngine({ clock: systemClock, random: systemRandom(), fault });
+	const nodeId = randomUUID();
+	const startedMs = Math.floor(systemClock.wallMs());
 	return {
-		nodeId: randomUUID(),
+		nodeId,
 		engine,
 		blobs: new MemoryBlobs(),
 		lease: () => undefined,
+		members: () => [
+			{ id: nodeId, name, address: '', state: 'alive', incarnation: 1, sinceMs: startedMs, accusers: [] },
+		],
+		inTouch: () => true,
+		topology: () => ({ links: [], vector: [], heightS: 0, error: 0 }),
+		onChange: () => () => undefined,
+		group: undefined,
+		metrics: () => '',
 		close: () => engine.close(),
 	};
 }

@@ -91,7 +91,9 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	};
 	const tenants = new NameTable(config.fleet.tenants_max);
 	let access: AccessSnapshot = accessOf(tenants, config.keys, [], [], clock.wallMs());
-	const fabric = startLocalFabric((error) => log.error({ error: String(error) }, 'a watcher of records failed'));
+	const fabric = startLocalFabric(config.node.id, (error) =>
+		log.error({ error: String(error) }, 'a watcher of records failed'),
+	);
 
 	const makeStart = (worker: number, port: number): WorkerStart => ({
 		worker,
