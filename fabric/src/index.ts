@@ -52,9 +52,37 @@ export {
 export { type AuthorityState, sealAuthority, unsealAuthority } from './identity/authority-state.js';
 export { type Certificate, certificatesOfPem, pemOfCertificate, readCertificate } from './identity/certificate.js';
 export { type IdentityErrorCode, identityErrors } from './identity/errors.js';
+export {
+	IdentityService,
+	type IdentityServiceOptions,
+	identityServiceBounds,
+} from './identity/identity-service.js';
 export { keyHashOf, makeCsr, readCsr } from './identity/issue.js';
+export {
+	type JoinToken,
+	JoinTokens,
+	joinTokenBounds,
+	type NewJoinToken,
+	parseJoinToken,
+} from './identity/join-tokens.js';
 export { generateNodeKey, type KeyPair, SIGNATURE_BYTES, signFor, verifyFor } from './identity/keys.js';
+export {
+	type IssuanceRecord,
+	type JoinTokenRecord,
+	MemoryRecordStore,
+	type RecordStore,
+	type Versioned,
+} from './identity/ports.js';
 export { RevocationList, type RevocationView } from './identity/revocation.js';
+export {
+	type IdentityStorage,
+	RotatingIdentity,
+	type RotationHealth,
+	type RotationOptions,
+	type RotationSettings,
+	rotationDefaults,
+	type SvidRenewer,
+} from './identity/rotation.js';
 export type { SealingSecret } from './identity/sealed.js';
 export { type Identity, IdentityHolder, type IdentitySource, makeIdentity } from './identity/source.js';
 export {
@@ -173,28 +201,6 @@ export type { StateMachine, StateRestore } from './store/ports.js';
 export { decodeResult } from './store/result-codec.js';
 export { Store, type StoredLease } from './store/store.js';
 export { WatchHub } from './store/watch-hub.js';
-export { formatAddress, type HostPort, parseAddress } from './transport/address.js';
-export { type RefusalReason, TransportCounters } from './transport/counters.js';
-export { type TransportErrorCode, transportErrors } from './transport/errors.js';
-export { type OnExchange, TlsExchange, type TlsExchangeOptions, tlsExchangeDefaults } from './transport/exchange.js';
-export { type ListenerLimits, listenerLimitDefaults } from './transport/listener.js';
-export type { TransportContext } from './transport/peer.js';
-export {
-	type ClientConstructor,
-	type Peer,
-	type PeerChannelOptions,
-	PeerChannels,
-	type PeerLease,
-	peerChannelDefaults,
-} from './transport/peer-channels.js';
-export {
-	type CallWithPeer,
-	grpcErrorOf,
-	SecureServer,
-	type SecureServerOptions,
-	secureServerDefaults,
-} from './transport/secure-server.js';
-export { SessionRegistry } from './transport/sessions.js';
 export {
 	COORDINATE_BYTES,
 	type Coordinate,
@@ -211,3 +217,28 @@ export {
 	type Place,
 } from './topology/links.js';
 export { Vivaldi, type VivaldiOptions, vivaldiDefaults } from './topology/vivaldi.js';
+export { formatAddress, type HostPort, parseAddress } from './transport/address.js';
+export { type RefusalReason, TransportCounters } from './transport/counters.js';
+export { type TransportErrorCode, transportErrors } from './transport/errors.js';
+export { type OnExchange, TlsExchange, type TlsExchangeOptions, tlsExchangeDefaults } from './transport/exchange.js';
+export { grpcErrorOf, meshErrorOf } from './transport/grpc-errors.js';
+export { type IdentityCallOptions, type Joined, joinMesh, remoteRenewer } from './transport/identity-client.js';
+export { addIdentityEndpoint, type TrustChanges } from './transport/identity-endpoint.js';
+export { type ListenerLimits, listenerLimitDefaults } from './transport/listener.js';
+export type { TransportContext } from './transport/peer.js';
+export {
+	type ClientConstructor,
+	type Peer,
+	type PeerChannelOptions,
+	PeerChannels,
+	type PeerLease,
+	peerChannelDefaults,
+} from './transport/peer-channels.js';
+export {
+	type CallWithPeer,
+	SecureServer,
+	type SecureServerOptions,
+	secureServerDefaults,
+} from './transport/secure-server.js';
+export { SessionRegistry } from './transport/sessions.js';
+export { TrustWatch, type TrustWatchOptions } from './transport/trust-watch.js';

@@ -9,7 +9,7 @@ import { refusalError, type SvidVerdict } from '../identity/svid.js';
 import type { HostPort } from './address.js';
 import type { RefusalReason, TransportCounters } from './counters.js';
 import { transportErrors } from './errors.js';
-import { checkPeer, type TransportContext } from './peer.js';
+import { checkPeer, ofNode, type TransportContext } from './peer.js';
 import { anonymousContext, ownContext } from './tls-options.js';
 
 /** ALPN names. */
@@ -107,7 +107,7 @@ export async function connectAsNode(
 			timeoutMs: options.timeoutMs,
 			clock: context.clock,
 			judge: (peer) => {
-				const verdict = checkPeer(peer, context, options.expectedNode);
+				const verdict = ofNode(checkPeer(peer, context, options.expectedNode));
 				if (verdict.ok && verdict.svid.nodeUuid !== undefined) context.sessions.add(verdict.svid.nodeUuid, peer);
 				return verdict;
 			},

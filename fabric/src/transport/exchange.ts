@@ -95,8 +95,9 @@ export class TlsExchange {
 	}
 
 	async #answer(socket: TLSSocket, peer: VerifiedSvid, onExchange: OnExchange): Promise<void> {
-		if (this.#answering >= this.#options.answersMax) {
-			this.#context.counters.refuse('IM_TRANSPORT_CONNECTIONS_MAX');
+		const full = this.#answering >= this.#options.answersMax;
+		if (full || peer.nodeUuid === undefined) {
+			this.#context.counters.refuse(full ? 'IM_TRANSPORT_CONNECTIONS_MAX' : 'IM_TRANSPORT_NOT_A_NODE');
 			socket.destroy();
 			return;
 		}

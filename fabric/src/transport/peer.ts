@@ -67,6 +67,12 @@ export function checkStanding(
 	return verdict;
 }
 
+/** Only nodes answer: a client's certificate, though of this mesh, must not stand in for a server. */
+export function ofNode(verdict: SvidVerdict): SvidVerdict {
+	if (!verdict.ok || verdict.svid.nodeUuid !== undefined) return verdict;
+	return refuse('IM_IDENTITY_UNEXPECTED_PEER', `${verdict.svid.id.uri} is no node`);
+}
+
 const pathRefusals: ReadonlyMap<string, IdentityErrorCode> = new Map([
 	['CERT_HAS_EXPIRED', 'IM_IDENTITY_EXPIRED'],
 	['CERT_NOT_YET_VALID', 'IM_IDENTITY_NOT_YET_VALID'],

@@ -5,7 +5,6 @@ import {
 	ServerCredentials,
 	type ServerOptions,
 	type ServiceDefinition,
-	status,
 	type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import { type Clock, MeshError } from '@infermesh/proto';
@@ -178,14 +177,4 @@ function strangerOptions(options: SecureServerOptions): ServerOptions {
 		'grpc.max_connection_age_ms': anonymousBounds.ageMs,
 		'grpc.max_connection_age_grace_ms': anonymousBounds.ageGraceMs,
 	};
-}
-
-const numbers: ReadonlyMap<string, status> = new Map(
-	Object.entries(status).filter((entry): entry is [string, status] => typeof entry[1] === 'number'),
-);
-
-/** An error as gRPC sends it: the status of its catalogue entry, its code at the head of the message. */
-export function grpcErrorOf(error: unknown): { readonly code: status; readonly details: string } {
-	if (!(error instanceof MeshError)) return grpcErrorOf(new MeshError(transportErrors, 'IM_TRANSPORT_HANDLER'));
-	return { code: numbers.get(error.entry.grpcStatus) ?? status.UNKNOWN, details: `${error.code}: ${error.message}` };
 }

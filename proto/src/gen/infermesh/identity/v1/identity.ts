@@ -33,8 +33,12 @@ export interface JoinRequest {
 export interface RenewRequest {
   certificateDer: Uint8Array;
   csrDer: Uint8Array;
-  /** Over the CSR, by the key of `certificate_der`. */
+  /**
+   * By the key of `certificate_der`, for the purpose `infermesh.identity.v1.Renew`, over `signed_at_ms` (8 bytes, big-endian), SHA-256 of
+   * `certificate_der` and `csr_der`.
+   */
   signature: Uint8Array;
+  /** Wall time of the signer, ms since the epoch. */
   signedAtMs: bigint;
 }
 

@@ -1,0 +1,25 @@
+// Owns how errors with a code cross gRPC: the status of their catalogue entry, the code at the head of the message, and back.
+import { type ServiceError, status } from '@grpc/grpc-js';
+import { type ErrorCatalogue, type ErrorCode, MeshError } from '@infermesh/proto';
+import { transportErrors } from './errors.js';
+
+const numbers: ReadonlyMap<string, status> = new Map(
+	Object.entries(status).filter((entry): entry is [string, status] => typeof entry[1] === 'number'),
+);
+
+/** An error as a handler sends it. What has no code is told as IM_TRANSPORT_HANDLER, without its message: it may hold anything. */
+export function grpcErrorOf(error: unknown): { readonly code: status; readonly details: string } {
+	if (!(error instanceof MeshError)) return grpcErrorOf(new MeshError(transportErrors, 'IM_TRANSPORT_HANDLER'));
+	return { code: numbers.get(error.entry.grpcStatus) ?? status.UNKNOWN, details: `${error.code}: ${error.message}` };
+}
+
+/** The error that a caller throws for what gRPC told it: the peer's own, when its code is in `catalogue`, else one of transport. */
+export function meshErrorOf(error: ServiceError, catalogue: ErrorCatalogue): MeshError {
+	const [, code, message] = /^(IM_[A-Z0-9_]{1,80}): ([^]{0,1000})/.exec(error.details) ?? [];
+	for (const one of [catalogue, transportErrors])
+		if (code !== undefined && Object.hasOwn(one, code))
+			return new MeshError(one, code as ErrorCode, message, { cause: error });
+	const timedOut = error.code === status.DEADLINE_EXCEEDED;
+	const fallback = timedOut ? 'IM_TRANSPORT_TIMEOUT' : 'IM_TRANSPORT_UNREACHABLE';
+	return new MeshError(transportErrors, fallback, error.details, { cause: error });
+}
