@@ -39,6 +39,8 @@ export {
 export { GrpcRaftTransport } from './consensus/raft/grpc/transport.js';
 export { type RaftGroupOptions, type RaftGroupSettings, raftGroupSettings } from './consensus/raft/options.js';
 export type { RaftGroupStatus } from './consensus/raft/status.js';
+export { RemoteEngine, type RemoteEngineOptions } from './consensus/remote/engine.js';
+export { storeService } from './consensus/remote/service.js';
 export type { Replicator, ReplicatorStatus } from './consensus/replicator.js';
 export { StoreEngine, type StoreEngineOptions } from './consensus/store-engine.js';
 export { type Disk, DiskError, type DiskFault, type DiskFile } from './effects/disk.js';

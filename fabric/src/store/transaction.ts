@@ -51,7 +51,8 @@ function perform(state: State, operation: Operation): OperationResult {
 	return { kind: 'put' };
 }
 
-function checkWrittenOnce(operations: readonly Operation[]): void {
+/** A branch may write a key once. Throws IM_STORE_REQUEST_INVALID. */
+export function checkWrittenOnce(operations: readonly Operation[]): void {
 	const put = new Set<string>();
 	for (const operation of operations) {
 		if (!('put' in operation)) continue;

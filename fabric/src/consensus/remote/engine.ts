@@ -1,0 +1,166 @@
+// Owns the engine of nodes that are no members: the contract over gRPC to any of a list of coordinators, another one when one fails, watches that go
+// on by revision. Credentials come from outside.
+import { Metadata } from '@grpc/grpc-js';
+import type { Random } from '@infermesh/proto';
+import { StoreClient, type WatchReply } from '@infermesh/proto/grpc/store/v1/store';
+import { wholeNumber } from '../../store/command-codec.js';
+import { checkRead, checkSelection, checkTransaction, checkTtl } from '../checks.js';
+import { Channels, type ChannelsOptions, type Endpoint } from '../client/channels.js';
+import { callTimeoutDefaultMs, Failover } from '../client/failover.js';
+import { ResumingWatch, type StreamSink, type WatchStream } from '../client/resuming-watch.js';
+import { type UnaryMethod, unary } from '../client/unary.js';
+import type {
+	ConsensusEngine,
+	EngineStatus,
+	Lease,
+	LeaseId,
+	ReadOptions,
+	ReadResult,
+	Selection,
+	Transaction,
+	TransactionResult,
+	Watch,
+	WatchHandlers,
+} from '../engine.js';
+import { consensusError } from '../errors.js';
+import {
+	fromEvent,
+	fromKeyValue,
+	fromStatusReply,
+	fromTransactReply,
+	toReadRequest,
+	toSelection,
+	toTransactRequest,
+} from './messages.js';
+import { judge } from './status.js';
+
+export interface RemoteEngineOptions extends ChannelsOptions {
+	readonly random: Random;
+	/** Told of streams that broke and of watch handlers that throw. */
+	readonly fault: (error: unknown) => void;
+}
+
+/** Of the time left for a write, what is kept for the answer's way back. */
+const answerReserveMs = 100;
+
+export class RemoteEngine implements ConsensusEngine {
+	readonly #options: RemoteEngineOptions;
+	readonly #channels: Channels;
+	readonly #failover: Failover;
+	readonly #clients = new WeakMap<Endpoint, StoreClient>();
+	readonly #watches = new Set<ResumingWatch>();
+	#closed = false;
+
+	constructor(options: RemoteEngineOptions) {
+		this.#options = options;
+		this.#channels = new Channels(options);
+		this.#failover = new Failover({ channels: this.#channels, clock: options.clock, random: options.random, judge });
+	}
+
+	async read(selection: Selection, options: ReadOptions = {}): Promise<ReadResult> {
+		checkRead(selection, options);
+		const request = toReadRequest(selection, options);
+		const reply = await this.#ask((client) => client.read.bind(client), request);
+		return { items: reply.items.map(fromKeyValue), more: reply.more, revision: Number(reply.revision) };
+	}
+
+	async transact(
+		transaction: Transaction,
+		{ timeoutMs = callTimeoutDefaultMs }: { readonly timeoutMs?: number } = {},
+	): Promise<TransactionResult> {
+		checkTransaction(transaction);
+		const reply = await this.#failover.call({ timeoutMs, repeatable: false }, (endpoint, leftMs) => {
+			const client = this.#client(endpoint);
+			const request = toTransactRequest(transaction, Math.max(1, leftMs - answerReserveMs));
+			return unary(client.transact.bind(client), request, new Metadata(), this.#options.clock, leftMs);
+		});
+		return fromTransactReply(reply);
+	}
+
+	watch(selection: Selection, fromRevision: number, handlers: WatchHandlers): Watch {
+		if (this.#closed) throw consensusError('IM_CONSENSUS_CLOSED');
+		checkSelection(selection);
+		const { clock, random, fault } = this.#options;
+		const watch = new ResumingWatch({
+			channels: this.#channels,
+			clock,
+			random,
+			fault,
+			fromRevision,
+			handlers,
+			open: (endpoint, from, sink) => this.#stream(endpoint, selection, from, sink),
+			onEnd: (ended) => this.#watches.delete(ended),
+		});
+		this.#watches.add(watch);
+		return watch;
+	}
+
+	/** A lease of a call that is repeated is left to expire. */
+	async grantLease(ttlMs: number): Promise<Lease> {
+		checkTtl(ttlMs);
+		const reply = await this.#ask((client) => client.grantLease.bind(client), { ttlMs: BigInt(Math.ceil(ttlMs)) });
+		return { id: reply.id, ttlMs: Number(reply.ttlMs) };
+	}
+
+	async keepAlive(id: LeaseId): Promise<number> {
+		return Number((await this.#ask((client) => client.keepAlive.bind(client), { id })).ttlMs);
+	}
+
+	async revokeLease(id: LeaseId): Promise<void> {
+		await this.#ask((client) => client.revokeLease.bind(client), { id });
+	}
+
+	async compact(revision: number): Promise<void> {
+		await this.#ask((client) => client.compact.bind(client), { revision: BigInt(wholeNumber('revision', revision)) });
+	}
+
+	async status(): Promise<EngineStatus> {
+		return fromStatusReply(await this.#ask((client) => client.status.bind(client), {}));
+	}
+
+	async close(): Promise<void> {
+		if (this.#closed) return;
+		this.#closed = true;
+		for (const watch of this.#watches) watch.cancel();
+		this.#failover.close();
+		this.#channels.close();
+	}
+
+	/** A call that may be repeated. */
+	#ask<Request, Reply>(method: (client: StoreClient) => UnaryMethod<Request, Reply>, request: Request): Promise<Reply> {
+		return this.#failover.call({ repeatable: true }, (endpoint, timeoutMs) =>
+			unary(method(this.#client(endpoint)), request, new Metadata(), this.#options.clock, timeoutMs),
+		);
+	}
+
+	#client(endpoint: Endpoint): StoreClient {
+		let client = this.#clients.get(endpoint);
+		if (client === undefined) {
+			const options = { channelOverride: endpoint.channel };
+			client = new StoreClient(endpoint.address, this.#options.credentials, options);
+			this.#clients.set(endpoint, client);
+		}
+		return client;
+	}
+
+	#stream(endpoint: Endpoint, selection: Selection, fromRevision: number, sink: StreamSink): WatchStream {
+		const call = this.#client(endpoint).watch({
+			selection: toSelection(selection),
+			fromRevision: BigInt(fromRevision),
+		});
+		call.on('data', (reply: WatchReply) => {
+			sink.alive();
+			const revision = Number(reply.revision);
+			try {
+				if (reply.compacted) sink.compacted(revision);
+				else if (reply.events.length > 0) sink.events(reply.events.map(fromEvent), revision);
+				else sink.progress(revision, true);
+			} catch (error) {
+				sink.ended(error);
+			}
+		});
+		call.on('error', (error) => sink.ended(error));
+		call.on('end', () => sink.ended(new Error('the watch ended')));
+		return { close: () => call.cancel() };
+	}
+}
