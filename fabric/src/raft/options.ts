@@ -24,7 +24,10 @@ export interface RaftLimits {
 	readonly inflightMessagesMax: number;
 	/** Entry bytes on their way to one follower. */
 	readonly inflightBytesMax: number;
-	/** Entry bytes a leader takes on before they commit. One proposal is always taken when nothing is uncommitted. */
+	/**
+	 * Entry bytes a leader takes on before they are committed and durable here, which also bounds what waits for its disk. One proposal is always
+	 * taken when there is nothing else.
+	 */
 	readonly uncommittedBytesMax: number;
 	/** Entry bytes handed out to apply at once; a bigger single entry goes alone. */
 	readonly applyBytesMax: number;
@@ -41,7 +44,7 @@ export const raftLimits: RaftLimits = {
 	appendBytesMax: 1024 * 1024,
 	inflightMessagesMax: 256,
 	inflightBytesMax: 16 * 1024 * 1024,
-	uncommittedBytesMax: 64 * 1024 * 1024,
+	uncommittedBytesMax: 32 * 1024 * 1024,
 	applyBytesMax: 4 * 1024 * 1024,
 	pendingReadsMax: 8192,
 	snapshotTicksMax: 1200,

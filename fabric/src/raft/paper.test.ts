@@ -423,3 +423,39 @@ test('a log with a later change of members proves the earlier one committed, wha
 	t.is(core.commitIndex, 2);
 	t.deepEqual(core.membership.voters, ['a', 'b']);
 });
+
+test('a leader whose disk hangs takes on only so much, although the others commit it', (t) => {
+	const solo = new Solo({ limits: { uncommittedBytesMax: 100 } });
+	solo.lead();
+	solo.step(holds('b', 2, 2));
+	t.is(solo.core.propose([new Uint8Array(90)]).kind, 'accepted');
+	const { persist } = solo.core.ready();
+	for (const from of ['b', 'c']) solo.core.step(holds(from, 2, 3));
+	t.is(solo.core.commitIndex, 3);
+	t.is(solo.core.propose([new Uint8Array(90)]).kind, 'too-much-uncommitted');
+	solo.core.persisted(persist?.token ?? 0);
+	t.is(solo.core.propose([new Uint8Array(90)]).kind, 'accepted');
+});
+
+test('known bugs of elections and reads show when they are switched on', (t) => {
+	const silent = new Solo({ mutations: ['no-check-quorum'] });
+	silent.lead();
+	silent.tick(20);
+	t.is(silent.core.role, 'leader');
+	const eager = new Solo({ mutations: ['no-prevote'] });
+	eager.tick(10);
+	t.is(eager.core.term, 2);
+	const disloyal = new Solo({ mutations: ['no-leader-stickiness'] });
+	disloyal.step(heartbeat(1));
+	t.like(disloyal.step(askVote('c', 2, [1, 1])).at(-1), { granted: true });
+	const early = new Solo({ mutations: ['read-before-own-term-commit'] });
+	early.lead();
+	early.core.readIndex(1);
+	early.core.step({ kind: 'heartbeatReply', from: 'b', to: 'a', term: 2, readRound: 1 });
+	t.is(early.core.ready().readStates[0]?.index, 1);
+	const stale = new Solo({ mutations: ['stale-read-without-round'] });
+	stale.lead();
+	stale.step(holds('b', 2, 2));
+	stale.core.readIndex(1);
+	t.is(stale.core.ready().readStates[0]?.index, 2);
+});

@@ -93,11 +93,17 @@ export function advanceCommit(state: RaftState): boolean {
 	const index = jointIndex(state.membership, (id) => state.matchOf(id), state.quorumRule);
 	if (index <= state.log.commit) return false;
 	if (!state.log.matches(index, state.term) && !state.has('commit-old-term-by-counting')) return false;
-	const freed = state.log.slice(state.log.commit + 1, Number.POSITIVE_INFINITY, index);
-	state.uncommittedBytes -= entriesBytes(freed.filter((entry) => entry.term === state.term));
-	invariant(state.uncommittedBytes >= 0, 'uncommitted bytes below zero');
 	adoptMemberships(state, state.log.commitTo(index));
 	return true;
+}
+
+/** Lets the leader take more on: what is committed, and durable here, no longer counts. */
+function freeUncommitted(state: RaftState): void {
+	const to = Math.min(state.log.commit, state.log.durable);
+	if (to <= state.freedIndex) return;
+	state.uncommittedBytes -= entriesBytes(state.log.slice(state.freedIndex + 1, Number.POSITIVE_INFINITY, to));
+	state.freedIndex = to;
+	invariant(state.uncommittedBytes >= 0, 'uncommitted bytes below zero');
 }
 
 /** Commits as far as possible and does what follows from it, until nothing more does. */
@@ -107,6 +113,7 @@ export function afterMatch(state: RaftState): void {
 		news = true;
 		leaveJointWhenDue(state);
 	}
+	if (state.role === 'leader') freeUncommitted(state);
 	if (!news) return;
 	broadcastAppend(state);
 	startReadRound(state, broadcastHeartbeat);

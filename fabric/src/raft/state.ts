@@ -50,7 +50,9 @@ export class RaftState {
 	electionTimeout = 0;
 	/** A leader proposes no change of membership before everything up to here is committed. */
 	pendingConfigIndex = 0;
+	/** Of the entries this leader added after `freedIndex`: not committed, or not durable here. */
 	uncommittedBytes = 0;
+	freedIndex = 0;
 	transferee: PeerId | undefined;
 	/** Messages of a lower term, to another node, or without sense in this role. */
 	ignoredMessages = 0;
@@ -168,6 +170,7 @@ export class RaftState {
 		this.role = 'leader';
 		this.leader = this.id;
 		this.pendingConfigIndex = this.log.lastIndex;
+		this.freedIndex = this.log.lastIndex;
 		this.refreshProgress();
 	}
 
