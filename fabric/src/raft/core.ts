@@ -135,11 +135,13 @@ export class RaftCore {
 		return progress !== undefined && progress.recentlyActive && progress.match >= this.lastIndex * caughtUpShare;
 	}
 
-	/** Whether the members heard of lately, without those in `without`, are a quorum of `membership`. */
+	/** Whether the members heard of lately in this term, without those in `without`, are a quorum of `membership`. */
 	quorumHeard(membership: Membership = this.membership, without: readonly PeerId[] = []): boolean {
 		const state = this.#state;
-		const heard = (id: PeerId): boolean =>
-			!without.includes(id) && (id === state.id || state.progress.get(id)?.recentlyActive === true);
+		const heard = (id: PeerId): boolean => {
+			const progress = state.progress.get(id);
+			return !without.includes(id) && (id === state.id || (progress?.recentlyActive === true && progress.heard));
+		};
 		return state.role === 'leader' && jointVote(membership, heard, state.quorumRule) === 'won';
 	}
 

@@ -104,7 +104,9 @@ export function onVoteRequest(state: RaftState, message: VoteRequest): void {
 export function onVoteReply(state: RaftState, message: VoteReply): void {
 	const expected = state.role === 'preCandidate' ? 'preVoteReply' : 'voteReply';
 	const standing = state.role === 'preCandidate' || state.role === 'candidate';
-	if (!standing || message.kind !== expected || state.votes.has(message.from)) {
+	// A grant that was long on its way answers for a term this node no longer asks about (simulation, seed 30).
+	const late = message.kind === 'preVoteReply' && message.granted && message.term !== state.term + 1;
+	if (!standing || late || message.kind !== expected || state.votes.has(message.from)) {
 		state.ignoredMessages++;
 		return;
 	}

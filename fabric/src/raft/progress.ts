@@ -79,6 +79,8 @@ export class Progress {
 	snapshotTicks = 0;
 	/** Ticks of the leader since it last heard from the follower. */
 	silentTicks = 0;
+	/** Whether it was heard of in this term at all: the benefit of the doubt that `recentlyActive` gives at first is no ground for a change. */
+	heard = false;
 	/** Highest commit index told in an append. */
 	sentCommit = 0;
 	/** In the probe state: an append is on its way (or was lost: the next heartbeat's reply clears it). */
@@ -96,6 +98,12 @@ export class Progress {
 	/** Heard of within an election timeout; a new one counts as heard of at first, or it would cost the leader its quorum before it could answer. */
 	get recentlyActive(): boolean {
 		return this.silentTicks < this.#silentTicksMax;
+	}
+
+	/** The leader has heard from the follower. */
+	answered(): void {
+		this.silentTicks = 0;
+		this.heard = true;
 	}
 
 	get inflightCount(): number {

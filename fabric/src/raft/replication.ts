@@ -177,7 +177,7 @@ export function onAppendReply(state: RaftState, message: MessageOf<'appendReply'
 		state.ignoredMessages++;
 		return;
 	}
-	progress.silentTicks = 0;
+	progress.answered();
 	if (message.rejected) refuse(state, message, progress);
 	else accept(state, message, progress);
 }
@@ -189,7 +189,7 @@ export function onHeartbeatReply(state: RaftState, message: MessageOf<'heartbeat
 		state.ignoredMessages++;
 		return;
 	}
-	progress.silentTicks = 0;
+	progress.answered();
 	progress.probeSent = false;
 	if (progress.match < state.log.lastIndex || progress.state === 'probe')
 		sendAppend(state, message.from, progress, true);

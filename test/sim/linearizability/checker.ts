@@ -29,7 +29,7 @@ export type Verdict =
 
 /** States looked at before the search gives up. A bound in states keeps verdicts the same on slow machines. */
 export const exploredMax = 2_000_000;
-export const operationsMax = 4096;
+export const operationsMax = 8192;
 
 /** A call or a return in a list from which linearized operations are taken out and put back. */
 interface Node {

@@ -18,7 +18,9 @@ export class SimHost {
 	#state: HostState = 'down';
 	#life = 0;
 	#boot: (() => void) | undefined;
-	#onCrash: (() => void)[] = [];
+	readonly #onCrash: (() => void)[] = [];
+	readonly #onPause: (() => void)[] = [];
+	#resumedUs = 0;
 	#deferred: SimEvent[] = [];
 
 	constructor(world: SimWorld, index: number, name: string, clockOffsetUs: number) {
@@ -52,6 +54,16 @@ export class SimHost {
 		this.#onCrash.push(lost);
 	}
 
+	/** Called whenever the process is stopped. */
+	onPause(stopped: () => void): void {
+		this.#onPause.push(stopped);
+	}
+
+	/** True time at which it last went on after a pause. */
+	get resumedUs(): number {
+		return this.#resumedUs;
+	}
+
 	boot(): void {
 		if (this.#state !== 'down') throw new Error(`${this.name} runs already`);
 		if (this.#boot === undefined) throw new Error(`${this.name} has nothing to run`);
@@ -77,11 +89,13 @@ export class SimHost {
 		this.#state = 'paused';
 		this.#world.mark(this, freezeClock ? 'suspend' : 'pause');
 		if (freezeClock) this.clock.freeze();
+		for (const stopped of this.#onPause) stopped();
 	}
 
 	resume(): void {
 		if (this.#state !== 'paused') return;
 		this.#state = 'up';
+		this.#resumedUs = this.#world.nowUs;
 		this.clock.thaw();
 		this.#world.mark(this, 'resume');
 		const deferred = this.#deferred;

@@ -48,6 +48,7 @@ export class SimWorld {
 	#seq = 0;
 	#afterEvent: (() => void)[] = [];
 	#running = false;
+	#failure: Error | undefined;
 
 	constructor(options: SimWorldOptions) {
 		this.seed = options.seed;
@@ -113,6 +114,11 @@ export class SimWorld {
 		this.trace.line(this.#nowUs, host?.name ?? 'world', text);
 	}
 
+	/** Ends the run with `error`, wherever it is noticed: also where a throw would be caught. The first one counts. */
+	fail(error: Error): void {
+		this.#failure ??= error;
+	}
+
 	/** Called after each event and the microtasks it led to: where invariants are checked. */
 	afterEvent(check: () => void): void {
 		this.#afterEvent.push(check);
@@ -144,7 +150,7 @@ export class SimWorld {
 				this.#queue.pop();
 				if (!this.#happen(next)) continue;
 				drainMicrotasks();
-				const failed = takeCaught() ?? rejections.first;
+				const failed = takeCaught() ?? this.#failure ?? rejections.first;
 				if (failed !== undefined) throw failed;
 				for (const check of this.#afterEvent) check();
 				if (done?.() === true) return true;
