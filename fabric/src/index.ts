@@ -4,6 +4,7 @@ export { blobErrors } from './blobs/errors.js';
 export { type BlobLimits, blobIdOf, blobLimits, MemoryBlobs } from './blobs/memory-blobs.js';
 export type { BlobId, Blobs } from './blobs/ports.js';
 export { type BlobHolder, ReplicatedBlobs } from './blobs/replicated-blobs.js';
+export { Election, type ElectionOptions, type Leadership } from './consensus/election.js';
 export type {
 	Condition,
 	ConsensusEngine,
@@ -25,6 +26,8 @@ export type {
 	WatchHandlers,
 } from './consensus/engine.js';
 export { type ConsensusErrorCode, consensusError, consensusErrors, hasCode } from './consensus/errors.js';
+export { EtcdEngine, type EtcdEngineOptions, etcdPrefixDefault } from './consensus/etcd/engine.js';
+export type { EtcdLogin } from './consensus/etcd/members.js';
 export { createLocalEngine, type LocalEngineOptions } from './consensus/local-engine.js';
 export { RaftAdmin } from './consensus/raft/admin.js';
 export { emptyGroup, foundedGroup, foundingWrite } from './consensus/raft/bootstrap.js';
@@ -42,6 +45,7 @@ export type { RaftGroupStatus } from './consensus/raft/status.js';
 export { RemoteEngine, type RemoteEngineOptions } from './consensus/remote/engine.js';
 export { storeService } from './consensus/remote/service.js';
 export type { Replicator, ReplicatorStatus } from './consensus/replicator.js';
+export { Session, type SessionOptions } from './consensus/session.js';
 export { StoreEngine, type StoreEngineOptions } from './consensus/store-engine.js';
 export { type Disk, DiskError, type DiskFault, type DiskFile } from './effects/disk.js';
 export type { Address, PacketHandlers, PacketNetwork } from './effects/packets.js';

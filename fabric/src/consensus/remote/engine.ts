@@ -102,8 +102,17 @@ export class RemoteEngine implements ConsensusEngine {
 		return { id: reply.id, ttlMs: Number(reply.ttlMs) };
 	}
 
+	/** Counted from before the question, so that time spent on the way, or stopped, does not make a lease look longer than it is. */
 	async keepAlive(id: LeaseId): Promise<number> {
-		return Number((await this.#ask((client) => client.keepAlive.bind(client), { id })).ttlMs);
+		const { clock } = this.#options;
+		const ttlMs = await this.#failover.call({ repeatable: true }, async (endpoint, timeoutMs) => {
+			const client = this.#client(endpoint);
+			const askedMs = clock.nowMs();
+			const reply = await unary(client.keepAlive.bind(client), { id }, new Metadata(), clock, timeoutMs);
+			return Number(reply.ttlMs) - (clock.nowMs() - askedMs);
+		});
+		if (ttlMs <= 0) throw consensusError('IM_CONSENSUS_LEASE_LOST', `lease ${id} has ended`);
+		return ttlMs;
 	}
 
 	async revokeLease(id: LeaseId): Promise<void> {

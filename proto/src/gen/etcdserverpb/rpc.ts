@@ -26,16 +26,6 @@ export const protobufPackage = "etcdserverpb";
 
 export const protobufFileName = "etcdserverpb/rpc.proto";
 
-export const AlarmType = { NONE: 0, NOSPACE: 1, CORRUPT: 2 } as const;
-
-export type AlarmType = typeof AlarmType[keyof typeof AlarmType];
-
-export namespace AlarmType {
-  export type NONE = typeof AlarmType.NONE;
-  export type NOSPACE = typeof AlarmType.NOSPACE;
-  export type CORRUPT = typeof AlarmType.CORRUPT;
-}
-
 export interface ResponseHeader {
   clusterId: bigint;
   memberId: bigint;
@@ -223,32 +213,6 @@ export interface MemberListRequest {
 export interface MemberListResponse {
   header: ResponseHeader | undefined;
   members: Member[];
-}
-
-export interface AlarmRequest {
-  action: AlarmRequest_AlarmAction;
-  memberID: bigint;
-  alarm: AlarmType;
-}
-
-export const AlarmRequest_AlarmAction = { GET: 0, ACTIVATE: 1, DEACTIVATE: 2 } as const;
-
-export type AlarmRequest_AlarmAction = typeof AlarmRequest_AlarmAction[keyof typeof AlarmRequest_AlarmAction];
-
-export namespace AlarmRequest_AlarmAction {
-  export type GET = typeof AlarmRequest_AlarmAction.GET;
-  export type ACTIVATE = typeof AlarmRequest_AlarmAction.ACTIVATE;
-  export type DEACTIVATE = typeof AlarmRequest_AlarmAction.DEACTIVATE;
-}
-
-export interface AlarmMember {
-  memberID: bigint;
-  alarm: AlarmType;
-}
-
-export interface AlarmResponse {
-  header: ResponseHeader | undefined;
-  alarms: AlarmMember[];
 }
 
 export interface StatusRequest {
@@ -2273,194 +2237,6 @@ export const MemberListResponse: MessageFns<MemberListResponse> = {
   },
 };
 
-function createBaseAlarmRequest(): AlarmRequest {
-  return { action: 0, memberID: 0n, alarm: 0 };
-}
-
-export const AlarmRequest: MessageFns<AlarmRequest> = {
-  encode(message: AlarmRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.action !== 0) {
-      writer.uint32(8).int32(message.action);
-    }
-    if (message.memberID !== 0n) {
-      if (BigInt.asUintN(64, message.memberID) !== message.memberID) {
-        throw new globalThis.Error("value provided for field message.memberID of type uint64 too large");
-      }
-      writer.uint32(16).uint64(message.memberID);
-    }
-    if (message.alarm !== 0) {
-      writer.uint32(24).int32(message.alarm);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): AlarmRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseAlarmRequest();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 8) {
-              break;
-            }
-
-            message.action = reader.int32() as any;
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.memberID = reader.uint64() as bigint;
-            continue;
-          }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
-            message.alarm = reader.int32() as any;
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-};
-
-function createBaseAlarmMember(): AlarmMember {
-  return { memberID: 0n, alarm: 0 };
-}
-
-export const AlarmMember: MessageFns<AlarmMember> = {
-  encode(message: AlarmMember, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.memberID !== 0n) {
-      if (BigInt.asUintN(64, message.memberID) !== message.memberID) {
-        throw new globalThis.Error("value provided for field message.memberID of type uint64 too large");
-      }
-      writer.uint32(8).uint64(message.memberID);
-    }
-    if (message.alarm !== 0) {
-      writer.uint32(16).int32(message.alarm);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): AlarmMember {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseAlarmMember();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 8) {
-              break;
-            }
-
-            message.memberID = reader.uint64() as bigint;
-            continue;
-          }
-          case 2: {
-            if (tag !== 16) {
-              break;
-            }
-
-            message.alarm = reader.int32() as any;
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-};
-
-function createBaseAlarmResponse(): AlarmResponse {
-  return { header: undefined, alarms: [] };
-}
-
-export const AlarmResponse: MessageFns<AlarmResponse> = {
-  encode(message: AlarmResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.header !== undefined) {
-      ResponseHeader.encode(message.header, writer.uint32(10).fork()).join();
-    }
-    for (const v of message.alarms) {
-      AlarmMember.encode(v!, writer.uint32(18).fork()).join();
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): AlarmResponse {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseAlarmResponse();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.header = ResponseHeader.decode(reader, reader.uint32());
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.alarms.push(AlarmMember.decode(reader, reader.uint32()));
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-};
-
 function createBaseStatusRequest(): StatusRequest {
   return {};
 }
@@ -3001,15 +2777,6 @@ export const ClusterClient = makeGenericClientConstructor(ClusterService, "etcds
 
 export type MaintenanceService = typeof MaintenanceService;
 export const MaintenanceService = {
-  alarm: {
-    path: "/etcdserverpb.Maintenance/Alarm" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: AlarmRequest): Buffer => Buffer.from(AlarmRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): AlarmRequest => AlarmRequest.decode(value),
-    responseSerialize: (value: AlarmResponse): Buffer => Buffer.from(AlarmResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): AlarmResponse => AlarmResponse.decode(value),
-  },
   status: {
     path: "/etcdserverpb.Maintenance/Status" as const,
     requestStream: false as const,
@@ -3022,26 +2789,10 @@ export const MaintenanceService = {
 } as const;
 
 export interface MaintenanceServer extends UntypedServiceImplementation {
-  alarm: handleUnaryCall<AlarmRequest, AlarmResponse>;
   status: handleUnaryCall<StatusRequest, StatusResponse>;
 }
 
 export interface MaintenanceClient extends Client {
-  alarm(
-    request: AlarmRequest,
-    callback: (error: ServiceError | null, response: AlarmResponse) => void,
-  ): ClientUnaryCall;
-  alarm(
-    request: AlarmRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: AlarmResponse) => void,
-  ): ClientUnaryCall;
-  alarm(
-    request: AlarmRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: AlarmResponse) => void,
-  ): ClientUnaryCall;
   status(
     request: StatusRequest,
     callback: (error: ServiceError | null, response: StatusResponse) => void,
