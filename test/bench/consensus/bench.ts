@@ -9,7 +9,7 @@ const workers = 64;
 
 export const consensusBench: Bench = {
 	name: 'consensus',
-	summary: 'three processes, mTLS, fsync: writes and reads a second, failover, handover (about a minute)',
+	summary: 'three processes, mTLS, fsync: writes and reads a second, failover, handover (about three minutes)',
 	run: async (context) => {
 		const rig = await ConsensusRig.open();
 		try {
