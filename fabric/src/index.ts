@@ -143,6 +143,10 @@ export type { CredentialKeeper } from './membership/credential-fetcher.js';
 export { Membership as GossipMembership, type MembershipOptions, type TransferCounters } from './membership/driver.js';
 export { membershipErrors } from './membership/errors.js';
 export type { Effect as SwimEffect, MembershipEvent, SwimEvent } from './membership/events.js';
+export { MemberlistCodec, type MemberlistCodecOptions } from './membership/memberlist/codec.js';
+export { MemberlistKeys } from './membership/memberlist/crypto.js';
+export { serfProtocol } from './membership/memberlist/messages.js';
+export { decodeTags, encodeTags, metaOfTags, tagsOfMeta } from './membership/memberlist/serf.js';
 export { KeyRing } from './membership/mesh-codec/key-ring.js';
 export { MeshCodec, type MeshCodecOptions } from './membership/mesh-codec/mesh-codec.js';
 export {

@@ -28,7 +28,9 @@ export type RefusalCause =
 	| 'oversized'
 	| 'checksum'
 	/** Not encrypted where encryption is demanded. */
-	| 'plaintext';
+	| 'plaintext'
+	/** Speaks only versions of the protocol that this node does not. */
+	| 'version';
 
 export const refusalCauses: readonly RefusalCause[] = [
 	'malformed',
@@ -40,6 +42,7 @@ export const refusalCauses: readonly RefusalCause[] = [
 	'oversized',
 	'checksum',
 	'plaintext',
+	'version',
 ];
 
 /** What a packet held. Parts that could be read are kept when a later one is broken. */
@@ -61,14 +64,22 @@ export interface StreamFraming {
 	wrap(message: Uint8Array): Uint8Array;
 	/**
 	 * Looks at what has come so far. `incomplete`: read on, `atLeastBytes` being known to come (0 when unknown). `malformed` ends the
-	 * connection. With `ended` the peer has closed its side, so nothing more will come.
+	 * connection. With `ended` the peer has closed its side, so nothing more will come. `progress` is that of the look before, undefined at the
+	 * first.
 	 */
-	unwrap(received: Uint8Array, ended: boolean): UnwrapResult;
+	unwrap(received: Uint8Array, ended: boolean, progress?: UnwrapProgress): UnwrapResult;
+}
+
+/** How far a look has come, so that the next one need not begin again. */
+export interface UnwrapProgress {
+	readonly at: number;
+	/** Parts passed before `at`. */
+	readonly parts: number;
 }
 
 export type UnwrapResult =
 	| { readonly kind: 'message'; readonly message: Uint8Array }
-	| { readonly kind: 'incomplete'; readonly atLeastBytes: number }
+	| { readonly kind: 'incomplete'; readonly atLeastBytes: number; readonly progress?: UnwrapProgress | undefined }
 	| { readonly kind: 'malformed' };
 
 export interface GossipCodec {

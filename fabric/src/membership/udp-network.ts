@@ -4,7 +4,7 @@ import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { type AddressInfo, connect, createServer, isIPv6, type Server, type Socket } from 'node:net';
 import { type Clock, MeshError } from '@infermesh/proto';
 import type { Address, PacketHandlers, PacketNetwork } from '../effects/packets.js';
-import type { StreamFraming } from './codec.js';
+import type { StreamFraming, UnwrapProgress } from './codec.js';
 import { membershipErrors } from './errors.js';
 import { splitAddress } from './mesh-codec/wire.js';
 
@@ -174,12 +174,16 @@ export class UdpTcpNetwork implements PacketNetwork {
 			unref: true,
 		});
 		const received = new Received();
+		let progress: UnwrapProgress | undefined;
 		const look = (ended: boolean): void => {
 			if (received.length < received.wanted && !ended) return;
-			const result = this.#options.framing.unwrap(received.view(), ended);
+			const result = this.#options.framing.unwrap(received.view(), ended, progress);
 			if (result.kind === 'message') resolve(new Uint8Array(result.message));
 			else if (result.kind === 'malformed' || ended) fail('not a whole message');
-			else received.wanted = result.atLeastBytes;
+			else {
+				received.wanted = result.atLeastBytes;
+				progress = result.progress;
+			}
 			if (received.wanted > maxBytes + 64) fail(`more than ${maxBytes} bytes`);
 		};
 		socket.on('data', (chunk) => {

@@ -84,7 +84,8 @@ function hostName(text: string): string {
 	return text;
 }
 
-function ipv4Bytes(host: string): Uint8Array | undefined {
+/** Undefined when the host is no IPv4 address. */
+export function ipv4Bytes(host: string): Uint8Array | undefined {
 	const parts = host.split('.');
 	if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256))
 		return undefined;
@@ -92,7 +93,7 @@ function ipv4Bytes(host: string): Uint8Array | undefined {
 }
 
 /** Undefined when the host is no IPv6 address. Scopes are not addresses for others. */
-function ipv6Bytes(host: string): Uint8Array | undefined {
+export function ipv6Bytes(host: string): Uint8Array | undefined {
 	const halves = host.split('::');
 	if (halves.length > 2) return undefined;
 	const [head = [], tail = []] = halves.map((half) => (half === '' ? [] : half.split(':')));
@@ -104,7 +105,7 @@ function ipv6Bytes(host: string): Uint8Array | undefined {
 }
 
 /** RFC 5952: lower case, the longest run of two or more zero words shortened, the first of equals. */
-function ipv6Text(bytes: Uint8Array): string {
+export function ipv6Text(bytes: Uint8Array): string {
 	const words = Array.from({ length: 8 }, (_, i) => (bytes[i * 2] as number) * 256 + (bytes[i * 2 + 1] as number));
 	let best = { start: -1, length: 1 };
 	for (let start = 0; start < 8; start++) {
