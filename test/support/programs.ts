@@ -84,7 +84,7 @@ http {
 	return url;
 }
 
-async function ended(child: ChildProcess): Promise<void> {
+export async function ended(child: ChildProcess): Promise<void> {
 	if (child.exitCode !== null || child.signalCode !== null) return;
 	const exit = new Promise((resolve) => child.once('exit', resolve));
 	child.kill('SIGTERM');
@@ -92,7 +92,7 @@ async function ended(child: ChildProcess): Promise<void> {
 }
 
 /** A port nobody listens on at this moment. */
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
 	return new Promise((resolve, reject) => {
 		const server = createServer();
 		server.once('error', reject);

@@ -59,12 +59,16 @@ export class Channels {
 		const { clock, addresses } = this.#options;
 		const deadlineMs = clock.nowMs() + timeoutMs;
 		for (;;) {
-			for (let tries = 0; tries < addresses.length; tries++) {
+			// Other calls may change the preference meanwhile; this one visits every address all the same.
+			const first = this.#preferred;
+			for (let step = 0; step < addresses.length; step++) {
 				if (this.#closed) throw consensusError('IM_CONSENSUS_CLOSED');
-				const endpoint = this.#endpoint(this.#preferred);
+				const at = (first + step) % addresses.length;
+				const endpoint = this.#endpoint(at);
 				const leftMs = deadlineMs - clock.nowMs();
-				if (await this.#connected(endpoint.channel, Math.min(leftMs, connectTimeoutMs))) return endpoint;
-				this.suspect(endpoint);
+				if (!(await this.#connected(endpoint.channel, Math.min(leftMs, connectTimeoutMs)))) continue;
+				if (step > 0) this.#preferred = at;
+				return endpoint;
 			}
 			if (clock.nowMs() + roundPauseMs >= deadlineMs)
 				throw consensusError('IM_CONSENSUS_UNAVAILABLE', `none of ${addresses.join(', ')} could be reached`);
@@ -99,17 +103,16 @@ export class Channels {
 		return endpoint;
 	}
 
-	/** Waits until the channel is connected; false when it fails or `timeoutMs` is over. */
+	/**
+	 * Waits for a channel that connects; false when it fails or `timeoutMs` is over. A channel in failure tries again by its own clock and is not waited
+	 * for.
+	 */
 	async #connected(channel: Channel, timeoutMs: number): Promise<boolean> {
 		const deadlineMs = this.#options.clock.wallMs() + timeoutMs;
-		let failed = false;
 		while (!this.#closed) {
 			const state = channel.getConnectivityState(true);
 			if (state === connectivityState.READY) return true;
-			if (state === connectivityState.SHUTDOWN) return false;
-			// A channel found in failure waits to connect again by its own clock: it is given one change.
-			if (state === connectivityState.TRANSIENT_FAILURE && failed) return false;
-			failed ||= state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.CONNECTING;
+			if (state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.SHUTDOWN) return false;
 			const changed = await new Promise<boolean>((resolve) => {
 				channel.watchConnectivityState(state, deadlineMs, (error) => resolve(error === undefined));
 			});
