@@ -107,6 +107,11 @@ const commands = {
 		process.env.INIT_CWD = root;
 		become([bin('biome'), 'check', ...(args.length > 0 ? args : ['--write']), ...formatted]);
 	},
+	sim: (args) => {
+		step('the TypeScript build', [bin('tsc'), '-b', 'test']);
+		process.env.INIT_CWD = root;
+		become(['--enable-source-maps', path.join(root, 'test/dist/sim/main.js'), ...args]);
+	},
 	bench: (args) => {
 		build();
 		process.env.INIT_CWD = root;

@@ -29,15 +29,15 @@ export interface ClusterOptions {
 
 /** What the second phase must be done in, in virtual time: elections, a snapshot, what clients wait for. */
 export const livenessUsMax = 30_000_000;
-/** Ticks and timeouts as the driver's defaults have them. */
-const times = { electionUs: 500_000, tickUs: 25_000, aloneUs: 2_000_000 };
+/** Events of a run are some ten thousand. */
+const eventsMax = 500_000;
 
 export class SimCluster {
 	readonly world: SimWorld;
 	readonly plan: FaultPlan;
 	readonly clusterPlan: ClusterPlan;
 	readonly members: SimMember[] = [];
-	readonly checker = new RaftChecker(times);
+	readonly checker: RaftChecker;
 	readonly book = new AppliedBook();
 	readonly history = new History();
 	readonly #options: ClusterOptions;
@@ -51,9 +51,10 @@ export class SimCluster {
 	constructor(options: ClusterOptions) {
 		const { seed, readable = false } = options;
 		this.#options = options;
-		this.world = new SimWorld({ seed, readable });
+		this.world = new SimWorld({ seed, readable, eventsMax });
 		this.plan = drawFaultPlan(this.world.random('plan'));
 		this.clusterPlan = drawClusterPlan(this.world.random('plan', 1));
+		this.checker = new RaftChecker(this.clusterPlan.times);
 		this.#network = new SimNetwork(this.world, calmWeather);
 		const hosts = this.#addHosts();
 		this.#nemesis = new Nemesis({
@@ -62,6 +63,7 @@ export class SimCluster {
 			hosts,
 			downMax: hosts.length,
 			wipe: (host) => this.#wipe(host),
+			favourite: () => this.#operator.leader()?.host,
 		});
 		const { world, members, history } = this;
 		const { changeEveryUs, transferEveryUs, keys, thinkUs, clients, lockClients } = this.clusterPlan;
@@ -143,11 +145,11 @@ export class SimCluster {
 	/** Every half second: what takes longer to look at, and what only shows over time. */
 	#checkSlowly(): void {
 		const { world } = this;
+		const { aloneUs } = this.clusterPlan.times;
 		for (const { host, process } of this.members) {
 			if (process === undefined || process.group.ended || host.state !== 'up') continue;
 			const since = Math.max(process.startedUs, host.resumedUs);
-			const heard = (peer: PeerId): boolean =>
-				world.nowUs - Math.max(process.heardUs.get(peer) ?? 0, since) < times.aloneUs;
+			const heard = (peer: PeerId): boolean => world.nowUs - Math.max(process.heardUs.get(peer) ?? 0, since) < aloneUs;
 			this.checker.leadsAlone(process.watched, heard);
 			this.#checkBounds(process);
 		}

@@ -240,12 +240,21 @@ export class RaftChecker {
 			throw new Violation(`the commit index of ${id} goes back from ${memory.commit} to ${core.commitIndex}`);
 		// A leader that was taken out may commit that and hand over within one event.
 		const led = core.role === 'leader' || memory.ledTerm === core.term;
+		this.#countsAsDurable(member);
 		if (core.role === 'leader') this.#checkLeader(member, memory);
 		else memory.ledTerm = 0;
 		if (core.commitIndex > memory.commit) this.#commits(member, memory, led);
 		memory.term = core.term;
 		memory.commit = core.commitIndex;
 		memory.membership = core.membership;
+	}
+
+	/** What the core counts as durable is, and nothing else is applied. */
+	#countsAsDurable({ core, id, shadow }: WatchedMember): void {
+		const { durableIndex } = core;
+		if (durableIndex < core.firstIndex || durableIndex < shadow.firstIndex) return;
+		if (shadow.termAt(durableIndex) !== core.termAt(durableIndex))
+			throw new Violation(`${id} takes ${durableIndex}/${core.termAt(durableIndex)} for durable, which it is not`);
 	}
 
 	#checkLeader({ id, core, shadow, nowUs }: WatchedMember, memory: Memory): void {

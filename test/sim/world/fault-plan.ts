@@ -4,7 +4,7 @@ import type { SeededRandom } from '@infermesh/proto';
 import type { Weather } from './link.js';
 import type { SimDiskFaults, SimDiskLatency } from './sim-disk.js';
 
-export const partitionKinds = ['isolate one', 'split', 'one way', 'bridge'] as const;
+export const partitionKinds = ['isolate one', 'isolate the favourite', 'split', 'one way', 'bridge'] as const;
 export type PartitionKind = (typeof partitionKinds)[number];
 
 export interface FaultPlan {
@@ -63,7 +63,7 @@ function drawWeather(draw: Draw): Weather {
 		lossRate: draw.rate(0.5, 0.001, 0.3),
 		duplicateRate: draw.rate(0.5, 0.001, 0.3),
 		reorderRate: draw.rate(0.5, 0.001, 0.3),
-		reorderMaxUs: Math.round(draw.between(1000, 500_000)),
+		reorderMaxUs: Math.round(draw.between(1000, 3_000_000)),
 		resetRate: draw.rate(0.3, 0.0005, 0.02),
 		inFlightBytesMax: Math.round(draw.between(64 * 1024, 64 * 1024 * 1024)),
 	};
@@ -74,9 +74,14 @@ function drawDisk(draw: Draw): FaultPlan['disk'] {
 		const least = Math.round(draw.between(low, high));
 		return [least, Math.round(least * draw.between(1, 20))];
 	};
+	const slow = draw.chance(0.3);
 	return {
 		faults: { syncError: draw.rate(0.25, 0.0001, 0.003), stall: draw.rate(0.3, 0.0005, 0.01) },
-		latency: { transferMicros: [5, 20], syncMicros: range(50, 2000), stallMicros: range(50_000, 500_000) },
+		latency: {
+			transferMicros: [5, 20],
+			syncMicros: slow ? range(5000, 50_000) : range(50, 2000),
+			stallMicros: range(50_000, 500_000),
+		},
 	};
 }
 
@@ -85,12 +90,12 @@ export function drawFaultPlan(random: SeededRandom): FaultPlan {
 	const draw = new Draw(random);
 	return {
 		weather: drawWeather(draw),
-		crashEveryUs: draw.everyUs(0.6, 0.5, 10),
+		crashEveryUs: draw.everyUs(0.6, 0.3, 8),
 		downUs: Math.round(draw.between(1000, 3_000_000)),
 		wipeEveryUs: draw.everyUs(0.2, 5, 30),
-		pauseEveryUs: draw.everyUs(0.5, 0.5, 10),
+		pauseEveryUs: draw.everyUs(0.5, 0.3, 8),
 		pauseUs: Math.round(draw.between(10_000, 3_000_000)),
-		partitionEveryUs: draw.everyUs(0.6, 0.5, 10),
+		partitionEveryUs: draw.everyUs(0.7, 0.3, 5),
 		partitionUs: Math.round(draw.between(50_000, 5_000_000)),
 		clogEveryUs: draw.everyUs(0.4, 0.2, 5),
 		clogUs: Math.round(draw.between(10_000, 2_000_000)),

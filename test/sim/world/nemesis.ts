@@ -15,6 +15,8 @@ export interface NemesisOptions {
 	readonly downMax: number;
 	/** Erases a host's disk and arranges for it to come back as a newcomer; undefined when wiping makes no sense. Answers whether it did. */
 	readonly wipe?: (host: SimHost) => boolean;
+	/** The host whose trouble matters most at present, a leader: it gets more than its share. */
+	readonly favourite?: () => SimHost | undefined;
 }
 
 export class Nemesis {
@@ -81,7 +83,9 @@ export class Nemesis {
 	#victim(): SimHost | undefined {
 		const { hosts, downMax } = this.#options;
 		const running = hosts.filter((host) => host.state === 'up');
-		return hosts.length - running.length < downMax ? this.#pick(running) : undefined;
+		if (hosts.length - running.length >= downMax) return undefined;
+		const favourite = this.#random.nextFloat() < 0.3 ? this.#options.favourite?.() : undefined;
+		return favourite?.state === 'up' ? favourite : this.#pick(running);
 	}
 
 	#later(meanUs: number, kind: string, act: () => void): void {
@@ -143,7 +147,9 @@ export class Nemesis {
 			.map((host) => ({ host, key: this.#random.nextU32() }))
 			.sort((a, b) => a.key - b.key)
 			.map(({ host }) => host);
-		const size = kind === 'isolate one' ? 1 : 1 + Math.floor(this.#random.nextFloat() * (hosts.length - 1));
+		const favourite = kind === 'isolate the favourite' ? this.#options.favourite?.() : undefined;
+		if (favourite !== undefined) shuffled.sort((a, b) => Number(b === favourite) - Number(a === favourite));
+		const size = kind.startsWith('isolate') ? 1 : 1 + Math.floor(this.#random.nextFloat() * (hosts.length - 1));
 		const [inside, outside] = [shuffled.slice(0, size), shuffled.slice(size)];
 		network.cut(reason, inside, outside);
 		if (kind !== 'one way') network.cut(reason, outside, inside);
