@@ -55,6 +55,11 @@ export {
 	authorityLifetimeDefaults,
 	CertificateAuthority,
 } from './identity/authority.js';
+export {
+	AuthorityDirectory,
+	developmentAuthority,
+	developmentIdentity,
+} from './identity/authority-directory.js';
 export { type AuthorityState, sealAuthority, unsealAuthority } from './identity/authority-state.js';
 export { type Certificate, certificatesOfPem, pemOfCertificate, readCertificate } from './identity/certificate.js';
 export { type IdentityErrorCode, identityErrors } from './identity/errors.js';
@@ -72,6 +77,7 @@ export {
 	parseJoinToken,
 } from './identity/join-tokens.js';
 export { generateNodeKey, type KeyPair, SIGNATURE_BYTES, signFor, verifyFor } from './identity/keys.js';
+export { NodeDirectory } from './identity/node-directory.js';
 export {
 	type IssuanceRecord,
 	type JoinTokenRecord,
@@ -79,6 +85,7 @@ export {
 	type RecordStore,
 	type Versioned,
 } from './identity/ports.js';
+export { readPrivateFile, readSealingSecret, writePrivateFile } from './identity/private-files.js';
 export { RevocationList, type RevocationView } from './identity/revocation.js';
 export {
 	type IdentityStorage,
@@ -109,6 +116,8 @@ export {
 	type VerifiedSvid,
 	validateSvidChain,
 } from './identity/svid.js';
+export { serveWorkloadApi, type WorkloadApiServer } from './identity/workload-server.js';
+export { type WorkloadApiHealth, type WorkloadApiOptions, WorkloadApiSource } from './identity/workload-source.js';
 export { logErrors } from './log/errors.js';
 export { FileDisk } from './log/file-disk.js';
 export { type GroupCommitOptions, groupCommitDefaults } from './log/group-commit.js';

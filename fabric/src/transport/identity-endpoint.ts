@@ -22,7 +22,8 @@ export function addIdentityEndpoint(server: SecureServer, service: IdentityServi
 	};
 	server.addService(Definition, { ...handlers });
 	const refuse = (call: ServerWritableStream<WatchTrustRequest, TrustReply>): void =>
-		void call.destroy(
+		void call.emit(
+			'error',
 			Object.assign(new Error(), grpcErrorOf(new MeshError(transportErrors, 'IM_TRANSPORT_NOT_A_NODE'))),
 		);
 	server.addJoinService(Definition, { ...handlers, watchTrust: refuse });

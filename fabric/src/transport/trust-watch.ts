@@ -57,7 +57,7 @@ export class TrustWatch {
 		this.#stream = stream;
 		stream.on('data', (reply: TrustReply) => this.#take(reply));
 		stream.on('error', () => {});
-		stream.once('close', () => {
+		stream.once('status', () => {
 			lease.release();
 			this.#again();
 		});
