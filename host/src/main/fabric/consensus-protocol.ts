@@ -1,0 +1,58 @@
+// Owns the messages between the agent and the thread that runs this node's part in consensus. Plain data.
+
+import type { WireIdentity } from './wire-identity.js';
+
+export interface ConsensusStart {
+	readonly nodeId: string;
+	/** Folder of the log. */
+	readonly folder: string;
+	readonly listen: string;
+	readonly identity: WireIdentity;
+	readonly peers: readonly (readonly [nodeId: string, address: string])[];
+	/** Begin a cluster of which this node is the first member, if there is nothing on disk. */
+	readonly found: boolean;
+	readonly heartbeatMs: number;
+	readonly electionMs: number;
+	readonly snapshotEntries: number;
+	readonly segmentBytes: number;
+}
+
+export type GroupCall =
+	| { readonly call: 'addLearner' | 'promote' | 'remove'; readonly id: string }
+	| { readonly call: 'transfer'; readonly id: string | undefined }
+	| { readonly call: 'status' }
+	| { readonly call: 'beginSnapshot' }
+	/** The next piece of the snapshot begun; undefined at its end. */
+	| { readonly call: 'snapshotPiece' };
+
+export type ToConsensus =
+	| { readonly kind: 'identity'; readonly identity: WireIdentity }
+	| { readonly kind: 'revoked'; readonly nodeIds: readonly string[]; readonly revision: bigint }
+	| { readonly kind: 'peers'; readonly peers: readonly (readonly [nodeId: string, address: string])[] }
+	| { readonly kind: 'call'; readonly number: number; readonly call: GroupCall }
+	| { readonly kind: 'close' };
+
+/** What the agent shows and watches of this node's part. */
+export interface GroupState {
+	readonly leader: string | undefined;
+	readonly role: string;
+	readonly term: number;
+	readonly commitIndex: number;
+	readonly appliedIndex: number;
+	readonly voters: readonly string[];
+	readonly learners: readonly string[];
+	readonly syncP99Ms: number;
+	readonly queuedBytes: number;
+	readonly diskFull: boolean;
+}
+
+export type FromConsensus =
+	| { readonly kind: 'listening'; readonly address: string }
+	| { readonly kind: 'refused'; readonly code: string; readonly message: string }
+	| { readonly kind: 'state'; readonly state: GroupState }
+	| { readonly kind: 'answer'; readonly number: number; readonly value?: unknown; readonly code?: string; readonly message?: string }
+	/** The member has stopped for good: its disk failed or a bug showed. */
+	| { readonly kind: 'failed'; readonly code: string; readonly message: string }
+	| { readonly kind: 'fault'; readonly message: string }
+	| { readonly kind: 'closed' };
+

@@ -1,0 +1,203 @@
+// The composition root of the consensus thread: log, Raft group, store and engine of a coordinator, and the mTLS port on which other nodes reach them.
+// Nothing else runs here, so heartbeats wait for nobody.
+import { mkdirSync } from 'node:fs';
+import { parentPort, workerData } from 'node:worker_threads';
+import {
+	emptyGroup,
+	encodeCommand,
+	foundedGroup,
+	foundingWrite,
+	GrpcRaftTransport,
+	IdentityHolder,
+	LogThread,
+	logThreadDefaults,
+	PeerChannels,
+	RaftAdmin,
+	RaftGroup,
+	RevocationList,
+	SecureServer,
+	SessionRegistry,
+	Store,
+	StoreEngine,
+	StoreService,
+	storeService,
+	TransportCounters,
+} from '@infermesh/fabric';
+import { MeshError } from '@infermesh/proto';
+import { RaftTransportClient } from '@infermesh/proto/grpc/raft/v1/raft';
+import { systemClock, systemRandom } from '../clock.js';
+import type { ConsensusStart, FromConsensus, GroupCall, GroupState, ToConsensus } from './consensus-protocol.js';
+import { fromWireIdentity } from './wire-identity.js';
+
+const start = workerData as ConsensusStart;
+const agent = parentPort;
+if (agent === null) throw new Error('consensus-thread.ts runs in a worker thread only');
+const send = (message: FromConsensus): void => agent.postMessage(message);
+
+/** All the mesh keeps is in one group; the log has room for more. */
+const GROUP = 1;
+const STATE_PERIOD_MS = 500;
+/** Ticks are finer than heartbeats, so that drawn election timeouts differ enough. */
+const TICKS_PER_HEARTBEAT = 4;
+
+const clock = systemClock;
+const identity = new IdentityHolder(fromWireIdentity(start.identity));
+const revocations = new RevocationList();
+const counters = new TransportCounters();
+const context = { identity, revocations, counters, clock, sessions: new SessionRegistry(revocations, counters) };
+const peers = new Map(start.peers);
+const channels = new PeerChannels(context);
+const server = new SecureServer(context);
+const transport = new GrpcRaftTransport({
+	id: start.nodeId,
+	clock,
+	random: systemRandom(),
+	connect(peer) {
+		const address = peers.get(peer);
+		if (address === undefined) return undefined;
+		const lease = channels.acquire({ address, nodeUuid: peer });
+		return { client: lease.client(RaftTransportClient), release: () => lease.release() };
+	},
+	peerOf: (call) => server.peerOf(call)?.nodeUuid,
+});
+
+async function openLog(): Promise<LogThread> {
+	mkdirSync(start.folder, { recursive: true, mode: 0o700 });
+	const log = { ...logThreadDefaults.log, segmentBytes: start.segmentBytes };
+	return LogThread.open(start.folder, clock, { ...logThreadDefaults, log });
+}
+
+async function recover(log: LogThread) {
+	const recovered = log.recovered.get(GROUP);
+	if (recovered !== undefined) return recovered;
+	if (!start.found) return emptyGroup;
+	const founded = foundedGroup([start.nodeId]);
+	await new Promise<void>((resolve, reject) => log.append([foundingWrite(GROUP, founded)], resolve, reject));
+	return founded;
+}
+
+function refused(error: unknown): { readonly code: string; readonly message: string } {
+	if (error instanceof MeshError) return { code: error.code, message: error.message };
+	return { code: 'IM_CONSENSUS_INTERNAL', message: error instanceof Error ? error.message : String(error) };
+}
+
+async function main(): Promise<void> {
+	const log = await openLog();
+	const store = new Store();
+	const tickMs = Math.max(1, Math.round(start.heartbeatMs / TICKS_PER_HEARTBEAT));
+	const group = new RaftGroup({
+		group: GROUP,
+		id: start.nodeId,
+		clock,
+		random: systemRandom(),
+		log,
+		snapshots: log.snapshots,
+		transport,
+		stateMachine: store,
+		recovered: await recover(log),
+		addressOf: (id) => peers.get(id),
+		defer: setImmediate,
+		settings: {
+			tickMs,
+			snapshotEntries: start.snapshotEntries,
+			limits: { heartbeatTicks: TICKS_PER_HEARTBEAT, electionTicks: Math.round(start.electionMs / tickMs) },
+		},
+		onSoftState: () => setImmediate(tell),
+		onFailed: (error) => send({ kind: 'failed', ...refused(error) }),
+	});
+	const admin = new RaftAdmin(group, clock);
+	const engine = new StoreEngine({
+		store,
+		replicator: group,
+		clock,
+		random: systemRandom(),
+		fault: (error) => send({ kind: 'fault', message: String(error) }),
+	});
+	let founding = false;
+	let pieces: Iterator<Uint8Array> | undefined;
+
+	function tell(): void {
+		const { leader, role, term, members, commitIndex, appliedIndex } = group.status();
+		const ids = (wanted: string): string[] => members.filter((member) => member.role === wanted).map(({ id }) => id);
+		const state: GroupState = {
+			leader,
+			role,
+			term,
+			commitIndex,
+			appliedIndex,
+			voters: ids('voter'),
+			learners: ids('learner'),
+			syncP99Ms: log.syncs.p99Micros / 1000,
+			queuedBytes: log.queuedBytes,
+			diskFull: log.full,
+		};
+		send({ kind: 'state', state });
+		// The first leader of a cluster names it; the command of a second one changes nothing.
+		if (group.leads() && store.clusterId === '' && !founding) {
+			founding = true;
+			const done = (): void => void (founding = false);
+			group.propose(encodeCommand({ kind: 'found', clusterId: crypto.randomUUID() }), 5000).then(done, done);
+		}
+	}
+
+	async function carryOut(call: GroupCall): Promise<unknown> {
+		switch (call.call) {
+			case 'addLearner':
+				return admin.addLearner(call.id);
+			case 'promote':
+				return admin.promote(call.id);
+			case 'remove':
+				return admin.remove(call.id);
+			case 'transfer':
+				await admin.transfer(call.id);
+				return group.status().leader;
+			case 'status':
+				return engine.status();
+			case 'beginSnapshot':
+				pieces = store.snapshot()[Symbol.iterator]();
+				return undefined;
+			case 'snapshotPiece':
+				return pieces?.next().value as Uint8Array | undefined;
+		}
+	}
+
+	transport.addTo(server);
+	server.addService(StoreService, storeService(engine));
+	send({ kind: 'listening', address: await server.listen(start.listen) });
+	clock.every(STATE_PERIOD_MS, tell);
+	tell();
+
+	agent?.on('message', (message: ToConsensus) => {
+		switch (message.kind) {
+			case 'identity':
+				identity.set(fromWireIdentity(message.identity));
+				break;
+			case 'revoked':
+				revocations.update(message.nodeIds, message.revision);
+				break;
+			case 'peers':
+				for (const [id, address] of message.peers) peers.set(id, address);
+				break;
+			case 'call':
+				carryOut(message.call).then(
+					(value) => send({ kind: 'answer', number: message.number, value }),
+					(error: unknown) => send({ kind: 'answer', number: message.number, ...refused(error) }),
+				);
+				break;
+			case 'close':
+				void close(engine, log);
+				break;
+		}
+	});
+}
+
+async function close(engine: StoreEngine, log: LogThread): Promise<void> {
+	await engine.close();
+	await server.close(500);
+	channels.close();
+	await log.close();
+	send({ kind: 'closed' });
+	process.exit(0);
+}
+
+main().catch((error: unknown) => send({ kind: 'refused', ...refused(error) }));

@@ -1,0 +1,56 @@
+// Owns the messages between the agent and the gossip thread. Plain data.
+import type { LinkEstimate } from '@infermesh/fabric';
+import type { MemberView } from '../fabric.js';
+import type { WireIdentity } from './wire-identity.js';
+
+export interface GossipStart {
+	readonly nodeId: string;
+	/** Folder of the node, where its incarnation is kept. */
+	readonly folder: string;
+	readonly bind: string;
+	readonly advertise: string | undefined;
+	readonly identity: WireIdentity;
+	/** Names the cluster; packets of others are refused. */
+	readonly label: string;
+	/** Secrets of the group, the one in use first. */
+	readonly keys: readonly Uint8Array[];
+	readonly seeds: readonly string[];
+	readonly profile: 'lan' | 'wan' | 'local';
+	readonly name: string;
+	readonly roles: number;
+	readonly version: string;
+	readonly zone: string;
+	readonly region: string;
+}
+
+export type ToGossip =
+	| { readonly kind: 'identity'; readonly identity: WireIdentity }
+	| { readonly kind: 'revoked'; readonly nodeIds: readonly string[] }
+	| { readonly kind: 'keys'; readonly keys: readonly Uint8Array[] }
+	| { readonly kind: 'join'; readonly seeds: readonly string[] }
+	| { readonly kind: 'places'; readonly places: readonly (readonly [nodeId: string, zone: string, region: string])[] }
+	| { readonly kind: 'leave' }
+	| { readonly kind: 'close' };
+
+export interface GossipFigures {
+	readonly liveMembers: number;
+	readonly healthScore: number;
+	readonly packetsSent: number;
+	readonly packetsReceived: number;
+	readonly bytesSent: number;
+	readonly bytesReceived: number;
+	readonly refused: Readonly<Record<string, number>>;
+}
+
+export type FromGossip =
+	| { readonly kind: 'started'; readonly address: string }
+	| { readonly kind: 'refused'; readonly code: string; readonly message: string }
+	| { readonly kind: 'members'; readonly members: readonly MemberView[]; readonly figures: GossipFigures }
+	| {
+			readonly kind: 'links';
+			readonly links: readonly { readonly nodeId: string; readonly estimate: LinkEstimate }[];
+			readonly vector: readonly number[];
+			readonly heightS: number;
+			readonly error: number;
+	  }
+	| { readonly kind: 'departed' };

@@ -1,0 +1,213 @@
+// The composition root of the gossip thread: membership over UDP and TCP with the mesh's own codec, Vivaldi on its probes, and the table of links. It
+// tells the agent who is there and how far away; nothing else runs here, so probes are answered in time.
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { parentPort, workerData } from 'node:worker_threads';
+import {
+	decodeCoordinate,
+	decodeMeta,
+	encodeCoordinate,
+	encodeMeta,
+	GossipMembership,
+	KeyRing,
+	LinkTable,
+	type MembershipEvent,
+	MeshCodec,
+	RecordAuthority,
+	swimProfiles,
+	UdpTcpNetwork,
+	Vivaldi,
+} from '@infermesh/fabric';
+import { MeshError } from '@infermesh/proto';
+import { systemClock, systemRandom } from '../clock.js';
+import type { MemberView } from '../fabric.js';
+import type { FromGossip, GossipStart, ToGossip } from './gossip-protocol.js';
+import { NodeFolder } from './node-folder.js';
+import { fromWireIdentity } from './wire-identity.js';
+
+const start = workerData as GossipStart;
+const agent = parentPort;
+if (agent === null) throw new Error('gossip-thread.ts runs in a worker thread only');
+const send = (message: FromGossip): void => agent.postMessage(message);
+
+/** Changes gather this long before the agent hears of them together. */
+const GATHER_MS = 50;
+const LINKS_PERIOD_MS = 1000;
+/** A loop that stood still longer is told to Lifeguard. */
+const LAG_MS = 200;
+const LAG_PERIOD_MS = 250;
+
+const clock = systemClock;
+const folder = new NodeFolder(start.folder);
+const authority = new RecordAuthority(start.label, fromWireIdentity(start.identity));
+const [primary, ...older] = start.keys;
+if (primary === undefined) throw new Error('gossip needs a group key');
+const ring = new KeyRing(start.label, primary, older);
+const codec = new MeshCodec({ label: start.label, self: start.nodeId, ring, session: Math.floor(clock.wallMs()) });
+const vivaldi = new Vivaldi(systemRandom());
+const links = new LinkTable(start.nodeId, { zone: start.zone, region: start.region });
+const since = new Map<string, { readonly state: string; readonly atMs: number }>();
+let gathering = false;
+
+const membership = new GossipMembership({
+	core: {
+		id: start.nodeId,
+		meta: encodeMeta({ name: start.name, roles: start.roles, version: start.version, digest: new Uint8Array(0) }),
+		credential: authority.credential,
+		incarnation: folder.incarnation(),
+		settings: swimProfiles[start.profile],
+		random: systemRandom(),
+		signer: authority,
+		verifier: authority,
+		coordinates: { current: () => encodeCoordinate(vivaldi.coordinate) },
+		signedRecords: true,
+		digestFirst: true,
+		seeds: start.seeds,
+	},
+	...(start.advertise === undefined ? {} : { advertise: start.advertise }),
+	codec,
+	network: new UdpTcpNetwork({
+		bind: start.bind,
+		clock,
+		framing: codec.framing,
+		requestMaxBytes: codec.streamMaxBytes,
+	}),
+	clock,
+	persist: (incarnation) => folder.setIncarnation(incarnation),
+	onEvent,
+	credentials: authority,
+});
+
+function onEvent(event: MembershipEvent): void {
+	switch (event.kind) {
+		case 'coordinate': {
+			const nowMs = clock.nowMs();
+			links.measured(event.id, event.rttMs, nowMs);
+			const coordinate = decodeCoordinate(event.payload);
+			if (coordinate === undefined) return;
+			links.coordinate(event.id, coordinate, nowMs);
+			vivaldi.update(event.id, coordinate, event.rttMs / 1000);
+			return;
+		}
+		case 'failed':
+			// Suspicion has run out: probes by this node or others went unanswered.
+			links.failed(event.member.id);
+			links.failed(event.member.id);
+			break;
+		case 'reaped':
+			links.forget(event.id);
+			vivaldi.forget(event.id);
+			since.delete(event.id);
+			break;
+		case 'departed':
+			send({ kind: 'departed' });
+			return;
+		default:
+			break;
+	}
+	gather();
+}
+
+function gather(): void {
+	if (gathering) return;
+	gathering = true;
+	clock.after(GATHER_MS, tellMembers);
+}
+
+const stateNames = { alive: 'alive', suspect: 'suspect', dead: 'failed', left: 'left' } as const;
+
+function viewOf(id: string, name: string, address: string, state: MemberView['state'], incarnation: number, accusers: readonly string[]): MemberView {
+	const known = since.get(id);
+	const atMs = known?.state === state ? known.atMs : Math.floor(clock.wallMs());
+	if (known?.state !== state) since.set(id, { state, atMs });
+	return { id, name, address, state, incarnation, sinceMs: atMs, accusers };
+}
+
+function tellMembers(): void {
+	gathering = false;
+	const self = membership.self;
+	const others = membership.members().map(({ claim, state, incarnation, accusers }) =>
+		viewOf(claim.id, decodeMeta(claim.meta)?.name ?? claim.id, claim.address, stateNames[state], incarnation, accusers),
+	);
+	const own = self === undefined ? [] : [viewOf(self.id, start.name, self.address, 'alive', self.incarnation, [])];
+	const { transfer, core } = membership;
+	send({
+		kind: 'members',
+		members: [...own, ...others],
+		figures: {
+			liveMembers: membership.liveMembers,
+			healthScore: core?.healthScore ?? 0,
+			packetsSent: transfer.packetsSent,
+			packetsReceived: transfer.packetsReceived,
+			bytesSent: transfer.bytesSent,
+			bytesReceived: transfer.bytesReceived,
+			refused: transfer.refused,
+		},
+	});
+}
+
+function tellLinks(): void {
+	const nowMs = clock.nowMs();
+	const { vector, heightS, error } = vivaldi.coordinate;
+	send({
+		kind: 'links',
+		links: membership
+			.members()
+			.map(({ claim }) => ({ nodeId: claim.id, estimate: links.estimate(claim.id, vivaldi.coordinate, nowMs) })),
+		vector,
+		heightS,
+		error,
+	});
+	tellMembers();
+}
+
+agent.on('message', (message: ToGossip) => {
+	switch (message.kind) {
+		case 'identity':
+			authority.setIdentity(fromWireIdentity(message.identity));
+			membership.update({ credential: authority.credential });
+			break;
+		case 'revoked':
+			authority.setRevoked(message.nodeIds);
+			break;
+		case 'keys': {
+			// The first seals from now on; the others still open what is on its way.
+			const [inUse, ...others] = message.keys;
+			for (const key of others) ring.install(key);
+			if (inUse !== undefined) ring.use(ring.install(inUse));
+			break;
+		}
+		case 'join':
+			membership.join(message.seeds);
+			break;
+		case 'places':
+			for (const [nodeId, zone, region] of message.places) links.placed(nodeId, { zone, region });
+			break;
+		case 'leave':
+			void membership.leave().then(() => send({ kind: 'departed' }));
+			break;
+		case 'close':
+			void membership.stop().then(() => process.exit(0));
+			break;
+	}
+});
+
+const lag = monitorEventLoopDelay({ resolution: 20 });
+lag.enable();
+clock.every(LAG_PERIOD_MS, () => {
+	const worstMs = lag.max / 1e6;
+	lag.reset();
+	if (worstMs > LAG_MS) membership.reportLoopLag(worstMs);
+});
+clock.every(LINKS_PERIOD_MS, tellLinks);
+membership.start().then(
+	(address) => {
+		send({ kind: 'started', address });
+		gather();
+	},
+	(error: unknown) =>
+		send({
+			kind: 'refused',
+			code: error instanceof MeshError ? error.code : 'IM_MEMBERSHIP_BIND',
+			message: error instanceof Error ? error.message : String(error),
+		}),
+);

@@ -1,0 +1,108 @@
+// Owns what a node of the mesh remembers of itself on disk: its UUID, certificate and key, the peers it knew, the gossip keys, its incarnation. Small
+// files with mode 0600, each replaced whole by rename, so that a crash leaves the old or the new one.
+import { randomUUID } from 'node:crypto';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import path from 'node:path';
+
+/** A coordinator as this node knew it: enough to find the mesh again after a restart. */
+export interface KnownPeer {
+	readonly nodeId: string;
+	/** Between coordinators, host:port. */
+	readonly raft: string;
+}
+
+export interface KnownMesh {
+	readonly clusterId: string;
+	readonly coordinators: readonly KnownPeer[];
+	readonly gossip: readonly string[];
+	/** Secrets of the gossip group, base64, the one in use first. */
+	readonly gossipKeys: readonly string[];
+}
+
+export class NodeFolder {
+	readonly root: string;
+
+	constructor(root: string) {
+		this.root = root;
+		mkdirSync(root, { recursive: true, mode: 0o700 });
+	}
+
+	path(...parts: readonly string[]): string {
+		return path.join(this.root, ...parts);
+	}
+
+	/** The node's UUID, made on first use. An identity that is there already names it. */
+	nodeId(): string {
+		const known = this.#read('node-id')?.toString('utf8').trim();
+		if (known !== undefined) return known;
+		const made = randomUUID();
+		this.setNodeId(made);
+		return made;
+	}
+
+	setNodeId(id: string): void {
+		this.write('node-id', Buffer.from(`${id}\n`));
+	}
+
+	hasNodeId(): boolean {
+		return existsSync(this.path('node-id'));
+	}
+
+	mesh(): KnownMesh | undefined {
+		const bytes = this.#read('mesh.json');
+		if (bytes === undefined) return undefined;
+		try {
+			return JSON.parse(bytes.toString('utf8')) as KnownMesh;
+		} catch {
+			// Written whole or not at all; a hand that edited it has spoilt it, and the mesh is asked anew.
+			return undefined;
+		}
+	}
+
+	setMesh(mesh: KnownMesh): void {
+		this.write('mesh.json', Buffer.from(JSON.stringify(mesh)));
+	}
+
+	incarnation(): number | undefined {
+		const text = this.#read('incarnation')?.toString('utf8');
+		const value = Number(text);
+		return text === undefined || !Number.isSafeInteger(value) ? undefined : value;
+	}
+
+	/** Durable when it returns: an incarnation must not be used twice. */
+	setIncarnation(incarnation: number): void {
+		this.write('incarnation', Buffer.from(String(incarnation)));
+	}
+
+	readFile(name: string): Buffer | undefined {
+		return this.#read(name);
+	}
+
+	write(name: string, bytes: Uint8Array): void {
+		const to = this.path(name);
+		const partial = `${to}.partial`;
+		const file = openSync(partial, 'w', 0o600);
+		try {
+			writeSync(file, bytes);
+			fsyncSync(file);
+		} finally {
+			closeSync(file);
+		}
+		renameSync(partial, to);
+		const folder = openSync(this.root, 'r');
+		try {
+			fsyncSync(folder);
+		} finally {
+			closeSync(folder);
+		}
+	}
+
+	#read(name: string): Buffer | undefined {
+		try {
+			return readFileSync(this.path(name));
+		} catch (error) {
+			if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+			throw error;
+		}
+	}
+}
