@@ -49,6 +49,7 @@ export { Session, type SessionOptions } from './consensus/session.js';
 export { StoreEngine, type StoreEngineOptions } from './consensus/store-engine.js';
 export { type Disk, DiskError, type DiskFault, type DiskFile } from './effects/disk.js';
 export type { Address, PacketHandlers, PacketNetwork } from './effects/packets.js';
+export { fabricErrorSections } from './errors.js';
 export {
 	type AuthorityChange,
 	type AuthorityLifetimes,
@@ -237,6 +238,7 @@ export {
 } from './topology/links.js';
 export { Vivaldi, type VivaldiOptions, vivaldiDefaults } from './topology/vivaldi.js';
 export { formatAddress, type HostPort, parseAddress } from './transport/address.js';
+export { nodeCredentials } from './transport/connector.js';
 export { type RefusalReason, TransportCounters } from './transport/counters.js';
 export { type TransportErrorCode, transportErrors } from './transport/errors.js';
 export { type OnExchange, TlsExchange, type TlsExchangeOptions, tlsExchangeDefaults } from './transport/exchange.js';

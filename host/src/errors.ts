@@ -1,5 +1,5 @@
 // Owns the list of all error catalogues: docs/errors.md is made from it, and a test keeps it complete.
-import { blobErrors } from '@infermesh/fabric';
+import { fabricErrorSections } from '@infermesh/fabric';
 import type { ErrorCatalogue } from '@infermesh/proto';
 import { buildErrors, frameErrors, manifestErrors } from '@infermesh/sdk';
 import { templateErrors } from 'create-infermesh-strategy';
@@ -10,6 +10,8 @@ import { engineErrors } from './engine/errors.js';
 import { fleetErrors } from './fleet/errors.js';
 import { loadErrors } from './load/errors.js';
 import { traceErrors } from './load/trace/errors.js';
+import { fabricNodeErrors } from './main/fabric/errors.js';
+import { meshErrors } from './mesh/errors.js';
 import { projectErrors } from './project/errors.js';
 import { recordErrors } from './records/errors.js';
 import { routerErrors } from './router/errors.js';
@@ -26,7 +28,9 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Requests on the data plane', errors: routerErrors },
 	{ title: 'Targets', errors: fleetErrors },
 	{ title: 'Records of the mesh', errors: recordErrors },
-	{ title: 'Blobs', errors: blobErrors },
+	{ title: 'Nodes of the mesh', errors: meshErrors },
+	{ title: 'A node’s part in the mesh', errors: fabricNodeErrors },
+	...fabricErrorSections,
 	{ title: 'Loading and staging strategies', errors: registryErrors },
 	{ title: 'Admission of strategies', errors: admissionErrors },
 	{ title: 'Admin API', errors: adminErrors },

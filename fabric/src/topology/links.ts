@@ -77,6 +77,12 @@ export class LinkTable {
 		if (link !== undefined) link.failures++;
 	}
 
+	/** Others have found the peer gone. */
+	lost(peer: string): void {
+		const link = this.#link(peer);
+		if (link !== undefined) link.failures = this.#options.failuresMax;
+	}
+
 	/** Where a peer says it stands. */
 	placed(peer: string, place: Place): void {
 		const link = this.#link(peer);

@@ -98,7 +98,12 @@ function contextOf(identity: Identity): SecureContext {
 export async function connectAsNode(
 	socket: Socket,
 	context: TransportContext,
-	options: { readonly protocol: string; readonly timeoutMs: number; readonly expectedNode?: string | undefined },
+	options: {
+		readonly protocol: string;
+		readonly timeoutMs: number;
+		readonly expectedNode?: string | undefined;
+		readonly acceptNode?: (nodeUuid: string) => boolean;
+	},
 ): Promise<TLSSocket> {
 	return counted(context.counters, async () => {
 		const tls = await shakeHands(socket, {
@@ -108,6 +113,8 @@ export async function connectAsNode(
 			clock: context.clock,
 			judge: (peer) => {
 				const verdict = ofNode(checkPeer(peer, context, options.expectedNode));
+				if (verdict.ok && options.acceptNode?.(verdict.svid.nodeUuid ?? '') === false)
+					return { ok: false, refusal: { code: 'IM_IDENTITY_UNEXPECTED_PEER', message: verdict.svid.id.uri } };
 				if (verdict.ok && verdict.svid.nodeUuid !== undefined) context.sessions.add(verdict.svid.nodeUuid, peer);
 				return verdict;
 			},
@@ -117,10 +124,14 @@ export async function connectAsNode(
 	});
 }
 
-/** Channel credentials that connect as ourselves and accept one node only. */
+/** Channel credentials that connect as ourselves and accept one node only, or those that `acceptNode` accepts. */
 export function nodeCredentials(
 	context: TransportContext,
-	options: { readonly expectedNode: string; readonly timeoutMs: number },
+	options: {
+		readonly expectedNode?: string;
+		readonly acceptNode?: (nodeUuid: string) => boolean;
+		readonly timeoutMs: number;
+	},
 ): ChannelCredentials {
 	return new SocketCredentials(async (socket) =>
 		connectAsNode(socket, context, { ...options, protocol: protocolNames.grpc }),

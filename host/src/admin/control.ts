@@ -4,6 +4,8 @@ import type { ConfigRow } from '../config/show.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type {
+	JoinTokenMade,
+	JoinTokenRequest,
 	LoadResult,
 	MeshStatus,
 	Readiness,
@@ -50,6 +52,8 @@ export interface MeshControl {
 
 	/** Asks all workers; undefined when none remembers it. */
 	explain(decisionId: string): Promise<ExplainedDecision | undefined>;
+	/** A token that lets new nodes in. IM_FABRIC_NO_AUTHORITY where this node does not hold the authority. */
+	createJoinToken(request: JoinTokenRequest): Promise<JoinTokenMade>;
 	config(): readonly ConfigRow[];
 	/** Prometheus text of the whole process. */
 	metrics(): Promise<string>;

@@ -116,6 +116,12 @@ const meshRoutes: readonly AdminRoute[] = [
 			throw new MeshError(adminErrors, 'IM_ADMIN_DECISION_UNKNOWN', `decision ${params.id} is not remembered`);
 		},
 	}),
+	route('POST', '/api/v1/join-tokens', 'A token that lets new nodes into the mesh.', {
+		body: schemas.joinTokenRequestSchema,
+		response: schemas.joinTokenSchema,
+		status: 201,
+		run: (control, { body }) => control.createJoinToken(body),
+	}),
 	route('GET', '/api/v1/config', 'The configuration in force, with origins; secrets masked.', {
 		response: schemas.items(schemas.configRowSchema),
 		run: (control) => ({ items: control.config() }),

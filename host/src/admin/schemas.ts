@@ -161,6 +161,22 @@ export const statusSchema = Type.Object({
 });
 export type MeshStatus = Static<typeof statusSchema>;
 
+export const joinTokenRequestSchema = Type.Object(
+	{
+		ttlMs: Type.Integer({ minimum: 1000, maximum: 604_800_000, description: 'Good for this long.' }),
+		uses: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, description: 'Nodes it lets in; 1 by default.' })),
+		label: Type.Optional(Type.String({ maxLength: 100 })),
+	},
+	strict,
+);
+export type JoinTokenRequest = Static<typeof joinTokenRequestSchema>;
+export const joinTokenSchema = Type.Object({
+	id: Type.String(),
+	token: Type.String(describe('Shown once; only its hash is kept.')),
+	expiresAtMs: Type.Integer(),
+});
+export type JoinTokenMade = Static<typeof joinTokenSchema>;
+
 export const configRowSchema = Type.Object({
 	key: Type.String(),
 	value: Type.Unknown(),

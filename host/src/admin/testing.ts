@@ -1,8 +1,16 @@
 // Owns a mesh for tests of the admin API and the command line: a MeshControl over plain lists that records what it was asked.
 import { defineErrors, MeshError } from '@infermesh/proto';
-import type { LogLevel } from '../telemetry/logger.js';
+import type { JoinTokenMade, JoinTokenRequest, LogLevel } from '../telemetry/logger.js';
 import type { LoadStrategyRequest, MeshControl } from './control.js';
-import type { MeshStatus, StageRequest, StrategyView, TargetRequest, TargetView } from './schemas.js';
+import type {
+	JoinTokenMade,
+	JoinTokenRequest,
+	MeshStatus,
+	StageRequest,
+	StrategyView,
+	TargetRequest,
+	TargetView,
+} from './schemas.js';
 
 const testErrors = defineErrors({
 	IM_TEST_UNKNOWN: {
@@ -105,6 +113,10 @@ export class FakeMesh implements MeshControl {
 
 	readiness(): { ready: boolean; reasons: string[] } {
 		return { ready: this.ready, reasons: this.ready ? [] : ['no worker listens'] };
+	}
+
+	createJoinToken(request: JoinTokenRequest): Promise<JoinTokenMade> {
+		return Promise.resolve({ id: 'id', token: 'imj1.test', expiresAtMs: request.ttlMs });
 	}
 
 	listTargets(): TargetView[] {

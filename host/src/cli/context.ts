@@ -24,6 +24,8 @@ export interface MeshDeps {
 	readonly log: Log;
 	/** Loopback only, no credentials asked: shown on the status page. */
 	readonly development: boolean;
+	/** What `fabric.mode: auto` means. */
+	readonly fabric?: 'alone' | 'mesh';
 }
 
 export type StartMesh = (loaded: LoadedConfig, deps: MeshDeps) => Promise<RunningMesh>;

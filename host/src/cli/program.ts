@@ -10,6 +10,7 @@ import { addDevCommand } from './dev.js';
 import { addEngineCommand } from './engine.js';
 import { cliErrors, EXIT_OK, EXIT_USAGE, exitCodeOf } from './errors.js';
 import { addExplainCommand } from './explain.js';
+import { addIdentityCommands } from './identity.js';
 import { addStatusCommand } from './status.js';
 import { addStrategyMeshCommands } from './strategy-mesh.js';
 import { addStrategiesCommand, addStrategyProjectCommands } from './strategy-project.js';
@@ -37,6 +38,7 @@ export function createProgram(cli: Cli): Command {
 	addEngineCommand(program, cli);
 	addConfigCommands(program, cli);
 	addCheckCommand(program, cli);
+	addIdentityCommands(program, cli);
 	addVersionCommand(program, cli);
 	return program;
 }

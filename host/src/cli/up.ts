@@ -106,9 +106,15 @@ function logOf(context: CliContext, loaded: LoadedConfig, quiet: boolean): Log {
 }
 
 /** A listening socket that cannot be had is the commonest failure of a start: it gets its own words. */
-async function start(context: CliContext, loaded: LoadedConfig, log: Log, development: boolean): Promise<RunningMesh> {
+async function start(
+	context: CliContext,
+	loaded: LoadedConfig,
+	log: Log,
+	development: boolean,
+	fabric: 'alone' | 'mesh' = 'alone',
+): Promise<RunningMesh> {
 	try {
-		return await context.startMesh(loaded, { log, development });
+		return await context.startMesh(loaded, { log, development, fabric });
 	} catch (cause) {
 		if (cause instanceof MeshError || (cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
 		throw new MeshError(cliErrors, 'IM_CLI_PORT_IN_USE', (cause as Error).message, { cause });
@@ -166,10 +172,22 @@ async function up(context: CliContext, options: UpOptions): Promise<void> {
 	}
 }
 
-async function agent(context: CliContext, options: OutputOptions & { readonly config?: string }): Promise<void> {
-	const loaded = loadFor(context, options.config);
+interface AgentOptions extends OutputOptions {
+	readonly config?: string;
+	readonly join?: readonly string[];
+	readonly joinToken?: string;
+}
+
+async function agent(context: CliContext, options: AgentOptions): Promise<void> {
+	const flags: FlagValue[] = [
+		...(options.join === undefined ? [] : [{ path: 'fabric.join', value: options.join, flag: '--join' }]),
+		...(options.joinToken === undefined
+			? []
+			: [{ path: 'fabric.join_token', value: options.joinToken, flag: '--join-token' }]),
+	];
+	const loaded = loadFor(context, options.config, flags);
 	const log = logOf(context, loaded, false);
-	const mesh = await start(context, loaded, log, false);
+	const mesh = await start(context, loaded, log, false, 'mesh');
 	log.info({ data: mesh.dataUrl, admin: mesh.adminUrl, config: loaded.file ?? 'defaults' }, 'mesh started');
 	await aborted(context.signal);
 	log.info({}, 'mesh stopping');
@@ -217,7 +235,10 @@ export function addUpCommands(program: Command, cli: Cli): void {
 		program
 			.command('agent')
 			.description('the mesh daemon from a configuration file (the same as `meshd`)')
-			.option('--config <file>', 'configuration file (default: infermesh.yaml if there is one)'),
+			.option('--config <file>', 'configuration file (default: infermesh.yaml if there is one)')
+			.option('--join <address>', 'agent of a node of the mesh to join, host:port, repeatable', collect)
+			.option('--join-token <token>', 'from `infermesh join-token`; needed the first time'),
 		'infermesh agent --config node.yaml',
+		'infermesh agent --config node-2.yaml --join 10.0.0.1:8082 --join-token imj1.…',
 	).action(act(cli, agent));
 }

@@ -19,6 +19,8 @@ import type { FuelBudget } from '../strategy/runtime/instance.js';
 import { renderMetrics } from '../telemetry/exposition.js';
 import type { Log } from '../telemetry/logger.js';
 import { systemClock } from './clock.js';
+import { fabricNodeErrors } from './fabric/errors.js';
+import type { MeshFabric } from './fabric.js';
 import type { MeshState } from './mesh-state.js';
 import { targetSpec } from './options.js';
 import type { TargetService } from './target-service.js';
@@ -35,6 +37,7 @@ export interface ControlParts {
 	readonly targets: TargetService;
 	readonly strategies: StrategyManager;
 	readonly state: MeshState;
+	readonly fabric: MeshFabric;
 	readonly workers: WorkerGroup;
 	readonly workerCount: number;
 	readonly table: FleetTableWriter;
@@ -174,6 +177,18 @@ export function createControl(parts: ControlParts): MeshControl {
 			return view;
 		},
 		explain: (decisionId) => workers.explain(decisionId),
+		async createJoinToken({ ttlMs, uses, label }) {
+			const { authority, tokens } = parts.fabric;
+			if (authority === undefined || tokens === undefined)
+				throw new MeshError(fabricNodeErrors, 'IM_FABRIC_NO_AUTHORITY', 'this node does not hold the authority');
+			const nowMs = Math.floor(systemClock.wallMs());
+			const made = await tokens.create(
+				{ ttlMs, uses: uses ?? 1, ...(label === undefined ? {} : { label }) },
+				authority.fingerprint,
+				nowMs,
+			);
+			return { id: made.id, token: made.text, expiresAtMs: nowMs + ttlMs };
+		},
 		config: () => configRows(loaded),
 		async metrics() {
 			const samples = collectSamples(

@@ -3,13 +3,17 @@
 import { randomUUID } from 'node:crypto';
 import {
 	type Blobs,
+	type CertificateAuthority,
 	type ConsensusEngine,
 	createLocalEngine,
+	type JoinTokens,
 	type LeaseId,
 	type LinkEstimate,
 	MemoryBlobs,
+	type SecureServer,
 } from '@infermesh/fabric';
 import { systemClock, systemRandom } from './clock.js';
+import type { GroupState } from './fabric/consensus-protocol.js';
 
 /** A node as gossip sees it from here. */
 export interface MemberView {
@@ -39,6 +43,8 @@ export interface GroupControl {
 	/** Undefined = the most suitable voter. Resolves with who leads then. */
 	transferLeadership(to: string | undefined): Promise<string>;
 	removeMember(nodeId: string): Promise<void>;
+	/** Whether this node leads now. */
+	leads(): boolean;
 	/** The whole replicated state in pieces. */
 	saveSnapshot(): AsyncIterable<Uint8Array>;
 }
@@ -50,6 +56,17 @@ export interface MeshFabric {
 	readonly blobs: Blobs;
 	/** The lease this node's own records lie under; undefined where nothing outlives the process anyway. */
 	readonly lease: () => LeaseId | undefined;
+	/** Calls back when the lease was lost and another granted: records under it must be written again. */
+	readonly onLease: (listener: () => void) => () => void;
+	/** Where other nodes reach this one; empty for a lone node. */
+	readonly addresses: { readonly agent: string; readonly raft?: string; readonly gossip?: string };
+	/** The agent's mTLS port, to add services to; undefined for a lone node. */
+	readonly server: SecureServer | undefined;
+	/** The built-in authority and its join tokens, where this node holds it. */
+	readonly authority: CertificateAuthority | undefined;
+	readonly tokens: JoinTokens | undefined;
+	/** This node's part in the group of coordinators, as it last was; undefined where it has none. */
+	readonly state: () => GroupState | undefined;
 	/** By gossip; this node included. */
 	readonly members: () => readonly MemberView[];
 	/** False while this node hears of no other although there are others: it is cut off, and routes by what it knows itself. */
@@ -61,6 +78,8 @@ export interface MeshFabric {
 	readonly group: GroupControl | undefined;
 	/** Further Prometheus samples of the fabric, as text; empty for a lone node. */
 	readonly metrics: () => string;
+	/** Tells the others that this node goes for good, rather than that it fails. */
+	leave(): Promise<void>;
 	close(): Promise<void>;
 }
 
@@ -74,6 +93,12 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 		engine,
 		blobs: new MemoryBlobs(),
 		lease: () => undefined,
+		onLease: () => () => undefined,
+		addresses: { agent: '' },
+		server: undefined,
+		authority: undefined,
+		tokens: undefined,
+		state: () => undefined,
 		members: () => [
 			{ id: nodeId, name, address: '', state: 'alive', incarnation: 1, sinceMs: startedMs, accusers: [] },
 		],
@@ -82,6 +107,7 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 		onChange: () => () => undefined,
 		group: undefined,
 		metrics: () => '',
+		leave: () => Promise.resolve(),
 		close: () => engine.close(),
 	};
 }

@@ -11,6 +11,7 @@ import { NameTable } from '../fleet/interner.js';
 import { HOLE, PoolView } from '../fleet/pool-view.js';
 import { createFleetTable, FleetTableReader, FleetTableWriter } from '../fleet/table.js';
 import { type AccessSnapshot, accessOf } from '../mesh/access.js';
+import { recordKinds } from '../records/kinds.js';
 import { StrategyManager } from '../strategy/registry/manager.js';
 import type { Admit } from '../strategy/registry/ports.js';
 import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
@@ -25,6 +26,7 @@ import { announceTargets } from './announce.js';
 import { systemClock, systemRandom } from './clock.js';
 import { compileInThread } from './compile-thread.js';
 import { createControl } from './control.js';
+import { startMeshFabric } from './fabric/mesh-fabric.js';
 import { startLocalFabric } from './fabric.js';
 import { createFetcher } from './fetcher.js';
 import { MeshState } from './mesh-state.js';
@@ -41,6 +43,8 @@ export interface MeshDeps {
 	readonly log: Log;
 	/** Loopback only, no credentials asked. */
 	readonly development: boolean;
+	/** Whether `fabric.mode: auto` means a mesh; by default it does not. */
+	readonly fabric?: 'alone' | 'mesh';
 	/** Judges modules; by default a child process for each. */
 	readonly admit?: Admit;
 	/** Starts the thread of a data-plane worker; by default one that runs worker.js. */
@@ -91,9 +95,11 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	};
 	const tenants = new NameTable(config.fleet.tenants_max);
 	let access: AccessSnapshot = accessOf(tenants, config.keys, [], [], clock.wallMs());
-	const fabric = startLocalFabric(config.node.id, (error) =>
-		log.error({ error: String(error) }, 'a watcher of records failed'),
-	);
+	const mode = config.fabric.mode === 'auto' ? (deps.fabric ?? 'alone') : config.fabric.mode;
+	const fabric =
+		mode === 'mesh'
+			? await startMeshFabric(config, { log, version: meshVersion })
+			: startLocalFabric(config.node.id, (error) => log.error({ error: String(error) }, 'a watcher of records failed'));
 
 	const makeStart = (worker: number, port: number): WorkerStart => ({
 		worker,
@@ -269,6 +275,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			targets,
 			strategies,
 			state,
+			fabric,
 			workers,
 			workerCount,
 			table,
@@ -308,6 +315,25 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		}
 		await workers.start(workerCount, config.data.port);
 		adminUrl = await admin.listen({ host: config.admin.host, port: config.admin.port });
+		const register = async (): Promise<void> => {
+			const lease = fabric.lease();
+			await state.records.put(
+				recordKinds.nodes,
+				fabric.nodeId,
+				{
+					id: fabric.nodeId,
+					name: config.node.id,
+					zone: config.node.zone,
+					region: config.node.region,
+					roles: [...config.roles],
+					version: meshVersion,
+					addresses: { ...fabric.addresses, admin: adminUrl, data: dataUrl() },
+					startedAtMs: Math.floor(clock.wallMs()),
+				},
+				lease === undefined ? {} : { lease },
+			);
+		};
+		await register();
 	} catch (error) {
 		await close();
 		throw error;

@@ -50,9 +50,14 @@ export type FromConsensus =
 	| { readonly kind: 'listening'; readonly address: string }
 	| { readonly kind: 'refused'; readonly code: string; readonly message: string }
 	| { readonly kind: 'state'; readonly state: GroupState }
-	| { readonly kind: 'answer'; readonly number: number; readonly value?: unknown; readonly code?: string; readonly message?: string }
+	| {
+			readonly kind: 'answer';
+			readonly number: number;
+			readonly value?: unknown;
+			readonly code?: string;
+			readonly message?: string;
+	  }
 	/** The member has stopped for good: its disk failed or a bug showed. */
 	| { readonly kind: 'failed'; readonly code: string; readonly message: string }
 	| { readonly kind: 'fault'; readonly message: string }
 	| { readonly kind: 'closed' };
-

@@ -19,12 +19,12 @@ import {
 	SessionRegistry,
 	Store,
 	StoreEngine,
-	StoreService,
 	storeService,
 	TransportCounters,
 } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
 import { RaftTransportClient } from '@infermesh/proto/grpc/raft/v1/raft';
+import { StoreService } from '@infermesh/proto/grpc/store/v1/store';
 import { systemClock, systemRandom } from '../clock.js';
 import type { ConsensusStart, FromConsensus, GroupCall, GroupState, ToConsensus } from './consensus-protocol.js';
 import { fromWireIdentity } from './wire-identity.js';

@@ -89,9 +89,7 @@ function onEvent(event: MembershipEvent): void {
 			return;
 		}
 		case 'failed':
-			// Suspicion has run out: probes by this node or others went unanswered.
-			links.failed(event.member.id);
-			links.failed(event.member.id);
+			links.lost(event.member.id);
 			break;
 		case 'reaped':
 			links.forget(event.id);
@@ -115,7 +113,14 @@ function gather(): void {
 
 const stateNames = { alive: 'alive', suspect: 'suspect', dead: 'failed', left: 'left' } as const;
 
-function viewOf(id: string, name: string, address: string, state: MemberView['state'], incarnation: number, accusers: readonly string[]): MemberView {
+function viewOf(
+	id: string,
+	name: string,
+	address: string,
+	state: MemberView['state'],
+	incarnation: number,
+	accusers: readonly string[],
+): MemberView {
 	const known = since.get(id);
 	const atMs = known?.state === state ? known.atMs : Math.floor(clock.wallMs());
 	if (known?.state !== state) since.set(id, { state, atMs });
@@ -125,9 +130,18 @@ function viewOf(id: string, name: string, address: string, state: MemberView['st
 function tellMembers(): void {
 	gathering = false;
 	const self = membership.self;
-	const others = membership.members().map(({ claim, state, incarnation, accusers }) =>
-		viewOf(claim.id, decodeMeta(claim.meta)?.name ?? claim.id, claim.address, stateNames[state], incarnation, accusers),
-	);
+	const others = membership
+		.members()
+		.map(({ claim, state, incarnation, accusers }) =>
+			viewOf(
+				claim.id,
+				decodeMeta(claim.meta)?.name ?? claim.id,
+				claim.address,
+				stateNames[state],
+				incarnation,
+				accusers,
+			),
+		);
 	const own = self === undefined ? [] : [viewOf(self.id, start.name, self.address, 'alive', self.incarnation, [])];
 	const { transfer, core } = membership;
 	send({

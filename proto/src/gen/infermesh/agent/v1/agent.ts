@@ -187,20 +187,9 @@ export interface HasReply {
   has: boolean;
 }
 
-export interface JoinGroupRequest {
-  nodeId: string;
-  raftAddress: string;
-}
-
-export interface JoinGroupReply {
-  clusterId: string;
-  peers: Peer[];
-}
-
 export interface Peer {
   nodeId: string;
   raftAddress: string;
-  learner: boolean;
 }
 
 export interface TransferLeadershipRequest {
@@ -1953,122 +1942,8 @@ export const HasReply: MessageFns<HasReply> = {
   },
 };
 
-function createBaseJoinGroupRequest(): JoinGroupRequest {
-  return { nodeId: "", raftAddress: "" };
-}
-
-export const JoinGroupRequest: MessageFns<JoinGroupRequest> = {
-  encode(message: JoinGroupRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.nodeId !== "") {
-      writer.uint32(10).string(message.nodeId);
-    }
-    if (message.raftAddress !== "") {
-      writer.uint32(18).string(message.raftAddress);
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): JoinGroupRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseJoinGroupRequest();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.nodeId = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.raftAddress = reader.string();
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-};
-
-function createBaseJoinGroupReply(): JoinGroupReply {
-  return { clusterId: "", peers: [] };
-}
-
-export const JoinGroupReply: MessageFns<JoinGroupReply> = {
-  encode(message: JoinGroupReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.clusterId !== "") {
-      writer.uint32(10).string(message.clusterId);
-    }
-    for (const v of message.peers) {
-      Peer.encode(v!, writer.uint32(18).fork()).join();
-    }
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): JoinGroupReply {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseJoinGroupReply();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-          case 1: {
-            if (tag !== 10) {
-              break;
-            }
-
-            message.clusterId = reader.string();
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
-            message.peers.push(Peer.decode(reader, reader.uint32()));
-            continue;
-          }
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-};
-
 function createBasePeer(): Peer {
-  return { nodeId: "", raftAddress: "", learner: false };
+  return { nodeId: "", raftAddress: "" };
 }
 
 export const Peer: MessageFns<Peer> = {
@@ -2078,9 +1953,6 @@ export const Peer: MessageFns<Peer> = {
     }
     if (message.raftAddress !== "") {
       writer.uint32(18).string(message.raftAddress);
-    }
-    if (message.learner !== false) {
-      writer.uint32(24).bool(message.learner);
     }
     return writer;
   },
@@ -2112,14 +1984,6 @@ export const Peer: MessageFns<Peer> = {
             }
 
             message.raftAddress = reader.string();
-            continue;
-          }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
-            message.learner = reader.bool();
             continue;
           }
         }
@@ -2835,16 +2699,6 @@ export const BlobsClient = makeGenericClientConstructor(BlobsService, "infermesh
 /** Membership of the group of coordinators. */
 export type CoordinationService = typeof CoordinationService;
 export const CoordinationService = {
-  /** Adds the caller as a learner; it is promoted when it has caught up and there are votes to give. */
-  joinGroup: {
-    path: "/infermesh.agent.v1.Coordination/JoinGroup" as const,
-    requestStream: false as const,
-    responseStream: false as const,
-    requestSerialize: (value: JoinGroupRequest): Buffer => Buffer.from(JoinGroupRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): JoinGroupRequest => JoinGroupRequest.decode(value),
-    responseSerialize: (value: JoinGroupReply): Buffer => Buffer.from(JoinGroupReply.encode(value).finish()),
-    responseDeserialize: (value: Buffer): JoinGroupReply => JoinGroupReply.decode(value),
-  },
   transferLeadership: {
     path: "/infermesh.agent.v1.Coordination/TransferLeadership" as const,
     requestStream: false as const,
@@ -2888,8 +2742,6 @@ export const CoordinationService = {
 } as const;
 
 export interface CoordinationServer extends UntypedServiceImplementation {
-  /** Adds the caller as a learner; it is promoted when it has caught up and there are votes to give. */
-  joinGroup: handleUnaryCall<JoinGroupRequest, JoinGroupReply>;
   transferLeadership: handleUnaryCall<TransferLeadershipRequest, TransferLeadershipReply>;
   removeMember: handleUnaryCall<RemoveMemberRequest, RemoveMemberReply>;
   /** Where to find the mesh: for a node that has just got its identity. */
@@ -2899,22 +2751,6 @@ export interface CoordinationServer extends UntypedServiceImplementation {
 }
 
 export interface CoordinationClient extends Client {
-  /** Adds the caller as a learner; it is promoted when it has caught up and there are votes to give. */
-  joinGroup(
-    request: JoinGroupRequest,
-    callback: (error: ServiceError | null, response: JoinGroupReply) => void,
-  ): ClientUnaryCall;
-  joinGroup(
-    request: JoinGroupRequest,
-    metadata: Metadata,
-    callback: (error: ServiceError | null, response: JoinGroupReply) => void,
-  ): ClientUnaryCall;
-  joinGroup(
-    request: JoinGroupRequest,
-    metadata: Metadata,
-    options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: JoinGroupReply) => void,
-  ): ClientUnaryCall;
   transferLeadership(
     request: TransferLeadershipRequest,
     callback: (error: ServiceError | null, response: TransferLeadershipReply) => void,

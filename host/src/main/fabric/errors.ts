@@ -1,0 +1,40 @@
+// Owns the errors of a node's own part in a mesh.
+import { defineErrors } from '@infermesh/proto';
+
+export const fabricNodeErrors = defineErrors({
+	IM_FABRIC_NO_IDENTITY: {
+		summary: 'This node has no certificate of the mesh and no way to get one.',
+		hint: 'Give `fabric.join` and `fabric.join_token` (from `infermesh join-token` on a coordinator), or begin a mesh with `infermesh ca init`.',
+		httpStatus: 500,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
+	IM_FABRIC_AUTHORITY_EXISTS: {
+		summary: 'There is a certificate authority already.',
+		hint: 'A second one would cut off every node of the first. Move the folder away if that is meant.',
+		httpStatus: 409,
+		grpcStatus: 'ALREADY_EXISTS',
+		retryable: false,
+	},
+	IM_FABRIC_NO_AUTHORITY: {
+		summary: 'The certificate authority cannot be opened here.',
+		hint: 'Run this on the node that holds it (`fabric.ca_dir`), with its passphrase if it has one; `infermesh ca init` makes one.',
+		httpStatus: 404,
+		grpcStatus: 'NOT_FOUND',
+		retryable: false,
+	},
+	IM_FABRIC_MESH_UNREACHABLE: {
+		summary: 'None of the nodes to join answers.',
+		hint: 'Check `fabric.join` and the network; it is tried for ever.',
+		httpStatus: 503,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: true,
+	},
+	IM_FABRIC_NODE_ID: {
+		summary: 'The node’s UUID and its certificate do not agree.',
+		hint: 'Two nodes share one state folder, or it was copied. Give each node its own `state_dir`.',
+		httpStatus: 500,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
+});

@@ -1,0 +1,140 @@
+// Owns the agent's side of the gossip thread: starts it, tells it what changes, and holds what it last said of members and distances.
+import { Worker } from 'node:worker_threads';
+import { type Address, membershipErrors, roleBits } from '@infermesh/fabric';
+import { type ErrorCode, MeshError } from '@infermesh/proto';
+import type { MemberView, TopologyView } from '../fabric.js';
+import type { FromGossip, GossipFigures, GossipStart, ToGossip } from './gossip-protocol.js';
+
+export interface GossipOptions extends Omit<GossipStart, 'roles' | 'advertise'> {
+	readonly roles: readonly string[];
+	/** Host that others are told; the port is the bound one. */
+	readonly advertiseHost: string | undefined;
+}
+
+const LEAVE_TIMEOUT_MS = 5000;
+
+export class GossipThread {
+	readonly address: Address;
+	readonly #worker: Worker;
+	readonly #listeners = new Set<() => void>();
+	#members: readonly MemberView[] = [];
+	#figures: GossipFigures | undefined;
+	#topology: TopologyView = { links: [], vector: [], heightS: 0, error: 0 };
+	#departed: () => void = () => {};
+	#ended = false;
+
+	/** Resolves when it listens. Rejects with IM_MEMBERSHIP_BIND. */
+	static open(options: GossipOptions, failed: (what: string, error: unknown) => void): Promise<GossipThread> {
+		const { roles, advertiseHost, ...rest } = options;
+		const port = rest.bind.slice(rest.bind.lastIndexOf(':') + 1);
+		const workerData: GossipStart = {
+			...rest,
+			advertise: advertiseHost === undefined || port === '0' ? undefined : `${advertiseHost}:${port}`,
+			roles: roles.reduce((bits, role) => bits | (roleBits[role as keyof typeof roleBits] ?? 0), 0),
+		};
+		const worker = new Worker(new URL('./gossip-thread.js', import.meta.url), { workerData });
+		return new Promise((resolve, reject) => {
+			worker.once('error', reject);
+			worker.on('message', function first(message: FromGossip) {
+				if (message.kind === 'refused')
+					reject(new MeshError(membershipErrors, message.code as ErrorCode, message.message));
+				if (message.kind !== 'started') return;
+				worker.off('message', first);
+				worker.off('error', reject);
+				resolve(new GossipThread(worker, message.address, failed));
+			});
+		});
+	}
+
+	private constructor(worker: Worker, address: Address, failed: (what: string, error: unknown) => void) {
+		this.#worker = worker;
+		this.address = address;
+		worker.on('message', (message: FromGossip) => this.#receive(message));
+		worker.on('error', (error) => failed('the gossip thread', error));
+		worker.on('exit', () => void (this.#ended = true));
+	}
+
+	get members(): readonly MemberView[] {
+		return this.#members;
+	}
+
+	get topology(): TopologyView {
+		return this.#topology;
+	}
+
+	/** Whether anybody else is heard of; a node that is alone in its mesh is in touch with all there is. */
+	inTouch(others: boolean): boolean {
+		return !this.#ended && (!others || this.#members.some(({ state }, at) => at > 0 && state === 'alive'));
+	}
+
+	onChange(listener: () => void): () => void {
+		this.#listeners.add(listener);
+		return () => void this.#listeners.delete(listener);
+	}
+
+	send(message: ToGossip): void {
+		if (!this.#ended) this.#worker.postMessage(message);
+	}
+
+	metrics(): string {
+		const figures = this.#figures;
+		if (figures === undefined) return '';
+		const line = (name: string, value: number, labels = ''): string => `infermesh_gossip_${name}${labels} ${value}\n`;
+		const head = (name: string, type: string, help: string): string =>
+			`# HELP infermesh_gossip_${name} ${help}\n# TYPE infermesh_gossip_${name} ${type}\n`;
+		return (
+			head('live_members', 'gauge', 'Members that are alive or suspected, this node included.') +
+			line('live_members', figures.liveMembers) +
+			head('local_health', 'gauge', 'Lifeguard local health multiplier; 0 = sound.') +
+			line('local_health', figures.healthScore) +
+			head('packets_total', 'counter', 'Datagrams.') +
+			line('packets_total', figures.packetsSent, '{direction="out"}') +
+			line('packets_total', figures.packetsReceived, '{direction="in"}') +
+			head('bytes_total', 'counter', 'Bytes of datagrams.') +
+			line('bytes_total', figures.bytesSent, '{direction="out"}') +
+			line('bytes_total', figures.bytesReceived, '{direction="in"}') +
+			head('refused_total', 'counter', 'Packets and exchanges refused, by cause.') +
+			Object.entries(figures.refused)
+				.map(([cause, count]) => line('refused_total', count, `{cause="${cause}"}`))
+				.join('')
+		);
+	}
+
+	/** Tells the others that this node goes; resolves when that has been spread. */
+	async leave(): Promise<void> {
+		if (this.#ended) return;
+		const { promise, resolve } = Promise.withResolvers<void>();
+		this.#departed = resolve;
+		const overdue = setTimeout(resolve, LEAVE_TIMEOUT_MS);
+		this.send({ kind: 'leave' });
+		await promise;
+		clearTimeout(overdue);
+	}
+
+	async close(): Promise<void> {
+		if (this.#ended) return;
+		const ended = new Promise<void>((resolve) => this.#worker.once('exit', () => resolve()));
+		const overdue = setTimeout(() => void this.#worker.terminate(), 3000);
+		this.send({ kind: 'close' });
+		await ended;
+		clearTimeout(overdue);
+	}
+
+	#receive(message: FromGossip): void {
+		switch (message.kind) {
+			case 'members':
+				this.#members = message.members;
+				this.#figures = message.figures;
+				break;
+			case 'links':
+				this.#topology = message;
+				break;
+			case 'departed':
+				this.#departed();
+				return;
+			default:
+				return;
+		}
+		for (const listener of this.#listeners) listener();
+	}
+}

@@ -1,0 +1,137 @@
+// Owns the keys of the gossip group in replicated state: made by whoever is first, followed by all, rotated when a node is quarantined so that what it
+// knows opens nothing any more. They travel over mutual TLS only; a node keeps a copy in its folder to find the others after a restart.
+import { randomBytes } from 'node:crypto';
+import type { ConsensusEngine, Watch } from '@infermesh/fabric';
+import type { Clock } from '@infermesh/proto';
+
+const KEY = 'fabric/gossip-keys';
+const KEY_BYTES = 32;
+/** The one in use and the one before. */
+const KEPT = 2;
+const RETRY_MS = 500;
+
+interface KeysRecord {
+	/** Base64, the one in use first. */
+	readonly keys: readonly string[];
+	/** Nodes that must not know the one in use. */
+	readonly against: readonly string[];
+}
+
+export class GossipKeys {
+	readonly #engine: ConsensusEngine;
+	readonly #clock: Clock;
+	readonly #failed: (what: string, error: unknown) => void;
+	readonly #listeners = new Set<() => void>();
+	#record: KeysRecord;
+	#watch: Watch | undefined;
+	#closed = false;
+
+	constructor(
+		engine: ConsensusEngine,
+		clock: Clock,
+		remembered: readonly string[],
+		failed: (what: string, error: unknown) => void,
+	) {
+		this.#engine = engine;
+		this.#clock = clock;
+		this.#failed = failed;
+		this.#record = { keys: remembered, against: [] };
+	}
+
+	get secrets(): readonly Uint8Array[] {
+		return this.#record.keys.map((text) => Uint8Array.from(Buffer.from(text, 'base64')));
+	}
+
+	onChange(listener: () => void): void {
+		this.#listeners.add(listener);
+	}
+
+	/** Resolves when there is a key: the mesh's, or the one remembered while the mesh does not answer. */
+	async start(): Promise<void> {
+		for (;;) {
+			try {
+				await this.#read();
+				return;
+			} catch (error) {
+				if (this.#closed || this.#record.keys.length > 0) {
+					void this.#later();
+					return;
+				}
+				this.#failed('asking for the gossip key', error);
+				await new Promise<void>((resolve) => void this.#clock.after(RETRY_MS, resolve));
+			}
+		}
+	}
+
+	/** Makes a new key when a node has been shut out that knows the present one. */
+	rotateAgainst(nodeIds: readonly string[]): void {
+		const fresh = nodeIds.filter((id) => !this.#record.against.includes(id));
+		if (fresh.length === 0) return;
+		void this.#write((present) => ({
+			keys: [newKey(), ...present.keys].slice(0, KEPT),
+			against: [...nodeIds],
+		})).catch((error: unknown) => this.#failed('rotating the gossip key', error));
+	}
+
+	close(): void {
+		this.#closed = true;
+		this.#watch?.cancel();
+	}
+
+	async #later(): Promise<void> {
+		while (!this.#closed) {
+			await new Promise<void>((resolve) => void this.#clock.after(RETRY_MS * 4, resolve, { unref: true }));
+			try {
+				await this.#read();
+				return;
+			} catch {
+				// The mesh does not answer yet; what is remembered goes on.
+			}
+		}
+	}
+
+	async #read(): Promise<void> {
+		const { items, revision } = await this.#engine.read({ key: KEY });
+		if (items[0] === undefined) await this.#write(() => ({ keys: [newKey()], against: [] }));
+		else this.#take(items[0].value);
+		this.#watch?.cancel();
+		this.#watch = this.#engine.watch({ key: KEY }, revision, {
+			onEvents: (events) => {
+				const last = events.at(-1);
+				if (last?.kind === 'put') this.#take(last.current.value);
+			},
+			onCompacted: () => void this.#later(),
+		});
+	}
+
+	async #write(change: (present: KeysRecord) => KeysRecord): Promise<void> {
+		const { items } = await this.#engine.read({ key: KEY });
+		const found = items[0];
+		const next = change(found === undefined ? { keys: [], against: [] } : decode(found.value));
+		const value = Buffer.from(JSON.stringify(next), 'utf8');
+		const { held } = await this.#engine.transact({
+			when: [found === undefined ? { key: KEY, exists: false } : { key: KEY, modRevision: found.modRevision }],
+			then: [{ put: KEY, value }],
+		});
+		if (held) this.#take(value);
+		else {
+			const again = await this.#engine.read({ key: KEY });
+			if (again.items[0] !== undefined) this.#take(again.items[0].value);
+		}
+	}
+
+	#take(bytes: Uint8Array): void {
+		const next = decode(bytes);
+		if (next.keys.length === 0 || JSON.stringify(next) === JSON.stringify(this.#record)) return;
+		this.#record = next;
+		for (const listener of this.#listeners) listener();
+	}
+}
+
+function newKey(): string {
+	return randomBytes(KEY_BYTES).toString('base64');
+}
+
+function decode(bytes: Uint8Array): KeysRecord {
+	return JSON.parse(Buffer.from(bytes).toString('utf8')) as KeysRecord;
+}

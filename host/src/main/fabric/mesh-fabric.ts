@@ -1,0 +1,407 @@
+// The composition of a node of the mesh: identity, the agent's port, this node's part in consensus (a thread), the client of replicated state, gossip (a
+// thread), blobs and the lease. Parts start in the order in which they can: without the mesh a node knows only where it last was.
+import path from 'node:path';
+import {
+	type Address,
+	addIdentityEndpoint,
+	type BlobHolder,
+	type CertificateAuthority,
+	createBlobService,
+	DiskBlobs,
+	FileDisk,
+	IdentityService,
+	JoinTokens,
+	nodeCredentials,
+	PeerChannels,
+	type PeerLease,
+	RemoteEngine,
+	ReplicatedBlobs,
+	RevocationList,
+	SecureServer,
+	SessionRegistry,
+	type TransportContext,
+	TransportCounters,
+} from '@infermesh/fabric';
+import {
+	BlobsClient,
+	BlobsService,
+	CoordinationService,
+	type DiscoverReply,
+} from '@infermesh/proto/grpc/agent/v1/agent';
+import { isLoopback } from '../../config/rules.js';
+import type { MeshConfig } from '../../config/schema.js';
+import { recordKinds } from '../../records/kinds.js';
+import { Mirror } from '../../records/mirror.js';
+import type { Log } from '../../telemetry/logger.js';
+import { systemClock, systemRandom } from '../clock.js';
+import type { GroupControl, MeshFabric } from '../fabric.js';
+import { AuthorityFolder } from './authority-folder.js';
+import { Autopilot } from './autopilot.js';
+import { ConsensusThread } from './consensus-client.js';
+import { discover, discoverHandler } from './discovery.js';
+import { EngineRecords } from './engine-records.js';
+import { GossipThread } from './gossip-client.js';
+import { GossipKeys } from './gossip-keys.js';
+import { openIdentity } from './identity.js';
+import { LeaseKeeper } from './lease-keeper.js';
+import { transportMetrics } from './metrics.js';
+import { type KnownPeer, NodeFolder } from './node-folder.js';
+import { toWireIdentity } from './wire-identity.js';
+
+const HANDSHAKE_TIMEOUT_MS = 3000;
+const FIRST_STATUS_RETRY_MS = 100;
+const PRUNE_MS = 60_000;
+
+export interface MeshFabricDeps {
+	readonly log: Log;
+	readonly version: string;
+}
+
+const addressOf = (host: string, port: number): Address => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+
+/** The bound port at the host that others are told. */
+function advertised(bound: Address, config: MeshConfig): Address {
+	const port = Number(bound.slice(bound.lastIndexOf(':') + 1));
+	return addressOf(config.fabric.advertise ?? config.fabric.host, port);
+}
+
+async function openAuthority(config: MeshConfig): Promise<CertificateAuthority | undefined> {
+	const { fabric } = config;
+	const root = fabric.ca_dir ?? path.join(config.state_dir, 'ca');
+	const folder = (): AuthorityFolder => new AuthorityFolder(root, fabric.ca_passphrase);
+	if (AuthorityFolder.exists(root)) return folder().open();
+	// A mesh on this machine alone needs no ceremony; off loopback an operator decides where the authority lives.
+	const begins = fabric.join.length === 0 && config.roles.includes('coordinator') && isLoopback(fabric.host);
+	return begins ? folder().create(fabric.trust_domain, systemClock.wallMs()) : undefined;
+}
+
+/** Starts this node's part in the mesh. Rejects with IM_FABRIC_*, IM_IDENTITY_*, IM_LOG_*; what had started is taken down again. */
+export async function startMeshFabric(config: MeshConfig, { log, version }: MeshFabricDeps): Promise<MeshFabric> {
+	const clock = systemClock;
+	const random = systemRandom();
+	const { fabric } = config;
+	const closers: (() => Promise<void> | void)[] = [];
+	let ended = false;
+	const failed = (what: string, error: unknown): void =>
+		log.warn({ error: error instanceof Error ? error.message : String(error) }, what);
+	const close = async (): Promise<void> => {
+		ended = true;
+		for (const closer of closers.splice(0).reverse()) await closer();
+	};
+	try {
+		const folder = new NodeFolder(path.join(config.state_dir, 'node'));
+		const known = folder.mesh();
+		let coordinators: readonly KnownPeer[] = known?.coordinators ?? [];
+		let agents: readonly Address[] = fabric.join;
+
+		const authority = await openAuthority(config);
+		const identity = await openIdentity({
+			folder,
+			clock,
+			random,
+			authority,
+			join: fabric.join,
+			joinToken: fabric.join_token,
+			authorities: () => agents,
+			log: failed,
+		});
+		closers.push(() => identity.close());
+		const nodeId = folder.nodeId();
+		const revocations = new RevocationList();
+		const counters = new TransportCounters();
+		const context: TransportContext = {
+			identity,
+			revocations,
+			counters,
+			clock,
+			sessions: new SessionRegistry(revocations, counters),
+		};
+		const channels = new PeerChannels(context);
+		closers.push(() => channels.close());
+
+		// --- where the mesh is
+		const ownsGroup = config.roles.includes('coordinator') && config.consensus.engine === 'raft';
+		if (known === undefined && fabric.join.length > 0) {
+			const found = await discover(fabric.join, context, clock, failed, () => ended);
+			coordinators = (found?.coordinators ?? []).map((peer) => ({ nodeId: peer.nodeId, raft: peer.raftAddress }));
+		}
+
+		// --- consensus
+		let gossip: GossipThread | undefined;
+		const consensus = ownsGroup
+			? await ConsensusThread.open(
+					{
+						nodeId,
+						folder: path.join(config.state_dir, 'raft'),
+						listen: addressOf(fabric.host, fabric.raft_port),
+						identity: toWireIdentity(identity.current()),
+						peers: coordinators.map((peer) => [peer.nodeId, peer.raft] as const),
+						found: known === undefined && fabric.join.length === 0,
+						heartbeatMs: config.consensus.heartbeat_ms,
+						electionMs: config.consensus.election_ms,
+						snapshotEntries: config.consensus.snapshot_entries,
+						segmentBytes: config.consensus.log_segment_bytes,
+					},
+					{
+						state: () => undefined,
+						failed: (error) => log.error({ error: error.message, code: error.code }, 'this coordinator has stopped'),
+						fault: (message) => log.error({ error: message }, 'a watcher of replicated state failed'),
+					},
+				)
+			: undefined;
+		if (consensus !== undefined) closers.push(() => consensus.close());
+		const ownRaft = consensus === undefined ? undefined : advertised(consensus.address, config);
+
+		// --- replicated state: by whichever coordinator answers, this node itself first
+		const accepted = (): ReadonlySet<string> => new Set([nodeId, ...coordinators.map((peer) => peer.nodeId)]);
+		const engine = new RemoteEngine({
+			get addresses() {
+				const others = coordinators.filter((peer) => peer.nodeId !== nodeId).map((peer) => peer.raft);
+				return ownRaft === undefined ? others : [ownRaft, ...others];
+			},
+			credentials: nodeCredentials(context, {
+				timeoutMs: HANDSHAKE_TIMEOUT_MS,
+				acceptNode: (uuid) => accepted().has(uuid),
+			}),
+			clock,
+			random,
+			fault: (error) => log.debug({ error: String(error) }, 'replicated state: a stream broke'),
+		});
+		closers.push(() => engine.close());
+
+		// --- the agent's port
+		const server = new SecureServer(context, { joining: authority !== undefined });
+		const blobsOwn = ownsGroup ? new DiskBlobs(new FileDisk(path.join(config.state_dir, 'store'))) : undefined;
+		let clusterId = known?.clusterId ?? '';
+		const tell = (): DiscoverReply => ({
+			clusterId,
+			gossipAddresses: (gossip?.members ?? [])
+				.filter(({ state }) => state === 'alive')
+				.slice(0, 16)
+				.map(({ address }) => address),
+			coordinators: [
+				...(ownRaft === undefined ? [] : [{ nodeId, raftAddress: ownRaft }]),
+				...coordinators
+					.filter((peer) => peer.nodeId !== nodeId)
+					.map((peer) => ({ nodeId: peer.nodeId, raftAddress: peer.raft })),
+			],
+		});
+		server.addService(CoordinationService, { discover: discoverHandler(tell) });
+		if (blobsOwn !== undefined) server.addService(BlobsService, { ...createBlobService(blobsOwn) });
+		if (authority !== undefined) {
+			const service = new IdentityService({
+				authority,
+				tokens: new JoinTokens(new EngineRecords(engine, 'identity/tokens/')),
+				issuances: new EngineRecords(engine, 'identity/issuances/'),
+				revocations,
+				clock,
+			});
+			addIdentityEndpoint(server, service, { onChange: (listener) => revocations.onChange(listener) });
+		}
+		const agentAddress = advertised(await server.listen(addressOf(fabric.host, fabric.agent_port)), config);
+		closers.push(() => server.close(1000));
+
+		// --- which mesh this is: known from before, or told by its state
+		while (clusterId === '' && !ended) {
+			try {
+				clusterId = (await engine.status()).clusterId;
+			} catch (error) {
+				failed('asking for the state of the mesh', error);
+			}
+			if (clusterId === '') await new Promise<void>((resolve) => void clock.after(FIRST_STATUS_RETRY_MS, resolve));
+		}
+
+		// --- gossip
+		const keys = new GossipKeys(engine, clock, known?.gossipKeys ?? [], failed);
+		await keys.start();
+		closers.push(() => keys.close());
+		const seeds = [...new Set([...(known?.gossip ?? []), ...(await gossipSeeds())])];
+		async function gossipSeeds(): Promise<readonly Address[]> {
+			if (fabric.join.length === 0) return [];
+			const found = await discover(fabric.join, context, clock, failed, () => ended || (known?.gossip.length ?? 0) > 0);
+			return found?.gossipAddresses ?? [];
+		}
+		const thread = await GossipThread.open(
+			{
+				nodeId,
+				folder: folder.root,
+				bind: addressOf(fabric.host, fabric.gossip_port),
+				advertiseHost: fabric.advertise,
+				identity: toWireIdentity(identity.current()),
+				label: clusterId,
+				keys: keys.secrets,
+				seeds,
+				profile: fabric.gossip_profile as 'lan' | 'wan' | 'local',
+				name: config.node.id,
+				roles: config.roles,
+				version,
+				zone: config.node.zone,
+				region: config.node.region,
+			},
+			failed,
+		);
+		gossip = thread;
+		closers.push(() => thread.close());
+		keys.onChange(() => thread.send({ kind: 'keys', keys: keys.secrets }));
+
+		// --- what the mesh says of its nodes
+		const leases = new LeaseKeeper(engine, clock, fabric.lease_ttl_ms, failed);
+		const nodes = new Mirror(recordKinds.nodes, engine, clock, { changed: () => follow() });
+		const lifecycle = new Mirror(recordKinds.lifecycle, engine, clock, { changed: () => follow() });
+		closers.push(
+			() => nodes.close(),
+			() => lifecycle.close(),
+		);
+		let remembered = '';
+		function follow(): void {
+			const records = nodes.all().map(({ value }) => value);
+			const raft = records.flatMap(({ id, addresses }) =>
+				addresses.raft === undefined ? [] : [{ nodeId: id, raft: addresses.raft }],
+			);
+			if (raft.length > 0) {
+				// A coordinator that is away keeps its place in the list: it may come back, and the others may be away too.
+				const others = coordinators.filter((peer) => !raft.some((one) => one.nodeId === peer.nodeId));
+				coordinators = [...raft, ...others].slice(0, 64);
+			}
+			agents = [...new Set([...records.map(({ addresses }) => addresses.agent), ...fabric.join])];
+			consensus?.send({ kind: 'peers', peers: coordinators.map((peer) => [peer.nodeId, peer.raft] as const) });
+			thread.send({ kind: 'places', places: records.map(({ id, zone, region }) => [id, zone, region] as const) });
+			const revoked = lifecycle
+				.all()
+				.filter(({ value }) => value.state === 'quarantined')
+				.map(({ id }) => id);
+			const revision = BigInt(lifecycle.revision);
+			if (revocations.update(revoked, revision)) {
+				consensus?.send({ kind: 'revoked', nodeIds: revoked, revision });
+				thread.send({ kind: 'revoked', nodeIds: revoked });
+				if (consensus?.state?.leader === nodeId) keys.rotateAgainst(revoked);
+			}
+			remember();
+		}
+		function remember(): void {
+			const mesh = {
+				clusterId,
+				coordinators,
+				gossip: thread.members
+					.filter(({ state }) => state === 'alive')
+					.slice(0, 16)
+					.map(({ address }) => address),
+				gossipKeys: keys.secrets.map((secret) => Buffer.from(secret).toString('base64')),
+			};
+			const text = JSON.stringify(mesh);
+			if (text === remembered) return;
+			remembered = text;
+			folder.setMesh(mesh);
+		}
+		keys.onChange(remember);
+		closers.push(
+			identity.onChange((next) => {
+				consensus?.send({ kind: 'identity', identity: toWireIdentity(next) });
+				thread.send({ kind: 'identity', identity: toWireIdentity(next) });
+			}),
+		);
+		await leases.start();
+		closers.push(() => leases.close());
+		const pruning = clock.every(PRUNE_MS, remember, { unref: true });
+		closers.push(() => pruning.cancel());
+
+		if (consensus !== undefined) {
+			const autopilot = new Autopilot({
+				clock,
+				self: nodeId,
+				votersMax: fabric.voters_max,
+				state: () => consensus.state,
+				coordinators: () =>
+					nodes
+						.all()
+						.flatMap(({ value }) =>
+							value.roles.includes('coordinator') && value.addresses.raft !== undefined
+								? [{ nodeId: value.id, wanted: true }]
+								: [],
+						),
+				call: (call) => consensus.call(call),
+				log: (message, fields) => log.info(fields, message),
+			});
+			closers.push(() => autopilot.close());
+		}
+
+		// --- blobs: every coordinator that is there holds them
+		const holders = new Map<
+			string,
+			{ readonly address: Address; readonly lease: PeerLease; readonly holder: BlobHolder }
+		>();
+		const blobs = new ReplicatedBlobs({
+			clock,
+			own: blobsOwn,
+			holders() {
+				const wanted = nodes
+					.all()
+					.map(({ value }) => value)
+					.filter(({ id, roles }) => id !== nodeId && roles.includes('coordinator'));
+				for (const [id, { address, lease }] of holders) {
+					if (wanted.some((node) => node.id === id && node.addresses.agent === address)) continue;
+					lease.release();
+					holders.delete(id);
+				}
+				return wanted.map(({ id, addresses }) => {
+					const have = holders.get(id);
+					if (have !== undefined) return have.holder;
+					const lease = channels.acquire({ address: addresses.agent, nodeUuid: id });
+					const holder = { nodeId: id, client: lease.client(BlobsClient) };
+					holders.set(id, { address: addresses.agent, lease, holder });
+					return holder;
+				});
+			},
+		});
+		closers.push(() => {
+			for (const { lease } of holders.values()) lease.release();
+		});
+
+		const group: GroupControl | undefined =
+			consensus === undefined
+				? undefined
+				: {
+						transferLeadership: async (to) =>
+							(await consensus.call<string | undefined>({ call: 'transfer', id: to })) ?? '',
+						removeMember: async (id) => void (await consensus.call({ call: 'remove', id })),
+						leads: () => consensus.state?.leader === nodeId,
+						async *saveSnapshot() {
+							await consensus.call({ call: 'beginSnapshot' });
+							for (;;) {
+								const piece = await consensus.call<Uint8Array | undefined>({ call: 'snapshotPiece' });
+								if (piece === undefined) return;
+								yield piece;
+							}
+						},
+					};
+		return {
+			nodeId,
+			engine,
+			blobs,
+			lease: () => leases.id,
+			onLease: (listener) => leases.onRenewed(listener),
+			addresses: {
+				agent: agentAddress,
+				...(ownRaft === undefined ? {} : { raft: ownRaft }),
+				gossip: thread.address,
+			},
+			server,
+			authority,
+			tokens: authority === undefined ? undefined : new JoinTokens(new EngineRecords(engine, 'identity/tokens/')),
+			members: () => thread.members,
+			inTouch: () => thread.inTouch(nodes.all().length > 1),
+			topology: () => thread.topology,
+			onChange: (listener) => thread.onChange(listener),
+			group,
+			state: () => consensus?.state,
+			metrics: () => thread.metrics() + transportMetrics(counters),
+			async leave() {
+				await thread.leave();
+			},
+			close,
+		};
+	} catch (error) {
+		await close();
+		throw error;
+	}
+}

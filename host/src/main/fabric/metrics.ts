@@ -1,0 +1,22 @@
+// Owns the Prometheus text of connections between nodes.
+import type { TransportCounters } from '@infermesh/fabric';
+
+export function transportMetrics(counters: TransportCounters): string {
+	const { accepted, connected, anonymous, revokedClosed, refused, failed } = counters.snapshot();
+	const by = (name: string, counts: Readonly<Partial<Record<string, number>>>): string =>
+		Object.entries(counts)
+			.map(([code, count]) => `${name}{code="${code}"} ${count}\n`)
+			.join('');
+	return [
+		'# HELP infermesh_transport_connections_total Connections between nodes, by who made them.\n# TYPE infermesh_transport_connections_total counter\n',
+		`infermesh_transport_connections_total{side="accepted"} ${accepted}\n`,
+		`infermesh_transport_connections_total{side="made"} ${connected}\n`,
+		`infermesh_transport_connections_total{side="joining"} ${anonymous}\n`,
+		'# HELP infermesh_transport_revoked_closed_total Connections closed because their peer was revoked.\n# TYPE infermesh_transport_revoked_closed_total counter\n',
+		`infermesh_transport_revoked_closed_total ${revokedClosed}\n`,
+		'# HELP infermesh_transport_refused_total Peers refused who came, by code.\n# TYPE infermesh_transport_refused_total counter\n',
+		by('infermesh_transport_refused_total', refused),
+		'# HELP infermesh_transport_failed_total Peers refused or unreachable who were called, by code.\n# TYPE infermesh_transport_failed_total counter\n',
+		by('infermesh_transport_failed_total', failed),
+	].join('');
+}
