@@ -1,6 +1,6 @@
 // Owns a mesh for tests of the admin API and the command line: a MeshControl over plain lists that records what it was asked.
 import { defineErrors, MeshError } from '@infermesh/proto';
-import type { JoinTokenMade, JoinTokenRequest, LogLevel } from '../telemetry/logger.js';
+import type { LogLevel } from '../telemetry/logger.js';
 import type { LoadStrategyRequest, MeshControl } from './control.js';
 import type {
 	JoinTokenMade,
