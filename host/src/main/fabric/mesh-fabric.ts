@@ -121,8 +121,10 @@ export async function startMeshFabric(config: MeshConfig, { log, version }: Mesh
 
 		// --- where the mesh is
 		const ownsGroup = config.roles.includes('coordinator') && config.consensus.engine === 'raft';
+		let clusterId = known?.clusterId ?? '';
 		if (known === undefined && fabric.join.length > 0) {
 			const found = await discover(fabric.join, context, clock, failed, () => ended);
+			clusterId = found?.clusterId ?? '';
 			coordinators = (found?.coordinators ?? []).map((peer) => ({ nodeId: peer.nodeId, raft: peer.raftAddress }));
 		}
 
@@ -157,7 +159,11 @@ export async function startMeshFabric(config: MeshConfig, { log, version }: Mesh
 		const engine = new RemoteEngine({
 			get addresses() {
 				const others = coordinators.filter((peer) => peer.nodeId !== nodeId).map((peer) => peer.raft);
-				return ownRaft === undefined ? others : [ownRaft, ...others];
+				// A newcomer is no help until the group has taken it in and it hears of a leader.
+				const group = consensus?.state;
+				const member = group?.voters.includes(nodeId) === true || group?.learners.includes(nodeId) === true;
+				if (ownRaft === undefined || (!member && others.length > 0)) return others;
+				return [ownRaft, ...others];
 			},
 			credentials: nodeCredentials(context, {
 				timeoutMs: HANDSHAKE_TIMEOUT_MS,
@@ -172,7 +178,6 @@ export async function startMeshFabric(config: MeshConfig, { log, version }: Mesh
 		// --- the agent's port
 		const server = new SecureServer(context, { joining: authority !== undefined });
 		const blobsOwn = ownsGroup ? new DiskBlobs(new FileDisk(path.join(config.state_dir, 'store'))) : undefined;
-		let clusterId = known?.clusterId ?? '';
 		const tell = (): DiscoverReply => ({
 			clusterId,
 			gossipAddresses: (gossip?.members ?? [])
