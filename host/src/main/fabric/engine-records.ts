@@ -14,7 +14,7 @@ export class EngineRecords<T> implements RecordStore<T> {
 	async get(key: string): Promise<Versioned<T> | undefined> {
 		const { items } = await this.#engine.read({ key: this.#prefix + keyPart(key) });
 		const found = items[0];
-		return found === undefined ? undefined : { value: decode<T>(found.value), revision: BigInt(found.modRevision) };
+		return found === undefined ? undefined : { value: decode(found.value) as T, revision: BigInt(found.modRevision) };
 	}
 
 	async put(key: string, value: T, expected: bigint | undefined): Promise<boolean> {
@@ -32,10 +32,10 @@ export class EngineRecords<T> implements RecordStore<T> {
 
 	async list(): Promise<readonly (readonly [string, T])[]> {
 		const { items } = await this.#engine.read({ prefix: this.#prefix });
-		return items.map(({ key, value }) => [fromKeyPart(key.slice(this.#prefix.length)), decode<T>(value)] as const);
+		return items.map(({ key, value }) => [fromKeyPart(key.slice(this.#prefix.length)), decode(value) as T] as const);
 	}
 }
 
-function decode<T>(bytes: Uint8Array): T {
-	return JSON.parse(Buffer.from(bytes).toString('utf8')) as T;
+function decode(bytes: Uint8Array): unknown {
+	return JSON.parse(Buffer.from(bytes).toString('utf8'));
 }

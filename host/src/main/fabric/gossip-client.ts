@@ -132,7 +132,8 @@ export class GossipThread {
 			case 'departed':
 				this.#departed();
 				return;
-			default:
+			case 'started':
+			case 'refused':
 				return;
 		}
 		for (const listener of this.#listeners) listener();

@@ -78,29 +78,24 @@ const membership = new GossipMembership({
 });
 
 function onEvent(event: MembershipEvent): void {
-	switch (event.kind) {
-		case 'coordinate': {
-			const nowMs = clock.nowMs();
-			links.measured(event.id, event.rttMs, nowMs);
-			const coordinate = decodeCoordinate(event.payload);
-			if (coordinate === undefined) return;
-			links.coordinate(event.id, coordinate, nowMs);
-			vivaldi.update(event.id, coordinate, event.rttMs / 1000);
-			return;
-		}
-		case 'failed':
-			links.lost(event.member.id);
-			break;
-		case 'reaped':
-			links.forget(event.id);
-			vivaldi.forget(event.id);
-			since.delete(event.id);
-			break;
-		case 'departed':
-			send({ kind: 'departed' });
-			return;
-		default:
-			break;
+	if (event.kind === 'coordinate') {
+		const nowMs = clock.nowMs();
+		links.measured(event.id, event.rttMs, nowMs);
+		const coordinate = decodeCoordinate(event.payload);
+		if (coordinate === undefined) return;
+		links.coordinate(event.id, coordinate, nowMs);
+		vivaldi.update(event.id, coordinate, event.rttMs / 1000);
+		return;
+	}
+	if (event.kind === 'departed') {
+		send({ kind: 'departed' });
+		return;
+	}
+	if (event.kind === 'failed') links.lost(event.member.id);
+	if (event.kind === 'reaped') {
+		links.forget(event.id);
+		vivaldi.forget(event.id);
+		since.delete(event.id);
 	}
 	gather();
 }

@@ -82,6 +82,7 @@ export async function startMeshFabric(config: MeshConfig, { log, version }: Mesh
 	const { fabric } = config;
 	const closers: (() => Promise<void> | void)[] = [];
 	let ended = false;
+	const stopped = (): boolean => ended;
 	const failed = (what: string, error: unknown): void =>
 		log.warn({ error: error instanceof Error ? error.message : String(error) }, what);
 	const close = async (): Promise<void> => {
@@ -207,7 +208,7 @@ export async function startMeshFabric(config: MeshConfig, { log, version }: Mesh
 		closers.push(() => server.close(1000));
 
 		// --- which mesh this is: known from before, or told by its state
-		while (clusterId === '' && !ended) {
+		for (; clusterId === '' && !stopped(); ) {
 			try {
 				clusterId = (await engine.status()).clusterId;
 			} catch (error) {
