@@ -217,6 +217,7 @@ export { decodeCommand, encodeCommand } from './store/command-codec.js';
 export { storeErrors } from './store/errors.js';
 export { LeaseClock } from './store/lease-clock.js';
 export { defaultSettings, type StoreSettings } from './store/limits.js';
+export { type StoreMutation, storeMutations } from './store/mutations.js';
 export type { StateMachine, StateRestore } from './store/ports.js';
 export { decodeResult } from './store/result-codec.js';
 export { Store, type StoredLease } from './store/store.js';

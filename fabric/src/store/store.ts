@@ -17,6 +17,7 @@ import {
 	type StoreSettings,
 	spaceResumeShare,
 } from './limits.js';
+import type { StoreMutation } from './mutations.js';
 import type { StateMachine, StateRestore } from './ports.js';
 import { encodeResult } from './result-codec.js';
 import { SnapshotReader, snapshotPieces } from './snapshot.js';
@@ -30,8 +31,13 @@ export interface StoredLease {
 }
 
 export class Store implements StateMachine {
+	readonly #mutations: ReadonlySet<StoreMutation>;
 	#state: State = emptyState();
 	#restores = 0;
+
+	constructor(options: { readonly mutations?: ReadonlySet<StoreMutation> } = {}) {
+		this.#mutations = options.mutations ?? new Set();
+	}
 
 	get appliedIndex(): number {
 		return this.#state.appliedIndex;
@@ -78,7 +84,7 @@ export class Store implements StateMachine {
 	apply(bytes: Uint8Array, index: number): Uint8Array {
 		const state = this.#state;
 		if (!(index > state.appliedIndex)) throw new RangeError(`index ${index} is not after ${state.appliedIndex}`);
-		const result = answer(state, bytes);
+		const result = answer(state, bytes, this.#mutations);
 		state.appliedIndex = index;
 		state.appliedHash = nextHash(state.appliedHash, index, bytes, result);
 		return result;
@@ -133,20 +139,21 @@ export class Store implements StateMachine {
 			push: (bytes) => reader.push(bytes),
 			finish: () => {
 				this.#state = reader.finish();
+				if (this.#mutations.has('snapshot-without-requests')) this.#state.requests = emptyState().requests;
 				this.#restores++;
 			},
 		};
 	}
 }
 
-function answer(state: State, bytes: Uint8Array): Uint8Array {
+function answer(state: State, bytes: Uint8Array, mutations: ReadonlySet<StoreMutation>): Uint8Array {
 	try {
 		const { command, requestId } = decodeCommand(bytes);
 		const before = requestId === undefined ? undefined : state.requests.answer(requestId);
-		if (before !== undefined) return before;
-		const result = encodeResult(attempt(state, command));
+		if (before !== undefined && !mutations.has('apply-requests-again')) return before;
+		const result = encodeResult(attempt(state, command, mutations));
 		settle(state);
-		if (requestId !== undefined) state.requests.add(requestId, result);
+		if (requestId !== undefined && before === undefined) state.requests.add(requestId, result);
 		return result;
 	} catch (error) {
 		if (error instanceof MeshError) return encodeResult(refusal(error));
@@ -155,9 +162,9 @@ function answer(state: State, bytes: Uint8Array): Uint8Array {
 }
 
 /** A refusal of a well-formed command is an answer like another, and is remembered like one. */
-function attempt(state: State, command: Command): Result {
+function attempt(state: State, command: Command, mutations: ReadonlySet<StoreMutation>): Result {
 	try {
-		return execute(state, command);
+		return execute(state, command, mutations);
 	} catch (error) {
 		if (error instanceof MeshError) return refusal(error);
 		throw error;
@@ -168,7 +175,7 @@ function refusal(error: MeshError): Result {
 	return { kind: 'refused', code: error.code, message: error.message };
 }
 
-function execute(state: State, command: Command): Result {
+function execute(state: State, command: Command, mutations: ReadonlySet<StoreMutation>): Result {
 	switch (command.kind) {
 		case 'found':
 			if (state.clusterId === '') state.clusterId = command.clusterId;
@@ -184,7 +191,7 @@ function execute(state: State, command: Command): Result {
 			return { kind: 'renewed', ttlsMs: command.ids.map((id) => renew(state, id)) };
 		case 'expire':
 			for (const { id, renewals } of command.leases)
-				if (state.leases.get(id)?.renewals === renewals) endLease(state, id);
+				if (state.leases.get(id)?.renewals === renewals || mutations.has('expire-renewed-leases')) endLease(state, id);
 			return done(state);
 		case 'compact':
 			if (command.revision > state.keys.revision) throw future(command.revision, state.keys.revision);
