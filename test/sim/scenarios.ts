@@ -1,8 +1,9 @@
 // Owns the list of scenarios.
 import { consensusScenario } from './consensus/scenario.js';
+import { gossipScenario } from './gossip/scenario.js';
 import type { Scenario } from './scenario.js';
 
-export const scenarios: readonly Scenario[] = [consensusScenario];
+export const scenarios: readonly Scenario[] = [consensusScenario, gossipScenario];
 
 export function scenarioOf(name: string): Scenario | undefined {
 	return scenarios.find((scenario) => scenario.name === name);

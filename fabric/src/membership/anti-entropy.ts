@@ -70,12 +70,12 @@ export class AntiEntropy {
 		if (message.kind === 'pushPull') {
 			// Answered with what was known before: a peer that restarted must hear what is held against its former life.
 			const records = this.records();
-			this.#merge(message.records, from);
+			this.#keeper.merge(message.records, from);
 			this.#state.tell({ kind: 'synchronised', with: from, join: message.join, user: message.user });
 			return { kind: 'pushPull', from: this.#state.id, join: false, records, user: emptyBytes };
 		}
 		if (message.kind !== 'push') return { kind: 'refused', reason: 'not a question' };
-		this.#merge(message.records, from);
+		this.#keeper.merge(message.records, from);
 		return { kind: 'done' };
 	}
 
@@ -93,7 +93,7 @@ export class AntiEntropy {
 			const buckets = message.buckets.filter((bucket) => bucket < purpose.buckets);
 			this.#onDifference(to, new Set(buckets), purpose.buckets, message.records);
 		} else {
-			this.#merge(message.records, to, this.#state.table.size === 0);
+			this.#keeper.merge(message.records, to, this.#state.table.size === 0);
 			this.#compareSoon();
 		}
 		const user = message.kind === 'pushPull' ? message.user : emptyBytes;
@@ -155,7 +155,7 @@ export class AntiEntropy {
 			this.#state.counters.digestsEqual++;
 			return;
 		}
-		this.#merge(theirs, to);
+		this.#keeper.merge(theirs, to);
 		this.#compareSoon();
 		const told = new Map(theirs.map((record) => [record.alive.id, record]));
 		const news = this.#records(buckets, count).filter((ours) => {
@@ -188,10 +188,6 @@ export class AntiEntropy {
 			if (table.aliveOf(slot).address === address) return table.isLive(slot);
 		}
 		return false;
-	}
-
-	#merge(records: readonly MemberRecord[], from: Address, asNewcomer = false): void {
-		for (const record of records) this.#keeper.merge(record, from, asNewcomer);
 	}
 
 	/** There was something to learn, so there may be more: the next comparison follows soon, where comparing is cheap. */

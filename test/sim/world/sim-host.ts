@@ -20,6 +20,7 @@ export class SimHost {
 	#boot: (() => void) | undefined;
 	readonly #onCrash: (() => void)[] = [];
 	readonly #onPause: (() => void)[] = [];
+	readonly #onResume: (() => void)[] = [];
 	#resumedUs = 0;
 	#deferred: SimEvent[] = [];
 
@@ -57,6 +58,10 @@ export class SimHost {
 	/** Called whenever the process is stopped. */
 	onPause(stopped: () => void): void {
 		this.#onPause.push(stopped);
+	}
+
+	onResume(goesOn: () => void): void {
+		this.#onResume.push(goesOn);
 	}
 
 	/** True time at which it last went on after a pause. */
@@ -100,7 +105,10 @@ export class SimHost {
 		this.#world.mark(this, 'resume');
 		const deferred = this.#deferred;
 		this.#deferred = [];
-		for (const event of deferred) this.#world.again(event);
+		// As an event loop does: overdue timers first, then what waits in the sockets.
+		for (const event of deferred) if (event.kind === 'timer') this.#world.again(event);
+		for (const event of deferred) if (event.kind !== 'timer') this.#world.again(event);
+		for (const goesOn of this.#onResume) goesOn();
 	}
 
 	/** Keeps an event for when the process goes on. */

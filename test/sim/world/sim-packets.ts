@@ -73,7 +73,8 @@ export class SimPackets implements PacketNetwork {
 		return new Promise((resolve, reject) => {
 			let settled = false;
 			const finish = (act: () => void): void => {
-				if (settled) return;
+				// The process that asked may be gone; nobody hears the answer then.
+				if (settled || this.host.life !== this.#life) return;
 				settled = true;
 				timer.cancel();
 				act();

@@ -2,7 +2,7 @@
 // the checks that cost least first: label, key id, sender, authenticity, replay.
 //
 //   version 1 · label hash 4 · key id 4 · sender 16 · session 6 · counter 6 · ciphertext · tag 16        (the first 37 are authenticated too)
-import { createCipheriv, createDecipheriv, createHash } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, type KeyObject } from 'node:crypto';
 import type { RefusalCause } from '../codec.js';
 import type { NodeId } from '../messages.js';
 import { RateLimit } from '../rate-limit.js';
@@ -31,7 +31,7 @@ const counterMax = 2 ** 48;
 
 interface Sender {
 	readonly keyId: number;
-	readonly key: Uint8Array;
+	readonly key: KeyObject;
 	readonly window: ReplayWindow;
 }
 
@@ -46,7 +46,7 @@ export class Sealer {
 	readonly #selfBytes: Uint8Array;
 	readonly #session: number;
 	#counter = 0;
-	#own: { readonly key: GroupKey; readonly bytes: Uint8Array };
+	#own: { readonly key: GroupKey; readonly secret: KeyObject };
 	/** By key id and sender, in order of last use. */
 	readonly #senders = new Map<string, Sender>();
 	readonly #newSenders = new RateLimit(sealBounds.newSendersPerSecondMax, sealBounds.newSendersBurst);
@@ -66,12 +66,12 @@ export class Sealer {
 		this.#self = options.self;
 		this.#selfBytes = uuidBytes(options.self);
 		this.#session = session;
-		this.#own = { key: this.#ring.primary, bytes: this.#ring.senderKey(this.#ring.primary, options.self) };
+		this.#own = { key: this.#ring.primary, secret: this.#ring.senderKey(this.#ring.primary, options.self) };
 	}
 
 	seal(kind: SealKind, plain: Uint8Array): Uint8Array {
 		const { primary } = this.#ring;
-		if (this.#own.key !== primary) this.#own = { key: primary, bytes: this.#ring.senderKey(primary, this.#self) };
+		if (this.#own.key !== primary) this.#own = { key: primary, secret: this.#ring.senderKey(primary, this.#self) };
 		const sealed = Buffer.allocUnsafe(plain.length + sealOverheadBytes);
 		sealed[0] = kind;
 		this.#labelHash.copy(sealed, 1);
@@ -79,7 +79,7 @@ export class Sealer {
 		sealed.set(this.#selfBytes, 9);
 		sealed.writeUIntBE(this.#session, 25, 6);
 		sealed.writeUIntBE(this.#counter++, 31, 6);
-		const cipher = createCipheriv('aes-256-gcm', this.#own.bytes, sealed.subarray(25, headerBytes));
+		const cipher = createCipheriv('aes-256-gcm', this.#own.secret, sealed.subarray(25, headerBytes));
 		cipher.setAAD(sealed.subarray(0, headerBytes));
 		sealed.set(cipher.update(plain), headerBytes);
 		cipher.final();
@@ -128,7 +128,7 @@ export class Sealer {
 	}
 }
 
-function decrypt(key: Uint8Array, sealed: Buffer): Uint8Array | undefined {
+function decrypt(key: KeyObject, sealed: Buffer): Uint8Array | undefined {
 	const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(25, headerBytes), { authTagLength: tagBytes });
 	decipher.setAAD(sealed.subarray(0, headerBytes));
 	decipher.setAuthTag(sealed.subarray(sealed.length - tagBytes));

@@ -1,0 +1,309 @@
+// Owns a whole simulated gossip pool for one seed: the real driver and codec on every host, faults, checks, and the bounded time in which all must agree
+// once it is over. Signatures are stand-ins (membership/signatures.ts).
+import {
+	emptyBytes,
+	GossipMembership,
+	type GossipMessage,
+	KeyRing,
+	MeshCodec,
+	type NodeId,
+	type SwimMutation,
+	swimBounds,
+} from '@infermesh/fabric';
+import { simulatedSignatures } from '../membership/signatures.js';
+import { drawFaultPlan } from '../world/fault-plan.js';
+import { calmWeather } from '../world/link.js';
+import { Nemesis } from '../world/nemesis.js';
+import type { SimHost } from '../world/sim-host.js';
+import { SimNetwork } from '../world/sim-network.js';
+import { AddressBook, SimPackets } from '../world/sim-packets.js';
+import { SimWorld, Violation } from '../world/sim-world.js';
+import { drawGossipPlan, type GossipPlan, quickSwim } from './gossip-plan.js';
+import { Rogue } from './rogue.js';
+import { type Observer, SwimChecker } from './swim-checker.js';
+
+export interface GossipOptions {
+	readonly seed: number;
+	readonly troubleUs: number;
+	readonly readable?: boolean;
+	readonly mutations?: readonly SwimMutation[];
+}
+
+interface Member {
+	readonly host: SimHost;
+	readonly id: NodeId;
+	readonly address: string;
+	membership: GossipMembership | undefined;
+	receive: ((packet: Uint8Array) => void) | undefined;
+	/** The last one made durable. */
+	incarnation: number | undefined;
+	sessions: number;
+	/** True time since which nothing has happened to it. */
+	undisturbedUs: number;
+	leaving: boolean;
+	packetsBefore: number;
+}
+
+function observerOf(member: Member): Observer {
+	const { host, id } = member;
+	return {
+		host,
+		id,
+		nowMs: () => host.clock.nowMs(),
+		liveMembers: () => member.membership?.liveMembers ?? 0,
+	};
+}
+
+/** After healing all must agree within this virtual time. */
+const settleUsMax = 40_000_000;
+/** A member is healthy when nothing has happened to it for so long: others may have had reason to suspect it before. */
+const healthyAfterUs = 15_000_000;
+const eventsMax = 3_000_000;
+const label = 'sim';
+/** Packets of one member a second: probes, their helpers' and answers, gossip to three; not more in a larger pool. */
+const packetsPerSecondMax = 250;
+
+export class GossipPool {
+	readonly world: SimWorld;
+	readonly plan: GossipPlan;
+	readonly checker: SwimChecker;
+	readonly #options: GossipOptions;
+	readonly #network: SimNetwork;
+	readonly #book = new AddressBook();
+	readonly #ring = new KeyRing(label, new Uint8Array(32).fill(7));
+	readonly #members: Member[] = [];
+	readonly #nemesis: Nemesis;
+	#quiet = true;
+	#settledUs = 0;
+
+	constructor(options: GossipOptions) {
+		this.#options = options;
+		this.world = new SimWorld({ seed: options.seed, readable: options.readable ?? false, eventsMax });
+		this.plan = drawGossipPlan(this.world.random('plan', 1), drawFaultPlan(this.world.random('plan')));
+		this.#network = new SimNetwork(this.world, calmWeather);
+		this.checker = new SwimChecker((id) => this.#isHealthy(id));
+		for (let at = 0; at < this.plan.hosts; at++) this.#addMember(at);
+		const hosts = this.#members.map(({ host }) => host);
+		const downMax = this.plan.trouble === 'deaths' ? 1 : hosts.length;
+		this.#nemesis = new Nemesis({ network: this.#network, plan: this.plan.faults, hosts, downMax });
+		if (this.plan.rogue) this.#addRogue();
+	}
+
+	get members(): number {
+		return this.#members.length;
+	}
+
+	/** Virtual seconds it took to agree. */
+	get settledS(): number {
+		return this.#settledUs / 1e6;
+	}
+
+	#addMember(at: number): void {
+		const host = this.world.addHost(`n${at}`);
+		const member: Member = {
+			host,
+			id: `00000000-0000-4000-8000-${at.toString(16).padStart(12, '0')}`,
+			address: `10.0.0.${at + 1}:8946`,
+			membership: undefined,
+			receive: undefined,
+			incarnation: undefined,
+			sessions: 0,
+			undisturbedUs: 0,
+			leaving: false,
+			packetsBefore: 0,
+		};
+		this.#members.push(member);
+		host.installs(() => this.#boot(member));
+		host.onPause(() => this.#disturbed(member));
+		host.onResume(() => this.#disturbed(member));
+		host.onCrash(() => {
+			this.#disturbed(member);
+			member.membership = undefined;
+			member.receive = undefined;
+		});
+	}
+
+	#addRogue(): void {
+		const host = this.world.addHost('rogue');
+		host.installs(() => undefined);
+		host.boot();
+		const rogue = new Rogue({
+			network: this.#network,
+			host,
+			id: '00000000-0000-4000-8000-ffffffffffff',
+			ring: this.#ring,
+			label,
+			targets: () =>
+				this.#members.map(({ host, id, receive }) => ({ host, id, receive: (packet) => receive?.(packet) })),
+			incarnationOf: (id) => this.checker.ownIncarnation(id),
+		});
+		rogue.start();
+	}
+
+	#disturbed(member: Member): void {
+		member.undisturbedUs = this.world.nowUs;
+	}
+
+	#isHealthy(id: NodeId): boolean {
+		const member = this.#members.find((one) => one.id === id);
+		if (member === undefined || !this.#quiet || this.plan.trouble === 'storm' || member.leaving) return false;
+		return member.host.state === 'up' && this.world.nowUs - member.undisturbedUs > healthyAfterUs;
+	}
+
+	#boot(member: Member): void {
+		const { host, id } = member;
+		this.#disturbed(member);
+		member.leaving = false;
+		const network = new SimPackets(this.#network, this.#book, host, member.address);
+		const codec = new MeshCodec({ label, self: id, ring: this.#ring, session: ++member.sessions });
+		const observer = observerOf(member);
+		const heard = (messages: readonly GossipMessage[]): void =>
+			this.#guard(() => this.checker.hears(observer, messages, (about) => member.membership?.member(about)));
+		const decodePacket = codec.decodePacket.bind(codec);
+		codec.decodePacket = (packet, from, nowMs) => {
+			const decoded = decodePacket(packet, from, nowMs);
+			heard(decoded.messages);
+			return decoded;
+		};
+		const seeds = this.#members.slice(0, 2).map(({ address }) => address);
+		const membership = new GossipMembership({
+			core: {
+				id,
+				meta: emptyBytes,
+				incarnation: member.incarnation,
+				settings: quickSwim,
+				random: host.random('core'),
+				signer: simulatedSignatures,
+				verifier: simulatedSignatures,
+				signedRecords: true,
+				digestFirst: true,
+				seeds: seeds.filter((address) => address !== member.address),
+				mutations: new Set(this.#options.mutations),
+			},
+			codec,
+			network,
+			clock: host.clock,
+			persist: (incarnation) => {
+				this.#guard(() => this.checker.persists(id, incarnation));
+				member.incarnation = incarnation;
+			},
+			onEvent: (event) => {
+				this.world.note(
+					host,
+					() =>
+						`tells ${event.kind} ${'member' in event ? `${event.member.id.slice(-2)} i${event.member.incarnation}` : ''}`,
+				);
+				this.world.counters.add(`event: ${event.kind}`);
+				this.#guard(() => this.checker.tells(observer, event));
+			},
+		});
+		member.membership = membership;
+		member.receive = (packet) => network.handlers?.onPacket('10.0.9.9:8946', packet);
+		void this.#start(member, membership);
+	}
+
+	async #start(member: Member, membership: GossipMembership): Promise<void> {
+		try {
+			await membership.start();
+		} catch (cause) {
+			this.world.fail(new Violation(`${member.id} does not start`, { cause }));
+		}
+	}
+
+	/** A violation ends the run also where the driver would take a throw for its own. */
+	#guard(check: () => void): void {
+		try {
+			check();
+		} catch (error) {
+			this.world.fail(error instanceof Error ? error : new Error(String(error)));
+		}
+	}
+
+	/** Ten times a second: what every process holds of every member, and how much it keeps. */
+	#look(): void {
+		for (const member of this.#members) {
+			const { host, id, membership } = member;
+			if (membership === undefined || host.state !== 'up') continue;
+			const observer = observerOf(member);
+			for (const view of membership.members()) this.checker.views(observer, view);
+			const { queuedBroadcasts = 0, healthScore = 0 } = membership.core ?? {};
+			if (queuedBroadcasts > swimBounds.broadcastsMax)
+				throw new Violation(`${id} queues ${queuedBroadcasts} broadcasts`);
+			const calm = this.plan.trouble === 'deaths' && !this.plan.rogue;
+			if (calm && this.#isHealthy(id) && healthScore > 1)
+				throw new Violation(`${id} doubts itself (${healthScore}) although every helper answered`);
+		}
+		this.world.schedule(100_000, 'check', () => this.#look());
+	}
+
+	#leaveNow(): void {
+		const { leaveEveryUs } = this.plan;
+		const random = this.world.random('workload');
+		if (leaveEveryUs === undefined || !this.#quiet) return;
+		const up = this.#members.filter(({ host, leaving }) => host.state === 'up' && !leaving);
+		const member = up[Math.floor(random.nextFloat() * up.length)];
+		if (member?.membership !== undefined && up.length === this.#members.length) {
+			member.leaving = true;
+			this.world.counters.add('leaves');
+			const { life } = member.host;
+			void this.#stopAfter(member, member.membership.leave(), life);
+		}
+		this.world.schedule(-Math.log(1 - random.nextFloat()) * leaveEveryUs, 'leave', () => this.#leaveNow());
+	}
+
+	/** Who has left stops, and comes back some time later. */
+	async #stopAfter(member: Member, left: Promise<void>, life: number): Promise<void> {
+		await left;
+		if (member.host.life !== life) return;
+		member.host.crash();
+		this.world.schedule(5_000_000, 'return', () => {
+			if (member.host.state === 'down') member.host.boot();
+		});
+	}
+
+	async run(): Promise<void> {
+		const { world } = this;
+		for (const { host } of this.#members) host.boot();
+		this.#look();
+		// A pool that has come together; the troubles begin after it.
+		await world.run(5_000_000);
+		this.#nemesis.start();
+		this.#leaveNow();
+		await world.run(world.nowUs + this.#options.troubleUs);
+		this.#quiet = false;
+		this.#nemesis.heal();
+		const healedUs = world.nowUs;
+		await world.run(healedUs + settleUsMax, () => this.#unsettled() === undefined);
+		const unsettled = this.#unsettled();
+		if (unsettled !== undefined) throw new Violation(`liveness: ${unsettled}`);
+		this.#settledUs = world.nowUs - healedUs;
+		await this.#rest();
+	}
+
+	#unsettled(): string | undefined {
+		for (const { host, id, membership, leaving } of this.#members) {
+			if (host.state !== 'up' || leaving) return `${id} is not back`;
+			if (membership?.liveMembers !== this.#members.length)
+				return `${id} believes ${membership?.liveMembers} of ${this.#members.length} to be alive`;
+			if (membership.members().some(({ state }) => state === 'suspect') && !this.plan.rogue)
+				return `${id} still suspects somebody`;
+		}
+		return undefined;
+	}
+
+	/** Once all is told, nothing is told any more, and each member sends what it always sends. */
+	async #rest(): Promise<void> {
+		if (this.plan.rogue) return;
+		await this.world.run(this.world.nowUs + 5_000_000);
+		for (const member of this.#members) member.packetsBefore = member.membership?.transfer.packetsSent ?? 0;
+		const restS = 3;
+		await this.world.run(this.world.nowUs + restS * 1_000_000);
+		for (const { id, membership, packetsBefore } of this.#members) {
+			if (membership === undefined) continue;
+			const { queuedBroadcasts = 0 } = membership.core ?? {};
+			if (queuedBroadcasts > 0) throw new Violation(`${id} goes on telling ${queuedBroadcasts} things that all know`);
+			const rate = (membership.transfer.packetsSent - packetsBefore) / restS;
+			if (rate > packetsPerSecondMax) throw new Violation(`${id} sends ${Math.round(rate)} packets a second at rest`);
+		}
+	}
+}
