@@ -15,6 +15,7 @@ import { routerBench } from './router/bench.js';
 import { streamsBench } from './router/streams.js';
 import { swapBench } from './router/swap.js';
 import { renderTable } from './table.js';
+import { transportBench } from './transport.js';
 
 // As in meshd: code is optimised at once, before anything is compiled.
 setFlagsFromString('--no-liftoff');
@@ -37,6 +38,7 @@ const benches: readonly Bench[] = [
 	routerBench,
 	streamsBench,
 	logBench,
+	transportBench,
 	consensusBench,
 	rankRawBench,
 ];

@@ -173,7 +173,15 @@ class SocketCredentials extends ChannelCredentials {
 	): experimental.SecureConnector {
 		const credentials = callCredentials ?? CallCredentials.createEmpty();
 		return {
-			connect: async (socket) => ({ socket: await this.#secure(socket), secure: true }),
+			connect: async (socket) => {
+				try {
+					return { socket: await this.#secure(socket), secure: true };
+				} catch (cause) {
+					// gRPC passes on the text alone, so the code goes into it.
+					const text = cause instanceof MeshError ? `${cause.code}: ${cause.message}` : 'the handshake failed';
+					throw new Error(text, { cause });
+				}
+			},
 			waitForReady: async () => {},
 			getCallCredentials: () => credentials,
 			destroy: () => {},

@@ -13,9 +13,12 @@ export function grpcErrorOf(error: unknown): { readonly code: status; readonly d
 	return { code: numbers.get(error.entry.grpcStatus) ?? status.UNKNOWN, details: `${error.code}: ${error.message}` };
 }
 
-/** The error that a caller throws for what gRPC told it: the peer's own, when its code is in `catalogue`, else one of transport. */
+/**
+ * The error that a caller throws for what gRPC told it: the peer's own or that of the last attempt to connect, when its code is in `catalogue`,
+ * else one of transport.
+ */
 export function meshErrorOf(error: ServiceError, catalogue: ErrorCatalogue): MeshError {
-	const [, code, message] = /^(IM_[A-Z0-9_]{1,80}): ([^]{0,1000})/.exec(error.details) ?? [];
+	const [, code, message] = /(?:^|Last error: Error: )(IM_[A-Z0-9_]{1,80}): ([^]{0,1000})/.exec(error.details) ?? [];
 	for (const one of [catalogue, transportErrors])
 		if (code !== undefined && Object.hasOwn(one, code))
 			return new MeshError(one, code as ErrorCode, message, { cause: error });

@@ -3,12 +3,15 @@
 import { once } from 'node:events';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import type { ServiceError } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import type { CertificateAuthority } from '../identity/authority.js';
+import { identityErrors } from '../identity/errors.js';
 import { ManualClock, testAuthority, testIdentity } from '../identity/identity-test-support.js';
 import type { IdentityMutation } from '../identity/svid.js';
 import { parseAddress } from './address.js';
 import type { RefusalReason } from './counters.js';
+import { meshErrorOf } from './grpc-errors.js';
 import { PeerChannels, type PeerLease } from './peer-channels.js';
 import { SecureServer, type SecureServerOptions } from './secure-server.js';
 import { ownContext } from './tls-options.js';
@@ -134,6 +137,12 @@ test('another node at the address than the one expected is refused', async (t) =
 	t.regex(await failure(client), /UNAVAILABLE|DEADLINE/);
 	t.true(caller.counters.failed('IM_IDENTITY_UNEXPECTED_PEER') > 0);
 	t.is(calls.length, 0);
+	const error = await t.throwsAsync(echo(client, 'again'));
+	t.is(
+		meshErrorOf(error as ServiceError, identityErrors).code,
+		'IM_IDENTITY_UNEXPECTED_PEER',
+		'the caller is told why',
+	);
 });
 
 test('an expired caller is refused until it has renewed, by the injected clock', async (t) => {
