@@ -113,8 +113,7 @@ export class Accusations {
 		const state = this.#state;
 		const trouble = state.table.troubleOf(slot);
 		if (trouble?.state === 'dead') {
-			trouble.incarnation = claim.incarnation;
-			trouble.marks = [claim];
+			state.table.setTrouble(slot, { ...trouble, incarnation: claim.incarnation, marks: [claim] });
 			state.spread(claim.id, claim);
 			return;
 		}
@@ -188,7 +187,7 @@ export class Accusations {
 
 	/** Distinct dead claims that kill without this node's own timer: as many as the shortest suspicion trusts. */
 	#deadQuorum(): number {
-		if (!this.#state.signedRecords || this.#state.has('kill-by-hearsay')) return 1;
+		if (!this.#state.signedRecords || this.#state.plain || this.#state.has('kill-by-hearsay')) return 1;
 		return Math.max(2, this.#state.settings.suspicionMultiplier - 1);
 	}
 }

@@ -2,7 +2,7 @@
 // reach failed members, which heal a partition. By digest first where the protocol has it, so that equal tables cost a few kilobytes.
 import type { Address } from '../effects/packets.js';
 import type { ClaimKeeper } from './claim-keeper.js';
-import { bucketOf, bucketsFor, type DigestEntry, differingBuckets, digestSums, isDigestShape } from './digest.js';
+import { bucketOf, bucketsFor, differingBuckets, isDigestShape } from './digest.js';
 import { type Exchanges, type Purpose, sameBelief } from './exchanges.js';
 import { emptyBytes, type MemberRecord, type NodeId, type StreamMessage } from './messages.js';
 import { Seeds } from './seeds.js';
@@ -199,20 +199,9 @@ export class AntiEntropy {
 	}
 
 	#sums(buckets: number): Uint32Array {
-		return digestSums(this.#entries(), buckets);
-	}
-
-	*#entries(): Generator<DigestEntry> {
 		const { table, id, leaving } = this.#state;
-		const slot = table.index.intern(id);
-		const hashes = (of: number): [number, number] => [table.index.hashOf(of, 0), table.index.hashOf(of, 1)];
-		const own = this.#self.claim;
-		yield { id, hashes: hashes(slot), incarnation: own.incarnation, state: leaving ? 'left' : 'alive' };
-		for (let position = 0; position < table.size; position++) {
-			const at = table.at(position);
-			const state = table.stateOf(at);
-			yield { id: table.index.idOf(at), hashes: hashes(at), incarnation: table.incarnationOf(at), state };
-		}
+		const { incarnation } = this.#self.claim;
+		return table.sums(buckets, { slot: table.index.intern(id), incarnation, state: leaving ? 'left' : 'alive' });
 	}
 
 	/** The records in some buckets of `count`. */

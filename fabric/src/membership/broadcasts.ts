@@ -1,6 +1,6 @@
 // Owns the queue of what is still to be spread by piggyback: fewest sends first, then the longest, then the newest. One entry a key, a later
 // one replaces an earlier. Bounded: when full, what has been sent most often makes room.
-import type { Claim, UserMessage } from './messages.js';
+import type { Claim, GossipMessage, UserMessage } from './messages.js';
 
 export type Spread = Claim | UserMessage;
 
@@ -66,14 +66,14 @@ export class BroadcastQueue {
 		tier.splice(tier.indexOf(entry), 1);
 	}
 
-	/** Adds what fits into `roomBytes` to `into` and counts it as sent; what has been sent `limit` times is dropped. Answers the bytes left. */
-	fill(into: Spread[] | { push(message: Spread): unknown }, roomBytes: number, limit: number): number {
+	/** Adds what fits into `roomBytes` and is not there yet to `into` and counts it as sent; what has been sent `limit` times is dropped. Answers the bytes left. */
+	fill(into: GossipMessage[], roomBytes: number, limit: number): number {
 		let room = roomBytes;
 		const taken: Entry[] = [];
 		for (const tier of this.#tiers) {
 			if (room <= 0) break;
 			for (const entry of tier) {
-				if (entry.sizeBytes > room) continue;
+				if (entry.sizeBytes > room || into.includes(entry.message)) continue;
 				room -= entry.sizeBytes;
 				into.push(entry.message);
 				taken.push(entry);

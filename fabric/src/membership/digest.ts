@@ -1,30 +1,27 @@
 // Owns the digest of a table: members spread over buckets by their id, and per bucket the sum of a hash of (id, incarnation, state) in two
-// words. Equal sums mean equal beliefs but for a chance of 2^-64. Part of the wire contract of the mesh's protocol.
-import type { MemberState, NodeId } from './messages.js';
+// words. Equal sums mean equal beliefs but for a chance of 2^-64. Sums are kept up to date in the largest number of buckets and folded to what
+// a comparison needs. Part of the wire contract of the mesh's protocol.
+import type { MemberState } from './messages.js';
 import { swimBounds } from './settings.js';
 
 const stateNumbers: Readonly<Record<MemberState, number>> = { alive: 1, suspect: 2, dead: 3, left: 4 };
 
-export interface DigestEntry {
-	readonly id: NodeId;
-	/** Two 32-bit hashes of the id. */
-	readonly hashes: readonly [number, number];
-	readonly incarnation: number;
-	readonly state: MemberState;
-}
+/** Fewest buckets of a digest. */
+const bucketsMin = 16;
 
-/** A power of two of about a bucket for four members, 16 to `digestBucketsMax`. */
+/** A power of two of about a bucket for four members. */
 export function bucketsFor(members: number): number {
 	const wanted = 2 ** Math.ceil(Math.log2(Math.max(1, members / 4)));
-	return Math.min(swimBounds.digestBucketsMax, Math.max(16, wanted));
+	return Math.min(swimBounds.digestBucketsMax, Math.max(bucketsMin, wanted));
 }
 
 /** Whether a peer's sums have a shape this node would make. */
 export function isDigestShape(sums: Uint32Array): boolean {
 	const buckets = sums.length / 2;
-	return buckets >= 16 && buckets <= swimBounds.digestBucketsMax && (buckets & (buckets - 1)) === 0;
+	return buckets >= bucketsMin && buckets <= swimBounds.digestBucketsMax && (buckets & (buckets - 1)) === 0;
 }
 
+/** `hash` is the first hash of the member's id. */
 export function bucketOf(hash: number, buckets: number): number {
 	return hash & (buckets - 1);
 }
@@ -37,16 +34,28 @@ function mix(word: number): number {
 	return (h ^ (h >>> 16)) >>> 0;
 }
 
-export function digestSums(entries: Iterable<DigestEntry>, buckets: number): Uint32Array {
-	const sums = new Uint32Array(buckets * 2);
-	for (const { hashes, incarnation, state } of entries) {
-		const at = bucketOf(hashes[0], buckets) * 2;
+export class Digest {
+	readonly #sums = new Uint32Array(swimBounds.digestBucketsMax * 2);
+
+	/** Adds what is believed of a member, by the two hashes of its id; with `sign` -1 takes it out again. */
+	add(sign: 1 | -1, hash0: number, hash1: number, incarnation: number, state: MemberState): void {
+		const sums = this.#sums;
+		const at = bucketOf(hash0, swimBounds.digestBucketsMax) * 2;
 		const low = incarnation >>> 0;
 		const high = (Math.floor(incarnation / 0x1_0000_0000) << 3) | stateNumbers[state];
-		sums[at] = (sums[at] as number) + mix(hashes[0] ^ mix(low ^ mix(high)));
-		sums[at + 1] = (sums[at + 1] as number) + mix(hashes[1] ^ mix((low + 0x9e3779b9) ^ mix(high + 1)));
+		sums[at] = (sums[at] as number) + sign * mix(hash0 ^ mix(low ^ mix(high)));
+		sums[at + 1] = (sums[at + 1] as number) + sign * mix(hash1 ^ mix((low + 0x9e3779b9) ^ mix(high + 1)));
 	}
-	return sums;
+
+	/** The sums in `buckets` buckets, two words each. */
+	sums(buckets: number): Uint32Array {
+		const folded = new Uint32Array(buckets * 2);
+		for (let i = 0; i < this.#sums.length; i++) {
+			const at = i & (buckets * 2 - 1);
+			folded[at] = (folded[at] as number) + (this.#sums[i] as number);
+		}
+		return folded;
+	}
 }
 
 export function differingBuckets(ours: Uint32Array, theirs: Uint32Array): number[] {

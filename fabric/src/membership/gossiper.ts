@@ -13,22 +13,24 @@ export class Gossiper {
 
 	start(): void {
 		this.#phaseMs = this.#state.nowMs + this.#state.random.nextFloat() * this.#state.settings.gossipIntervalMs;
-		this.#lastMs = this.#phaseMs - this.#state.settings.gossipIntervalMs;
+		this.#lastMs = this.#state.nowMs;
 	}
 
-	/** The next round of a fixed beat, or never while there is nothing to say. */
+	/** The next round of a fixed beat after something has been queued, or never while there is nothing to say. */
 	nextDeadlineMs(): number {
 		if (this.#state.broadcasts.size === 0 || this.#state.departed) return Number.POSITIVE_INFINITY;
-		return this.#lastMs + this.#state.settings.gossipIntervalMs;
+		return this.#beatAfter(Math.max(this.#lastMs, this.#state.queuedSinceMs));
 	}
 
 	tick(): void {
-		const { settings, nowMs } = this.#state;
-		if (this.#state.departed) return;
-		const rounds = Math.floor((nowMs - this.#lastMs) / settings.gossipIntervalMs);
-		if (rounds < 1) return;
-		this.#lastMs += rounds * settings.gossipIntervalMs;
-		if (this.#state.broadcasts.size > 0) this.#round();
+		if (this.nextDeadlineMs() > this.#state.nowMs) return;
+		this.#lastMs = this.#state.nowMs;
+		this.#round();
+	}
+
+	#beatAfter(timeMs: number): number {
+		const { gossipIntervalMs } = this.#state.settings;
+		return this.#phaseMs + (Math.floor((timeMs - this.#phaseMs) / gossipIntervalMs) + 1) * gossipIntervalMs;
 	}
 
 	#round(): void {

@@ -1,16 +1,17 @@
 // Owns what this node believes of the others: per member its last alive claim and, where something stands against it, the trouble. Arrays by
 // slot, so that a table of ten thousand costs little; the order of probing is kept here too. This node itself is not in the table.
 import type { Random } from '@infermesh/proto';
+import { Digest } from './digest.js';
 import type { Accusation, AliveClaim, LeftClaim, MemberRecord, MemberState, NodeId } from './messages.js';
 import type { NodeIndex } from './node-index.js';
 import type { Suspicion } from './suspicion.js';
 
-/** What stands against a member. */
+/** What stands against a member. State and incarnation change by a new trouble only, so that the digest follows. */
 export interface Trouble {
-	state: 'suspect' | 'dead' | 'left';
+	readonly state: 'suspect' | 'dead' | 'left';
 	/** Of the accusations or the leave; never below the alive claim's, never falling. */
-	incarnation: number;
-	sinceMs: number;
+	readonly incarnation: number;
+	readonly sinceMs: number;
 	/** Accusations of this incarnation, one an accuser, first accuser first; or the leave. */
 	marks: (Accusation | LeftClaim)[];
 	suspicion: Suspicion | undefined;
@@ -25,6 +26,7 @@ export class MemberTable {
 	readonly index: NodeIndex;
 	readonly #alive: (AliveClaim | undefined)[] = [];
 	readonly #trouble = new Map<number, Trouble>();
+	readonly #digest = new Digest();
 	#order = new Uint32Array(16);
 	#size = 0;
 	#gone = 0;
@@ -101,30 +103,54 @@ export class MemberTable {
 		this.#order[this.#size] = this.#order[place] as number;
 		this.#order[place] = slot;
 		this.#size++;
+		this.#count(1, slot);
 		return slot;
 	}
 
 	/** Replaces the alive claim and clears all trouble. */
 	setAlive(slot: number, claim: AliveClaim): void {
 		this.setTrouble(slot, undefined);
+		this.#count(-1, slot);
 		this.#alive[slot] = claim;
+		this.#count(1, slot);
 	}
 
 	setTrouble(slot: number, trouble: Trouble | undefined): void {
 		const wasGone = !this.isLive(slot);
+		this.#count(-1, slot);
 		if (trouble === undefined) this.#trouble.delete(slot);
 		else this.#trouble.set(slot, trouble);
+		this.#count(1, slot);
 		const isGone = !this.isLive(slot);
 		this.#gone += Number(isGone) - Number(wasGone);
 	}
 
 	remove(slot: number): void {
 		this.setTrouble(slot, undefined);
+		this.#count(-1, slot);
 		this.#alive[slot] = undefined;
 		const place = this.#order.subarray(0, this.#size).indexOf(slot);
 		this.#size--;
 		this.#order[place] = this.#order[this.#size] as number;
 		this.index.release(slot);
+	}
+
+	/** The digest of all beliefs, this node's own state added, in `buckets` buckets. */
+	sums(
+		buckets: number,
+		self: { readonly slot: number; readonly incarnation: number; readonly state: MemberState },
+	): Uint32Array {
+		const { slot, incarnation, state } = self;
+		const [hash0, hash1] = [this.index.hashOf(slot, 0), this.index.hashOf(slot, 1)];
+		this.#digest.add(1, hash0, hash1, incarnation, state);
+		const sums = this.#digest.sums(buckets);
+		this.#digest.add(-1, hash0, hash1, incarnation, state);
+		return sums;
+	}
+
+	#count(sign: 1 | -1, slot: number): void {
+		const { index } = this;
+		this.#digest.add(sign, index.hashOf(slot, 0), index.hashOf(slot, 1), this.incarnationOf(slot), this.stateOf(slot));
 	}
 
 	/** Fisher–Yates over the probe order. */

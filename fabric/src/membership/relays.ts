@@ -12,7 +12,11 @@ interface Relay {
 	readonly askerId: NodeId;
 	readonly askerSequence: number;
 	readonly wantNack: boolean;
+	nackSent: boolean;
 }
+
+/** A nack is sent at this part of the timeout (Lifeguard §IV-A), or it would come after the asker's verdict. A late ack is still passed on. */
+const nackAt = 0.8;
 
 export class Relays {
 	readonly #state: SwimState;
@@ -43,7 +47,9 @@ export class Relays {
 			askerId: request.from,
 			askerSequence: request.sequence,
 			wantNack: request.wantNack,
+			nackSent: false,
 		});
+		this.#ends.push(state.nowMs + state.settings.probeTimeoutMs * nackAt, sequence);
 		this.#ends.push(state.nowMs + state.settings.probeTimeoutMs, sequence);
 		const fromAddress = this.#self.claim.address;
 		const ping = { kind: 'ping', sequence, target: request.target, from: state.id, fromAddress } as const;
@@ -65,9 +71,10 @@ export class Relays {
 			if (sequence === undefined) return;
 			const relay = this.#relays.get(sequence);
 			if (relay === undefined) continue;
-			this.#relays.delete(sequence);
-			if (relay.wantNack)
+			if (relay.nackSent) this.#relays.delete(sequence);
+			else if (relay.wantNack)
 				this.#state.send(relay.asker, relay.askerId, [{ kind: 'nack', sequence: relay.askerSequence }]);
+			relay.nackSent = true;
 		}
 	}
 

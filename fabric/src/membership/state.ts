@@ -58,6 +58,8 @@ export class SwimState {
 	readonly broadcasts: BroadcastQueue;
 	readonly awareness: Awareness;
 	readonly counters = new SwimCounters();
+	/** When the broadcast queue last stopped being empty. */
+	queuedSinceMs = 0;
 	/** Monotonic milliseconds of the step under way. */
 	nowMs = 0;
 	/** Set once this node has told that it goes. */
@@ -114,6 +116,7 @@ export class SwimState {
 
 	/** Queues what is to be spread, under the key that a later version replaces. */
 	spread(key: string, message: Spread): 'queued' | 'oversized' {
+		if (this.broadcasts.size === 0) this.queuedSinceMs = this.nowMs;
 		const queued = this.broadcasts.enqueue(key, message, this.sizes.sizeOf(message));
 		if (queued === 'oversized') this.counters.broadcastsOversized++;
 		return queued;

@@ -210,13 +210,14 @@ export class SwimCore {
 		this.#antiEntropy.join(this.#seeds);
 	}
 
+	/** Runs what is due in the order of deadlines, as separate timers would. A part that is due again at once waits for the next tick. */
 	#tick(): void {
 		const { nowMs } = this.#state;
-		if (this.#relays.nextDeadlineMs() <= nowMs) this.#relays.tick();
-		if (this.#prober.nextDeadlineMs() <= nowMs) this.#prober.tick();
-		if (this.#accusations.nextDeadlineMs() <= nowMs) this.#accusations.tick();
-		if (this.#antiEntropy.nextDeadlineMs() <= nowMs) this.#antiEntropy.tick();
-		if (this.#gossiper.nextDeadlineMs() <= nowMs) this.#gossiper.tick();
+		if (this.#nextDeadline() > nowMs) return;
+		const parts = [this.#gossiper, this.#relays, this.#prober, this.#accusations, this.#antiEntropy];
+		const due = parts.filter((part) => part.nextDeadlineMs() <= nowMs);
+		if (due.length > 1) due.sort((a, b) => a.nextDeadlineMs() - b.nextDeadlineMs());
+		for (const part of due) part.tick();
 		if (this.#state.leaving) this.#self.tick();
 	}
 

@@ -33,6 +33,7 @@ export interface PoolOptions {
 	/** Memberlist's rules instead of the mesh's. */
 	readonly unsigned?: boolean;
 	readonly watch?: (atMs: number, node: PoolNode, event: MembershipEvent) => void;
+	readonly onPersist?: (atMs: number, node: PoolNode, incarnation: number) => void;
 	readonly trace?: (
 		atMs: number,
 		node: PoolNode,
@@ -48,10 +49,14 @@ export interface PoolNode {
 	up: boolean;
 	/** Stands still until then; what arrives waits. */
 	blockedUntilMs: number;
+	/** While starved: what each turn on the processor is followed by, milliseconds of waiting for the next. */
+	waitMs: (() => number) | undefined;
 	readonly inbox: SwimEvent[];
 	tickAtMs: number;
 	/** What a restart finds on disk. */
 	incarnation: number | undefined;
+	/** Has lost its disk at some time. */
+	wiped: boolean;
 	life: number;
 	packetsSent: number;
 	bytesSent: number;
@@ -97,6 +102,8 @@ export class Pool {
 	#nowMs = 0;
 	/** Whether a packet or connection from a to b gets through; replaced by partitions. */
 	reaches: (from: PoolNode, to: PoolNode) => boolean = () => true;
+	/** Whether a packet, but not a connection, is lost on purpose. */
+	packetLost: (from: PoolNode, to: PoolNode) => boolean = () => false;
 	loss: number;
 	events = 0;
 
@@ -124,9 +131,11 @@ export class Pool {
 				core: undefined as unknown as SwimCore,
 				up: false,
 				blockedUntilMs: 0,
+				waitMs: undefined,
 				inbox: [],
 				tickAtMs: Number.POSITIVE_INFINITY,
 				incarnation: undefined,
+				wiped: false,
 				life: 0,
 				packetsSent: 0,
 				bytesSent: 0,
@@ -144,7 +153,10 @@ export class Pool {
 		seeds: readonly PoolNode[] = [],
 		options: { readonly wiped?: boolean; readonly know?: readonly PoolNode[] } = {},
 	): void {
-		if (options.wiped === true) node.incarnation = undefined;
+		if (options.wiped === true) {
+			node.incarnation = undefined;
+			node.wiped = true;
+		}
 		node.life++;
 		node.up = true;
 		node.inbox.length = 0;
@@ -195,6 +207,15 @@ export class Pool {
 	block(node: PoolNode, forMs: number): void {
 		node.blockedUntilMs = Math.max(node.blockedUntilMs, this.#nowMs + forMs);
 		this.#agenda.push(node.blockedUntilMs, { kind: 'wake', node });
+	}
+
+	/**
+	 * Starves a member of processor time until told otherwise (`waitMs` undefined): each turn runs the timers that are due and one event that
+	 * waits, and is followed by a wait.
+	 */
+	starve(node: PoolNode, waitMs: (() => number) | undefined): void {
+		node.waitMs = waitMs;
+		if (waitMs !== undefined) this.block(node, waitMs());
 	}
 
 	give(node: PoolNode, event: SwimEvent): void {
@@ -260,7 +281,8 @@ export class Pool {
 	#wake(node: PoolNode): void {
 		if (!node.up || node.blockedUntilMs > this.#nowMs) return;
 		this.#step(node, { kind: 'tick' });
-		for (const event of node.inbox.splice(0)) this.#step(node, event);
+		for (const event of node.inbox.splice(0, node.waitMs === undefined ? inboxMax : 1)) this.#step(node, event);
+		if (node.waitMs !== undefined) this.block(node, node.waitMs());
 	}
 
 	#step(node: PoolNode, event: SwimEvent): void {
@@ -293,6 +315,7 @@ export class Pool {
 				this.#answer(node, effect.token, effect.message);
 				break;
 			case 'persist':
+				this.#options.onPersist?.(this.#nowMs, node, effect.incarnation);
 				node.incarnation = effect.incarnation;
 				break;
 			case 'event':
@@ -308,7 +331,7 @@ export class Pool {
 		for (const message of messages) from.bytesSent += sizes.sizeOf(message);
 		from.bytesSent += 60;
 		const to = this.#byAddress.get(address);
-		if (to === undefined || !to.up || !this.reaches(from, to)) return;
+		if (to === undefined || !to.up || !this.reaches(from, to) || this.packetLost(from, to)) return;
 		const copies = 1 + Number(this.#random.nextFloat() < (this.#options.duplication ?? 0));
 		for (let copy = 0; copy < copies; copy++) {
 			if (this.#random.nextFloat() < this.loss) continue;
@@ -352,12 +375,11 @@ export class Pool {
 	}
 }
 
-/** Whether all up nodes believe exactly the up ones to be alive. */
-export function agrees(pool: Pool): boolean {
-	const up = pool.nodes.filter((node) => node.up);
+/** Whether all that are up and not leaving believe exactly those to be alive. */
+export function agrees(pool: Pool, leaving: ReadonlySet<PoolNode> = new Set()): boolean {
+	const up = pool.nodes.filter((node) => node.up && !leaving.has(node));
 	return up.every((node) => {
 		if (node.core.liveMembers !== up.length) return false;
-		for (const member of node.core.members()) if (member.state === 'suspect') return false;
-		return true;
+		return up.every((other) => other === node || node.core.member(other.id)?.state === 'alive');
 	});
 }

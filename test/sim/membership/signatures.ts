@@ -12,10 +12,16 @@ function tag(claim: Signable): Uint8Array {
 	return new Uint8Array([hash, hash >>> 8, hash >>> 16, hash >>> 24]);
 }
 
+/** Claims that were found genuine; they are shared by reference between the members of a pool. */
+const genuine = new WeakSet<Claim | UserMessage>();
+
 export const simulatedSignatures: RecordSigner & RecordVerifier = {
 	sign: tag,
 	verify: (claim: Claim | UserMessage): Verdict => {
+		if (genuine.has(claim)) return 'valid';
 		const wanted = tag(claim);
-		return claim.proof.length === 4 && wanted.every((byte, i) => byte === claim.proof[i]) ? 'valid' : 'forged';
+		if (claim.proof.length !== 4 || !wanted.every((byte, i) => byte === claim.proof[i])) return 'forged';
+		genuine.add(claim);
+		return 'valid';
 	},
 };
