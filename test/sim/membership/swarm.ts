@@ -217,7 +217,7 @@ class Swarm {
 	/** A packet with one claim that is well signed, delivered at once. */
 	#send(to: PoolNode, claim: Parameters<typeof simulatedSignatures.sign>[0]): void {
 		const signed = { ...claim, proof: simulatedSignatures.sign(claim) };
-		this.pool.inject(to, '10.9.9.9:1', [signed as AliveClaim]);
+		this.pool.inject(to, '10.9.9.9:1', [signed]);
 		this.pool.run(this.pool.nowMs);
 	}
 

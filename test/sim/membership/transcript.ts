@@ -79,7 +79,8 @@ export class Story {
 				return `ping ${this.#name(message.target)}`;
 			case 'pingRequest':
 				return `ping ${this.#name(message.target)} for me`;
-			default:
+			case 'ack':
+			case 'nack':
 				return message.kind;
 		}
 	}
@@ -113,7 +114,10 @@ export class Story {
 				return `EVENT user ${event.key}`;
 			case 'departed':
 				return 'EVENT departed';
-			default:
+			case 'coordinate':
+			case 'identityConflict':
+			case 'reaped':
+			case 'synchronised':
 				return undefined;
 		}
 	}
