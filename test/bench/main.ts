@@ -10,6 +10,7 @@ import { consensusBench } from './consensus/bench.js';
 import { decisionBench } from './decision.js';
 import { fuelBench } from './fuel.js';
 import { logBench } from './log.js';
+import { membershipBench } from './membership.js';
 import { rankRaw } from './rank-raw.bench.js';
 import { routerBench } from './router/bench.js';
 import { streamsBench } from './router/streams.js';
@@ -40,6 +41,7 @@ const benches: readonly Bench[] = [
 	logBench,
 	transportBench,
 	consensusBench,
+	membershipBench,
 	rankRawBench,
 ];
 
