@@ -78,7 +78,14 @@ export function messageBytes(message: GossipMessage): Uint8Array {
 export function readMessage(bytes: Uint8Array): GossipMessage {
 	const type = bytes[0] ?? -1;
 	if (type === wireType.user)
-		return { kind: 'user', origin: '', key: '', sequence: 0, payload: bytes.slice(1), proof: emptyBytes };
+		return {
+			kind: 'user',
+			origin: '',
+			key: '',
+			sequence: 0,
+			payload: new Uint8Array(bytes.subarray(1)),
+			proof: emptyBytes,
+		};
 	const fields = new Fields(new ValueReader(bytes, bodyLimits, 1).readMap());
 	switch (type) {
 		case wireType.ping:

@@ -57,7 +57,7 @@ export function readStream(bytes: Uint8Array): StreamMessage {
 		case wireType.user: {
 			const { start, end } = userSpan(bytes, 0);
 			if (end !== bytes.length) throw new Malformed('user message');
-			const payload = bytes.subarray(start - 1).slice();
+			const payload = new Uint8Array(bytes.subarray(start - 1));
 			payload[0] = wireType.user;
 			return { kind: 'deliver', from: '', messages: [readMessage(payload)] };
 		}
@@ -90,7 +90,7 @@ function readPushPull(bytes: Uint8Array): StreamMessage {
 		if (reader.at - start > framingBounds.memberMaxBytes) throw new Malformed('member too long');
 	}
 	if (reader.at + userBytes !== bytes.length) throw new Malformed('length');
-	return { kind: 'pushPull', from: '', join, records, user: bytes.slice(reader.at) };
+	return { kind: 'pushPull', from: '', join, records, user: new Uint8Array(bytes.subarray(reader.at)) };
 }
 
 function withHeader(type: number, fields: Readonly<Record<string, Encodable>>): ByteWriter {
