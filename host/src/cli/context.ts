@@ -26,6 +26,8 @@ export interface MeshDeps {
 	readonly development: boolean;
 	/** What `fabric.mode: auto` means. */
 	readonly fabric?: 'alone' | 'mesh';
+	/** Aborts a start that waits for the mesh. */
+	readonly signal?: AbortSignal;
 }
 
 export type StartMesh = (loaded: LoadedConfig, deps: MeshDeps) => Promise<RunningMesh>;

@@ -36,6 +36,13 @@ export const cliErrors = defineErrors({
 		summary: 'an emulated engine did not start',
 		hint: 'a port in use is the usual cause: --engine-port N chooses others, 0 any free ones',
 	},
+	IM_CLI_NODE_FAILED: {
+		summary: 'A node of the development mesh did not come up.',
+		hint: 'The end of its log says why.',
+		httpStatus: 500,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: false,
+	},
 	IM_CLI_PORT_IN_USE: {
 		...refused,
 		httpStatus: 500,

@@ -1,4 +1,5 @@
 // Owns `infermesh up`, the development mesh in one process with emulated engines, and `infermesh agent`, the daemon from a configuration file.
+import path from 'node:path';
 import { MeshError } from '@infermesh/proto';
 import type { Command } from 'commander';
 import type { LoadedConfig } from '../config/load.js';
@@ -13,14 +14,19 @@ import { startEngines } from './engines.js';
 import { cliErrors } from './errors.js';
 import { type OutputOptions, print } from './output.js';
 import { aborted } from './signals.js';
+import { NODES_MAX, type RunningNode, upNodes } from './up-nodes.js';
 import { collect, decimal, oneOf, pair, whole } from './values.js';
 
 const engineDefaults = developmentEngineDefaults;
+
+/** First port of engines beside several nodes: beyond those of the ninth. */
+const ENGINE_PORT_BESIDE_NODES = 8200;
 
 interface UpOptions extends OutputOptions {
 	readonly config?: string;
 	readonly backend?: readonly string[];
 	readonly engines?: number;
+	readonly nodes?: number;
 	readonly engineProfile: string;
 	readonly engineSpeed: number;
 	readonly enginePort: number;
@@ -79,20 +85,28 @@ function startEmulated(options: UpOptions, count: number): Promise<DevelopmentEn
 		model: options.engineModel,
 		profile: options.engineProfile,
 		speed: options.engineSpeed,
-		port: options.enginePort,
+		// Ports of several nodes, ten apart from 8080, run through those where engines begin otherwise.
+		port:
+			options.enginePort === engineDefaults.port && (options.nodes ?? 1) > 1
+				? ENGINE_PORT_BESIDE_NODES
+				: options.enginePort,
 	});
 }
 
-/** The configured targets and the engines, as one list for the configuration. */
-function engineTargets(loaded: LoadedConfig, running: DevelopmentEngines): FlagValue {
-	const emulated = running.engines.map(({ id, url, model }) => ({
+/** The engines as entries of `targets`. */
+function emulatedTargets(running: DevelopmentEngines) {
+	return running.engines.map(({ id, url, model }) => ({
 		id,
 		url,
 		models: [model],
 		runtime: 'vllm',
 		node: 'local',
 	}));
-	return { path: 'targets', value: [...loaded.config.targets, ...emulated], flag: '--engines' };
+}
+
+/** The configured targets and the engines, as one list for the configuration. */
+function engineTargets(loaded: LoadedConfig, running: DevelopmentEngines): FlagValue {
+	return { path: 'targets', value: [...loaded.config.targets, ...emulatedTargets(running)], flag: '--engines' };
 }
 
 function logOf(context: CliContext, loaded: LoadedConfig, quiet: boolean): Log {
@@ -114,7 +128,7 @@ async function start(
 	fabric: 'alone' | 'mesh' = 'alone',
 ): Promise<RunningMesh> {
 	try {
-		return await context.startMesh(loaded, { log, development, fabric });
+		return await context.startMesh(loaded, { log, development, fabric, signal: context.signal });
 	} catch (cause) {
 		if (cause instanceof MeshError || (cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
 		throw new MeshError(cliErrors, 'IM_CLI_PORT_IN_USE', (cause as Error).message, { cause });
@@ -146,12 +160,53 @@ function banner(mesh: RunningMesh, loaded: LoadedConfig, options: UpOptions, eng
 	].join('\n');
 }
 
+function nodesBanner(nodes: readonly RunningNode[], options: UpOptions, targets: number): string {
+	const [first] = nodes;
+	return [
+		'',
+		`InferMesh development mesh of ${nodes.length} nodes: loopback only, no credentials asked, not for production`,
+		'',
+		...nodes.map(({ name, data, admin, pid }) => `  ${name}    data ${data}/v1   admin ${admin}   pid ${pid}`),
+		`  targets   ${targets}, announced by turns`,
+		`  logs      ${first === undefined ? '' : first.log.replace(first.name, 'NODE')}`,
+		'',
+		'try',
+		`  curl -N ${nodes.at(-1)?.data ?? ''}/v1/chat/completions -H 'content-type: application/json' \\`,
+		`    -d '{"model":"${options.engineModel}","stream":true,"messages":[{"role":"user","content":"hello"}]}'`,
+		`  infermesh nodes list`,
+		'',
+		'Ctrl-C stops it.',
+		'',
+	].join('\n');
+}
+
 async function up(context: CliContext, options: UpOptions): Promise<void> {
 	const flags = upFlags(options);
 	const given = loadFor(context, options.config, flags);
 	refuseExposure(given);
 	const count = engineCount(options, given);
 	const engines = count === 0 ? undefined : await startEmulated(options, count);
+	if (options.nodes !== undefined && options.nodes > 1) {
+		const targets =
+			engines === undefined ? given.config.targets : [...given.config.targets, ...emulatedTargets(engines)];
+		const several = {
+			nodes: options.nodes,
+			dataPort: given.config.data.port,
+			adminPort: given.config.admin.port,
+			workers: options.workers,
+			strategy: options.strategy,
+			stateDir: path.resolve(given.config.state_dir, 'nodes'),
+			targets,
+		};
+		return upNodes(context, several, engines, (nodes) =>
+			print(
+				context,
+				options,
+				{ nodes, engines: engines?.engines.map((engine) => engine.url) ?? [], pid: process.pid },
+				() => nodesBanner(nodes, options, targets.length),
+			),
+		);
+	}
 	try {
 		const loaded =
 			engines === undefined ? given : loadFor(context, options.config, [...flags, engineTargets(given, engines)]);
@@ -221,6 +276,11 @@ export function addUpCommands(program: Command, cli: Cli): void {
 			.option('--engine-model <name>', 'model they serve', engineDefaults.model)
 			.option('--port <number>', 'data port (default: 8080; 0 takes a free one)', whole(0, 65_535))
 			.option('--admin-port <number>', 'admin port (default: 8081; 0 takes a free one)', whole(0, 65_535))
+			.option(
+				'--nodes <number>',
+				'nodes of the mesh, each a process, ports ten apart (default: 1)',
+				whole(1, NODES_MAX),
+			)
 			.option('--workers <number>', 'data-plane threads (default: cores − 1)', whole(0, 64))
 			.option('--strategy <what>', 'strategy that decides: shipped name, .wasm file or project folder')
 			.option(

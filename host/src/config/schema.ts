@@ -60,7 +60,7 @@ export const consensusSchema = section('Replicated state.', {
 	snapshot_entries: integer(10_000, 'A snapshot is taken after this many entries.', { min: 100, max: 10_000_000 }),
 	log_segment_bytes: integer(64 * 1024 * 1024, 'Size of a segment of the log.', {
 		...BYTES,
-		min: 1024 * 1024,
+		min: 8 * 1024 * 1024,
 		max: 1024 * 1024 * 1024,
 	}),
 	space_max_bytes: integer(512 * 1024 * 1024, 'Replicated state may not grow beyond this.', {

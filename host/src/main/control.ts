@@ -197,7 +197,7 @@ export function createControl(parts: ControlParts): MeshControl {
 				parts.version,
 				process.version,
 			);
-			return renderMetrics(metricsBuffers, samples) + (await parts.processMetrics.text());
+			return renderMetrics(metricsBuffers, samples) + (await parts.processMetrics.text()) + parts.fabric.metrics();
 		},
 		logLevel: () => log.level(),
 		setLogLevel(level) {

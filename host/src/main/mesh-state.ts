@@ -117,6 +117,23 @@ export class MeshState {
 		await Promise.all(this.#mirrors.map((mirror) => mirror.ready));
 	}
 
+	/**
+	 * Resolves once the strategies that the records name are loaded and staged here, as far as they can be, or `timeoutMs` is over: a node that comes
+	 * back should not serve by the fallback what it could serve as before.
+	 */
+	async strategiesInForce(timeoutMs: number): Promise<void> {
+		this.#strategySync.changed();
+		const { promise, resolve } = Promise.withResolvers<void>();
+		const timer = this.#parts.clock.after(timeoutMs, resolve);
+		await Promise.race([this.#strategySync.idle(), promise]);
+		timer.cancel();
+	}
+
+	/** The node's lease was lost and another granted: what lay under it is written again. */
+	leaseRenewed(): void {
+		this.#strategySync.reportAgain();
+	}
+
 	/** Calls back after any record changed, until the returned function is called. */
 	onChange(listener: () => void): () => void {
 		this.#listeners.add(listener);

@@ -45,6 +45,8 @@ export interface MeshDeps {
 	readonly development: boolean;
 	/** Whether `fabric.mode: auto` means a mesh; by default it does not. */
 	readonly fabric?: 'alone' | 'mesh';
+	/** Aborts a start that waits for the mesh. */
+	readonly signal?: AbortSignal;
 	/** Judges modules; by default a child process for each. */
 	readonly admit?: Admit;
 	/** Starts the thread of a data-plane worker; by default one that runs worker.js. */
@@ -60,6 +62,8 @@ export interface MeshHandle {
 	close(): Promise<void>;
 }
 
+/** A node that starts waits this long for the mesh's strategies before it serves. */
+const STRATEGIES_WAIT_MS = 30_000;
 /** How often strategies with a `tick` hook are called. */
 const TICK_MS = 1000;
 const LORAS_MAX = 4096;
@@ -98,7 +102,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	const mode = config.fabric.mode === 'auto' ? (deps.fabric ?? 'alone') : config.fabric.mode;
 	const fabric =
 		mode === 'mesh'
-			? await startMeshFabric(config, { log, version: meshVersion })
+			? await startMeshFabric(config, { log, version: meshVersion, signal: deps.signal })
 			: startLocalFabric(config.node.id, (error) => log.error({ error: String(error) }, 'a watcher of records failed'));
 
 	const makeStart = (worker: number, port: number): WorkerStart => ({
@@ -297,6 +301,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			state.close();
 			targets.close();
 			strategies.close();
+			await fabric.leave();
 			await fabric.close();
 			lag.stop();
 			await fetcher.close();
@@ -313,6 +318,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			const { wasm, sourceMap } = await openStrategySource(config.strategy.active, clock);
 			await state.registry.seed({ module: wasm, sourceMap, settings: undefined, activate: true, model: undefined });
 		}
+		await state.strategiesInForce(STRATEGIES_WAIT_MS);
 		await workers.start(workerCount, config.data.port);
 		adminUrl = await admin.listen({ host: config.admin.host, port: config.admin.port });
 		const register = async (): Promise<void> => {
@@ -334,6 +340,10 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			);
 		};
 		await register();
+		fabric.onLease(() => {
+			state.leaseRenewed();
+			register().catch((error: unknown) => log.warn({ error: String(error) }, 'announcing this node again'));
+		});
 	} catch (error) {
 		await close();
 		throw error;

@@ -135,8 +135,18 @@ async function main(): Promise<void> {
 		// The first leader of a cluster names it; the command of a second one changes nothing.
 		if (group.leads() && store.clusterId === '' && !founding) {
 			founding = true;
-			const done = (): void => void (founding = false);
-			group.propose(encodeCommand({ kind: 'found', clusterId: crypto.randomUUID() }), 5000).then(done, done);
+			void found().finally(() => {
+				founding = false;
+			});
+		}
+	}
+
+	/** Fails when leadership is lost meanwhile; who leads next does it then. */
+	async function found(): Promise<void> {
+		try {
+			await group.propose(encodeCommand({ kind: 'found', clusterId: crypto.randomUUID() }), 5000);
+		} catch (error) {
+			send({ kind: 'fault', message: `naming the cluster: ${String(error)}` });
 		}
 	}
 

@@ -30,6 +30,13 @@ export const fabricNodeErrors = defineErrors({
 		grpcStatus: 'UNAVAILABLE',
 		retryable: true,
 	},
+	IM_FABRIC_STOPPED: {
+		summary: 'The node was stopped before it had found its mesh.',
+		hint: 'Start it again when the mesh can be reached.',
+		httpStatus: 503,
+		grpcStatus: 'CANCELLED',
+		retryable: true,
+	},
 	IM_FABRIC_NODE_ID: {
 		summary: 'The node’s UUID and its certificate do not agree.',
 		hint: 'Two nodes share one state folder, or it was copied. Give each node its own `state_dir`.',

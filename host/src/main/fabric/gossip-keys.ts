@@ -47,8 +47,8 @@ export class GossipKeys {
 	}
 
 	/** Resolves when there is a key: the mesh's, or the one remembered while the mesh does not answer. */
-	async start(): Promise<void> {
-		for (;;) {
+	async start(stopped: () => boolean): Promise<void> {
+		while (!stopped()) {
 			try {
 				await this.#read();
 				return;

@@ -208,15 +208,14 @@ clock.every(LAG_PERIOD_MS, () => {
 	if (worstMs > LAG_MS) membership.reportLoopLag(worstMs);
 });
 clock.every(LINKS_PERIOD_MS, tellLinks);
-membership.start().then(
-	(address) => {
-		send({ kind: 'started', address });
-		gather();
-	},
-	(error: unknown) =>
-		send({
-			kind: 'refused',
-			code: error instanceof MeshError ? error.code : 'IM_MEMBERSHIP_BIND',
-			message: error instanceof Error ? error.message : String(error),
-		}),
-);
+try {
+	const address = await membership.start();
+	send({ kind: 'started', address });
+	gather();
+} catch (error) {
+	send({
+		kind: 'refused',
+		code: error instanceof MeshError ? error.code : 'IM_MEMBERSHIP_BIND',
+		message: error instanceof Error ? error.message : String(error),
+	});
+}

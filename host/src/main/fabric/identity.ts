@@ -45,6 +45,8 @@ export interface IdentityParts {
 	/** Agents known to hold the authority or to pass on to it, for renewals. */
 	readonly authorities: () => readonly Address[];
 	readonly log: (message: string, error: unknown) => void;
+	/** The node is to stop: nothing is waited for any more. */
+	readonly stopped: () => boolean;
 }
 
 export async function openIdentity(parts: IdentityParts): Promise<RotatingIdentity> {
@@ -80,7 +82,7 @@ async function firstIdentity(parts: IdentityParts): Promise<Identity> {
 		return makeIdentity(chain, keys.privateKey, authority.bundle, clock.wallMs());
 	}
 	if (joinToken === undefined || join.length === 0) throw new MeshError(fabricNodeErrors, 'IM_FABRIC_NO_IDENTITY');
-	for (let attempt = 0; ; attempt++) {
+	for (let attempt = 0; !parts.stopped(); attempt++) {
 		const at = join[attempt % join.length] as Address;
 		try {
 			return (await joinMesh(at, joinToken, keys, { clock, timeoutMs: CALL_TIMEOUT_MS })).identity;
@@ -92,6 +94,7 @@ async function firstIdentity(parts: IdentityParts): Promise<Identity> {
 			await new Promise<void>((resolve) => void clock.after(delayMs, resolve));
 		}
 	}
+	throw new MeshError(fabricNodeErrors, 'IM_FABRIC_STOPPED');
 }
 
 class FolderStorage implements IdentityStorage {

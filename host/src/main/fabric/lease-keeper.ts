@@ -29,9 +29,9 @@ export class LeaseKeeper {
 		return this.#id;
 	}
 
-	/** Resolves with the first lease; tries for ever. */
-	async start(): Promise<void> {
-		while (this.#id === undefined && !this.#closed) {
+	/** Resolves with the first lease; tries until `stopped`. */
+	async start(stopped: () => boolean = () => false): Promise<void> {
+		while (this.#id === undefined && !this.#closed && !stopped()) {
 			await this.#grant();
 			if (this.#id === undefined) await new Promise<void>((resolve) => void this.#clock.after(RETRY_MS, resolve));
 		}

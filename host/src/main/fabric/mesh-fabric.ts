@@ -22,6 +22,7 @@ import {
 	type TransportContext,
 	TransportCounters,
 } from '@infermesh/fabric';
+import { MeshError } from '@infermesh/proto';
 import {
 	BlobsClient,
 	BlobsService,
@@ -40,6 +41,7 @@ import { Autopilot } from './autopilot.js';
 import { ConsensusThread } from './consensus-client.js';
 import { discover, discoverHandler } from './discovery.js';
 import { EngineRecords } from './engine-records.js';
+import { fabricNodeErrors } from './errors.js';
 import { GossipThread } from './gossip-client.js';
 import { GossipKeys } from './gossip-keys.js';
 import { openIdentity } from './identity.js';
@@ -55,6 +57,7 @@ const PRUNE_MS = 60_000;
 export interface MeshFabricDeps {
 	readonly log: Log;
 	readonly version: string;
+	readonly signal: AbortSignal | undefined;
 }
 
 const addressOf = (host: string, port: number): Address => `${host.includes(':') ? `[${host}]` : host}:${port}`;
@@ -76,13 +79,19 @@ async function openAuthority(config: MeshConfig): Promise<CertificateAuthority |
 }
 
 /** Starts this node's part in the mesh. Rejects with IM_FABRIC_*, IM_IDENTITY_*, IM_LOG_*; what had started is taken down again. */
-export async function startMeshFabric(config: MeshConfig, { log, version }: MeshFabricDeps): Promise<MeshFabric> {
+export async function startMeshFabric(
+	config: MeshConfig,
+	{ log, version, signal }: MeshFabricDeps,
+): Promise<MeshFabric> {
 	const clock = systemClock;
 	const random = systemRandom();
 	const { fabric } = config;
 	const closers: (() => Promise<void> | void)[] = [];
 	let ended = false;
-	const stopped = (): boolean => ended;
+	const stopped = (): boolean => ended || signal?.aborted === true;
+	const goOn = (): void => {
+		if (stopped()) throw new MeshError(fabricNodeErrors, 'IM_FABRIC_STOPPED');
+	};
 	const failed = (what: string, error: unknown): void =>
 		log.warn({ error: error instanceof Error ? error.message : String(error) }, what);
 	const close = async (): Promise<void> => {
@@ -105,8 +114,10 @@ export async function startMeshFabric(config: MeshConfig, { log, version }: Mesh
 			joinToken: fabric.join_token,
 			authorities: () => agents,
 			log: failed,
+			stopped,
 		});
 		closers.push(() => identity.close());
+		goOn();
 		const nodeId = folder.nodeId();
 		const revocations = new RevocationList();
 		const counters = new TransportCounters();
@@ -124,7 +135,8 @@ export async function startMeshFabric(config: MeshConfig, { log, version }: Mesh
 		const ownsGroup = config.roles.includes('coordinator') && config.consensus.engine === 'raft';
 		let clusterId = known?.clusterId ?? '';
 		if (known === undefined && fabric.join.length > 0) {
-			const found = await discover(fabric.join, context, clock, failed, () => ended);
+			const found = await discover(fabric.join, context, clock, failed, stopped);
+			goOn();
 			clusterId = found?.clusterId ?? '';
 			coordinators = (found?.coordinators ?? []).map((peer) => ({ nodeId: peer.nodeId, raft: peer.raftAddress }));
 		}
@@ -217,14 +229,23 @@ export async function startMeshFabric(config: MeshConfig, { log, version }: Mesh
 			if (clusterId === '') await new Promise<void>((resolve) => void clock.after(FIRST_STATUS_RETRY_MS, resolve));
 		}
 
+		goOn();
+
 		// --- gossip
 		const keys = new GossipKeys(engine, clock, known?.gossipKeys ?? [], failed);
-		await keys.start();
+		await keys.start(stopped);
+		goOn();
 		closers.push(() => keys.close());
 		const seeds = [...new Set([...(known?.gossip ?? []), ...(await gossipSeeds())])];
 		async function gossipSeeds(): Promise<readonly Address[]> {
 			if (fabric.join.length === 0) return [];
-			const found = await discover(fabric.join, context, clock, failed, () => ended || (known?.gossip.length ?? 0) > 0);
+			const found = await discover(
+				fabric.join,
+				context,
+				clock,
+				failed,
+				() => stopped() || (known?.gossip.length ?? 0) > 0,
+			);
 			return found?.gossipAddresses ?? [];
 		}
 		const thread = await GossipThread.open(
@@ -306,7 +327,8 @@ export async function startMeshFabric(config: MeshConfig, { log, version }: Mesh
 				thread.send({ kind: 'identity', identity: toWireIdentity(next) });
 			}),
 		);
-		await leases.start();
+		await leases.start(stopped);
+		goOn();
 		closers.push(() => leases.close());
 		const pruning = clock.every(PRUNE_MS, remember, { unref: true });
 		closers.push(() => pruning.cancel());

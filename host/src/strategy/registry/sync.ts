@@ -31,6 +31,7 @@ export class StrategySync {
 	#stagingFailure: Failure | undefined;
 	#reported = '';
 	#running = false;
+	#idle: Promise<void> = Promise.resolve();
 	#again = false;
 	#closed = false;
 	#failures = 0;
@@ -44,7 +45,18 @@ export class StrategySync {
 	changed(): void {
 		this.#retry?.cancel();
 		this.#again = true;
-		if (!this.#running) void this.#run();
+		if (!this.#running) this.#idle = this.#run();
+	}
+
+	/** Resolves when the pass under way, and those it led to, are done. */
+	idle(): Promise<void> {
+		return this.#idle;
+	}
+
+	/** What was reported has gone with the node's lease: it is reported again. */
+	reportAgain(): void {
+		this.#reported = '';
+		this.changed();
 	}
 
 	close(): void {

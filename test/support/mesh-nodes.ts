@@ -1,0 +1,142 @@
+// Owns real nodes of a mesh for tests: processes of the command line with state folders of their own, joined by a token, killed, stopped and started again.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { eventually, type Teardown } from './mesh.js';
+
+const command = fileURLToPath(new URL('../../../host/dist/src/cli/main.js', import.meta.url));
+
+export interface NodeOptions {
+	readonly roles?: readonly string[];
+	readonly targets?: readonly Readonly<Record<string, unknown>>[];
+	readonly zone?: string;
+}
+
+function freePort(): Promise<number> {
+	return new Promise((resolve, reject) => {
+		const server = createServer();
+		server.once('error', reject);
+		server.listen(0, '127.0.0.1', () => {
+			const address = server.address();
+			server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+		});
+	});
+}
+
+export class MeshNode {
+	readonly name: string;
+	readonly admin: string;
+	readonly data: string;
+	readonly agent: string;
+	readonly #file: string;
+	readonly #log: string;
+	#child: ChildProcess | undefined;
+
+	constructor(name: string, folder: string, ports: readonly number[], options: NodeOptions) {
+		const [agent, raft, gossip, data, admin] = ports;
+		this.name = name;
+		this.admin = `http://127.0.0.1:${admin}`;
+		this.data = `http://127.0.0.1:${data}`;
+		this.agent = `127.0.0.1:${agent}`;
+		mkdirSync(folder, { recursive: true });
+		this.#file = path.join(folder, 'node.yaml');
+		this.#log = path.join(folder, 'log.jsonl');
+		const config = {
+			state_dir: path.join(folder, 'state'),
+			node: { id: name, zone: options.zone ?? 'a', region: 'r' },
+			...(options.roles === undefined ? {} : { roles: options.roles }),
+			fabric: { agent_port: agent, raft_port: raft, gossip_port: gossip, gossip_profile: 'local', lease_ttl_ms: 3000 },
+			consensus: { log_segment_bytes: 8 * 1024 * 1024 },
+			data: { port: data, workers: 1, shutdown_grace_ms: 3000 },
+			admin: { port: admin },
+			strategy: { active: 'least_queue' },
+			health: { period_ms: 200, healthy_after: 1 },
+			targets: options.targets ?? [],
+		};
+		writeFileSync(this.#file, JSON.stringify(config));
+	}
+
+	get pid(): number {
+		return this.#child?.pid ?? 0;
+	}
+
+	/** The process's log so far. */
+	log(): string {
+		return readFileSync(this.#log, 'utf8');
+	}
+
+	/** Resolves when the node answers. */
+	async start(...joining: readonly string[]): Promise<void> {
+		writeFileSync(this.#log, '');
+		const child = spawn(process.execPath, [command, 'agent', '--config', this.#file, ...joining], {
+			stdio: ['ignore', 'pipe', 'pipe'],
+		});
+		this.#child = child;
+		for (const stream of [child.stdout, child.stderr])
+			stream?.on('data', (chunk: Buffer) => writeFileSync(this.#log, chunk, { flag: 'a' }));
+		try {
+			await eventually(
+				`${this.name} answers`,
+				async () => {
+					if (child.exitCode !== null) throw new Error(`${this.name} has ended`);
+					return (await this.get('/status').catch(() => undefined)) !== undefined;
+				},
+				{ withinMs: 90_000, everyMs: 50 },
+			);
+		} catch (cause) {
+			throw new Error(`${this.name} did not come up; its log:\n${this.log()}`, { cause });
+		}
+	}
+
+	/** Ends the process and resolves with its exit code when it has. */
+	end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
+		const child = this.#child;
+		if (child === undefined || child.exitCode !== null || child.signalCode !== null) return Promise.resolve(null);
+		return new Promise((resolve) => {
+			child.once('exit', (code) => resolve(code));
+			child.kill(signal);
+		});
+	}
+
+	async get<T>(at: string): Promise<T> {
+		return this.#call<T>('GET', at);
+	}
+
+	async post<T>(at: string, body: unknown): Promise<T> {
+		return this.#call<T>('POST', at, body);
+	}
+
+	async #call<T>(method: string, at: string, body?: unknown): Promise<T> {
+		const response = await fetch(`${this.admin}/api/v1${at}`, {
+			method,
+			...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+			signal: AbortSignal.timeout(30_000),
+		});
+		const text = await response.text();
+		if (!response.ok) throw new Error(`${response.status} ${text}`);
+		return JSON.parse(text) as T;
+	}
+}
+
+/** Nodes that have joined one mesh; all of them end with the test. */
+export async function startNodes(t: Teardown, options: readonly NodeOptions[]): Promise<readonly MeshNode[]> {
+	const root = mkdtempSync(path.join(tmpdir(), 'infermesh-nodes-'));
+	const nodes: MeshNode[] = [];
+	t.teardown(async () => {
+		await Promise.all(nodes.map((node) => node.end('SIGKILL')));
+		rmSync(root, { recursive: true, force: true });
+	});
+	for (const [index, one] of options.entries()) {
+		const ports = await Promise.all(Array.from({ length: 5 }, freePort));
+		nodes.push(new MeshNode(`node-${index + 1}`, path.join(root, String(index + 1)), ports, one));
+	}
+	const [first, ...others] = nodes as [MeshNode, ...MeshNode[]];
+	await first.start();
+	if (others.length === 0) return nodes;
+	const { token } = await first.post<{ token: string }>('/join-tokens', { ttlMs: 600_000, uses: others.length });
+	await Promise.all(others.map((node) => node.start('--join', first.agent, '--join-token', token)));
+	return nodes;
+}
