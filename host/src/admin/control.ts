@@ -1,6 +1,7 @@
 // Owns the interface between the admin API and the mesh: what an operator can ask of a running mesh. The composition root implements
 // it; methods throw MeshError with the codes of the room that refuses.
 import type { ConfigRow } from '../config/show.js';
+import type { MeshOperations } from '../mesh/operations.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type {
@@ -29,8 +30,11 @@ export interface LoadStrategyRequest {
 
 export interface MeshControl {
 	status(): MeshStatus;
-	/** Whether requests would be answered: workers listen, and why not otherwise. */
-	readiness(): Readiness;
+	/** Whether requests should be sent here, and why not otherwise; and what this node must do without although it serves. */
+	readiness(): Promise<Readiness>;
+
+	/** Nodes, policies, tenants, keys and what the fabric knows: what concerns the mesh rather than this node. */
+	readonly mesh: MeshOperations;
 
 	listTargets(): readonly TargetView[];
 	/** Resolves when the target is in the table. IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_TARGET_MODELS_UNKNOWN, IM_FLEET_FULL. */

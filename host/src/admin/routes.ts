@@ -1,40 +1,10 @@
 // Owns the table of admin routes: path, schemas, what each does to the mesh. server.ts serves it, openapi.ts describes it.
 import { MeshError } from '@infermesh/proto';
-import { type Static, type TSchema, Type } from 'typebox';
-import type { MeshControl } from './control.js';
+import { Type } from 'typebox';
 import { adminErrors } from './errors.js';
+import { meshRoutes } from './mesh-routes.js';
+import { type AdminRoute, route } from './route.js';
 import * as schemas from './schemas.js';
-
-export interface AdminRoute {
-	readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-	/** With `:name` for parameters. */
-	readonly path: string;
-	readonly summary: string;
-	readonly params: TSchema | undefined;
-	readonly body: TSchema | undefined;
-	readonly response: TSchema;
-	readonly status: number;
-	readonly run: (control: MeshControl, call: { readonly params: unknown; readonly body: unknown }) => unknown;
-}
-
-interface RouteSpec<P extends TSchema, B extends TSchema> {
-	readonly params?: P;
-	readonly body?: B;
-	readonly response: TSchema;
-	readonly status?: number;
-	readonly run: (control: MeshControl, call: { readonly params: Static<P>; readonly body: Static<B> }) => unknown;
-}
-
-/** `params` and `body` reach `run` only after they were validated against their schemas. */
-function route<P extends TSchema, B extends TSchema>(
-	method: AdminRoute['method'],
-	path: string,
-	summary: string,
-	spec: RouteSpec<P, B>,
-): AdminRoute {
-	const { params, body, response, status = 200 } = spec;
-	return { method, path, summary, params, body, response, status, run: spec.run as AdminRoute['run'] };
-}
 
 const id = schemas.idParamsSchema;
 
@@ -102,7 +72,7 @@ const strategyRoutes: readonly AdminRoute[] = [
 	}),
 ];
 
-const meshRoutes: readonly AdminRoute[] = [
+const statusRoutes: readonly AdminRoute[] = [
 	route('GET', '/api/v1/status', 'What runs, and its traffic since start.', {
 		response: schemas.statusSchema,
 		run: (control) => control.status(),
@@ -140,7 +110,7 @@ const meshRoutes: readonly AdminRoute[] = [
 	}),
 ];
 
-export const adminRoutes: readonly AdminRoute[] = [...meshRoutes, ...targetRoutes, ...strategyRoutes];
+export const adminRoutes: readonly AdminRoute[] = [...statusRoutes, ...targetRoutes, ...strategyRoutes, ...meshRoutes];
 
 function decodeModule(base64: string): Uint8Array {
 	if (!/^[A-Za-z0-9+/]*={0,2}$/.test(base64) || base64.length % 4 !== 0)

@@ -187,7 +187,11 @@ export const configRowSchema = Type.Object({
 export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 export const logLevelSchema = Type.Object({ level: Type.Enum([...logLevels]) }, strict);
 
-export const readinessSchema = Type.Object({ ready: Type.Boolean(), reasons: Type.Array(Type.String()) });
+export const readinessSchema = Type.Object({
+	ready: Type.Boolean(),
+	reasons: Type.Array(Type.String(), describe('Why it is not ready; empty when it is.')),
+	degraded: Type.Array(Type.String(), describe('What it does without, although it serves.')),
+});
 export type Readiness = Static<typeof readinessSchema>;
 
 export const idParamsSchema = Type.Object({ id: Type.String({ minLength: 1, maxLength: 256 }) });

@@ -3,6 +3,7 @@ import { createLog } from '../telemetry/logger.js';
 import { sameSecret } from './auth.js';
 import { adminRoutes } from './routes.js';
 import { type AdminServer, createAdminServer } from './server.js';
+import { streamRoutes } from './streams.js';
 import { FakeMesh } from './testing.js';
 
 const silentLog = createLog({ level: 'silent', wallMs: () => 0 });
@@ -48,7 +49,8 @@ async function call(
 }
 
 const everything = [
-	...adminRoutes.map((route) => [route.method, route.path.replace(':id', 'x')] as const),
+	...streamRoutes.map(({ path }) => ['GET', path] as const),
+	...adminRoutes.map((route) => [route.method, route.path.replaceAll(/:\w+/g, 'x')] as const),
 	['GET', '/metrics'] as const,
 	['GET', '/api/v1/openapi.json'] as const,
 	['GET', '/no/such/path'] as const,
@@ -153,7 +155,7 @@ test('explain, config, log level, metrics, OpenAPI', async (t) => {
 	const ids = Object.values(paths).flatMap((methods) =>
 		Object.values(methods).map((operation) => operation.operationId),
 	);
-	t.is(ids.length, adminRoutes.length);
+	t.is(ids.length, adminRoutes.length + streamRoutes.length);
 	t.is(new Set(ids).size, ids.length);
 });
 

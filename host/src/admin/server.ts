@@ -9,6 +9,7 @@ import { adminErrors } from './errors.js';
 import { openApiOf } from './openapi.js';
 import { statusPage, statusPagePolicy } from './page.js';
 import { adminRoutes } from './routes.js';
+import { streamRoutes } from './streams.js';
 
 export interface AdminOptions {
 	/** Bearer token callers must send; undefined = none asked, and only loopback names are answered. */
@@ -65,6 +66,7 @@ export function createAdminServer(options: AdminOptions, control: MeshControl): 
 		),
 	);
 	addRoutes(app, control);
+	addStreams(app, control);
 	addProbes(app, control, options.version);
 	return {
 		listen: (address) => app.listen({ ...address }),
@@ -95,22 +97,43 @@ function addRoutes(app: FastifyInstance, control: MeshControl): void {
 			url: route.path,
 			schema: {
 				...(route.params === undefined ? {} : { params: route.params }),
+				...(route.query === undefined ? {} : { querystring: route.query }),
 				...(route.body === undefined ? {} : { body: route.body }),
 			},
 			handler: async (request, reply) => {
-				const answer = await route.run(control, { params: request.params, body: request.body });
+				const answer = await route.run(control, {
+					params: request.params,
+					query: request.query,
+					body: request.body,
+				});
 				return reply.code(route.status).send(answer);
 			},
 		});
 	}
 }
 
+function addStreams(app: FastifyInstance, control: MeshControl): void {
+	for (const stream of streamRoutes) {
+		app.route({
+			method: 'GET',
+			url: stream.path,
+			schema: stream.query === undefined ? {} : { querystring: stream.query },
+			handler: async (request, reply) => {
+				const gone = new AbortController();
+				reply.raw.once('close', () => gone.abort());
+				const body = await stream.open(control, request, gone.signal);
+				return reply.type(stream.contentType).send(body);
+			},
+		});
+	}
+}
+
 function addProbes(app: FastifyInstance, control: MeshControl, version: string): void {
-	const openApi = openApiOf(adminRoutes, version);
+	const openApi = openApiOf(adminRoutes, streamRoutes, version);
 	app.get('/api/v1/openapi.json', () => openApi);
 	app.get('/healthz', () => ({ status: 'ok' }));
-	app.get('/readyz', (_request, reply) => {
-		const readiness = control.readiness();
+	app.get('/readyz', async (_request, reply) => {
+		const readiness = await control.readiness();
 		return reply.code(readiness.ready ? 200 : 503).send(readiness);
 	});
 	app.get('/metrics', async (_request, reply) => {

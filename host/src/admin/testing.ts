@@ -1,11 +1,14 @@
 // Owns a mesh for tests of the admin API and the command line: a MeshControl over plain lists that records what it was asked.
 import { defineErrors, MeshError } from '@infermesh/proto';
+import type { MeshOperations } from '../mesh/operations.js';
+import { lonelyMesh } from '../mesh/testing.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { LoadStrategyRequest, MeshControl } from './control.js';
 import type {
 	JoinTokenMade,
 	JoinTokenRequest,
 	MeshStatus,
+	Readiness,
 	StageRequest,
 	StrategyView,
 	TargetRequest,
@@ -80,6 +83,8 @@ export class FakeMesh implements MeshControl {
 	readonly strategies = new Map<string, StrategyView>([['hybrid_mesh', fakeStrategy('hybrid_mesh', 'active')]]);
 	readonly loads: LoadStrategyRequest[] = [];
 	readonly calls: string[] = [];
+	/** Real operations over a store in memory. */
+	readonly mesh: MeshOperations = lonelyMesh().operations;
 	ready = true;
 	requestsTotal = 0;
 	#level: LogLevel = 'info';
@@ -111,8 +116,8 @@ export class FakeMesh implements MeshControl {
 		};
 	}
 
-	readiness(): { ready: boolean; reasons: string[] } {
-		return { ready: this.ready, reasons: this.ready ? [] : ['no worker listens'] };
+	readiness(): Promise<Readiness> {
+		return Promise.resolve({ ready: this.ready, reasons: this.ready ? [] : ['no worker listens'], degraded: [] });
 	}
 
 	createJoinToken(request: JoinTokenRequest): Promise<JoinTokenMade> {

@@ -10,8 +10,9 @@ import { fleetErrors } from '../fleet/errors.js';
 import type { InflightReader } from '../fleet/inflight.js';
 import type { TargetRecord } from '../fleet/registry.js';
 import type { FleetTableWriter } from '../fleet/table.js';
+import type { MeshOperations } from '../mesh/operations.js';
 import { storedOf } from '../mesh/target-sync.js';
-import { recordKinds } from '../records/kinds.js';
+import { type LifecycleState, recordKinds } from '../records/kinds.js';
 import type { LoadedStrategy, StrategyManager } from '../strategy/registry/manager.js';
 import { WHOLE_MESH } from '../strategy/registry/staging.js';
 import { LEAST_QUEUE_NAME } from '../strategy/runtime/fallback.js';
@@ -24,11 +25,16 @@ import type { MeshFabric } from './fabric.js';
 import type { MeshState } from './mesh-state.js';
 import { targetSpec } from './options.js';
 import type { TargetService } from './target-service.js';
-import { collectSamples, strategyView, targetView } from './views.js';
+import { collectSamples, fabricSamples, strategyView, targetView } from './views.js';
 import type { WorkerGroup } from './worker-group.js';
 
 /** This node has this long to follow what it has written itself. */
 const FOLLOW_MS = 10_000;
+
+/** An engine that does not say how it stands within this time has no quorum for a probe. */
+const QUORUM_ANSWER_MS = 500;
+/** A node about which this was decided asks for no requests. */
+const notServing: ReadonlySet<LifecycleState> = new Set(['draining', 'drained', 'quarantined']);
 
 export interface ControlParts {
 	readonly loaded: LoadedConfig;
@@ -37,6 +43,7 @@ export interface ControlParts {
 	readonly targets: TargetService;
 	readonly strategies: StrategyManager;
 	readonly state: MeshState;
+	readonly mesh: MeshOperations;
 	readonly fabric: MeshFabric;
 	readonly workers: WorkerGroup;
 	readonly workerCount: number;
@@ -92,6 +99,16 @@ export function createControl(parts: ControlParts): MeshControl {
 		if (state.targets.get(id) === undefined)
 			throw new MeshError(fleetErrors, 'IM_TARGET_UNKNOWN', `no target has the id ${id}`);
 	};
+	/** As far as is known at once: probes and scrapes wait for nobody. */
+	const hasQuorum = (): Promise<boolean> => {
+		const status = parts.fabric.engine.status().then(
+			({ quorum }) => quorum,
+			() => false,
+		);
+		const late = Promise.withResolvers<boolean>();
+		const timer = systemClock.after(QUORUM_ANSWER_MS, () => late.resolve(false), { unref: true });
+		return Promise.race([status, late.promise]).finally(() => timer.cancel());
+	};
 	/** Waits until this node follows what was written about a target. */
 	const followed = (id: string, holds: () => boolean): Promise<void> =>
 		state.until(
@@ -121,14 +138,22 @@ export function createControl(parts: ControlParts): MeshControl {
 				traffic: trafficOf(metricsBuffers),
 			};
 		},
-		readiness() {
+		async readiness() {
 			const reasons: string[] = [];
+			const own = state.ownLifecycle();
+			if (own !== undefined && notServing.has(own.state))
+				reasons.push(`this node is ${own.state}${own.reason === '' ? '' : `: ${own.reason}`}`);
 			if (workers.listening < parts.workerCount)
 				reasons.push(`${workers.listening} of ${parts.workerCount} data-plane workers listen`);
 			const serving = listTargets().filter(({ state }) => state === 'ready' || state === 'degraded').length;
 			if (serving === 0) reasons.push('no target is serving');
-			return { ready: reasons.length === 0, reasons };
+			const degraded: string[] = [];
+			if (!parts.fabric.inTouch()) degraded.push('local-only: cut off from gossip');
+			if (!(await hasQuorum()))
+				degraded.push('no quorum of coordinators: the last configuration serves on and cannot be changed');
+			return { ready: reasons.length === 0, reasons, degraded };
 		},
+		mesh: parts.mesh,
 		listTargets,
 		async addTarget(request) {
 			const spec = await targets.complete(targetSpec(configured(request, config), config));
@@ -191,13 +216,12 @@ export function createControl(parts: ControlParts): MeshControl {
 		},
 		config: () => configRows(loaded),
 		async metrics() {
-			const samples = collectSamples(
-				listTargets(),
-				strategies.list().map(viewStrategy),
-				parts.version,
-				process.version,
-			);
-			return renderMetrics(metricsBuffers, samples) + (await parts.processMetrics.text()) + parts.fabric.metrics();
+			const { fabric, mesh } = parts;
+			const samples = [
+				...collectSamples(listTargets(), strategies.list().map(viewStrategy), parts.version, process.version),
+				...fabricSamples(mesh.nodes.list(), fabric.inTouch(), await hasQuorum()),
+			];
+			return renderMetrics(metricsBuffers, samples) + fabric.metrics() + (await parts.processMetrics.text());
 		},
 		logLevel: () => log.level(),
 		setLogLevel(level) {

@@ -6,8 +6,18 @@ import type { NamePolicy } from '../fleet/directory.js';
 import type { NameTable } from '../fleet/interner.js';
 import type { PoolPolicies } from '../fleet/placement.js';
 import { type AccessSnapshot, accessOf, type ConfiguredKey } from '../mesh/access.js';
+import { claimName } from '../mesh/claim-name.js';
+import { Drain } from '../mesh/drain.js';
+import { KeptRecord } from '../mesh/kept-record.js';
+import type { MeshMirrors } from '../mesh/mirrors.js';
 import { type TargetActions, TargetSync } from '../mesh/target-sync.js';
-import { type LifecycleState, type RouterRecord, recordKinds } from '../records/kinds.js';
+import {
+	type LifecycleRecord,
+	type LifecycleState,
+	type NodeRecord,
+	type RouterRecord,
+	recordKinds,
+} from '../records/kinds.js';
 import { Mirror } from '../records/mirror.js';
 import { Records } from '../records/records.js';
 import type { StrategyManager } from '../strategy/registry/manager.js';
@@ -32,10 +42,14 @@ export interface MeshStateParts {
 	readonly tenants: NameTable;
 	readonly configuredKeys: readonly ConfiguredKey[];
 	readonly setAccess: (access: AccessSnapshot) => void;
+	/** Requests this router has in flight because of a node; undefined where no router runs here. */
+	readonly inFlight: ((nodeId: string) => number) | undefined;
+	/** Gives up leadership, if this node has it. */
+	readonly handOver: () => Promise<void>;
 	readonly failed: (what: string, error: unknown) => void;
 }
 
-export class MeshState {
+export class MeshState implements MeshMirrors {
 	readonly records: Records;
 	readonly registry: StrategyRegistry;
 	readonly targetSync: TargetSync;
@@ -51,8 +65,12 @@ export class MeshState {
 	readonly strategies;
 	readonly staging;
 	readonly routers;
+	readonly drains;
 	readonly #parts: MeshStateParts;
 	readonly #strategySync: StrategySync;
+	readonly #drain: Drain;
+	readonly #node: KeptRecord<NodeRecord>;
+	readonly #router: KeptRecord<RouterRecord>;
 	readonly #mirrors: Mirror<never>[] = [];
 	readonly #listeners = new Set<() => void>();
 
@@ -78,8 +96,14 @@ export class MeshState {
 		const repolicy = (): void => this.#applyPolicies();
 		const reaccess = (): void => this.#applyAccess();
 		const restrategise = (): void => this.#strategySync.changed();
-		this.nodes = mirror('nodes', retarget);
-		this.lifecycle = mirror('lifecycle', retarget);
+		this.nodes = mirror('nodes', () => {
+			retarget();
+			this.#node.changed();
+		});
+		this.lifecycle = mirror('lifecycle', () => {
+			retarget();
+			this.#drain.changed();
+		});
 		this.targets = mirror('targets', retarget);
 		this.placements = mirror('placements', repolicy);
 		this.slos = mirror('slos', repolicy);
@@ -89,14 +113,44 @@ export class MeshState {
 		this.apiKeys = mirror('apiKeys', reaccess);
 		this.strategies = mirror('strategies', restrategise);
 		this.staging = mirror('staging', restrategise);
-		this.routers = mirror('routers', () => undefined);
+		this.routers = mirror('routers', () => {
+			this.#router.changed();
+			this.#drain.changed();
+		});
+		this.drains = mirror('drains', () => this.#drain.changed());
+		const underLease = () => {
+			const lease = parts.lease();
+			return lease === undefined ? {} : { lease };
+		};
+		this.#node = new KeptRecord({
+			clock,
+			write: (record) => claimName(this.records, record, parts.lease()),
+			present: () => this.nodes.get(parts.nodeId) !== undefined,
+			failed: (error) => parts.failed('registering this node again', error),
+		});
+		this.#router = new KeptRecord({
+			clock,
+			write: async (record) => void (await this.records.put(recordKinds.routers, parts.nodeId, record, underLease())),
+			present: () => this.routers.get(parts.nodeId) !== undefined,
+			failed: (error) => parts.failed('reporting to the mesh', error),
+		});
+		this.#drain = new Drain({
+			clock,
+			records: this.records,
+			nodeId: parts.nodeId,
+			lease: parts.lease,
+			mirrors: this,
+			inFlight: parts.inFlight,
+			handOver: parts.handOver,
+			failed: parts.failed,
+		});
 		this.#strategySync = new StrategySync({
 			clock,
 			blobs,
 			manager,
 			strategies: this.strategies,
 			staging: this.staging,
-			report: (record) => this.#reportRouter(record),
+			report: (record) => this.#router.set(record),
 			failed: parts.failed,
 		});
 		this.registry = new StrategyRegistry({
@@ -129,9 +183,21 @@ export class MeshState {
 		timer.cancel();
 	}
 
+	/** Makes this node known to the mesh, and keeps it known. IM_NODE_NAME_TAKEN. */
+	register(record: NodeRecord): Promise<void> {
+		return this.#node.set(record);
+	}
+
 	/** The node's lease was lost and another granted: what lay under it is written again. */
 	leaseRenewed(): void {
-		this.#strategySync.reportAgain();
+		this.#node.again();
+		this.#router.again();
+		this.#drain.again();
+	}
+
+	/** What has been decided about this node; undefined when nothing was. */
+	ownLifecycle(): LifecycleRecord | undefined {
+		return this.lifecycle.get(this.#parts.nodeId)?.value;
 	}
 
 	/** Calls back after any record changed, until the returned function is called. */
@@ -159,12 +225,10 @@ export class MeshState {
 
 	close(): void {
 		this.#strategySync.close();
+		this.#drain.close();
+		this.#node.close();
+		this.#router.close();
 		for (const mirror of this.#mirrors) mirror.close();
-	}
-
-	async #reportRouter(record: RouterRecord): Promise<void> {
-		const lease = this.#parts.lease();
-		await this.records.put(recordKinds.routers, this.#parts.nodeId, record, lease === undefined ? {} : { lease });
 	}
 
 	#applyTargets(): void {

@@ -4,6 +4,7 @@ import './v8-flags.js';
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { createAdminServer } from '../admin/server.js';
+import { trafficOf } from '../admin/traffic.js';
 import type { LoadedConfig } from '../config/load.js';
 import { isLoopback } from '../config/rules.js';
 import { createInflight, InflightReader } from '../fleet/inflight.js';
@@ -11,7 +12,7 @@ import { NameTable } from '../fleet/interner.js';
 import { HOLE, PoolView } from '../fleet/pool-view.js';
 import { createFleetTable, FleetTableReader, FleetTableWriter } from '../fleet/table.js';
 import { type AccessSnapshot, accessOf } from '../mesh/access.js';
-import { recordKinds } from '../records/kinds.js';
+import { MeshOperations } from '../mesh/operations.js';
 import { StrategyManager } from '../strategy/registry/manager.js';
 import type { Admit } from '../strategy/registry/ports.js';
 import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
@@ -29,7 +30,9 @@ import { createControl } from './control.js';
 import { startMeshFabric } from './fabric/mesh-fabric.js';
 import { startLocalFabric } from './fabric.js';
 import { createFetcher } from './fetcher.js';
+import { inFlightOf } from './in-flight.js';
 import { MeshState } from './mesh-state.js';
+import { nodeRecordOf } from './node-record.js';
 import { fuelBudget, namePolicy, quarantineOptions, routerOptions, targetServiceOptions } from './options.js';
 import { attemptsOf, observedOf } from './outcome-wire.js';
 import { checkPort } from './port-check.js';
@@ -258,7 +261,23 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			access = next;
 			workers.access(next.keys, next.tenants);
 		},
+		inFlight: (nodeId) =>
+			nodeId === fabric.nodeId
+				? trafficOf(workerMetrics).inFlight
+				: inFlightOf(targets.registry.records(), state, counters, nodeId),
+		handOver: async () => {
+			if (fabric.group?.leads() === true) await fabric.group.transferLeadership(undefined);
+		},
 		failed: (what, error) => log.warn({ error: error instanceof Error ? error.message : error }, what),
+	});
+	const mesh = new MeshOperations({
+		clock,
+		engine: fabric.engine,
+		mirrors: state,
+		fabric,
+		until: (holds, timeoutMs, late) => state.until(holds, timeoutMs, late),
+		randomBytes,
+		audit: (entry) => log.info({ ...entry }, 'audit'),
 	});
 	const ticking = clock.every(TICK_MS, () => strategies.tick(), { unref: true });
 
@@ -279,6 +298,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			targets,
 			strategies,
 			state,
+			mesh,
 			fabric,
 			workers,
 			workerCount,
@@ -313,6 +333,9 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		await checkPort(config.data.host, config.data.port);
 		targets.start();
 		await state.ready();
+		const startedMs = clock.wallMs();
+		await state.register(nodeRecordOf(config, fabric, startedMs));
+		fabric.onLease(() => state.leaseRenewed());
 		await announceTargets(state, targets, loaded, fabric.nodeId);
 		if (state.staging.all().length === 0) {
 			const { wasm, sourceMap } = await openStrategySource(config.strategy.active, clock);
@@ -321,29 +344,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		await state.strategiesInForce(STRATEGIES_WAIT_MS);
 		await workers.start(workerCount, config.data.port);
 		adminUrl = await admin.listen({ host: config.admin.host, port: config.admin.port });
-		const register = async (): Promise<void> => {
-			const lease = fabric.lease();
-			await state.records.put(
-				recordKinds.nodes,
-				fabric.nodeId,
-				{
-					id: fabric.nodeId,
-					name: config.node.id,
-					zone: config.node.zone,
-					region: config.node.region,
-					roles: [...config.roles],
-					version: meshVersion,
-					addresses: { ...fabric.addresses, admin: adminUrl, data: dataUrl() },
-					startedAtMs: Math.floor(clock.wallMs()),
-				},
-				lease === undefined ? {} : { lease },
-			);
-		};
-		await register();
-		fabric.onLease(() => {
-			state.leaseRenewed();
-			register().catch((error: unknown) => log.warn({ error: String(error) }, 'announcing this node again'));
-		});
+		await state.register(nodeRecordOf(config, fabric, startedMs, { admin: adminUrl, data: dataUrl() }));
 	} catch (error) {
 		await close();
 		throw error;

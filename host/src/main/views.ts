@@ -14,6 +14,7 @@ import type { FleetFusion } from '../fleet/fusion.js';
 import { type InflightReader, REQUESTS } from '../fleet/inflight.js';
 import type { TargetRecord } from '../fleet/registry.js';
 import { type FleetTableWriter, LOAD_BASE_COLUMN } from '../fleet/table.js';
+import type { NodeView } from '../mesh/nodes.js';
 import type { LoadedStrategy, StrategyManager } from '../strategy/registry/manager.js';
 import { WHOLE_MESH } from '../strategy/registry/staging.js';
 import type { FuelBudget } from '../strategy/runtime/instance.js';
@@ -106,6 +107,15 @@ export function strategyView(
 		bytes: report.moduleBytes,
 		fuelBudget: fuel.base + fuel.perTarget * largestPool,
 	};
+}
+
+/** What the fabric's state says, as gauges of `/metrics`. */
+export function fabricSamples(nodes: readonly NodeView[], inTouch: boolean, quorum: boolean): CollectedSample[] {
+	return [
+		{ metric: 'fabricInTouch', labels: [], value: inTouch ? 1 : 0 },
+		{ metric: 'fabricQuorum', labels: [], value: quorum ? 1 : 0 },
+		...nodes.map(({ name, state }) => ({ metric: 'nodeLifecycle' as const, labels: [name, state], value: 1 })),
+	];
 }
 
 /** The gauges of `/metrics` that are read from the mesh's state rather than kept in blocks. */

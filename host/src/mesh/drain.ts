@@ -3,17 +3,15 @@
 import type { LeaseId } from '@infermesh/fabric';
 import type { Clock, Timer } from '@infermesh/proto';
 import { recordKinds } from '../records/kinds.js';
-import type { Mirror } from '../records/mirror.js';
 import type { Records } from '../records/records.js';
+import type { MeshMirrors } from './mirrors.js';
 
 export interface DrainPorts {
 	readonly clock: Clock;
 	readonly records: Records;
 	readonly nodeId: string;
 	readonly lease: () => LeaseId | undefined;
-	readonly lifecycle: Mirror<typeof recordKinds.lifecycle.schema>;
-	readonly routers: Mirror<typeof recordKinds.routers.schema>;
-	readonly drains: Mirror<typeof recordKinds.drains.schema>;
+	readonly mirrors: Pick<MeshMirrors, 'lifecycle' | 'routers' | 'drains'>;
 	/** Requests this router has in flight on targets of the node; for this node itself, all it has. Undefined where no router runs here. */
 	readonly inFlight: ((nodeId: string) => number) | undefined;
 	/** Gives up what only an active node should hold: leadership. */
@@ -48,6 +46,12 @@ export class Drain {
 		this.#timer ??= this.#ports.clock.after(SETTLE_MS, () => void this.#round(), { unref: true });
 	}
 
+	/** What was said has gone with the lease it lay under: it is said again. */
+	again(): void {
+		this.#said.clear();
+		this.changed();
+	}
+
 	close(): void {
 		this.#timer?.cancel();
 	}
@@ -55,7 +59,7 @@ export class Drain {
 	/** Nodes that are draining → revision of the decision. */
 	#draining(): ReadonlyMap<string, number> {
 		return new Map(
-			this.#ports.lifecycle
+			this.#ports.mirrors.lifecycle
 				.all()
 				.filter(({ value }) => value.state === 'draining')
 				.map(({ id, revision }) => [id, revision]),
@@ -94,13 +98,13 @@ export class Drain {
 
 	/** Of the node that is drained: hands over, and declares the end when nobody has anything left. */
 	async #finish(decision: number): Promise<void> {
-		const { clock, records, nodeId, routers, drains, handOver } = this.#ports;
+		const { clock, records, nodeId, mirrors, handOver } = this.#ports;
 		if (!this.#handedOver) {
 			await handOver();
 			this.#handedOver = true;
 		}
-		const done = routers.all().every(({ id }) => {
-			const said = drains.get(`${nodeId}/${id}`)?.value;
+		const done = mirrors.routers.all().every(({ id }) => {
+			const said = mirrors.drains.get(`${nodeId}/${id}`)?.value;
 			return said?.decision === decision && said.inFlight === 0;
 		});
 		if (!done) return;

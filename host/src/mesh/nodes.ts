@@ -1,12 +1,14 @@
 // Owns what is decided about nodes (cordon, drain, quarantine and the ways back) and who may be in which state: transitions as a table, changes as
 // records with author and reason. What a decision means for traffic is target-sync's, for the node itself drain.ts's.
 import { type Clock, MeshError } from '@infermesh/proto';
+import type { MemberView } from '../main/fabric.js';
 import { type LifecycleRecord, type LifecycleState, type NodeRecord, recordKinds } from '../records/kinds.js';
-import type { Mirror } from '../records/mirror.js';
 import type { Records } from '../records/records.js';
 import { meshErrors } from './errors.js';
+import type { MeshMirrors } from './mirrors.js';
 
-export type NodeAction = 'cordon' | 'uncordon' | 'drain' | 'quarantine' | 'release';
+export const nodeActions = ['cordon', 'uncordon', 'drain', 'quarantine', 'release'] as const;
+export type NodeAction = (typeof nodeActions)[number];
 
 interface Transition {
 	readonly from: readonly LifecycleState[];
@@ -32,6 +34,8 @@ export interface NodeView {
 	readonly changedAtMs: number | undefined;
 	/** Undefined while the node is away. */
 	readonly record: NodeRecord | undefined;
+	/** By gossip as this node sees it. */
+	readonly health: MemberView['state'] | 'unknown';
 	/** Revision of its lifecycle record; 0 when nothing was ever decided. */
 	readonly revision: number;
 }
@@ -39,10 +43,13 @@ export interface NodeView {
 export interface NodesPorts {
 	readonly clock: Clock;
 	readonly records: Records;
-	readonly nodes: Mirror<typeof recordKinds.nodes.schema>;
-	readonly lifecycle: Mirror<typeof recordKinds.lifecycle.schema>;
+	readonly mirrors: Pick<MeshMirrors, 'nodes' | 'lifecycle'>;
+	/** By gossip. */
+	readonly members: () => readonly MemberView[];
 	/** Whether the voters other than this node make a quorum of all voters; undefined = it is no voter. */
 	readonly quorumWithout: (nodeId: string) => Promise<boolean | undefined>;
+	/** Takes a node that is gone for good out of the group of coordinators, if it is in it. */
+	readonly leaveGroup: (nodeId: string) => Promise<void>;
 }
 
 export class Nodes {
@@ -52,18 +59,22 @@ export class Nodes {
 		this.#ports = ports;
 	}
 
-	/** All nodes that are there or about which something was decided, by name. */
+	/** All nodes that are there, about which something was decided or of which gossip knows, by name. */
 	list(): readonly NodeView[] {
+		const { mirrors, members } = this.#ports;
+		const known = new Map(members().map((member) => [member.id, member]));
 		const ids = new Set([
-			...this.#ports.nodes.all().map(({ id }) => id),
-			...this.#ports.lifecycle.all().map(({ id }) => id),
+			...mirrors.nodes.all().map(({ id }) => id),
+			...mirrors.lifecycle.all().map(({ id }) => id),
+			...known.keys(),
 		]);
-		return [...ids].map((id) => this.#view(id)).sort((a, b) => (a.name < b.name ? -1 : 1));
+		return [...ids].map((id) => this.#view(id, known.get(id))).sort((a, b) => (a.name < b.name ? -1 : 1));
 	}
 
-	/** By UUID or name. Throws IM_NODE_UNKNOWN. */
+	/** By UUID or name; of two with one name, the one that is there. Throws IM_NODE_UNKNOWN. */
 	find(nameOrId: string): NodeView {
-		const found = this.list().find(({ id, name }) => id === nameOrId || name === nameOrId);
+		const fitting = this.list().filter(({ id, name }) => id === nameOrId || name === nameOrId);
+		const found = fitting.find(({ record }) => record !== undefined) ?? fitting[0];
 		if (found === undefined) throw new MeshError(meshErrors, 'IM_NODE_UNKNOWN', `no node is called ${nameOrId}`);
 		return found;
 	}
@@ -71,7 +82,8 @@ export class Nodes {
 	/** Decides something about a node. IM_NODE_UNKNOWN, IM_NODE_STATE, IM_NODE_QUORUM. */
 	async decide(nameOrId: string, action: NodeAction, reason: string, by: string): Promise<NodeView> {
 		const { clock, records } = this.#ports;
-		const { id, name } = this.find(nameOrId);
+		const before = this.find(nameOrId);
+		const { id, name } = before;
 		if ((action === 'drain' || action === 'quarantine') && (await this.#ports.quorumWithout(id)) === false)
 			throw new MeshError(meshErrors, 'IM_NODE_QUORUM', `${action} of ${name} would leave no quorum of coordinators`);
 		const { from, to } = transitions[action];
@@ -83,29 +95,32 @@ export class Nodes {
 			if (state === to || (action === 'drain' && state === 'drained')) return undefined;
 			return { name, state: to, reason, changedBy: by, changedAtMs: Math.floor(clock.wallMs()) };
 		});
-		return { ...this.#view(id), ...viewOf(written?.value), revision: written?.revision ?? 0 };
+		return { ...before, ...viewOf(written?.value), revision: written?.revision ?? 0 };
 	}
 
-	/** Forgets a node that is gone for good, with its targets. IM_NODE_STATE while it is there. */
+	/** Forgets a node that is gone for good, with its targets and its vote. IM_NODE_STATE while it is there. */
 	async remove(nameOrId: string): Promise<NodeView> {
-		const { records } = this.#ports;
+		const { records, leaveGroup } = this.#ports;
 		const node = this.find(nameOrId);
 		if (node.record !== undefined)
 			throw new MeshError(meshErrors, 'IM_NODE_STATE', `${node.name} is there; stop it first`);
+		await leaveGroup(node.id);
 		const { items } = await records.list(recordKinds.targets);
 		for (const { id, value } of items) if (value.announcedBy === node.id) await records.remove(recordKinds.targets, id);
 		await records.remove(recordKinds.lifecycle, node.id);
 		return node;
 	}
 
-	#view(id: string): NodeView {
-		const record = this.#ports.nodes.get(id)?.value;
-		const lifecycle = this.#ports.lifecycle.get(id);
+	#view(id: string, member: MemberView | undefined): NodeView {
+		const { mirrors } = this.#ports;
+		const record = mirrors.nodes.get(id)?.value;
+		const lifecycle = mirrors.lifecycle.get(id);
 		return {
 			id,
-			name: record?.name ?? lifecycle?.value.name ?? id,
+			name: record?.name ?? member?.name ?? lifecycle?.value.name ?? id,
 			...viewOf(lifecycle?.value),
 			record,
+			health: member?.state ?? 'unknown',
 			revision: lifecycle?.revision ?? 0,
 		};
 	}

@@ -10,6 +10,9 @@ const name = (description: string) =>
 const names = (description: string, maxItems = 256) =>
 	Type.Array(Type.String({ minLength: 1, maxLength: 256 }), { maxItems, description });
 
+/** Who has a name, under the lease of the node that has it: two nodes cannot take one name at the same time. */
+export const nodeNameSchema = Type.Object({ id: Type.String(describe('UUID of the node.')) });
+
 /** What a node says of itself, under a lease of its own: gone when the node is. */
 export const nodeRecordSchema = Type.Object({
 	id: Type.String(describe('UUID of the node, as in its certificate.')),
@@ -205,6 +208,7 @@ const kind = <const S extends TSchema>(prefix: string, schema: S): RecordKind<S>
 
 export const recordKinds = {
 	nodes: kind('nodes/', nodeRecordSchema),
+	nodeNames: kind('node-names/', nodeNameSchema),
 	lifecycle: kind('lifecycle/', lifecycleRecordSchema),
 	targets: kind('targets/', targetRecordSchema),
 	placements: kind('policies/placement/', placementSchema),

@@ -199,6 +199,24 @@ export const metricDefinitions = Object.freeze({
 		'Event-loop delay over the last period, by thread: p50, p99 and max.',
 	),
 	// Read from the mesh's state at each scrape.
+	fabricInTouch: collected(
+		'fabric_in_touch',
+		[],
+		1,
+		'0 while this node is cut off from gossip and routes by what it knows itself, else 1.',
+	),
+	fabricQuorum: collected(
+		'fabric_quorum',
+		[],
+		1,
+		'1 while the coordinators have a quorum as this node sees it, else 0.',
+	),
+	nodeLifecycle: collected(
+		'node_lifecycle',
+		['node', 'state'],
+		8192,
+		'1 for what has been decided about each node of the mesh: active, cordoned, draining, drained or quarantined.',
+	),
 	buildInfo: collected('build_info', ['version', 'node_version'], 1, 'Always 1; the labels say what runs.'),
 	targetInfo: collected(
 		'target_info',

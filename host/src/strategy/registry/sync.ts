@@ -53,12 +53,6 @@ export class StrategySync {
 		return this.#idle;
 	}
 
-	/** What was reported has gone with the node's lease: it is reported again. */
-	reportAgain(): void {
-		this.#reported = '';
-		this.changed();
-	}
-
 	close(): void {
 		this.#closed = true;
 		this.#retry?.cancel();

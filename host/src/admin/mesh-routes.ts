@@ -1,0 +1,180 @@
+// Owns the routes of the admin API about the mesh as a whole. What they do is MeshOperations', which the agent's gRPC service calls as well.
+import type { DrainProgress } from '../mesh/drain-progress.js';
+import { type NodeAction, type NodeView, nodeActions } from '../mesh/nodes.js';
+import type { MeshOperations } from '../mesh/operations.js';
+import type { RaftView } from '../mesh/raft-view.js';
+import * as schemas from './mesh-schemas.js';
+import { type AdminRoute, route } from './route.js';
+import { idParamsSchema, items } from './schemas.js';
+
+/** Who holds the admin token; the token does not say which person. */
+export const adminAsker = { by: 'admin' } as const;
+
+export function nodeRow({ changedBy, changedAtMs, record, ...same }: NodeView): schemas.NodeRow {
+	return {
+		...same,
+		changedBy: changedBy ?? null,
+		changedAtMs: changedAtMs ?? null,
+		record: record ?? null,
+		present: record !== undefined,
+	};
+}
+
+function drainRow({ routers, ...same }: DrainProgress): schemas.DrainRow {
+	return { ...same, routers: routers.map((router) => ({ ...router, inFlight: router.inFlight ?? null })) };
+}
+
+function raftRow({ self, leader, leaderName, members, ...same }: RaftView): schemas.RaftRow {
+	return {
+		...same,
+		self: self ?? null,
+		leader: leader ?? null,
+		leaderName: leaderName ?? null,
+		members: members.map((member) => ({ ...member, matchIndex: member.matchIndex ?? null })),
+	};
+}
+
+function topologyRow({ links, vector, ...same }: ReturnType<MeshOperations['topology']>): schemas.TopologyRow {
+	const rows = links.map((link) => ({ ...link, rttMs: link.rttMs ?? null, ageMs: link.ageMs ?? null }));
+	return { ...same, vector: [...vector], links: rows };
+}
+
+const node = idParamsSchema;
+const byName = schemas.nameParamsSchema;
+
+const summaries: Readonly<Record<NodeAction, string>> = {
+	cordon: 'Place nothing new on a node; what it serves goes on.',
+	uncordon: 'Undo a cordon or a drain.',
+	drain: 'Send a node nothing new, let what is open finish, hand leadership over.',
+	quarantine: 'Take a node that is not to be trusted out of everything.',
+	release: 'Lift a quarantine.',
+};
+
+const nodeRoutes: readonly AdminRoute[] = [
+	route('GET', '/api/v1/nodes', 'All nodes that are there or known.', {
+		response: schemas.listing(schemas.nodeViewSchema),
+		run: async ({ mesh }) => {
+			const { items: nodes, ...rest } = await mesh.listNodes();
+			return { items: nodes.map(nodeRow), ...rest };
+		},
+	}),
+	route('GET', '/api/v1/nodes/:id', 'One node, by name or UUID.', {
+		params: node,
+		response: schemas.nodeViewSchema,
+		run: ({ mesh }, { params }) => nodeRow(mesh.nodes.find(params.id)),
+	}),
+	route('GET', '/api/v1/nodes/:id/drain', 'How far the draining of a node has come.', {
+		params: node,
+		response: schemas.drainProgressSchema,
+		run: ({ mesh }, { params }) => drainRow(mesh.drainProgress(params.id)),
+	}),
+	...nodeActions.map((action) =>
+		route('POST', `/api/v1/nodes/:id/${action}`, summaries[action], {
+			params: node,
+			body: schemas.reasonRequestSchema,
+			response: schemas.nodeViewSchema,
+			run: async ({ mesh }, { params, body }) =>
+				nodeRow(await mesh.decideNode(params.id, action, body.reason ?? '', adminAsker)),
+		}),
+	),
+	route('DELETE', '/api/v1/nodes/:id', 'Forget a node that is gone for good, with its targets and its vote.', {
+		params: node,
+		response: schemas.nodeViewSchema,
+		run: async ({ mesh }, { params }) => nodeRow(await mesh.removeNode(params.id, adminAsker)),
+	}),
+];
+
+const fabricRoutes: readonly AdminRoute[] = [
+	route('GET', '/api/v1/members', 'Who is alive, suspected, failed or has left, by gossip.', {
+		response: items(schemas.memberSchema),
+		run: ({ mesh }) => ({ items: mesh.members() }),
+	}),
+	route('GET', '/api/v1/topology', 'Distances from this node.', {
+		response: schemas.topologySchema,
+		run: ({ mesh }) => topologyRow(mesh.topology()),
+	}),
+	route('GET', '/api/v1/raft', 'Consensus: leader, term, members, quorum.', {
+		response: schemas.raftSchema,
+		run: async ({ mesh }) => raftRow(await mesh.raft()),
+	}),
+	route('POST', '/api/v1/raft/transfer', 'Hand leadership to another coordinator.', {
+		body: schemas.transferRequestSchema,
+		response: schemas.raftSchema,
+		run: async ({ mesh }, { body }) => raftRow(await mesh.transferLeadership(body.to, adminAsker)),
+	}),
+];
+
+const policyRoutes: readonly AdminRoute[] = [
+	route('GET', '/api/v1/policies', 'Policies of one kind or of all.', {
+		query: schemas.policyQuerySchema,
+		response: schemas.listing(schemas.policyViewSchema),
+		run: ({ mesh }, { query }) => mesh.policies.list(query.kind),
+	}),
+	route('GET', '/api/v1/policies/:kind/:name', 'One policy.', {
+		params: schemas.policyParamsSchema,
+		response: schemas.policyViewSchema,
+		run: ({ mesh }, { params }) => mesh.policies.get(params.kind, params.name),
+	}),
+	route('PUT', '/api/v1/policies/:kind/:name', 'Set a policy.', {
+		params: schemas.policyParamsSchema,
+		body: schemas.setPolicySchema,
+		response: schemas.policyViewSchema,
+		run: ({ mesh }, { params, body }) =>
+			mesh.setPolicy(params.kind, params.name, body.value, body.ifRevision, adminAsker),
+	}),
+	route('DELETE', '/api/v1/policies/:kind/:name', 'Delete a policy.', {
+		params: schemas.policyParamsSchema,
+		response: schemas.removedSchema,
+		run: async ({ mesh }, { params }) => ({ existed: await mesh.removePolicy(params.kind, params.name, adminAsker) }),
+	}),
+];
+
+const accessRoutes: readonly AdminRoute[] = [
+	route('GET', '/api/v1/tenants', 'Tenants.', {
+		response: schemas.listing(schemas.tenantViewSchema),
+		run: ({ mesh }) => mesh.tenants.list(),
+	}),
+	route('PUT', '/api/v1/tenants/:name', 'Make or change a tenant.', {
+		params: byName,
+		body: schemas.setTenantSchema,
+		response: schemas.tenantViewSchema,
+		run: ({ mesh }, { params, body: { ifRevision, displayName, policyMask = 0 } }) =>
+			mesh.setTenant(
+				params.name,
+				{ policyMask, ...(displayName === undefined ? {} : { displayName }) },
+				ifRevision,
+				adminAsker,
+			),
+	}),
+	route('DELETE', '/api/v1/tenants/:name', 'Delete a tenant that no key counts for.', {
+		params: byName,
+		response: schemas.removedSchema,
+		run: async ({ mesh }, { params }) => {
+			await mesh.removeTenant(params.name, adminAsker);
+			return { existed: true };
+		},
+	}),
+	route('GET', '/api/v1/keys', 'API keys made at run time, without the keys themselves.', {
+		response: schemas.listing(schemas.keyViewSchema),
+		run: ({ mesh }) => mesh.tenants.keys(),
+	}),
+	route('POST', '/api/v1/keys', 'Make an API key; the answer alone has it.', {
+		body: schemas.keyRequestSchema,
+		response: schemas.keyMadeSchema,
+		status: 201,
+		run: async ({ mesh }, { body: { id, tenant = 'default', trusted = false, expiresAtMs } }) => {
+			const { key, view } = await mesh.createKey({ id, tenant, trusted, expiresAtMs }, adminAsker);
+			return { key, ...view };
+		},
+	}),
+	route('DELETE', '/api/v1/keys/:id', 'Delete an API key: it opens nothing from then on.', {
+		params: idParamsSchema,
+		response: schemas.removedSchema,
+		run: async ({ mesh }, { params }) => {
+			await mesh.removeKey(params.id, adminAsker);
+			return { existed: true };
+		},
+	}),
+];
+
+export const meshRoutes: readonly AdminRoute[] = [...nodeRoutes, ...fabricRoutes, ...policyRoutes, ...accessRoutes];

@@ -1,0 +1,45 @@
+// Owns what a route of the admin API is, and how one is described so that its handler gets what its schemas promise.
+import type { Static, TSchema } from 'typebox';
+import type { MeshControl } from './control.js';
+
+/** Parts of a request that reach a handler, each validated against the schema of the route. */
+export interface RouteCall {
+	readonly params: unknown;
+	readonly query: unknown;
+	readonly body: unknown;
+}
+
+export interface AdminRoute {
+	readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+	/** With `:name` for parameters. */
+	readonly path: string;
+	readonly summary: string;
+	readonly params: TSchema | undefined;
+	readonly query: TSchema | undefined;
+	readonly body: TSchema | undefined;
+	readonly response: TSchema;
+	readonly status: number;
+	readonly run: (control: MeshControl, call: RouteCall) => unknown;
+}
+
+interface RouteSpec<P extends TSchema, Q extends TSchema, B extends TSchema> {
+	readonly params?: P;
+	readonly query?: Q;
+	readonly body?: B;
+	readonly response: TSchema;
+	readonly status?: number;
+	readonly run: (
+		control: MeshControl,
+		call: { readonly params: Static<P>; readonly query: Static<Q>; readonly body: Static<B> },
+	) => unknown;
+}
+
+export function route<P extends TSchema, Q extends TSchema, B extends TSchema>(
+	method: AdminRoute['method'],
+	path: string,
+	summary: string,
+	spec: RouteSpec<P, Q, B>,
+): AdminRoute {
+	const { params, query, body, response, status = 200 } = spec;
+	return { method, path, summary, params, query, body, response, status, run: spec.run as AdminRoute['run'] };
+}

@@ -1,0 +1,24 @@
+// Owns what a node says of itself to the mesh, made from its configuration and the addresses it has got.
+import type { MeshConfig } from '../config/schema.js';
+import type { NodeRecord } from '../records/kinds.js';
+import type { MeshFabric } from './fabric.js';
+import { meshVersion } from './version.js';
+
+/** `urls` are known once admin API and data plane listen. */
+export function nodeRecordOf(
+	{ node, roles }: MeshConfig,
+	{ nodeId, addresses }: Pick<MeshFabric, 'nodeId' | 'addresses'>,
+	startedAtMs: number,
+	urls: { readonly admin?: string; readonly data?: string } = {},
+): NodeRecord {
+	return {
+		id: nodeId,
+		name: node.id,
+		zone: node.zone,
+		region: node.region,
+		roles: [...roles],
+		version: meshVersion,
+		addresses: { ...addresses, ...urls },
+		startedAtMs: Math.floor(startedAtMs),
+	};
+}

@@ -1,0 +1,246 @@
+// Owns what an operator can ask of the mesh, whichever way the question comes: the admin API over HTTP and the agent over gRPC are two forms of this
+// one. Reads without quorum answer what this node last heard, marked stale; writes are refused by the engine then. Every change is audited.
+import { type ConsensusEngine, consensusError } from '@infermesh/fabric';
+import type { Clock } from '@infermesh/proto';
+import type { MemberView, MeshFabric, TopologyView } from '../main/fabric.js';
+import { recordKinds, type Tenant } from '../records/kinds.js';
+import { Records } from '../records/records.js';
+import { type DrainProgress, drainProgress } from './drain-progress.js';
+import { EventFeed } from './events.js';
+import { freshOrHeld, type Listing } from './listing.js';
+import type { MeshMirrors } from './mirrors.js';
+import { type NodeAction, Nodes, type NodeView } from './nodes.js';
+import { Policies, type PolicyView, policyKindOf } from './policies.js';
+import { quorumWithout } from './quorum.js';
+import { type RaftView, raftView } from './raft-view.js';
+import { type KeyRequest, type KeyView, Tenants, type TenantView } from './tenants.js';
+
+/** One change of the mesh, for the log. */
+export interface Audit {
+	/** Who asked. */
+	readonly by: string;
+	/** `node.drain`, `policy.set`, `key.create` … */
+	readonly action: string;
+	/** What it was done to. */
+	readonly object: string;
+	readonly reason?: string;
+}
+
+export interface MeshOperationsPorts {
+	readonly clock: Clock;
+	readonly engine: ConsensusEngine;
+	readonly mirrors: MeshMirrors;
+	readonly fabric: Pick<MeshFabric, 'nodeId' | 'members' | 'topology' | 'group'>;
+	/** Resolves once `holds` is true, looking after every change of a mirror; rejects with what `late` makes. */
+	readonly until: (holds: () => boolean, timeoutMs: number, late: () => Error) => Promise<void>;
+	readonly randomBytes: (count: number) => Uint8Array;
+	readonly audit: (entry: Audit) => void;
+}
+
+/** Who asks: what records and the log name as the author. */
+export interface Asker {
+	readonly by: string;
+}
+
+export type MemberRow = MemberView & { readonly self: boolean };
+
+export interface LinkRow {
+	readonly nodeId: string;
+	readonly name: string;
+	readonly basis: string;
+	/** Undefined while nothing is known. */
+	readonly rttMs: number | undefined;
+	readonly ageMs: number | undefined;
+	readonly linkClass: string;
+}
+
+/** This node has this long to follow what it has written; the answer goes out then anyway, because the write stands. */
+const FOLLOW_MS = 5000;
+
+export class MeshOperations {
+	readonly nodes: Nodes;
+	readonly policies: Policies;
+	readonly tenants: Tenants;
+	readonly events: EventFeed;
+	readonly #ports: MeshOperationsPorts;
+	readonly #records: Records;
+
+	constructor(ports: MeshOperationsPorts) {
+		const { clock, engine, mirrors, fabric, randomBytes } = ports;
+		const records = new Records(engine);
+		this.#ports = ports;
+		this.#records = records;
+		this.nodes = new Nodes({
+			clock,
+			records,
+			mirrors,
+			members: fabric.members,
+			quorumWithout: async (nodeId) => quorumWithout(await engine.status(), mirrors, nodeId),
+			leaveGroup: (nodeId) => this.#leaveGroup(nodeId),
+		});
+		this.policies = new Policies({ records, mirrors });
+		this.tenants = new Tenants({ clock, records, mirrors, randomBytes });
+		this.events = new EventFeed(engine);
+	}
+
+	/** Nodes by name. The mirrors answer; a linearizable read before says whether they may be behind. */
+	async listNodes(): Promise<Listing<NodeView>> {
+		const { engine, mirrors } = this.#ports;
+		const held = (): number => Math.max(mirrors.nodes.revision, mirrors.lifecycle.revision);
+		const { value, stale } = await freshOrHeld(
+			engine,
+			async () => {
+				const [nodes, lifecycle] = await Promise.all([
+					this.#records.list(recordKinds.nodes),
+					this.#records.list(recordKinds.lifecycle),
+				]);
+				await this.#followed(
+					() =>
+						nodes.items.every(({ id, revision }) => behindNot(mirrors.nodes.get(id)?.revision, revision)) &&
+						lifecycle.items.every(({ id, revision }) => behindNot(mirrors.lifecycle.get(id)?.revision, revision)),
+				);
+				return Math.min(nodes.revision, lifecycle.revision);
+			},
+			held,
+		);
+		return { items: this.nodes.list(), revision: value, stale };
+	}
+
+	/** IM_NODE_UNKNOWN, IM_NODE_STATE, IM_NODE_QUORUM. */
+	async decideNode(nameOrId: string, action: NodeAction, reason: string, { by }: Asker): Promise<NodeView> {
+		const node = await this.nodes.decide(nameOrId, action, reason, by);
+		this.#ports.audit({ by, action: `node.${action}`, object: node.name, reason });
+		await this.#followed(() => (this.#ports.mirrors.lifecycle.get(node.id)?.revision ?? 0) >= node.revision);
+		return node;
+	}
+
+	/** IM_NODE_UNKNOWN, IM_NODE_STATE. */
+	async removeNode(nameOrId: string, { by }: Asker): Promise<NodeView> {
+		const node = await this.nodes.remove(nameOrId);
+		this.#ports.audit({ by, action: 'node.remove', object: node.name });
+		await this.#followed(() => this.#ports.mirrors.lifecycle.get(node.id) === undefined);
+		return node;
+	}
+
+	/** How far the draining of a node has come. IM_NODE_UNKNOWN. */
+	drainProgress(nameOrId: string): DrainProgress {
+		return drainProgress(this.nodes.find(nameOrId), this.#ports.mirrors);
+	}
+
+	async setPolicy(
+		kind: string,
+		name: string,
+		value: unknown,
+		ifRevision: number | undefined,
+		{ by }: Asker,
+	): Promise<PolicyView> {
+		const policy = await this.policies.set(kind, name, value, ifRevision);
+		this.#ports.audit({ by, action: 'policy.set', object: `${kind}/${name}` });
+		await this.#followed(() => this.policies.follows(policy.kind, name, policy.revision));
+		return policy;
+	}
+
+	/** False when there was none. */
+	async removePolicy(kind: string, name: string, { by }: Asker): Promise<boolean> {
+		const of = policyKindOf(kind);
+		const existed = await this.policies.remove(of, name);
+		if (!existed) return false;
+		this.#ports.audit({ by, action: 'policy.delete', object: `${kind}/${name}` });
+		await this.#followed(() => this.policies.follows(of, name, undefined));
+		return true;
+	}
+
+	async setTenant(name: string, tenant: Tenant, ifRevision: number | undefined, { by }: Asker): Promise<TenantView> {
+		const set = await this.tenants.set(name, tenant, ifRevision);
+		this.#ports.audit({ by, action: 'tenant.set', object: name });
+		await this.#followed(() => (this.#ports.mirrors.tenants.get(name)?.revision ?? 0) >= set.revision);
+		return set;
+	}
+
+	async removeTenant(name: string, { by }: Asker): Promise<void> {
+		await this.tenants.remove(name);
+		this.#ports.audit({ by, action: 'tenant.delete', object: name });
+		await this.#followed(() => this.#ports.mirrors.tenants.get(name) === undefined);
+	}
+
+	async createKey(request: KeyRequest, { by }: Asker): Promise<{ readonly key: string; readonly view: KeyView }> {
+		const made = await this.tenants.createKey(request);
+		this.#ports.audit({ by, action: 'key.create', object: request.id });
+		await this.#followed(() => this.#ports.mirrors.apiKeys.get(request.id) !== undefined);
+		return made;
+	}
+
+	async removeKey(id: string, { by }: Asker): Promise<void> {
+		await this.tenants.removeKey(id);
+		this.#ports.audit({ by, action: 'key.delete', object: id });
+		await this.#followed(() => this.#ports.mirrors.apiKeys.get(id) === undefined);
+	}
+
+	/** What gossip knows, by name. */
+	members(): readonly MemberRow[] {
+		const { nodeId, members } = this.#ports.fabric;
+		return members()
+			.map((member) => Object.assign({ self: member.id === nodeId }, member))
+			.sort((a, b) => (a.name < b.name ? -1 : 1));
+	}
+
+	/** Distances from this node, by name. */
+	topology(): { readonly links: readonly LinkRow[] } & Omit<TopologyView, 'links'> {
+		const { links, ...rest } = this.#ports.fabric.topology();
+		const rows = links.map(({ nodeId, estimate }) => ({
+			nodeId,
+			name: this.#nameOf(nodeId),
+			basis: estimate.basis,
+			rttMs: estimate.rttMs,
+			ageMs: estimate.ageMs,
+			linkClass: estimate.linkClass,
+		}));
+		return { ...rest, links: rows.sort((a, b) => (a.name < b.name ? -1 : 1)) };
+	}
+
+	async raft(): Promise<RaftView> {
+		return raftView(await this.#ports.engine.status(), (id) => this.#nameOf(id));
+	}
+
+	/** `to`: name or UUID; undefined = the most suitable voter. IM_NODE_UNKNOWN, IM_CONSENSUS_NOT_MEMBER and what the group refuses with. */
+	async transferLeadership(to: string | undefined, { by }: Asker): Promise<RaftView> {
+		const target = to === undefined || to === '' ? undefined : this.nodes.find(to).id;
+		await this.#group().transferLeadership(target);
+		this.#ports.audit({ by, action: 'raft.transfer', object: to ?? '' });
+		return this.raft();
+	}
+
+	/** The whole replicated state in pieces. IM_CONSENSUS_NOT_MEMBER. */
+	saveSnapshot({ by }: Asker): AsyncIterable<Uint8Array> {
+		const pieces = this.#group().saveSnapshot();
+		this.#ports.audit({ by, action: 'snapshot.save', object: '' });
+		return pieces;
+	}
+
+	#group(): NonNullable<MeshFabric['group']> {
+		const { group } = this.#ports.fabric;
+		if (group !== undefined) return group;
+		throw consensusError('IM_CONSENSUS_NOT_MEMBER', 'this node is no coordinator of a mesh', {
+			hint: 'Ask a coordinator: `infermesh raft status` lists them; `--admin URL` names one.',
+		});
+	}
+
+	async #leaveGroup(nodeId: string): Promise<void> {
+		const { members } = await this.#ports.engine.status();
+		if (members.some(({ id }) => id === nodeId)) await this.#group().removeMember(nodeId);
+	}
+
+	#nameOf(id: string): string {
+		const { mirrors, fabric } = this.#ports;
+		return mirrors.nodes.get(id)?.value.name ?? fabric.members().find((member) => member.id === id)?.name ?? id;
+	}
+
+	/** Waits until this node shows what was written, so that who asks next sees it. What is written stands either way. */
+	async #followed(holds: () => boolean): Promise<void> {
+		await this.#ports.until(holds, FOLLOW_MS, () => new Error('late')).catch(() => undefined);
+	}
+}
+
+function behindNot(held: number | undefined, read: number): boolean {
+	return held === undefined ? false : held >= read;
+}
