@@ -49,7 +49,6 @@ async function call(
 }
 
 const everything = [
-	...streamRoutes.map(({ path }) => ['GET', path] as const),
 	...adminRoutes.map((route) => [route.method, route.path.replaceAll(/:\w+/g, 'x')] as const),
 	['GET', '/metrics'] as const,
 	['GET', '/api/v1/openapi.json'] as const,
@@ -74,6 +73,13 @@ for (const [method, path] of everything)
 		}
 		const answer = await call(server, method, path, undefined, { authorization: 'Bearer right-token' });
 		t.not(answer.status, 401);
+	});
+
+for (const { path } of streamRoutes)
+	test(`GET ${path} wants the token before it begins`, async (t) => {
+		const { server } = open('right-token');
+		for (const headers of [{}, { authorization: 'Bearer wrong' }])
+			t.is((await call(server, 'GET', path, undefined, headers)).code, 'IM_ADMIN_UNAUTHENTICATED');
 	});
 
 test('probes and the page are open; the page holds no data', async (t) => {
