@@ -40,6 +40,8 @@ interface Member {
 	sessions: number;
 	/** True time since which nothing has happened to it. */
 	undisturbedUs: number;
+	/** When it last stood still. */
+	pausedUs: number;
 	leaving: boolean;
 	packetsBefore: number;
 }
@@ -58,6 +60,8 @@ function observerOf(member: Member): Observer {
 const settleUsMax = 40_000_000;
 /** A member is healthy when nothing has happened to it for so long: others may have had reason to suspect it before. */
 const healthyAfterUs = 15_000_000;
+/** The longest probe: an interval at the worst local health, and an interval forgiven. */
+const probeUsMax = (quickSwim.awarenessMax + 2) * quickSwim.probeIntervalMs * 1000;
 const eventsMax = 3_000_000;
 const label = 'sim';
 /** Packets of one member a second: probes, their helpers' and answers, gossip to three; not more in a larger pool. */
@@ -81,7 +85,10 @@ export class GossipPool {
 		this.world = new SimWorld({ seed: options.seed, readable: options.readable ?? false, eventsMax });
 		this.plan = drawGossipPlan(this.world.random('plan', 1), drawFaultPlan(this.world.random('plan')));
 		this.#network = new SimNetwork(this.world, calmWeather);
-		this.checker = new SwimChecker((id) => this.#isHealthy(id));
+		this.checker = new SwimChecker(
+			(id) => this.#isHealthy(id),
+			(observer, id) => this.#answered(observer, id),
+		);
 		for (let at = 0; at < this.plan.hosts; at++) this.#addMember(at);
 		const hosts = this.#members.map(({ host }) => host);
 		const downMax = this.plan.trouble === 'deaths' ? 1 : hosts.length;
@@ -109,12 +116,16 @@ export class GossipPool {
 			incarnation: undefined,
 			sessions: 0,
 			undisturbedUs: 0,
+			pausedUs: 0,
 			leaving: false,
 			packetsBefore: 0,
 		};
 		this.#members.push(member);
 		host.installs(() => this.#boot(member));
-		host.onPause(() => this.#disturbed(member));
+		host.onPause(() => {
+			member.pausedUs = this.world.nowUs;
+			this.#disturbed(member);
+		});
 		host.onResume(() => this.#disturbed(member));
 		host.onCrash(() => {
 			this.#disturbed(member);
@@ -148,6 +159,16 @@ export class GossipPool {
 		const member = this.#members.find((one) => one.id === id);
 		if (member === undefined || !this.#quiet || this.plan.trouble === 'storm' || member.leaving) return false;
 		return member.host.state === 'up' && this.world.nowUs - member.undisturbedUs > healthyAfterUs;
+	}
+
+	#answered({ host }: Observer, id: NodeId): boolean {
+		const member = this.#members.find((one) => one.id === id);
+		const observer = this.#members.find((one) => one.host === host);
+		if (member === undefined || observer === undefined || !this.#quiet || this.plan.trouble === 'storm') return false;
+		if (member.leaving || member.host.state !== 'up') return false;
+		const { nowUs } = this.world;
+		const pausedLately = nowUs - host.resumedUs < probeUsMax;
+		return member.undisturbedUs < (pausedLately ? observer.pausedUs : nowUs) - probeUsMax;
 	}
 
 	#boot(member: Member): void {

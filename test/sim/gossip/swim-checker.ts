@@ -49,9 +49,12 @@ export class SwimChecker {
 	readonly #beliefs = new Map<string, Map<NodeId, Belief>>();
 	/** Whether a member has been running, undisturbed and reachable, long enough to be called healthy. */
 	readonly #healthy: (id: NodeId) => boolean;
+	/** Whether a member was there all the time that any probe of the observer's can have taken, its own standing still included. */
+	readonly #answered: (observer: Observer, id: NodeId) => boolean;
 
-	constructor(healthy: (id: NodeId) => boolean) {
+	constructor(healthy: (id: NodeId) => boolean, answered: (observer: Observer, id: NodeId) => boolean) {
 		this.#healthy = healthy;
+		this.#answered = answered;
 	}
 
 	ownIncarnation(id: NodeId): number {
@@ -128,8 +131,8 @@ export class SwimChecker {
 		const { member, by } = event;
 		const belief = this.#belief(observer, member.id);
 		if (belief.left) throw new Violation(`${observer.id} suspects ${member.id}, which left under ${belief.endedAt}`);
-		if (by === observer.id && this.#healthy(member.id))
-			throw new Violation(`${observer.id} itself suspects ${member.id}, which is healthy and answers`);
+		if (by === observer.id && this.#answered(observer, member.id))
+			throw new Violation(`${observer.id} itself suspects ${member.id}, which answered all the time`);
 		belief.suspectSinceMs = observer.nowMs();
 		belief.confirmable = observer.liveMembers() - 2 >= confirmationsNeeded;
 	}
