@@ -126,12 +126,13 @@ async function ready(context: CliContext, node: Started): Promise<void> {
 
 async function stopAll(context: CliContext, nodes: readonly Started[]): Promise<void> {
 	await Promise.all(
-		nodes.map((node) => {
-			if (node.ended) return undefined;
+		nodes.map(async (node) => {
+			if (node.ended) return;
 			const ended = new Promise<void>((resolve) => node.child.once('exit', () => resolve()));
 			const overdue = context.clock.after(STOP_TIMEOUT_MS, () => node.child.kill('SIGKILL'));
 			node.child.kill('SIGTERM');
-			return ended.then(() => overdue.cancel());
+			await ended;
+			overdue.cancel();
 		}),
 	);
 }
