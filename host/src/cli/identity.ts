@@ -2,7 +2,7 @@
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { JoinTokenMade } from '../admin/schemas.js';
-import { AuthorityFolder } from '../main/fabric/authority-folder.js';
+import { authorityDirectory } from '../main/fabric/authority-folder.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withJson, withMesh } from './command.js';
 import { loadFor } from './config.js';
@@ -13,7 +13,7 @@ import { duration, whole } from './values.js';
 async function init(context: CliContext, options: OutputOptions & { readonly config?: string }): Promise<void> {
 	const { config } = loadFor(context, options.config);
 	const folder = config.fabric.ca_dir ?? path.join(config.state_dir, 'ca');
-	const authority = await new AuthorityFolder(folder, config.fabric.ca_passphrase).create(
+	const authority = await authorityDirectory(folder, config.fabric.ca_passphrase).create(
 		config.fabric.trust_domain,
 		context.clock.wallMs(),
 	);

@@ -9,13 +9,6 @@ export const fabricNodeErrors = defineErrors({
 		grpcStatus: 'FAILED_PRECONDITION',
 		retryable: false,
 	},
-	IM_FABRIC_AUTHORITY_EXISTS: {
-		summary: 'There is a certificate authority already.',
-		hint: 'A second one would cut off every node of the first. Move the folder away if that is meant.',
-		httpStatus: 409,
-		grpcStatus: 'ALREADY_EXISTS',
-		retryable: false,
-	},
 	IM_FABRIC_NO_AUTHORITY: {
 		summary: 'The certificate authority cannot be opened here.',
 		hint: 'Run this on the node that holds it (`fabric.ca_dir`), with its passphrase if it has one; `infermesh ca init` makes one.',

@@ -1,37 +1,24 @@
 // Owns how this node comes by its certificate and keeps it: from its own folder, from the authority it holds itself, or from the mesh by a join token;
 // renewed at half-life by whichever of the two last it is.
-import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import {
 	type Address,
 	type CertificateAuthority,
 	generateNodeKey,
 	type Identity,
-	type IdentityStorage,
 	joinMesh,
-	type KeyPair,
 	makeIdentity,
+	NodeDirectory,
 	RotatingIdentity,
-	readCertificate,
 	remoteRenewer,
 	type SvidRenewer,
-	type TrustBundle,
 } from '@infermesh/fabric';
 import { type Clock, MeshError, type Random } from '@infermesh/proto';
 import { fabricNodeErrors } from './errors.js';
 import type { NodeFolder } from './node-folder.js';
 
-const IDENTITY = 'identity.json';
-const PENDING = 'pending-key.der';
 const CALL_TIMEOUT_MS = 10_000;
 const JOIN_RETRY_MS = 1000;
 const JOIN_RETRY_MAX_MS = 15_000;
-
-interface StoredIdentity {
-	readonly chain: readonly string[];
-	readonly key: string;
-	readonly trustDomain: string;
-	readonly roots: readonly string[];
-}
 
 export interface IdentityParts {
 	readonly folder: NodeFolder;
@@ -51,7 +38,7 @@ export interface IdentityParts {
 
 export async function openIdentity(parts: IdentityParts): Promise<RotatingIdentity> {
 	const { folder, clock, random, authority } = parts;
-	const storage = new FolderStorage(folder);
+	const storage = new NodeDirectory(folder.root);
 	const identity = storage.load() ?? (await firstIdentity(parts));
 	const uuid = identity.svid.nodeUuid ?? '';
 	if (folder.hasNodeId() && folder.nodeId() !== uuid)
@@ -95,67 +82,4 @@ async function firstIdentity(parts: IdentityParts): Promise<Identity> {
 		}
 	}
 	throw new MeshError(fabricNodeErrors, 'IM_FABRIC_STOPPED');
-}
-
-class FolderStorage implements IdentityStorage {
-	readonly #folder: NodeFolder;
-
-	constructor(folder: NodeFolder) {
-		this.#folder = folder;
-	}
-
-	/** Also an expired one: it is renewed by its key. Undefined when there is none, or none that can be read. */
-	load(): Identity | undefined {
-		const bytes = this.#folder.readFile(IDENTITY);
-		if (bytes === undefined) return undefined;
-		const stored = JSON.parse(bytes.toString('utf8')) as StoredIdentity;
-		const chain = stored.chain.map((text) => Buffer.from(text, 'base64'));
-		const leaf = readCertificate(chain[0] ?? new Uint8Array(0));
-		const key = createPrivateKey({ key: Buffer.from(stored.key, 'base64'), format: 'der', type: 'pkcs8' });
-		return makeIdentity(chain, key, bundleOf(stored), leaf?.notBeforeMs ?? 0);
-	}
-
-	loadPendingKey(): KeyPair | undefined {
-		const bytes = this.#folder.readFile(PENDING);
-		if (bytes === undefined || bytes.length === 0) return undefined;
-		const privateKey = createPrivateKey({ key: bytes, format: 'der', type: 'pkcs8' });
-		return { privateKey, publicKey: createPublicKey(privateKey) };
-	}
-
-	savePendingKey(keys: KeyPair): void {
-		this.#folder.write(PENDING, der(keys.privateKey));
-	}
-
-	save({ chain, privateKey, bundle }: Identity): void {
-		this.#write({
-			chain: chain.map((one) => Buffer.from(one).toString('base64')),
-			key: der(privateKey).toString('base64'),
-			trustDomain: bundle.trustDomain,
-			roots: rootsOf(bundle),
-		});
-		this.#folder.write(PENDING, new Uint8Array(0));
-	}
-
-	saveBundle(bundle: TrustBundle): void {
-		const bytes = this.#folder.readFile(IDENTITY);
-		if (bytes === undefined) return;
-		const stored = JSON.parse(bytes.toString('utf8')) as StoredIdentity;
-		this.#write({ ...stored, trustDomain: bundle.trustDomain, roots: rootsOf(bundle) });
-	}
-
-	#write(stored: StoredIdentity): void {
-		this.#folder.write(IDENTITY, Buffer.from(JSON.stringify(stored)));
-	}
-}
-
-function der(key: KeyObject): Buffer {
-	return key.export({ format: 'der', type: 'pkcs8' });
-}
-
-function rootsOf(bundle: TrustBundle): string[] {
-	return bundle.roots.map((root) => Buffer.from(root).toString('base64'));
-}
-
-function bundleOf({ trustDomain, roots }: StoredIdentity): TrustBundle {
-	return { trustDomain, roots: roots.map((root) => Buffer.from(root, 'base64')) };
 }

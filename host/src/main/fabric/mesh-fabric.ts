@@ -36,7 +36,7 @@ import { Mirror } from '../../records/mirror.js';
 import type { Log } from '../../telemetry/logger.js';
 import { systemClock, systemRandom } from '../clock.js';
 import type { GroupControl, MeshFabric } from '../fabric.js';
-import { AuthorityFolder } from './authority-folder.js';
+import { authorityDirectory, authorityExists } from './authority-folder.js';
 import { Autopilot } from './autopilot.js';
 import { ConsensusThread } from './consensus-client.js';
 import { discover, discoverHandler } from './discovery.js';
@@ -71,11 +71,16 @@ function advertised(bound: Address, config: MeshConfig): Address {
 async function openAuthority(config: MeshConfig): Promise<CertificateAuthority | undefined> {
 	const { fabric } = config;
 	const root = fabric.ca_dir ?? path.join(config.state_dir, 'ca');
-	const folder = (): AuthorityFolder => new AuthorityFolder(root, fabric.ca_passphrase);
-	if (AuthorityFolder.exists(root)) return folder().open();
+	const directory = () => authorityDirectory(root, fabric.ca_passphrase);
+	if (authorityExists(root)) {
+		const here = directory();
+		const authority = await here.open();
+		if ((await authority.maintain(systemClock.wallMs())).length > 0) await here.save(authority);
+		return authority;
+	}
 	// A mesh on this machine alone needs no ceremony; off loopback an operator decides where the authority lives.
 	const begins = fabric.join.length === 0 && config.roles.includes('coordinator') && isLoopback(fabric.host);
-	return begins ? folder().create(fabric.trust_domain, systemClock.wallMs()) : undefined;
+	return begins ? directory().create(fabric.trust_domain, systemClock.wallMs()) : undefined;
 }
 
 /** Starts this node's part in the mesh. Rejects with IM_FABRIC_*, IM_IDENTITY_*, IM_LOG_*; what had started is taken down again. */
