@@ -19,6 +19,10 @@ async function live(node: MeshNode): Promise<number> {
 	return Number(/^infermesh_gossip_live_members (\d+)$/m.exec(text)?.[1] ?? 0);
 }
 
+/** Votes given, by whoever led at the time. */
+const promotions = (nodes: readonly MeshNode[]): number =>
+	nodes.reduce((sum, node) => sum + (node.log().match(/"step":"promote"[^\n]*has changed/g) ?? []).length, 0);
+
 async function ask(node: MeshNode): Promise<number> {
 	const response = await fetch(`${node.data}/v1/chat/completions`, {
 		method: 'POST',
@@ -29,67 +33,68 @@ async function ask(node: MeshNode): Promise<number> {
 	return response.status;
 }
 
-test.serial('three nodes decide together, outlive one of them, and remember everything when all come back', async (t) => {
-	t.timeout(300_000);
-	const engines = await Promise.all([startTestEngine(t), startTestEngine(t)]);
-	const targets = engines.map((engine, at) => [{ id: `engine-${at + 1}`, url: engine.url, models: [MODEL] }]);
-	const nodes = await startNodes(t, [{ targets: targets[0] ?? [] }, { targets: targets[1] ?? [] }, { zone: 'b' }]);
-	const [first, second, third] = nodes as [MeshNode, MeshNode, MeshNode];
+test.serial(
+	'three nodes decide together, outlive one of them, and remember everything when all come back',
+	async (t) => {
+		t.timeout(300_000);
+		const engines = await Promise.all([startTestEngine(t), startTestEngine(t)]);
+		const targets = engines.map((engine, at) => [{ id: `engine-${at + 1}`, url: engine.url, models: [MODEL] }]);
+		const nodes = await startNodes(t, [{ targets: targets[0] ?? [] }, { targets: targets[1] ?? [] }, { zone: 'b' }]);
+		const [first, second, third] = nodes as [MeshNode, MeshNode, MeshNode];
 
-	await eventually(
-		'gossip shows three to all',
-		async () => (await Promise.all(nodes.map(live))).every((n) => n === 3),
-		{
+		await eventually(
+			'gossip shows three to all',
+			async () => (await Promise.all(nodes.map(live))).every((n) => n === 3),
+			{
+				withinMs: 30_000,
+			},
+		);
+		await eventually('all follow both engines', async () =>
+			(await Promise.all(nodes.map(targetsOn))).every((ids) => ids.join() === 'engine-1,engine-2'),
+		);
+		for (const node of nodes)
+			await eventually(`${node.name} routes`, async () => (await ask(node)) === 200, { withinMs: 30_000 });
+
+		// Loaded on one, in force on all when the call returns.
+		const module = (await shipped('baseline_rr')).toString('base64');
+		await third.post('/strategies', { module, activate: true });
+		t.deepEqual(new Set(await Promise.all(nodes.map(activeOn))).size, 1);
+		t.regex(await activeOn(first), /^baseline_rr@/);
+
+		// Three voters: without the first, two are a quorum.
+		await eventually('two more have votes', () => promotions(nodes) === 2, { withinMs: 60_000 });
+		await first.end('SIGKILL');
+		const began = performance.now();
+		await eventually(
+			'a write is committed without the first',
+			async () => {
+				const added = await second
+					.post<{ id: string }>('/targets', { id: 'later', url: engines[0].url, models: ['other'] })
+					.catch((error: unknown) => String(error));
+				return typeof added === 'object' || added.includes('IM_TARGET_EXISTS');
+			},
+			{ withinMs: 20_000, everyMs: 20 },
+		);
+		t.log(`leader killed → next committed write: ${Math.round(performance.now() - began)} ms`);
+		await eventually('it is heard of on the third', async () => (await targetsOn(third)).includes('later'));
+		t.is(await ask(third), 200, 'engines of a node whose agent has died are still used');
+		await eventually('gossip shows the death', async () => (await live(second)) === 2 && (await live(third)) === 2, {
 			withinMs: 30_000,
-		},
-	);
-	await eventually('all follow both engines', async () =>
-		(await Promise.all(nodes.map(targetsOn))).every((ids) => ids.join() === 'engine-1,engine-2'),
-	);
-	for (const node of nodes)
-		await eventually(`${node.name} routes`, async () => (await ask(node)) === 200, { withinMs: 30_000 });
+		});
 
-	// Loaded on one, in force on all when the call returns.
-	const module = (await shipped('baseline_rr')).toString('base64');
-	await third.post('/strategies', { module, activate: true });
-	t.deepEqual(new Set(await Promise.all(nodes.map(activeOn))).size, 1);
-	t.regex(await activeOn(first), /^baseline_rr@/);
+		// All down; each finds the others again by what it remembers, and nothing is forgotten.
+		await Promise.all([second.end('SIGKILL'), third.end('SIGKILL')]);
+		await Promise.all(nodes.map((node) => node.start()));
+		for (const node of nodes) {
+			t.regex(await activeOn(node), /^baseline_rr@/, `${node.name} decides as before from its first request on`);
+			t.deepEqual(await targetsOn(node), ['engine-1', 'engine-2', 'later']);
+		}
 
-	// Three voters: without the first, two are a quorum.
-	await eventually('the others have votes', () => (first.log().match(/"step":"promote"/g) ?? []).length === 2, {
-		withinMs: 30_000,
-	});
-	await first.end('SIGKILL');
-	const began = performance.now();
-	await eventually(
-		'a write is committed without the first',
-		async () => {
-			const added = await second
-				.post<{ id: string }>('/targets', { id: 'later', url: engines[0].url, models: ['other'] })
-				.catch((error: unknown) => String(error));
-			return typeof added === 'object' || added.includes('IM_TARGET_EXISTS');
-		},
-		{ withinMs: 20_000, everyMs: 20 },
-	);
-	t.log(`leader killed → next committed write: ${Math.round(performance.now() - began)} ms`);
-	await eventually('it is heard of on the third', async () => (await targetsOn(third)).includes('later'));
-	t.is(await ask(third), 200, 'engines of a node whose agent has died are still used');
-	await eventually('gossip shows the death', async () => (await live(second)) === 2 && (await live(third)) === 2, {
-		withinMs: 30_000,
-	});
-
-	// All down; each finds the others again by what it remembers, and nothing is forgotten.
-	await Promise.all([second.end('SIGKILL'), third.end('SIGKILL')]);
-	await Promise.all(nodes.map((node) => node.start()));
-	for (const node of nodes) {
-		t.regex(await activeOn(node), /^baseline_rr@/, `${node.name} decides as before from its first request on`);
-		t.deepEqual(await targetsOn(node), ['engine-1', 'engine-2', 'later']);
-	}
-
-	// One that leaves is seen leaving, at once and not as a failure.
-	t.is(await third.end('SIGTERM'), 0);
-	await eventually('the others know that it has left', async () => (await live(first)) === 2, { withinMs: 10_000 });
-});
+		// One that leaves is seen leaving, at once and not as a failure.
+		t.is(await third.end('SIGTERM'), 0);
+		await eventually('the others know that it has left', async () => (await live(first)) === 2, { withinMs: 10_000 });
+	},
+);
 
 test.serial('without a quorum writes are refused by name and the data plane goes on', async (t) => {
 	t.timeout(240_000);
@@ -97,9 +102,7 @@ test.serial('without a quorum writes are refused by name and the data plane goes
 	const targets = [{ id: 'engine-1', url: engine.url, models: [MODEL] }];
 	const nodes = await startNodes(t, [{ targets }, {}, {}]);
 	const [first, second, third] = nodes as [MeshNode, MeshNode, MeshNode];
-	await eventually('the others have votes', () => (first.log().match(/"step":"promote"/g) ?? []).length === 2, {
-		withinMs: 30_000,
-	});
+	await eventually('two more have votes', () => promotions(nodes) === 2, { withinMs: 60_000 });
 	await eventually('the third routes', async () => (await ask(third)) === 200, { withinMs: 30_000 });
 	await Promise.all([first.end('SIGKILL'), second.end('SIGKILL')]);
 	const refusal = await third.post('/targets', { id: 'never', url: engine.url, models: ['other'] }).then(
