@@ -1,7 +1,9 @@
 // Owns the authenticate stage: who is calling, and which of the caller's wishes count. Checking keys is the port's.
+import type { Socket } from 'node:net';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
 import type { Exchange } from './exchange.js';
+import type { Caller } from './ports.js';
 import { readWishes } from './request-headers.js';
 
 /** Sets caller, tenant and wishes. `api-key` and `x-api-key` stand for a bearer token, as some clients send them. */
@@ -9,7 +11,7 @@ export function authenticate(env: RouterEnv, exchange: Exchange): Refusal | unde
 	const { headers } = exchange.req;
 	const key = headers['x-api-key'] ?? headers['api-key'];
 	const credentials = headers.authorization ?? (typeof key === 'string' ? `Bearer ${key}` : undefined);
-	const caller = env.ports.authenticator.authenticate(credentials);
+	const caller = identify(env, exchange.req.socket, credentials);
 	if (caller === undefined) return { code: 'IM_REQUEST_UNAUTHENTICATED' };
 	exchange.caller = caller;
 	exchange.tenantId = caller.tenantId;
@@ -18,4 +20,16 @@ export function authenticate(env: RouterEnv, exchange: Exchange): Refusal | unde
 	const { tenant } = exchange.wishes;
 	if (tenant !== undefined) exchange.tenantId = env.ports.interner.tenant(tenant);
 	return undefined;
+}
+
+/**
+ * A connection that sends what it has sent before is not hashed for again. What is presented is compared with what this very connection
+ * presented, never with a key of somebody else's.
+ */
+function identify(env: RouterEnv, socket: Socket, credentials: string | undefined): Caller | undefined {
+	const proof = env.proofs.get(socket);
+	if (proof !== undefined && proof.credentials === credentials) return proof.caller;
+	const caller = env.ports.authenticator.authenticate(credentials);
+	if (caller !== undefined && credentials !== undefined) env.proofs.set(socket, { credentials, caller });
+	return caller;
 }

@@ -1,16 +1,23 @@
 // Owns what all stages of one router share: ports, options, and the scratch records that are filled anew for each decision. Made once.
+import type { Socket } from 'node:net';
 import { HITS_MAX } from '@infermesh/sdk';
 import { Decision, emptyFeatures, type PrefixHits, type RequestFeatures } from '../strategy/runtime/decision.js';
 import type { Exchange } from './exchange.js';
 import { HoldQueue } from './hold-queue.js';
 import { IdGenerator } from './ids.js';
 import { type RouterOptions, type RouterOptionsInput, resolveRouterOptions } from './options.js';
-import type { PipelineStage, RequestLog, RequestTracer, RouterMetrics, RouterPorts } from './ports.js';
+import type { Caller, PipelineStage, RequestLog, RequestTracer, RouterMetrics, RouterPorts } from './ports.js';
 import { pipelineStages } from './ports.js';
 import { createPrefixHits } from './prefix-index.js';
 import { PromptBuffer } from './prompt-buffer.js';
 import { RetryBudget } from './retry-budget.js';
 import { UpstreamPools } from './upstream-pools.js';
+
+/** Who a connection last proved to be, and with what. */
+export interface Proof {
+	readonly credentials: string;
+	readonly caller: Caller;
+}
 
 export interface RouterEnv {
 	readonly options: RouterOptions;
@@ -27,6 +34,7 @@ export interface RouterEnv {
 	promptOf: Exchange | undefined;
 	/** Output tokens to expect, learned per pool index. */
 	readonly tokensOutMean: Map<number, number>;
+	readonly proofs: WeakMap<Socket, Proof>;
 	/** Bytes of request bodies held now. */
 	bodyBytes: number;
 	requests: number;
@@ -63,6 +71,7 @@ export function createEnv(input: RouterOptionsInput, ports: RouterPorts): Router
 		prompt: new PromptBuffer(options.promptBytesMax),
 		promptOf: undefined,
 		tokensOutMean: new Map(),
+		proofs: new WeakMap(),
 		bodyBytes: 0,
 		requests: 0,
 		closing: false,

@@ -1,6 +1,6 @@
 // Owns the parse stage: one JSON.parse of the body, and from it just what routing needs. Whatever else is in the body is the engine's to
 // judge. The prompt goes to the shared buffer; the parsed body is let go.
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
 import type { Exchange } from './exchange.js';
@@ -50,10 +50,12 @@ function looksLikeJson(exchange: Exchange): boolean {
 
 function parseBody(env: RouterEnv, body: Buffer): Json | undefined {
 	const { jsonUncheckedBytesMax, jsonDepthMax, jsonContainersMax } = env.options;
-	if (!isUtf8(body)) return undefined;
+	// Most bodies are plain ASCII, and as Latin-1 such bytes become a string by being copied.
+	const encoding = isAscii(body) ? 'latin1' : isUtf8(body) ? 'utf8' : undefined;
+	if (encoding === undefined) return undefined;
 	if (body.length > jsonUncheckedBytesMax && !isTame(body, jsonDepthMax, jsonContainersMax)) return undefined;
 	try {
-		const parsed: unknown = JSON.parse(body.toString('utf8'));
+		const parsed: unknown = JSON.parse(body.toString(encoding));
 		return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? (parsed as Json) : undefined;
 	} catch {
 		return undefined;

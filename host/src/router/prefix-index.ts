@@ -53,6 +53,9 @@ class ApproximatePrefixIndex implements PrefixIndex {
 	readonly #lows: Uint32Array;
 	readonly #highs: Uint32Array;
 	#blocks = 0;
+	/** Entries of its first blocks, as the last lookup found them: the insert that follows in the same tick need not look again. */
+	readonly #entries: Int32Array;
+	#found = 0;
 	/** Pools are immutable, so what is derived from one never goes stale. */
 	readonly #pools = new WeakMap<ModelPool, PoolRows>();
 	/** Blocks held by each row of the pool in question; rows seen are listed in `#seen` and cleared after use. */
@@ -67,10 +70,12 @@ class ApproximatePrefixIndex implements PrefixIndex {
 		this.#words = new Uint32Array(this.#bytes.buffer);
 		this.#lows = new Uint32Array(lookupBlocksMax);
 		this.#highs = new Uint32Array(lookupBlocksMax);
+		this.#entries = new Int32Array(lookupBlocksMax);
 	}
 
 	hashPrompt(modelId: number, loraId: number, promptUtf8: Uint8Array): number {
 		const bytes = Math.min(promptUtf8.length, this.#bytes.length);
+		this.#found = 0;
 		this.#bytes.set(bytes === promptUtf8.length ? promptUtf8 : promptUtf8.subarray(0, bytes));
 		this.#blocks = Math.floor(bytes / this.#blockBytes);
 		let low = mixLow(mixLow(0x2f1b, modelId), loraId);
@@ -108,6 +113,8 @@ class ApproximatePrefixIndex implements PrefixIndex {
 		for (let block = 0; block < this.#blocks; block++) {
 			const entry = this.#table.find(this.#lows[block] as number, this.#highs[block] as number);
 			if (entry < 0) break;
+			this.#entries[block] = entry;
+			this.#found = block + 1;
 			this.#noteHolders(entry, block + 1, rows);
 		}
 		this.#fill(hits);
@@ -117,10 +124,14 @@ class ApproximatePrefixIndex implements PrefixIndex {
 		const target = pool.targets[poolRow];
 		if (target === undefined) return;
 		const rows = this.#rowsOf(pool);
-		for (let block = 0; block < this.#blocks; block++) {
+		// Adding may evict an entry found before, so all of those come first.
+		for (let block = 0; block < this.#found; block++)
+			this.#addHolder(this.#entries[block] as number, target.tableRow, target.generation, rows);
+		for (let block = this.#found; block < this.#blocks; block++) {
 			const entry = this.#table.findOrAdd(this.#lows[block] as number, this.#highs[block] as number);
 			this.#addHolder(entry, target.tableRow, target.generation, rows);
 		}
+		this.#found = 0;
 	}
 
 	#setPromptHash(low: number, high: number): void {
@@ -172,7 +183,8 @@ class ApproximatePrefixIndex implements PrefixIndex {
 			seen.length = hits.rows.length;
 		}
 		if (seen.length > 1) seen.sort((a, b) => a - b);
-		for (const [at, row] of seen.entries()) {
+		for (let at = 0; at < seen.length; at++) {
+			const row = seen[at] as number;
 			hits.rows[at] = row;
 			hits.tokens[at] = (this.#depths[row] as number) * this.#blockTokens;
 			hits.tiers[at] = 0;

@@ -1,5 +1,5 @@
 // Owns what `infermesh explain` can tell of past decisions: a bounded ring of records per worker, written after the decision from the
-// frame that made it. Numbers are copied as they stood; names are put on them only when somebody asks.
+// frame that made it. Numbers are copied as they stood, those in use only; names are put on them only when somebody asks.
 import {
 	columns as dictionary,
 	FACTORS_MAX,
@@ -156,21 +156,33 @@ export class ExplainRing {
 
 	#copyFrame(slot: number, instance: StrategyInstance, decision: Decision): void {
 		const { u32, layout } = instance;
-		this.#request.set(u32.subarray(instance.requestWord, instance.requestWord + REQUEST_WORDS), slot * REQUEST_WORDS);
-		this.#output.set(u32.subarray(instance.outputWord, instance.outputWord + OUTPUT_WORDS), slot * OUTPUT_WORDS);
+		// Plain loops over what is in use: a view made for each copy would cost more than the copy.
+		const to = slot * REQUEST_WORDS;
+		for (let i = 0; i < REQUEST_WORDS; i++) this.#request[to + i] = u32[instance.requestWord + i] as number;
+		this.#copyFactors(slot, instance, decision.count);
 		this.#copyRanking(slot, decision);
 		const rows = Math.min(decision.count, ROWS_KEPT);
 		for (let i = 0; i < rows; i++) {
 			const row = decision.rows[i] as number;
-			const to = slot * CELL_WORDS + i * COLUMNS_KEPT;
+			const cell = slot * CELL_WORDS + i * COLUMNS_KEPT;
 			for (const id of layout.columnIds)
-				this.#cells[to + id] = u32[(layout.columnOffsets[id] as number) / 4 + row] as number;
+				this.#cells[cell + id] = u32[(layout.columnOffsets[id] as number) / 4 + row] as number;
+		}
+	}
+
+	#copyFactors(slot: number, { u32, outputWord }: StrategyInstance, count: number): void {
+		const to = slot * OUTPUT_WORDS;
+		const factors = Math.min(u32[outputWord + OUTPUT_FACTOR_COUNT_WORD] as number, FACTORS_MAX);
+		this.#output[to + OUTPUT_FACTOR_COUNT_WORD] = factors;
+		for (let i = 0; i < count; i++) {
+			const row = OUTPUT_FACTORS_WORD + i * FACTORS_MAX;
+			for (let f = 0; f < factors; f++) this.#output[to + row + f] = u32[outputWord + row + f] as number;
 		}
 	}
 
 	#copyFallback(slot: number, decision: Decision): void {
 		this.#request.fill(0, slot * REQUEST_WORDS, (slot + 1) * REQUEST_WORDS);
-		this.#output.fill(0, slot * OUTPUT_WORDS, (slot + 1) * OUTPUT_WORDS);
+		this.#output[slot * OUTPUT_WORDS + OUTPUT_FACTOR_COUNT_WORD] = 0;
 		this.#copyRanking(slot, decision);
 	}
 
