@@ -6,8 +6,10 @@ import { hooks as hookDefinitions } from '../../abi/hooks.js';
 import { ABI_MAJOR, ABI_MINOR } from '../gen/abi.js';
 import {
 	type ConfigEntry,
+	configEntryKeys,
 	type HookName,
 	type ManifestDocument,
+	manifestKeys,
 	manifestSchema,
 	SOURCE_DEFAULT,
 	type StrategyManifest,
@@ -47,9 +49,8 @@ function pathOf(pointer: string): (string | number)[] {
 		.map((part) => (/^\d+$/.test(part) ? Number(part) : part));
 }
 
-function knownKeys(path: FieldPath): string[] {
-	const properties = path.length === 0 ? manifestSchema.properties : manifestSchema.properties.config.items.properties;
-	return Object.keys(properties);
+function knownKeys(path: FieldPath): readonly string[] {
+	return path.length === 0 ? manifestKeys : configEntryKeys;
 }
 
 function patternMeaning(path: FieldPath): string {

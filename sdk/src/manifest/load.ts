@@ -1,8 +1,9 @@
 // Owns reading strategy.yaml: YAML with places, so that every problem is told as file:line:column.
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { MeshError } from '@infermesh/proto';
-import { type Document, isMap, isNode, isPair, isScalar, LineCounter, parseDocument } from 'yaml';
+import type { Document } from 'yaml';
 import { checkManifest, type FieldPath } from './check.js';
 import { manifestErrors } from './errors.js';
 import type { StrategyManifest } from './schema.js';
@@ -11,8 +12,16 @@ export const MANIFEST_FILE = 'strategy.yaml';
 /** Largest strategy.yaml. */
 export const MANIFEST_BYTES_MAX = 65_536;
 
+const require = createRequire(import.meta.url);
+
+/** The YAML library, loaded at first use: processes that admit modules read no strategy.yaml, and it comes as 72 files. */
+function yaml(): typeof import('yaml') {
+	return require('yaml') as typeof import('yaml');
+}
+
 /** Byte offset of a field: its key when the last part is a key of a map, else its value, else the nearest thing around it. */
 function offsetOf(document: Document, fieldPath: FieldPath): number {
+	const { isMap, isNode, isPair, isScalar } = yaml();
 	for (let length = fieldPath.length; length > 0; length--) {
 		const parent = document.getIn(fieldPath.slice(0, length - 1), true) ?? document.contents;
 		const last = fieldPath[length - 1];
@@ -41,6 +50,7 @@ function plainValue(document: Document, file: string): unknown {
  * `details.problems` lists all.
  */
 export function parseManifest(file: string, text: string): StrategyManifest {
+	const { LineCounter, parseDocument } = yaml();
 	const lines = new LineCounter();
 	const place = (offset: number) => {
 		const { line, col } = lines.linePos(offset);

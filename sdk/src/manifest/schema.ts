@@ -1,6 +1,5 @@
 // Owns the shape of a manifest: the schema of strategy.yaml and of the JSON inside a module (they are the same document), and the
 // type the mesh works with. Checks that need more than a schema are in check.ts.
-import { type Static, Type } from 'typebox';
 import * as abi from '../gen/abi.js';
 
 /** Lower case, digits, `_` and `-`; begins with a letter. */
@@ -9,44 +8,97 @@ export const STRATEGY_NAME_LENGTH_MAX = 64;
 const IDENTIFIER_PATTERN = '^[a-z][a-z0-9_]*$';
 const VERSION_PATTERN = '^\\d{1,6}\\.\\d{1,6}\\.\\d{1,6}(-[0-9A-Za-z.-]{1,32})?$';
 
-const configEntrySchema = Type.Object(
-	{
-		name: Type.String({ pattern: IDENTIFIER_PATTERN, maxLength: 48 }),
-		type: Type.Union([Type.Literal('f32'), Type.Literal('i32'), Type.Literal('u32'), Type.Literal('bool')]),
-		default: Type.Union([Type.Number(), Type.Boolean()]),
-		min: Type.Optional(Type.Number()),
-		max: Type.Optional(Type.Number()),
-		unit: Type.Optional(Type.String({ maxLength: 24 })),
-		description: Type.Optional(Type.String({ maxLength: 400 })),
-	},
-	{ additionalProperties: false },
-);
-
-/** The document, before defaults. */
-export const manifestSchema = Type.Object(
-	{
-		name: Type.String({ pattern: STRATEGY_NAME_PATTERN, maxLength: STRATEGY_NAME_LENGTH_MAX }),
-		version: Type.String({ pattern: VERSION_PATTERN }),
-		kind: Type.Optional(Type.Union([Type.Literal('inference'), Type.Literal('training')])),
-		abi: Type.Optional(Type.String({ pattern: '^\\d{1,4}\\.\\d{1,4}$' })),
-		description: Type.Optional(Type.String({ maxLength: 1000 })),
-		columns: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { maxItems: abi.COLUMN_TABLE_ENTRIES })),
-		hooks: Type.Optional(Type.Array(Type.String({ maxLength: 16 }), { maxItems: 8 })),
-		config: Type.Optional(Type.Array(configEntrySchema, { maxItems: abi.CONFIG_SLOTS_MAX })),
-		state_bytes: Type.Optional(Type.Integer({ minimum: 0, maximum: abi.STATE_BYTES_MAX, multipleOf: 4 })),
-		log_bytes: Type.Optional(Type.Integer({ minimum: 0, maximum: abi.LOG_BYTES_MAX })),
-		factors: Type.Optional(
-			Type.Array(Type.String({ pattern: IDENTIFIER_PATTERN, maxLength: 48 }), { maxItems: abi.FACTORS_MAX }),
-		),
-		top_k: Type.Optional(Type.Integer({ minimum: 1, maximum: abi.RANKED_ROWS_MAX })),
-		hits: Type.Optional(Type.Boolean()),
-		source: Type.Optional(Type.String({ minLength: 1, maxLength: 200 })),
-	},
-	{ additionalProperties: false },
-);
+/** One of the entries under `config`, before it is checked. */
+interface ConfigEntryDocument {
+	readonly name: string;
+	readonly type: ConfigType;
+	readonly default: number | boolean;
+	readonly min?: number;
+	readonly max?: number;
+	readonly unit?: string;
+	readonly description?: string;
+}
 
 /** strategy.yaml as it is written. */
-export type ManifestDocument = Static<typeof manifestSchema>;
+export interface ManifestDocument {
+	readonly name: string;
+	readonly version: string;
+	readonly kind?: 'inference' | 'training';
+	readonly abi?: string;
+	readonly description?: string;
+	readonly columns?: readonly string[];
+	readonly hooks?: readonly string[];
+	readonly config?: readonly ConfigEntryDocument[];
+	readonly state_bytes?: number;
+	readonly log_bytes?: number;
+	readonly factors?: readonly string[];
+	readonly top_k?: number;
+	readonly hits?: boolean;
+	readonly source?: string;
+}
+
+/** Exactly the keys of a document, so that schema and type cannot name different ones. */
+type PropertiesOf<Document> = { readonly [Key in keyof Required<Document>]: object };
+
+const text = (maxLength: number): object => ({ type: 'string', maxLength });
+const matching = (pattern: string, maxLength?: number): object => ({
+	type: 'string',
+	pattern,
+	...(maxLength === undefined ? {} : { maxLength }),
+});
+const list = (items: object, maxItems: number): object => ({ type: 'array', items, maxItems });
+const oneOf = (...values: readonly string[]): object => ({
+	anyOf: values.map((value) => ({ type: 'string', const: value })),
+});
+
+const configEntryProperties: PropertiesOf<ConfigEntryDocument> = {
+	name: matching(IDENTIFIER_PATTERN, 48),
+	type: oneOf('f32', 'i32', 'u32', 'bool'),
+	default: { anyOf: [{ type: 'number' }, { type: 'boolean' }] },
+	min: { type: 'number' },
+	max: { type: 'number' },
+	unit: text(24),
+	description: text(400),
+};
+
+const configEntrySchema = {
+	type: 'object',
+	properties: configEntryProperties,
+	required: ['name', 'type', 'default'],
+	additionalProperties: false,
+};
+
+const properties: PropertiesOf<ManifestDocument> = {
+	name: matching(STRATEGY_NAME_PATTERN, STRATEGY_NAME_LENGTH_MAX),
+	version: matching(VERSION_PATTERN),
+	kind: oneOf('inference', 'training'),
+	abi: matching('^\\d{1,4}\\.\\d{1,4}$'),
+	description: text(1000),
+	columns: list(text(64), abi.COLUMN_TABLE_ENTRIES),
+	hooks: list(text(16), 8),
+	config: list(configEntrySchema, abi.CONFIG_SLOTS_MAX),
+	state_bytes: { type: 'integer', minimum: 0, maximum: abi.STATE_BYTES_MAX, multipleOf: 4 },
+	log_bytes: { type: 'integer', minimum: 0, maximum: abi.LOG_BYTES_MAX },
+	factors: list(matching(IDENTIFIER_PATTERN, 48), abi.FACTORS_MAX),
+	top_k: { type: 'integer', minimum: 1, maximum: abi.RANKED_ROWS_MAX },
+	hits: { type: 'boolean' },
+	source: { type: 'string', minLength: 1, maxLength: 200 },
+};
+
+/**
+ * The document, before defaults. Plain JSON Schema: the library other schemas are built with comes as 700 files, and every child process that
+ * admits a module would load them for this one.
+ */
+export const manifestSchema = {
+	type: 'object',
+	properties,
+	required: ['name', 'version'],
+	additionalProperties: false,
+};
+
+/** Keys a document may have, and those of an entry under `config`. */
+export const manifestKeys: readonly string[] = Object.keys(properties);
+export const configEntryKeys: readonly string[] = Object.keys(configEntryProperties);
 
 export type ConfigType = 'f32' | 'i32' | 'u32' | 'bool';
 
