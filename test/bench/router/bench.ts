@@ -118,9 +118,9 @@ function latencyTable(
 ): Table {
 	const of = (name: string, connections: number): Measured =>
 		all.find((one) => one.way.name === name && one.connections === connections) as Measured;
-	const withoutIdle = (one: Measured): number => {
+	const withoutIdle = (one: Measured): readonly number[] => {
 		const ratePerS = LOADS.find((load) => load.connections === one.connections)?.ratePerS ?? Number.NaN;
-		return median(one.cpuUs) - ((idle.get(one.way.name) ?? 0) * 1000) / ratePerS;
+		return one.cpuUs.map((us) => us - ((idle.get(one.way.name) ?? 0) * 1000) / ratePerS);
 	};
 	const rows = all.map((one) => {
 		const direct = of(DIRECT, one.connections);
@@ -135,7 +135,8 @@ function latencyTable(
 			one.failures,
 			isDirect ? '' : median(one.cpuUs),
 			isDirect ? '' : ratioOfPairs(one.cpuUs, bare.cpuUs).toFixed(2),
-			isDirect ? '' : withoutIdle(one),
+			isDirect ? '' : median(withoutIdle(one)),
+			isDirect ? '' : ratioOfPairs(withoutIdle(one), withoutIdle(bare)).toFixed(2),
 			quantile(one.latencyMs, 0.5),
 			isDirect ? '' : added(one.p50Ms, direct.p50Ms),
 			isDirect ? '' : added(one.p99Ms, direct.p99Ms),
@@ -159,6 +160,7 @@ function latencyTable(
 			'CPU µs',
 			'÷ bare',
 			'less idle',
+			'÷ bare',
 			'p50 ms',
 			'+p50 ms',
 			'+p99 ms',
