@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import test from 'ava';
+import type { Caller } from '../router/ports.js';
 import { createAuthenticator } from './authenticator.js';
 
 const sha256 = (key: string): string => createHash('sha256').update(key).digest('hex');
@@ -46,12 +47,18 @@ test('everything else is refused', (t) => {
 });
 
 test('beyond loopback nobody is let in without a key, whether there are keys or not', (t) => {
-	const { authenticate, replace } = createAuthenticator([], clock, { defaultTenantId: 1, openWithoutKeys: false });
+	const { authenticate, replace, stands } = createAuthenticator([], clock, {
+		defaultTenantId: 1,
+		openWithoutKeys: false,
+	});
 	t.is(authenticate(undefined), undefined);
 	t.is(authenticate('Bearer anything'), undefined);
 	replace(keys);
-	t.is(authenticate('Bearer sk-one')?.tenant, 'a');
+	const caller = authenticate('Bearer sk-one');
+	t.is(caller?.tenant, 'a');
+	t.true(stands(caller as Caller));
 	replace([]);
+	t.false(stands(caller as Caller), 'a connection that has shown the key is not let in by it any more');
 	t.is(authenticate('Bearer sk-one'), undefined);
 });
 

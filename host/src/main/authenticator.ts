@@ -26,6 +26,7 @@ export function createAuthenticator(
 ): ReplaceableAuthenticator {
 	const everyone: Caller = { tenant: 'default', tenantId: defaultTenantId, policyMask: 0, trusted: true };
 	let callers = new Map<string, { readonly caller: Caller; readonly expiresAtMs: number }>();
+	let expiries = new Map<Caller, number>();
 	const replace = (next: readonly WorkerKey[]): void => {
 		callers = new Map(
 			next.map(({ sha256, tenant, tenantId, policyMask, trusted, expiresAtMs }) => [
@@ -33,10 +34,12 @@ export function createAuthenticator(
 				{ caller: { tenant, tenantId, policyMask, trusted }, expiresAtMs: expiresAtMs ?? Number.POSITIVE_INFINITY },
 			]),
 		);
+		expiries = new Map([...callers.values()].map(({ caller, expiresAtMs }) => [caller, expiresAtMs]));
 	};
 	replace(keys);
 	return {
 		replace,
+		stands: (caller) => clock.wallMs() < (expiries.get(caller) ?? 0),
 		authenticate(authorization) {
 			if (callers.size === 0 && openWithoutKeys) return everyone;
 			if (authorization === undefined || authorization.length > CREDENTIAL_MAX) return undefined;

@@ -13,10 +13,13 @@ const callers = new Map<string, Caller>([
 
 function open() {
 	const asked: (string | undefined)[] = [];
+	const taken = new Set<Caller>();
 	const authenticator = {
+		stands: (caller: Caller) => !taken.has(caller),
 		authenticate: (authorization: string | undefined) => {
 			asked.push(authorization);
-			return callers.get(authorization ?? '');
+			const caller = callers.get(authorization ?? '');
+			return caller === undefined || taken.has(caller) ? undefined : caller;
 		},
 	};
 	const env: RouterEnv = createEnv({}, { clock: testClock, authenticator } as unknown as RouterPorts);
@@ -26,7 +29,7 @@ function open() {
 		const exchange = new Exchange(req, {} as ServerResponse, 'chat', '/', '/', 0);
 		return authenticate(env, exchange)?.code ?? exchange.caller.tenant;
 	};
-	return { ask, asked };
+	return { ask, asked, taken };
 }
 
 test('a connection that repeats its credentials is not checked again; with others it is', (t) => {
@@ -38,6 +41,14 @@ test('a connection that repeats its credentials is not checked again; with other
 	t.is(ask(socket, { authorization: 'Bearer wrong' }), 'IM_REQUEST_UNAUTHENTICATED');
 	t.is(ask(socket, {}), 'IM_REQUEST_UNAUTHENTICATED');
 	t.is(ask(socket, { authorization: 'Bearer a' }), 'a');
+});
+
+test('a key that is taken back opens no connection that has shown it before', (t) => {
+	const { ask, taken } = open();
+	const socket = {};
+	t.is(ask(socket, { authorization: 'Bearer a' }), 'a');
+	taken.add(callers.get('Bearer a') as Caller);
+	t.is(ask(socket, { authorization: 'Bearer a' }), 'IM_REQUEST_UNAUTHENTICATED');
 });
 
 test('what one connection has proved says nothing of another, and a refusal is not remembered', (t) => {

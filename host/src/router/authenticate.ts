@@ -28,8 +28,10 @@ export function authenticate(env: RouterEnv, exchange: Exchange): Refusal | unde
  */
 function identify(env: RouterEnv, socket: Socket, credentials: string | undefined): Caller | undefined {
 	const proof = env.proofs.get(socket);
-	if (proof !== undefined && proof.credentials === credentials) return proof.caller;
-	const caller = env.ports.authenticator.authenticate(credentials);
+	const { authenticator } = env.ports;
+	if (proof !== undefined && proof.credentials === credentials && authenticator.stands(proof.caller))
+		return proof.caller;
+	const caller = authenticator.authenticate(credentials);
 	if (caller !== undefined && credentials !== undefined) env.proofs.set(socket, { credentials, caller });
 	return caller;
 }

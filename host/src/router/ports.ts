@@ -143,6 +143,8 @@ export interface Caller {
 export interface Authenticator {
 	/** Undefined = refused. In loopback development mode everyone is the default tenant. */
 	readonly authenticate: (authorization: string | undefined) => Caller | undefined;
+	/** Whether a caller it has named would be let in still: keys expire and are taken back while connections live. */
+	readonly stands: (caller: Caller) => boolean;
 }
 
 /** Counters and histograms of the data plane. Implementations only add to plain arrays. */

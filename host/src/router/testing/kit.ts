@@ -200,6 +200,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 			prefixes: createPrefixIndex({ blocksMax: 4096 }),
 			interner: { tenant: (name) => name.length, lora: (name) => name.length },
 			authenticator: {
+				stands: () => true,
 				authenticate: (authorization) =>
 					given.key === undefined || authorization === `Bearer ${given.key}`
 						? { tenant: 'default', tenantId: 1, policyMask: 0, trusted: given.key === undefined }
