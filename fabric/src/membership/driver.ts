@@ -1,10 +1,12 @@
 // Owns the running of the membership core: a codec and a packet network on one side, a clock on the other, one event at a time. It decides
 // nothing about members.
-import type { Clock, Timer } from '@infermesh/proto';
+import { type Clock, MeshError, type Timer } from '@infermesh/proto';
 import type { Address, PacketNetwork } from '../effects/packets.js';
 import { type GossipCodec, type PacketTarget, type RefusalCause, refusalCauses } from './codec.js';
 import { CredentialFetcher, type CredentialKeeper } from './credential-fetcher.js';
+import { membershipErrors } from './errors.js';
 import type { Effect, MembershipEvent, SwimEvent } from './events.js';
+import { splitAddress } from './mesh-codec/wire.js';
 import { type AliveClaim, emptyBytes, type MemberRecord, type NodeId, type StreamMessage } from './messages.js';
 import { checkMeta } from './self.js';
 import type { SwimOptions } from './state.js';
@@ -68,9 +70,10 @@ export class Membership {
 			);
 	}
 
-	/** Listens and joins. Answers the address that others are told. Throws what the network throws, and the core's setting errors. */
+	/** Listens and joins. Answers the address that others are told. Throws what the network throws, IM_MEMBERSHIP_ADDRESS, and the core's setting errors. */
 	async start(): Promise<Address> {
 		const { network, core, codec, advertise, restore } = this.#options;
+		if (advertise !== undefined) checkAddress(advertise);
 		const bound = await network.listen({
 			onPacket: (from, packet) => this.#onPacket(from, packet),
 			onExchange: (from, request) => this.#onExchange(from, request),
@@ -98,9 +101,10 @@ export class Membership {
 		await this.#options.network.close();
 	}
 
-	/** Throws MeshError IM_MEMBERSHIP_OVERSIZED. */
+	/** Throws MeshError IM_MEMBERSHIP_OVERSIZED or IM_MEMBERSHIP_ADDRESS. */
 	update(change: { readonly meta?: Uint8Array; readonly address?: Address; readonly credential?: Uint8Array }): void {
 		if (change.meta !== undefined) checkMeta(change.meta);
+		if (change.address !== undefined) checkAddress(change.address);
 		this.#give({ kind: 'update', ...change });
 	}
 
@@ -286,4 +290,9 @@ export class Membership {
 			this.#give({ kind: 'tick' });
 		});
 	}
+}
+
+function checkAddress(address: Address): void {
+	if (splitAddress(address) === undefined)
+		throw new MeshError(membershipErrors, 'IM_MEMBERSHIP_ADDRESS', `${address.slice(0, 80)} is no address`);
 }

@@ -10,8 +10,8 @@ export const membershipErrors = defineErrors({
 		retryable: false,
 	},
 	IM_MEMBERSHIP_ADDRESS: {
-		summary: 'A gossip address is not host:port with an IP address.',
-		hint: 'Write 10.0.0.1:8946 or [fd00::1]:8946; the port is 1 to 65535.',
+		summary: 'A gossip address is not host:port.',
+		hint: 'Write 10.0.0.1:8946, [fd00::1]:8946 or a name and a port; the port is 1 to 65535.',
 		httpStatus: 400,
 		grpcStatus: 'INVALID_ARGUMENT',
 		retryable: false,

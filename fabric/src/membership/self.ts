@@ -58,7 +58,7 @@ export class Self {
 		if (state.leaving || claim.incarnation < own.incarnation) return;
 		const same = claim.address === own.address && equalBytes(claim.meta, own.meta);
 		if (claim.incarnation === own.incarnation && same) return;
-		if (!state.believes(claim, from)) return;
+		if (this.#leaps(claim.incarnation) || !state.believes(claim, from)) return;
 		if (claim.address !== own.address)
 			state.tell({ kind: 'identityConflict', address: claim.address, incarnation: claim.incarnation });
 		this.#raise(claim.incarnation);
@@ -67,17 +67,12 @@ export class Self {
 	/** A leave of an earlier life that still goes round. */
 	onLeft(claim: LeftClaim, from: Address): void {
 		if (this.#state.leaving || claim.incarnation < this.#claim.incarnation) return;
-		if (this.#state.believes(claim, from)) this.#raise(claim.incarnation);
+		if (!this.#leaps(claim.incarnation) && this.#state.believes(claim, from)) this.#raise(claim.incarnation);
 	}
 
 	onAccused(accusation: Accusation, from: Address): void {
 		const state = this.#state;
-		const own = this.#claim.incarnation;
-		if (state.leaving || accusation.incarnation < own) return;
-		if (accusation.incarnation > own + swimBounds.incarnationLeapMax) {
-			state.counters.claimsLeaping++;
-			return;
-		}
+		if (state.leaving || accusation.incarnation < this.#claim.incarnation || this.#leaps(accusation.incarnation)) return;
 		if (!state.believes(accusation, from) || state.has('no-refute')) return;
 		state.counters.refutations++;
 		// To be accused is a sign that this node was late to answer.
@@ -105,6 +100,13 @@ export class Self {
 		if (!spread && state.nowMs < this.#leaveByMs) return;
 		state.departed = true;
 		state.tell({ kind: 'departed' });
+	}
+
+	/** Further ahead than any life of this node can have been: to follow would use the incarnations up. */
+	#leaps(incarnation: number): boolean {
+		const leaps = incarnation > this.#claim.incarnation + swimBounds.incarnationLeapMax;
+		if (leaps) this.#state.counters.claimsLeaping++;
+		return leaps;
 	}
 
 	#raise(above: number): void {
