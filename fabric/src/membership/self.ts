@@ -72,7 +72,8 @@ export class Self {
 
 	onAccused(accusation: Accusation, from: Address): void {
 		const state = this.#state;
-		if (state.leaving || accusation.incarnation < this.#claim.incarnation || this.#leaps(accusation.incarnation)) return;
+		if (state.leaving || accusation.incarnation < this.#claim.incarnation || this.#leaps(accusation.incarnation))
+			return;
 		if (!state.believes(accusation, from) || state.has('no-refute')) return;
 		state.counters.refutations++;
 		// To be accused is a sign that this node was late to answer.
