@@ -38,34 +38,63 @@ export class AdminClient {
 		return this.#call<T>('POST', path, body);
 	}
 
+	put<T>(path: string, body: unknown): Promise<T> {
+		return this.#call<T>('PUT', path, body);
+	}
+
 	delete<T>(path: string): Promise<T> {
 		return this.#call<T>('DELETE', path);
+	}
+
+	/** A GET whose answer goes on for as long as it likes, piece by piece. A break in the middle is IM_CLI_UNREACHABLE. */
+	async *stream(
+		path: string,
+		options: { readonly signal?: AbortSignal; readonly headers?: Readonly<Record<string, string>> } = {},
+	): AsyncGenerator<Uint8Array, void, undefined> {
+		const { signal = null, headers = {} } = options;
+		let response: Response;
+		try {
+			response = await this.#fetch('GET', path, { headers, signal });
+			if (!response.ok) throw remoteError(parse(await response.text()), this.url, response.status);
+			for await (const piece of response.body ?? []) yield piece as Uint8Array;
+		} catch (cause) {
+			throw cause instanceof MeshError ? cause : this.#unreachable(cause);
+		}
 	}
 
 	async #call<T>(method: string, path: string, body?: unknown): Promise<T> {
 		let response: Response;
 		let text: string;
 		try {
-			response = await fetch(`${this.url}/api/v1${path}`, {
-				method,
-				headers: {
-					...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
-					...(body === undefined ? {} : { 'content-type': 'application/json' }),
-				},
+			response = await this.#fetch(method, path, {
+				headers: body === undefined ? {} : { 'content-type': 'application/json' },
 				...(body === undefined ? {} : { body: JSON.stringify(body) }),
-				redirect: 'error',
 				signal: AbortSignal.timeout(CALL_TIMEOUT_MS),
 			});
 			text = await response.text();
 		} catch (cause) {
-			throw new MeshError(cliErrors, 'IM_CLI_UNREACHABLE', `the mesh does not answer: ${reason(cause)}`, {
-				where: this.url,
-				cause,
-			});
+			throw this.#unreachable(cause);
 		}
 		const json = parse(text);
 		if (response.ok && json !== undefined) return json as T;
 		throw remoteError(json, this.url, response.status);
+	}
+
+	#fetch(method: string, path: string, { headers, ...rest }: RequestInit): Promise<Response> {
+		const authorization = this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` };
+		return fetch(`${this.url}/api/v1${path}`, {
+			method,
+			redirect: 'error',
+			headers: { ...authorization, ...(headers as Record<string, string>) },
+			...rest,
+		});
+	}
+
+	#unreachable(cause: unknown): MeshError {
+		return new MeshError(cliErrors, 'IM_CLI_UNREACHABLE', `the mesh does not answer: ${reason(cause)}`, {
+			where: this.url,
+			cause,
+		});
 	}
 }
 

@@ -47,6 +47,8 @@ export interface CliContext {
 	/** Reads a text file; throws when it cannot. */
 	readonly readText: (path: string) => string;
 	readonly writeFile: (path: string, content: string | Uint8Array) => void;
+	/** Writes a file piece by piece; it has its name only once it is complete and on the disk. */
+	readonly saveStream: (path: string, pieces: AsyncIterable<Uint8Array>) => Promise<void>;
 	/** Bytes from the operating system's generator. */
 	readonly randomBytes: (count: number) => Uint8Array;
 }

@@ -50,6 +50,19 @@ export const cliErrors = defineErrors({
 		summary: 'a port is in use',
 		hint: 'another mesh may be running; choose other ports with --port and --admin-port (0 takes a free one)',
 	},
+	IM_CLI_POLICY: {
+		...refused,
+		summary: 'what was given is no policy of this kind',
+		hint: '/api/v1/openapi.json has the schema of each kind; docs/operations.md has examples',
+	},
+	IM_CLI_STREAM: {
+		...refused,
+		httpStatus: 502,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: true,
+		summary: 'the mesh ended a stream with an error',
+		hint: 'the message is its own; `infermesh events` without --after begins with the oldest change that is kept',
+	},
 	IM_CLI_SYSTEM: {
 		...refused,
 		httpStatus: 500,
@@ -79,6 +92,7 @@ export const EXIT_INTERRUPTED = 130;
 const usage = new Set([
 	'IM_CLI_USAGE',
 	'IM_CLI_NOT_LOOPBACK',
+	'IM_CLI_POLICY',
 	'IM_TEMPLATE_USAGE',
 	'IM_BENCH_OPTION_INVALID',
 	'IM_LOAD_OPTION',

@@ -7,6 +7,7 @@ import { meshVersion } from '../main/version.js';
 import type { CliContext } from './context.js';
 import { EXIT_INTERRUPTED } from './errors.js';
 import { runCli } from './program.js';
+import { saveStream } from './save-stream.js';
 import { stopOnSignals } from './signals.js';
 
 const stop = stopOnSignals(process, systemClock, () => process.exit(EXIT_INTERRUPTED));
@@ -28,6 +29,7 @@ const context: CliContext = {
 	startMesh: async (loaded, deps) => (await import('../main/meshd.js')).startMesh(loaded, deps),
 	readText: (path) => readFileSync(path, 'utf8'),
 	writeFile: (path, content) => writeFileSync(path, content),
+	saveStream,
 	randomBytes,
 };
 

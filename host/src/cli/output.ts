@@ -1,4 +1,5 @@
 // Owns how results are printed: one JSON document with --json, lists as {"items": [...]}, else text; tables for lists.
+import type { Listed } from '../admin/mesh-schemas.js';
 import type { CliContext } from './context.js';
 
 export interface OutputOptions {
@@ -19,6 +20,25 @@ export function printItems<T>(
 	empty: string,
 ): void {
 	print(context, options, { items }, () => (items.length === 0 ? `${empty}\n` : renderTable(items, columns)));
+}
+
+/** Prints a list that says what state it is from. A stale one is marked, on standard error too. */
+export function printListing<T>(
+	context: CliContext,
+	options: OutputOptions,
+	listing: Listed<T>,
+	columns: readonly Column<T>[],
+	empty: string,
+): void {
+	if (listing.stale)
+		context.stderr.write(`no quorum: this is what the node last heard, revision ${listing.revision}\n`);
+	const { items } = listing;
+	print(context, options, listing, () => (items.length === 0 ? `${empty}\n` : renderTable(items, columns)));
+}
+
+/** A moment, as an operator reads it. */
+export function showTime(ms: number | null | undefined): string {
+	return ms === null || ms === undefined ? '-' : new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
 export interface Column<T> {

@@ -25,6 +25,8 @@ export interface RunOptions {
 	readonly env?: Readonly<Record<string, string>>;
 	readonly files?: Readonly<Record<string, string>>;
 	readonly startMesh?: StartMesh;
+	/** What comes in on standard input. */
+	readonly stdin?: string;
 	/** Aborted by the test; by default already aborted, so that foreground commands end at once. */
 	readonly signal?: AbortSignal;
 	readonly written?: Map<string, string>;
@@ -52,7 +54,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
 			},
 		},
 		stderr,
-		stdin: new PassThrough(),
+		stdin: new PassThrough().end(options.stdin ?? ''),
 		env: options.env ?? {},
 		clock: systemClock,
 		version: '0.1.0',
@@ -65,6 +67,11 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
 			return found;
 		},
 		writeFile: (path, content) => void options.written?.set(path, content.toString()),
+		saveStream: async (path, pieces) => {
+			const parts: Uint8Array[] = [];
+			for await (const piece of pieces) parts.push(Uint8Array.from(piece));
+			options.written?.set(path, Buffer.concat(parts).toString('latin1'));
+		},
 		randomBytes: (count) => new Uint8Array(count).fill(7),
 	};
 	const code = await runCli(argv, context);

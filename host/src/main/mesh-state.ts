@@ -1,6 +1,6 @@
 // Owns the joining of replicated state with this process: mirrors of the records, and what follows from each change for targets, policies, access and
 // strategies. Without quorum nothing changes here: the last configuration serves on.
-import type { Blobs, ConsensusEngine, LeaseId } from '@infermesh/fabric';
+import { type Blobs, type ConsensusEngine, hasCode, type LeaseId } from '@infermesh/fabric';
 import type { Clock } from '@infermesh/proto';
 import type { NamePolicy } from '../fleet/directory.js';
 import type { NameTable } from '../fleet/interner.js';
@@ -9,6 +9,7 @@ import { type AccessSnapshot, accessOf, type ConfiguredKey } from '../mesh/acces
 import { claimName } from '../mesh/claim-name.js';
 import { Drain } from '../mesh/drain.js';
 import { KeptRecord } from '../mesh/kept-record.js';
+import { cutOff } from '../mesh/listing.js';
 import type { MeshMirrors } from '../mesh/mirrors.js';
 import { type TargetActions, TargetSync } from '../mesh/target-sync.js';
 import {
@@ -48,6 +49,9 @@ export interface MeshStateParts {
 	readonly handOver: () => Promise<void>;
 	readonly failed: (what: string, error: unknown) => void;
 }
+
+/** A write under the lease that failed for what will be otherwise in a while. */
+const passing = (error: unknown): boolean => cutOff(error) || hasCode(error, 'IM_CONSENSUS_LEASE_LOST');
 
 export class MeshState implements MeshMirrors {
 	readonly records: Records;
@@ -124,12 +128,14 @@ export class MeshState implements MeshMirrors {
 		};
 		this.#node = new KeptRecord({
 			clock,
+			passing,
 			write: (record) => claimName(this.records, record, parts.lease()),
 			present: () => this.nodes.get(parts.nodeId) !== undefined,
 			failed: (error) => parts.failed('registering this node again', error),
 		});
 		this.#router = new KeptRecord({
 			clock,
+			passing,
 			write: async (record) => void (await this.records.put(recordKinds.routers, parts.nodeId, record, underLease())),
 			present: () => this.routers.get(parts.nodeId) !== undefined,
 			failed: (error) => parts.failed('reporting to the mesh', error),

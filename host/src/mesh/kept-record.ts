@@ -6,6 +6,8 @@ export interface KeptRecordPorts<T> {
 	readonly clock: Clock;
 	/** Writes the value under the lease the node holds now. */
 	readonly write: (value: T) => Promise<void>;
+	/** Whether a write that failed so is to be tried again rather than given up: the lease ended just then, or there is no quorum. */
+	readonly passing: (error: unknown) => boolean;
 	/** Whether the mesh has the record, as this node last heard. */
 	readonly present: () => boolean;
 	readonly failed: (error: unknown) => void;
@@ -26,10 +28,19 @@ export class KeptRecord<T> {
 		this.#ports = ports;
 	}
 
-	/** Writes the record, and keeps it from then on. Rejects when it cannot be written; an earlier value is kept then. */
+	/** Writes the record, and keeps it from then on; what fails in passing is tried again by itself. Rejects when it is refused. */
 	async set(value: T): Promise<void> {
-		await this.#ports.write(value);
+		const before = this.#value;
 		this.#value = value;
+		try {
+			await this.#ports.write(value);
+		} catch (error) {
+			if (!this.#ports.passing(error)) {
+				this.#value = before;
+				throw error;
+			}
+			this.#later(error);
+		}
 	}
 
 	/** To be called when records of its kind have changed. */
@@ -56,17 +67,28 @@ export class KeptRecord<T> {
 	}
 
 	async #write(): Promise<void> {
-		const { clock, write, failed } = this.#ports;
 		const value = this.#value;
 		if (this.#closed || value === undefined) return;
 		try {
-			await write(value);
+			await this.#ports.write(value);
 			this.#failures = 0;
 		} catch (error) {
-			if (this.#closed) return;
-			failed(error);
-			const delayMs = Math.min(RETRY_MAX_MS, CHECK_MS * 2 ** ++this.#failures);
-			this.#timer ??= clock.after(delayMs, () => this.#check(), { unref: true });
+			this.#later(error);
 		}
+	}
+
+	/** Tries again after a while, longer each time. */
+	#later(error: unknown): void {
+		if (this.#closed) return;
+		this.#ports.failed(error);
+		const delayMs = Math.min(RETRY_MAX_MS, CHECK_MS * 2 ** this.#failures++);
+		this.#timer ??= this.#ports.clock.after(
+			delayMs,
+			() => {
+				this.#timer = undefined;
+				void this.#write();
+			},
+			{ unref: true },
+		);
 	}
 }
