@@ -15,6 +15,7 @@ import { rankRaw } from './rank-raw.bench.js';
 import { routerBench } from './router/bench.js';
 import { streamsBench } from './router/streams.js';
 import { swapBench } from './router/swap.js';
+import { serfBench } from './serf.js';
 import { renderTable } from './table.js';
 import { transportBench } from './transport.js';
 
@@ -42,6 +43,7 @@ const benches: readonly Bench[] = [
 	transportBench,
 	consensusBench,
 	membershipBench,
+	serfBench,
 	rankRawBench,
 ];
 

@@ -2,6 +2,7 @@
 // lists. Every process ends with its test.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 import {
 	encodeTags,
@@ -27,6 +28,8 @@ export interface AgentOptions {
 	readonly join?: string;
 	readonly tag?: string;
 	readonly more?: readonly string[];
+	/** Each line of its log, as it comes. */
+	readonly onLine?: (line: string) => void;
 }
 
 export interface SerfMember {
@@ -64,9 +67,11 @@ export async function startAgent(t: Teardown, name: string, options: AgentOption
 	const child = spawn(binary, ['agent', ...flags, ...more], { stdio: ['ignore', 'pipe', 'pipe'] });
 	const ended = once(child, 'close');
 	const log: string[] = [];
-	const keep = (bytes: Buffer): void => void log.push(...bytes.toString().split('\n'));
-	child.stdout.on('data', keep);
-	child.stderr.on('data', keep);
+	for (const output of [child.stdout, child.stderr])
+		createInterface(output).on('line', (line) => {
+			log.push(line);
+			options.onLine?.(line);
+		});
 	const kill = async (): Promise<void> => {
 		child.kill('SIGKILL');
 		await ended;
@@ -109,6 +114,7 @@ export interface OwnOptions {
 	readonly seed?: number;
 	readonly incarnation?: number;
 	readonly compress?: boolean;
+	readonly onEvent?: (event: MembershipEvent) => void;
 }
 
 /** One of our members, speaking memberlist. The caller stops it. */
@@ -144,7 +150,10 @@ export async function startOwn(name: string, options: OwnOptions = {}): Promise<
 		network,
 		clock: realClock,
 		persist: () => undefined,
-		onEvent: (event) => events.push(event),
+		onEvent: (event) => {
+			events.push(event);
+			options.onEvent?.(event);
+		},
 	});
 	const address = await membership.start();
 	return { name, address, membership, events, state: (of) => membership.member(of)?.state };
