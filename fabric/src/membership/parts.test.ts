@@ -1,6 +1,6 @@
 import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { pushPullSpanMs } from './anti-entropy.js';
 import { Awareness } from './awareness.js';
 import { BroadcastQueue, retransmitLimit } from './broadcasts.js';
@@ -23,6 +23,7 @@ const message = (key: string): UserMessage => ({
 
 function filled(queue: BroadcastQueue, room: number, limit = 10): string[] {
 	const into: GossipMessage[] = [];
+	// oxlint-disable-next-line unicorn/no-array-fill-with-reference-type -- a queue's own method, not an array's
 	queue.fill(into, room, limit);
 	return into.map((one) => (one.kind === 'user' ? one.key : one.kind));
 }
@@ -100,6 +101,7 @@ test('broadcasts: bounded and consistent under any use', (t) => {
 				if (kind === 'remove') queue.remove(`${key}`);
 				if (kind === 'fill') {
 					const into: GossipMessage[] = [];
+					// oxlint-disable-next-line unicorn/no-array-fill-with-reference-type -- a queue's own method, not an array's
 					t.true(queue.fill(into, size, 3) >= 0);
 					t.is(new Set(into).size, into.length);
 				}

@@ -1,6 +1,6 @@
 import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { SwimEvent } from './events.js';
 import { emptyBytes, type GossipMessage, type MemberRecord, type StreamMessage } from './messages.js';
 import { unsignedRecords } from './ports.js';

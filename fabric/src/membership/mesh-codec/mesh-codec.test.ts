@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { ByteWriter } from '../../store/bytes.js';
 import { refusalCauses } from '../codec.js';
 import { groupSecret } from '../membership-test-support.js';
