@@ -55,7 +55,7 @@ test('the status page shows targets, strategies and traffic as they are', async 
 	const { page, complaints } = await open(mesh.admin.url);
 	await page.getByText('engine-3').waitFor();
 	await page.getByText('hybrid_mesh', { exact: true }).waitFor();
-	await page.getByText('20 requests, 0 failed').waitFor();
+	await page.getByText('20 in all, 0 failed').waitFor();
 	t.is(await page.locator('#targets tr').count(), 3);
 	t.is(await page.locator('#targets .pill', { hasText: 'ready' }).count(), 3);
 	await mesh.admin.drain('engine-2');
