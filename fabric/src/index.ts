@@ -243,7 +243,7 @@ export { nodeCredentials } from './transport/connector.js';
 export { type RefusalReason, TransportCounters } from './transport/counters.js';
 export { type TransportErrorCode, transportErrors } from './transport/errors.js';
 export { type OnExchange, TlsExchange, type TlsExchangeOptions, tlsExchangeDefaults } from './transport/exchange.js';
-export { grpcErrorOf, meshErrorOf } from './transport/grpc-errors.js';
+export { type GrpcError, grpcErrorKey, grpcErrorOf, meshErrorOf } from './transport/grpc-errors.js';
 export { type IdentityCallOptions, type Joined, joinMesh, remoteRenewer } from './transport/identity-client.js';
 export { addIdentityEndpoint, type TrustChanges } from './transport/identity-endpoint.js';
 export { type ListenerLimits, listenerLimitDefaults } from './transport/listener.js';

@@ -1,18 +1,13 @@
 // Owns the gRPC service of a holder of blobs. Who may call is the transport's to have checked; sizes are checked here, while the bytes come in.
 import type { ServerReadableStream, ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
-import { status } from '@grpc/grpc-js';
 import { MeshError } from '@infermesh/proto';
 import type { BlobName, BlobPiece, BlobsServer, HasReply } from '@infermesh/proto/grpc/agent/v1/agent';
+import { grpcErrorOf } from '../transport/grpc-errors.js';
 import type { DiskBlobs } from './disk-blobs.js';
 import { blobErrors } from './errors.js';
 import { blobLimits } from './memory-blobs.js';
 
 const PIECE_BYTES = 256 * 1024;
-
-function refusal(error: unknown): { readonly code: status; readonly details: string } {
-	if (!(error instanceof MeshError)) return { code: status.INTERNAL, details: String(error) };
-	return { code: status[error.entry.grpcStatus], details: `${error.code}: ${error.message}` };
-}
 
 /** The service over what this holder keeps. */
 export function createBlobService(blobs: DiskBlobs): BlobsServer {
@@ -27,7 +22,9 @@ export function createBlobService(blobs: DiskBlobs): BlobsServer {
 				if (bytes > blobLimits.blobBytesMax) {
 					refused = true;
 					pieces.length = 0;
-					reply(refusal(new MeshError(blobErrors, 'IM_BLOB_TOO_LARGE', `more than ${blobLimits.blobBytesMax} bytes`)));
+					reply(
+						grpcErrorOf(new MeshError(blobErrors, 'IM_BLOB_TOO_LARGE', `more than ${blobLimits.blobBytesMax} bytes`)),
+					);
 					return;
 				}
 				pieces.push(data);
@@ -37,7 +34,7 @@ export function createBlobService(blobs: DiskBlobs): BlobsServer {
 				try {
 					reply(null, { id: blobs.put(Buffer.concat(pieces)) });
 				} catch (error) {
-					reply(refusal(error));
+					reply(grpcErrorOf(error));
 				}
 			});
 			// A caller that goes away in the middle leaves nothing behind.
@@ -46,7 +43,7 @@ export function createBlobService(blobs: DiskBlobs): BlobsServer {
 		get(call: ServerWritableStream<BlobName, BlobPiece>) {
 			const bytes = blobs.get(call.request.id);
 			if (bytes === undefined) {
-				call.destroy(Object.assign(new Error('not held'), refusal(new MeshError(blobErrors, 'IM_BLOB_UNKNOWN'))));
+				call.emit('error', grpcErrorOf(new MeshError(blobErrors, 'IM_BLOB_UNKNOWN')));
 				return;
 			}
 			for (let at = 0; at < bytes.length || at === 0; at += PIECE_BYTES)

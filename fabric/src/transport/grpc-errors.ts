@@ -1,5 +1,6 @@
-// Owns how errors with a code cross gRPC: the status of their catalogue entry, the code at the head of the message, and back.
-import { type ServiceError, status } from '@grpc/grpc-js';
+// Owns how errors with a code cross gRPC: the status of their catalogue entry, the code at the head of the message and as `x-infermesh-error` in the
+// trailing metadata, and back.
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { type ErrorCatalogue, type ErrorCode, MeshError } from '@infermesh/proto';
 import { transportErrors } from './errors.js';
 
@@ -7,10 +8,22 @@ const numbers: ReadonlyMap<string, status> = new Map(
 	Object.entries(status).filter((entry): entry is [string, status] => typeof entry[1] === 'number'),
 );
 
-/** An error as a handler sends it. What has no code is told as IM_TRANSPORT_HANDLER, without its message: it may hold anything. */
-export function grpcErrorOf(error: unknown): { readonly code: status; readonly details: string } {
+/** Trailing metadata in which the code stands alone. */
+export const grpcErrorKey = 'x-infermesh-error';
+
+export interface GrpcError {
+	readonly code: status;
+	readonly details: string;
+	readonly metadata: Metadata;
+}
+
+/** An error as a handler sends it: to a callback, or as `call.emit('error', …)` (a stream that is destroyed sends no status). What has no code is told as IM_TRANSPORT_HANDLER, without its message: it may hold anything. */
+export function grpcErrorOf(error: unknown): GrpcError {
 	if (!(error instanceof MeshError)) return grpcErrorOf(new MeshError(transportErrors, 'IM_TRANSPORT_HANDLER'));
-	return { code: numbers.get(error.entry.grpcStatus) ?? status.UNKNOWN, details: `${error.code}: ${error.message}` };
+	const metadata = new Metadata();
+	metadata.set(grpcErrorKey, error.code);
+	const details = `${error.code}: ${error.message}`;
+	return { code: numbers.get(error.entry.grpcStatus) ?? status.UNKNOWN, details, metadata };
 }
 
 /**

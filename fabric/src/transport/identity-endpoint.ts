@@ -22,10 +22,7 @@ export function addIdentityEndpoint(server: SecureServer, service: IdentityServi
 	};
 	server.addService(Definition, { ...handlers });
 	const refuse = (call: ServerWritableStream<WatchTrustRequest, TrustReply>): void =>
-		void call.emit(
-			'error',
-			Object.assign(new Error(), grpcErrorOf(new MeshError(transportErrors, 'IM_TRANSPORT_NOT_A_NODE'))),
-		);
+		void call.emit('error', grpcErrorOf(new MeshError(transportErrors, 'IM_TRANSPORT_NOT_A_NODE')));
 	server.addJoinService(Definition, { ...handlers, watchTrust: refuse });
 }
 

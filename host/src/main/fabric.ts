@@ -54,7 +54,10 @@ export interface MeshFabric {
 	readonly nodeId: string;
 	readonly engine: ConsensusEngine;
 	readonly blobs: Blobs;
-	/** The lease this node's own records lie under; undefined where nothing outlives the process anyway. */
+	/**
+	 * The lease this node's own records lie under; undefined where nothing outlives the process anyway. Throws IM_CONSENSUS_LEASE_LOST while the last
+	 * one is lost and the next is on its way.
+	 */
 	readonly lease: () => LeaseId | undefined;
 	/** Calls back when the lease was lost and another granted: records under it must be written again. */
 	readonly onLease: (listener: () => void) => () => void;

@@ -334,8 +334,9 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		targets.start();
 		await state.ready();
 		const startedMs = clock.wallMs();
-		await state.register(nodeRecordOf(config, fabric, startedMs));
+		// Before anything is written under it: from here on a lease may end at any moment.
 		fabric.onLease(() => state.leaseRenewed());
+		await state.register(nodeRecordOf(config, fabric, startedMs));
 		await announceTargets(state, targets, loaded, fabric.nodeId);
 		if (state.staging.all().length === 0) {
 			const { wasm, sourceMap } = await openStrategySource(config.strategy.active, clock);

@@ -4,6 +4,8 @@ import test from 'ava';
 import { createInflight, InflightReader, InflightWriter, REQUESTS } from '../fleet/inflight.js';
 import { HandClock } from '../fleet/testing.js';
 import { CONTROL_BYTES, emptyPlan, GENERATION_WORD, type RoutingPlan } from '../strategy/runtime/plan.js';
+import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
+import { totalOf } from '../telemetry/exposition.js';
 import { WorkerGroup, workerGroupDefaults } from './worker-group.js';
 import type { FromWorker, ToWorker, WorkerStart } from './worker-protocol.js';
 
@@ -46,6 +48,7 @@ class FakeThread extends EventEmitter {
 function open() {
 	const clock = new HandClock();
 	const inflight = createInflight(4, 3);
+	const metrics = [createMetricsBuffer(), createMetricsBuffer(), createMetricsBuffer()] as const;
 	const control = new SharedArrayBuffer(CONTROL_BYTES);
 	const threads: FakeThread[] = [];
 	const died: string[] = [];
@@ -53,7 +56,7 @@ function open() {
 		workerGroupDefaults,
 		clock,
 		control,
-		(worker, port) => ({ worker, port, inflight }) as WorkerStart,
+		(worker, port) => ({ worker, port, inflight, metrics: metrics[worker] }) as WorkerStart,
 		(send) => send({ kind: 'logLevel', level: 'info' }),
 		{
 			outcomes: () => undefined,
@@ -78,7 +81,7 @@ function open() {
 	};
 	const generation = (): number => Atomics.load(new Int32Array(control), GENERATION_WORD);
 	const thread = (index: number): FakeThread => threads[index] as FakeThread;
-	return { clock, inflight, group, threads, thread, died, start, generation };
+	return { clock, inflight, metrics, group, threads, thread, died, start, generation };
 }
 
 function plan(generation: number): RoutingPlan {
@@ -170,12 +173,16 @@ test('a worker that dies holds up no plan, and its successor is told the plan th
 });
 
 test('a dead worker’s share in flight is taken back before it is replaced', async (t) => {
-	const { inflight, group, thread, start, died } = open();
+	const { inflight, metrics, group, thread, start, died } = open();
 	await start(2);
 	new InflightWriter(inflight, 0).add(REQUESTS, 1, 5);
 	new InflightWriter(inflight, 1).add(REQUESTS, 1, 2);
+	new MetricsBlock(metrics[0]).gauge('requestsInFlight').set(5);
+	new MetricsBlock(metrics[1]).gauge('requestsInFlight').set(2);
+	t.is(totalOf(metrics, 'requestsInFlight'), 7);
 	thread(0).die(new Error('heap'));
 	t.is(new InflightReader(inflight).total(REQUESTS, 1), 2);
+	t.is(totalOf(metrics, 'requestsInFlight'), 2);
 	t.deepEqual(died, ['0: heap']);
 	t.is(group.listening, 1);
 });

@@ -11,6 +11,7 @@ import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { StrategyModule } from '../strategy/runtime/instance.js';
 import { GENERATION_WORD, type RoutingPlan } from '../strategy/runtime/plan.js';
 import type { StateBlockShared } from '../strategy/runtime/state-block.js';
+import { clearGauges } from '../telemetry/block.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { OutcomeBatch } from './outcome-wire.js';
 import type { FromWorker, ToWorker, WorkerKey, WorkerStart } from './worker-protocol.js';
@@ -195,7 +196,9 @@ export class WorkerGroup implements StrategyWorkers {
 		// A dead worker holds up no plan: the one that takes its place begins with it.
 		for (const generation of this.#prepares.keys()) this.#prepared(member.index, generation, undefined);
 		if (this.#closing || !member.wanted) return;
-		reclaimLedger(this.#makeStart(member.index, this.#port).inflight, member.index);
+		const { inflight, metrics } = this.#makeStart(member.index, this.#port);
+		reclaimLedger(inflight, member.index);
+		clearGauges(metrics);
 		this.#events.died(member.index, reason);
 		// A worker that served for a good while before it died starts over with short pauses.
 		const servedMs = this.#clock.nowMs() - member.servingSinceMs;

@@ -133,7 +133,17 @@ export class MetricsBlock {
 		for (const layout of blockLayout.metrics.values()) {
 			const overflow = layout.definition.labels.map(() => OVERFLOW_LABEL);
 			if (Atomics.load(this.#words, layout.countWord) === 0) this.#append(layout, overflow.join(SEPARATOR));
+			else this.#remember(layout);
 		}
+	}
+
+	/** Finds the series again that a thread before this one has made: counters go on, and no label set gets a second series. */
+	#remember(layout: MetricLayout): void {
+		const known = new Map<string, number>();
+		const count = Atomics.load(this.#words, layout.countWord);
+		for (let index = 1; index < count; index++)
+			known.set(seriesText(this.#bytes, layout, index), layout.valueCell + index * layout.cells);
+		if (known.size > 0) this.#cells.set(layout.key, known);
 	}
 
 	counter(key: MetricKey, ...labels: readonly string[]): Series {
@@ -177,6 +187,18 @@ export class MetricsBlock {
 	}
 }
 
+/** Puts the gauges of a block to 0 once the thread that wrote it has ended: what it said of the present holds no longer. Counters stay. */
+export function clearGauges(buffer: SharedArrayBuffer): void {
+	const values = new Float64Array(buffer, 0, buffer.byteLength >> 3);
+	for (const { definition, valueCell, seriesMax } of blockLayout.metrics.values())
+		if (definition.kind === 'gauge') values.fill(0, valueCell, valueCell + seriesMax);
+}
+
+function seriesText(bytes: Buffer, layout: MetricLayout, index: number): string {
+	const at = layout.textOffset + index * layout.textBytes;
+	return bytes.toString('utf8', at + 2, at + 2 + bytes.readUInt16LE(at));
+}
+
 /** One series as read from a block. */
 export interface BlockSeries {
 	readonly labels: readonly string[];
@@ -190,8 +212,7 @@ export function readSeries(buffer: SharedArrayBuffer, layout: MetricLayout): Blo
 	const bytes = Buffer.from(buffer);
 	const series: BlockSeries[] = [];
 	for (let index = 0; index < count; index++) {
-		const at = layout.textOffset + index * layout.textBytes;
-		const text = bytes.toString('utf8', at + 2, at + 2 + bytes.readUInt16LE(at));
+		const text = seriesText(bytes, layout, index);
 		const from = (layout.valueCell + index * layout.cells) * 8;
 		const cells = new Float64Array(new Float64Array(buffer, from, layout.cells));
 		const overflow = index === 0 && layout.definition.labels.length > 0;

@@ -5,6 +5,7 @@ import { openPolicy } from '../fleet/placement.js';
 import type { ModelPool, UpstreamTarget } from '../router/ports.js';
 import {
 	blockLayout,
+	clearGauges,
 	createMetricsBuffer,
 	LABEL_BYTES_MAX,
 	MetricsBlock,
@@ -66,6 +67,23 @@ test('what a thread adds, a reader of the same memory sees, without a message', 
 		[[['llama', 'connect'], 4]],
 	);
 	t.is(totalOf([buffer], 'requestsInFlight'), 3);
+});
+
+test('the thread that takes over a block goes on with its series, and with gauges at 0', (t) => {
+	const buffer = createMetricsBuffer();
+	const before = new MetricsBlock(buffer);
+	before.counter('retries', 'llama', 'connect').add(3);
+	before.gauge('requestsInFlight').add(5);
+	clearGauges(buffer);
+	const after = new MetricsBlock(buffer);
+	after.counter('retries', 'llama', 'connect').add(1);
+	after.counter('retries', 'llama', 'timeout').add(1);
+	const layout = blockLayout.metrics.get('retries');
+	t.deepEqual(layout === undefined ? [] : readSeries(buffer, layout).map(({ labels, cells }) => [labels, cells[0]]), [
+		[['llama', 'connect'], 4],
+		[['llama', 'timeout'], 1],
+	]);
+	t.is(totalOf([buffer], 'requestsInFlight'), 0);
 });
 
 test('blocks of several threads are added up', (t) => {

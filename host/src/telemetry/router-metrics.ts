@@ -43,8 +43,6 @@ export function createRouterMetrics(block: MetricsBlock, options: RouterMetricsO
 	const attempts = new WeakMap<UpstreamTarget, Map<OutcomeStatusName, Series>>();
 	const unrouted = new Map<string, PathSeries>();
 	const inFlight = block.gauge('requestsInFlight');
-	// The block outlives its thread: what a worker that died had in flight is gone.
-	inFlight.set(0);
 	const chunks = block.counter('streamChunks');
 	const stages = options.stages.map((stage) => block.histogram('stageDuration', stage));
 

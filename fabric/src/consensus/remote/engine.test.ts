@@ -1,9 +1,16 @@
 // The contract over gRPC: two remote engines on two services in front of one engine, through relays whose connections can be broken; and what
 // failover, silence and slow readers do.
 import { connect, createServer, type Socket, type Server as TcpServer } from 'node:net';
-import { credentials, Server, ServerCredentials } from '@grpc/grpc-js';
+import {
+	type ClientReadableStream,
+	credentials,
+	Server,
+	ServerCredentials,
+	type ServiceError,
+	status,
+} from '@grpc/grpc-js';
 import { SeededRandom } from '@infermesh/proto';
-import { StoreService } from '@infermesh/proto/grpc/store/v1/store';
+import { StoreClient, StoreService, type WatchReply } from '@infermesh/proto/grpc/store/v1/store';
 import test from 'ava';
 import { leaseTtlMinMs } from '../../store/limits.js';
 import { bytes, eventually, monotonicMs, one, passing, put, WatchRecord, write } from '../contract/cluster.js';
@@ -19,9 +26,9 @@ interface Service {
 	stop(): void;
 }
 
-async function serve(engine: ConsensusEngine): Promise<Service> {
+async function serve(engine: ConsensusEngine, watchesMax?: number): Promise<Service> {
 	const server = new Server();
-	server.addService(StoreService, storeService(engine));
+	server.addService(StoreService, storeService(engine, watchesMax));
 	const port = await new Promise<number>((resolve, reject) => {
 		server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => {
 			if (error === null) resolve(bound);
@@ -228,4 +235,27 @@ test('errors keep their codes over the connection, also ones that are not the st
 	service.stop();
 	await passing(0);
 	await close();
+});
+
+const refusalOf = (stream: ClientReadableStream<WatchReply>): Promise<ServiceError> =>
+	new Promise((resolve) => stream.once('error', (error) => resolve(error as ServiceError)).resume());
+
+test('a watch that cannot begin is refused with a status at once, not left to its deadline', async (t) => {
+	const { engine } = loneEngine();
+	const service = await serve(engine, 1);
+	const client = new StoreClient(service.address, credentials.createInsecure());
+	const watch = () => client.watch({ selection: { prefix: 'k' }, fromRevision: 1n });
+	const first = watch();
+	await new Promise((resolve) => first.once('metadata', resolve).resume());
+	const full = await refusalOf(watch());
+	t.is(full.code, status.RESOURCE_EXHAUSTED);
+	t.deepEqual(full.metadata.get('x-infermesh-error'), ['IM_CONSENSUS_LIMIT']);
+	first.on('error', () => undefined).cancel();
+	await engine.close();
+	await eventually('room for another, which finds the engine closed', async () => {
+		const { metadata } = await refusalOf(watch());
+		return metadata.get('x-infermesh-error')[0] === 'IM_CONSENSUS_CLOSED';
+	});
+	client.close();
+	service.stop();
 });

@@ -15,14 +15,14 @@ import {
 import { toStatus } from './status.js';
 
 /** Watches open at one service. */
-const watchesMax = 10_000;
+const WATCHES_MAX = 10_000;
 /** A message of events is closed after the revision that fills it. */
 const messageBytes = 1 << 20;
 
 type WatchCall = ServerWritableStream<wire.WatchRequest, wire.WatchReply>;
 
 /** Handlers for `server.addService(StoreService, storeService(engine))`. */
-export function storeService(engine: ConsensusEngine): UntypedServiceImplementation {
+export function storeService(engine: ConsensusEngine, watchesMax = WATCHES_MAX): UntypedServiceImplementation {
 	const watches = new Set<WatchFeed>();
 	return {
 		read: answering<wire.ReadRequest, wire.ReadReply>(async (request) => {
@@ -35,7 +35,7 @@ export function storeService(engine: ConsensusEngine): UntypedServiceImplementat
 		}),
 		watch: (call: WatchCall) => {
 			if (watches.size >= watchesMax) {
-				call.destroy(consensusFailure(consensusError('IM_CONSENSUS_LIMIT', `at most ${watchesMax} watches`)));
+				call.emit('error', toStatus(consensusError('IM_CONSENSUS_LIMIT', `at most ${watchesMax} watches`)));
 				return;
 			}
 			const feed = new WatchFeed(engine, call, () => watches.delete(feed));
@@ -79,12 +79,6 @@ async function reply<Reply>(answer: Promise<Reply>, callback: sendUnaryData<Repl
 	callback(null, value);
 }
 
-/** An error that a stream can be destroyed with. */
-function consensusFailure(error: unknown): Error {
-	const wanted = toStatus(error);
-	return Object.assign(new Error(wanted.details), wanted);
-}
-
 /**
  * One watch on its way to a client. Nothing is queued for a client that reads slowly: its watch is taken off the engine and begun anew, from the
  * last revision that was sent, once the client has caught up; if that is compacted by then, it is told so.
@@ -123,8 +117,8 @@ class WatchFeed {
 				},
 			});
 		} catch (error) {
-			this.#call.destroy(consensusFailure(error));
-			this.#end();
+			// Listened to above: it ends this feed too.
+			this.#call.emit('error', toStatus(error));
 		}
 	}
 

@@ -1,18 +1,17 @@
 // Owns how errors cross the connection: gRPC status, message, and the mesh's code in `x-infermesh-error`.
 import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { MeshError } from '@infermesh/proto';
+import { grpcErrorKey } from '../../transport/grpc-errors.js';
 import type { Verdict } from '../client/failover.js';
 import { isServiceError } from '../client/unary.js';
 import { type ConsensusErrorCode, consensusError } from '../errors.js';
 import { refusalOf } from '../refusals.js';
 
-const errorKey = 'x-infermesh-error';
-
 export function toStatus(error: unknown): Partial<StatusObject> {
 	const known =
 		error instanceof MeshError ? error : consensusError('IM_CONSENSUS_INTERNAL', undefined, { cause: error });
 	const metadata = new Metadata();
-	metadata.set(errorKey, known.code);
+	metadata.set(grpcErrorKey, known.code);
 	return { code: status[known.entry.grpcStatus], details: known.message, metadata };
 }
 
@@ -28,7 +27,7 @@ const elsewhere: ReadonlySet<string> = new Set<ConsensusErrorCode>([
 export function judge(error: unknown): Verdict {
 	if (error instanceof MeshError) return { kind: 'final', error };
 	if (!isServiceError(error)) return { kind: 'final', error: internal(error) };
-	const code = error.metadata.get(errorKey)[0];
+	const code = error.metadata.get(grpcErrorKey)[0];
 	if (typeof code === 'string') {
 		const known = refusalOf(code, error.details);
 		if (known.code === 'IM_CONSENSUS_TIMEOUT') return { kind: 'unknown', error: known };

@@ -1,22 +1,16 @@
-// Owns how the group of coordinators follows the nodes that are there, on whoever leads: a coordinator that is new becomes a learner, gets a vote when it
-// has caught up and there are votes to give, and leaves the group when it is removed from the mesh. Nobody is removed for being away: a quorum is
-// counted over those who were meant to be there (fabric.md 6, row 4).
+// Owns how the group of coordinators follows the nodes that are there, on whoever leads: a coordinator that is new becomes a learner, and gets a vote when
+// it has caught up and there are votes to give. Nobody is removed for being away: a quorum is counted over those who were meant to be there
+// (fabric.md 6, row 4).
 import type { Clock, Timer } from '@infermesh/proto';
 import type { GroupCall, GroupState } from './consensus-protocol.js';
-
-export interface Coordinator {
-	readonly nodeId: string;
-	/** False once the node was removed for good. */
-	readonly wanted: boolean;
-}
 
 export interface AutopilotPorts {
 	readonly clock: Clock;
 	readonly self: string;
 	readonly votersMax: number;
 	readonly state: () => GroupState | undefined;
-	/** Coordinators that are there, and those that were removed. */
-	readonly coordinators: () => readonly Coordinator[];
+	/** UUIDs of the coordinators that are there. */
+	readonly coordinators: () => readonly string[];
 	readonly call: (call: GroupCall) => Promise<unknown>;
 	readonly log: (message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
@@ -57,14 +51,11 @@ export class Autopilot {
 
 	/** One step at a time: each must be committed before the next is judged. */
 	#next({ voters, learners }: GroupState): GroupCall | undefined {
-		const known = this.#ports.coordinators();
+		const there = this.#ports.coordinators();
 		const members = new Set([...voters, ...learners]);
-		const gone = known.find(({ nodeId, wanted }) => !wanted && members.has(nodeId));
-		if (gone !== undefined) return { call: 'remove', id: gone.nodeId };
-		const newcomer = known.find(({ nodeId, wanted }) => wanted && !members.has(nodeId));
-		if (newcomer !== undefined) return { call: 'addLearner', id: newcomer.nodeId };
-		const there = new Set(known.filter(({ wanted }) => wanted).map(({ nodeId }) => nodeId));
-		const ready = voters.length < this.#ports.votersMax ? learners.find((id) => there.has(id)) : undefined;
+		const newcomer = there.find((id) => !members.has(id));
+		if (newcomer !== undefined) return { call: 'addLearner', id: newcomer };
+		const ready = voters.length < this.#ports.votersMax ? learners.find((id) => there.includes(id)) : undefined;
 		return ready === undefined ? undefined : { call: 'promote', id: ready };
 	}
 }

@@ -1,40 +1,41 @@
-// Owns the lease under which a node's own records lie: granted once there is a quorum, kept alive, and granted anew when it was lost (the node was cut off
-// for longer than its time to live). Who has records under it hears of each new one and writes them again.
-import type { ConsensusEngine, LeaseId } from '@infermesh/fabric';
-import { hasCode } from '@infermesh/fabric';
-import type { Clock, Timer } from '@infermesh/proto';
+// Owns the lease under which a node's own records lie: one session after another. When one is lost (the node was cut off or stood still for longer than
+// its time to live) the next is opened, and who has records under the lease hears of it and writes them again.
+import { type ConsensusEngine, consensusError, type LeaseId, Session } from '@infermesh/fabric';
+import type { Clock } from '@infermesh/proto';
 
-/** Renewals in one time to live: two may be lost. */
-const RENEWALS = 3;
 const RETRY_MS = 500;
 
+export interface LeaseKeeperPorts {
+	readonly engine: ConsensusEngine;
+	readonly clock: Clock;
+	readonly ttlMs: number;
+	readonly failed: (what: string, error: unknown) => void;
+}
+
 export class LeaseKeeper {
-	readonly #engine: ConsensusEngine;
-	readonly #clock: Clock;
-	readonly #ttlMs: number;
-	readonly #failed: (what: string, error: unknown) => void;
+	readonly #ports: LeaseKeeperPorts;
 	readonly #listeners = new Set<() => void>();
-	#id: LeaseId | undefined;
-	#timer: Timer | undefined;
+	#session: Session | undefined;
 	#closed = false;
 
-	constructor(engine: ConsensusEngine, clock: Clock, ttlMs: number, failed: (what: string, error: unknown) => void) {
-		this.#engine = engine;
-		this.#clock = clock;
-		this.#ttlMs = ttlMs;
-		this.#failed = failed;
+	constructor(ports: LeaseKeeperPorts) {
+		this.#ports = ports;
 	}
 
-	get id(): LeaseId | undefined {
-		return this.#id;
+	/**
+	 * The lease as long as it is certainly held. Throws IM_CONSENSUS_LEASE_LOST between two: what is to lie under it must not be written without, or
+	 * it would outlive the node.
+	 */
+	get id(): LeaseId {
+		if (this.#session?.alive === true) return this.#session.id;
+		throw consensusError('IM_CONSENSUS_LEASE_LOST', 'the node is about to get another lease');
 	}
 
 	/** Resolves with the first lease; tries until `stopped`. */
 	async start(stopped: () => boolean = () => false): Promise<void> {
-		while (this.#id === undefined && !this.#closed && !stopped()) {
-			await this.#grant();
-			if (this.#id === undefined) await new Promise<void>((resolve) => void this.#clock.after(RETRY_MS, resolve));
-		}
+		const { clock } = this.#ports;
+		while (!this.#closed && !stopped() && !(await this.#open()))
+			await new Promise<void>((resolve) => void clock.after(RETRY_MS, resolve, { unref: true }));
 	}
 
 	/** Calls back after the lease was lost and another granted. */
@@ -43,46 +44,32 @@ export class LeaseKeeper {
 		return () => void this.#listeners.delete(listener);
 	}
 
-	/** Ends the lease, so that the others see at once that this node has gone. */
+	/** Ends the lease, so that the others see at once that this node has gone. Without a quorum it runs out by itself. */
 	async close(): Promise<void> {
 		this.#closed = true;
-		this.#timer?.cancel();
-		if (this.#id === undefined) return;
-		try {
-			await this.#engine.revokeLease(this.#id);
-		} catch {
-			// Without a quorum it runs out by itself.
-		}
+		await this.#session?.close().catch(() => undefined);
 	}
 
-	async #grant(): Promise<void> {
+	/** False when it is to be tried again. */
+	async #open(): Promise<boolean> {
+		const { engine, clock, ttlMs, failed } = this.#ports;
 		try {
-			const { id } = await this.#engine.grantLease(this.#ttlMs);
-			this.#id = id;
-			this.#later(this.#ttlMs / RENEWALS);
+			const session = await Session.open({ engine, clock, ttlMs });
+			this.#session = session;
+			if (this.#closed) await session.close();
+			else session.onLost(() => void this.#again());
+			return true;
 		} catch (error) {
-			this.#failed('asking for a lease', error);
+			failed('asking for a lease', error);
+			return false;
 		}
 	}
 
-	#later(delayMs: number): void {
-		if (!this.#closed) this.#timer = this.#clock.after(delayMs, () => void this.#renew(), { unref: true });
-	}
-
-	async #renew(): Promise<void> {
-		if (this.#id === undefined || this.#closed) return;
-		try {
-			await this.#engine.keepAlive(this.#id);
-			this.#later(this.#ttlMs / RENEWALS);
-		} catch (error) {
-			if (!hasCode(error, 'IM_CONSENSUS_LEASE_LOST')) {
-				this.#later(RETRY_MS);
-				return;
-			}
-			this.#failed('the lease was lost', error);
-			this.#id = undefined;
-			await this.start();
-			for (const listener of this.#listeners) listener();
-		}
+	async #again(): Promise<void> {
+		if (this.#closed) return;
+		this.#ports.failed('the lease was lost', consensusError('IM_CONSENSUS_LEASE_LOST'));
+		await this.start();
+		if (this.#closed) return;
+		for (const listener of this.#listeners) listener();
 	}
 }

@@ -277,7 +277,7 @@ export async function startMeshFabric(
 		keys.onChange(() => thread.send({ kind: 'keys', keys: keys.secrets }));
 
 		// --- what the mesh says of its nodes
-		const leases = new LeaseKeeper(engine, clock, fabric.lease_ttl_ms, failed);
+		const leases = new LeaseKeeper({ engine, clock, ttlMs: fabric.lease_ttl_ms, failed });
 		const nodes = new Mirror(recordKinds.nodes, engine, clock, { changed: () => follow() });
 		const lifecycle = new Mirror(recordKinds.lifecycle, engine, clock, { changed: () => follow() });
 		closers.push(
@@ -348,9 +348,7 @@ export async function startMeshFabric(
 					nodes
 						.all()
 						.flatMap(({ value }) =>
-							value.roles.includes('coordinator') && value.addresses.raft !== undefined
-								? [{ nodeId: value.id, wanted: true }]
-								: [],
+							value.roles.includes('coordinator') && value.addresses.raft !== undefined ? [value.id] : [],
 						),
 				call: (call) => consensus.call(call),
 				log: (message, fields) => log.info(fields, message),

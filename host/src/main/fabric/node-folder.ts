@@ -1,8 +1,9 @@
 // Owns what a node of the mesh remembers of itself on disk: its UUID, certificate and key, the peers it knew, the gossip keys, its incarnation. Small
 // files with mode 0600, each replaced whole by rename, so that a crash leaves the old or the new one.
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { writePrivateFile } from '@infermesh/fabric';
 
 /** A coordinator as this node knew it: enough to find the mesh again after a restart. */
 export interface KnownPeer {
@@ -41,7 +42,7 @@ export class NodeFolder {
 	}
 
 	setNodeId(id: string): void {
-		this.write('node-id', Buffer.from(`${id}\n`));
+		this.write('node-id', `${id}\n`);
 	}
 
 	hasNodeId(): boolean {
@@ -60,7 +61,7 @@ export class NodeFolder {
 	}
 
 	setMesh(mesh: KnownMesh): void {
-		this.write('mesh.json', Buffer.from(JSON.stringify(mesh)));
+		this.write('mesh.json', JSON.stringify(mesh));
 	}
 
 	incarnation(): number | undefined {
@@ -71,30 +72,16 @@ export class NodeFolder {
 
 	/** Durable when it returns: an incarnation must not be used twice. */
 	setIncarnation(incarnation: number): void {
-		this.write('incarnation', Buffer.from(String(incarnation)));
+		this.write('incarnation', String(incarnation));
 	}
 
 	readFile(name: string): Buffer | undefined {
 		return this.#read(name);
 	}
 
-	write(name: string, bytes: Uint8Array): void {
-		const to = this.path(name);
-		const partial = `${to}.partial`;
-		const file = openSync(partial, 'w', 0o600);
-		try {
-			writeSync(file, bytes);
-			fsyncSync(file);
-		} finally {
-			closeSync(file);
-		}
-		renameSync(partial, to);
-		const folder = openSync(this.root, 'r');
-		try {
-			fsyncSync(folder);
-		} finally {
-			closeSync(folder);
-		}
+	/** Replaced whole and durable when it returns. */
+	write(name: string, bytes: Uint8Array | string): void {
+		writePrivateFile(this.path(name), bytes);
 	}
 
 	#read(name: string): Buffer | undefined {
