@@ -234,6 +234,7 @@ export {
 	type LinkEstimate,
 	type LinkOptions,
 	LinkTable,
+	linkClassOf,
 	linkDefaults,
 	type Place,
 } from './topology/links.js';

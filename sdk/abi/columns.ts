@@ -72,14 +72,14 @@ export const columns: readonly ColumnDef[] = [
 		'rtt_ms',
 		'ms',
 		'fabric',
-		'round-trip time from this router; from connection set-up until the fabric measures it',
+		'round-trip time from this router to the target’s node; rtt_basis says how it is known, 0 where it is not',
 	),
 	f32(
 		30,
 		'bandwidth_mbps',
 		'MB/s',
 		'fabric',
-		'bandwidth from this router; 0 = unknown (no source yet: stays at its initial value)',
+		'bandwidth to the target’s node, as transfers and `infermesh topology probe` have shown; 0 = unknown',
 	),
 	f32(31, 'vram_used_mib', 'MiB', 'gpu', 'device memory in use (no source yet: stays at its initial value)'),
 	f32(
@@ -147,4 +147,13 @@ export const columns: readonly ColumnDef[] = [
 		'interned set of loaded LoRA adapters; 0 = none (no source yet: stays at its initial value)',
 	),
 	f32(47, 'slow_start', 'ratio', 'fusion', 'share of its normal traffic a recovering target should get, 0 to 1', 1),
+	u32(48, 'rtt_basis', 'RttBasis', 'fabric', 'how rtt_ms is known'),
+	u32(
+		49,
+		'rtt_at_ms',
+		'ms',
+		'fabric',
+		'mesh clock of what rtt_ms rests on, to about 5 s; its age = Request.now_ms − this (modulo 2^32); 0 = none',
+	),
+	u32(50, 'link_class', 'LinkClass', 'fabric', 'how far the target’s node is by zone and region'),
 ];

@@ -77,6 +77,28 @@ export const enums: readonly EnumDef[] = [
 		],
 	},
 	{
+		name: 'RttBasis',
+		summary: 'How the round trip to a target is known.',
+		values: [
+			{ name: 'unknown', value: 0, meaning: 'it is not' },
+			{ name: 'measured', value: 1, meaning: 'by probes between the nodes, recently' },
+			{ name: 'estimated', value: 2, meaning: 'from network coordinates' },
+			{ name: 'unreachable', value: 3, meaning: 'the node does not answer this one; a health check’s value may stand' },
+			{ name: 'checked', value: 4, meaning: 'by health checks, which hold the engine’s own handling too' },
+		],
+	},
+	{
+		name: 'LinkClass',
+		summary: 'How far two nodes are by where they say they stand.',
+		values: [
+			{ name: 'unknown', value: 0, meaning: '' },
+			{ name: 'same_node', value: 1, meaning: 'this node' },
+			{ name: 'same_zone', value: 2, meaning: 'another node of the zone' },
+			{ name: 'same_region', value: 3, meaning: 'another zone of the region' },
+			{ name: 'wan', value: 4, meaning: 'another region' },
+		],
+	},
+	{
 		name: 'RequestFlag',
 		summary: 'Bits of Request.flags.',
 		values: [

@@ -13,7 +13,7 @@ export const SECTION_ALIGN_BYTES: u32 = 64;
 /** entries of the column table */
 export const COLUMN_TABLE_ENTRIES: u32 = 128;
 /** columns in the dictionary of this version */
-export const COLUMN_COUNT: u32 = 48;
+export const COLUMN_COUNT: u32 = 51;
 /** most rows a decision may rank */
 export const RANKED_ROWS_MAX: u32 = 16;
 /** most explain factors per ranked row */
@@ -409,6 +409,33 @@ export namespace TargetRole {
 	export const decode: i32 = 2;
 }
 
+/** How the round trip to a target is known. */
+export namespace RttBasis {
+	/** it is not */
+	export const unknown: i32 = 0;
+	/** by probes between the nodes, recently */
+	export const measured: i32 = 1;
+	/** from network coordinates */
+	export const estimated: i32 = 2;
+	/** the node does not answer this one; a health check’s value may stand */
+	export const unreachable: i32 = 3;
+	/** by health checks, which hold the engine’s own handling too */
+	export const checked: i32 = 4;
+}
+
+/** How far two nodes are by where they say they stand. */
+export namespace LinkClass {
+	export const unknown: i32 = 0;
+	/** this node */
+	export const same_node: i32 = 1;
+	/** another node of the zone */
+	export const same_zone: i32 = 2;
+	/** another zone of the region */
+	export const same_region: i32 = 3;
+	/** another region */
+	export const wan: i32 = 4;
+}
+
 /** Bits of Request.flags. */
 export namespace RequestFlag {
 	/** the client wants a stream */
@@ -525,9 +552,9 @@ export const COLUMN_TPOT_MS: u32 = 26;
 export const COLUMN_TPOT_P95_MS: u32 = 27;
 /** f32, ratio: failed share of recent requests, smoothed, 0 to 1 */
 export const COLUMN_ERROR_RATIO: u32 = 28;
-/** f32, ms: round-trip time from this router; from connection set-up until the fabric measures it */
+/** f32, ms: round-trip time from this router to the target’s node; rtt_basis says how it is known, 0 where it is not */
 export const COLUMN_RTT_MS: u32 = 29;
-/** f32, MB/s: bandwidth from this router; 0 = unknown (no source yet: stays at its initial value) */
+/** f32, MB/s: bandwidth to the target’s node, as transfers and `infermesh topology probe` have shown; 0 = unknown */
 export const COLUMN_BANDWIDTH_MBPS: u32 = 30;
 /** f32, MiB: device memory in use (no source yet: stays at its initial value) */
 export const COLUMN_VRAM_USED_MIB: u32 = 31;
@@ -563,3 +590,9 @@ export const COLUMN_DP_RANK: u32 = 45;
 export const COLUMN_LORA_SET: u32 = 46;
 /** f32, ratio: share of its normal traffic a recovering target should get, 0 to 1 */
 export const COLUMN_SLOW_START: u32 = 47;
+/** u32, RttBasis: how rtt_ms is known */
+export const COLUMN_RTT_BASIS: u32 = 48;
+/** u32, ms: mesh clock of what rtt_ms rests on, to about 5 s; its age = Request.now_ms − this (modulo 2^32); 0 = none */
+export const COLUMN_RTT_AT_MS: u32 = 49;
+/** u32, LinkClass: how far the target’s node is by zone and region */
+export const COLUMN_LINK_CLASS: u32 = 50;

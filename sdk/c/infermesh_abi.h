@@ -16,7 +16,7 @@
 #define IM_ABI_VERSION 0x10000u /* major << 16 | minor */
 #define IM_SECTION_ALIGN_BYTES 64u /* alignment of every section */
 #define IM_COLUMN_TABLE_ENTRIES 128u /* entries of the column table */
-#define IM_COLUMN_COUNT 48u /* columns in the dictionary of this version */
+#define IM_COLUMN_COUNT 51u /* columns in the dictionary of this version */
 #define IM_RANKED_ROWS_MAX 16u /* most rows a decision may rank */
 #define IM_FACTORS_MAX 8u /* most explain factors per ranked row */
 #define IM_STATE_BYTES_MAX 0x40000u /* largest state block */
@@ -490,6 +490,20 @@ IM_STATIC_ASSERT(offsetof(im_plan_output, rule_channels) == 212, "im_plan_output
 #define IM_TARGET_ROLE_PREFILL 1 /* prefill only */
 #define IM_TARGET_ROLE_DECODE 2 /* decode only */
 
+/* How the round trip to a target is known. */
+#define IM_RTT_BASIS_UNKNOWN 0 /* it is not */
+#define IM_RTT_BASIS_MEASURED 1 /* by probes between the nodes, recently */
+#define IM_RTT_BASIS_ESTIMATED 2 /* from network coordinates */
+#define IM_RTT_BASIS_UNREACHABLE 3 /* the node does not answer this one; a health check’s value may stand */
+#define IM_RTT_BASIS_CHECKED 4 /* by health checks, which hold the engine’s own handling too */
+
+/* How far two nodes are by where they say they stand. */
+#define IM_LINK_CLASS_UNKNOWN 0
+#define IM_LINK_CLASS_SAME_NODE 1 /* this node */
+#define IM_LINK_CLASS_SAME_ZONE 2 /* another node of the zone */
+#define IM_LINK_CLASS_SAME_REGION 3 /* another zone of the region */
+#define IM_LINK_CLASS_WAN 4 /* another region */
+
 /* Bits of Request.flags. */
 #define IM_REQUEST_FLAG_STREAM 1 /* the client wants a stream */
 #define IM_REQUEST_FLAG_EXPLAIN 2 /* factors are wanted */
@@ -552,8 +566,8 @@ IM_STATIC_ASSERT(offsetof(im_plan_output, rule_channels) == 212, "im_plan_output
 #define IM_COLUMN_TPOT_MS 26u /* f32, ms: time per output token, exponentially smoothed */
 #define IM_COLUMN_TPOT_P95_MS 27u /* f32, ms: time per output token, 95th percentile over the last window */
 #define IM_COLUMN_ERROR_RATIO 28u /* f32, ratio: failed share of recent requests, smoothed, 0 to 1 */
-#define IM_COLUMN_RTT_MS 29u /* f32, ms: round-trip time from this router; from connection set-up until the fabric measures it */
-#define IM_COLUMN_BANDWIDTH_MBPS 30u /* f32, MB/s: bandwidth from this router; 0 = unknown (no source yet: stays at its initial value) */
+#define IM_COLUMN_RTT_MS 29u /* f32, ms: round-trip time from this router to the target’s node; rtt_basis says how it is known, 0 where it is not */
+#define IM_COLUMN_BANDWIDTH_MBPS 30u /* f32, MB/s: bandwidth to the target’s node, as transfers and `infermesh topology probe` have shown; 0 = unknown */
 #define IM_COLUMN_VRAM_USED_MIB 31u /* f32, MiB: device memory in use (no source yet: stays at its initial value) */
 #define IM_COLUMN_VRAM_TOTAL_MIB 32u /* f32, MiB: device memory in all; 0 = unknown (no source yet: stays at its initial value) */
 #define IM_COLUMN_SM_UTILIZATION 33u /* f32, ratio: streaming-multiprocessor activity, 0 to 1 (no source yet: stays at its initial value) */
@@ -571,5 +585,8 @@ IM_STATIC_ASSERT(offsetof(im_plan_output, rule_channels) == 212, "im_plan_output
 #define IM_COLUMN_DP_RANK 45u /* u32: data-parallel rank inside the engine (no source yet: stays at its initial value) */
 #define IM_COLUMN_LORA_SET 46u /* u32, id: interned set of loaded LoRA adapters; 0 = none (no source yet: stays at its initial value) */
 #define IM_COLUMN_SLOW_START 47u /* f32, ratio: share of its normal traffic a recovering target should get, 0 to 1 */
+#define IM_COLUMN_RTT_BASIS 48u /* u32, RttBasis: how rtt_ms is known */
+#define IM_COLUMN_RTT_AT_MS 49u /* u32, ms: mesh clock of what rtt_ms rests on, to about 5 s; its age = Request.now_ms − this (modulo 2^32); 0 = none */
+#define IM_COLUMN_LINK_CLASS 50u /* u32, LinkClass: how far the target’s node is by zone and region */
 
 #endif

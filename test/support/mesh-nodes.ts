@@ -13,6 +13,9 @@ export interface NodeOptions {
 	readonly roles?: readonly string[];
 	readonly targets?: readonly Readonly<Record<string, unknown>>[];
 	readonly zone?: string;
+	readonly strategy?: string;
+	/** Address that others are told instead of the one it listens on: a relay's. */
+	readonly advertise?: string;
 }
 
 function freePort(): Promise<number> {
@@ -31,6 +34,8 @@ export class MeshNode {
 	readonly admin: string;
 	readonly data: string;
 	readonly agent: string;
+	/** Where other nodes reach it: agent, Raft and gossip. */
+	readonly fabricPorts: readonly number[];
 	readonly #file: string;
 	readonly #log: string;
 	#child: ChildProcess | undefined;
@@ -41,6 +46,7 @@ export class MeshNode {
 		this.admin = `http://127.0.0.1:${admin}`;
 		this.data = `http://127.0.0.1:${data}`;
 		this.agent = `127.0.0.1:${agent}`;
+		this.fabricPorts = ports.slice(0, 3);
 		mkdirSync(folder, { recursive: true });
 		this.#file = path.join(folder, 'node.yaml');
 		this.#log = path.join(folder, 'log.jsonl');
@@ -48,11 +54,18 @@ export class MeshNode {
 			state_dir: path.join(folder, 'state'),
 			node: { id: name, zone: options.zone ?? 'a', region: 'r' },
 			...(options.roles === undefined ? {} : { roles: options.roles }),
-			fabric: { agent_port: agent, raft_port: raft, gossip_port: gossip, gossip_profile: 'local', lease_ttl_ms: 3000 },
+			fabric: {
+				agent_port: agent,
+				raft_port: raft,
+				gossip_port: gossip,
+				gossip_profile: 'local',
+				lease_ttl_ms: 3000,
+				...(options.advertise === undefined ? {} : { advertise: options.advertise }),
+			},
 			consensus: { log_segment_bytes: 8 * 1024 * 1024 },
 			data: { port: data, workers: 1, shutdown_grace_ms: 3000 },
 			admin: { port: admin },
-			strategy: { active: 'least_queue' },
+			strategy: { active: options.strategy ?? 'least_queue' },
 			health: { period_ms: 200, healthy_after: 1 },
 			targets: options.targets ?? [],
 		};
@@ -121,8 +134,12 @@ export class MeshNode {
 	}
 }
 
-/** Nodes that have joined one mesh; all of them end with the test. */
-export async function startNodes(t: Teardown, options: readonly NodeOptions[]): Promise<readonly MeshNode[]> {
+/** Nodes that have joined one mesh; all of them end with the test. `before` sees them when their ports are known and nothing runs. */
+export async function startNodes(
+	t: Teardown,
+	options: readonly NodeOptions[],
+	before: (nodes: readonly MeshNode[]) => Promise<void> = () => Promise.resolve(),
+): Promise<readonly MeshNode[]> {
 	const root = mkdtempSync(path.join(tmpdir(), 'infermesh-nodes-'));
 	const nodes: MeshNode[] = [];
 	t.teardown(async () => {
@@ -133,6 +150,7 @@ export async function startNodes(t: Teardown, options: readonly NodeOptions[]): 
 		const ports = await Promise.all(Array.from({ length: 5 }, freePort));
 		nodes.push(new MeshNode(`node-${index + 1}`, path.join(root, String(index + 1)), ports, one));
 	}
+	await before(nodes);
 	const [first, ...others] = nodes as [MeshNode, ...MeshNode[]];
 	await first.start();
 	if (others.length === 0) return nodes;

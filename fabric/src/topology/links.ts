@@ -9,6 +9,12 @@ export interface Place {
 	readonly region: string;
 }
 
+/** How far two places are apart by what they are called. */
+export function linkClassOf(from: Place, to: Place | undefined): LinkClass {
+	if (to?.region !== from.region) return 'wan';
+	return to.zone === from.zone ? 'same_zone' : 'same_region';
+}
+
 export interface LinkEstimate {
 	/** `measured`: by this node, recently. `estimated`: by coordinates, or measured long ago. `unreachable`: the last attempts failed. */
 	readonly basis: 'measured' | 'estimated' | 'unreachable' | 'unknown';
@@ -118,7 +124,7 @@ export class LinkTable {
 		if (peer === this.#self) return { ...nothing, basis: 'measured', rttMs: 0, ageMs: 0, linkClass: 'same_node' };
 		const link = this.#links.get(peer);
 		if (link === undefined) return nothing;
-		const common = { bandwidthBytesPerS: link.bandwidth, linkClass: this.#classOf(link.place) };
+		const common = { bandwidthBytesPerS: link.bandwidth, linkClass: linkClassOf(this.#place, link.place) };
 		const measuredAgeMs = nowMs - link.measuredAtMs;
 		const last = { rttMs: link.rttMs, ageMs: link.rttMs === undefined ? undefined : measuredAgeMs, error: undefined };
 		if (link.failures >= this.#options.failuresMax) return { ...common, ...last, basis: 'unreachable' };
@@ -133,11 +139,6 @@ export class LinkTable {
 				error: Math.max(own.error, link.coordinate.error),
 			};
 		return { ...common, ...last, basis: link.rttMs === undefined ? 'unknown' : 'estimated' };
-	}
-
-	#classOf(place: Place | undefined): LinkClass {
-		if (place?.region !== this.#place.region) return 'wan';
-		return place.zone === this.#place.zone ? 'same_zone' : 'same_region';
 	}
 
 	#link(peer: string): Link | undefined {

@@ -41,7 +41,10 @@ export const targetViewSchema = Type.Object({
 	ttftMs: Type.Number(describe('Smoothed; 0 = none seen.')),
 	tpotMs: Type.Number(describe('Smoothed; 0 = none seen.')),
 	errorRatio: Type.Number(),
-	rttMs: Type.Number(),
+	rttMs: Type.Number(describe('From this router; `rttBasis` says how it is known.')),
+	rttBasis: Type.String(describe('unknown, measured, estimated, unreachable or checked.')),
+	linkClass: Type.String(describe('unknown, same_node, same_zone, same_region or wan.')),
+	bandwidthMbps: Type.Number(describe('MB/s to its node; 0 = unknown.')),
 	telemetryAgeMs: nullableNumber('Age of the runtime’s last report; null = none yet.'),
 });
 export type TargetView = Static<typeof targetViewSchema>;

@@ -57,6 +57,9 @@ export function fakeTarget(request: TargetRequest): TargetView {
 		tpotMs: 11,
 		errorRatio: 0,
 		rttMs: 0.3,
+		rttBasis: 'measured',
+		linkClass: 'same_zone',
+		bandwidthMbps: 0,
 		telemetryAgeMs: 210,
 	};
 }

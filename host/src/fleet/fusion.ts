@@ -1,6 +1,7 @@
 // Owns the joining of signals into columns: runtime reports, active checks, and what the router saw of its own traffic. It writes the fleet
 // table and decides states through health.ts; it fetches nothing itself. One instance, in the agent.
 import { parseOrcaHeader } from '@infermesh/adapters';
+import type { LinkEstimate } from '@infermesh/fabric';
 import type { ModelStateDelta } from '@infermesh/proto';
 import {
 	COLUMN_DECODE_RATE,
@@ -16,7 +17,6 @@ import {
 	COLUMN_PREFILL_RATE,
 	COLUMN_PREFIX_HIT_RATIO,
 	COLUMN_QUEUE_DEPTH,
-	COLUMN_RTT_MS,
 	COLUMN_RUNNING,
 	COLUMN_SLOW_START,
 	COLUMN_SPEED,
@@ -28,6 +28,7 @@ import {
 	COLUMN_TTFT_P95_MS,
 	TargetState,
 } from '@infermesh/sdk';
+import { DistanceColumns } from './distance.js';
 import {
 	afterCheck,
 	afterTraffic,
@@ -55,9 +56,6 @@ export interface AttemptReport {
 	readonly uncachedTokens: number;
 }
 
-/** A health check's round trip below this says more of the engine's own handling than of the network: it counts as near. */
-const RTT_NOISE_MS = 5;
-
 /** A learned rate counts as different from its peers' beyond this factor. */
 const OUTLIER_RATIO = 1.5;
 
@@ -71,9 +69,7 @@ interface Known {
 	readonly record: TargetRecord;
 	health: TargetHealth;
 	readonly learned: LearnedSignals;
-	/** Good checks so far. */
-	checks: number;
-	rttMs: number;
+	readonly distance: DistanceColumns;
 	state: number;
 	/** Learned prefill rate, tokens a second; 0 = not yet. */
 	prefillRate: number;
@@ -117,8 +113,7 @@ export class FleetFusion {
 			record,
 			health: newHealth(record.spec.healthPath !== ''),
 			learned: new LearnedSignals(this.#options.smoothingMs),
-			checks: 0,
-			rttMs: 0,
+			distance: new DistanceColumns(this.#table, record.row),
 			state: TargetState.unknown,
 			prefillRate: 0,
 			lastUnread: [],
@@ -177,13 +172,14 @@ export class FleetFusion {
 		const known = this.#byRow.get(record.row);
 		if (known === undefined || known.record !== record) return;
 		known.health = afterCheck(known.health, ok, nowMs, this.#options);
-		// The first good check opens a connection and finds everything cold: its time says nothing of the distance.
-		if (rttMs !== undefined && known.checks++ > 0) {
-			// A check's round trip includes the engine's own handling; the least of recent ones, slowly forgotten, is nearest to the network's.
-			known.rttMs = known.rttMs === 0 ? rttMs : Math.min(rttMs, known.rttMs * 1.02);
-			this.#table.setF32(COLUMN_RTT_MS, record.row, known.rttMs < RTT_NOISE_MS ? 0 : Math.round(known.rttMs));
-		}
+		if (rttMs !== undefined) known.distance.checked(rttMs, nowMs);
 		this.#refreshOne(known, nowMs);
+	}
+
+	/** What the fabric knows of the way to the target's node. */
+	linked(record: TargetRecord, link: LinkEstimate, nowMs: number): void {
+		const known = this.#byRow.get(record.row);
+		if (known?.record === record) known.distance.linked(link, nowMs);
 	}
 
 	/**

@@ -13,6 +13,7 @@ import { HOLE, PoolView } from '../fleet/pool-view.js';
 import { createFleetTable, FleetTableReader, FleetTableWriter } from '../fleet/table.js';
 import { type AccessSnapshot, accessOf } from '../mesh/access.js';
 import { MeshOperations } from '../mesh/operations.js';
+import { knownNodes, linkToTarget, nodeOfTarget } from '../mesh/target-distances.js';
 import { StrategyManager } from '../strategy/registry/manager.js';
 import type { Admit } from '../strategy/registry/ports.js';
 import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
@@ -190,6 +191,15 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		names,
 		fetch: fetcher.fetch,
 		metrics: meshMetrics,
+		links() {
+			const nodes = knownNodes(
+				state.nodes.all().map(({ value }) => value),
+				(id) => state.targets.get(id)?.value.announcedBy,
+			);
+			const links = new Map(fabric.topology().links.map(({ nodeId, estimate }) => [nodeId, estimate]));
+			const from = { nodeId: fabric.nodeId, place: config.node, links };
+			return (spec) => linkToTarget(spec, nodeOfTarget(spec, nodes), from);
+		},
 		onDirectory(pools, snapshot) {
 			strategies.poolsChanged(pools);
 			workers.directory(snapshot);
@@ -238,7 +248,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			},
 		},
 	);
-	const state = new MeshState({
+	const state: MeshState = new MeshState({
 		clock,
 		engine: fabric.engine,
 		blobs: fabric.blobs,
@@ -279,6 +289,12 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		randomBytes,
 		audit: (entry) => log.info({ ...entry }, 'audit'),
 	});
+	let linksSeen = fabric.topology();
+	const unlink = fabric.onChange(() => {
+		if (fabric.topology() === linksSeen) return;
+		linksSeen = fabric.topology();
+		targets.relink();
+	});
 	const ticking = clock.every(TICK_MS, () => strategies.tick(), { unref: true });
 
 	let adminUrl = '';
@@ -318,6 +334,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			await admin.close();
 			await workers.close(config.data.shutdown_grace_ms);
 			ticking.cancel();
+			unlink();
 			state.close();
 			targets.close();
 			strategies.close();

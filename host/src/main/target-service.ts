@@ -1,6 +1,7 @@
 // Owns the life of targets in the agent: adding (asking a runtime for its models when none are named), draining, removing, and telling
 // pollers, fusion and workers each time. Rows of removed targets are released when nothing is in flight on them.
 import { RuntimeReader } from '@infermesh/adapters';
+import type { LinkEstimate } from '@infermesh/fabric';
 import { type Clock, MeshError, type Random, type Timer } from '@infermesh/proto';
 import { DirectoryCompiler, type DirectorySnapshot, type NamePolicy } from '../fleet/directory.js';
 import { fleetErrors } from '../fleet/errors.js';
@@ -31,6 +32,8 @@ export interface TargetServicePorts {
 	readonly names: Names;
 	readonly fetch: Fetcher;
 	readonly metrics: MeshMetrics;
+	/** What the fabric knows of the ways to targets, as a look-up made once for many. */
+	readonly links: () => (spec: TargetSpec) => LinkEstimate;
 	/** The pools changed: state blocks first, then the workers' directory. */
 	readonly onDirectory: (pools: readonly ModelPool[], snapshot: DirectorySnapshot) => void;
 }
@@ -95,6 +98,7 @@ export class TargetService {
 	add(spec: TargetSpec): TargetRecord {
 		const record = this.registry.add(spec);
 		this.fusion.follow(record, this.#nowMs());
+		this.fusion.linked(record, this.#ports.links()(spec), this.#nowMs());
 		this.#ports.table.publish();
 		this.#announce();
 		this.#poller.follow(record);
@@ -124,6 +128,12 @@ export class TargetService {
 		this.#policy = names;
 		this.registry.setPolicies(policies);
 		this.#announce();
+	}
+
+	/** The fabric has looked at its links again. */
+	relink(): void {
+		const linkOf = this.#ports.links();
+		for (const record of this.registry.records()) this.fusion.linked(record, linkOf(record.spec), this.#nowMs());
 	}
 
 	attempts(reports: readonly AttemptReport[]): void {

@@ -1,13 +1,18 @@
 // Owns what the admin API shows of targets and strategies: reads of the table and the registries, no decisions.
 import {
+	COLUMN_BANDWIDTH_MBPS,
 	COLUMN_ERROR_RATIO,
 	COLUMN_HEALTH,
 	COLUMN_KV_USAGE,
+	COLUMN_LINK_CLASS,
 	COLUMN_QUEUE_DEPTH,
+	COLUMN_RTT_BASIS,
 	COLUMN_RTT_MS,
 	COLUMN_RUNNING,
 	COLUMN_TPOT_MS,
 	COLUMN_TTFT_MS,
+	LinkClass,
+	RttBasis,
 } from '@infermesh/sdk';
 import type { StrategyView, TargetView } from '../admin/schemas.js';
 import type { FleetFusion } from '../fleet/fusion.js';
@@ -19,6 +24,9 @@ import type { LoadedStrategy, StrategyManager } from '../strategy/registry/manag
 import { WHOLE_MESH } from '../strategy/registry/staging.js';
 import type { FuelBudget } from '../strategy/runtime/instance.js';
 import type { CollectedSample } from '../telemetry/exposition.js';
+
+const basisNames = Object.keys(RttBasis);
+const linkClassNames = Object.keys(LinkClass);
 
 export function targetView(
 	record: TargetRecord,
@@ -54,6 +62,9 @@ export function targetView(
 		tpotMs: table.getF32(COLUMN_TPOT_MS, row),
 		errorRatio: table.getF32(COLUMN_ERROR_RATIO, row),
 		rttMs: table.getF32(COLUMN_RTT_MS, row),
+		rttBasis: basisNames[table.getU32(COLUMN_RTT_BASIS, row)] ?? 'unknown',
+		linkClass: linkClassNames[table.getU32(COLUMN_LINK_CLASS, row)] ?? 'unknown',
+		bandwidthMbps: table.getF32(COLUMN_BANDWIDTH_MBPS, row),
 		telemetryAgeMs: status.reportedMs === undefined ? null : Math.max(0, nowMs - status.reportedMs),
 	};
 }

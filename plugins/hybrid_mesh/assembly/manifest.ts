@@ -38,7 +38,7 @@ export class columns {
 	static get kv_block_tokens(): F32Column {
 		return changetype<F32Column>(columnAddress(21));
 	}
-	/** ms: round-trip time from this router; from connection set-up until the fabric measures it */
+	/** ms: round-trip time from this router to the target’s node; rtt_basis says how it is known, 0 where it is not */
 	@inline
 	static get rtt_ms(): F32Column {
 		return changetype<F32Column>(columnAddress(29));

@@ -14,7 +14,7 @@ pub const SECTION_ALIGN_BYTES: u32 = 64;
 /// entries of the column table
 pub const COLUMN_TABLE_ENTRIES: u32 = 128;
 /// columns in the dictionary of this version
-pub const COLUMN_COUNT: u32 = 48;
+pub const COLUMN_COUNT: u32 = 51;
 /// most rows a decision may rank
 pub const RANKED_ROWS_MAX: u32 = 16;
 /// most explain factors per ranked row
@@ -573,6 +573,29 @@ pub const TARGET_ROLE_PREFILL: i32 = 1;
 /// decode only
 pub const TARGET_ROLE_DECODE: i32 = 2;
 
+// How the round trip to a target is known.
+/// it is not
+pub const RTT_BASIS_UNKNOWN: i32 = 0;
+/// by probes between the nodes, recently
+pub const RTT_BASIS_MEASURED: i32 = 1;
+/// from network coordinates
+pub const RTT_BASIS_ESTIMATED: i32 = 2;
+/// the node does not answer this one; a health check’s value may stand
+pub const RTT_BASIS_UNREACHABLE: i32 = 3;
+/// by health checks, which hold the engine’s own handling too
+pub const RTT_BASIS_CHECKED: i32 = 4;
+
+// How far two nodes are by where they say they stand.
+pub const LINK_CLASS_UNKNOWN: i32 = 0;
+/// this node
+pub const LINK_CLASS_SAME_NODE: i32 = 1;
+/// another node of the zone
+pub const LINK_CLASS_SAME_ZONE: i32 = 2;
+/// another zone of the region
+pub const LINK_CLASS_SAME_REGION: i32 = 3;
+/// another region
+pub const LINK_CLASS_WAN: i32 = 4;
+
 // Bits of Request.flags.
 /// the client wants a stream
 pub const REQUEST_FLAG_STREAM: i32 = 1;
@@ -679,9 +702,9 @@ pub const COLUMN_TPOT_MS: u32 = 26;
 pub const COLUMN_TPOT_P95_MS: u32 = 27;
 /// f32, ratio: failed share of recent requests, smoothed, 0 to 1
 pub const COLUMN_ERROR_RATIO: u32 = 28;
-/// f32, ms: round-trip time from this router; from connection set-up until the fabric measures it
+/// f32, ms: round-trip time from this router to the target’s node; rtt_basis says how it is known, 0 where it is not
 pub const COLUMN_RTT_MS: u32 = 29;
-/// f32, MB/s: bandwidth from this router; 0 = unknown (no source yet: stays at its initial value)
+/// f32, MB/s: bandwidth to the target’s node, as transfers and `infermesh topology probe` have shown; 0 = unknown
 pub const COLUMN_BANDWIDTH_MBPS: u32 = 30;
 /// f32, MiB: device memory in use (no source yet: stays at its initial value)
 pub const COLUMN_VRAM_USED_MIB: u32 = 31;
@@ -717,3 +740,9 @@ pub const COLUMN_DP_RANK: u32 = 45;
 pub const COLUMN_LORA_SET: u32 = 46;
 /// f32, ratio: share of its normal traffic a recovering target should get, 0 to 1
 pub const COLUMN_SLOW_START: u32 = 47;
+/// u32, RttBasis: how rtt_ms is known
+pub const COLUMN_RTT_BASIS: u32 = 48;
+/// u32, ms: mesh clock of what rtt_ms rests on, to about 5 s; its age = Request.now_ms − this (modulo 2^32); 0 = none
+pub const COLUMN_RTT_AT_MS: u32 = 49;
+/// u32, LinkClass: how far the target’s node is by zone and region
+pub const COLUMN_LINK_CLASS: u32 = 50;

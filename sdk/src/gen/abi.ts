@@ -14,7 +14,7 @@ export const SECTION_ALIGN_BYTES = 64;
 /** entries of the column table */
 export const COLUMN_TABLE_ENTRIES = 128;
 /** columns in the dictionary of this version */
-export const COLUMN_COUNT = 48;
+export const COLUMN_COUNT = 51;
 /** most rows a decision may rank */
 export const RANKED_ROWS_MAX = 16;
 /** most explain factors per ranked row */
@@ -393,6 +393,35 @@ export const TargetRole = {
 } as const;
 export type TargetRole = (typeof TargetRole)[keyof typeof TargetRole];
 
+/** How the round trip to a target is known. */
+export const RttBasis = {
+	/** it is not */
+	unknown: 0,
+	/** by probes between the nodes, recently */
+	measured: 1,
+	/** from network coordinates */
+	estimated: 2,
+	/** the node does not answer this one; a health check’s value may stand */
+	unreachable: 3,
+	/** by health checks, which hold the engine’s own handling too */
+	checked: 4,
+} as const;
+export type RttBasis = (typeof RttBasis)[keyof typeof RttBasis];
+
+/** How far two nodes are by where they say they stand. */
+export const LinkClass = {
+	unknown: 0,
+	/** this node */
+	same_node: 1,
+	/** another node of the zone */
+	same_zone: 2,
+	/** another zone of the region */
+	same_region: 3,
+	/** another region */
+	wan: 4,
+} as const;
+export type LinkClass = (typeof LinkClass)[keyof typeof LinkClass];
+
 /** Bits of Request.flags. */
 export const RequestFlag = {
 	/** the client wants a stream */
@@ -514,9 +543,9 @@ export const COLUMN_TPOT_MS = 26;
 export const COLUMN_TPOT_P95_MS = 27;
 /** f32, ratio: failed share of recent requests, smoothed, 0 to 1 */
 export const COLUMN_ERROR_RATIO = 28;
-/** f32, ms: round-trip time from this router; from connection set-up until the fabric measures it */
+/** f32, ms: round-trip time from this router to the target’s node; rtt_basis says how it is known, 0 where it is not */
 export const COLUMN_RTT_MS = 29;
-/** f32, MB/s: bandwidth from this router; 0 = unknown (no source yet: stays at its initial value) */
+/** f32, MB/s: bandwidth to the target’s node, as transfers and `infermesh topology probe` have shown; 0 = unknown */
 export const COLUMN_BANDWIDTH_MBPS = 30;
 /** f32, MiB: device memory in use (no source yet: stays at its initial value) */
 export const COLUMN_VRAM_USED_MIB = 31;
@@ -552,6 +581,12 @@ export const COLUMN_DP_RANK = 45;
 export const COLUMN_LORA_SET = 46;
 /** f32, ratio: share of its normal traffic a recovering target should get, 0 to 1 */
 export const COLUMN_SLOW_START = 47;
+/** u32, RttBasis: how rtt_ms is known */
+export const COLUMN_RTT_BASIS = 48;
+/** u32, ms: mesh clock of what rtt_ms rests on, to about 5 s; its age = Request.now_ms − this (modulo 2^32); 0 = none */
+export const COLUMN_RTT_AT_MS = 49;
+/** u32, LinkClass: how far the target’s node is by zone and region */
+export const COLUMN_LINK_CLASS = 50;
 
 /** Column names by id. */
 export const columnNames = [
@@ -603,5 +638,8 @@ export const columnNames = [
 	'dp_rank',
 	'lora_set',
 	'slow_start',
+	'rtt_basis',
+	'rtt_at_ms',
+	'link_class',
 ] as const;
 export type ColumnName = (typeof columnNames)[number];
