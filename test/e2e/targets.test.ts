@@ -165,6 +165,23 @@ test.serial('a target whose engine ends is found out, avoided, and used again wh
 	for (const answer of wrong) t.like(answer, { status: 200, target: 'engine-2', error: 'IM_UPSTREAM_DIED' });
 });
 
+test.serial('checks that fail of all targets at once cost no request: one is tried all the same', async (t) => {
+	const mesh = await startTestMesh(t, {
+		engines: [{ target: { health_path: '/no-such-path' } }, { target: { health_path: '/no-such-path' } }],
+		config: { health: { period_ms: 50, unhealthy_after: 1 } },
+	});
+	await eventually('both are unhealthy', async () =>
+		(await mesh.admin.targets()).every(({ state }) => state === 'unhealthy'),
+	);
+	for (let seed = 0; seed < 8; seed++) {
+		const { status, strategy } = await ask({ url: mesh.dataUrl, seed });
+		t.deepEqual([status, strategy], [200, 'least_queue@builtin']);
+	}
+	t.is(await mesh.admin.metric('infermesh_fallbacks_total', { cause: 'all_unhealthy' }), 8);
+	await mesh.admin.drain('engine-1');
+	for (let seed = 0; seed < 4; seed++) t.is((await ask({ url: mesh.dataUrl, seed })).target, 'engine-2');
+});
+
 test.serial('with no serving target a request is 503 and the mesh says it is not ready', async (t) => {
 	const mesh = await startTestMesh(t, { engines: 1 });
 	await mesh.engines[0]?.close();

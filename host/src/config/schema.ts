@@ -254,6 +254,7 @@ export const healthSchema = section('Active health checks.', {
 	timeout_ms: integer(1000, 'One check.', MS),
 	healthy_after: integer(2, 'Good checks in a row that bring a target back.', { min: 1, max: 100 }),
 	unhealthy_after: integer(3, 'Bad checks in a row that take a target out.', { min: 1, max: 100 }),
+	fail_open: flag(true, 'Try one target all the same when checks or ejection keep all targets of a model out.'),
 });
 
 export const outlierSchema = section('Ejection of targets that fail live requests.', {

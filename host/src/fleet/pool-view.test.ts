@@ -16,17 +16,25 @@ function fleet(workers = 2) {
 	return {
 		writer: new FleetTableWriter(table),
 		writers: Array.from({ length: workers }, (_, worker) => new InflightWriter(inflight, worker)),
-		open: (rows: readonly number[], generations?: readonly number[]) =>
-			new PoolView(new FleetTableReader(table), new InflightReader(inflight), rows, generations),
+		open: (rows: readonly number[], generations?: readonly number[], allowed?: Uint32Array) =>
+			new PoolView(new FleetTableReader(table), new InflightReader(inflight), rows, generations, allowed),
 	};
 }
 
 /** Everything a view says, to compare an incremental one with one opened now. */
 function picture(view: PoolView): unknown {
-	const { eligible, eligibleCount, inflight, load, pendingPrefillTokens, activeDecodes, activeDecodeTokens } = view;
-	return [eligible, eligibleCount, inflight, load, pendingPrefillTokens, activeDecodes, activeDecodeTokens].map(
-		(part) => (typeof part === 'number' ? part : Array.from(part)),
-	);
+	const { eligible, eligibleCount, doubtful, inflight, load, pendingPrefillTokens, activeDecodes, activeDecodeTokens } =
+		view;
+	return [
+		eligible,
+		eligibleCount,
+		doubtful,
+		inflight,
+		load,
+		pendingPrefillTokens,
+		activeDecodes,
+		activeDecodeTokens,
+	].map((part) => (typeof part === 'number' ? part : Array.from(part)));
 }
 
 test('ready and degraded targets are eligible, all others are not, nor are holes', (t) => {
@@ -41,6 +49,22 @@ test('ready and degraded targets are eligible, all others are not, nor are holes
 	t.false(view.isEligible(states.length), 'the hole');
 	t.false(view.isEligible(1000));
 	t.is(view.eligibleCount, 2);
+});
+
+test('doubtful is who is out by checks or ejection, and by no decision, policy or other target', (t) => {
+	const { writer, open } = fleet();
+	const states = Object.values(TargetState);
+	states.forEach((state, row) => writer.setU32(COLUMN_STATE, row, state));
+	writer.publish();
+	const view = open([...states.keys(), HOLE]);
+	states.forEach((state, row) =>
+		t.is(view.isDoubtful(row), state === TargetState.unhealthy || state === TargetState.ejected, `state ${state}`),
+	);
+	t.false(view.isDoubtful(states.length), 'the hole');
+	const row = states.indexOf(TargetState.unhealthy);
+	t.true(open([row]).isDoubtful(0));
+	t.false(open([row], undefined, Uint32Array.of(0)).isDoubtful(0), 'closed by a policy');
+	t.false(open([row], [9]).isDoubtful(0), 'another target');
 });
 
 test('a row that stands for another target now is not eligible here', (t) => {

@@ -27,6 +27,8 @@ export class PoolView {
 	/** One bit a row: 1 = may be chosen now. */
 	readonly eligible: Uint32Array;
 	eligibleCount = 0;
+	/** One bit a row: 1 = out by checks or ejection alone, which may be wrong, and by no decision. */
+	readonly doubtful: Uint32Array;
 	/** Router columns by pool row. */
 	readonly inflight: Float32Array;
 	readonly load: Float32Array;
@@ -69,6 +71,7 @@ export class PoolView {
 		this.tableRows = Uint32Array.from(tableRows);
 		this.#generations = Uint32Array.from(tableRows, (_, row) => generations[row] ?? 0);
 		this.eligible = new Uint32Array(Math.max(1, Math.ceil(this.rowCount / 32)));
+		this.doubtful = new Uint32Array(this.eligible.length);
 		this.inflight = new Float32Array(this.rowCount);
 		this.load = new Float32Array(this.rowCount);
 		this.pendingPrefillTokens = new Float32Array(this.rowCount);
@@ -85,7 +88,12 @@ export class PoolView {
 	}
 
 	isEligible(row: number): boolean {
-		return row < this.rowCount && ((this.eligible[row >>> 5] as number) & (1 << (row & 31))) !== 0;
+		return row < this.rowCount && hasBit(this.eligible, row);
+	}
+
+	/** Whether only checks or ejection keep the row out: what may be asked when no row of any pool is eligible. */
+	isDoubtful(row: number): boolean {
+		return row < this.rowCount && hasBit(this.doubtful, row);
 	}
 
 	/** Brings the view up to date with what all threads have published. Cost follows what changed, not the size of the fleet. */
@@ -171,8 +179,10 @@ export class PoolView {
 	#readCells(cells: Uint32Array, row: number, tableRow: number): void {
 		const state = cells[COLUMN_STATE * this.rowsMax + tableRow] as number;
 		const same = cells[GENERATION_COLUMN * this.rowsMax + tableRow] === this.#generations[row];
-		const open = this.#allowed === undefined || ((this.#allowed[row >>> 5] as number) & (1 << (row & 31))) !== 0;
-		this.#setEligible(row, open && same && (state === TargetState.ready || state === TargetState.degraded));
+		const open = same && (this.#allowed === undefined || hasBit(this.#allowed, row));
+		const wanted = open && (state === TargetState.ready || state === TargetState.degraded);
+		if (setBit(this.eligible, row, wanted)) this.eligibleCount += wanted ? 1 : -1;
+		setBit(this.doubtful, row, open && (state === TargetState.unhealthy || state === TargetState.ejected));
 		bits[0] = cells[LOAD_BASE_COLUMN * this.rowsMax + tableRow] as number;
 		this.#loadBase[row] = asFloat[0] as number;
 		this.#readCounters(row);
@@ -187,15 +197,17 @@ export class PoolView {
 		this.activeDecodeTokens[row] = this.#counters.total(DECODE_TOKENS, tableRow);
 		this.activeDecodes[row] = this.#counters.total(DECODES, tableRow);
 	}
+}
 
-	#setEligible(row: number, wanted: boolean): void {
-		const word = row >>> 5;
-		const bit = 1 << (row & 31);
-		const present = ((this.eligible[word] as number) & bit) !== 0;
-		if (present === wanted) return;
-		this.eligible[word] = (this.eligible[word] as number) ^ bit;
-		this.eligibleCount += wanted ? 1 : -1;
-	}
+function hasBit(words: Uint32Array, row: number): boolean {
+	return ((words[row >>> 5] as number) & (1 << (row & 31))) !== 0;
+}
+
+/** Sets or clears the bit of a row; true when that changed it. */
+function setBit(words: Uint32Array, row: number, wanted: boolean): boolean {
+	if (hasBit(words, row) === wanted) return false;
+	words[row >>> 5] = (words[row >>> 5] as number) ^ (1 << (row & 31));
+	return true;
 }
 
 const bits = new Uint32Array(1);

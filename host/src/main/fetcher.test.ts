@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { Worker } from 'node:worker_threads';
 import test, { type ExecutionContext } from 'ava';
 import { systemClock } from './clock.js';
 import { createFetcher } from './fetcher.js';
@@ -57,4 +59,31 @@ test('a target that is not there is an error', async (t) => {
 	const { fetch, close } = createFetcher(systemClock);
 	t.teardown(close);
 	await t.throwsAsync(fetch('http://127.0.0.1:1/', limits));
+});
+
+test('an answer that came while this thread stood still is no timeout', async (t) => {
+	// The server must not stand still with us: it is a thread of its own.
+	const server = new Worker(
+		`import('node:http').then(({ createServer }) => {
+			const { parentPort } = require('node:worker_threads');
+			const server = createServer((_req, res) => { res.end('in time'); parentPort.postMessage('answered'); });
+			server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));
+		});`,
+		{ eval: true },
+	);
+	t.teardown(() => server.terminate());
+	const [port] = (await once(server, 'message')) as [number];
+	const { fetch, close } = createFetcher(systemClock);
+	t.teardown(close);
+	const url = `http://127.0.0.1:${port}`;
+	await fetch(url, limits);
+	// undici takes a connection back a turn after its answer, and looks at it for a turn before it is used again.
+	const turns = async (): Promise<void> => {
+		for (let turn = 0; turn < 4; turn++) await new Promise(setImmediate);
+	};
+	await turns();
+	const answer = fetch(url, { ...limits, timeoutMs: 200 });
+	await turns();
+	Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
+	t.deepEqual(await answer, { status: 200, body: 'in time' });
 });

@@ -21,6 +21,7 @@ class Collector implements Dispatcher.DispatchHandler {
 	#status = 0;
 	#chunks: Buffer[] = [];
 	#bytes = 0;
+	#settled = false;
 
 	constructor(
 		path: string,
@@ -33,7 +34,9 @@ class Collector implements Dispatcher.DispatchHandler {
 		this.#bodyMaxBytes = limits.bodyMaxBytes;
 		this.#resolve = resolve;
 		this.#reject = reject;
-		this.#timer = clock.after(limits.timeoutMs, () => this.#timeOut(limits.timeoutMs), { unref: true });
+		// A thread that stood still finds the timer and the answer due at once: what has arrived is read first.
+		const late = (): void => void setImmediate(() => this.#timeOut(limits.timeoutMs));
+		this.#timer = clock.after(limits.timeoutMs, late, { unref: true });
 	}
 
 	onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -52,19 +55,25 @@ class Collector implements Dispatcher.DispatchHandler {
 	}
 
 	onResponseEnd(): void {
-		this.#timer.cancel();
+		this.#settle();
 		const [first] = this.#chunks;
 		const body = this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks, this.#bytes);
 		this.#resolve({ status: this.#status, body: body.toString('utf8') });
 	}
 
 	onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-		this.#timer.cancel();
+		this.#settle();
 		this.#reject(error);
+	}
+
+	#settle(): void {
+		this.#settled = true;
+		this.#timer.cancel();
 	}
 
 	/** Rejects at once: a request still waiting for its connection is told of no abort before it has one. */
 	#timeOut(timeoutMs: number): void {
+		if (this.#settled) return;
 		this.#late = new DOMException(`no whole answer of ${this.#path} in ${timeoutMs} ms`, 'TimeoutError');
 		this.#reject(this.#late);
 		this.#controller?.abort(this.#late);

@@ -7,7 +7,7 @@ import type { FuelBudget } from '../strategy/runtime/instance.js';
 import type { QuarantineOptions } from '../strategy/runtime/quarantine.js';
 import type { TargetServiceOptions } from './target-service.js';
 
-export function routerOptions({ data }: MeshConfig): RouterOptionsInput {
+export function routerOptions({ data, health }: MeshConfig): RouterOptionsInput {
 	return {
 		bodyBytesMax: data.body_max_bytes,
 		headerBytesMax: data.header_max_bytes,
@@ -19,6 +19,7 @@ export function routerOptions({ data }: MeshConfig): RouterOptionsInput {
 		connectionsMax: data.connections_max,
 		inflightMax: data.inflight_max,
 		saturatedRetryAfterS: data.saturated_retry_after_s,
+		failOpen: health.fail_open,
 		upstream: {
 			connectTimeoutMs: data.upstream.connect_timeout_ms,
 			firstByteTimeoutMs: data.upstream.first_byte_timeout_ms,

@@ -24,6 +24,7 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 	readonly decisionId: string;
 	readonly strategy: string;
 	readonly fallbackDecided: boolean;
+	readonly inDoubt: boolean;
 	readonly predictedTtftMs: number;
 	/** Entry in the in-flight ledger. */
 	readonly ledgerEntry: number;
@@ -75,6 +76,7 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 		this.decisionId = plan.decisionId;
 		this.strategy = plan.strategy;
 		this.fallbackDecided = plan.fallbackDecided;
+		this.inDoubt = plan.inDoubt;
 		this.predictedTtftMs = plan.predictedTtftMs;
 		this.ledgerEntry = ledgerEntry;
 		this.startedMs = env.ports.clock.nowMs();

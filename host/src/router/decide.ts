@@ -52,7 +52,7 @@ export function decide(env: RouterEnv, exchange: Exchange): Step {
 	let step = ask(env, exchange, route.pool);
 	for (let at = 0; step === undefined && at < route.fallbacks.length; at++)
 		step = ask(env, exchange, route.fallbacks[at] as ModelPool);
-	return step ?? refuse({ code: 'IM_ROUTE_NO_TARGET', retryAfterS: env.options.saturatedRetryAfterS });
+	return step ?? askInDoubt(env, exchange, route.pool) ?? refuse(noTarget(env));
 }
 
 /** One pool's answer; undefined when none of its rows is eligible. */
@@ -66,6 +66,20 @@ function ask(env: RouterEnv, exchange: Exchange, pool: ModelPool): Step | undefi
 	if (decision.verdict === 'reject') return refuse(rejection(env, decision));
 	if (decision.count === 0) return undefined;
 	return go(env, exchange, pool, decision.rows[decision.chosen] as number, decision.strategy);
+}
+
+/** A target that checks call unhealthy, when they say so of all; once per request, and never after an attempt that failed. */
+function askInDoubt(env: RouterEnv, exchange: Exchange, pool: ModelPool): Step | undefined {
+	if (!env.options.failOpen || exchange.attempts > 0) return undefined;
+	const { decision } = env;
+	env.ports.decider.decideInDoubt(pool, barredRows(exchange, pool), decision);
+	if (decision.count === 0) return undefined;
+	return go(env, exchange, pool, decision.rows[0] as number, decision.strategy);
+}
+
+/** What a request is told that no target can take. */
+export function noTarget(env: RouterEnv): Refusal {
+	return { code: 'IM_ROUTE_NO_TARGET', retryAfterS: env.options.saturatedRetryAfterS };
 }
 
 function force(env: RouterEnv, exchange: Exchange, pool: ModelPool, targetId: string): Step {
@@ -100,6 +114,7 @@ function go(env: RouterEnv, exchange: Exchange, pool: ModelPool, row: number, st
 			decisionId,
 			strategy,
 			fallbackDecided: decision.cause !== 'none',
+			inDoubt: decision.cause === 'all_unhealthy',
 			predictedTtftMs: decision.predictedTtftMs,
 		},
 	};

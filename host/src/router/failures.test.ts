@@ -1,6 +1,7 @@
 // What goes wrong upstream: targets that cannot be reached, refuse, stall, lie about length or die, before and after the first byte.
 import test from 'ava';
 import OpenAI from 'openai';
+import type { Decision } from '../strategy/runtime/decision.js';
 import {
 	answerStream,
 	answerWhole,
@@ -74,6 +75,39 @@ test('nothing eligible is 503 with Retry-After', async (t) => {
 	const response = await post(`${mesh.url}/v1/chat/completions`, chatBody());
 	t.deepEqual([response.status, response.headers.get('retry-after')], [503, '1']);
 	t.is((await errorOf(response)).code, 'IM_ROUTE_NO_TARGET');
+	await mesh.close();
+});
+
+function nothing(out: Decision): void {
+	out.count = 0;
+}
+
+test('when checks call every target unhealthy, one is tried all the same', async (t) => {
+	const engine = await fakeEngine((_req, res) => res.end('{"choices":[]}'));
+	const mesh = await startRouter({ origins: [CLOSED, engine.origin], decide: nothing, doubtful: [1] });
+	const response = await post(`${mesh.url}/v1/chat/completions`, chatBody());
+	t.is(response.status, 200);
+	t.is(response.headers.get('x-infermesh-target'), 't1');
+	await settled(mesh);
+	t.true(mesh.outcomes[0]?.fallbackDecided);
+	await mesh.close();
+	await engine.close();
+});
+
+test('when checks were right, one attempt is made and the answer is what it would have been without', async (t) => {
+	const mesh = await startRouter({ origins: [CLOSED, CLOSED], decide: nothing, doubtful: [0, 1] });
+	const response = await post(`${mesh.url}/v1/chat/completions`, chatBody());
+	t.deepEqual([response.status, response.headers.get('retry-after')], [503, '1']);
+	t.is((await errorOf(response)).code, 'IM_ROUTE_NO_TARGET');
+	await settled(mesh);
+	t.deepEqual(statuses(mesh), ['t0 upstream_error']);
+	await mesh.close();
+});
+
+test('with fail_open off, checks have the last word', async (t) => {
+	const mesh = await startRouter({ origins: [CLOSED], decide: nothing, doubtful: [0], options: { failOpen: false } });
+	t.is((await post(`${mesh.url}/v1/chat/completions`, chatBody())).status, 503);
+	t.deepEqual(mesh.outcomes, []);
 	await mesh.close();
 });
 

@@ -64,6 +64,8 @@ export interface RouterOptions {
 	readonly connectionsMax: number;
 	readonly inflightMax: number;
 	readonly saturatedRetryAfterS: number;
+	/** When every target of a model is out by checks or ejection alone, requests are tried at one of them all the same. */
+	readonly failOpen: boolean;
 	/** Timeouts are looked at this often; all of them are late by up to this. */
 	readonly sweepMs: number;
 	/** Whole JSON responses up to this are held until complete, so that a target that dies inside one is retried. */
@@ -103,6 +105,7 @@ export const routerDefaults: RouterOptions = {
 	connectionsMax: 16_384,
 	inflightMax: 4096,
 	saturatedRetryAfterS: 1,
+	failOpen: true,
 	sweepMs: 100,
 	heldResponseBytesMax: 256 * 1024,
 	eventBytesMax: 1024 * 1024,

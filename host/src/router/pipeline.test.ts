@@ -377,6 +377,9 @@ test('a model without eligible targets falls back to another, under its own name
 					route(out, excluded);
 					if (pool === empty) out.count = 0;
 				},
+				decideInDoubt: (_pool, _excluded, out) => {
+					out.count = 0;
+				},
 				remember: () => undefined,
 			},
 		},

@@ -8,7 +8,7 @@ import { accept } from './accept.js';
 import { ActiveExchanges } from './active-exchanges.js';
 import type { Attempt } from './attempt.js';
 import { authenticate } from './authenticate.js';
-import { decide, resolveRoute } from './decide.js';
+import { decide, noTarget, resolveRoute } from './decide.js';
 import { dispatch } from './dispatch.js';
 import { type RouterEnv, stageEnded } from './env.js';
 import { type Refusal, type RouterErrorCode, routerErrors } from './errors.js';
@@ -121,6 +121,8 @@ export class Pipeline {
 		if (exchange.finished) return;
 		const failure = attempt.failure;
 		if (failure === undefined) return sendHeld(this.#env, exchange, attempt);
+		// What checks had said of the target was right: the request is told what it would have been told without the attempt.
+		if (attempt.inDoubt && !exchange.committed) return this.#refuse(exchange, noTarget(this.#env));
 		if (exchange.committed)
 			return cut(this.#env, exchange, failure, attempt.relay !== undefined, attempt.relay?.midEvent === true);
 		sendRefusal(

@@ -62,6 +62,11 @@ export interface Decider {
 		excluded: readonly number[],
 		out: Decision,
 	): void;
+	/**
+	 * Fills `out` when `decide` found nothing: the least loaded row that only checks or ejection keep out, and which is not `excluded`. Checks
+	 * may be wrong of all targets at once (a busy machine, a cut on the agent's side), and then a refusal would lose what they could have served.
+	 */
+	decideInDoubt(pool: ModelPool, excluded: readonly number[], out: Decision): void;
 	/** Keeps what `explain` needs of the decision just made, under its id. Called off the decision itself. */
 	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void;
 }

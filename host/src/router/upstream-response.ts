@@ -10,6 +10,8 @@ export interface AttemptPlan {
 	/** `name@version` of what decided. */
 	readonly strategy: string;
 	readonly fallbackDecided: boolean;
+	/** Checks say that the target does not serve: it was asked because they say so of all. */
+	readonly inDoubt: boolean;
 	readonly predictedTtftMs: number;
 }
 

@@ -121,6 +121,8 @@ export interface TestRouterOptions {
 	readonly options?: RouterOptionsInput;
 	/** In place of "the first row not excluded". */
 	readonly decide?: (out: Decision, excluded: readonly number[], features: RequestFeatures) => void;
+	/** Rows that only checks keep out. Default none. */
+	readonly doubtful?: readonly number[];
 	/** API key asked of clients; undefined = everyone is trusted. */
 	readonly key?: string;
 	readonly ports?: Partial<RouterPorts>;
@@ -185,6 +187,12 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 						hits: [...hits.tokens.subarray(0, hits.count)],
 					});
 					decide(out, excluded, features);
+				},
+				decideInDoubt(_pool, excluded, out) {
+					out.count = 0;
+					out.cause = 'all_unhealthy';
+					out.strategy = 'least_queue@builtin';
+					for (const row of given.doubtful ?? []) if (!excluded.includes(row)) out.rows[out.count++] = row;
 				},
 				remember: (id, _pool, context) => record.remembered.push({ id, context }),
 			},

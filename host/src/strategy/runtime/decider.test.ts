@@ -120,6 +120,21 @@ test('when nothing is eligible nothing is chosen, and that is no fault', (t) => 
 	t.is(harness.strikes.length, 0);
 });
 
+test('in doubt, the least loaded is taken of those that checks alone keep out, and nobody who was taken out', (t) => {
+	const harness = ready(new Harness(6), [1, 3, 4]);
+	const { rig, out } = harness;
+	for (const row of [0, 2, 5]) rig.table.setU32(COLUMN_STATE, row, TargetState.draining);
+	rig.table.publish();
+	t.is(harness.decide().count, 0);
+	harness.decider.decideInDoubt(harness.pool, [3], out);
+	t.deepEqual(new Set(out.rows.subarray(0, out.count)), new Set([1, 4]));
+	t.deepEqual([out.cause, out.strategy], ['all_unhealthy', 'least_queue@builtin']);
+	t.is(harness.decided.at(-1)?.cause, 'all_unhealthy');
+	const decisions = harness.decided.length;
+	harness.decider.decideInDoubt(harness.pool, [1, 3, 4], out);
+	t.deepEqual([out.count, harness.decided.length], [0, decisions]);
+});
+
 test('the fallback takes the least load, and spreads equal loads', (t) => {
 	const harness = ready(new Harness(12));
 	const counts = new Map<number, number>();

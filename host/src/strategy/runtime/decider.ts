@@ -23,7 +23,7 @@ import {
 } from './decision.js';
 import { type ExplainedDecision, type ExplainOptions, ExplainRing, explainDefaults } from './explain-ring.js';
 import { explore } from './explore.js';
-import { leastQueue, roundRobin } from './fallback.js';
+import { leastQueue, type RowTest, roundRobin } from './fallback.js';
 import { InputGuard } from './input-guard.js';
 import { type FuelBudget, fuelDefaults, type StrategyInstance, type StrategyModule } from './instance.js';
 import { inCanary, type PoolPlan, planOf } from './plan.js';
@@ -160,6 +160,22 @@ export class WorkerDecider implements Decider {
 		}
 	}
 
+	decideInDoubt(pool: ModelPool, excluded: readonly number[], out: Decision): void {
+		const beganMs = this.#ports.clock.nowMs();
+		const runtime = this.#runtimes.of(pool);
+		reset(out);
+		out.cause = 'all_unhealthy';
+		if (runtime === undefined) return;
+		const ticket = (runtime.ticket = (runtime.ticket + 1) >>> 0);
+		const { view } = runtime;
+		const isExcluded = rowSet(excluded);
+		leastQueue(view, ticket, (row) => view.isDoubtful(row) && !isExcluded(row), out);
+		if (out.count === 0) return;
+		out.durationNs = (this.#ports.clock.nowMs() - beganMs) * 1e6;
+		this.#ports.metrics.decided(FALLBACK_VERSION, out.cause, out.durationNs, 0);
+		this.#last = { instance: undefined, decision: out, eligible: 0 };
+	}
+
 	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void {
 		const last = this.#last;
 		if (last === undefined) return;
@@ -257,15 +273,14 @@ export class WorkerDecider implements Decider {
 	}
 
 	#fallBack(view: PoolView, ticket: number, excluded: readonly number[], out: Decision): void {
-		// A few rows already tried are looked through; what policies close may be half the pool.
-		const many = excluded.length > EXCLUDED_FEW ? new Set(excluded) : undefined;
-		const isExcluded = (row: number): boolean => (many === undefined ? excluded.includes(row) : many.has(row));
+		const isExcluded = rowSet(excluded);
+		const mayTake = (row: number): boolean => view.isEligible(row) && !isExcluded(row);
 		reset(out);
 		try {
 			view.sync();
-			leastQueue(view, ticket, isExcluded, out);
+			leastQueue(view, ticket, mayTake, out);
 		} catch {
-			roundRobin(view, ticket, isExcluded, out);
+			roundRobin(view, ticket, mayTake, out);
 		}
 	}
 
@@ -340,6 +355,13 @@ export class WorkerDecider implements Decider {
 			this.#ports.defer(() => runtime.refill(set));
 		}
 	}
+}
+
+/** A few rows already tried are looked through; what policies close may be half the pool. */
+function rowSet(rows: readonly number[]): RowTest {
+	if (rows.length <= EXCLUDED_FEW) return (row) => rows.includes(row);
+	const many = new Set(rows);
+	return (row) => many.has(row);
 }
 
 function reset(out: Decision): void {

@@ -88,6 +88,7 @@ export const fallbackCauses = [
 	'quarantined_input',
 	'no_instance',
 	'host_error',
+	'all_unhealthy',
 ] as const;
 export type FallbackCause = (typeof fallbackCauses)[number];
 

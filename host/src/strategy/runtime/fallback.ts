@@ -9,11 +9,14 @@ export const ROUND_ROBIN_NAME = 'baseline_rr@builtin';
 /** Rows the fallback ranks, so that a retry need not decide again. */
 const FALLBACK_RANKED = 2;
 
+/** Which rows an answer may name. */
+export type RowTest = (row: number) => boolean;
+
 /**
- * Ranks the two eligible rows with the least load (waiting + running, in-flight corrected). Equal loads go to the row that comes first
- * when counting from `ticket`, so that ties rotate. `isExcluded` rows are skipped. `out.count` is 0 when nothing is eligible.
+ * Ranks the two rows with the least load that `mayTake` lets through (waiting + running, in-flight corrected). Equal loads go to the row that comes first
+ * when counting from `ticket`, so that ties rotate. `out.count` is 0 when none may be taken.
  */
-export function leastQueue(view: PoolView, ticket: number, isExcluded: (row: number) => boolean, out: Decision): void {
+export function leastQueue(view: PoolView, ticket: number, mayTake: RowTest, out: Decision): void {
 	const rows = view.rowCount;
 	let best = -1;
 	let second = -1;
@@ -22,7 +25,7 @@ export function leastQueue(view: PoolView, ticket: number, isExcluded: (row: num
 	const start = rows === 0 ? 0 : ticket % rows;
 	for (let step = 0; step < rows; step++) {
 		const row = start + step < rows ? start + step : start + step - rows;
-		if (!view.isEligible(row) || isExcluded(row)) continue;
+		if (!mayTake(row)) continue;
 		const load = view.load[row] as number;
 		if (load < bestLoad) {
 			second = best;
@@ -46,14 +49,14 @@ export function leastQueue(view: PoolView, ticket: number, isExcluded: (row: num
 	}
 }
 
-/** The last resort: the next eligible row after `ticket`, looking at no signal at all. */
-export function roundRobin(view: PoolView, ticket: number, isExcluded: (row: number) => boolean, out: Decision): void {
+/** The last resort: the next row after `ticket` that `mayTake` lets through, looking at no signal at all. */
+export function roundRobin(view: PoolView, ticket: number, mayTake: RowTest, out: Decision): void {
 	out.strategy = ROUND_ROBIN_NAME;
 	out.count = 0;
 	const rows = view.rowCount;
 	for (let step = 0; step < rows; step++) {
 		const row = (ticket + step) % rows;
-		if (!view.isEligible(row) || isExcluded(row)) continue;
+		if (!mayTake(row)) continue;
 		out.rows[0] = row;
 		out.scores[0] = 0;
 		out.count = 1;
