@@ -1,5 +1,6 @@
 // Owns the list of the fabric's error catalogues: docs/errors.md is made from it, and errors that cross threads are found again in it.
 import type { ErrorCatalogue } from '@infermesh/proto';
+import { backupErrors } from './backup/errors.js';
 import { blobErrors } from './blobs/errors.js';
 import { consensusErrors } from './consensus/errors.js';
 import { identityErrors } from './identity/errors.js';
@@ -14,6 +15,7 @@ export const fabricErrorSections: readonly { readonly title: string; readonly er
 	{ title: 'Replicated state', errors: storeErrors },
 	{ title: 'Raft', errors: raftErrors },
 	{ title: 'Durable log', errors: logErrors },
+	{ title: 'Backups', errors: backupErrors },
 	{ title: 'Membership', errors: membershipErrors },
 	{ title: 'Identity', errors: identityErrors },
 	{ title: 'Transport', errors: transportErrors },

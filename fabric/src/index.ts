@@ -1,3 +1,15 @@
+export { backupErrors } from './backup/errors.js';
+export type { BackupHeader, BackupSummary } from './backup/format.js';
+export {
+	type GroupBeginning,
+	type OfflineGroup,
+	type OfflineOptions,
+	plantGroup,
+	readGroup,
+	reborn,
+} from './backup/offline-group.js';
+export { BackupReader, type BackupSink } from './backup/reader.js';
+export { BackupWriter } from './backup/writer.js';
 export { createBlobService } from './blobs/blob-service.js';
 export { DiskBlobs } from './blobs/disk-blobs.js';
 export { blobErrors } from './blobs/errors.js';

@@ -29,6 +29,12 @@ function freePort(): Promise<number> {
 	});
 }
 
+export interface Ended {
+	readonly code: number | null;
+	readonly out: string;
+	readonly err: string;
+}
+
 export class MeshNode {
 	readonly name: string;
 	readonly admin: string;
@@ -36,7 +42,9 @@ export class MeshNode {
 	readonly agent: string;
 	/** Where other nodes reach it: agent, Raft and gossip. */
 	readonly fabricPorts: readonly number[];
-	readonly #file: string;
+	/** Its configuration. */
+	readonly file: string;
+	readonly state: string;
 	readonly #log: string;
 	#child: ChildProcess | undefined;
 
@@ -48,10 +56,11 @@ export class MeshNode {
 		this.agent = `127.0.0.1:${agent}`;
 		this.fabricPorts = ports.slice(0, 3);
 		mkdirSync(folder, { recursive: true });
-		this.#file = path.join(folder, 'node.yaml');
+		this.file = path.join(folder, 'node.yaml');
+		this.state = path.join(folder, 'state');
 		this.#log = path.join(folder, 'log.jsonl');
 		const config = {
-			state_dir: path.join(folder, 'state'),
+			state_dir: this.state,
 			node: { id: name, zone: options.zone ?? 'a', region: 'r' },
 			...(options.roles === undefined ? {} : { roles: options.roles }),
 			fabric: {
@@ -69,7 +78,7 @@ export class MeshNode {
 			health: { period_ms: 200, healthy_after: 1 },
 			targets: options.targets ?? [],
 		};
-		writeFileSync(this.#file, JSON.stringify(config));
+		writeFileSync(this.file, JSON.stringify(config));
 	}
 
 	get pid(): number {
@@ -84,7 +93,7 @@ export class MeshNode {
 	/** Resolves when the node answers. */
 	async start(...joining: readonly string[]): Promise<void> {
 		writeFileSync(this.#log, '');
-		const child = spawn(process.execPath, [command, 'agent', '--config', this.#file, ...joining], {
+		const child = spawn(process.execPath, [command, 'agent', '--config', this.file, ...joining], {
 			stdio: ['ignore', 'pipe', 'pipe'],
 		});
 		this.#child = child;
@@ -114,12 +123,25 @@ export class MeshNode {
 		});
 	}
 
+	/** Everything it has on disk is gone. The process must have ended. */
+	wipe(): void {
+		rmSync(this.state, { recursive: true, force: true });
+	}
+
 	async get<T>(at: string): Promise<T> {
 		return this.#call<T>('GET', at);
 	}
 
 	async post<T>(at: string, body: unknown): Promise<T> {
 		return this.#call<T>('POST', at, body);
+	}
+
+	async delete<T>(at: string): Promise<T> {
+		return this.#call<T>('DELETE', at);
+	}
+
+	async put<T>(at: string, body: unknown): Promise<T> {
+		return this.#call<T>('PUT', at, body);
 	}
 
 	async #call<T>(method: string, at: string, body?: unknown): Promise<T> {
@@ -132,6 +154,25 @@ export class MeshNode {
 		if (!response.ok) throw new Error(`${response.status} ${text}`);
 		return JSON.parse(text) as T;
 	}
+}
+
+/** Runs a command line to its end. */
+export function infermesh(...args: readonly string[]): Promise<Ended> {
+	return new Promise((resolve, reject) => {
+		const child = spawn(process.execPath, [command, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+		let out = '';
+		let err = '';
+		child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+		child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+		child.once('error', reject);
+		child.once('close', (code) => resolve({ code, out, err }));
+	});
+}
+
+/** As many tokens' worth of nodes join `first`, which runs. */
+export async function joinNodes(first: MeshNode, others: readonly MeshNode[]): Promise<void> {
+	const { token } = await first.post<{ token: string }>('/join-tokens', { ttlMs: 600_000, uses: others.length });
+	await Promise.all(others.map((node) => node.start('--join', first.agent, '--join-token', token)));
 }
 
 /** Nodes that have joined one mesh; all of them end with the test. `before` sees them when their ports are known and nothing runs. */
@@ -153,8 +194,6 @@ export async function startNodes(
 	await before(nodes);
 	const [first, ...others] = nodes as [MeshNode, ...MeshNode[]];
 	await first.start();
-	if (others.length === 0) return nodes;
-	const { token } = await first.post<{ token: string }>('/join-tokens', { ttlMs: 600_000, uses: others.length });
-	await Promise.all(others.map((node) => node.start('--join', first.agent, '--join-token', token)));
+	if (others.length > 0) await joinNodes(first, others);
 	return nodes;
 }

@@ -46,6 +46,8 @@ export interface CliContext {
 	readonly startMesh: StartMesh;
 	/** Reads a text file; throws when it cannot. */
 	readonly readText: (path: string) => string;
+	/** Reads a file piece by piece. */
+	readonly readPieces: (path: string) => AsyncIterable<Uint8Array>;
 	readonly writeFile: (path: string, content: string | Uint8Array) => void;
 	/** Writes a file piece by piece; it has its name only once it is complete and on the disk. */
 	readonly saveStream: (path: string, pieces: AsyncIterable<Uint8Array>) => Promise<void>;

@@ -1,7 +1,7 @@
 // Owns the process of a command: real streams, signals, environment and the exit code. The only file of the CLI that touches `process`
 // beside facts of the platform.
 import { randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { createReadStream, readFileSync, writeFileSync } from 'node:fs';
 import { systemClock } from '../main/clock.js';
 import { meshVersion } from '../main/version.js';
 import type { CliContext } from './context.js';
@@ -28,6 +28,7 @@ const context: CliContext = {
 	// The mesh sets engine flags and loads much: only commands that start one pay for it.
 	startMesh: async (loaded, deps) => (await import('../main/meshd.js')).startMesh(loaded, deps),
 	readText: (path) => readFileSync(path, 'utf8'),
+	readPieces: (path) => createReadStream(path),
 	writeFile: (path, content) => writeFileSync(path, content),
 	saveStream,
 	randomBytes,

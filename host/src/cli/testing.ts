@@ -66,6 +66,12 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
 				throw Object.assign(new Error(`ENOENT: no such file, open '${path}'`), { code: 'ENOENT' });
 			return found;
 		},
+		readPieces: async function* (path) {
+			const found = options.files?.[path];
+			if (found === undefined)
+				throw Object.assign(new Error(`ENOENT: no such file, open '${path}'`), { code: 'ENOENT' });
+			yield Buffer.from(found, 'latin1');
+		},
 		writeFile: (path, content) => void options.written?.set(path, content.toString()),
 		saveStream: async (path, pieces) => {
 			const parts: Uint8Array[] = [];

@@ -38,6 +38,16 @@ export interface TopologyView {
 	readonly error: number;
 }
 
+/** The state at one revision, in pieces of the store's own snapshot. */
+export interface SavedState {
+	readonly clusterId: string;
+	readonly revision: number;
+	readonly appliedIndex: number;
+	/** Hex. */
+	readonly appliedHash: string;
+	readonly pieces: AsyncIterable<Uint8Array>;
+}
+
 /** What only a member of the group of coordinators can be asked to do. */
 export interface GroupControl {
 	/** Undefined = the most suitable voter. Resolves with who leads then. */
@@ -45,8 +55,8 @@ export interface GroupControl {
 	removeMember(nodeId: string): Promise<void>;
 	/** Whether this node leads now. */
 	leads(): boolean;
-	/** The whole replicated state in pieces. */
-	saveSnapshot(): AsyncIterable<Uint8Array>;
+	/** The whole replicated state as it is now. */
+	saveSnapshot(): Promise<SavedState>;
 }
 
 export interface MeshFabric {

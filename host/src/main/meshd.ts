@@ -283,6 +283,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	const mesh = new MeshOperations({
 		clock,
 		engine: fabric.engine,
+		version: meshVersion,
 		mirrors: state,
 		fabric,
 		until: (holds, timeoutMs, late) => state.until(holds, timeoutMs, late),

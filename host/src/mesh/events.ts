@@ -6,7 +6,17 @@ import type { TSchema } from 'typebox';
 import { type ApiKey, type RecordKind, recordKinds, type StoredTarget } from '../records/kinds.js';
 import { decodeRecord, idOf } from '../records/records.js';
 
-export const eventKinds = ['node', 'lifecycle', 'policy', 'target', 'strategy', 'staging', 'tenant', 'key'] as const;
+export const eventKinds = [
+	'node',
+	'lifecycle',
+	'policy',
+	'target',
+	'strategy',
+	'staging',
+	'tenant',
+	'key',
+	'lineage',
+] as const;
 export type EventKind = (typeof eventKinds)[number];
 
 export interface MeshEvent {
@@ -54,6 +64,7 @@ const shown: readonly Shown[] = [
 	{ kind: 'staging', record: recordKinds.staging, prefix: '' },
 	{ kind: 'tenant', record: recordKinds.tenants, prefix: '' },
 	{ kind: 'key', record: recordKinds.apiKeys, prefix: '', withoutSecrets: keyWithoutSecrets },
+	{ kind: 'lineage', record: recordKinds.lineage, prefix: '' },
 ];
 
 function targetWithoutSecrets({ spec, ...rest }: StoredTarget): unknown {

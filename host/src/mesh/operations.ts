@@ -5,6 +5,7 @@ import type { Clock } from '@infermesh/proto';
 import type { MemberView, MeshFabric, TopologyView } from '../main/fabric.js';
 import { recordKinds, type Tenant } from '../records/kinds.js';
 import { Records } from '../records/records.js';
+import { backupPieces } from './backup.js';
 import { type DrainProgress, drainProgress } from './drain-progress.js';
 import { EventFeed } from './events.js';
 import { freshOrHeld, type Listing } from './listing.js';
@@ -29,8 +30,10 @@ export interface Audit {
 export interface MeshOperationsPorts {
 	readonly clock: Clock;
 	readonly engine: ConsensusEngine;
+	/** Of this software. */
+	readonly version: string;
 	readonly mirrors: MeshMirrors;
-	readonly fabric: Pick<MeshFabric, 'nodeId' | 'members' | 'topology' | 'group'>;
+	readonly fabric: Pick<MeshFabric, 'nodeId' | 'blobs' | 'members' | 'topology' | 'group'>;
 	/** Resolves once `holds` is true, looking after every change of a mirror; rejects with what `late` makes. */
 	readonly until: (holds: () => boolean, timeoutMs: number, late: () => Error) => Promise<void>;
 	readonly randomBytes: (count: number) => Uint8Array;
@@ -210,11 +213,13 @@ export class MeshOperations {
 		return this.raft();
 	}
 
-	/** The whole replicated state in pieces. IM_CONSENSUS_NOT_MEMBER. */
+	/** A backup of the whole mesh, in pieces. IM_CONSENSUS_NOT_MEMBER. */
 	saveSnapshot({ by }: Asker): AsyncIterable<Uint8Array> {
-		const pieces = this.#group().saveSnapshot();
+		const group = this.#group();
+		const { clock, engine, fabric, version, mirrors } = this.#ports;
 		this.#ports.audit({ by, action: 'snapshot.save', object: '' });
-		return pieces;
+		const node = mirrors.nodes.get(fabric.nodeId)?.value.name ?? fabric.nodeId;
+		return backupPieces({ clock, engine, blobs: fabric.blobs, version, node }, () => group.saveSnapshot());
 	}
 
 	#group(): NonNullable<MeshFabric['group']> {

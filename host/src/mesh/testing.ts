@@ -1,5 +1,11 @@
 // Owns a mesh of one node for tests of what an operator does: real operations over a store in memory, and a second, made-up node where a test wants one.
-import { type ConsensusEngine, consensusError, createLocalEngine, type EngineStatus } from '@infermesh/fabric';
+import {
+	type ConsensusEngine,
+	consensusError,
+	createLocalEngine,
+	type EngineStatus,
+	MemoryBlobs,
+} from '@infermesh/fabric';
 import { systemClock, systemRandom } from '../main/clock.js';
 import type { GroupControl, MemberView } from '../main/fabric.js';
 import { type NodeRecord, recordKinds } from '../records/kinds.js';
@@ -132,8 +138,10 @@ export function lonelyMesh(options: LonelyMeshOptions = {}): LonelyMesh {
 		clock: systemClock,
 		engine,
 		mirrors,
+		version: '0.1.0',
 		fabric: {
 			nodeId: SELF,
+			blobs: new MemoryBlobs(),
 			members: () => members,
 			topology: () => ({ links: [], vector: [], heightS: 0, error: 0 }),
 			group: options.group,

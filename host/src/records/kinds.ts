@@ -198,6 +198,20 @@ export const drainRecordSchema = Type.Object({
 });
 export type DrainRecord = Static<typeof drainRecordSchema>;
 
+/** How the cluster with this id came to be out of another one: what an auditor asks after a restore or a recovery. */
+export const lineageRecordSchema = Type.Object({
+	how: Type.Enum(['restored', 'recovered']),
+	from: Type.String(describe('Id of the cluster before.')),
+	revision: Type.Integer(describe('Of the cluster before, as far as it is kept.')),
+	index: Type.Integer(describe('Of Raft, of the last entry that is kept.')),
+	term: Type.Integer(describe('Of that entry; 0 after a restore.')),
+	by: Type.String(describe('Who did it: user and host.')),
+	node: Type.String(describe('Name of the node it was done on.')),
+	atMs: Type.Integer(),
+	sha256: Type.Optional(Type.String(describe('Of the backup that was restored.'))),
+});
+export type LineageRecord = Static<typeof lineageRecordSchema>;
+
 /** A kind of record: where it lies, and what it must look like. `id` is the rest of the key. */
 export interface RecordKind<S extends TSchema> {
 	readonly prefix: string;
@@ -221,6 +235,7 @@ export const recordKinds = {
 	staging: kind('staging/', stagingRecordSchema),
 	routers: kind('routers/', routerRecordSchema),
 	drains: kind('drains/', drainRecordSchema),
+	lineage: kind('lineage/', lineageRecordSchema),
 } as const;
 
 /** Key part of an id that may hold any characters: percent-encoded, so that it stays printable ASCII without spaces or slashes. */

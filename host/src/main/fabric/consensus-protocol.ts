@@ -21,9 +21,22 @@ export type GroupCall =
 	| { readonly call: 'addLearner' | 'promote' | 'remove'; readonly id: string }
 	| { readonly call: 'transfer'; readonly id: string | undefined }
 	| { readonly call: 'status' }
+	/** Takes hold of the state; answers SnapshotBegun. */
 	| { readonly call: 'beginSnapshot' }
-	/** The next piece of the snapshot begun; undefined at its end. */
-	| { readonly call: 'snapshotPiece' };
+	/** The next piece of a snapshot begun; undefined at its end. */
+	| { readonly call: 'snapshotPiece'; readonly snapshot: number }
+	/** Lets go of a snapshot that nobody reads to its end. */
+	| { readonly call: 'endSnapshot'; readonly snapshot: number };
+
+/** What a snapshot of the state holds. */
+export interface SnapshotBegun {
+	/** Its number, for asking for pieces. */
+	readonly snapshot: number;
+	readonly clusterId: string;
+	readonly revision: number;
+	readonly appliedIndex: number;
+	readonly appliedHash: string;
+}
 
 export type ToConsensus =
 	| { readonly kind: 'identity'; readonly identity: WireIdentity }

@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import {
+	consensusErrors,
 	emptyGroup,
 	encodeCommand,
 	foundedGroup,
@@ -26,7 +27,15 @@ import { MeshError } from '@infermesh/proto';
 import { RaftTransportClient } from '@infermesh/proto/grpc/raft/v1/raft';
 import { StoreService } from '@infermesh/proto/grpc/store/v1/store';
 import { systemClock, systemRandom } from '../clock.js';
-import type { ConsensusStart, FromConsensus, GroupCall, GroupState, ToConsensus } from './consensus-protocol.js';
+import type {
+	ConsensusStart,
+	FromConsensus,
+	GroupCall,
+	GroupState,
+	SnapshotBegun,
+	ToConsensus,
+} from './consensus-protocol.js';
+import { logOptionsOf, MESH_GROUP } from './state-folders.js';
 import { fromWireIdentity } from './wire-identity.js';
 
 const start = workerData as ConsensusStart;
@@ -34,8 +43,8 @@ const agent = parentPort;
 if (agent === null) throw new Error('consensus-thread.ts runs in a worker thread only');
 const send = (message: FromConsensus): void => agent.postMessage(message);
 
-/** All the mesh keeps is in one group; the log has room for more. */
-const GROUP = 1;
+/** Snapshots being read at once. */
+const SNAPSHOTS_MAX = 4;
 const STATE_PERIOD_MS = 500;
 /** Ticks are finer than heartbeats, so that drawn election timeouts differ enough. */
 const TICKS_PER_HEARTBEAT = 4;
@@ -63,16 +72,15 @@ const transport = new GrpcRaftTransport({
 
 async function openLog(): Promise<LogThread> {
 	mkdirSync(start.folder, { recursive: true, mode: 0o700 });
-	const log = { ...logThreadDefaults.log, segmentBytes: start.segmentBytes };
-	return LogThread.open(start.folder, clock, { ...logThreadDefaults, log });
+	return LogThread.open(start.folder, clock, { ...logThreadDefaults, log: logOptionsOf(start.segmentBytes) });
 }
 
 async function recover(log: LogThread) {
-	const recovered = log.recovered.get(GROUP);
+	const recovered = log.recovered.get(MESH_GROUP);
 	if (recovered !== undefined) return recovered;
 	if (!start.found) return emptyGroup;
 	const founded = foundedGroup([start.nodeId]);
-	await new Promise<void>((resolve, reject) => log.append([foundingWrite(GROUP, founded)], resolve, reject));
+	await new Promise<void>((resolve, reject) => log.append([foundingWrite(MESH_GROUP, founded)], resolve, reject));
 	return founded;
 }
 
@@ -86,7 +94,7 @@ async function main(): Promise<void> {
 	const store = new Store();
 	const tickMs = Math.max(1, Math.round(start.heartbeatMs / TICKS_PER_HEARTBEAT));
 	const group = new RaftGroup({
-		group: GROUP,
+		group: MESH_GROUP,
 		id: start.nodeId,
 		clock,
 		random: systemRandom(),
@@ -114,7 +122,8 @@ async function main(): Promise<void> {
 		fault: (error) => send({ kind: 'fault', message: String(error) }),
 	});
 	let founding = false;
-	let pieces: Iterator<Uint8Array> | undefined;
+	const snapshots = new Map<number, Iterator<Uint8Array>>();
+	let snapshotNumber = 0;
 
 	function tell(): void {
 		const { leader, role, term, members, commitIndex, appliedIndex } = group.status();
@@ -150,6 +159,14 @@ async function main(): Promise<void> {
 		}
 	}
 
+	function beginSnapshot(): SnapshotBegun {
+		if (snapshots.size >= SNAPSHOTS_MAX)
+			throw new MeshError(consensusErrors, 'IM_CONSENSUS_LIMIT', `${SNAPSHOTS_MAX} snapshots are being read already`);
+		const { clusterId, revision, appliedIndex, appliedHash } = store;
+		snapshots.set(++snapshotNumber, store.snapshot()[Symbol.iterator]());
+		return { snapshot: snapshotNumber, clusterId, revision, appliedIndex, appliedHash };
+	}
+
 	async function carryOut(call: GroupCall): Promise<unknown> {
 		switch (call.call) {
 			case 'addLearner':
@@ -164,10 +181,15 @@ async function main(): Promise<void> {
 			case 'status':
 				return engine.status();
 			case 'beginSnapshot':
-				pieces = store.snapshot()[Symbol.iterator]();
+				return beginSnapshot();
+			case 'snapshotPiece': {
+				const next = snapshots.get(call.snapshot)?.next();
+				if (next?.done !== false) snapshots.delete(call.snapshot);
+				return next?.done === false ? next.value : undefined;
+			}
+			case 'endSnapshot':
+				snapshots.delete(call.snapshot);
 				return undefined;
-			case 'snapshotPiece':
-				return pieces?.next().value as Uint8Array | undefined;
 		}
 	}
 

@@ -39,6 +39,7 @@ import type { GroupControl, MeshFabric } from '../fabric.js';
 import { authorityDirectory, authorityExists } from './authority-folder.js';
 import { Autopilot } from './autopilot.js';
 import { ConsensusThread } from './consensus-client.js';
+import type { SnapshotBegun } from './consensus-protocol.js';
 import { discover, discoverHandler } from './discovery.js';
 import { EngineRecords } from './engine-records.js';
 import { fabricNodeErrors } from './errors.js';
@@ -48,6 +49,7 @@ import { openIdentity } from './identity.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import { transportMetrics } from './metrics.js';
 import { type KnownPeer, NodeFolder } from './node-folder.js';
+import { blobFolderOf, nodeFolderOf, raftFolderOf } from './state-folders.js';
 import { toWireIdentity } from './wire-identity.js';
 
 const HANDSHAKE_TIMEOUT_MS = 3000;
@@ -83,6 +85,18 @@ async function openAuthority(config: MeshConfig): Promise<CertificateAuthority |
 	return begins ? directory().create(fabric.trust_domain, systemClock.wallMs()) : undefined;
 }
 
+async function* snapshotPieces(consensus: ConsensusThread, snapshot: number): AsyncGenerator<Uint8Array> {
+	try {
+		for (;;) {
+			const piece = await consensus.call<Uint8Array | undefined>({ call: 'snapshotPiece', snapshot });
+			if (piece === undefined) return;
+			yield piece;
+		}
+	} finally {
+		await consensus.call({ call: 'endSnapshot', snapshot });
+	}
+}
+
 /** Starts this node's part in the mesh. Rejects with IM_FABRIC_*, IM_IDENTITY_*, IM_LOG_*; what had started is taken down again. */
 export async function startMeshFabric(
 	config: MeshConfig,
@@ -104,7 +118,7 @@ export async function startMeshFabric(
 		for (const closer of closers.splice(0).reverse()) await closer();
 	};
 	try {
-		const folder = new NodeFolder(path.join(config.state_dir, 'node'));
+		const folder = new NodeFolder(nodeFolderOf(config));
 		const known = folder.mesh();
 		let coordinators: readonly KnownPeer[] = known?.coordinators ?? [];
 		let agents: readonly Address[] = fabric.join;
@@ -152,7 +166,7 @@ export async function startMeshFabric(
 			? await ConsensusThread.open(
 					{
 						nodeId,
-						folder: path.join(config.state_dir, 'raft'),
+						folder: raftFolderOf(config),
 						listen: addressOf(fabric.host, fabric.raft_port),
 						identity: toWireIdentity(identity.current()),
 						peers: coordinators.map((peer) => [peer.nodeId, peer.raft] as const),
@@ -195,7 +209,7 @@ export async function startMeshFabric(
 
 		// --- the agent's port
 		const server = new SecureServer(context, { joining: authority !== undefined });
-		const blobsOwn = ownsGroup ? new DiskBlobs(new FileDisk(path.join(config.state_dir, 'store'))) : undefined;
+		const blobsOwn = ownsGroup ? new DiskBlobs(new FileDisk(blobFolderOf(config))) : undefined;
 		const tell = (): DiscoverReply => ({
 			clusterId,
 			gossipAddresses: (gossip?.members ?? [])
@@ -243,14 +257,9 @@ export async function startMeshFabric(
 		closers.push(() => keys.close());
 		const seeds = [...new Set([...(known?.gossip ?? []), ...(await gossipSeeds())])];
 		async function gossipSeeds(): Promise<readonly Address[]> {
-			if (fabric.join.length === 0) return [];
-			const found = await discover(
-				fabric.join,
-				context,
-				clock,
-				failed,
-				() => stopped() || (known?.gossip.length ?? 0) > 0,
-			);
+			// Who knows the mesh has it from there; a node that was restored is joined by the others.
+			if (fabric.join.length === 0 || known !== undefined) return [];
+			const found = await discover(fabric.join, context, clock, failed, stopped);
 			return found?.gossipAddresses ?? [];
 		}
 		const thread = await GossipThread.open(
@@ -396,13 +405,9 @@ export async function startMeshFabric(
 							(await consensus.call<string | undefined>({ call: 'transfer', id: to })) ?? '',
 						removeMember: async (id) => void (await consensus.call({ call: 'remove', id })),
 						leads: () => consensus.state?.leader === nodeId,
-						async *saveSnapshot() {
-							await consensus.call({ call: 'beginSnapshot' });
-							for (;;) {
-								const piece = await consensus.call<Uint8Array | undefined>({ call: 'snapshotPiece' });
-								if (piece === undefined) return;
-								yield piece;
-							}
+						async saveSnapshot() {
+							const begun = await consensus.call<SnapshotBegun>({ call: 'beginSnapshot' });
+							return { ...begun, pieces: snapshotPieces(consensus, begun.snapshot) };
 						},
 					};
 		return {
