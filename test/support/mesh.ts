@@ -113,8 +113,9 @@ export async function startTestMesh(t: Teardown, options: TestMeshOptions = {}):
 		...(options.spawnWorker === undefined ? {} : { spawnWorker: options.spawnWorker }),
 	});
 	t.teardown(() => mesh.close());
+	const { dataUrl = '' } = mesh;
 	const admin = new AdminClient(mesh.adminUrl);
-	const client = (apiKey: string): OpenAI => new OpenAI({ baseURL: `${mesh.dataUrl}/v1`, apiKey, maxRetries: 0 });
+	const client = (apiKey: string): OpenAI => new OpenAI({ baseURL: `${dataUrl}/v1`, apiKey, maxRetries: 0 });
 	const ready = (count: number = wanted.length): Promise<void> =>
 		eventually(`${count} targets serve`, async () => {
 			const states = (await admin.targets()).map(({ state }) => state);
@@ -122,7 +123,7 @@ export async function startTestMesh(t: Teardown, options: TestMeshOptions = {}):
 		});
 	const handle: TestMesh = {
 		mesh,
-		dataUrl: mesh.dataUrl,
+		dataUrl,
 		engines,
 		admin,
 		openai: client('none'),

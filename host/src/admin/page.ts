@@ -53,13 +53,13 @@ function spark(id,values){
  svg.append(area,line);
 }
 function push(list,v){list.push(v);if(list.length>WINDOW)list.shift()}
-function pill(text){const cls=/^(ready|active)$/.test(text)?'good':/(unhealthy|ejected|quarantined|down|unreachable|failed)/.test(text)?'bad':/^(loaded)$/.test(text)?'soft':'warn';return el('span',text,'pill '+cls)}
+function pill(text){const cls=/^(ready|active)$/.test(text)?'good':/(unhealthy|ejected|quarantined|down|unreachable|failed)/.test(text)?'bad':/^(loaded|unwatched)$/.test(text)?'soft':'warn';return el('span',text,'pill '+cls)}
 function bar(ratio,text){const td=el('td'),b=el('span','','bar'),i=el('i');i.style.width=Math.min(100,Math.max(0,ratio*100))+'%';b.append(i);td.append(b,text);return td}
 function cell(content,cls){const td=el('td',undefined,cls);td.append(content);return td}
 function fill(id,rows,columns,empty){const body=$(id);body.replaceChildren(...rows);if(rows.length===0){const tr=el('tr'),td=el('td',empty,'soft');td.colSpan=columns;tr.append(td);body.append(tr)}}
 function showStatus(s){
  $('what').textContent='v'+s.version+' · node '+s.node+' · '+s.workers+' worker'+(s.workers===1?'':'s')+' · up '+(s.uptimeS<120?num(s.uptimeS)+' s':s.uptimeS<7200?num(s.uptimeS/60)+' min':num(s.uptimeS/3600,1)+' h');
- $('where').textContent=s.dataUrl;
+ $('where').textContent=s.dataUrl||'no router runs here';
  $('dev').hidden=!s.development;
  push(samples,{at:performance.now(),t:s.traffic});
  const last=samples[samples.length-1],prev=samples[Math.max(0,samples.length-2)],far=samples[Math.max(0,samples.length-1-SPAN)];

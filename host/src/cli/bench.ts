@@ -115,7 +115,13 @@ async function destination(context: CliContext, flags: BenchFlags): Promise<{ ur
 			where: '--model',
 			hint: 'add a target first: infermesh target add URL',
 		});
-	return { url: flags.url ?? status.dataUrl, model };
+	const url = flags.url ?? status.dataUrl;
+	if (url === null)
+		throw new MeshError(cliErrors, 'IM_CLI_USAGE', `${status.node} runs no router`, {
+			where: '--admin',
+			hint: 'name a router’s admin API, or the data plane itself with --url; `infermesh nodes list` shows the roles of all',
+		});
+	return { url, model };
 }
 
 function loadOptions(flags: BenchFlags, to: { url: string; model: string }): LoadOptions {

@@ -12,8 +12,8 @@ export interface TextSink {
 
 /** A mesh that runs in this process. */
 export interface RunningMesh {
-	/** `http://host:port` of the data plane. */
-	readonly dataUrl: string;
+	/** `http://host:port` of the data plane; undefined where none runs. */
+	readonly dataUrl: string | undefined;
 	/** `http://host:port` of the admin API. */
 	readonly adminUrl: string;
 	/** Lets streams end within `data.shutdown_grace_ms`, then stops everything. May be called twice. */

@@ -6,13 +6,15 @@ import { act, type Cli, type MeshOptions, withExample, withMesh } from './comman
 import { print } from './output.js';
 
 function render(status: MeshStatus): string {
-	const { traffic, targets } = status;
+	const { traffic, targets, dataUrl } = status;
+	const unwatched = targets.total - targets.watched;
 	return [
 		`InferMesh ${status.version} on ${status.node}, up ${Math.round(status.uptimeS)} s, ${status.workers} ${status.workers === 1 ? 'worker' : 'workers'}`,
-		`  data      ${status.dataUrl}`,
+		`  roles     ${status.roles.join(', ')}`,
+		`  data      ${dataUrl ?? 'no router runs here'}`,
 		`  admin     ${status.adminUrl}`,
 		`  models    ${status.models.join(', ') || 'none'}`,
-		`  targets   ${targets.serving} of ${targets.total} serving`,
+		`  targets   ${targets.serving} of ${targets.watched} serving${unwatched === 0 ? '' : `, ${unwatched} more not watched here`}`,
 		`  strategy  ${status.activeStrategy}`,
 		`  requests  ${traffic.requestsTotal} (${traffic.failedTotal} failed), ${traffic.inFlight} in flight`,
 		`  decisions ${traffic.decisionsTotal} (${traffic.fallbacksTotal} by the fallback, ${traffic.strikesTotal} strikes)`,

@@ -145,19 +145,24 @@ function banner(mesh: RunningMesh, loaded: LoadedConfig, options: UpOptions, eng
 		'',
 		'InferMesh development mesh: loopback only, no credentials asked, not for production',
 		'',
-		`  data      ${mesh.dataUrl}/v1   (OpenAI API)`,
+		`  data      ${mesh.dataUrl === undefined ? 'no router among the roles' : `${mesh.dataUrl}/v1   (OpenAI API)`}`,
 		`  admin     ${mesh.adminUrl}      (status page)`,
 		`  metrics   ${mesh.adminUrl}/metrics`,
 		`  targets   ${[...emulated, ...real].join(', ') || 'none; add one with `infermesh target add URL`'}`,
 		`  strategy  ${loaded.config.strategy.active}`,
-		'',
-		'try',
-		`  curl -N ${mesh.dataUrl}/v1/chat/completions -H 'content-type: application/json' \\`,
-		`    -d '{"model":"${model}","stream":true,"messages":[{"role":"user","content":"hello"}]}'`,
+		...(mesh.dataUrl === undefined ? [] : ['', ...tryIt(mesh.dataUrl, model)]),
 		'',
 		'Ctrl-C stops it.',
 		'',
 	].join('\n');
+}
+
+function tryIt(dataUrl: string, model: string): readonly string[] {
+	return [
+		'try',
+		`  curl -N ${dataUrl}/v1/chat/completions -H 'content-type: application/json' \\`,
+		`    -d '{"model":"${model}","stream":true,"messages":[{"role":"user","content":"hello"}]}'`,
+	];
 }
 
 function nodesBanner(nodes: readonly RunningNode[], options: UpOptions, targets: number): string {
@@ -170,9 +175,7 @@ function nodesBanner(nodes: readonly RunningNode[], options: UpOptions, targets:
 		`  targets   ${targets}, announced by turns`,
 		`  logs      ${first === undefined ? '' : first.log.replace(first.name, 'NODE')}`,
 		'',
-		'try',
-		`  curl -N ${nodes.at(-1)?.data ?? ''}/v1/chat/completions -H 'content-type: application/json' \\`,
-		`    -d '{"model":"${options.engineModel}","stream":true,"messages":[{"role":"user","content":"hello"}]}'`,
+		...tryIt(nodes.at(-1)?.data ?? '', options.engineModel),
 		`  infermesh nodes list`,
 		'',
 		'Ctrl-C stops it.',

@@ -169,6 +169,7 @@ test('values are checked against each other', (t) => {
 		['targets: [{url: "ftp://a:1"}]', /not an http/],
 		['targets: [{url: "http://user:pw@a:1"}]', /takes no credentials/],
 		['targets: [{id: "a b", url: "http://a:1"}]', /not a target id/],
+		['roles: [router]\ntargets: [{url: "http://a:1"}]', /in the role gpu/],
 		['models: {aliases: {a: b, b: c}}', /itself an alias/],
 		['models: {fallbacks: {a: [a]}}', /own fallback/],
 		['models: {revisions: {a: [{model: x, weight: 0}]}}', /above 0/],

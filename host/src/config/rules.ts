@@ -66,6 +66,10 @@ function targets(config: MeshConfig): Problem[] {
 		if (earlier !== undefined) problems.push(invalid(path, `target id "${id}" is already that of targets[${earlier}]`));
 		seen.set(id, index);
 	}
+	if (config.targets.length > 0 && !config.roles.includes('gpu'))
+		problems.push(
+			invalid(['targets'], 'a node announces its targets in the role gpu, which this one does not have (roles)'),
+		);
 	if (config.targets.length > config.fleet.targets_max)
 		problems.push(
 			invalid(['targets'], `${config.targets.length} targets do not fit fleet.targets_max ${config.fleet.targets_max}`),

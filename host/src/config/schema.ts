@@ -292,7 +292,7 @@ export const configSchema = Type.Object(
 			maxItems: 5,
 			uniqueItems: true,
 			description:
-				'What runs on this node: `router` (data plane), `coordinator` (votes in Raft, schedules), `gpu` (announces its targets), `trainer`, `edge` (a router near users).',
+				'What runs on this node: `router` (data plane), `coordinator` (votes in Raft, schedules), `gpu` (announces its targets and watches over them), `trainer` (joins and is seen), `edge` (a router near users). Agent, gossip and admin API run on every node; ports of what does not run are not opened.',
 		}),
 		fabric: fabricSchema,
 		consensus: consensusSchema,

@@ -1,7 +1,7 @@
 // Owns what the admin API can ask of a running mesh: the calls of MeshControl over the target service, the strategy manager and the workers.
 import { MeshError } from '@infermesh/proto';
 import type { MeshControl } from '../admin/control.js';
-import type { StrategyView, TargetRequest, TargetView } from '../admin/schemas.js';
+import type { TargetRequest, TargetView } from '../admin/schemas.js';
 import { trafficOf } from '../admin/traffic.js';
 import type { LoadedConfig } from '../config/load.js';
 import { type MeshConfig, type TargetConfig, targetSchema } from '../config/schema.js';
@@ -10,12 +10,10 @@ import { fleetErrors } from '../fleet/errors.js';
 import type { InflightReader } from '../fleet/inflight.js';
 import type { TargetRecord } from '../fleet/registry.js';
 import type { FleetTableWriter } from '../fleet/table.js';
+import { meshErrors } from '../mesh/errors.js';
 import type { MeshOperations } from '../mesh/operations.js';
 import { storedOf } from '../mesh/target-sync.js';
 import { type LifecycleState, recordKinds } from '../records/kinds.js';
-import type { LoadedStrategy, StrategyManager } from '../strategy/registry/manager.js';
-import { WHOLE_MESH } from '../strategy/registry/staging.js';
-import { LEAST_QUEUE_NAME } from '../strategy/runtime/fallback.js';
 import type { FuelBudget } from '../strategy/runtime/instance.js';
 import { renderMetrics } from '../telemetry/exposition.js';
 import type { Log } from '../telemetry/logger.js';
@@ -24,9 +22,10 @@ import { fabricNodeErrors } from './fabric/errors.js';
 import type { MeshFabric } from './fabric.js';
 import type { MeshState } from './mesh-state.js';
 import { targetSpec } from './options.js';
+import type { RouterPart } from './router-part.js';
+import { type StrategyShelf, strategyShelf } from './strategy-shelf.js';
 import type { TargetService } from './target-service.js';
-import { collectSamples, fabricSamples, strategyView, targetView } from './views.js';
-import type { WorkerGroup } from './worker-group.js';
+import { collectSamples, fabricSamples, targetView } from './views.js';
 
 /** This node has this long to follow what it has written itself. */
 const FOLLOW_MS = 10_000;
@@ -41,19 +40,18 @@ export interface ControlParts {
 	readonly version: string;
 	readonly development: boolean;
 	readonly targets: TargetService;
-	readonly strategies: StrategyManager;
 	readonly state: MeshState;
 	readonly mesh: MeshOperations;
 	readonly fabric: MeshFabric;
-	readonly workers: WorkerGroup;
-	readonly workerCount: number;
+	/** Undefined where no data plane runs. */
+	readonly router: RouterPart | undefined;
 	readonly table: FleetTableWriter;
 	readonly counters: InflightReader;
-	readonly metricsBuffers: readonly SharedArrayBuffer[];
+	readonly agentMetrics: SharedArrayBuffer;
 	readonly processMetrics: { text(): Promise<string> };
 	readonly fuel: FuelBudget;
 	readonly log: Log;
-	readonly addresses: () => { readonly dataUrl: string; readonly adminUrl: string };
+	readonly adminUrl: () => string;
 }
 
 /** A target as the admin API takes it, with the defaults of the configuration's own schema. */
@@ -82,19 +80,32 @@ function configured(request: TargetRequest, config: MeshConfig): TargetConfig {
 }
 
 export function createControl(parts: ControlParts): MeshControl {
-	const { loaded, targets, strategies, state, workers, table, counters, metricsBuffers, log } = parts;
+	const { loaded, targets, state, router, table, counters, log } = parts;
 	const { config } = loaded;
+	const metricsBuffers = [parts.agentMetrics, ...(router?.metricsBuffers ?? [])];
 	const startedMs = systemClock.wallMs();
-	const nowMs = (): number => systemClock.nowMs();
 	const viewTarget = (record: TargetRecord): TargetView =>
-		targetView(record, targets.fusion, table, counters, systemClock.wallMs());
+		targetView(record, targets, table, counters, systemClock.wallMs());
 	const largestPool = (): number =>
 		targets.registry.pools().reduce((most, pool) => Math.max(most, pool.targets.length), 0);
-	const viewStrategy = (version: LoadedStrategy): StrategyView =>
-		strategyView(strategies, version, parts.fuel, largestPool(), nowMs());
+	const shelf: StrategyShelf = strategyShelf({
+		manager: router?.strategies,
+		state,
+		fuelBudget: () => parts.fuel.base + parts.fuel.perTarget * largestPool(),
+		nowMs: () => systemClock.nowMs(),
+	});
 	const listTargets = (): TargetView[] => targets.registry.records().map(viewTarget);
-	const activeLabel = (): string => strategies.active(WHOLE_MESH) ?? LEAST_QUEUE_NAME;
-	const viewLabel = (label: string): StrategyView => viewStrategy(strategies.find(label));
+	/** What only a router can answer. IM_NODE_ROLE says who could. */
+	const mustRoute = (): RouterPart => {
+		if (router !== undefined) return router;
+		const routers = state.nodes.all().filter(({ value }) => value.addresses.data !== undefined);
+		const who = routers.length === 0 ? 'no node of the mesh does' : routers.map(({ value }) => value.name).join(', ');
+		throw new MeshError(
+			meshErrors,
+			'IM_NODE_ROLE',
+			`${config.node.id} runs no router (roles: ${config.roles.join(', ')}); these do: ${who}`,
+		);
+	};
 	const mustKnow = (id: string): void => {
 		if (state.targets.get(id) === undefined)
 			throw new MeshError(fleetErrors, 'IM_TARGET_UNKNOWN', `no target has the id ${id}`);
@@ -126,15 +137,18 @@ export function createControl(parts: ControlParts): MeshControl {
 				node: config.node.id,
 				startedAt: new Date(startedMs).toISOString(),
 				uptimeS: (systemClock.wallMs() - startedMs) / 1000,
-				...parts.addresses(),
+				roles: [...config.roles],
+				dataUrl: router?.dataUrl ?? null,
+				adminUrl: parts.adminUrl(),
 				development: parts.development,
-				workers: workers.listening,
+				workers: router?.workers.listening ?? 0,
 				models: models.map((pool) => pool.model).sort(),
 				targets: {
 					total: all.length,
+					watched: targets.registry.records().filter((record) => targets.watched(record)).length,
 					serving: all.filter(({ state }) => state === 'ready' || state === 'degraded').length,
 				},
-				activeStrategy: activeLabel(),
+				activeStrategy: shelf.activeLabel(),
 				traffic: trafficOf(metricsBuffers),
 			};
 		},
@@ -143,10 +157,12 @@ export function createControl(parts: ControlParts): MeshControl {
 			const own = state.ownLifecycle();
 			if (own !== undefined && notServing.has(own.state))
 				reasons.push(`this node is ${own.state}${own.reason === '' ? '' : `: ${own.reason}`}`);
-			if (workers.listening < parts.workerCount)
-				reasons.push(`${workers.listening} of ${parts.workerCount} data-plane workers listen`);
-			const serving = listTargets().filter(({ state }) => state === 'ready' || state === 'degraded').length;
-			if (serving === 0) reasons.push('no target is serving');
+			if (router !== undefined && router.workers.listening < router.workerCount)
+				reasons.push(`${router.workers.listening} of ${router.workerCount} data-plane workers listen`);
+			// A node asks only about what it is there for: a router needs some target, the node of engines one of its own, any other none.
+			const watched = targets.registry.records().filter((record) => targets.watched(record));
+			const serving = watched.map(viewTarget).some(({ state }) => state === 'ready' || state === 'degraded');
+			if (!serving && (router !== undefined || watched.length > 0)) reasons.push('no target is serving');
 			const degraded: string[] = [];
 			if (!parts.fabric.inTouch()) degraded.push('local-only: cut off from gossip');
 			if (!(await hasQuorum()))
@@ -184,24 +200,24 @@ export function createControl(parts: ControlParts): MeshControl {
 			await followed(id, () => (state.targets.get(id)?.revision ?? 0) >= (written?.revision ?? 0));
 			return viewTarget(targets.registry.get(id));
 		},
-		listStrategies: () => strategies.list().map(viewStrategy),
+		listStrategies: () => shelf.list(),
 		async loadStrategy(request) {
 			const { label, admissionMs, report } = await state.registry.load(request);
-			return { strategy: viewLabel(label), admissionMs, report };
+			return { strategy: shelf.view(label), admissionMs, report };
 		},
 		async stageStrategy(name, { stage, percent, model }) {
-			return viewLabel(await state.registry.stage(name, stage, { percent, model }));
+			return shelf.view(await state.registry.stage(name, stage, { percent, model }));
 		},
 		async rollbackStrategy(model) {
 			const label = await state.registry.rollback(model);
-			return label === undefined ? undefined : viewLabel(label);
+			return label === undefined ? undefined : shelf.view(label);
 		},
 		async unloadStrategy(name) {
-			const view = viewLabel(state.registry.find(name));
+			const view = shelf.view(state.registry.find(name));
 			await state.registry.unload(name);
 			return view;
 		},
-		explain: (decisionId) => workers.explain(decisionId),
+		explain: async (decisionId) => mustRoute().workers.explain(decisionId),
 		async createJoinToken({ ttlMs, uses, label }) {
 			const { authority, tokens } = parts.fabric;
 			if (authority === undefined || tokens === undefined)
@@ -218,7 +234,7 @@ export function createControl(parts: ControlParts): MeshControl {
 		async metrics() {
 			const { fabric, mesh } = parts;
 			const samples = [
-				...collectSamples(listTargets(), strategies.list().map(viewStrategy), parts.version, process.version),
+				...collectSamples(listTargets(), shelf.list(), parts.version, process.version),
 				...fabricSamples(mesh.nodes.list(), fabric.inTouch(), await hasQuorum()),
 			];
 			return renderMetrics(metricsBuffers, samples) + fabric.metrics() + (await parts.processMetrics.text());
@@ -226,7 +242,7 @@ export function createControl(parts: ControlParts): MeshControl {
 		logLevel: () => log.level(),
 		setLogLevel(level) {
 			log.setLevel(level);
-			workers.logLevel(level);
+			router?.workers.logLevel(level);
 		},
 	};
 }

@@ -21,6 +21,7 @@ import {
 } from '../records/kinds.js';
 import { Mirror } from '../records/mirror.js';
 import { Records } from '../records/records.js';
+import type { StrategyJudge } from '../strategy/registry/judge.js';
 import type { StrategyManager } from '../strategy/registry/manager.js';
 import { StrategyRegistry } from '../strategy/registry/registry.js';
 import { StrategySync } from '../strategy/registry/sync.js';
@@ -35,7 +36,11 @@ export interface MeshStateParts {
 	readonly nodeName: string;
 	/** The lease this node's own records lie under; undefined where nothing outlives the process anyway. */
 	readonly lease: () => LeaseId | undefined;
-	readonly manager: StrategyManager;
+	readonly judge: StrategyJudge;
+	/** Whether a router that follows the records has no room for one more strategy. */
+	readonly full: () => boolean;
+	/** Of the router that runs here; undefined where none does, and strategies are only kept. */
+	readonly manager: StrategyManager | undefined;
 	readonly targets: TargetActions;
 	readonly setPolicies: (policies: PoolPolicies, names: NamePolicy) => void;
 	/** The names of this node's configuration, under those of the mesh's route policies. */
@@ -71,7 +76,7 @@ export class MeshState implements MeshMirrors {
 	readonly routers;
 	readonly drains;
 	readonly #parts: MeshStateParts;
-	readonly #strategySync: StrategySync;
+	readonly #strategySync: StrategySync | undefined;
 	readonly #drain: Drain;
 	readonly #node: KeptRecord<NodeRecord>;
 	readonly #router: KeptRecord<RouterRecord>;
@@ -99,7 +104,7 @@ export class MeshState implements MeshMirrors {
 		const retarget = (): void => this.#applyTargets();
 		const repolicy = (): void => this.#applyPolicies();
 		const reaccess = (): void => this.#applyAccess();
-		const restrategise = (): void => this.#strategySync.changed();
+		const restrategise = (): void => this.#strategySync?.changed();
 		this.nodes = mirror('nodes', () => {
 			retarget();
 			this.#node.changed();
@@ -150,20 +155,24 @@ export class MeshState implements MeshMirrors {
 			handOver: parts.handOver,
 			failed: parts.failed,
 		});
-		this.#strategySync = new StrategySync({
-			clock,
-			blobs,
-			manager,
-			strategies: this.strategies,
-			staging: this.staging,
-			report: (record) => this.#router.set(record),
-			failed: parts.failed,
-		});
+		this.#strategySync =
+			manager === undefined
+				? undefined
+				: new StrategySync({
+						clock,
+						blobs,
+						manager,
+						strategies: this.strategies,
+						staging: this.staging,
+						report: (record) => this.#router.set(record),
+						failed: parts.failed,
+					});
 		this.registry = new StrategyRegistry({
 			clock,
 			records: this.records,
 			blobs,
-			manager,
+			judge: parts.judge,
+			local: manager ?? { full: parts.full, quarantined: () => false },
 			strategies: this.strategies,
 			staging: this.staging,
 			routers: this.routers,
@@ -182,10 +191,12 @@ export class MeshState implements MeshMirrors {
 	 * back should not serve by the fallback what it could serve as before.
 	 */
 	async strategiesInForce(timeoutMs: number): Promise<void> {
-		this.#strategySync.changed();
+		const sync = this.#strategySync;
+		if (sync === undefined) return;
+		sync.changed();
 		const { promise, resolve } = Promise.withResolvers<void>();
 		const timer = this.#parts.clock.after(timeoutMs, resolve);
-		await Promise.race([this.#strategySync.idle(), promise]);
+		await Promise.race([sync.idle(), promise]);
 		timer.cancel();
 	}
 
@@ -230,7 +241,7 @@ export class MeshState implements MeshMirrors {
 	}
 
 	close(): void {
-		this.#strategySync.close();
+		this.#strategySync?.close();
 		this.#drain.close();
 		this.#node.close();
 		this.#router.close();

@@ -1,23 +1,19 @@
-// The composition root of meshd: builds the agent from one configuration, loads the strategy that decides, starts the data-plane workers and
-// the admin API, and takes all of it down again in the reverse order.
+// The composition root of meshd: builds the agent from one configuration and its roles, loads the strategy that decides, starts the data plane where
+// one is wanted and the admin API, and takes all of it down again in the reverse order.
 import './v8-flags.js';
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { createAdminServer } from '../admin/server.js';
 import { trafficOf } from '../admin/traffic.js';
 import type { LoadedConfig } from '../config/load.js';
-import { isLoopback } from '../config/rules.js';
 import { createInflight, InflightReader } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
-import { HOLE, PoolView } from '../fleet/pool-view.js';
-import { createFleetTable, FleetTableReader, FleetTableWriter } from '../fleet/table.js';
+import { createFleetTable, FleetTableWriter } from '../fleet/table.js';
 import { type AccessSnapshot, accessOf } from '../mesh/access.js';
 import { MeshOperations } from '../mesh/operations.js';
 import { knownNodes, linkToTarget, nodeOfTarget } from '../mesh/target-distances.js';
-import { StrategyManager } from '../strategy/registry/manager.js';
+import { isFull, StrategyJudge } from '../strategy/registry/judge.js';
 import type { Admit } from '../strategy/registry/ports.js';
-import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
-import { INSTANCES_MAX } from '../strategy/runtime/plan-runtimes.js';
 import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
 import type { Log } from '../telemetry/logger.js';
 import { watchLoopLag } from '../telemetry/loop-lag.js';
@@ -26,7 +22,6 @@ import { createProcessMetrics } from '../telemetry/process-metrics.js';
 import { AdmissionService, admissionServiceDefaults } from './admission-service.js';
 import { announceTargets } from './announce.js';
 import { systemClock, systemRandom } from './clock.js';
-import { compileInThread } from './compile-thread.js';
 import { createControl } from './control.js';
 import { startMeshFabric } from './fabric/mesh-fabric.js';
 import { startLocalFabric } from './fabric.js';
@@ -34,14 +29,12 @@ import { createFetcher } from './fetcher.js';
 import { inFlightOf } from './in-flight.js';
 import { MeshState } from './mesh-state.js';
 import { nodeRecordOf } from './node-record.js';
-import { fuelBudget, namePolicy, quarantineOptions, routerOptions, targetServiceOptions } from './options.js';
-import { attemptsOf, observedOf } from './outcome-wire.js';
-import { checkPort } from './port-check.js';
+import { fuelBudget, namePolicy, roomOptions, routes, targetServiceOptions } from './options.js';
+import type { RouterPart } from './router-part.js';
 import { openStrategySource } from './strategy-source.js';
 import { TargetService } from './target-service.js';
 import { meshVersion } from './version.js';
-import { type SpawnWorker, WorkerGroup, workerGroupDefaults } from './worker-group.js';
-import type { WorkerStart } from './worker-protocol.js';
+import type { SpawnWorker } from './worker-group.js';
 
 export interface MeshDeps {
 	readonly log: Log;
@@ -58,8 +51,8 @@ export interface MeshDeps {
 }
 
 export interface MeshHandle {
-	/** `http://host:port` of the data plane. */
-	readonly dataUrl: string;
+	/** `http://host:port` of the data plane; undefined where none runs. */
+	readonly dataUrl: string | undefined;
 	/** `http://host:port` of the admin API, status page and metrics. */
 	readonly adminUrl: string;
 	/** Streams may finish for `data.shutdown_grace_ms`; then everything ends. May be called twice. */
@@ -68,9 +61,6 @@ export interface MeshHandle {
 
 /** A node that starts waits this long for the mesh's strategies before it serves. */
 const STRATEGIES_WAIT_MS = 30_000;
-/** How often strategies with a `tick` hook are called. */
-const TICK_MS = 1000;
-const LORAS_MAX = 4096;
 
 /** Starts a mesh node. Rejects with a MeshError when a part cannot start; what had started is taken down again. */
 export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<MeshHandle> {
@@ -81,18 +71,13 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	const workerCount = config.data.workers === 0 ? Math.max(1, availableParallelism() - 1) : config.data.workers;
 
 	const tableShared = createFleetTable(config.fleet.targets_max);
-	const inflightShared = createInflight(config.fleet.targets_max, workerCount);
-	const control = new SharedArrayBuffer(CONTROL_BYTES);
+	const inflightShared = createInflight(config.fleet.targets_max, routes(config) ? workerCount : 1);
 	const table = new FleetTableWriter(tableShared);
 	const counters = new InflightReader(inflightShared);
 	const agentMetrics = createMetricsBuffer();
-	const workerMetrics = Array.from({ length: workerCount }, () => createMetricsBuffer());
 	const agentBlock = new MetricsBlock(agentMetrics);
 	const meshMetrics = createMeshMetrics(agentBlock);
 	const lag = watchLoopLag(agentBlock, clock, 'main', config.telemetry.loop_lag_period_ms);
-	const fuel = fuelBudget(config);
-	const seed = randomBytes(8);
-	const meshSeed: readonly [number, number] = [seed.readUInt32LE(0), seed.readUInt32LE(4)];
 	const names = {
 		targets: new NameTable(config.fleet.targets_max * 4),
 		nodes: new NameTable(config.fleet.targets_max),
@@ -109,44 +94,6 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			? await startMeshFabric(config, { log, version: meshVersion, signal: deps.signal })
 			: startLocalFabric(config.node.id, (error) => log.error({ error: String(error) }, 'a watcher of records failed'));
 
-	const makeStart = (worker: number, port: number): WorkerStart => ({
-		worker,
-		host: config.data.host,
-		port,
-		table: tableShared,
-		inflight: inflightShared,
-		control,
-		metrics: workerMetrics[worker] as SharedArrayBuffer,
-		router: routerOptions(config),
-		prefixIndex: {
-			blocksMax: config.data.prefix_index.blocks_max,
-			blockTokens: config.data.prefix_index.block_tokens,
-			lookupBlocksMax: config.data.prefix_index.lookup_blocks_max,
-		},
-		fuel,
-		spares: config.strategy.spares,
-		topK: config.strategy.ranked_rows,
-		witnessEvery: config.strategy.witness_every,
-		explainEntriesMax: config.data.decisions_kept_max,
-		meshSeed,
-		zone: names.zones.intern(config.node.zone),
-		region: names.regions.intern(config.node.region),
-		openWithoutKeys: isLoopback(config.data.host),
-		keys: access.keys,
-		tenants: access.tenants,
-		tenantsMax: config.fleet.tenants_max,
-		lorasMax: LORAS_MAX,
-		log: { level: log.level(), requests: config.telemetry.log_requests },
-		loopLagPeriodMs: config.telemetry.loop_lag_period_ms,
-		tracing: {
-			endpoint: config.telemetry.otlp_endpoint ?? process.env['OTEL_EXPORTER_OTLP_ENDPOINT'],
-			ratio: config.telemetry.trace_ratio,
-			queueMax: config.telemetry.trace_queue_max,
-			node: config.node.id,
-			zone: config.node.zone,
-		},
-	});
-
 	const admission = new AdmissionService(
 		{
 			...admissionServiceDefaults,
@@ -155,34 +102,23 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		},
 		clock,
 	);
-	const workers: WorkerGroup = new WorkerGroup(
-		workerGroupDefaults,
-		clock,
-		control,
-		makeStart,
-		(send) => {
-			strategies.introduce({
-				addStrategy: (strategy) => send({ kind: 'strategy', strategy }),
-				addState: (versionId, poolIndex, shared) => send({ kind: 'state', versionId, poolIndex, shared }),
-			});
-			send({ kind: 'prepare', plan: strategies.currentPlan() });
-			send({ kind: 'directory', snapshot: targets.snapshot() });
+	const judge = new StrategyJudge(
+		{
+			fuel: fuelBudget(config),
+			moduleBytesMax: config.strategy.module_max_bytes,
+			settings: config.strategy.settings,
 		},
 		{
-			outcomes(batch) {
-				targets.attempts(attemptsOf(batch));
-				if (strategies.observes) strategies.observe(observedOf(batch));
-			},
-			strike: (strike) => strategies.strike(strike),
-			strategyLog: (label, text) => log.info({ strategy: label, text }, 'strategy log'),
-			died(worker, message) {
-				meshMetrics.workerRestarted();
-				log.error({ worker, error: message }, 'a data-plane worker ended and is being replaced');
+			clock,
+			admit: deps.admit ?? ((bytes, admitOptions) => admission.admit(bytes, admitOptions)),
+			admitted: (label, admitted, durationMs) => {
+				meshMetrics.admitted(admitted ? 'admitted' : 'refused', durationMs);
+				log.info({ strategy: label, admitted, durationMs: Math.round(durationMs) }, 'strategy admission');
 			},
 		},
-		deps.spawnWorker,
 	);
 	const fetcher = createFetcher(clock);
+	let router: RouterPart | undefined;
 	const targets: TargetService = new TargetService(targetServiceOptions(config), {
 		clock,
 		random,
@@ -200,54 +136,27 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			const from = { nodeId: fabric.nodeId, place: config.node, links };
 			return (spec) => linkToTarget(spec, nodeOfTarget(spec, nodes), from);
 		},
-		onDirectory(pools, snapshot) {
-			strategies.poolsChanged(pools);
-			workers.directory(snapshot);
-		},
+		watches: (id) =>
+			routes(config) || (config.roles.includes('gpu') && state.targets.get(id)?.value.announcedBy === fabric.nodeId),
+		onDirectory: (pools, snapshot) => router?.directory(pools, snapshot),
 	});
-	const strategies: StrategyManager = new StrategyManager(
-		{
-			fuel,
-			moduleBytesMax: config.strategy.module_max_bytes,
-			loadedMax: config.strategy.loaded_max,
-			instancesMax: INSTANCES_MAX,
-			instancesPerPool: 1 + config.strategy.spares,
-			quarantine: quarantineOptions(config),
-			statePublishMs: config.strategy.state_publish_ms,
-			meshSeed,
-			settings: config.strategy.settings,
-		},
-		{
+	if (routes(config)) {
+		const part = await import('./router-part.js');
+		router = new part.RouterPart({
+			config,
 			clock,
-			admit: deps.admit ?? ((bytes, admitOptions) => admission.admit(bytes, admitOptions)),
-			compile: (wasm) => compileInThread(wasm, config.strategy.admission_timeout_ms, clock),
-			workers,
-			pools: () => targets.registry.pools(),
-			openView: (pool) =>
-				new PoolView(
-					new FleetTableReader(tableShared),
-					counters,
-					pool.targets.map((target) => target?.tableRow ?? HOLE),
-					pool.targets.map((target) => target?.generation ?? 0),
-					pool.policy.allowed,
-				),
-			events: {
-				admitted: (label, admitted, durationMs) => {
-					meshMetrics.admitted(admitted ? 'admitted' : 'refused', durationMs);
-					log.info({ strategy: label, admitted, durationMs: Math.round(durationMs) }, 'strategy admission');
-				},
-				swapped: (label, kind) => {
-					meshMetrics.swapped(label, kind);
-					log.info({ strategy: label, kind }, 'routing plan changed');
-				},
-				struck: (label, cause, place) => log.warn({ strategy: label, cause, place }, 'strike against a strategy'),
-				quarantined: (label) => {
-					meshMetrics.quarantined(label);
-					log.error({ strategy: label }, 'strategy quarantined; the built-in least_queue decides');
-				},
-			},
-		},
-	);
+			log,
+			workerCount,
+			table: tableShared,
+			inflight: inflightShared,
+			names,
+			targets,
+			judge,
+			metrics: meshMetrics,
+			access: () => access,
+			spawnWorker: deps.spawnWorker,
+		});
+	}
 	const state: MeshState = new MeshState({
 		clock,
 		engine: fabric.engine,
@@ -255,7 +164,9 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		nodeId: fabric.nodeId,
 		nodeName: config.node.id,
 		lease: fabric.lease,
-		manager: strategies,
+		judge,
+		full: () => isFull(state.strategies.all().length, servedPools(targets), roomOptions(config)),
+		manager: router?.strategies,
 		targets: {
 			current: () =>
 				new Map(targets.registry.records().map((record) => [record.spec.id, { spec: record.spec, hold: record.hold }])),
@@ -269,12 +180,13 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		configuredKeys: config.keys,
 		setAccess: (next) => {
 			access = next;
-			workers.access(next.keys, next.tenants);
+			router?.workers.access(next.keys, next.tenants);
 		},
-		inFlight: (nodeId) =>
-			nodeId === fabric.nodeId
-				? trafficOf(workerMetrics).inFlight
-				: inFlightOf(targets.registry.records(), state, counters, nodeId),
+		inFlight: inFlightBy(
+			router,
+			(nodeId) => inFlightOf(targets.registry.records(), state, counters, nodeId),
+			fabric.nodeId,
+		),
 		handOver: async () => {
 			if (fabric.group?.leads() === true) await fabric.group.transferLeadership(undefined);
 		},
@@ -296,10 +208,8 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		linksSeen = fabric.topology();
 		targets.relink();
 	});
-	const ticking = clock.every(TICK_MS, () => strategies.tick(), { unref: true });
 
 	let adminUrl = '';
-	const dataUrl = (): string => `http://${hostInUrl(config.data.host)}:${workers.port}`;
 	const admin = createAdminServer(
 		{
 			token: config.admin.token,
@@ -313,19 +223,17 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			version: meshVersion,
 			development,
 			targets,
-			strategies,
 			state,
 			mesh,
 			fabric,
-			workers,
-			workerCount,
+			router,
 			table,
 			counters,
-			metricsBuffers: [agentMetrics, ...workerMetrics],
+			agentMetrics,
 			processMetrics: createProcessMetrics(),
-			fuel,
+			fuel: fuelBudget(config),
 			log,
-			addresses: () => ({ dataUrl: dataUrl(), adminUrl }),
+			adminUrl: () => adminUrl,
 		}),
 	);
 
@@ -333,12 +241,10 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	const close = (): Promise<void> => {
 		closing ??= (async () => {
 			await admin.close();
-			await workers.close(config.data.shutdown_grace_ms);
-			ticking.cancel();
+			await router?.close();
 			unlink();
 			state.close();
 			targets.close();
-			strategies.close();
 			await fabric.leave();
 			await fabric.close();
 			lag.stop();
@@ -348,7 +254,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	};
 
 	try {
-		await checkPort(config.data.host, config.data.port);
+		await router?.checkPort();
 		targets.start();
 		await state.ready();
 		const startedMs = clock.wallMs();
@@ -361,16 +267,26 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			await state.registry.seed({ module: wasm, sourceMap, settings: undefined, activate: true, model: undefined });
 		}
 		await state.strategiesInForce(STRATEGIES_WAIT_MS);
-		await workers.start(workerCount, config.data.port);
+		await router?.start();
 		adminUrl = await admin.listen({ host: config.admin.host, port: config.admin.port });
-		await state.register(nodeRecordOf(config, fabric, startedMs, { admin: adminUrl, data: dataUrl() }));
+		await state.register(nodeRecordOf(config, fabric, startedMs, { admin: adminUrl, data: router?.dataUrl }));
 	} catch (error) {
 		await close();
 		throw error;
 	}
-	return { dataUrl: dataUrl(), adminUrl, close };
+	return { dataUrl: router?.dataUrl, adminUrl, close };
 }
 
-function hostInUrl(host: string): string {
-	return host.includes(':') ? `[${host}]` : host;
+/** Requests a node's draining waits for: all this router has, for the node it runs on; those to the node's targets, for any other. */
+function inFlightBy(
+	router: RouterPart | undefined,
+	onTargetsOf: (nodeId: string) => number,
+	self: string,
+): ((nodeId: string) => number) | undefined {
+	if (router === undefined) return undefined;
+	return (nodeId) => (nodeId === self ? trafficOf(router.metricsBuffers).inFlight : onTargetsOf(nodeId));
+}
+
+function servedPools(targets: TargetService): number {
+	return targets.registry.pools().filter((pool) => pool.targets.some((target) => target !== undefined)).length;
 }

@@ -4,12 +4,12 @@ import type { NodeRecord } from '../records/kinds.js';
 import type { MeshFabric } from './fabric.js';
 import { meshVersion } from './version.js';
 
-/** `urls` are known once admin API and data plane listen. */
+/** `urls` are known once admin API and data plane listen; a node without a router has no data plane. */
 export function nodeRecordOf(
 	{ node, roles }: MeshConfig,
 	{ nodeId, addresses }: Pick<MeshFabric, 'nodeId' | 'addresses'>,
 	startedAtMs: number,
-	urls: { readonly admin?: string; readonly data?: string } = {},
+	urls: { readonly admin?: string; readonly data?: string | undefined } = {},
 ): NodeRecord {
 	return {
 		id: nodeId,
@@ -18,7 +18,11 @@ export function nodeRecordOf(
 		region: node.region,
 		roles: [...roles],
 		version: meshVersion,
-		addresses: { ...addresses, ...urls },
+		addresses: {
+			...addresses,
+			...(urls.admin === undefined ? {} : { admin: urls.admin }),
+			...(urls.data === undefined ? {} : { data: urls.data }),
+		},
 		startedAtMs: Math.floor(startedAtMs),
 	};
 }

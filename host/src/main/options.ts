@@ -3,9 +3,16 @@ import type { MeshConfig, TargetConfig } from '../config/schema.js';
 import type { NamePolicy } from '../fleet/directory.js';
 import type { TargetSpec } from '../fleet/registry.js';
 import type { RouterOptionsInput } from '../router/options.js';
+import type { RoomOptions } from '../strategy/registry/judge.js';
 import type { FuelBudget } from '../strategy/runtime/instance.js';
+import { INSTANCES_MAX } from '../strategy/runtime/plan.js';
 import type { QuarantineOptions } from '../strategy/runtime/quarantine.js';
 import type { TargetServiceOptions } from './target-service.js';
+
+/** Whether a data plane runs on this node: an edge is a router near users. */
+export function routes({ roles }: Pick<MeshConfig, 'roles'>): boolean {
+	return roles.includes('router') || roles.includes('edge');
+}
 
 export function routerOptions({ data, health }: MeshConfig): RouterOptionsInput {
 	return {
@@ -38,6 +45,10 @@ export function routerOptions({ data, health }: MeshConfig): RouterOptionsInput 
 
 export function fuelBudget({ strategy }: MeshConfig): FuelBudget {
 	return { base: strategy.base_fuel, perTarget: strategy.fuel_per_target, stackSlotsMax: strategy.stack_max_slots };
+}
+
+export function roomOptions({ strategy }: MeshConfig): RoomOptions {
+	return { loadedMax: strategy.loaded_max, instancesMax: INSTANCES_MAX, instancesPerPool: 1 + strategy.spares };
 }
 
 export function quarantineOptions({ strategy }: MeshConfig): QuarantineOptions {

@@ -34,6 +34,8 @@ export interface TargetServicePorts {
 	readonly metrics: MeshMetrics;
 	/** What the fabric knows of the ways to targets, as a look-up made once for many. */
 	readonly links: () => (spec: TargetSpec) => LinkEstimate;
+	/** Whether this node asks a target how it stands: a router asks all, the node that runs engines its own, any other none. */
+	readonly watches: (id: string) => boolean;
 	/** The pools changed: state blocks first, then the workers' directory. */
 	readonly onDirectory: (pools: readonly ModelPool[], snapshot: DirectorySnapshot) => void;
 }
@@ -50,7 +52,9 @@ export class TargetService {
 	readonly #poller: TargetPoller;
 	readonly #compiler = new DirectoryCompiler();
 	readonly #createdS: number;
-	readonly #timers: Timer[] = [];
+	readonly #watched = new Set<TargetRecord>();
+	#refreshing: Timer | undefined;
+	#started = false;
 	#policy: NamePolicy;
 	#leaving: TargetRecord[] = [];
 	#ejections = new Map<TargetRecord, number>();
@@ -85,7 +89,13 @@ export class TargetService {
 		this.fusion.onStateChange = () => void table.publish();
 		// Changes gather for a moment and go out together; an idle fleet costs no timer.
 		table.onFirstChange = () => clock.after(this.#options.publishMs, () => void table.publish(), { unref: true });
-		this.#timers.push(clock.every(this.#options.refreshMs, () => this.#refresh(), { unref: true }));
+		this.#started = true;
+		this.#keepRefreshing();
+	}
+
+	/** Whether its signals are read here. */
+	watched(record: TargetRecord): boolean {
+		return this.#watched.has(record);
 	}
 
 	/** The spec with its models: asked of the target when none are named. IM_TARGET_INVALID, IM_TARGET_MODELS_UNKNOWN. */
@@ -101,17 +111,22 @@ export class TargetService {
 		this.fusion.linked(record, this.#ports.links()(spec), this.#nowMs());
 		this.#ports.table.publish();
 		this.#announce();
-		this.#poller.follow(record);
+		if (this.#ports.watches(spec.id)) {
+			this.#watched.add(record);
+			this.#poller.follow(record);
+			this.#keepRefreshing();
+		}
 		return record;
 	}
 
 	remove(id: string): TargetRecord {
 		const record = this.registry.remove(id);
-		this.#poller.forget(record);
+		if (this.#watched.delete(record)) this.#poller.forget(record);
 		this.fusion.forget(record);
 		this.#ports.table.publish();
 		this.#announce();
 		this.#leaving.push(record);
+		this.#keepRefreshing();
 		return record;
 	}
 
@@ -147,13 +162,20 @@ export class TargetService {
 
 	close(): void {
 		this.#ports.table.onFirstChange = undefined;
-		for (const timer of this.#timers) timer.cancel();
+		this.#started = false;
+		this.#refreshing?.cancel();
 		this.#poller.close();
 	}
 
 	#announce(): void {
 		const snapshot = this.snapshot();
 		this.#ports.onDirectory(this.registry.pools(), snapshot);
+	}
+
+	/** The timer runs only while there is something whose state may change by time alone. */
+	#keepRefreshing(): void {
+		if (!this.#started || (this.#watched.size === 0 && this.#leaving.length === 0)) return;
+		this.#refreshing ??= this.#ports.clock.every(this.#options.refreshMs, () => this.#refresh(), { unref: true });
 	}
 
 	#refresh(): void {
@@ -164,6 +186,9 @@ export class TargetService {
 			this.registry.release(record);
 			return false;
 		});
+		if (this.#watched.size > 0 || this.#leaving.length > 0) return;
+		this.#refreshing?.cancel();
+		this.#refreshing = undefined;
 	}
 
 	#countEjections(): void {

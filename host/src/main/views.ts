@@ -15,28 +15,25 @@ import {
 	RttBasis,
 } from '@infermesh/sdk';
 import type { StrategyView, TargetView } from '../admin/schemas.js';
-import type { FleetFusion } from '../fleet/fusion.js';
 import { type InflightReader, REQUESTS } from '../fleet/inflight.js';
 import type { TargetRecord } from '../fleet/registry.js';
 import { type FleetTableWriter, LOAD_BASE_COLUMN } from '../fleet/table.js';
 import type { NodeView } from '../mesh/nodes.js';
-import type { LoadedStrategy, StrategyManager } from '../strategy/registry/manager.js';
-import { WHOLE_MESH } from '../strategy/registry/staging.js';
-import type { FuelBudget } from '../strategy/runtime/instance.js';
 import type { CollectedSample } from '../telemetry/exposition.js';
+import type { TargetService } from './target-service.js';
 
 const basisNames = Object.keys(RttBasis);
 const linkClassNames = Object.keys(LinkClass);
 
 export function targetView(
 	record: TargetRecord,
-	fusion: FleetFusion,
+	targets: TargetService,
 	table: FleetTableWriter,
 	counters: InflightReader,
 	nowMs: number,
 ): TargetView {
 	const { row, spec } = record;
-	const status = fusion.status(record);
+	const status = targets.fusion.status(record);
 	const inFlight = counters.total(REQUESTS, row);
 	return {
 		id: spec.id,
@@ -50,7 +47,7 @@ export function targetView(
 		zone: spec.zone,
 		region: spec.region,
 		weight: spec.weight,
-		state: status.state,
+		state: targets.watched(record) ? status.state : 'unwatched',
 		draining: record.hold !== 'none',
 		health: table.getF32(COLUMN_HEALTH, row),
 		inFlight,
@@ -66,57 +63,6 @@ export function targetView(
 		linkClass: linkClassNames[table.getU32(COLUMN_LINK_CLASS, row)] ?? 'unknown',
 		bandwidthMbps: table.getF32(COLUMN_BANDWIDTH_MBPS, row),
 		telemetryAgeMs: status.reportedMs === undefined ? null : Math.max(0, nowMs - status.reportedMs),
-	};
-}
-
-/** Stage of a version, and for which models; an active one outranks a canary, a canary a shadow. */
-function stageOf(
-	manager: StrategyManager,
-	loaded: LoadedStrategy,
-): { stage: string; models: string[]; canaryPercent: number | null } {
-	const { label } = loaded.strategy;
-	const scopes = [...manager.staging];
-	const where = (has: (scope: (typeof scopes)[number][1]) => boolean): string[] =>
-		scopes.filter(([, scope]) => has(scope)).map(([name]) => name);
-	const active = scopes.map(([name]) => name).filter((name) => manager.active(name) === label);
-	const canary = where((scope) => scope.canary?.label === label);
-	const shadow = where((scope) => scope.shadow === label);
-	const [stage, found] =
-		active.length > 0
-			? ['active', active]
-			: canary.length > 0
-				? ['canary', canary]
-				: shadow.length > 0
-					? ['shadow', shadow]
-					: ['loaded', []];
-	const percent = scopes.find(([, scope]) => scope.canary?.label === label)?.[1].canary?.percent;
-	return {
-		stage: manager.isQuarantined(loaded) ? 'quarantined' : stage,
-		models: found.filter((name) => name !== WHOLE_MESH),
-		canaryPercent: percent ?? null,
-	};
-}
-
-export function strategyView(
-	manager: StrategyManager,
-	loaded: LoadedStrategy,
-	fuel: FuelBudget,
-	largestPool: number,
-	nowMs: number,
-): StrategyView {
-	const { strategy, report, quarantine } = loaded;
-	const version = strategy.label.slice(strategy.label.indexOf('@') + 1);
-	return {
-		name: strategy.manifest.name,
-		version,
-		digest: strategy.digest,
-		...stageOf(manager, loaded),
-		previous: manager.previous().has(strategy.label),
-		strikes: quarantine.strikesMs.length,
-		quarantinedForMs: manager.isQuarantined(loaded) ? Math.ceil(quarantine.untilMs - nowMs) : null,
-		loadedAt: new Date(loaded.loadedWallMs).toISOString(),
-		bytes: report.moduleBytes,
-		fuelBudget: fuel.base + fuel.perTarget * largestPool,
 	};
 }
 

@@ -23,6 +23,13 @@ export const meshErrors = defineErrors({
 		grpcStatus: 'FAILED_PRECONDITION',
 		retryable: false,
 	},
+	IM_NODE_ROLE: {
+		summary: 'This node does not run what was asked of it.',
+		hint: 'Ask a node with the role: `infermesh nodes list` shows the roles of all.',
+		httpStatus: 404,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
 	IM_NODE_QUORUM: {
 		summary: 'Without this node the coordinators would have no quorum left.',
 		hint: 'Bring other coordinators back first, or add some.',

@@ -23,6 +23,13 @@ export const fabricNodeErrors = defineErrors({
 		grpcStatus: 'UNAVAILABLE',
 		retryable: true,
 	},
+	IM_FABRIC_NO_COORDINATOR: {
+		summary: 'A mesh cannot begin on a node that is no coordinator.',
+		hint: 'Start a node with the role `coordinator` first, and name its agent in `fabric.join`.',
+		httpStatus: 500,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
 	IM_FABRIC_STOPPED: {
 		summary: 'The node was stopped before it had found its mesh.',
 		hint: 'Start it again when the mesh can be reached.',

@@ -122,6 +122,8 @@ export async function startMeshFabric(
 		const known = folder.mesh();
 		let coordinators: readonly KnownPeer[] = known?.coordinators ?? [];
 		let agents: readonly Address[] = fabric.join;
+		if (known === undefined && fabric.join.length === 0 && !config.roles.includes('coordinator'))
+			throw new MeshError(fabricNodeErrors, 'IM_FABRIC_NO_COORDINATOR', `roles: ${config.roles.join(', ')}`);
 
 		const authority = await openAuthority(config);
 		const identity = await openIdentity({

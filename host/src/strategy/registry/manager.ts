@@ -1,12 +1,10 @@
 // Owns the loaded strategies of one mesh process: admission, warming on all workers, putting a staging in force, strikes and quarantine,
 // dropping. What is loaded and staged in the mesh is decided elsewhere (registry.ts writes it, sync.ts carries it out here). Runs in the agent.
 // Every change passes through one queue, so that plans have one order, and takes effect only when all workers have prepared it.
-import { createHash } from 'node:crypto';
 import { MeshError, type Timer } from '@infermesh/proto';
-import { type ConfigValues, encodeConfig } from '@infermesh/sdk';
+import type { ConfigValues } from '@infermesh/sdk';
 import type { ModelPool } from '../../router/ports.js';
 import type { WasmModule } from '../admission/engine.js';
-import type { AdmittedModule } from '../admission/inspect.js';
 import type { AdmissionReport } from '../admission/report.js';
 import type { TrapSymbols } from '../admission/result.js';
 import { mapTrap } from '../admission/trap.js';
@@ -15,6 +13,7 @@ import type { StrategyModule } from '../runtime/instance.js';
 import { planOf } from '../runtime/plan.js';
 import { innocent, isQuarantined, type QuarantineState, strike } from '../runtime/quarantine.js';
 import { registryErrors } from './errors.js';
+import { type Admitted, isFull } from './judge.js';
 import type { ManagerOptions, ManagerPorts } from './ports.js';
 import { activeLabel, planFrom, previousLabels, type Staging, stagedLabels, WHOLE_MESH } from './staging.js';
 import { type ObservedOutcome, StateKeeper } from './state-keeper.js';
@@ -35,13 +34,6 @@ export interface LoadOptions {
 	readonly settings: ConfigValues | undefined;
 }
 
-/** Versions that may be loaded whatever the number of pools: the active one, the next, and the one before. */
-const LOADED_ALWAYS = 3;
-/** Verdicts remembered. */
-const ADMISSIONS_KEPT_MAX = 4;
-
-type Admitted = AdmittedModule & { readonly report: AdmissionReport };
-
 /** What decides where nothing is staged. */
 const FALLBACK_LABEL = 'least_queue@builtin';
 /** A plan that only tells of quarantine is tried again this often, this many times. */
@@ -60,7 +52,6 @@ export class StrategyManager {
 	#generation = 0;
 	#attempted = 0;
 	#nextVersion = 1;
-	readonly #admissions = new Map<string, Promise<Admitted>>();
 	#queue: Promise<unknown> = Promise.resolve();
 	#release: Timer | undefined;
 	#retry: Timer | undefined;
@@ -93,65 +84,11 @@ export class StrategyManager {
 		return loaded !== undefined && this.isQuarantined(loaded);
 	}
 
-	/** Judges a module; the verdict on the last few is remembered, since who publishes a module loads it right after. IM_STRATEGY_REFUSED carries the report; IM_STRATEGY_KIND when it does not route requests. */
-	admit(bytes: Uint8Array, sourceMap: string | undefined): Promise<Admitted> {
-		const key = createHash('sha256')
-			.update(bytes)
-			.update(sourceMap ?? '')
-			.digest('hex');
-		const known = this.#admissions.get(key);
-		if (known !== undefined) return known;
-		const judged = this.#judge(bytes, sourceMap);
-		this.#admissions.set(key, judged);
-		for (const oldest of this.#admissions.keys()) {
-			if (this.#admissions.size <= ADMISSIONS_KEPT_MAX) break;
-			this.#admissions.delete(oldest);
-		}
-		// A refusal may have been for want of time: the next try is judged anew.
-		judged.catch(() => this.#admissions.delete(key));
-		return judged;
-	}
-
-	async #judge(bytes: Uint8Array, sourceMap: string | undefined): Promise<Admitted> {
-		const began = this.#ports.clock.nowMs();
-		const { fuel, moduleBytesMax } = this.#options;
-		const { report, admitted } = await this.#ports.admit(bytes, {
-			fuel,
-			moduleBytesMax,
-			sourceMap,
-			calibration: { sizes: [16, 1024], decisions: 100, seed: 7 },
-		});
-		this.#ports.events.admitted(
-			report.name === '' ? 'unknown' : `${report.name}@${report.version}`,
-			admitted !== undefined,
-			this.#ports.clock.nowMs() - began,
-		);
-		if (admitted === undefined) {
-			const first = report.refusals[0];
-			throw new MeshError(
-				registryErrors,
-				'IM_STRATEGY_REFUSED',
-				first === undefined ? undefined : `${first.code}: ${first.message} (${first.where})`,
-				{
-					...(first === undefined ? {} : { hint: first.hint }),
-					details: { report },
-				},
-			);
-		}
-		if (admitted.manifest.kind !== 'inference')
-			throw new MeshError(registryErrors, 'IM_STRATEGY_KIND', `${report.name} is a ${report.kind} strategy`);
-		return { ...admitted, report };
-	}
-
-	/** What the strategy is configured with: the values given, else those of the mesh's configuration. Throws when the manifest does not allow them. */
-	configOf(manifest: AdmittedModule['manifest'], settings: ConfigValues | undefined): Uint32Array {
-		return encodeConfig(manifest, settings ?? this.#options.settings[manifest.name] ?? {});
-	}
-
 	/** Admits, compiles and warms a module on all workers. It gets no request until a staging names its label. */
 	async load(bytes: Uint8Array, options: LoadOptions): Promise<LoadedStrategy> {
-		const admitted = await this.admit(bytes, options.sourceMap);
-		const config = this.configOf(admitted.manifest, options.settings);
+		const { judge } = this.#ports;
+		const admitted = await judge.admit(bytes, options.sourceMap);
+		const config = judge.configOf(admitted.manifest, options.settings);
 		// Before anything is queued: a slow compilation holds up no staging.
 		const module = await this.#ports.compile(admitted.wasm);
 		return this.#exclusively(() => this.#add(admitted, module, config, options.label));
@@ -197,12 +134,9 @@ export class StrategyManager {
 		});
 	}
 
-	/** Whether one more version fits: loading is where instances are bounded, so that what is loaded can always be staged, quarantined and rolled back. */
+	/** Whether no more version fits. */
 	full(): boolean {
-		const { loadedMax, instancesMax, instancesPerPool } = this.#options;
-		if (this.#versions.size >= loadedMax) return true;
-		const instances = (this.#versions.size + 1) * this.#servedPools() * instancesPerPool;
-		return this.#versions.size >= LOADED_ALWAYS && instances > instancesMax;
+		return isFull(this.#versions.size, this.#servedPools(), this.#options);
 	}
 
 	/** A loaded version by `name@version`, or the newest of a plain name. Throws IM_STRATEGY_UNKNOWN. */

@@ -1,6 +1,5 @@
 // Owns what the strategy manager needs of the rest of the agent: admission, compilation, and the workers that run strategies.
 import type { Clock } from '@infermesh/proto';
-import type { ConfigValues } from '@infermesh/sdk';
 import type { PoolView } from '../../fleet/pool-view.js';
 import type { ModelPool } from '../../router/ports.js';
 import type { WasmModule } from '../admission/engine.js';
@@ -9,10 +8,10 @@ import type { FuelBudget, StrategyModule } from '../runtime/instance.js';
 import type { RoutingPlan } from '../runtime/plan.js';
 import type { QuarantineOptions } from '../runtime/quarantine.js';
 import type { StateBlockShared } from '../runtime/state-block.js';
+import type { StrategyJudge } from './judge.js';
 
 export interface ManagerOptions {
 	readonly fuel: FuelBudget;
-	readonly moduleBytesMax: number;
 	readonly loadedMax: number;
 	/** Instances per worker that loading may lead to, and how many one version has per pool. */
 	readonly instancesMax: number;
@@ -21,8 +20,6 @@ export interface ManagerOptions {
 	/** A state block is published at most this often. */
 	readonly statePublishMs: number;
 	readonly meshSeed: readonly [low: number, high: number];
-	/** Configuration of each strategy by name, from the mesh's own configuration. */
-	readonly settings: Readonly<Record<string, ConfigValues>>;
 }
 
 /** The data-plane workers, as one. */
@@ -39,7 +36,7 @@ export type Admit = (bytes: Uint8Array, options: InspectOptions) => Promise<Insp
 
 export interface ManagerPorts {
 	readonly clock: Clock;
-	readonly admit: Admit;
+	readonly judge: StrategyJudge;
 	/** Compiles off every loop that must be on time. */
 	readonly compile: (wasm: Uint8Array) => Promise<WasmModule>;
 	readonly workers: StrategyWorkers;
@@ -50,7 +47,6 @@ export interface ManagerPorts {
 
 /** What happened, for metrics and the log. */
 export interface ManagerEvents {
-	admitted(label: string, admitted: boolean, durationMs: number): void;
 	swapped(label: string, kind: 'stage' | 'rollback' | 'unload' | 'quarantine' | 'release'): void;
 	struck(label: string, cause: string, place: string): void;
 	quarantined(label: string, untilMs: number): void;

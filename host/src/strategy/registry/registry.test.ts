@@ -17,7 +17,7 @@ async function setUp(t: ExecutionContext) {
 		fault: (error) => t.fail(String(error)),
 	});
 	const blobs = new MemoryBlobs();
-	const { manager, workers } = managerForTests();
+	const { manager, judge, workers } = managerForTests();
 	const listeners = new Set<() => void>();
 	const failures: string[] = [];
 	const mirror = <K extends 'strategies' | 'staging' | 'routers'>(kind: K) =>
@@ -44,7 +44,8 @@ async function setUp(t: ExecutionContext) {
 		clock: systemClock,
 		records,
 		blobs,
-		manager,
+		judge,
+		local: manager,
 		strategies,
 		staging,
 		routers,

@@ -8,7 +8,7 @@ import type { Mirror } from '../../records/mirror.js';
 import type { Records, Stored } from '../../records/records.js';
 import type { AdmissionReport } from '../admission/report.js';
 import { registryErrors } from './errors.js';
-import type { StrategyManager } from './manager.js';
+import type { StrategyJudge } from './judge.js';
 import {
 	forget,
 	previousLabels,
@@ -51,8 +51,9 @@ export interface RegistryPorts {
 	readonly clock: Clock;
 	readonly records: Records;
 	readonly blobs: Blobs;
-	/** This node's own manager: admission, and what of the mesh's staging it can judge. */
-	readonly manager: StrategyManager;
+	readonly judge: StrategyJudge;
+	/** What this node knows of the routers' room and of versions in quarantine: a router by itself, any other node by the records. */
+	readonly local: { full(): boolean; quarantined(label: string): boolean };
 	readonly strategies: Mirror<typeof recordKinds.strategies.schema>;
 	readonly staging: Mirror<typeof recordKinds.staging.schema>;
 	readonly routers: Mirror<typeof recordKinds.routers.schema>;
@@ -105,12 +106,12 @@ export class StrategyRegistry {
 
 	/** Admits here, makes it durable on a quorum, publishes it; resolves when every router has it ready (and follows it, with `activate`). */
 	async load(request: LoadRequest): Promise<LoadDone> {
-		const { clock, manager, blobs, records } = this.#ports;
+		const { clock, judge, local, blobs, records } = this.#ports;
 		const began = clock.nowMs();
-		const { report, manifest, digest } = await manager.admit(request.module, request.sourceMap);
+		const { report, manifest, digest } = await judge.admit(request.module, request.sourceMap);
 		const admissionMs = clock.nowMs() - began;
-		manager.configOf(manifest, request.settings);
-		if (manager.full()) await this.#makeRoom(manifest.name);
+		judge.configOf(manifest, request.settings);
+		if (local.full()) await this.#makeRoom(manifest.name);
 		const blob = await blobs.put(request.module);
 		const sourceMapBlob =
 			request.sourceMap === undefined ? undefined : await blobs.put(Buffer.from(request.sourceMap, 'utf8'));
@@ -151,7 +152,7 @@ export class StrategyRegistry {
 	/** Gives a loaded strategy a stage; resolves when every router has switched. */
 	async stage(name: string, stage: StageName, options: StageOptions): Promise<string> {
 		const label = this.find(name);
-		if (stage !== 'loaded' && this.#ports.manager.quarantined(label))
+		if (stage !== 'loaded' && this.#ports.local.quarantined(label))
 			throw new MeshError(registryErrors, 'IM_STRATEGY_QUARANTINED', `${label} is in quarantine`);
 		const scope = options.model ?? WHOLE_MESH;
 		await this.#restage((before) => {

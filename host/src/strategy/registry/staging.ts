@@ -134,7 +134,7 @@ function idsOf(labels: Iterable<string>, versions: ReadonlyMap<string, number>):
 /** The newest label of a history that is loaded. */
 export function activeLabel(
 	scope: ScopeStaging | undefined,
-	versions: ReadonlyMap<string, number>,
+	versions: Pick<ReadonlySet<string>, 'has'>,
 ): string | undefined {
 	return scope?.history.findLast((label) => versions.has(label));
 }

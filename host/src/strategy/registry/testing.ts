@@ -12,6 +12,7 @@ import { type Inspection, inspectDefaults, inspectModule } from '../admission/in
 import { fuelDefaults } from '../runtime/instance.js';
 import type { RoutingPlan } from '../runtime/plan.js';
 import { quarantineDefaults } from '../runtime/quarantine.js';
+import { StrategyJudge } from './judge.js';
 import { StrategyManager } from './manager.js';
 
 /** A clock that only moves when told, with its timers. */
@@ -72,21 +73,23 @@ export function managerForTests(poolCount = 1) {
 	const attempted: number[] = [];
 	const events: string[] = [];
 	const workers = { failing: false };
+	const judge = new StrategyJudge(
+		{ fuel: fuelDefaults, moduleBytesMax: 1 << 20, settings: {} },
+		{ clock, admit: () => Promise.resolve(inspected), admitted: () => undefined },
+	);
 	const manager = new StrategyManager(
 		{
 			fuel: fuelDefaults,
-			moduleBytesMax: 1 << 20,
 			loadedMax: 6,
 			instancesMax: 40,
 			instancesPerPool: 3,
 			quarantine: quarantineDefaults,
 			statePublishMs: 10,
 			meshSeed: [1, 2],
-			settings: {},
 		},
 		{
 			clock,
-			admit: () => Promise.resolve(inspected),
+			judge,
 			compile: (bytes) => Promise.resolve(new wasmEngine.Module(bytes)),
 			workers: {
 				addStrategy: () => undefined,
@@ -107,7 +110,6 @@ export function managerForTests(poolCount = 1) {
 					pool.targets.map((target) => target?.tableRow ?? 0),
 				),
 			events: {
-				admitted: () => undefined,
 				swapped: (label, kind) => events.push(`${kind} ${label}`),
 				struck: () => undefined,
 				quarantined: (label) => events.push(`quarantined ${label}`),
@@ -116,5 +118,5 @@ export function managerForTests(poolCount = 1) {
 	);
 	const strike = (versionId: number) =>
 		manager.strike({ versionId, label: '', cause: 'trap', model: 'm0', trap: '', fuel: 0 });
-	return { manager, clock, committed, attempted, events, workers, strike };
+	return { manager, judge, clock, committed, attempted, events, workers, strike };
 }

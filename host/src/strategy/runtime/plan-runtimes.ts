@@ -6,7 +6,7 @@ import { HOLE, PoolView } from '../../fleet/pool-view.js';
 import type { FleetTableReader } from '../../fleet/table.js';
 import type { ModelPool } from '../../router/ports.js';
 import type { StrategyModule } from './instance.js';
-import { CONTROL_BYTES, emptyPlan, GENERATION_WORD, type RoutingPlan } from './plan.js';
+import { CONTROL_BYTES, emptyPlan, GENERATION_WORD, INSTANCES_MAX, type RoutingPlan } from './plan.js';
 import { type InstanceOptions, PoolRuntime } from './pool-runtime.js';
 import { StateBlockReader, type StateBlockShared } from './state-block.js';
 
@@ -19,13 +19,6 @@ export interface PlanRuntimesPorts {
 	/** A strategy could not be instantiated on a pool, or its `init` failed there. */
 	readonly onUnready: (pool: ModelPool, strategy: StrategyModule, error: unknown) => void;
 }
-
-/**
- * Instances per worker that spare versions may fill up to. Each reserves about 8 GiB of address space, of which a process has 128 TiB; what is
- * left serves 16 workers and the engine itself. Versions that a plan needs are made whatever the count: loading is what is bounded
- * (see the manager), so that a quarantine or a rollback can never fail for want of room.
- */
-export const INSTANCES_MAX = 800;
 
 export class PlanRuntimes {
 	readonly #options: InstanceOptions;

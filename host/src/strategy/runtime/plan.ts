@@ -1,6 +1,13 @@
 // Owns the routing plan: which strategy version decides for which model, and what runs beside it. The agent makes plans; workers prepare
 // one, acknowledge, and switch to it when its generation is stored in shared memory: one store, between two decisions.
 
+/**
+ * Instances per worker that spare versions may fill up to. Each reserves about 8 GiB of address space, of which a process has 128 TiB; what is
+ * left serves 16 workers and the engine itself. Versions that a plan needs are made whatever the count: loading is what is bounded
+ * (see the manager), so that a quarantine or a rollback can never fail for want of room.
+ */
+export const INSTANCES_MAX = 800;
+
 export interface CanaryPlan {
 	readonly versionId: number;
 	/** 0 to 100. */

@@ -1,0 +1,206 @@
+// The data plane of one node: worker threads that decide and forward, the strategies they run, and the shared memory between them and the agent. Only
+// a node with the role `router` or `edge` has one; any other never loads this file.
+import { randomBytes } from 'node:crypto';
+import type { Clock } from '@infermesh/proto';
+import { isLoopback } from '../config/rules.js';
+import type { MeshConfig } from '../config/schema.js';
+import type { DirectorySnapshot } from '../fleet/directory.js';
+import { InflightReader, type InflightShared } from '../fleet/inflight.js';
+import type { NameTable } from '../fleet/interner.js';
+import { HOLE, PoolView } from '../fleet/pool-view.js';
+import { FleetTableReader, type FleetTableShared } from '../fleet/table.js';
+import type { AccessSnapshot } from '../mesh/access.js';
+import type { ModelPool } from '../router/ports.js';
+import type { StrategyJudge } from '../strategy/registry/judge.js';
+import { StrategyManager } from '../strategy/registry/manager.js';
+import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
+import { createMetricsBuffer } from '../telemetry/block.js';
+import type { Log } from '../telemetry/logger.js';
+import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
+import { compileInThread } from './compile-thread.js';
+import { fuelBudget, quarantineOptions, roomOptions, routerOptions } from './options.js';
+import { attemptsOf, observedOf } from './outcome-wire.js';
+import { checkPort } from './port-check.js';
+import type { TargetService } from './target-service.js';
+import { type SpawnWorker, WorkerGroup, workerGroupDefaults } from './worker-group.js';
+import type { WorkerStart } from './worker-protocol.js';
+
+/** How often strategies with a `tick` hook are called. */
+const TICK_MS = 1000;
+const LORAS_MAX = 4096;
+
+export interface RouterPartDeps {
+	readonly config: MeshConfig;
+	readonly clock: Clock;
+	readonly log: Log;
+	readonly workerCount: number;
+	readonly table: FleetTableShared;
+	readonly inflight: InflightShared;
+	readonly names: { readonly zones: NameTable; readonly regions: NameTable };
+	readonly targets: TargetService;
+	readonly judge: StrategyJudge;
+	readonly metrics: MeshMetrics;
+	/** Keys and tenants as they stand, for a worker that starts. */
+	readonly access: () => AccessSnapshot;
+	readonly spawnWorker: SpawnWorker | undefined;
+}
+
+export class RouterPart {
+	readonly strategies: StrategyManager;
+	readonly workers: WorkerGroup;
+	readonly workerCount: number;
+	/** One for each worker. */
+	readonly metricsBuffers: readonly SharedArrayBuffer[];
+	readonly #config: MeshConfig;
+	readonly #stopTicking: () => void;
+
+	constructor(deps: RouterPartDeps) {
+		const { config, clock, log, targets, metrics, workerCount } = deps;
+		this.#config = config;
+		this.workerCount = workerCount;
+		this.metricsBuffers = Array.from({ length: workerCount }, () => createMetricsBuffer());
+		const control = new SharedArrayBuffer(CONTROL_BYTES);
+		const counters = new InflightReader(deps.inflight);
+		const seed = randomBytes(8);
+		const meshSeed: readonly [number, number] = [seed.readUInt32LE(0), seed.readUInt32LE(4)];
+		this.workers = new WorkerGroup(
+			workerGroupDefaults,
+			clock,
+			control,
+			(worker, port) => this.#workerStart(deps, control, meshSeed, worker, port),
+			(send) => {
+				this.strategies.introduce({
+					addStrategy: (strategy) => send({ kind: 'strategy', strategy }),
+					addState: (versionId, poolIndex, shared) => send({ kind: 'state', versionId, poolIndex, shared }),
+				});
+				send({ kind: 'prepare', plan: this.strategies.currentPlan() });
+				send({ kind: 'directory', snapshot: targets.snapshot() });
+			},
+			{
+				outcomes: (batch) => {
+					targets.attempts(attemptsOf(batch));
+					if (this.strategies.observes) this.strategies.observe(observedOf(batch));
+				},
+				strike: (strike) => this.strategies.strike(strike),
+				strategyLog: (label, text) => log.info({ strategy: label, text }, 'strategy log'),
+				died(worker, message) {
+					metrics.workerRestarted();
+					log.error({ worker, error: message }, 'a data-plane worker ended and is being replaced');
+				},
+			},
+			deps.spawnWorker,
+		);
+		this.strategies = new StrategyManager(
+			{
+				...roomOptions(config),
+				fuel: fuelBudget(config),
+				quarantine: quarantineOptions(config),
+				statePublishMs: config.strategy.state_publish_ms,
+				meshSeed,
+			},
+			{
+				clock,
+				judge: deps.judge,
+				compile: (wasm) => compileInThread(wasm, config.strategy.admission_timeout_ms, clock),
+				workers: this.workers,
+				pools: () => targets.registry.pools(),
+				openView: (pool) =>
+					new PoolView(
+						new FleetTableReader(deps.table),
+						counters,
+						pool.targets.map((target) => target?.tableRow ?? HOLE),
+						pool.targets.map((target) => target?.generation ?? 0),
+						pool.policy.allowed,
+					),
+				events: {
+					swapped: (label, kind) => {
+						metrics.swapped(label, kind);
+						log.info({ strategy: label, kind }, 'routing plan changed');
+					},
+					struck: (label, cause, place) => log.warn({ strategy: label, cause, place }, 'strike against a strategy'),
+					quarantined: (label) => {
+						metrics.quarantined(label);
+						log.error({ strategy: label }, 'strategy quarantined; the built-in least_queue decides');
+					},
+				},
+			},
+		);
+		const ticking = clock.every(TICK_MS, () => this.strategies.tick(), { unref: true });
+		this.#stopTicking = () => ticking.cancel();
+	}
+
+	/** `http://host:port` where clients send requests. */
+	get dataUrl(): string {
+		const { host } = this.#config.data;
+		return `http://${host.includes(':') ? `[${host}]` : host}:${this.workers.port}`;
+	}
+
+	/** Rejects with EADDRINUSE when another process has the port: workers share theirs, so none of them would notice. */
+	checkPort(): Promise<void> {
+		return checkPort(this.#config.data.host, this.#config.data.port);
+	}
+
+	start(): Promise<void> {
+		return this.workers.start(this.workerCount, this.#config.data.port);
+	}
+
+	directory(pools: readonly ModelPool[], snapshot: DirectorySnapshot): void {
+		this.strategies.poolsChanged(pools);
+		this.workers.directory(snapshot);
+	}
+
+	/** Streams may finish for `data.shutdown_grace_ms`. */
+	async close(): Promise<void> {
+		await this.workers.close(this.#config.data.shutdown_grace_ms);
+		this.#stopTicking();
+		this.strategies.close();
+	}
+
+	#workerStart(
+		{ config, log, names, access, table, inflight }: RouterPartDeps,
+		control: SharedArrayBuffer,
+		meshSeed: readonly [number, number],
+		worker: number,
+		port: number,
+	): WorkerStart {
+		const { data, node, strategy, telemetry, fleet } = config;
+		const { keys, tenants } = access();
+		return {
+			worker,
+			host: data.host,
+			port,
+			table,
+			inflight,
+			control,
+			metrics: this.metricsBuffers[worker] as SharedArrayBuffer,
+			router: routerOptions(config),
+			prefixIndex: {
+				blocksMax: data.prefix_index.blocks_max,
+				blockTokens: data.prefix_index.block_tokens,
+				lookupBlocksMax: data.prefix_index.lookup_blocks_max,
+			},
+			fuel: fuelBudget(config),
+			spares: strategy.spares,
+			topK: strategy.ranked_rows,
+			witnessEvery: strategy.witness_every,
+			explainEntriesMax: data.decisions_kept_max,
+			meshSeed,
+			zone: names.zones.intern(node.zone),
+			region: names.regions.intern(node.region),
+			openWithoutKeys: isLoopback(data.host),
+			keys,
+			tenants,
+			tenantsMax: fleet.tenants_max,
+			lorasMax: LORAS_MAX,
+			log: { level: log.level(), requests: telemetry.log_requests },
+			loopLagPeriodMs: telemetry.loop_lag_period_ms,
+			tracing: {
+				endpoint: telemetry.otlp_endpoint ?? process.env['OTEL_EXPORTER_OTLP_ENDPOINT'],
+				ratio: telemetry.trace_ratio,
+				queueMax: telemetry.trace_queue_max,
+				node: node.id,
+				zone: node.zone,
+			},
+		};
+	}
+}
