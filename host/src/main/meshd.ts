@@ -204,7 +204,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	});
 	let linksSeen = fabric.topology();
 	const unlink = fabric.onChange(() => {
-		if (fabric.topology() === linksSeen) return;
+		if (router === undefined || fabric.topology() === linksSeen) return;
 		linksSeen = fabric.topology();
 		targets.relink();
 	});
