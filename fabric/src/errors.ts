@@ -8,6 +8,7 @@ import { logErrors } from './log/errors.js';
 import { membershipErrors } from './membership/errors.js';
 import { raftErrors } from './raft/errors.js';
 import { storeErrors } from './store/errors.js';
+import { topologyErrors } from './topology/errors.js';
 import { transportErrors } from './transport/errors.js';
 
 export const fabricErrorSections: readonly { readonly title: string; readonly errors: ErrorCatalogue }[] = [
@@ -19,5 +20,6 @@ export const fabricErrorSections: readonly { readonly title: string; readonly er
 	{ title: 'Membership', errors: membershipErrors },
 	{ title: 'Identity', errors: identityErrors },
 	{ title: 'Transport', errors: transportErrors },
+	{ title: 'Topology', errors: topologyErrors },
 	{ title: 'Blobs', errors: blobErrors },
 ];

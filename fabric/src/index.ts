@@ -234,6 +234,7 @@ export type { StateMachine, StateRestore } from './store/ports.js';
 export { decodeResult } from './store/result-codec.js';
 export { Store, type StoredLease } from './store/store.js';
 export { WatchHub } from './store/watch-hub.js';
+export { type BandwidthAsk, BandwidthProber, BandwidthSink, bandwidthBounds } from './topology/bandwidth.js';
 export {
 	COORDINATE_BYTES,
 	type Coordinate,
@@ -241,6 +242,7 @@ export {
 	distanceS,
 	encodeCoordinate,
 } from './topology/coordinate.js';
+export { topologyErrors } from './topology/errors.js';
 export {
 	type LinkClass,
 	type LinkEstimate,

@@ -9,7 +9,28 @@ interface Target {
 	readonly rttMs: number;
 	readonly rttBasis: string;
 	readonly linkClass: string;
+	readonly bandwidthMbps: number;
+	readonly state: string;
 }
+
+interface Probe {
+	readonly bytes: number;
+	readonly bandwidthBytesPerS: number;
+}
+
+interface Pairs {
+	readonly pairs: readonly {
+		readonly fromName: string;
+		readonly name: string;
+		readonly zone: string | null;
+		readonly region: string | null;
+		readonly basis: string;
+		readonly reach: string;
+	}[];
+	readonly unanswered: readonly { readonly name: string }[];
+}
+
+const MIB = 1024 * 1024;
 
 const DELAY_MS = 40;
 const FAR_FRONT = '127.0.0.2';
@@ -67,4 +88,46 @@ test.serial('a node that is far away by the fabric’s measure is avoided while 
 	}
 	t.log(Object.fromEntries(counts));
 	t.is(counts.get('near'), 40);
+
+	// Bandwidth is measured when somebody asks, and is then known to whoever looks.
+	const measured = await first.post<Probe>('/topology/probe', { from: 'node-1', to: 'node-2', bytesMax: MIB });
+	t.is(measured.bytes, MIB);
+	t.log(`bandwidth through the relay: ${(measured.bandwidthBytesPerS / 1e6).toFixed(1)} MB/s`);
+	await eventually(
+		'the row has the bandwidth',
+		async () => ((await targets()).find(({ id }) => id === 'far')?.bandwidthMbps ?? 0) > 0,
+	);
+	const pairs = async (): Promise<Pairs> => first.get<Pairs>('/topology/pairs');
+	t.deepEqual(
+		(await pairs()).pairs.map((pair) => [pair.fromName, pair.name, pair.zone, pair.region, pair.reach]),
+		[
+			['node-1', 'node-2', 'b', 'r', 'reached'],
+			['node-2', 'node-1', 'a', 'r', 'reached'],
+		],
+	);
+
+	// Cut off, the node is out of reach and no estimate hides it; who cannot be asked is named.
+	if (relay !== undefined) relay.cut = true;
+	await eventually(
+		'the first sees the second out of reach',
+		async () => (await pairs()).pairs.some(({ fromName, reach }) => fromName === 'node-1' && reach === 'unreachable'),
+		{ withinMs: 30_000, everyMs: 100 },
+	);
+	const cut = await pairs();
+	t.deepEqual(
+		cut.pairs.map(({ fromName, name, basis }) => [fromName, name, basis]),
+		[['node-1', 'node-2', 'unreachable']],
+	);
+	t.deepEqual(
+		cut.unanswered.map(({ name }) => name),
+		['node-2'],
+	);
+	await t.throwsAsync(first.post('/topology/probe', { from: 'node-1', to: 'node-2' }), {
+		message: /IM_TOPOLOGY_UNREACHABLE/,
+	});
+	await eventually('its target’s row says so, and is still served because its engine answers', async () =>
+		(await targets()).some(
+			({ id, rttBasis, state }) => id === 'far' && rttBasis === 'unreachable' && state === 'ready',
+		),
+	);
 });

@@ -93,6 +93,8 @@ export type MembershipEvent =
 	| { readonly kind: 'user'; readonly origin: NodeId; readonly key: string; readonly payload: Uint8Array }
 	/** A direct probe was answered: round trip and the peer's coordinate. */
 	| { readonly kind: 'coordinate'; readonly id: NodeId; readonly rttMs: number; readonly payload: Uint8Array }
+	/** The member itself did not answer a probe, though it may have through others; `packetsBlocked` follows if a connection still gets through. */
+	| { readonly kind: 'unreached'; readonly id: NodeId }
 	/** Connections reach the member and packets do not: a firewall, most likely. */
 	| { readonly kind: 'packetsBlocked'; readonly id: NodeId }
 	/** A join or anti-entropy exchange has been merged. */

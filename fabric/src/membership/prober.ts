@@ -32,6 +32,8 @@ export class Prober {
 	readonly #nextSequence: () => number;
 	#position = 0;
 	#probe: Probe | undefined;
+	/** The last probe that only others have answered: its own connection may still get through. */
+	#relayed: Probe | undefined;
 	#nextMs = Number.POSITIVE_INFINITY;
 
 	constructor(
@@ -76,13 +78,16 @@ export class Prober {
 	}
 
 	/** Whether the ack belongs to the probe under way. A relayed one carries the same number. */
-	onAck(sequence: number, payload: Uint8Array): boolean {
+	onAck(sequence: number, payload: Uint8Array, from: Address): boolean {
 		const probe = this.#probe;
 		if (probe === undefined || probe.sequence !== sequence) return false;
 		// Before helpers are asked only the member itself can have answered.
 		if (!probe.indirect) {
 			const rttMs = this.#state.nowMs - probe.startMs;
 			this.#state.tell({ kind: 'coordinate', id: probe.id, rttMs, payload });
+		} else if (from !== probe.address && !probe.streamAnswered) {
+			this.#relayed = probe;
+			this.#state.tell({ kind: 'unreached', id: probe.id });
 		}
 		this.#succeed(probe);
 		return true;
@@ -99,6 +104,9 @@ export class Prober {
 	/** The verdict waits for the end of the interval: an ack may still come and show that packets get through. */
 	onStreamAck(sequence: number): void {
 		if (this.#probe?.sequence === sequence) this.#probe.streamAnswered = true;
+		if (this.#relayed?.sequence !== sequence) return;
+		this.#state.tell({ kind: 'packetsBlocked', id: this.#relayed.id });
+		this.#relayed = undefined;
 	}
 
 	/** This node stood still: an answer may lie unread, so the probe gets the time back. */
@@ -179,6 +187,7 @@ export class Prober {
 		state.counters.probesFailed++;
 		const missing = probe.nacksExpected - probe.nacksReceived;
 		state.awareness.apply(probe.nacksExpected > 0 ? Math.max(0, missing) : 1);
+		state.tell({ kind: 'unreached', id: probe.id });
 		this.#finish(probe);
 		this.#accusations.suspect(probe.id);
 	}

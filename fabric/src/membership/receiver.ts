@@ -50,7 +50,7 @@ export class Receiver {
 				this.#relays.onRequest(message, from);
 				break;
 			case 'ack':
-				if (!this.#prober.onAck(message.sequence, message.payload))
+				if (!this.#prober.onAck(message.sequence, message.payload, from))
 					this.#misdirectedUnless(this.#relays.onAck(message.sequence, message.payload));
 				break;
 			case 'nack':

@@ -27,6 +27,18 @@ test('a peer that cannot be reached is never shown by an estimate, and comes bac
 	t.is(links.estimate('p', at(0), 3).basis, 'measured');
 });
 
+test('whether a peer can be reached is told apart from how far it is', (t) => {
+	const links = new LinkTable('me', here);
+	links.coordinate('p', at(0.05), 0);
+	t.like(links.estimate('p', at(0), 1), { basis: 'estimated', reach: 'untried' });
+	links.measured('p', 40, 2);
+	t.is(links.estimate('p', at(0), 3).reach, 'reached');
+	for (let n = 0; n < linkDefaults.failuresMax; n++) links.failed('p');
+	t.like(links.estimate('p', at(0), 4), { basis: 'unreachable', reach: 'unreachable', rttMs: 40 });
+	links.answered('p');
+	t.like(links.estimate('p', at(0), 5), { basis: 'measured', reach: 'reached' });
+});
+
 test('link classes follow zone and region; this node itself is no distance away', (t) => {
 	const links = new LinkTable('me', here);
 	links.placed('near', { zone: 'a', region: 'eu' });

@@ -18,6 +18,8 @@ export function linkClassOf(from: Place, to: Place | undefined): LinkClass {
 export interface LinkEstimate {
 	/** `measured`: by this node, recently. `estimated`: by coordinates, or measured long ago. `unreachable`: the last attempts failed. */
 	readonly basis: 'measured' | 'estimated' | 'unreachable' | 'unknown';
+	/** Whether this node itself gets through to the peer, which coordinates never say. `untried`: it has not been tried yet. */
+	readonly reach: 'reached' | 'unreachable' | 'untried';
 	/** Undefined when nothing is known. */
 	readonly rttMs: number | undefined;
 	/** Of the measurement, or of the coordinate behind the estimate. */
@@ -47,6 +49,7 @@ interface Link {
 	coordinate: Coordinate | undefined;
 	coordinateAtMs: number;
 	failures: number;
+	reached: boolean;
 	bandwidth: number | undefined;
 	place: Place | undefined;
 }
@@ -76,8 +79,18 @@ export class LinkTable {
 		link.rttMs = link.rttMs === undefined ? rttMs : link.rttMs * keep + rttMs * (1 - keep);
 		link.measuredAtMs = nowMs;
 		link.failures = 0;
+		link.reached = true;
 	}
 
+	/** The peer has answered, by a way whose time says nothing of the distance. */
+	answered(peer: string): void {
+		const link = this.#link(peer);
+		if (link === undefined) return;
+		link.failures = 0;
+		link.reached = true;
+	}
+
+	/** The peer has not answered this node, whatever others say of it. */
 	failed(peer: string): void {
 		const link = this.#link(peer);
 		if (link !== undefined) link.failures++;
@@ -121,13 +134,19 @@ export class LinkTable {
 
 	/** What is known of the link to a peer, from where this node stands at `own`. */
 	estimate(peer: string, own: Coordinate, nowMs: number): LinkEstimate {
-		if (peer === this.#self) return { ...nothing, basis: 'measured', rttMs: 0, ageMs: 0, linkClass: 'same_node' };
+		if (peer === this.#self)
+			return { ...nothing, basis: 'measured', reach: 'reached', rttMs: 0, ageMs: 0, linkClass: 'same_node' };
 		const link = this.#links.get(peer);
 		if (link === undefined) return nothing;
-		const common = { bandwidthBytesPerS: link.bandwidth, linkClass: linkClassOf(this.#place, link.place) };
+		const lost = link.failures >= this.#options.failuresMax;
+		const common = {
+			reach: lost ? 'unreachable' : link.reached ? 'reached' : 'untried',
+			bandwidthBytesPerS: link.bandwidth,
+			linkClass: linkClassOf(this.#place, link.place),
+		} as const;
 		const measuredAgeMs = nowMs - link.measuredAtMs;
 		const last = { rttMs: link.rttMs, ageMs: link.rttMs === undefined ? undefined : measuredAgeMs, error: undefined };
-		if (link.failures >= this.#options.failuresMax) return { ...common, ...last, basis: 'unreachable' };
+		if (lost) return { ...common, ...last, basis: 'unreachable' };
 		if (link.rttMs !== undefined && measuredAgeMs <= this.#options.freshMs)
 			return { ...common, ...last, basis: 'measured' };
 		if (link.coordinate !== undefined)
@@ -151,6 +170,7 @@ export class LinkTable {
 			coordinate: undefined,
 			coordinateAtMs: 0,
 			failures: 0,
+			reached: false,
 			bandwidth: undefined,
 			place: undefined,
 		};
@@ -161,6 +181,7 @@ export class LinkTable {
 
 const nothing: LinkEstimate = {
 	basis: 'unknown',
+	reach: 'untried',
 	rttMs: undefined,
 	ageMs: undefined,
 	error: undefined,

@@ -1,7 +1,8 @@
 // Owns the routes of the admin API about the mesh as a whole. What they do is MeshOperations', which the agent's gRPC service calls as well.
+import { bandwidthBounds } from '@infermesh/fabric';
 import type { DrainProgress } from '../mesh/drain-progress.js';
 import { type NodeAction, type NodeView, nodeActions } from '../mesh/nodes.js';
-import type { MeshOperations } from '../mesh/operations.js';
+import type { LinkRow, MeshOperations } from '../mesh/operations.js';
 import type { RaftView } from '../mesh/raft-view.js';
 import * as schemas from './mesh-schemas.js';
 import { type AdminRoute, route } from './route.js';
@@ -35,8 +36,24 @@ function raftRow({ self, leader, leaderName, members, ...same }: RaftView): sche
 }
 
 function topologyRow({ links, vector, ...same }: ReturnType<MeshOperations['topology']>): schemas.TopologyRow {
-	const rows = links.map((link) => ({ ...link, rttMs: link.rttMs ?? null, ageMs: link.ageMs ?? null }));
-	return { ...same, vector: [...vector], links: rows };
+	return { ...same, vector: [...vector], links: links.map(linkRow) };
+}
+
+function linkRow(link: LinkRow): schemas.TopologyLinkRow {
+	const { nodeId, name, zone, region, basis, reach, linkClass, rttMs, ageMs, error, bandwidthBytesPerS } = link;
+	return {
+		nodeId,
+		name,
+		zone: zone ?? null,
+		region: region ?? null,
+		basis,
+		reach,
+		rttMs: rttMs ?? null,
+		ageMs: ageMs ?? null,
+		error: error ?? null,
+		bandwidthBytesPerS: bandwidthBytesPerS ?? null,
+		linkClass,
+	};
 }
 
 const node = idParamsSchema;
@@ -92,6 +109,31 @@ const fabricRoutes: readonly AdminRoute[] = [
 	route('GET', '/api/v1/topology', 'Distances from this node.', {
 		response: schemas.topologySchema,
 		run: ({ mesh }) => topologyRow(mesh.topology()),
+	}),
+	route('GET', '/api/v1/topology/pairs', 'Distances between all nodes, each asked for its own.', {
+		response: schemas.pairsSchema,
+		run: async ({ mesh }) => {
+			const { pairs, unanswered, truncated } = await mesh.pairs();
+			return {
+				pairs: pairs.map((pair) => Object.assign(linkRow(pair), { fromId: pair.fromId, fromName: pair.fromName })),
+				unanswered: [...unanswered],
+				truncated,
+			};
+		},
+	}),
+	route('POST', '/api/v1/topology/probe', 'Measure the bandwidth from one node to another.', {
+		body: schemas.probeRequestSchema,
+		response: schemas.probeSchema,
+		run: ({ mesh }, { body }) =>
+			mesh.measure(
+				body.from,
+				body.to,
+				{
+					bytesMax: body.bytesMax ?? bandwidthBounds.bytesDefault,
+					durationMsMax: body.durationMsMax ?? bandwidthBounds.durationMsDefault,
+				},
+				adminAsker,
+			),
 	}),
 	route('GET', '/api/v1/raft', 'Consensus: leader, term, members, quorum.', {
 		response: schemas.raftSchema,

@@ -1,4 +1,5 @@
 // Owns the shapes of the admin API's answers about the mesh as a whole: nodes, members, topology, consensus, policies, tenants, keys.
+import { bandwidthBounds } from '@infermesh/fabric';
 import { type Static, type TSchema, Type } from 'typebox';
 import { lifecycleStates, nodeRecordSchema, policySchemas, tenantSchema } from '../records/kinds.js';
 
@@ -68,17 +69,65 @@ export const memberSchema = Type.Object({
 });
 export type MemberRow = Static<typeof memberSchema>;
 
-export const topologySchema = Type.Object({
-	links: Type.Array(
-		Type.Object({
-			nodeId: Type.String(),
-			name: Type.String(),
-			basis: Type.String(describe('measured, estimated, unreachable or unknown.')),
-			rttMs: nullable(Type.Number(), 'Round trip; null = nothing is known.'),
-			ageMs: nullable(Type.Number(), 'Of the measurement, or of the coordinate behind the estimate.'),
-			linkClass: Type.String(describe('same_node, same_zone, same_region or wan.')),
-		}),
+const linkSchema = Type.Object({
+	nodeId: Type.String(),
+	name: Type.String(),
+	zone: nullable(Type.String(), 'null for a node that is away.'),
+	region: nullable(Type.String(), 'null for a node that is away.'),
+	basis: Type.String(describe('measured, estimated, unreachable or unknown.')),
+	reach: Type.String(
+		describe('Whether the one gets through to the other itself: reached, unreachable or untried. No estimate says so.'),
 	),
+	rttMs: nullable(Type.Number(), 'Round trip; null = nothing is known. Of an unreachable node: the last one measured.'),
+	ageMs: nullable(Type.Number(), 'Of the measurement, or of the coordinate behind the estimate.'),
+	error: nullable(Type.Number(), 'Expected relative error of an estimate.'),
+	bandwidthBytesPerS: nullable(Type.Number(), 'As transfers and measurements have shown; null = none yet.'),
+	linkClass: Type.String(describe('same_node, same_zone, same_region or wan.')),
+});
+export type TopologyLinkRow = Static<typeof linkSchema>;
+
+export const pairsSchema = Type.Object({
+	pairs: Type.Array(Type.Object({ fromId: Type.String(), fromName: Type.String(), ...linkSchema.properties })),
+	unanswered: Type.Array(
+		Type.Object({ name: Type.String(), error: Type.String() }),
+		describe('Nodes that could not be asked: nothing is known of the ways from them.'),
+	),
+	truncated: Type.Boolean(describe('There are more pairs than are shown.')),
+});
+export type PairsRow = Static<typeof pairsSchema>;
+
+export const probeRequestSchema = Type.Object(
+	{
+		from: Type.String({ minLength: 1, maxLength: 256, description: 'Name or UUID.' }),
+		to: Type.String({ minLength: 1, maxLength: 256, description: 'Name or UUID.' }),
+		bytesMax: Type.Optional(
+			Type.Integer({
+				minimum: 65_536,
+				maximum: bandwidthBounds.bytesMax,
+				description: `Bytes sent; default ${bandwidthBounds.bytesDefault}.`,
+			}),
+		),
+		durationMsMax: Type.Optional(
+			Type.Integer({
+				minimum: 1,
+				maximum: bandwidthBounds.durationMsMax,
+				description: `Sending stops after this; default ${bandwidthBounds.durationMsDefault}.`,
+			}),
+		),
+	},
+	strict,
+);
+export const probeSchema = Type.Object({
+	from: Type.String(),
+	to: Type.String(),
+	bytes: Type.Integer(),
+	durationMs: Type.Number(),
+	bandwidthBytesPerS: Type.Number(),
+});
+export type ProbeRow = Static<typeof probeSchema>;
+
+export const topologySchema = Type.Object({
+	links: Type.Array(linkSchema),
 	vector: Type.Array(Type.Number(), describe('This node’s Vivaldi coordinate, seconds.')),
 	heightS: Type.Number(),
 	error: Type.Number(describe('Expected relative error of estimates.')),

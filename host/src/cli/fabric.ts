@@ -1,10 +1,12 @@
 // Owns `infermesh members`, `topology` and `raft`: what the fabric of a running mesh knows.
+import { bandwidthBounds } from '@infermesh/fabric';
 import type { Command } from 'commander';
-import type { MemberRow, RaftRow, TopologyRow } from '../admin/mesh-schemas.js';
+import type { MemberRow, PairsRow, ProbeRow, RaftRow, TopologyLinkRow, TopologyRow } from '../admin/mesh-schemas.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
 import type { CliContext } from './context.js';
 import { type Column, print, printItems, renderTable, showMs, showTime } from './output.js';
+import { duration, whole } from './values.js';
 
 const memberColumns: readonly Column<MemberRow>[] = [
 	{ title: 'NAME', value: (member) => `${member.name}${member.self ? ' (asked)' : ''}` },
@@ -16,12 +18,26 @@ const memberColumns: readonly Column<MemberRow>[] = [
 	{ title: 'ID', value: (member) => member.id },
 ];
 
-const linkColumns: readonly Column<TopologyRow['links'][number]>[] = [
+const shown = (value: number | null, show: (value: number) => string): string => (value === null ? '-' : show(value));
+const showBandwidth = (bytesPerS: number): string => `${(bytesPerS / 1e6).toFixed(1)} MB/s`;
+
+const linkColumns: readonly Column<TopologyLinkRow>[] = [
 	{ title: 'TO', value: (link) => link.name },
-	{ title: 'RTT', value: (link) => (link.rttMs === null ? '-' : showMs(link.rttMs)), right: true },
-	{ title: 'BASIS', value: (link) => link.basis },
-	{ title: 'AGE', value: (link) => (link.ageMs === null ? '-' : showMs(link.ageMs)), right: true },
+	{ title: 'ZONE', value: (link) => link.zone ?? '-' },
+	{ title: 'REGION', value: (link) => link.region ?? '-' },
 	{ title: 'CLASS', value: (link) => link.linkClass },
+	{ title: 'REACH', value: (link) => link.reach },
+	// What was measured of a node that does not answer is no distance to it now.
+	{ title: 'RTT', value: (link) => (link.reach === 'unreachable' ? '-' : shown(link.rttMs, showMs)), right: true },
+	{ title: 'BASIS', value: (link) => link.basis },
+	{ title: 'AGE', value: (link) => shown(link.ageMs, showMs), right: true },
+	{ title: 'ERROR', value: (link) => shown(link.error, (error) => `${Math.round(error * 100)} %`), right: true },
+	{ title: 'BANDWIDTH', value: (link) => shown(link.bandwidthBytesPerS, showBandwidth), right: true },
+];
+
+const pairColumns: readonly Column<PairsRow['pairs'][number]>[] = [
+	{ title: 'FROM', value: (pair) => pair.fromName },
+	...linkColumns,
 ];
 
 const raftColumns: readonly Column<RaftRow['members'][number]>[] = [
@@ -35,6 +51,37 @@ const raftColumns: readonly Column<RaftRow['members'][number]>[] = [
 function renderTopology({ links, error }: TopologyRow): string {
 	if (links.length === 0) return 'no other node is known\n';
 	return `${renderTable(links, linkColumns)}expected error of estimates: ${Math.round(error * 100)} %\n`;
+}
+
+function renderPairs({ pairs, unanswered, truncated }: PairsRow): string {
+	const table = pairs.length === 0 ? 'no pairs are known\n' : renderTable(pairs, pairColumns);
+	const silent = unanswered.map(({ name, error }) => `${name} could not be asked: ${error}\n`);
+	return `${table}${silent.join('')}${truncated ? 'there are more pairs than are shown\n' : ''}`;
+}
+
+async function topology(context: CliContext, options: MeshOptions & { readonly all?: boolean }): Promise<void> {
+	const client = new AdminClient(context, options);
+	if (options.all === true) {
+		const pairs = await client.get<PairsRow>('/topology/pairs');
+		print(context, options, pairs, () => renderPairs(pairs));
+		return;
+	}
+	const links = await client.get<TopologyRow>('/topology');
+	print(context, options, links, () => renderTopology(links));
+}
+
+type ProbeOptions = MeshOptions & { readonly bytes?: number; readonly timeout?: number };
+
+async function probe(context: CliContext, from: string, to: string, options: ProbeOptions): Promise<void> {
+	const body = {
+		from,
+		to,
+		...(options.bytes === undefined ? {} : { bytesMax: options.bytes }),
+		...(options.timeout === undefined ? {} : { durationMsMax: options.timeout }),
+	};
+	const row = await new AdminClient(context, options).post<ProbeRow>('/topology/probe', body);
+	const what = `${showBandwidth(row.bandwidthBytesPerS)} (${row.bytes} bytes in ${showMs(row.durationMs)})`;
+	print(context, options, row, () => `${row.from} → ${row.to}: ${what}\n`);
 }
 
 function renderRaft(raft: RaftRow): string {
@@ -66,15 +113,21 @@ export function addFabricCommands(program: Command, cli: Cli): void {
 			printItems(context, options, items, memberColumns, 'no members');
 		}),
 	);
+	const distances = program.command('topology').description('distances between nodes, and whether each can be reached');
 	withExample(
-		withMesh(program.command('topology').description('distances from the node that is asked')),
-		'infermesh topology --json',
-	).action(
-		act(cli, async (context, options: MeshOptions) => {
-			const topology = await new AdminClient(context, options).get<TopologyRow>('/topology');
-			print(context, options, topology, () => renderTopology(topology));
-		}),
-	);
+		withMesh(
+			distances.command('show', { isDefault: true }).description('distances from the node that is asked'),
+		).option('--all', 'between all nodes, each asked for its own'),
+		'infermesh topology show --all --json',
+	).action(act(cli, topology));
+	withExample(
+		withMesh(distances.command('probe').description('measure the bandwidth from one node to another'))
+			.argument('<from>', 'name or UUID')
+			.argument('<to>', 'name or UUID')
+			.option('--bytes <n>', 'bytes to send', whole(65_536, bandwidthBounds.bytesMax))
+			.option('--timeout <duration>', 'stop sending after this', duration),
+		'infermesh topology probe node-1 node-2',
+	).action(act(cli, probe));
 	const raft = program.command('raft').description('consensus of the coordinators');
 	withExample(
 		withMesh(raft.command('status').description('leader, term, members, quorum')),

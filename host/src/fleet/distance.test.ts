@@ -15,6 +15,7 @@ import { createFleetTable, FleetTableWriter } from './table.js';
 const T0 = 1_000_000;
 const link = (over: Partial<LinkEstimate>): LinkEstimate => ({
 	basis: 'unknown',
+	reach: 'reached',
 	rttMs: undefined,
 	ageMs: undefined,
 	error: undefined,

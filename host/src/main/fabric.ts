@@ -2,6 +2,7 @@
 // has a fabric in memory; members of a mesh have a real one behind the same interface.
 import { randomUUID } from 'node:crypto';
 import {
+	type BandwidthAsk,
 	type Blobs,
 	type CertificateAuthority,
 	type ConsensusEngine,
@@ -11,7 +12,9 @@ import {
 	type LinkEstimate,
 	MemoryBlobs,
 	type SecureServer,
+	topologyErrors,
 } from '@infermesh/fabric';
+import { MeshError } from '@infermesh/proto';
 import { systemClock, systemRandom } from './clock.js';
 import type { GroupState } from './fabric/consensus-protocol.js';
 
@@ -46,6 +49,12 @@ export interface SavedState {
 	/** Hex. */
 	readonly appliedHash: string;
 	readonly pieces: AsyncIterable<Uint8Array>;
+}
+
+/** So many bytes went over in so long. */
+export interface BandwidthMeasured {
+	readonly bytes: number;
+	readonly durationMs: number;
 }
 
 /** What only a member of the group of coordinators can be asked to do. */
@@ -85,6 +94,10 @@ export interface MeshFabric {
 	/** False while this node hears of no other although there are others: it is cut off, and routes by what it knows itself. */
 	readonly inTouch: () => boolean;
 	readonly topology: () => TopologyView;
+	/** The same as another node sees it, asked there. Rejects with IM_TOPOLOGY_UNREACHABLE and IM_TRANSPORT_*. */
+	readonly linksOf: (nodeId: string) => Promise<TopologyView>;
+	/** Measures the bandwidth from one node to another, and remembers it there. Rejects with IM_TOPOLOGY_*. */
+	readonly measure: (from: string, to: string, ask: BandwidthAsk) => Promise<BandwidthMeasured>;
 	/** Calls back when a member's state or a link changed, until the returned function is called. */
 	readonly onChange: (listener: () => void) => () => void;
 	/** Undefined where this node is no coordinator of the embedded Raft. */
@@ -101,6 +114,7 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 	const engine = createLocalEngine({ clock: systemClock, random: systemRandom(), fault });
 	const nodeId = randomUUID();
 	const startedMs = Math.floor(systemClock.wallMs());
+	const topology: TopologyView = { links: [], vector: [], heightS: 0, error: 0 };
 	return {
 		nodeId,
 		engine,
@@ -116,7 +130,10 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 			{ id: nodeId, name, address: '', state: 'alive', incarnation: 1, sinceMs: startedMs, accusers: [] },
 		],
 		inTouch: () => true,
-		topology: () => ({ links: [], vector: [], heightS: 0, error: 0 }),
+		topology: () => topology,
+		linksOf: () => Promise.resolve(topology),
+		measure: () =>
+			Promise.reject(new MeshError(topologyErrors, 'IM_TOPOLOGY_UNREACHABLE', 'this node is alone: there is no other')),
 		onChange: () => () => undefined,
 		group: undefined,
 		metrics: () => '',

@@ -1,6 +1,6 @@
 // Owns what an operator can ask of the mesh, whichever way the question comes: the admin API over HTTP and the agent over gRPC are two forms of this
 // one. Reads without quorum answer what this node last heard, marked stale; writes are refused by the engine then. Every change is audited.
-import { type ConsensusEngine, consensusError } from '@infermesh/fabric';
+import { type BandwidthAsk, type ConsensusEngine, consensusError, type LinkEstimate } from '@infermesh/fabric';
 import type { Clock } from '@infermesh/proto';
 import type { MemberView, MeshFabric, TopologyView } from '../main/fabric.js';
 import { recordKinds, type Tenant } from '../records/kinds.js';
@@ -11,6 +11,7 @@ import { EventFeed } from './events.js';
 import { freshOrHeld, type Listing } from './listing.js';
 import type { MeshMirrors } from './mirrors.js';
 import { type NodeAction, Nodes, type NodeView } from './nodes.js';
+import { allPairs, type Pairs } from './pairs.js';
 import { Policies, type PolicyView, policyKindOf } from './policies.js';
 import { quorumWithout } from './quorum.js';
 import { type RaftView, raftView } from './raft-view.js';
@@ -33,7 +34,10 @@ export interface MeshOperationsPorts {
 	/** Of this software. */
 	readonly version: string;
 	readonly mirrors: MeshMirrors;
-	readonly fabric: Pick<MeshFabric, 'nodeId' | 'blobs' | 'members' | 'topology' | 'group'>;
+	readonly fabric: Pick<
+		MeshFabric,
+		'nodeId' | 'blobs' | 'members' | 'topology' | 'linksOf' | 'measure' | 'group'
+	>;
 	/** Resolves once `holds` is true, looking after every change of a mirror; rejects with what `late` makes. */
 	readonly until: (holds: () => boolean, timeoutMs: number, late: () => Error) => Promise<void>;
 	readonly randomBytes: (count: number) => Uint8Array;
@@ -47,14 +51,29 @@ export interface Asker {
 
 export type MemberRow = MemberView & { readonly self: boolean };
 
-export interface LinkRow {
+export interface LinkRow extends LinkEstimate {
 	readonly nodeId: string;
 	readonly name: string;
-	readonly basis: string;
-	/** Undefined while nothing is known. */
-	readonly rttMs: number | undefined;
-	readonly ageMs: number | undefined;
-	readonly linkClass: string;
+	/** Where it says it stands; undefined for a node that is away. */
+	readonly zone: string | undefined;
+	readonly region: string | undefined;
+}
+
+export interface PairRow extends LinkRow {
+	readonly fromId: string;
+	readonly fromName: string;
+}
+
+export interface PairsView extends Omit<Pairs, 'pairs'> {
+	readonly pairs: readonly PairRow[];
+}
+
+export interface BandwidthRow {
+	readonly from: string;
+	readonly to: string;
+	readonly bytes: number;
+	readonly durationMs: number;
+	readonly bandwidthBytesPerS: number;
 }
 
 /** This node has this long to follow what it has written; the answer goes out then anyway, because the write stands. */
@@ -190,15 +209,38 @@ export class MeshOperations {
 	/** Distances from this node, by name. */
 	topology(): { readonly links: readonly LinkRow[] } & Omit<TopologyView, 'links'> {
 		const { links, ...rest } = this.#ports.fabric.topology();
-		const rows = links.map(({ nodeId, estimate }) => ({
-			nodeId,
-			name: this.#nameOf(nodeId),
-			basis: estimate.basis,
-			rttMs: estimate.rttMs,
-			ageMs: estimate.ageMs,
-			linkClass: estimate.linkClass,
-		}));
+		const rows = links.map(({ nodeId, estimate }) => this.#linkRow(nodeId, estimate));
 		return { ...rest, links: rows.sort((a, b) => (a.name < b.name ? -1 : 1)) };
+	}
+
+	/** Distances between all nodes, each asked for its own. */
+	async pairs(): Promise<PairsView> {
+		const { mirrors, fabric } = this.#ports;
+		const nodes = mirrors.nodes.all().map(({ value }) => value);
+		const { pairs, ...rest } = await allPairs(nodes, fabric.linksOf);
+		const rows = pairs.map(({ from, toId, estimate }) =>
+			Object.assign({ fromId: from.id, fromName: from.name }, this.#linkRow(toId, estimate)),
+		);
+		return { ...rest, pairs: rows };
+	}
+
+	/** Bandwidth from one node to another, by name or UUID. IM_NODE_UNKNOWN and IM_TOPOLOGY_*. */
+	async measure(from: string, to: string, ask: BandwidthAsk, { by }: Asker): Promise<BandwidthRow> {
+		const [source, sink] = [this.nodes.find(from), this.nodes.find(to)];
+		this.#ports.audit({ by, action: 'topology.probe', object: `${source.name} ${sink.name}` });
+		const { bytes, durationMs } = await this.#ports.fabric.measure(source.id, sink.id, ask);
+		return {
+			from: source.name,
+			to: sink.name,
+			bytes,
+			durationMs,
+			bandwidthBytesPerS: (bytes / durationMs) * 1000,
+		};
+	}
+
+	#linkRow(nodeId: string, estimate: LinkEstimate): LinkRow {
+		const node = this.#ports.mirrors.nodes.get(nodeId)?.value;
+		return { nodeId, name: this.#nameOf(nodeId), zone: node?.zone, region: node?.region, ...estimate };
 	}
 
 	async raft(): Promise<RaftView> {

@@ -48,6 +48,7 @@ test('a target runs on the node it names, else on the announcing one if its URL 
 test('the class of a link follows the target’s own place, its round trip the node’s', (t) => {
 	const measured: LinkEstimate = {
 		basis: 'measured',
+		reach: 'reached',
 		rttMs: 7,
 		ageMs: 1,
 		error: undefined,

@@ -43,12 +43,14 @@ export function knownNodes(nodes: readonly NodeRecord[], announcedBy: KnownNodes
 /** What the fabric knows of the way to a target. Its class follows from where the target says it stands. */
 export function linkToTarget(spec: TargetSpec, node: NodeRecord | undefined, from: Vantage): LinkEstimate {
 	const linkClass = node?.id === from.nodeId ? 'same_node' : linkClassOf(from.place, spec);
-	if (node?.id === from.nodeId) return { ...nothing, basis: 'measured', rttMs: 0, ageMs: 0, linkClass };
+	if (node?.id === from.nodeId)
+		return { ...nothing, basis: 'measured', reach: 'reached', rttMs: 0, ageMs: 0, linkClass };
 	return { ...((node === undefined ? undefined : from.links.get(node.id)) ?? nothing), linkClass };
 }
 
 const nothing: Omit<LinkEstimate, 'linkClass'> = {
 	basis: 'unknown',
+	reach: 'untried',
 	rttMs: undefined,
 	ageMs: undefined,
 	error: undefined,

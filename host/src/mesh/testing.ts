@@ -144,6 +144,8 @@ export function lonelyMesh(options: LonelyMeshOptions = {}): LonelyMesh {
 			blobs: new MemoryBlobs(),
 			members: () => members,
 			topology: () => ({ links: [], vector: [], heightS: 0, error: 0 }),
+			linksOf: () => Promise.resolve({ links: [], vector: [], heightS: 0, error: 0 }),
+			measure: () => Promise.resolve({ bytes: 1024, durationMs: 2 }),
 			group: options.group,
 		},
 		until,

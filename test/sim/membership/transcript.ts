@@ -109,7 +109,8 @@ export class Story {
 			case 'refuted':
 				return `EVENT refuted ${this.#name(event.by)}, incarnation ${event.incarnation}`;
 			case 'packetsBlocked':
-				return `EVENT packetsBlocked ${this.#name(event.id)}`;
+			case 'unreached':
+				return `EVENT ${event.kind} ${this.#name(event.id)}`;
 			case 'user':
 				return `EVENT user ${event.key}`;
 			case 'departed':

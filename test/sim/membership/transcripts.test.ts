@@ -1,13 +1,14 @@
-import { swimProfiles } from '@infermesh/fabric';
+import { LinkTable, swimProfiles, Vivaldi } from '@infermesh/fabric';
+import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
-import { agrees, type Pool, type PoolNode } from './pool.js';
+import { agrees, type Pool, type PoolNode, type PoolOptions } from './pool.js';
 import { Story } from './transcript.js';
 
 type Four = [PoolNode, PoolNode, PoolNode, PoolNode];
 
 /** Four members that know each other, with nothing left to say. */
-function settled(seed: number): { story: Story; nodes: Four; pool: Pool } {
-	const story = new Story({ seed });
+function settled(seed: number, options: Pick<PoolOptions, 'watch'> = {}): { story: Story; nodes: Four; pool: Pool } {
+	const story = new Story({ seed, ...options });
 	story.quiet = true;
 	const nodes = story.pool.startKnown(4) as Four;
 	story.pool.run(3_000);
@@ -74,6 +75,29 @@ test('packets are blocked and connections are not: alive, with a warning', (t) =
 	t.true(pool.run(10_000, () => a.core.counters.streamProbesAnswered > 0));
 	t.is(a.core.member(d.id)?.state, 'alive');
 	story.compare(t, 'packets-blocked');
+});
+
+test('two members do not get through to each other, others do to both: alive, and told to be out of reach', (t) => {
+	const own = new Vivaldi(new SeededRandom(1)).coordinate;
+	const links = new LinkTable('A', { zone: '', region: '' });
+	const tables = new Map<PoolNode, LinkTable>();
+	const { story, nodes, pool } = settled(7, {
+		watch(_atMs, node, event) {
+			if (event.kind === 'unreached') tables.get(node)?.failed(event.id);
+		},
+	});
+	const [a, , , d] = nodes;
+	tables.set(a, links);
+	links.coordinate(d.id, own, 0);
+	story.about = a;
+	story.say('nothing passes between A and D; B and C hear both');
+	pool.reaches = (from, to) => !((from === a && to === d) || (from === d && to === a));
+	const estimate = () => links.estimate(d.id, own, 1);
+	t.is(estimate().basis, 'estimated');
+	t.true(pool.run(30_000, () => estimate().reach === 'unreachable'));
+	t.is(estimate().basis, 'unreachable');
+	t.is(a.core.member(d.id)?.state, 'alive');
+	story.compare(t, 'out-of-reach');
 });
 
 test('a member leaves', (t) => {

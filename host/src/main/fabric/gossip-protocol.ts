@@ -29,6 +29,12 @@ export type ToGossip =
 	| { readonly kind: 'keys'; readonly keys: readonly Uint8Array[] }
 	| { readonly kind: 'join'; readonly seeds: readonly string[] }
 	| { readonly kind: 'places'; readonly places: readonly (readonly [nodeId: string, zone: string, region: string])[] }
+	| {
+			readonly kind: 'transferred';
+			readonly nodeId: string;
+			readonly bytes: number;
+			readonly durationMs: number;
+	  }
 	| { readonly kind: 'leave' }
 	| { readonly kind: 'close' };
 

@@ -91,6 +91,8 @@ function onEvent(event: MembershipEvent): void {
 		send({ kind: 'departed' });
 		return;
 	}
+	if (event.kind === 'unreached') return links.failed(event.id);
+	if (event.kind === 'packetsBlocked') return links.answered(event.id);
 	if (event.kind === 'failed') links.lost(event.member.id);
 	if (event.kind === 'reaped') {
 		links.forget(event.id);
@@ -190,6 +192,9 @@ agent.on('message', (message: ToGossip) => {
 			break;
 		case 'places':
 			for (const [nodeId, zone, region] of message.places) links.placed(nodeId, { zone, region });
+			break;
+		case 'transferred':
+			links.transferred(message.nodeId, message.bytes, message.durationMs);
 			break;
 		case 'leave':
 			void membership.leave().then(() => send({ kind: 'departed' }));

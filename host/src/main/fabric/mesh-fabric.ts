@@ -29,13 +29,14 @@ import {
 	CoordinationService,
 	type DiscoverReply,
 } from '@infermesh/proto/grpc/agent/v1/agent';
+import { TopologyService } from '@infermesh/proto/grpc/topology/v1/topology';
 import { isLoopback } from '../../config/rules.js';
 import type { MeshConfig } from '../../config/schema.js';
 import { recordKinds } from '../../records/kinds.js';
 import { Mirror } from '../../records/mirror.js';
 import type { Log } from '../../telemetry/logger.js';
 import { systemClock, systemRandom } from '../clock.js';
-import type { GroupControl, MeshFabric } from '../fabric.js';
+import type { GroupControl, MeshFabric, TopologyView } from '../fabric.js';
 import { authorityDirectory, authorityExists } from './authority-folder.js';
 import { Autopilot } from './autopilot.js';
 import { ConsensusThread } from './consensus-client.js';
@@ -47,9 +48,10 @@ import { GossipThread } from './gossip-client.js';
 import { GossipKeys } from './gossip-keys.js';
 import { openIdentity } from './identity.js';
 import { LeaseKeeper } from './lease-keeper.js';
-import { transportMetrics } from './metrics.js';
+import { topologyMetrics, transportMetrics } from './metrics.js';
 import { type KnownPeer, NodeFolder } from './node-folder.js';
 import { blobFolderOf, nodeFolderOf, raftFolderOf } from './state-folders.js';
+import { TopologyPart } from './topology-part.js';
 import { toWireIdentity } from './wire-identity.js';
 
 const HANDSHAKE_TIMEOUT_MS = 3000;
@@ -61,6 +63,8 @@ export interface MeshFabricDeps {
 	readonly version: string;
 	readonly signal: AbortSignal | undefined;
 }
+
+const nothingKnown: TopologyView = { links: [], vector: [], heightS: 0, error: 0 };
 
 const addressOf = (host: string, port: number): Address => `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
@@ -226,6 +230,16 @@ export async function startMeshFabric(
 			],
 		});
 		server.addService(CoordinationService, { discover: discoverHandler(tell) });
+		let agentOf: (id: string) => Address | undefined = () => undefined;
+		const topology = new TopologyPart({
+			clock,
+			nodeId,
+			view: () => gossip?.topology ?? nothingKnown,
+			agentOf: (id) => agentOf(id),
+			acquire: (peer) => channels.acquire(peer),
+			transferred: (id, measured) => gossip?.send({ kind: 'transferred', nodeId: id, ...measured }),
+		});
+		server.addService(TopologyService, { ...topology.handlers() });
 		if (blobsOwn !== undefined) server.addService(BlobsService, { ...createBlobService(blobsOwn) });
 		if (authority !== undefined) {
 			const service = new IdentityService({
@@ -295,6 +309,7 @@ export async function startMeshFabric(
 			() => nodes.close(),
 			() => lifecycle.close(),
 		);
+		agentOf = (id) => nodes.get(id)?.value.addresses.agent;
 		let remembered = '';
 		function follow(): void {
 			const records = nodes.all().map(({ value }) => value);
@@ -429,10 +444,12 @@ export async function startMeshFabric(
 			members: () => thread.members,
 			inTouch: () => thread.inTouch(nodes.all().length > 1),
 			topology: () => thread.topology,
+			linksOf: (id) => topology.linksOf(id),
+			measure: (from, to, ask) => topology.measure(from, to, ask),
 			onChange: (listener) => thread.onChange(listener),
 			group,
 			state: () => consensus?.state,
-			metrics: () => thread.metrics() + transportMetrics(counters),
+			metrics: () => thread.metrics() + topologyMetrics(thread.topology) + transportMetrics(counters),
 			async leave() {
 				await thread.leave();
 			},

@@ -1,5 +1,19 @@
-// Owns the Prometheus text of connections between nodes.
+// Owns the Prometheus text of connections between nodes and of the distances between them.
 import type { TransportCounters } from '@infermesh/fabric';
+import type { TopologyView } from '../fabric.js';
+
+export function topologyMetrics({ links, error }: TopologyView): string {
+	const counts = new Map<string, number>(
+		['measured', 'estimated', 'unreachable', 'unknown'].map((basis) => [basis, 0]),
+	);
+	for (const { estimate } of links) counts.set(estimate.basis, (counts.get(estimate.basis) ?? 0) + 1);
+	return [
+		'# HELP infermesh_topology_links Other nodes, by how the way to them is known.\n# TYPE infermesh_topology_links gauge\n',
+		...[...counts].map(([basis, count]) => `infermesh_topology_links{basis="${basis}"} ${count}\n`),
+		'# HELP infermesh_topology_error_ratio Expected relative error of this node’s coordinate.\n# TYPE infermesh_topology_error_ratio gauge\n',
+		`infermesh_topology_error_ratio ${error}\n`,
+	].join('');
+}
 
 export function transportMetrics(counters: TransportCounters): string {
 	const { accepted, connected, anonymous, revokedClosed, refused, failed } = counters.snapshot();
