@@ -34,10 +34,7 @@ export interface MeshOperationsPorts {
 	/** Of this software. */
 	readonly version: string;
 	readonly mirrors: MeshMirrors;
-	readonly fabric: Pick<
-		MeshFabric,
-		'nodeId' | 'blobs' | 'members' | 'topology' | 'linksOf' | 'measure' | 'group'
-	>;
+	readonly fabric: Pick<MeshFabric, 'nodeId' | 'blobs' | 'members' | 'topology' | 'linksOf' | 'measure' | 'group'>;
 	/** Resolves once `holds` is true, looking after every change of a mirror; rejects with what `late` makes. */
 	readonly until: (holds: () => boolean, timeoutMs: number, late: () => Error) => Promise<void>;
 	readonly randomBytes: (count: number) => Uint8Array;
