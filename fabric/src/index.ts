@@ -259,6 +259,7 @@ export { type RefusalReason, TransportCounters } from './transport/counters.js';
 export { type TransportErrorCode, transportErrors } from './transport/errors.js';
 export { type OnExchange, TlsExchange, type TlsExchangeOptions, tlsExchangeDefaults } from './transport/exchange.js';
 export { type GrpcError, grpcErrorKey, grpcErrorOf, meshErrorOf } from './transport/grpc-errors.js';
+export { type CallWithPeer, guardService } from './transport/guard.js';
 export { type IdentityCallOptions, type Joined, joinMesh, remoteRenewer } from './transport/identity-client.js';
 export { addIdentityEndpoint, type TrustChanges } from './transport/identity-endpoint.js';
 export { type ListenerLimits, listenerLimitDefaults } from './transport/listener.js';
@@ -271,11 +272,6 @@ export {
 	type PeerLease,
 	peerChannelDefaults,
 } from './transport/peer-channels.js';
-export {
-	type CallWithPeer,
-	SecureServer,
-	type SecureServerOptions,
-	secureServerDefaults,
-} from './transport/secure-server.js';
+export { SecureServer, type SecureServerOptions, secureServerDefaults } from './transport/secure-server.js';
 export { SessionRegistry } from './transport/sessions.js';
 export { TrustWatch, type TrustWatchOptions } from './transport/trust-watch.js';

@@ -4,6 +4,7 @@ import type { ErrorCatalogue } from '@infermesh/proto';
 import { buildErrors, frameErrors, manifestErrors } from '@infermesh/sdk';
 import { templateErrors } from 'create-infermesh-strategy';
 import { adminErrors } from './admin/errors.js';
+import { agentApiErrors } from './agent-api/errors.js';
 import { cliErrors } from './cli/errors.js';
 import { configErrors } from './config/errors.js';
 import { engineErrors } from './engine/errors.js';
@@ -34,6 +35,7 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Loading and staging strategies', errors: registryErrors },
 	{ title: 'Admission of strategies', errors: admissionErrors },
 	{ title: 'Admin API', errors: adminErrors },
+	{ title: 'Agent API', errors: agentApiErrors },
 	{ title: 'Configuration', errors: configErrors },
 	{ title: 'Command line', errors: cliErrors },
 	{ title: 'Strategy projects', errors: projectErrors },

@@ -3,11 +3,19 @@
 import { once } from 'node:events';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import type { ServiceError } from '@grpc/grpc-js';
+import {
+	type ChannelCredentials,
+	credentials,
+	makeGenericClientConstructor,
+	type ServiceDefinition,
+	type ServiceError,
+} from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import type { CertificateAuthority } from '../identity/authority.js';
+import { pemOfCertificate } from '../identity/certificate.js';
 import { identityErrors } from '../identity/errors.js';
 import { ManualClock, testAuthority, testIdentity } from '../identity/identity-test-support.js';
+import { generateNodeKey } from '../identity/keys.js';
 import type { IdentityMutation } from '../identity/svid.js';
 import { parseAddress } from './address.js';
 import type { RefusalReason } from './counters.js';
@@ -26,6 +34,12 @@ import {
 } from './transport-test-support.js';
 
 const authority = await testAuthority();
+
+/** The echo service under another name. */
+function renamed(name: string): ServiceDefinition {
+	const { echo: one, talk } = echoService;
+	return { echo: { ...one, path: `/${name}/Echo` }, talk: { ...talk, path: `/${name}/Talk` } };
+}
 
 interface Pair {
 	readonly server: TestNode;
@@ -382,3 +396,36 @@ async function spoken(address: string, bytes: string | Buffer): Promise<string> 
 async function closed(socket: Socket): Promise<void> {
 	if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
 }
+
+test('a client reaches the services that are for clients too, and no others; without a certificate neither', async (t) => {
+	const server = testNode(await testIdentity(authority));
+	const secure = new SecureServer(server.context, { joining: true });
+	const forClients = renamed('test.Open');
+	secure.addService(echoService, echoHandlers());
+	secure.addClientService(forClients, echoHandlers());
+	t.deepEqual(secure.services, ['test.Echo', 'test.Open']);
+	const address = await secure.listen('127.0.0.1:0');
+	const keys = await generateNodeKey();
+	const chain = await authority.issueClient('ann', keys.publicKey, Date.now());
+	const pem = (certificates: readonly Uint8Array[]) => Buffer.from(certificates.map(pemOfCertificate).join(''));
+	const roots = pem(authority.bundle.roots);
+	const key = Buffer.from(keys.privateKey.export({ format: 'pem', type: 'pkcs8' }));
+	// As any gRPC client would, without a part of ours: the chain is checked, the name is not one of DNS.
+	const verify = { checkServerIdentity: () => undefined };
+	const ann = credentials.createSsl(roots, key, pem(chain), verify);
+	const nobody = credentials.createSsl(roots, null, null, verify);
+	const call = async (who: ChannelCredentials, service: ServiceDefinition): Promise<string> => {
+		const client = new (makeGenericClientConstructor(service, 'Echo') as unknown as typeof EchoClient)(address, who);
+		try {
+			return await echo(client, 'here');
+		} catch (error) {
+			return String((error as ServiceError).metadata.get('x-infermesh-error')[0]);
+		} finally {
+			client.close();
+		}
+	};
+	t.is(await call(ann, forClients), 'here');
+	t.is(await call(ann, echoService), 'IM_TRANSPORT_NOT_A_NODE');
+	t.is(await call(nobody, forClients), 'IM_IDENTITY_NO_CERTIFICATE');
+	await secure.close();
+});

@@ -9,10 +9,12 @@ import {
 } from '@grpc/grpc-js';
 import { type Clock, MeshError } from '@infermesh/proto';
 import type { Address } from '../effects/packets.js';
+import { identityErrors } from '../identity/errors.js';
 import type { VerifiedSvid } from '../identity/svid.js';
 import { parseAddress } from './address.js';
 import { protocolNames } from './connector.js';
 import { transportErrors } from './errors.js';
+import { type CallWithPeer, guardService } from './guard.js';
 import { type ListenerLimits, SecureListener } from './listener.js';
 import type { TransportContext } from './peer.js';
 
@@ -52,11 +54,6 @@ export const anonymousBounds = Object.freeze({
 	ageGraceMs: 5000,
 });
 
-/** What a handler's call offers to find its peer by. */
-export interface CallWithPeer {
-	getPeer(): string;
-}
-
 export class SecureServer {
 	readonly #clock: Clock;
 	readonly #listener: SecureListener;
@@ -64,6 +61,7 @@ export class SecureServer {
 	readonly #strangers: Server | undefined;
 	/** By remote address and port, which an open connection alone holds. */
 	readonly #peers = new Map<string, VerifiedSvid>();
+	readonly #services = new Set<string>();
 
 	/** `joining` opens the server to peers without a certificate, for the services added by `addJoinService`. */
 	constructor(context: TransportContext, options: Partial<SecureServerOptions> & { readonly joining?: boolean } = {}) {
@@ -103,9 +101,29 @@ export class SecureServer {
 		);
 	}
 
-	/** A service for peers with a certificate of this mesh: nodes, and clients where handlers let them. */
+	/** A service for nodes of the mesh. Others with a certificate are refused with IM_TRANSPORT_NOT_A_NODE. */
 	addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation): void {
-		this.#nodes.addService(definition, handlers);
+		this.#add(
+			definition,
+			guardService(definition, handlers, (call) => this.nodeOf(call)),
+		);
+	}
+
+	/**
+	 * A service for all with a certificate of this mesh, nodes and clients; what each may do is for the handlers to say. Without a certificate it is
+	 * refused with IM_IDENTITY_NO_CERTIFICATE.
+	 */
+	addClientService(definition: ServiceDefinition, handlers: UntypedServiceImplementation): void {
+		this.#add(definition, handlers);
+		const refuse = (): never => {
+			throw new MeshError(identityErrors, 'IM_IDENTITY_NO_CERTIFICATE');
+		};
+		this.#strangers?.addService(definition, guardService(definition, handlers, refuse));
+	}
+
+	/** Full names of the services for peers with a certificate. */
+	get services(): readonly string[] {
+		return [...this.#services].sort();
 	}
 
 	/** A service for peers without a certificate. Throws IM_TRANSPORT_PROTOCOL when the server is not open to them. */
@@ -117,6 +135,11 @@ export class SecureServer {
 				'this port is not open to peers without a certificate',
 			);
 		this.#strangers.addService(definition, handlers);
+	}
+
+	#add(definition: ServiceDefinition, handlers: UntypedServiceImplementation): void {
+		this.#nodes.addService(definition, handlers);
+		for (const { path } of Object.values(definition)) this.#services.add(path.split('/')[1] ?? path);
 	}
 
 	/** Opens the port; resolves with the bound address. */

@@ -8,9 +8,6 @@ import * as schemas from './mesh-schemas.js';
 import { type AdminRoute, route } from './route.js';
 import { idParamsSchema, items } from './schemas.js';
 
-/** Who holds the admin token; the token does not say which person. */
-export const adminAsker = { by: 'admin' } as const;
-
 export function nodeRow({ changedBy, changedAtMs, record, ...same }: NodeView): schemas.NodeRow {
 	return {
 		...same,
@@ -77,8 +74,11 @@ const nodeRoutes: readonly AdminRoute[] = [
 	}),
 	route('GET', '/api/v1/nodes/:id', 'One node, by name or UUID.', {
 		params: node,
-		response: schemas.nodeViewSchema,
-		run: ({ mesh }, { params }) => nodeRow(mesh.nodes.find(params.id)),
+		response: schemas.nodeAnswerSchema,
+		run: async ({ mesh }, { params }) => {
+			const { node: found, stale } = await mesh.getNode(params.id);
+			return { ...nodeRow(found), stale };
+		},
 	}),
 	route('GET', '/api/v1/nodes/:id/drain', 'How far the draining of a node has come.', {
 		params: node,
@@ -90,14 +90,14 @@ const nodeRoutes: readonly AdminRoute[] = [
 			params: node,
 			body: schemas.reasonRequestSchema,
 			response: schemas.nodeViewSchema,
-			run: async ({ mesh }, { params, body }) =>
-				nodeRow(await mesh.decideNode(params.id, action, body.reason ?? '', adminAsker)),
+			run: async ({ mesh }, { params, body, asker }) =>
+				nodeRow(await mesh.decideNode(params.id, action, body.reason ?? '', asker)),
 		}),
 	),
 	route('DELETE', '/api/v1/nodes/:id', 'Forget a node that is gone for good, with its targets and its vote.', {
 		params: node,
 		response: schemas.nodeViewSchema,
-		run: async ({ mesh }, { params }) => nodeRow(await mesh.removeNode(params.id, adminAsker)),
+		run: async ({ mesh }, { params, asker }) => nodeRow(await mesh.removeNode(params.id, asker)),
 	}),
 ];
 
@@ -124,7 +124,7 @@ const fabricRoutes: readonly AdminRoute[] = [
 	route('POST', '/api/v1/topology/probe', 'Measure the bandwidth from one node to another.', {
 		body: schemas.probeRequestSchema,
 		response: schemas.probeSchema,
-		run: ({ mesh }, { body }) =>
+		run: ({ mesh }, { body, asker }) =>
 			mesh.measure(
 				body.from,
 				body.to,
@@ -132,7 +132,7 @@ const fabricRoutes: readonly AdminRoute[] = [
 					bytesMax: body.bytesMax ?? bandwidthBounds.bytesDefault,
 					durationMsMax: body.durationMsMax ?? bandwidthBounds.durationMsDefault,
 				},
-				adminAsker,
+				asker,
 			),
 	}),
 	route('GET', '/api/v1/raft', 'Consensus: leader, term, members, quorum.', {
@@ -142,7 +142,7 @@ const fabricRoutes: readonly AdminRoute[] = [
 	route('POST', '/api/v1/raft/transfer', 'Hand leadership to another coordinator.', {
 		body: schemas.transferRequestSchema,
 		response: schemas.raftSchema,
-		run: async ({ mesh }, { body }) => raftRow(await mesh.transferLeadership(body.to, adminAsker)),
+		run: async ({ mesh }, { body, asker }) => raftRow(await mesh.transferLeadership(body.to, asker)),
 	}),
 ];
 
@@ -154,20 +154,20 @@ const policyRoutes: readonly AdminRoute[] = [
 	}),
 	route('GET', '/api/v1/policies/:kind/:name', 'One policy.', {
 		params: schemas.policyParamsSchema,
-		response: schemas.policyViewSchema,
+		response: schemas.policyAnswerSchema,
 		run: ({ mesh }, { params }) => mesh.policies.get(params.kind, params.name),
 	}),
 	route('PUT', '/api/v1/policies/:kind/:name', 'Set a policy.', {
 		params: schemas.policyParamsSchema,
 		body: schemas.setPolicySchema,
 		response: schemas.policyViewSchema,
-		run: ({ mesh }, { params, body }) =>
-			mesh.setPolicy(params.kind, params.name, body.value, body.ifRevision, adminAsker),
+		run: ({ mesh }, { params, body, asker }) =>
+			mesh.setPolicy(params.kind, params.name, body.value, body.ifRevision, asker),
 	}),
 	route('DELETE', '/api/v1/policies/:kind/:name', 'Delete a policy.', {
 		params: schemas.policyParamsSchema,
 		response: schemas.removedSchema,
-		run: async ({ mesh }, { params }) => ({ existed: await mesh.removePolicy(params.kind, params.name, adminAsker) }),
+		run: async ({ mesh }, { params, asker }) => ({ existed: await mesh.removePolicy(params.kind, params.name, asker) }),
 	}),
 ];
 
@@ -180,19 +180,19 @@ const accessRoutes: readonly AdminRoute[] = [
 		params: byName,
 		body: schemas.setTenantSchema,
 		response: schemas.tenantViewSchema,
-		run: ({ mesh }, { params, body: { ifRevision, displayName, policyMask = 0 } }) =>
+		run: ({ mesh }, { params, body: { ifRevision, displayName, policyMask = 0 }, asker }) =>
 			mesh.setTenant(
 				params.name,
 				{ policyMask, ...(displayName === undefined ? {} : { displayName }) },
 				ifRevision,
-				adminAsker,
+				asker,
 			),
 	}),
 	route('DELETE', '/api/v1/tenants/:name', 'Delete a tenant that no key counts for.', {
 		params: byName,
 		response: schemas.removedSchema,
-		run: async ({ mesh }, { params }) => {
-			await mesh.removeTenant(params.name, adminAsker);
+		run: async ({ mesh }, { params, asker }) => {
+			await mesh.removeTenant(params.name, asker);
 			return { existed: true };
 		},
 	}),
@@ -204,16 +204,16 @@ const accessRoutes: readonly AdminRoute[] = [
 		body: schemas.keyRequestSchema,
 		response: schemas.keyMadeSchema,
 		status: 201,
-		run: async ({ mesh }, { body: { id, tenant = 'default', trusted = false, expiresAtMs } }) => {
-			const { key, view } = await mesh.createKey({ id, tenant, trusted, expiresAtMs }, adminAsker);
+		run: async ({ mesh }, { body: { id, tenant = 'default', trusted = false, expiresAtMs }, asker }) => {
+			const { key, view } = await mesh.createKey({ id, tenant, trusted, expiresAtMs }, asker);
 			return { key, ...view };
 		},
 	}),
 	route('DELETE', '/api/v1/keys/:id', 'Delete an API key: it opens nothing from then on.', {
 		params: idParamsSchema,
 		response: schemas.removedSchema,
-		run: async ({ mesh }, { params }) => {
-			await mesh.removeKey(params.id, adminAsker);
+		run: async ({ mesh }, { params, asker }) => {
+			await mesh.removeKey(params.id, asker);
 			return { existed: true };
 		},
 	}),

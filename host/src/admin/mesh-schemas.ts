@@ -1,6 +1,7 @@
 // Owns the shapes of the admin API's answers about the mesh as a whole: nodes, members, topology, consensus, policies, tenants, keys.
 import { bandwidthBounds } from '@infermesh/fabric';
 import { type Static, type TSchema, Type } from 'typebox';
+import { REASON_CHARS_MAX } from '../mesh/nodes.js';
 import { lifecycleStates, nodeRecordSchema, policySchemas, tenantSchema } from '../records/kinds.js';
 
 const describe = (description: string) => ({ description });
@@ -8,12 +9,14 @@ const strict = { additionalProperties: false } as const;
 const nullable = <S extends TSchema>(schema: S, description: string) =>
 	Type.Union([schema, Type.Null()], { description });
 
+const stale = Type.Boolean(describe('No quorum: what this node last heard; changes may be missing.'));
+
 /** A list with the state it is from. */
 export const listing = <S extends TSchema>(of: S) =>
 	Type.Object({
 		items: Type.Array(of),
 		revision: Type.Integer(describe('Of the state the items are from: events after it are what they lack.')),
-		stale: Type.Boolean(describe('No quorum: what this node last heard; changes may be missing.')),
+		stale,
 	});
 
 export interface Listed<T> {
@@ -35,9 +38,10 @@ export const nodeViewSchema = Type.Object({
 	revision: Type.Integer(describe('Of the decision; 0 = none.')),
 });
 export type NodeRow = Static<typeof nodeViewSchema>;
+export const nodeAnswerSchema = Type.Object({ ...nodeViewSchema.properties, stale });
 
 export const reasonRequestSchema = Type.Object(
-	{ reason: Type.Optional(Type.String({ maxLength: 512, description: 'For those who see it later.' })) },
+	{ reason: Type.Optional(Type.String({ maxLength: REASON_CHARS_MAX, description: 'For those who see it later.' })) },
 	strict,
 );
 
@@ -169,6 +173,7 @@ export const policyViewSchema = Type.Object({
 	value: Type.Union(Object.values(policySchemas), describe('As the kind has it.')),
 	revision: Type.Integer(),
 });
+export const policyAnswerSchema = Type.Object({ ...policyViewSchema.properties, stale });
 export interface PolicyRow {
 	readonly kind: string;
 	readonly name: string;

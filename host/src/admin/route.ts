@@ -1,12 +1,15 @@
 // Owns what a route of the admin API is, and how one is described so that its handler gets what its schemas promise.
 import type { Static, TSchema } from 'typebox';
+import type { Asker } from '../mesh/operations.js';
 import type { MeshControl } from './control.js';
 
-/** Parts of a request that reach a handler, each validated against the schema of the route. */
+/** What of a request reaches a handler; its parts are validated against the schema of the route. */
 export interface RouteCall {
 	readonly params: unknown;
 	readonly query: unknown;
 	readonly body: unknown;
+	/** Who calls. */
+	readonly asker: Asker;
 }
 
 export interface AdminRoute {
@@ -30,7 +33,7 @@ interface RouteSpec<P extends TSchema, Q extends TSchema, B extends TSchema> {
 	readonly status?: number;
 	readonly run: (
 		control: MeshControl,
-		call: { readonly params: Static<P>; readonly query: Static<Q>; readonly body: Static<B> },
+		call: { readonly params: Static<P>; readonly query: Static<Q>; readonly body: Static<B>; readonly asker: Asker },
 	) => unknown;
 }
 

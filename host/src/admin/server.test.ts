@@ -11,7 +11,13 @@ const HOST = '127.0.0.1:8081';
 
 function open(token?: string, mesh = new FakeMesh()): { server: AdminServer; mesh: FakeMesh } {
 	const server = createAdminServer(
-		{ token, bodyMaxBytes: 4096, requestTimeoutMs: 1000, version: '0.1.0', log: silentLog },
+		{
+			tokens: token === undefined ? [] : [{ name: 'ann', token }],
+			bodyMaxBytes: 4096,
+			requestTimeoutMs: 1000,
+			version: '0.1.0',
+			log: silentLog,
+		},
 		mesh,
 	);
 	return { server, mesh };
@@ -204,7 +210,7 @@ test('what breaks inside is logged and not told', async (t) => {
 		wallMs: () => 0,
 	});
 	const server = createAdminServer(
-		{ token: undefined, bodyMaxBytes: 4096, requestTimeoutMs: 1000, version: '0.1.0', log },
+		{ tokens: [], bodyMaxBytes: 4096, requestTimeoutMs: 1000, version: '0.1.0', log },
 		new FakeMesh(),
 	);
 	const answer = await call(server, 'DELETE', '/api/v1/strategies/crash');

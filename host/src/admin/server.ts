@@ -2,8 +2,9 @@
 // error in one shape. What requests do is the mesh's, behind MeshControl.
 import { MeshError } from '@infermesh/proto';
 import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import type { Asker } from '../mesh/operations.js';
 import type { Log } from '../telemetry/logger.js';
-import { authorize } from './auth.js';
+import { type AdminToken, authorize } from './auth.js';
 import type { MeshControl } from './control.js';
 import { adminErrors } from './errors.js';
 import { openApiOf } from './openapi.js';
@@ -11,9 +12,16 @@ import { statusPage, statusPagePolicy } from './page.js';
 import { adminRoutes } from './routes.js';
 import { streamRoutes } from './streams.js';
 
+declare module 'fastify' {
+	interface FastifyRequest {
+		/** Who calls: known from the first hook on. */
+		asker: Asker;
+	}
+}
+
 export interface AdminOptions {
-	/** Bearer token callers must send; undefined = none asked, and only loopback names are answered. */
-	readonly token: string | undefined;
+	/** Bearer tokens, one of which callers must send; empty = none asked, and only loopback names are answered. */
+	readonly tokens: readonly AdminToken[];
 	readonly bodyMaxBytes: number;
 	/** A caller must have sent its whole request by then. */
 	readonly requestTimeoutMs: number;
@@ -50,10 +58,11 @@ export function createAdminServer(options: AdminOptions, control: MeshControl): 
 	});
 	// Answers are ours and already typed: their schemas describe them, and must not silently drop fields.
 	app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+	app.decorateRequest('asker', null as unknown as Asker);
 	app.addHook('onRequest', (request, reply, done) => {
 		reply.header('cache-control', 'no-store');
 		reply.header('x-content-type-options', 'nosniff');
-		authorize(request.url.split('?', 1)[0] ?? '', request.headers, options.token);
+		request.asker = authorize(request.url.split('?', 1)[0] ?? '', request.headers, options.tokens);
 		done();
 	});
 	app.setErrorHandler((error, request, reply) => sendError(error, request, reply, options.log));
@@ -105,6 +114,7 @@ function addRoutes(app: FastifyInstance, control: MeshControl): void {
 					params: request.params,
 					query: request.query,
 					body: request.body,
+					asker: request.asker,
 				});
 				return reply.code(route.status).send(answer);
 			},

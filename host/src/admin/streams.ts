@@ -5,7 +5,6 @@ import type { FastifyRequest } from 'fastify';
 import type { TSchema } from 'typebox';
 import type { EventBatch, EventFeed, MeshEvent } from '../mesh/events.js';
 import type { MeshControl } from './control.js';
-import { adminAsker } from './mesh-routes.js';
 import { eventsQuerySchema } from './mesh-schemas.js';
 
 export interface StreamRoute {
@@ -76,6 +75,6 @@ export const streamRoutes: readonly StreamRoute[] = [
 		summary: 'The whole replicated state, as `infermesh snapshot save` keeps it.',
 		query: undefined,
 		contentType: 'application/octet-stream',
-		open: ({ mesh }) => begun(mesh.saveSnapshot(adminAsker)),
+		open: ({ mesh }, { asker }) => begun(mesh.saveSnapshot(asker)),
 	},
 ];

@@ -24,7 +24,7 @@ async function openMesh(
 	const mesh = new FakeMesh();
 	const server = createAdminServer(
 		{
-			token,
+			tokens: token === undefined ? [] : [{ name: 'ann', token }],
 			bodyMaxBytes: 1 << 20,
 			requestTimeoutMs: 5000,
 			version: '0.1.0',

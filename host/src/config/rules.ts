@@ -26,7 +26,7 @@ function exposure(config: MeshConfig): Problem[] {
 			path: ['data', 'host'],
 			message: `data.host is ${config.data.host}, which others can reach, and no API key is configured`,
 		});
-	if (!isLoopback(config.admin.host) && config.admin.token === undefined)
+	if (!isLoopback(config.admin.host) && config.admin.token === undefined && config.admin.tokens.length === 0)
 		problems.push({
 			code: 'IM_CONFIG_ADMIN_TOKEN_REQUIRED',
 			path: ['admin', 'host'],
@@ -87,6 +87,18 @@ function keys(config: MeshConfig): Problem[] {
 	return problems;
 }
 
+function adminTokens(config: MeshConfig): Problem[] {
+	const problems: Problem[] = [];
+	const names = new Set(config.admin.token === undefined ? [] : ['admin']);
+	for (const [index, { name, token }] of config.admin.tokens.entries()) {
+		const path = ['admin', 'tokens', String(index)];
+		if (token === undefined) problems.push(invalid([...path, 'token'], `the token of "${name}" is missing`));
+		if (names.has(name)) problems.push(invalid([...path, 'name'], `"${name}" is the name of another token`));
+		names.add(name);
+	}
+	return problems;
+}
+
 function models(config: MeshConfig): Problem[] {
 	const { aliases, revisions, fallbacks } = config.models;
 	const problems: Problem[] = [];
@@ -109,7 +121,13 @@ function models(config: MeshConfig): Problem[] {
 
 /** Everything wrong with the values taken together; empty when all is well. */
 export function checkRules(config: MeshConfig): Problem[] {
-	const problems = [...exposure(config), ...targets(config), ...keys(config), ...models(config)];
+	const problems = [
+		...exposure(config),
+		...targets(config),
+		...keys(config),
+		...adminTokens(config),
+		...models(config),
+	];
 	if (config.data.port !== 0 && config.data.port === config.admin.port && config.data.host === config.admin.host)
 		problems.push(invalid(['admin', 'port'], `port ${config.admin.port} is already the data port`));
 	if (config.data.headers_timeout_ms > config.data.request_timeout_ms)

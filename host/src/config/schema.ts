@@ -122,10 +122,16 @@ export const dataSchema = section('The data plane: where clients send inference 
 	}),
 });
 
+export const adminTokenSchema = item('A token of one operator or tool.', {
+	name: required('Who it is for: the name under which the log and the records know who decided something.'),
+	token: secret('The bearer token itself'),
+});
+
 export const adminSchema = section('The admin API, status page and metrics.', {
-	host: text('127.0.0.1', 'Address to listen on; beyond loopback `token` must be set.'),
+	host: text('127.0.0.1', 'Address to listen on; beyond loopback `token` or `tokens` must be set.'),
 	port: integer(8081, 'Port; 0 takes any free one.', PORT),
-	token: secret('Bearer token that callers must send'),
+	token: secret('Bearer token that callers must send; the log names its holder `admin`'),
+	tokens: list(adminTokenSchema, 'Further tokens, each with the name of its holder.', 256),
 	body_max_bytes: integer(4 * 1024 * 1024, 'Largest request body (a strategy module travels as base64).', {
 		...BYTES,
 		max: 64 * 1024 * 1024,

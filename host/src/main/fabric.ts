@@ -84,6 +84,8 @@ export interface MeshFabric {
 	readonly addresses: { readonly agent: string; readonly raft?: string; readonly gossip?: string };
 	/** The agent's mTLS port, to add services to; undefined for a lone node. */
 	readonly server: SecureServer | undefined;
+	/** When this node's certificate expires, milliseconds since the Unix epoch; 0 for a lone node, which has none. */
+	readonly certificateExpiresMs: () => number;
 	/** The built-in authority and its join tokens, where this node holds it. */
 	readonly authority: CertificateAuthority | undefined;
 	readonly tokens: JoinTokens | undefined;
@@ -123,6 +125,7 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 		onLease: () => () => undefined,
 		addresses: { agent: '' },
 		server: undefined,
+		certificateExpiresMs: () => 0,
 		authority: undefined,
 		tokens: undefined,
 		state: () => undefined,

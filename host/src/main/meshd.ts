@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { createAdminServer } from '../admin/server.js';
 import { trafficOf } from '../admin/traffic.js';
+import { addAgentApi } from '../agent-api/agent-api.js';
 import type { LoadedConfig } from '../config/load.js';
 import { createInflight, InflightReader } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
@@ -29,7 +30,7 @@ import { createFetcher } from './fetcher.js';
 import { inFlightOf } from './in-flight.js';
 import { MeshState } from './mesh-state.js';
 import { nodeRecordOf } from './node-record.js';
-import { fuelBudget, namePolicy, roomOptions, routes, targetServiceOptions } from './options.js';
+import { adminTokensOf, fuelBudget, namePolicy, roomOptions, routes, targetServiceOptions } from './options.js';
 import type { RouterPart } from './router-part.js';
 import { openStrategySource } from './strategy-source.js';
 import { TargetService } from './target-service.js';
@@ -198,6 +199,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		version: meshVersion,
 		mirrors: state,
 		fabric,
+		onChange: (listener) => state.onChange(listener),
 		until: (holds, timeoutMs, late) => state.until(holds, timeoutMs, late),
 		randomBytes,
 		audit: (entry) => log.info({ ...entry }, 'audit'),
@@ -209,37 +211,57 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		targets.relink();
 	});
 
+	const adminTokens = adminTokensOf(config);
 	let adminUrl = '';
+	const meshControl = createControl({
+		loaded,
+		version: meshVersion,
+		development,
+		targets,
+		state,
+		mesh,
+		fabric,
+		router,
+		table,
+		counters,
+		agentMetrics,
+		processMetrics: createProcessMetrics(),
+		fuel: fuelBudget(config),
+		log,
+		adminUrl: () => adminUrl,
+	});
 	const admin = createAdminServer(
 		{
-			token: config.admin.token,
+			tokens: adminTokens,
 			bodyMaxBytes: config.admin.body_max_bytes,
 			requestTimeoutMs: config.admin.request_timeout_ms,
 			version: meshVersion,
 			log,
 		},
-		createControl({
-			loaded,
-			version: meshVersion,
-			development,
-			targets,
-			state,
-			mesh,
-			fabric,
-			router,
-			table,
-			counters,
-			agentMetrics,
-			processMetrics: createProcessMetrics(),
-			fuel: fuelBudget(config),
-			log,
-			adminUrl: () => adminUrl,
-		}),
+		meshControl,
 	);
+	const agentApi =
+		fabric.server === undefined
+			? undefined
+			: addAgentApi(fabric.server, {
+					mesh,
+					self: {
+						nodeId: fabric.nodeId,
+						name: config.node.id,
+						version: meshVersion,
+						roles: config.roles,
+						certificateExpiresMs: fabric.certificateExpiresMs,
+					},
+					readiness: () => meshControl.readiness(),
+					tokens: adminTokens,
+					clock,
+					log,
+				});
 
 	let closing: Promise<void> | undefined;
 	const close = (): Promise<void> => {
 		closing ??= (async () => {
+			agentApi?.close();
 			await admin.close();
 			await router?.close();
 			unlink();

@@ -1,4 +1,5 @@
 // Owns the mapping from the one configuration to the options of each room. Names and units change here and nowhere else.
+import type { AdminToken } from '../admin/auth.js';
 import type { MeshConfig, TargetConfig } from '../config/schema.js';
 import type { NamePolicy } from '../fleet/directory.js';
 import type { TargetSpec } from '../fleet/registry.js';
@@ -41,6 +42,12 @@ export function routerOptions({ data, health }: MeshConfig): RouterOptionsInput 
 		},
 		hold: { requestsMax: data.hold.requests_max, waitMaxMs: data.hold.wait_max_ms },
 	};
+}
+
+/** Who may call the admin API, and change something over the agent's. */
+export function adminTokensOf({ admin }: MeshConfig): readonly AdminToken[] {
+	const named = admin.tokens.flatMap(({ name, token }) => (token === undefined ? [] : [{ name, token }]));
+	return admin.token === undefined ? named : [{ name: 'admin', token: admin.token }, ...named];
 }
 
 export function fuelBudget({ strategy }: MeshConfig): FuelBudget {

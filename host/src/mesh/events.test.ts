@@ -142,14 +142,14 @@ test('history that is gone is said by name, at the start and to who falls behind
 
 test('from now on: what was before is not told, and leaving ends the watch', async (t) => {
 	const { records, feed } = open();
-	await records.put(recordKinds.routes, 'before', route(0));
+	const before = await records.put(recordKinds.routes, 'before', route(0));
 	const stop = new AbortController();
 	const stream = feed.follow(0, stop.signal);
-	const next = stream.next();
-	// The place is taken when the stream is asked first; a write after a turn of the loop comes after it.
-	await new Promise<void>((resolve) => void setImmediate(resolve));
-	await records.put(recordKinds.routes, 'after', route(1));
-	const { value } = await next;
+	const { value: begin } = await stream.next();
+	t.deepEqual(begin, { events: [], revision: before }, 'the first batch says where it begins');
+	const after = await records.put(recordKinds.routes, 'after', route(1));
+	const { value } = await stream.next();
+	t.is(value?.revision, after);
 	t.deepEqual(
 		value?.events.map(({ id }) => id),
 		['route/after'],

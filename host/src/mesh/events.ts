@@ -105,11 +105,12 @@ export class EventFeed {
 	}
 
 	/**
-	 * Changes after `after` (0 = from now on), until `signal` aborts. Throws IM_CONSENSUS_COMPACTED when the history is gone of what the caller has not
+	 * Changes after `after` (0 = from now on), until `signal` aborts; first a batch without events that says where that is. Throws IM_CONSENSUS_COMPACTED when the history is gone of what the caller has not
 	 * got yet.
 	 */
 	async *follow(after: number, signal: AbortSignal): AsyncGenerator<EventBatch, void, undefined> {
 		let from = after === 0 ? await this.#now() : after;
+		yield { events: [], revision: from };
 		while (!signal.aborted) {
 			const tail = new Tail(this.#engine, from, signal);
 			try {

@@ -10,6 +10,9 @@ import type { MeshMirrors } from './mirrors.js';
 export const nodeActions = ['cordon', 'uncordon', 'drain', 'quarantine', 'release'] as const;
 export type NodeAction = (typeof nodeActions)[number];
 
+/** Characters of the reason for a decision. */
+export const REASON_CHARS_MAX = 512;
+
 interface Transition {
 	readonly from: readonly LifecycleState[];
 	readonly to: LifecycleState;

@@ -1,12 +1,13 @@
 // Owns what an operator can ask of the mesh, whichever way the question comes: the admin API over HTTP and the agent over gRPC are two forms of this
 // one. Reads without quorum answer what this node last heard, marked stale; writes are refused by the engine then. Every change is audited.
 import { type BandwidthAsk, type ConsensusEngine, consensusError, type LinkEstimate } from '@infermesh/fabric';
-import type { Clock } from '@infermesh/proto';
+import { type Clock, MeshError } from '@infermesh/proto';
 import type { MemberView, MeshFabric, TopologyView } from '../main/fabric.js';
 import { recordKinds, type Tenant } from '../records/kinds.js';
 import { Records } from '../records/records.js';
 import { backupPieces } from './backup.js';
 import { type DrainProgress, drainProgress } from './drain-progress.js';
+import { meshErrors } from './errors.js';
 import { EventFeed } from './events.js';
 import { freshOrHeld, type Listing } from './listing.js';
 import type { MeshMirrors } from './mirrors.js';
@@ -35,13 +36,15 @@ export interface MeshOperationsPorts {
 	readonly version: string;
 	readonly mirrors: MeshMirrors;
 	readonly fabric: Pick<MeshFabric, 'nodeId' | 'blobs' | 'members' | 'topology' | 'linksOf' | 'measure' | 'group'>;
+	/** Calls back after any mirror changed, until the returned function is called. */
+	readonly onChange: (listener: () => void) => () => void;
 	/** Resolves once `holds` is true, looking after every change of a mirror; rejects with what `late` makes. */
 	readonly until: (holds: () => boolean, timeoutMs: number, late: () => Error) => Promise<void>;
 	readonly randomBytes: (count: number) => Uint8Array;
 	readonly audit: (entry: Audit) => void;
 }
 
-/** Who asks: what records and the log name as the author. */
+/** Who asks: what records and the log name as the author. `token:NAME`, the SPIFFE id of a client's certificate, or `loopback` where no token is asked. */
 export interface Asker {
 	readonly by: string;
 }
@@ -125,6 +128,12 @@ export class MeshOperations {
 		return { items: this.nodes.list(), revision: value, stale };
 	}
 
+	/** By name or UUID. IM_NODE_UNKNOWN. */
+	async getNode(nameOrId: string): Promise<{ readonly node: NodeView; readonly stale: boolean }> {
+		const { stale } = await this.listNodes();
+		return { node: this.nodes.find(nameOrId), stale };
+	}
+
 	/** IM_NODE_UNKNOWN, IM_NODE_STATE, IM_NODE_QUORUM. */
 	async decideNode(nameOrId: string, action: NodeAction, reason: string, { by }: Asker): Promise<NodeView> {
 		const node = await this.nodes.decide(nameOrId, action, reason, by);
@@ -144,6 +153,35 @@ export class MeshOperations {
 	/** How far the draining of a node has come. IM_NODE_UNKNOWN. */
 	drainProgress(nameOrId: string): DrainProgress {
 		return drainProgress(this.nodes.find(nameOrId), this.#ports.mirrors);
+	}
+
+	/**
+	 * The same, at once and after each change, until it is drained or `signal` aborts. Who reads slowly is told the newest. IM_NODE_UNKNOWN, and
+	 * IM_NODE_STATE when the node is not being drained (any more).
+	 */
+	async *followDrain(nameOrId: string, signal: AbortSignal): AsyncGenerator<DrainProgress, void, undefined> {
+		const { id } = this.nodes.find(nameOrId);
+		let changed = Promise.withResolvers<void>();
+		const wake = (): void => changed.resolve();
+		const stop = this.#ports.onChange(wake);
+		signal.addEventListener('abort', wake);
+		try {
+			for (let told = ''; !signal.aborted; await changed.promise) {
+				// Made before the look, so that no change after it is slept through.
+				changed = Promise.withResolvers<void>();
+				const progress = this.drainProgress(id);
+				const { name, state } = progress;
+				if (state !== 'draining' && state !== 'drained')
+					throw new MeshError(meshErrors, 'IM_NODE_STATE', `${name} is ${state}, not draining`);
+				const text = JSON.stringify(progress);
+				if (text !== told) yield progress;
+				told = text;
+				if (state === 'drained') return;
+			}
+		} finally {
+			stop();
+			signal.removeEventListener('abort', wake);
+		}
 	}
 
 	async setPolicy(

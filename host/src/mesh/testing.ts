@@ -148,6 +148,10 @@ export function lonelyMesh(options: LonelyMeshOptions = {}): LonelyMesh {
 			measure: () => Promise.resolve({ bytes: 1024, durationMs: 2 }),
 			group: options.group,
 		},
+		onChange: (listener) => {
+			listeners.add(listener);
+			return () => void listeners.delete(listener);
+		},
 		until,
 		randomBytes: (count) => new Uint8Array(count).fill(7),
 		audit: (entry) => void audits.push(entry),

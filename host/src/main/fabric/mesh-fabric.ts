@@ -439,6 +439,7 @@ export async function startMeshFabric(
 				gossip: thread.address,
 			},
 			server,
+			certificateExpiresMs: () => identity.current().svid.notAfterMs,
 			authority,
 			tokens: authority === undefined ? undefined : new JoinTokens(new EngineRecords(engine, 'identity/tokens/')),
 			members: () => thread.members,

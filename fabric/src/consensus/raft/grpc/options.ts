@@ -2,17 +2,13 @@
 import type { Clock, Random } from '@infermesh/proto';
 import type { RaftTransportClient } from '@infermesh/proto/grpc/raft/v1/raft';
 import type { PeerId } from '../../../raft/messages.js';
+import type { CallWithPeer } from '../../../transport/guard.js';
 
 /** A client over a connection that belongs to someone else. */
 export interface PeerConnection {
 	readonly client: RaftTransportClient;
 	/** The transport does not use it any more. */
 	release(): void;
-}
-
-/** What a handler's call offers to find its peer by. */
-export interface CallWithPeer {
-	getPeer(): string;
 }
 
 export interface GrpcRaftOptions {

@@ -21,8 +21,8 @@ import type { SnapshotReader } from '../../../log/ports.js';
 import { decodeMessage, encodeMessage } from '../../../raft/codec.js';
 import type { Message, MessageOf, PeerId } from '../../../raft/messages.js';
 import type { RaftInbox, RaftTransport } from '../../../raft/ports.js';
+import type { CallWithPeer } from '../../../transport/guard.js';
 import {
-	type CallWithPeer,
 	type GrpcRaftBounds,
 	type GrpcRaftCounters,
 	type GrpcRaftOptions,

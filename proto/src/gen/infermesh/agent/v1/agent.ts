@@ -36,12 +36,21 @@ export interface StatusReply {
   version: string;
   roles: string[];
   clusterId: string;
+  /** UUID of who leads; empty when nobody does. */
   leader: string;
   term: bigint;
   revision: bigint;
   quorum: boolean;
   /** Reasons why this node is not ready; empty when it is. */
   notReady: string[];
+  /** What this node must do without although it serves. */
+  degraded: string[];
+  /** This node's wall clock when it answered, milliseconds since the Unix epoch. */
+  timeMs: bigint;
+  /** When this node's certificate expires; 0 = it has none. */
+  certificateExpiresMs: bigint;
+  /** UUIDs of the nodes that are alive by gossip as this node sees it, itself included. */
+  alive: string[];
 }
 
 export interface ListNodesRequest {
@@ -49,7 +58,19 @@ export interface ListNodesRequest {
 
 export interface ListNodesReply {
   nodes: Node[];
+  /** Of the state the nodes are from: events after it are what they lack. */
   revision: bigint;
+  /** No quorum: what this node last heard; changes may be missing. */
+  stale: boolean;
+}
+
+export interface NodeName {
+  /** UUID or name. */
+  node: string;
+}
+
+export interface GetNodeReply {
+  node: Node | undefined;
   stale: boolean;
 }
 
@@ -61,29 +82,48 @@ export interface Node {
   roles: string[];
   version: string;
   agentAddress: string;
+  /** active, cordoned, draining, drained or quarantined. */
   state: string;
   reason: string;
   changedBy: string;
   changedAtMs: bigint;
-  /** Whether the node's own record is there: it is in touch with the coordinators. */
+  /** Whether the node's own record is there: it is in touch with the coordinators. What it says of itself (zone to agent_address) is empty otherwise. */
   present: boolean;
   /** alive, suspect, failed, left or unknown, by gossip as this node sees it. */
   health: string;
+  /** Of the decision; 0 = nothing was ever decided. */
   revision: bigint;
 }
 
-export interface DecideNodeRequest {
+export interface NodeDecision {
   /** UUID or name. */
   node: string;
-  action: string;
+  /** For those who see it later; at most 512 characters. */
   reason: string;
 }
 
-export interface RemoveNodeRequest {
-  node: string;
+export interface DrainProgress {
+  nodeId: string;
+  name: string;
+  /** draining or drained. */
+  state: string;
+  /** A node declares its drain over itself: one that is away stays draining. */
+  present: boolean;
+  /** By name. */
+  routers: RouterShare[];
+  /** Sum over the routers that have answered. */
+  inFlight: bigint;
+}
+
+export interface RouterShare {
+  nodeId: string;
+  name: string;
+  /** Requests it still has because of the node; absent until it has answered this drain. */
+  inFlight?: bigint | undefined;
 }
 
 export interface PolicyName {
+  /** placement, quota, slo or route. */
   kind: string;
   name: string;
 }
@@ -94,6 +134,11 @@ export interface Policy {
   /** As described in /api/v1/openapi.json. */
   valueJson: string;
   revision: bigint;
+}
+
+export interface GetPolicyReply {
+  policy: Policy | undefined;
+  stale: boolean;
 }
 
 export interface ListPoliciesRequest {
@@ -159,14 +204,22 @@ export interface Link {
 }
 
 export interface SubscribeEventsRequest {
-  /** 0 = from now on. */
+  /** Of the last message seen; 0 = from now on. */
   afterRevision: bigint;
+}
+
+export interface EventsReply {
+  /** In order; none at all is a sign of life, and the first message, which says where the stream begins. */
+  events: Event[];
+  /** Everything up to and with it has been told: what to come back with. */
+  revision: bigint;
 }
 
 export interface Event {
   revision: bigint;
-  /** node, lifecycle, policy, target, strategy, staging, tenant, key or raft. */
+  /** node, lifecycle, policy, target, strategy, staging, tenant or key. */
   kind: string;
+  /** Of the record; KIND/NAME of a policy. */
   id: string;
   /** put or delete. */
   change: string;
@@ -267,6 +320,10 @@ function createBaseStatusReply(): StatusReply {
     revision: 0n,
     quorum: false,
     notReady: [],
+    degraded: [],
+    timeMs: 0n,
+    certificateExpiresMs: 0n,
+    alive: [],
   };
 }
 
@@ -307,6 +364,24 @@ export const StatusReply: MessageFns<StatusReply> = {
     }
     for (const v of message.notReady) {
       writer.uint32(82).string(v!);
+    }
+    for (const v of message.degraded) {
+      writer.uint32(90).string(v!);
+    }
+    if (message.timeMs !== 0n) {
+      if (BigInt.asUintN(64, message.timeMs) !== message.timeMs) {
+        throw new globalThis.Error("value provided for field message.timeMs of type uint64 too large");
+      }
+      writer.uint32(96).uint64(message.timeMs);
+    }
+    if (message.certificateExpiresMs !== 0n) {
+      if (BigInt.asUintN(64, message.certificateExpiresMs) !== message.certificateExpiresMs) {
+        throw new globalThis.Error("value provided for field message.certificateExpiresMs of type uint64 too large");
+      }
+      writer.uint32(104).uint64(message.certificateExpiresMs);
+    }
+    for (const v of message.alive) {
+      writer.uint32(114).string(v!);
     }
     return writer;
   },
@@ -402,6 +477,38 @@ export const StatusReply: MessageFns<StatusReply> = {
             }
 
             message.notReady.push(reader.string());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.degraded.push(reader.string());
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.timeMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.certificateExpiresMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.alive.push(reader.string());
             continue;
           }
         }
@@ -504,6 +611,109 @@ export const ListNodesReply: MessageFns<ListNodesReply> = {
           }
           case 3: {
             if (tag !== 24) {
+              break;
+            }
+
+            message.stale = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseNodeName(): NodeName {
+  return { node: "" };
+}
+
+export const NodeName: MessageFns<NodeName> = {
+  encode(message: NodeName, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeName {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNodeName();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetNodeReply(): GetNodeReply {
+  return { node: undefined, stale: false };
+}
+
+export const GetNodeReply: MessageFns<GetNodeReply> = {
+  encode(message: GetNodeReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== undefined) {
+      Node.encode(message.node, writer.uint32(10).fork()).join();
+    }
+    if (message.stale !== false) {
+      writer.uint32(16).bool(message.stale);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetNodeReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetNodeReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = Node.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
               break;
             }
 
@@ -733,25 +943,22 @@ export const Node: MessageFns<Node> = {
   },
 };
 
-function createBaseDecideNodeRequest(): DecideNodeRequest {
-  return { node: "", action: "", reason: "" };
+function createBaseNodeDecision(): NodeDecision {
+  return { node: "", reason: "" };
 }
 
-export const DecideNodeRequest: MessageFns<DecideNodeRequest> = {
-  encode(message: DecideNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const NodeDecision: MessageFns<NodeDecision> = {
+  encode(message: NodeDecision, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.node !== "") {
       writer.uint32(10).string(message.node);
     }
-    if (message.action !== "") {
-      writer.uint32(18).string(message.action);
-    }
     if (message.reason !== "") {
-      writer.uint32(26).string(message.reason);
+      writer.uint32(18).string(message.reason);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): DecideNodeRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): NodeDecision {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -760,7 +967,7 @@ export const DecideNodeRequest: MessageFns<DecideNodeRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseDecideNodeRequest();
+      const message = createBaseNodeDecision();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -774,14 +981,6 @@ export const DecideNodeRequest: MessageFns<DecideNodeRequest> = {
           }
           case 2: {
             if (tag !== 18) {
-              break;
-            }
-
-            message.action = reader.string();
-            continue;
-          }
-          case 3: {
-            if (tag !== 26) {
               break;
             }
 
@@ -801,19 +1000,37 @@ export const DecideNodeRequest: MessageFns<DecideNodeRequest> = {
   },
 };
 
-function createBaseRemoveNodeRequest(): RemoveNodeRequest {
-  return { node: "" };
+function createBaseDrainProgress(): DrainProgress {
+  return { nodeId: "", name: "", state: "", present: false, routers: [], inFlight: 0n };
 }
 
-export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
-  encode(message: RemoveNodeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.node !== "") {
-      writer.uint32(10).string(message.node);
+export const DrainProgress: MessageFns<DrainProgress> = {
+  encode(message: DrainProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== "") {
+      writer.uint32(10).string(message.nodeId);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.state !== "") {
+      writer.uint32(26).string(message.state);
+    }
+    if (message.present !== false) {
+      writer.uint32(32).bool(message.present);
+    }
+    for (const v of message.routers) {
+      RouterShare.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.inFlight !== 0n) {
+      if (BigInt.asUintN(64, message.inFlight) !== message.inFlight) {
+        throw new globalThis.Error("value provided for field message.inFlight of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.inFlight);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): RemoveNodeRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): DrainProgress {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -822,7 +1039,7 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseRemoveNodeRequest();
+      const message = createBaseDrainProgress();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -831,7 +1048,118 @@ export const RemoveNodeRequest: MessageFns<RemoveNodeRequest> = {
               break;
             }
 
-            message.node = reader.string();
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.present = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.routers.push(RouterShare.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.inFlight = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRouterShare(): RouterShare {
+  return { nodeId: "", name: "", inFlight: undefined };
+}
+
+export const RouterShare: MessageFns<RouterShare> = {
+  encode(message: RouterShare, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.nodeId !== "") {
+      writer.uint32(10).string(message.nodeId);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.inFlight !== undefined) {
+      if (BigInt.asUintN(64, message.inFlight) !== message.inFlight) {
+        throw new globalThis.Error("value provided for field message.inFlight of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.inFlight);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RouterShare {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRouterShare();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.nodeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.inFlight = reader.uint64() as bigint;
             continue;
           }
         }
@@ -971,6 +1299,63 @@ export const Policy: MessageFns<Policy> = {
             }
 
             message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetPolicyReply(): GetPolicyReply {
+  return { policy: undefined, stale: false };
+}
+
+export const GetPolicyReply: MessageFns<GetPolicyReply> = {
+  encode(message: GetPolicyReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.policy !== undefined) {
+      Policy.encode(message.policy, writer.uint32(10).fork()).join();
+    }
+    if (message.stale !== false) {
+      writer.uint32(16).bool(message.stale);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetPolicyReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetPolicyReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.policy = Policy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stale = reader.bool();
             continue;
           }
         }
@@ -1711,6 +2096,66 @@ export const SubscribeEventsRequest: MessageFns<SubscribeEventsRequest> = {
   },
 };
 
+function createBaseEventsReply(): EventsReply {
+  return { events: [], revision: 0n };
+}
+
+export const EventsReply: MessageFns<EventsReply> = {
+  encode(message: EventsReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.events) {
+      Event.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.revision !== 0n) {
+      if (BigInt.asUintN(64, message.revision) !== message.revision) {
+        throw new globalThis.Error("value provided for field message.revision of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EventsReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEventsReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.events.push(Event.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.revision = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseEvent(): Event {
   return { revision: 0n, kind: "", id: "", change: "", valueJson: "" };
 }
@@ -2311,8 +2756,10 @@ export const SaveSnapshotRequest: MessageFns<SaveSnapshotRequest> = {
 };
 
 /**
- * What operators and other programs ask of a node of the mesh; the HTTP API under /api/v1 offers the same. Callers show a certificate of the mesh
- * (node or client) or an admin token as `authorization: Bearer`.
+ * What operators and other programs ask of a node of the mesh; the HTTP API under /api/v1 offers the same with the same errors, whose codes come as
+ * `x-infermesh-error` in the trailing metadata. Any certificate of the mesh may read. To change something a caller shows a client's certificate, or
+ * the admin token as `authorization: Bearer` metadata. Without a quorum reads are answered from what this node last heard and marked stale, and
+ * changes are refused.
  */
 export type AgentService = typeof AgentService;
 export const AgentService = {
@@ -2325,7 +2772,7 @@ export const AgentService = {
     responseSerialize: (value: StatusReply): Buffer => Buffer.from(StatusReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): StatusReply => StatusReply.decode(value),
   },
-  /** Nodes with what has been decided about them. Without quorum the answer is what this node last heard, marked stale. */
+  /** Nodes with what has been decided about them, by name. */
   listNodes: {
     path: "/infermesh.agent.v1.Agent/ListNodes" as const,
     requestStream: false as const,
@@ -2335,25 +2782,87 @@ export const AgentService = {
     responseSerialize: (value: ListNodesReply): Buffer => Buffer.from(ListNodesReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListNodesReply => ListNodesReply.decode(value),
   },
-  /** cordon, uncordon, drain, quarantine or release. */
-  decideNode: {
-    path: "/infermesh.agent.v1.Agent/DecideNode" as const,
+  getNode: {
+    path: "/infermesh.agent.v1.Agent/GetNode" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: DecideNodeRequest): Buffer => Buffer.from(DecideNodeRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): DecideNodeRequest => DecideNodeRequest.decode(value),
+    requestSerialize: (value: NodeName): Buffer => Buffer.from(NodeName.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeName => NodeName.decode(value),
+    responseSerialize: (value: GetNodeReply): Buffer => Buffer.from(GetNodeReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetNodeReply => GetNodeReply.decode(value),
+  },
+  /** Places nothing new on a node; what it serves goes on. */
+  cordonNode: {
+    path: "/infermesh.agent.v1.Agent/CordonNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeDecision): Buffer => Buffer.from(NodeDecision.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeDecision => NodeDecision.decode(value),
     responseSerialize: (value: Node): Buffer => Buffer.from(Node.encode(value).finish()),
     responseDeserialize: (value: Buffer): Node => Node.decode(value),
   },
-  /** Forgets a node that is gone for good. */
+  /** Undoes a cordon or a drain. */
+  uncordonNode: {
+    path: "/infermesh.agent.v1.Agent/UncordonNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeDecision): Buffer => Buffer.from(NodeDecision.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeDecision => NodeDecision.decode(value),
+    responseSerialize: (value: Node): Buffer => Buffer.from(Node.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Node => Node.decode(value),
+  },
+  /** Sends a node nothing new, lets what is open finish, hands leadership over. Answers when it is decided; FollowDrain tells how it goes on. */
+  drainNode: {
+    path: "/infermesh.agent.v1.Agent/DrainNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeDecision): Buffer => Buffer.from(NodeDecision.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeDecision => NodeDecision.decode(value),
+    responseSerialize: (value: Node): Buffer => Buffer.from(Node.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Node => Node.decode(value),
+  },
+  /** Takes a node that is not to be trusted out of everything. */
+  quarantineNode: {
+    path: "/infermesh.agent.v1.Agent/QuarantineNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeDecision): Buffer => Buffer.from(NodeDecision.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeDecision => NodeDecision.decode(value),
+    responseSerialize: (value: Node): Buffer => Buffer.from(Node.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Node => Node.decode(value),
+  },
+  /** Lifts a quarantine. */
+  releaseNode: {
+    path: "/infermesh.agent.v1.Agent/ReleaseNode" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: NodeDecision): Buffer => Buffer.from(NodeDecision.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeDecision => NodeDecision.decode(value),
+    responseSerialize: (value: Node): Buffer => Buffer.from(Node.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Node => Node.decode(value),
+  },
+  /** Forgets a node that is gone for good, with its targets and its vote. */
   removeNode: {
     path: "/infermesh.agent.v1.Agent/RemoveNode" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: RemoveNodeRequest): Buffer => Buffer.from(RemoveNodeRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): RemoveNodeRequest => RemoveNodeRequest.decode(value),
+    requestSerialize: (value: NodeName): Buffer => Buffer.from(NodeName.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeName => NodeName.decode(value),
     responseSerialize: (value: Node): Buffer => Buffer.from(Node.encode(value).finish()),
     responseDeserialize: (value: Buffer): Node => Node.decode(value),
+  },
+  /**
+   * How far the draining of a node has come: at once, and again after each change. Ends when it is drained; fails with IM_NODE_STATE when it is not
+   * being drained (any more). Whoever reads slowly gets the newest.
+   */
+  followDrain: {
+    path: "/infermesh.agent.v1.Agent/FollowDrain" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: NodeName): Buffer => Buffer.from(NodeName.encode(value).finish()),
+    requestDeserialize: (value: Buffer): NodeName => NodeName.decode(value),
+    responseSerialize: (value: DrainProgress): Buffer => Buffer.from(DrainProgress.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DrainProgress => DrainProgress.decode(value),
   },
   listPolicies: {
     path: "/infermesh.agent.v1.Agent/ListPolicies" as const,
@@ -2370,8 +2879,8 @@ export const AgentService = {
     responseStream: false as const,
     requestSerialize: (value: PolicyName): Buffer => Buffer.from(PolicyName.encode(value).finish()),
     requestDeserialize: (value: Buffer): PolicyName => PolicyName.decode(value),
-    responseSerialize: (value: Policy): Buffer => Buffer.from(Policy.encode(value).finish()),
-    responseDeserialize: (value: Buffer): Policy => Policy.decode(value),
+    responseSerialize: (value: GetPolicyReply): Buffer => Buffer.from(GetPolicyReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetPolicyReply => GetPolicyReply.decode(value),
   },
   setPolicy: {
     path: "/infermesh.agent.v1.Agent/SetPolicy" as const,
@@ -2412,8 +2921,9 @@ export const AgentService = {
     responseDeserialize: (value: Buffer): TopologyReply => TopologyReply.decode(value),
   },
   /**
-   * Changes of nodes, policies, targets and strategies in the order of their revisions, from `after_revision`; a caller that comes back with the
-   * last revision it has seen misses nothing. Ends with OUT_OF_RANGE when that history is gone.
+   * Changes of nodes, policies, targets, strategies, tenants and keys in the order of their revisions. Each message has all events of one or more
+   * revisions, so that a caller that comes back, here or at another node, with the revision of the last message it has seen misses nothing and gets
+   * nothing twice. Fails with IM_CONSENSUS_COMPACTED (OUT_OF_RANGE) when the caller has fallen so far behind that this history is gone.
    */
   subscribeEvents: {
     path: "/infermesh.agent.v1.Agent/SubscribeEvents" as const,
@@ -2422,21 +2932,35 @@ export const AgentService = {
     requestSerialize: (value: SubscribeEventsRequest): Buffer =>
       Buffer.from(SubscribeEventsRequest.encode(value).finish()),
     requestDeserialize: (value: Buffer): SubscribeEventsRequest => SubscribeEventsRequest.decode(value),
-    responseSerialize: (value: Event): Buffer => Buffer.from(Event.encode(value).finish()),
-    responseDeserialize: (value: Buffer): Event => Event.decode(value),
+    responseSerialize: (value: EventsReply): Buffer => Buffer.from(EventsReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EventsReply => EventsReply.decode(value),
   },
 } as const;
 
 export interface AgentServer extends UntypedServiceImplementation {
   getStatus: handleUnaryCall<GetStatusRequest, StatusReply>;
-  /** Nodes with what has been decided about them. Without quorum the answer is what this node last heard, marked stale. */
+  /** Nodes with what has been decided about them, by name. */
   listNodes: handleUnaryCall<ListNodesRequest, ListNodesReply>;
-  /** cordon, uncordon, drain, quarantine or release. */
-  decideNode: handleUnaryCall<DecideNodeRequest, Node>;
-  /** Forgets a node that is gone for good. */
-  removeNode: handleUnaryCall<RemoveNodeRequest, Node>;
+  getNode: handleUnaryCall<NodeName, GetNodeReply>;
+  /** Places nothing new on a node; what it serves goes on. */
+  cordonNode: handleUnaryCall<NodeDecision, Node>;
+  /** Undoes a cordon or a drain. */
+  uncordonNode: handleUnaryCall<NodeDecision, Node>;
+  /** Sends a node nothing new, lets what is open finish, hands leadership over. Answers when it is decided; FollowDrain tells how it goes on. */
+  drainNode: handleUnaryCall<NodeDecision, Node>;
+  /** Takes a node that is not to be trusted out of everything. */
+  quarantineNode: handleUnaryCall<NodeDecision, Node>;
+  /** Lifts a quarantine. */
+  releaseNode: handleUnaryCall<NodeDecision, Node>;
+  /** Forgets a node that is gone for good, with its targets and its vote. */
+  removeNode: handleUnaryCall<NodeName, Node>;
+  /**
+   * How far the draining of a node has come: at once, and again after each change. Ends when it is drained; fails with IM_NODE_STATE when it is not
+   * being drained (any more). Whoever reads slowly gets the newest.
+   */
+  followDrain: handleServerStreamingCall<NodeName, DrainProgress>;
   listPolicies: handleUnaryCall<ListPoliciesRequest, ListPoliciesReply>;
-  getPolicy: handleUnaryCall<PolicyName, Policy>;
+  getPolicy: handleUnaryCall<PolicyName, GetPolicyReply>;
   setPolicy: handleUnaryCall<SetPolicyRequest, Policy>;
   deletePolicy: handleUnaryCall<PolicyName, DeletePolicyReply>;
   /** What gossip knows: who is alive, suspected, failed or has left. */
@@ -2444,10 +2968,11 @@ export interface AgentServer extends UntypedServiceImplementation {
   /** Distances as far as they are known from this node. */
   getTopology: handleUnaryCall<GetTopologyRequest, TopologyReply>;
   /**
-   * Changes of nodes, policies, targets and strategies in the order of their revisions, from `after_revision`; a caller that comes back with the
-   * last revision it has seen misses nothing. Ends with OUT_OF_RANGE when that history is gone.
+   * Changes of nodes, policies, targets, strategies, tenants and keys in the order of their revisions. Each message has all events of one or more
+   * revisions, so that a caller that comes back, here or at another node, with the revision of the last message it has seen misses nothing and gets
+   * nothing twice. Fails with IM_CONSENSUS_COMPACTED (OUT_OF_RANGE) when the caller has fallen so far behind that this history is gone.
    */
-  subscribeEvents: handleServerStreamingCall<SubscribeEventsRequest, Event>;
+  subscribeEvents: handleServerStreamingCall<SubscribeEventsRequest, EventsReply>;
 }
 
 export interface AgentClient extends Client {
@@ -2466,7 +2991,7 @@ export interface AgentClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: StatusReply) => void,
   ): ClientUnaryCall;
-  /** Nodes with what has been decided about them. Without quorum the answer is what this node last heard, marked stale. */
+  /** Nodes with what has been decided about them, by name. */
   listNodes(
     request: ListNodesRequest,
     callback: (error: ServiceError | null, response: ListNodesReply) => void,
@@ -2482,38 +3007,109 @@ export interface AgentClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListNodesReply) => void,
   ): ClientUnaryCall;
-  /** cordon, uncordon, drain, quarantine or release. */
-  decideNode(
-    request: DecideNodeRequest,
-    callback: (error: ServiceError | null, response: Node) => void,
+  getNode(request: NodeName, callback: (error: ServiceError | null, response: GetNodeReply) => void): ClientUnaryCall;
+  getNode(
+    request: NodeName,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetNodeReply) => void,
   ): ClientUnaryCall;
-  decideNode(
-    request: DecideNodeRequest,
+  getNode(
+    request: NodeName,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetNodeReply) => void,
+  ): ClientUnaryCall;
+  /** Places nothing new on a node; what it serves goes on. */
+  cordonNode(request: NodeDecision, callback: (error: ServiceError | null, response: Node) => void): ClientUnaryCall;
+  cordonNode(
+    request: NodeDecision,
     metadata: Metadata,
     callback: (error: ServiceError | null, response: Node) => void,
   ): ClientUnaryCall;
-  decideNode(
-    request: DecideNodeRequest,
+  cordonNode(
+    request: NodeDecision,
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Node) => void,
   ): ClientUnaryCall;
-  /** Forgets a node that is gone for good. */
-  removeNode(
-    request: RemoveNodeRequest,
-    callback: (error: ServiceError | null, response: Node) => void,
-  ): ClientUnaryCall;
-  removeNode(
-    request: RemoveNodeRequest,
+  /** Undoes a cordon or a drain. */
+  uncordonNode(request: NodeDecision, callback: (error: ServiceError | null, response: Node) => void): ClientUnaryCall;
+  uncordonNode(
+    request: NodeDecision,
     metadata: Metadata,
     callback: (error: ServiceError | null, response: Node) => void,
   ): ClientUnaryCall;
-  removeNode(
-    request: RemoveNodeRequest,
+  uncordonNode(
+    request: NodeDecision,
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: Node) => void,
   ): ClientUnaryCall;
+  /** Sends a node nothing new, lets what is open finish, hands leadership over. Answers when it is decided; FollowDrain tells how it goes on. */
+  drainNode(request: NodeDecision, callback: (error: ServiceError | null, response: Node) => void): ClientUnaryCall;
+  drainNode(
+    request: NodeDecision,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Node) => void,
+  ): ClientUnaryCall;
+  drainNode(
+    request: NodeDecision,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Node) => void,
+  ): ClientUnaryCall;
+  /** Takes a node that is not to be trusted out of everything. */
+  quarantineNode(
+    request: NodeDecision,
+    callback: (error: ServiceError | null, response: Node) => void,
+  ): ClientUnaryCall;
+  quarantineNode(
+    request: NodeDecision,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Node) => void,
+  ): ClientUnaryCall;
+  quarantineNode(
+    request: NodeDecision,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Node) => void,
+  ): ClientUnaryCall;
+  /** Lifts a quarantine. */
+  releaseNode(request: NodeDecision, callback: (error: ServiceError | null, response: Node) => void): ClientUnaryCall;
+  releaseNode(
+    request: NodeDecision,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Node) => void,
+  ): ClientUnaryCall;
+  releaseNode(
+    request: NodeDecision,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Node) => void,
+  ): ClientUnaryCall;
+  /** Forgets a node that is gone for good, with its targets and its vote. */
+  removeNode(request: NodeName, callback: (error: ServiceError | null, response: Node) => void): ClientUnaryCall;
+  removeNode(
+    request: NodeName,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Node) => void,
+  ): ClientUnaryCall;
+  removeNode(
+    request: NodeName,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Node) => void,
+  ): ClientUnaryCall;
+  /**
+   * How far the draining of a node has come: at once, and again after each change. Ends when it is drained; fails with IM_NODE_STATE when it is not
+   * being drained (any more). Whoever reads slowly gets the newest.
+   */
+  followDrain(request: NodeName, options?: Partial<CallOptions>): ClientReadableStream<DrainProgress>;
+  followDrain(
+    request: NodeName,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<DrainProgress>;
   listPolicies(
     request: ListPoliciesRequest,
     callback: (error: ServiceError | null, response: ListPoliciesReply) => void,
@@ -2529,17 +3125,20 @@ export interface AgentClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListPoliciesReply) => void,
   ): ClientUnaryCall;
-  getPolicy(request: PolicyName, callback: (error: ServiceError | null, response: Policy) => void): ClientUnaryCall;
+  getPolicy(
+    request: PolicyName,
+    callback: (error: ServiceError | null, response: GetPolicyReply) => void,
+  ): ClientUnaryCall;
   getPolicy(
     request: PolicyName,
     metadata: Metadata,
-    callback: (error: ServiceError | null, response: Policy) => void,
+    callback: (error: ServiceError | null, response: GetPolicyReply) => void,
   ): ClientUnaryCall;
   getPolicy(
     request: PolicyName,
     metadata: Metadata,
     options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: Policy) => void,
+    callback: (error: ServiceError | null, response: GetPolicyReply) => void,
   ): ClientUnaryCall;
   setPolicy(
     request: SetPolicyRequest,
@@ -2604,15 +3203,16 @@ export interface AgentClient extends Client {
     callback: (error: ServiceError | null, response: TopologyReply) => void,
   ): ClientUnaryCall;
   /**
-   * Changes of nodes, policies, targets and strategies in the order of their revisions, from `after_revision`; a caller that comes back with the
-   * last revision it has seen misses nothing. Ends with OUT_OF_RANGE when that history is gone.
+   * Changes of nodes, policies, targets, strategies, tenants and keys in the order of their revisions. Each message has all events of one or more
+   * revisions, so that a caller that comes back, here or at another node, with the revision of the last message it has seen misses nothing and gets
+   * nothing twice. Fails with IM_CONSENSUS_COMPACTED (OUT_OF_RANGE) when the caller has fallen so far behind that this history is gone.
    */
-  subscribeEvents(request: SubscribeEventsRequest, options?: Partial<CallOptions>): ClientReadableStream<Event>;
+  subscribeEvents(request: SubscribeEventsRequest, options?: Partial<CallOptions>): ClientReadableStream<EventsReply>;
   subscribeEvents(
     request: SubscribeEventsRequest,
     metadata?: Metadata,
     options?: Partial<CallOptions>,
-  ): ClientReadableStream<Event>;
+  ): ClientReadableStream<EventsReply>;
 }
 
 export const AgentClient = makeGenericClientConstructor(AgentService, "infermesh.agent.v1.Agent") as unknown as {

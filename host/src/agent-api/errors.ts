@@ -1,0 +1,33 @@
+// Owns the errors of the agent's gRPC API itself. What the mesh refuses comes with the codes of those rooms, as over HTTP.
+import { defineErrors } from '@infermesh/proto';
+
+export const agentApiErrors = defineErrors({
+	IM_AGENT_READ_ONLY: {
+		summary: 'The caller may read, but not change anything.',
+		hint: 'Show a certificate of `infermesh ca client NAME`, or send the admin token as `authorization: Bearer` metadata.',
+		httpStatus: 403,
+		grpcStatus: 'PERMISSION_DENIED',
+		retryable: false,
+	},
+	IM_AGENT_STREAMS_MAX: {
+		summary: 'As many streams are open at this node as it serves.',
+		hint: 'Close some, or ask another node: all of them tell the same events.',
+		httpStatus: 429,
+		grpcStatus: 'RESOURCE_EXHAUSTED',
+		retryable: true,
+	},
+	IM_AGENT_STOPPING: {
+		summary: 'This node stops.',
+		hint: 'Go on at another node, from the last revision told.',
+		httpStatus: 503,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: true,
+	},
+	IM_AGENT_SERVICE_UNKNOWN: {
+		summary: 'This node offers no service of this name.',
+		hint: 'Reflection lists the services; an empty name asks for the node as a whole.',
+		httpStatus: 404,
+		grpcStatus: 'NOT_FOUND',
+		retryable: false,
+	},
+});

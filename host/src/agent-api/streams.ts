@@ -1,0 +1,82 @@
+// Owns the streams open at the agent's gRPC API: how many there may be, that each goes at its reader's pace, and how they end when the node does.
+// Nothing is queued here: what a reader has not taken is not made.
+import type { ServerDuplexStream, ServerWritableStream } from '@grpc/grpc-js';
+import { grpcErrorOf } from '@infermesh/fabric';
+import { MeshError } from '@infermesh/proto';
+import { agentApiErrors } from './errors.js';
+
+type AnyStream = ServerWritableStream<never, never> | ServerDuplexStream<never, never>;
+
+/** Events a stream ends by, for whatever reason. */
+const endings = ['cancelled', 'close', 'finish', 'error'] as const;
+
+export class OpenStreams {
+	readonly #max: number;
+	readonly #toError: (error: unknown) => MeshError;
+	readonly #open = new Map<AnyStream, AbortController>();
+	#stopping = false;
+
+	constructor(max: number, toError: (error: unknown) => MeshError) {
+		this.#max = max;
+		this.#toError = toError;
+	}
+
+	get size(): number {
+		return this.#open.size;
+	}
+
+	/** Takes a stream in, until it ends; the signal aborts then. Throws IM_AGENT_STREAMS_MAX, IM_AGENT_STOPPING. */
+	admit<Request, Reply>(call: ServerWritableStream<Request, Reply> | ServerDuplexStream<Request, Reply>): AbortSignal {
+		if (this.#stopping) throw new MeshError(agentApiErrors, 'IM_AGENT_STOPPING');
+		if (this.#open.size >= this.#max)
+			throw new MeshError(agentApiErrors, 'IM_AGENT_STREAMS_MAX', `at most ${this.#max} streams`);
+		const stream = call as unknown as AnyStream;
+		const ended = new AbortController();
+		this.#open.set(stream, ended);
+		for (const ending of endings)
+			call.once(ending, () => {
+				this.#open.delete(stream);
+				ended.abort();
+			});
+		return ended.signal;
+	}
+
+	/** Sends what `items` yields, each when the one before has been taken, and ends the stream as they end. */
+	async send<Request, Reply>(
+		call: ServerWritableStream<Request, Reply>,
+		items: (signal: AbortSignal) => AsyncIterable<Reply>,
+	): Promise<void> {
+		let signal: AbortSignal | undefined;
+		try {
+			signal = this.admit(call);
+			for await (const item of items(signal)) {
+				if (signal.aborted) return;
+				if (!call.write(item)) await drained(call, signal);
+			}
+			call.end();
+		} catch (error) {
+			// What fails because nobody reads any more is told to nobody.
+			if (signal?.aborted !== true) call.emit('error', grpcErrorOf(this.#toError(error)));
+		}
+	}
+
+	/** Ends all of them by IM_AGENT_STOPPING, and lets no more in. */
+	close(): void {
+		this.#stopping = true;
+		for (const call of this.#open.keys())
+			call.emit('error', grpcErrorOf(new MeshError(agentApiErrors, 'IM_AGENT_STOPPING')));
+	}
+}
+
+/** Resolves when there is room again, or nobody reads any more. */
+async function drained(
+	call: { once(event: 'drain', listener: () => void): unknown; off(event: 'drain', listener: () => void): unknown },
+	signal: AbortSignal,
+): Promise<void> {
+	const { promise, resolve } = Promise.withResolvers<void>();
+	call.once('drain', resolve);
+	signal.addEventListener('abort', () => resolve(), { once: true });
+	if (signal.aborted) resolve();
+	await promise;
+	call.off('drain', resolve);
+}
