@@ -214,6 +214,45 @@ function spreading(context: BenchContext): Table {
 	};
 }
 
+/** How long it takes to fill packets from a queue of so many broadcasts, sized by the mesh's codec, until all are sent as often as they are. */
+function filling(context: BenchContext): Table {
+	const members = 1_000;
+	const rows: (string | number)[][] = [];
+	for (const queued of context.quick ? [100, 1_000] : [10, 100, 1_000, 4_000]) {
+		const pool = new Pool({ seed: 9 });
+		const [node] = pool.startKnown(members);
+		if (node === undefined) throw new Error('a pool of nobody');
+		const { core } = node;
+		let nowMs = 1;
+		const runDry = (): { readonly packets: number; readonly tookMs: number } => {
+			let packets = 0;
+			const startedMs = performance.now();
+			while (core.queuedBroadcasts > 0) {
+				nowMs += 200;
+				for (const effect of core.step({ kind: 'tick' }, nowMs))
+					if (effect.kind === 'packet' && effect.messages.length > 1) packets++;
+			}
+			return { packets, tookMs: performance.now() - startedMs };
+		};
+		runDry();
+		const random = new SeededRandom(9, queued);
+		for (let at = 0; at < queued; at++) {
+			const payload = new Uint8Array(random.nextU32() % 400);
+			core.step({ kind: 'broadcast', key: `update ${at}`, payload }, nowMs);
+		}
+		const { packets, tookMs } = runDry();
+		rows.push([queued, packets, round((tookMs * 1_000) / packets)]);
+		context.progress(`  ${queued} queued`);
+	}
+	return {
+		title: `Filling packets, ${members} members, broadcasts of 100 to 500 bytes`,
+		columns: ['queued', 'packets', 'µs a packet'],
+		rows,
+		notes: ['Real time of the whole core, its probes included, over the packets that carried more than one message.'],
+		aims: [],
+	};
+}
+
 function storms(context: BenchContext): Table {
 	const members = context.quick ? 200 : 1_000;
 	const rows: (string | number)[][] = [];
@@ -278,5 +317,12 @@ function round(value: number): number {
 export const membershipBench: Bench = {
 	name: 'membership',
 	summary: 'gossip, simulated: false deaths, detection, spreading to 10,000 members, storms',
-	run: (context) => Promise.resolve([falsePositives(context), detection(context), spreading(context), storms(context)]),
+	run: (context) =>
+		Promise.resolve([
+			falsePositives(context),
+			detection(context),
+			spreading(context),
+			filling(context),
+			storms(context),
+		]),
 };

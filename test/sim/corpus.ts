@@ -28,6 +28,10 @@ export function failedSeeds(): readonly KeptSeed[] {
 	return read().failed;
 }
 
+export function noticedMutations(): readonly string[] {
+	return Object.keys(read().noticed);
+}
+
 export function noticedAt(mutation: string): number | undefined {
 	return read().noticed[mutation];
 }

@@ -66,26 +66,29 @@ export class BroadcastQueue {
 		tier.splice(tier.indexOf(entry), 1);
 	}
 
-	/** Adds what fits into `roomBytes` and is not there yet to `into` and counts it as sent; what has been sent `limit` times is dropped. Answers the bytes left. */
-	fill(into: GossipMessage[], roomBytes: number, limit: number): number {
+	/** What fits into `roomBytes`, without what is in `beside`. It counts as sent; what has now been sent `limit` times is dropped. */
+	take(roomBytes: number, limit: number, beside: readonly GossipMessage[]): readonly Spread[] {
 		let room = roomBytes;
 		const taken: Entry[] = [];
 		for (const tier of this.#tiers) {
-			if (room <= 0) break;
-			for (const entry of tier) {
-				if (entry.sizeBytes > room || into.includes(entry.message)) continue;
+			// Longest first, so each look goes on where the last one ended.
+			for (let at = firstWithin(tier, room, 0); at < tier.length; at = firstWithin(tier, room, at)) {
+				const entry = tier[at] as Entry;
+				if (beside.includes(entry.message)) {
+					at++;
+					continue;
+				}
+				tier.splice(at, 1);
 				room -= entry.sizeBytes;
-				into.push(entry.message);
 				taken.push(entry);
 			}
 		}
 		for (const entry of taken) this.#sent(entry, limit);
-		return room;
+		return taken.map(({ message }) => message);
 	}
 
+	/** Has been taken out of its tier and goes to the next, or for good. */
 	#sent(entry: Entry, limit: number): void {
-		const tier = this.#tiers[entry.sends] as Entry[];
-		tier.splice(tier.indexOf(entry), 1);
 		entry.sends++;
 		if (entry.sends >= limit) this.#byKey.delete(entry.key);
 		else this.#insert(entry);
@@ -116,4 +119,16 @@ export class BroadcastQueue {
 			return;
 		}
 	}
+}
+
+/** Where, from `from` on, the entries of a tier begin that take at most `roomBytes`. */
+function firstWithin(tier: readonly Entry[], roomBytes: number, from: number): number {
+	let low = from;
+	let high = tier.length;
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if ((tier[middle] as Entry).sizeBytes > roomBytes) low = middle + 1;
+		else high = middle;
+	}
+	return low;
 }

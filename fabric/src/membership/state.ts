@@ -130,7 +130,7 @@ export class SwimState {
 		const limit = this.has('unbounded-queue')
 			? Number.MAX_SAFE_INTEGER
 			: retransmitLimit(this.settings.retransmitMultiplier, this.members);
-		this.broadcasts.fill(messages, room, limit);
+		messages.push(...this.broadcasts.take(room, limit, messages));
 	}
 
 	/** Whether a claim may be believed. What cannot be checked yet is set aside for its credential, or dropped and counted. */

@@ -1,12 +1,18 @@
 // Owns the check of the state machines: members that have applied up to one index hold the same state, whether by commands or by a snapshot, and a plain
 // replay of all committed commands gives the same.
-import { type StateMachine, type StateRestore, Store } from '@infermesh/fabric';
+import { type StateMachine, type StateRestore, Store, type StoreMutation } from '@infermesh/fabric';
 import { Violation } from '../world/sim-world.js';
 
 /** What was applied anywhere, over all members of a group. */
 export class AppliedBook {
 	readonly #hashes = new Map<number, string>();
 	readonly #commands = new Map<number, Uint8Array>();
+	readonly #mutations: ReadonlySet<StoreMutation>;
+
+	/** A replay has the known bugs that members have: what it must show is that they agree. */
+	constructor(mutations: ReadonlySet<StoreMutation>) {
+		this.#mutations = mutations;
+	}
 
 	get commands(): number {
 		return this.#commands.size;
@@ -25,7 +31,7 @@ export class AppliedBook {
 
 	/** Applies everything to a new store; it must get to the state that members had at the last index. */
 	replay(): Store {
-		const store = new Store();
+		const store = new Store({ mutations: this.#mutations });
 		for (const [index, command] of [...this.#commands].sort(([a], [b]) => a - b)) {
 			store.apply(command, index);
 			this.agree('a replay', index, store.appliedHash, 'by replay');

@@ -1,16 +1,17 @@
-// Owns a whole simulated cluster for one seed: hosts, members, clients, operators, faults and checks, in two phases. First anything may happen and nothing wrong
-// may be seen; then a majority heals and must get everything done within a bound.
-import { foundedGroup, type LogMutation, type PeerId, type RaftMutation } from '@infermesh/fabric';
-import { drawFaultPlan, type FaultPlan } from '../world/fault-plan.js';
-import { calmWeather } from '../world/link.js';
-import { Nemesis } from '../world/nemesis.js';
-import { quietFaults, SimDisk } from '../world/sim-disk.js';
+// Owns a whole simulated cluster on the hosts it is given: members, clients, operators and checks. After the troubles a majority must get everything done.
+import { foundedGroup, type PeerId } from '@infermesh/fabric';
+import type { Mutations } from '../mutations.js';
+import type { Tenant } from '../phases.js';
+import type { FaultPlan } from '../world/fault-plan.js';
+import { SimDisk } from '../world/sim-disk.js';
 import type { SimHost } from '../world/sim-host.js';
-import { SimNetwork } from '../world/sim-network.js';
-import { SimWorld, Violation } from '../world/sim-world.js';
+import type { SimNetwork } from '../world/sim-network.js';
+import { type SimWorld, Violation } from '../world/sim-world.js';
 import { AppliedBook } from './checked-machine.js';
 import { Client } from './clients.js';
-import { type ClusterPlan, drawClusterPlan } from './cluster-plan.js';
+import type { ClusterPlan } from './cluster-plan.js';
+import { FenceBook } from './fence-book.js';
+import { FencedWriter } from './fenced-writer.js';
 import { History } from './history.js';
 import { LockClient } from './lock-client.js';
 import { Operator } from './operator.js';
@@ -19,97 +20,104 @@ import { RaftChecker } from './raft-checker.js';
 import { type Process, SimMember } from './sim-member.js';
 
 export interface ClusterOptions {
-	readonly seed: number;
-	/** Virtual time of the first phase. */
-	readonly safetyUs: number;
-	readonly readable?: boolean;
-	readonly raftMutations?: readonly RaftMutation[];
-	readonly logMutations?: readonly LogMutation[];
+	readonly network: SimNetwork;
+	/** One for each voter and spare of the plan, in this order. */
+	readonly hosts: readonly SimHost[];
+	readonly plan: ClusterPlan;
+	readonly disk: FaultPlan['disk'];
+	/** Clients that write under a leadership and may learn late that they have lost it. */
+	readonly fencedWriters: number;
+	readonly mutations: Mutations;
+	/** Starts a host again whose process stopped by itself, or was wiped. */
+	readonly bootAfterStop: (host: SimHost) => void;
 }
 
-/** What the second phase must be done in, in virtual time: elections, a snapshot, what clients wait for. */
+/** What must be done after the troubles, in virtual time: elections, a snapshot, what clients wait for. */
 export const livenessUsMax = 30_000_000;
-/** Events of a run are some ten thousand. */
-const eventsMax = 500_000;
 
-export class SimCluster {
+/** Names of hosts, enough for any plan. */
+export function hostNames({ voters, spares }: ClusterPlan): readonly string[] {
+	return ['a', 'b', 'c', 'd', 'e', 'f', 'g'].slice(0, voters + spares);
+}
+
+export class SimCluster implements Tenant {
 	readonly world: SimWorld;
-	readonly plan: FaultPlan;
-	readonly clusterPlan: ClusterPlan;
-	readonly members: SimMember[] = [];
+	readonly members: SimMember[];
 	readonly checker: RaftChecker;
-	readonly book = new AppliedBook();
+	readonly book: AppliedBook;
 	readonly history = new History();
+	readonly fences = new FenceBook();
 	readonly #options: ClusterOptions;
-	readonly #network: SimNetwork;
-	readonly #nemesis: Nemesis;
 	readonly #operator: Operator;
 	readonly #clients: Client[];
 	readonly #lockClients: LockClient[];
+	readonly #fencedWriters: FencedWriter[];
 	#lost: readonly SimHost[] = [];
 
 	constructor(options: ClusterOptions) {
-		const { seed, readable = false } = options;
+		const { network, plan, mutations } = options;
 		this.#options = options;
-		this.world = new SimWorld({ seed, readable, eventsMax });
-		this.plan = drawFaultPlan(this.world.random('plan'));
-		this.clusterPlan = drawClusterPlan(this.world.random('plan', 1));
-		this.checker = new RaftChecker(this.clusterPlan.times);
-		this.#network = new SimNetwork(this.world, calmWeather);
-		const hosts = this.#addHosts();
-		this.#nemesis = new Nemesis({
-			network: this.#network,
-			plan: this.plan,
-			hosts,
-			downMax: hosts.length,
-			wipe: (host) => this.#wipe(host),
-			favourite: () => this.#operator.leader()?.host,
-		});
-		const { world, members, history } = this;
-		const { changeEveryUs, transferEveryUs, keys, thinkUs, clients, lockClients } = this.clusterPlan;
+		this.world = network.world;
+		this.book = new AppliedBook(mutations.store);
+		this.checker = new RaftChecker(plan.times);
+		this.members = this.#addMembers();
+		const { world, members, history, fences } = this;
+		const { changeEveryUs, transferEveryUs, keys, thinkUs, clients, lockClients } = plan;
 		this.#operator = new Operator({ world, members, changeEveryUs, transferEveryUs, votersMin: 2 });
 		const clientOptions = { world, history, keys, thinkUs };
 		this.#clients = Array.from({ length: clients }, (_, at) => new Client(clientOptions, at));
 		this.#lockClients = Array.from({ length: lockClients }, (_, at) => new LockClient(clientOptions, at));
+		this.#fencedWriters = Array.from(
+			{ length: options.fencedWriters },
+			(_, at) => new FencedWriter({ world, fences }, at),
+		);
 		world.afterEvent(() => this.#check());
 	}
 
-	#addHosts(): SimHost[] {
-		const { voters, spares } = this.clusterPlan;
-		const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].slice(0, voters + spares);
-		const founding = foundedGroup(names.slice(0, voters));
+	#addMembers(): SimMember[] {
+		const { network, hosts, plan, disk, mutations, bootAfterStop } = this.#options;
+		const founding = foundedGroup(hosts.slice(0, plan.voters).map(({ name }) => name));
 		this.checker.founded(founding.entries);
 		const surroundings = {
-			network: this.#network,
+			network,
 			checker: this.checker,
 			book: this.book,
-			mutations: { raft: new Set(this.#options.raftMutations), log: new Set(this.#options.logMutations) },
-			settings: this.clusterPlan.settings,
-			loose: this.clusterPlan.loose,
+			mutations,
+			settings: plan.settings,
+			loose: plan.loose,
 			memberOf: (id: PeerId) => this.members.find((member) => member.id === id),
-			stopped: (host: SimHost) => this.#nemesis.bootAfterStop(host),
+			stopped: bootAfterStop,
 			started: (member: SimMember, process: Process) => this.#started(member, process),
 		};
-		return names.map((name, at) => {
-			const host = this.world.addHost(name);
-			const disk = new SimDisk(host.random('disk'), this.plan.disk.faults, this.plan.disk.latency);
-			this.members.push(new SimMember(surroundings, host, disk, at < voters ? founding : undefined));
-			host.onCrash(() => this.#clientsOf(host).locks.forEach((client) => client.forgets()));
-			host.onPause(() => this.#clientsOf(host).locks.forEach((client) => client.forgets()));
-			return host;
+		return hosts.map((host, at) => {
+			const simDisk = new SimDisk(host.random('disk'), disk.faults, disk.latency);
+			const member = new SimMember(surroundings, host, simDisk, at < plan.voters ? founding : undefined);
+			host.onCrash(() => {
+				for (const client of this.#here(host, this.#lockClients)) client.forgets();
+				for (const writer of this.#here(host, this.#fencedWriters)) writer.dies();
+			});
+			host.onPause((clockStands) => {
+				for (const client of this.#here(host, this.#lockClients)) client.forgets();
+				if (clockStands) for (const writer of this.#here(host, this.#fencedWriters)) writer.losesTime();
+			});
+			return member;
 		});
 	}
 
 	/** Clients sit on hosts, round robin. */
-	#clientsOf(host: SimHost): { readonly plain: readonly Client[]; readonly locks: readonly LockClient[] } {
-		const here = (_: unknown, at: number): boolean => at % this.members.length === host.index;
-		return { plain: this.#clients.filter(here), locks: this.#lockClients.filter(here) };
+	#here<T>(host: SimHost, clients: readonly T[]): readonly T[] {
+		return clients.filter((_, at) => at % this.members.length === host.index);
 	}
 
 	#started({ host }: SimMember, { engine }: Process): void {
-		const { plain, locks } = this.#clientsOf(host);
-		for (const client of plain) client.runs(host, engine);
-		for (const client of locks) client.runs(host, engine);
+		for (const client of this.#here(host, this.#clients)) client.runs(host, engine);
+		for (const client of this.#here(host, this.#lockClients)) client.runs(host, engine);
+		for (const writer of this.#here(host, this.#fencedWriters)) writer.runs(host, engine);
+	}
+
+	/** The host whose trouble matters most. */
+	get leaderHost(): SimHost | undefined {
+		return this.#operator.leader()?.host;
 	}
 
 	/** Whether everyone would survive the loss of one disk now: all earlier losses are made good and nothing is half changed. */
@@ -126,12 +134,13 @@ export class SimCluster {
 		);
 	}
 
-	#wipe(host: SimHost): boolean {
+	/** Takes a host down and empties its disk, if that can be made good. Answers whether it did. */
+	wipe(host: SimHost): boolean {
 		const member = this.members.find((one) => one.host === host);
 		if (member === undefined || !this.#mayWipe(host)) return false;
 		host.crash();
 		member.wipe();
-		this.#nemesis.bootAfterStop(host);
+		this.#options.bootAfterStop(host);
 		return true;
 	}
 
@@ -140,12 +149,13 @@ export class SimCluster {
 			if (process === undefined || process.group.ended) continue;
 			this.checker.check(process.watched);
 		}
+		this.fences.check();
 	}
 
 	/** Every half second: what takes longer to look at, and what only shows over time. */
 	#checkSlowly(): void {
 		const { world } = this;
-		const { aloneUs } = this.clusterPlan.times;
+		const { aloneUs } = this.#options.plan.times;
 		for (const { host, process } of this.members) {
 			if (process === undefined || process.group.ended || host.state !== 'up') continue;
 			const since = Math.max(process.startedUs, host.resumedUs);
@@ -158,7 +168,7 @@ export class SimCluster {
 
 	/** Memory and disk stay within what the settings say. */
 	#checkBounds({ group, segments, watched }: Process): void {
-		const { inflightMessagesMax = 0 } = this.clusterPlan.settings.limits ?? {};
+		const { inflightMessagesMax = 0 } = this.#options.plan.settings.limits ?? {};
 		for (const { id, inflight } of group.core.peers()) {
 			if (inflight > inflightMessagesMax)
 				throw new Violation(
@@ -169,36 +179,31 @@ export class SimCluster {
 			throw new Violation(`${watched.id} holds ${segments.segmentCount} segments, nothing is released`);
 	}
 
-	/** Both phases. Throws a Violation. */
-	async run(): Promise<void> {
-		const { world } = this;
-		for (const { host } of this.members) host.boot();
-		this.#nemesis.start();
+	/** Begins what goes on all the time. */
+	start(): void {
 		this.#operator.start();
 		this.#checkSlowly();
-		await world.run(this.#options.safetyUs);
-		this.#heal();
-		await world.run(world.nowUs + livenessUsMax, () => this.#settled());
-		if (!this.#settled()) throw new Violation(`liveness: ${this.#unsettled()}`);
+	}
+
+	/** What clients saw, and a replay of all that was applied. Throws a Violation. */
+	judge(): void {
 		this.history.judge();
+		this.fences.judge();
 		const store = this.book.replay();
 		if (this.book.commands > 0 && store.revision < 1) throw new Violation('a replay of all commands leads nowhere');
 	}
 
-	#heal(): void {
-		const { world } = this;
-		const random = world.random('faults');
-		this.#lost = random.nextFloat() < 0.5 ? this.#expendable() : [];
-		world.note(undefined, () => `healing; lost for good: ${this.#lost.map(({ name }) => name).join() || 'nobody'}`);
-		for (const { disk } of this.members) Object.assign(disk.faults, quietFaults);
-		this.#nemesis.heal(this.#lost);
+	heals(lost: readonly SimHost[]): void {
+		this.#lost = lost;
+		for (const { disk } of this.members) disk.heal();
 		this.#operator.calm();
 		this.#probe();
 	}
 
-	/** A host that every membership which may be in force can spare. */
-	#expendable(): SimHost[] {
+	/** In half of all runs a host that every membership which may be in force can spare; it may be lost for good. */
+	expendable(): readonly SimHost[] {
 		const random = this.world.random('faults');
+		if (random.nextFloat() >= 0.5) return [];
 		const member = this.members[Math.floor(random.nextFloat() * this.members.length)];
 		if (member === undefined) return [];
 		const present = new Set(this.members.map(({ id }) => id));
@@ -237,7 +242,7 @@ export class SimCluster {
 		return [...membership.voters, ...membership.outgoing, ...membership.learners].includes(group.id);
 	}
 
-	#unsettled(): string | undefined {
+	unsettled(): string | undefined {
 		const leader = this.#operator.leader();
 		if (leader?.process === undefined) return 'nobody leads';
 		for (const { host, id, process } of this.members) {
@@ -248,10 +253,6 @@ export class SimCluster {
 				return `${id} has applied ${process.store.appliedIndex} of ${leader.process.store.appliedIndex}`;
 		}
 		return undefined;
-	}
-
-	#settled(): boolean {
-		return this.#probes.size > 0 && this.#unsettled() === undefined;
 	}
 }
 

@@ -9,6 +9,9 @@ const lockKey = 'lock';
 const ttlMs = 1000;
 /** What a client's clock may be slower than its leader's: twice 500 ppm, and a margin. */
 const clockShare = 0.99;
+/** Parts of the time to live after which it renews: in good time, up to so late that its leader may already have decided to end the lease. */
+const renewFrom = 0.3;
+const renewUntil = 0.97;
 const text = new TextEncoder();
 
 export class LockClient {
@@ -92,7 +95,8 @@ export class LockClient {
 		let belief = host.clock.after(untilMs - host.clock.nowMs(), () => this.#ends(owner));
 		try {
 			for (let renewals = this.#random.nextU32() % 4; renewals > 0 && this.#owner === owner; renewals--) {
-				await new Promise<void>((resolve) => host.clock.after(ttlMs / 3, resolve));
+				const waitMs = ttlMs * (renewFrom + (renewUntil - renewFrom) * this.#random.nextFloat());
+				await new Promise<void>((resolve) => host.clock.after(waitMs, resolve));
 				const askedMs = host.clock.nowMs();
 				await engine.keepAlive(id);
 				if (this.#owner !== owner) return;

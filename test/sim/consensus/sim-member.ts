@@ -6,12 +6,10 @@ import {
 	InlineLog,
 	inlineLogDefaults,
 	inlineSnapshots,
-	type LogMutation,
 	type PeerId,
 	RaftAdmin,
 	RaftGroup,
 	type RaftGroupSettings,
-	type RaftMutation,
 	type RecoveredGroup,
 	SegmentLog,
 	SnapshotFiles,
@@ -20,6 +18,7 @@ import {
 	segmentLogDefaults,
 } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
+import type { Mutations } from '../mutations.js';
 import type { SimDisk } from '../world/sim-disk.js';
 import type { SimHost } from '../world/sim-host.js';
 import type { SimNetwork } from '../world/sim-network.js';
@@ -30,11 +29,6 @@ import type { RaftChecker, WatchedMember } from './raft-checker.js';
 import { SimRaftTransport } from './sim-raft-transport.js';
 
 const group = 1;
-
-export interface Mutations {
-	readonly raft: ReadonlySet<RaftMutation>;
-	readonly log: ReadonlySet<LogMutation>;
-}
 
 /** What members of one cluster share. */
 export interface MemberSurroundings {
@@ -175,7 +169,7 @@ export class SimMember {
 		const files = new SnapshotFiles(disk, { folder: 'snapshots', mutations: mutations.log });
 		const log = new InlineLog(segments, { ...inlineLogDefaults, ...time });
 		const snapshots = inlineSnapshots(files, time);
-		const store = new Store();
+		const store = new Store({ mutations: mutations.store });
 		const heardUs = new Map<PeerId, number>();
 		const parts: { watched?: WatchedMember } = {};
 		const watch = <T>(act: (watched: WatchedMember, what: T) => void) => {

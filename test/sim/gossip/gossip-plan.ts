@@ -14,6 +14,8 @@ export interface GossipPlan {
 	/** A member that says false things about others, under its own name and in theirs. */
 	readonly rogue: boolean;
 	readonly leaveEveryUs: number | undefined;
+	/** Whether members are told by their hosts that they stood still, as the agent does, or have to notice by a late tick alone. */
+	readonly tellsLag: boolean;
 	readonly faults: FaultPlan;
 }
 
@@ -49,6 +51,7 @@ export function drawGossipPlan(random: SeededRandom, faults: FaultPlan): GossipP
 		trouble,
 		rogue: chance(0.4),
 		leaveEveryUs: chance(0.4) ? between(2_000_000, 8_000_000) : undefined,
+		tellsLag: false,
 		faults: plan,
 	};
 }

@@ -1,5 +1,5 @@
-// Owns a whole simulated gossip pool for one seed: the real driver and codec on every host, faults, checks, and the bounded time in which all must agree
-// once it is over. Signatures are stand-ins (membership/signatures.ts).
+// Owns a whole simulated gossip pool on the hosts it is given: the real driver and codec on every one, and checks. After the troubles all must agree. Signatures are
+// stand-ins (membership/signatures.ts).
 import {
 	emptyBytes,
 	GossipMembership,
@@ -7,26 +7,24 @@ import {
 	KeyRing,
 	MeshCodec,
 	type NodeId,
-	type SwimMutation,
 	swimBounds,
 } from '@infermesh/fabric';
 import { simulatedSignatures } from '../membership/signatures.js';
-import { drawFaultPlan } from '../world/fault-plan.js';
-import { calmWeather } from '../world/link.js';
-import { Nemesis } from '../world/nemesis.js';
+import type { Mutations } from '../mutations.js';
+import type { Tenant } from '../phases.js';
 import type { SimHost } from '../world/sim-host.js';
-import { SimNetwork } from '../world/sim-network.js';
+import type { SimNetwork } from '../world/sim-network.js';
 import { AddressBook, SimPackets } from '../world/sim-packets.js';
-import { SimWorld, Violation } from '../world/sim-world.js';
-import { drawGossipPlan, type GossipPlan, quickSwim } from './gossip-plan.js';
+import { type SimWorld, Violation } from '../world/sim-world.js';
+import { type GossipPlan, quickSwim } from './gossip-plan.js';
 import { Rogue } from './rogue.js';
 import { type Observer, SwimChecker } from './swim-checker.js';
 
 export interface GossipOptions {
-	readonly seed: number;
-	readonly troubleUs: number;
-	readonly readable?: boolean;
-	readonly mutations?: readonly SwimMutation[];
+	readonly network: SimNetwork;
+	readonly hosts: readonly SimHost[];
+	readonly plan: GossipPlan;
+	readonly mutations: Mutations;
 }
 
 interface Member {
@@ -42,6 +40,8 @@ interface Member {
 	undisturbedUs: number;
 	/** When it last stood still. */
 	pausedUs: number;
+	/** The same by its own clock. */
+	pausedMs: number;
 	leaving: boolean;
 	packetsBefore: number;
 }
@@ -57,17 +57,19 @@ function observerOf(member: Member): Observer {
 }
 
 /** After healing all must agree within this virtual time. */
-const settleUsMax = 40_000_000;
+export const settleUsMax = 40_000_000;
 /** A member is healthy when nothing has happened to it for so long: others may have had reason to suspect it before. */
 const healthyAfterUs = 15_000_000;
 /** The longest probe: an interval at the worst local health, and an interval forgiven. */
 const probeUsMax = (quickSwim.awarenessMax + 2) * quickSwim.probeIntervalMs * 1000;
-const eventsMax = 3_000_000;
 const label = 'sim';
 /** Packets of one member a second: probes, their helpers' and answers, gossip to three; not more in a larger pool. */
 const packetsPerSecondMax = 250;
 
-export class GossipPool {
+/** How often the agent's gossip thread looks whether its loop stood still. */
+const lagLookMs = 250;
+
+export class GossipPool implements Tenant {
 	readonly world: SimWorld;
 	readonly plan: GossipPlan;
 	readonly checker: SwimChecker;
@@ -76,37 +78,23 @@ export class GossipPool {
 	readonly #book = new AddressBook();
 	readonly #ring = new KeyRing(label, new Uint8Array(32).fill(7));
 	readonly #members: Member[] = [];
-	readonly #nemesis: Nemesis;
+	#lost: readonly SimHost[] = [];
 	#quiet = true;
-	#settledUs = 0;
 
 	constructor(options: GossipOptions) {
 		this.#options = options;
-		this.world = new SimWorld({ seed: options.seed, readable: options.readable ?? false, eventsMax });
-		this.plan = drawGossipPlan(this.world.random('plan', 1), drawFaultPlan(this.world.random('plan')));
-		this.#network = new SimNetwork(this.world, calmWeather);
+		this.#network = options.network;
+		this.world = options.network.world;
+		this.plan = options.plan;
 		this.checker = new SwimChecker(
 			(id) => this.#isHealthy(id),
 			(observer, id) => this.#answered(observer, id),
 		);
-		for (let at = 0; at < this.plan.hosts; at++) this.#addMember(at);
-		const hosts = this.#members.map(({ host }) => host);
-		const downMax = this.plan.trouble === 'deaths' ? 1 : hosts.length;
-		this.#nemesis = new Nemesis({ network: this.#network, plan: this.plan.faults, hosts, downMax });
+		options.hosts.forEach((host, at) => this.#addMember(host, at));
 		if (this.plan.rogue) this.#addRogue();
 	}
 
-	get members(): number {
-		return this.#members.length;
-	}
-
-	/** Virtual seconds it took to agree. */
-	get settledS(): number {
-		return this.#settledUs / 1e6;
-	}
-
-	#addMember(at: number): void {
-		const host = this.world.addHost(`n${at}`);
+	#addMember(host: SimHost, at: number): void {
 		const member: Member = {
 			host,
 			id: `00000000-0000-4000-8000-${at.toString(16).padStart(12, '0')}`,
@@ -117,6 +105,7 @@ export class GossipPool {
 			sessions: 0,
 			undisturbedUs: 0,
 			pausedUs: 0,
+			pausedMs: 0,
 			leaving: false,
 			packetsBefore: 0,
 		};
@@ -124,9 +113,13 @@ export class GossipPool {
 		host.installs(() => this.#boot(member));
 		host.onPause(() => {
 			member.pausedUs = this.world.nowUs;
+			member.pausedMs = host.clock.nowMs();
 			this.#disturbed(member);
 		});
-		host.onResume(() => this.#disturbed(member));
+		host.onResume(() => {
+			this.#disturbed(member);
+			if (this.plan.tellsLag) this.#tellLag(member);
+		});
 		host.onCrash(() => {
 			this.#disturbed(member);
 			member.membership = undefined;
@@ -149,6 +142,15 @@ export class GossipPool {
 			incarnationOf: (id) => this.checker.ownIncarnation(id),
 		});
 		rogue.start();
+	}
+
+	/** As the gossip thread of an agent does: it finds out within a period that its loop stood still, by its own clock, and tells local health. */
+	#tellLag(member: Member): void {
+		const { host, membership, pausedMs } = member;
+		const lagMs = host.clock.nowMs() - pausedMs;
+		if (membership === undefined || lagMs < lagLookMs) return;
+		this.world.counters.add('standstill told');
+		host.clock.after(host.random('workload').nextFloat() * lagLookMs, () => membership.reportLoopLag(lagMs));
 	}
 
 	#disturbed(member: Member): void {
@@ -199,7 +201,7 @@ export class GossipPool {
 				signedRecords: true,
 				digestFirst: true,
 				seeds: seeds.filter((address) => address !== member.address),
-				mutations: new Set(this.#options.mutations),
+				mutations: this.#options.mutations.swim,
 			},
 			codec,
 			network,
@@ -278,34 +280,31 @@ export class GossipPool {
 		if (member.host.life !== life) return;
 		member.host.crash();
 		this.world.schedule(5_000_000, 'return', () => {
-			if (member.host.state === 'down') member.host.boot();
+			if (member.host.state === 'down' && !this.#lost.includes(member.host)) member.host.boot();
 		});
 	}
 
-	async run(): Promise<void> {
-		const { world } = this;
-		for (const { host } of this.#members) host.boot();
+	/** Begins what goes on all the time. */
+	start(): void {
 		this.#look();
-		// A pool that has come together; the troubles begin after it.
-		await world.run(5_000_000);
-		this.#nemesis.start();
-		this.#leaveNow();
-		await world.run(world.nowUs + this.#options.troubleUs);
-		this.#quiet = false;
-		this.#nemesis.heal();
-		const healedUs = world.nowUs;
-		await world.run(healedUs + settleUsMax, () => this.#unsettled() === undefined);
-		const unsettled = this.#unsettled();
-		if (unsettled !== undefined) throw new Violation(`liveness: ${unsettled}`);
-		this.#settledUs = world.nowUs - healedUs;
-		await this.#rest();
 	}
 
-	#unsettled(): string | undefined {
-		for (const { host, id, membership, leaving } of this.#members) {
+	/** The pool has come together: members begin to leave and come back. */
+	churns(): void {
+		this.#leaveNow();
+	}
+
+	heals(lost: readonly SimHost[]): void {
+		this.#quiet = false;
+		this.#lost = lost;
+	}
+
+	unsettled(): string | undefined {
+		const remaining = this.#members.filter(({ host }) => !this.#lost.includes(host));
+		for (const { host, id, membership, leaving } of remaining) {
 			if (host.state !== 'up' || leaving) return `${id} is not back`;
-			if (membership?.liveMembers !== this.#members.length)
-				return `${id} believes ${membership?.liveMembers} of ${this.#members.length} to be alive`;
+			if (membership?.liveMembers !== remaining.length)
+				return `${id} believes ${membership?.liveMembers} of ${remaining.length} to be alive`;
 			if (membership.members().some(({ state }) => state === 'suspect') && !this.plan.rogue)
 				return `${id} still suspects somebody`;
 		}
@@ -313,7 +312,7 @@ export class GossipPool {
 	}
 
 	/** Once all is told, nothing is told any more, and each member sends what it always sends. */
-	async #rest(): Promise<void> {
+	async rest(): Promise<void> {
 		if (this.plan.rogue) return;
 		await this.world.run(this.world.nowUs + 5_000_000);
 		for (const member of this.#members) member.packetsBefore = member.membership?.transfer.packetsSent ?? 0;

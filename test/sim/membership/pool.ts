@@ -16,7 +16,7 @@ import {
 	swimProfiles,
 } from '@infermesh/fabric';
 import { SeededRandom } from '@infermesh/proto';
-import { Agenda } from './agenda.js';
+import { Agenda } from '../world/agenda.js';
 import { simulatedSignatures } from './signatures.js';
 
 export interface PoolOptions {
@@ -239,12 +239,12 @@ export class Pool {
 	/** Runs to a time, or until `done` answers true at a multiple of 50 ms. Answers whether it was done. */
 	run(untilMs: number, done?: () => boolean): boolean {
 		let checkMs = this.#nowMs;
-		while (this.#agenda.nextMs <= untilMs) {
-			if (done !== undefined && this.#agenda.nextMs >= checkMs) {
+		while (this.#agenda.nextAt <= untilMs) {
+			if (done !== undefined && this.#agenda.nextAt >= checkMs) {
 				if (done()) return true;
-				checkMs = Math.max(checkMs, Math.floor(this.#agenda.nextMs / 50) * 50) + 50;
+				checkMs = Math.max(checkMs, Math.floor(this.#agenda.nextAt / 50) * 50) + 50;
 			}
-			this.#nowMs = this.#agenda.nextMs;
+			this.#nowMs = this.#agenda.nextAt;
 			this.events++;
 			this.#take(this.#agenda.pop() as Item);
 		}

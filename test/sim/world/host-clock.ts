@@ -1,7 +1,7 @@
 // Owns a host's own idea of time: an offset, a drift of up to hundreds of ppm, wall time that jumps, and a monotonic clock that stands still while a
 // virtual machine is suspended. Timers run on the host's clock and die with its process.
 import type { Clock, Timer } from '@infermesh/proto';
-import type { SimEvent } from './event-queue.js';
+import type { SimEvent } from './sim-event.js';
 import type { SimHost } from './sim-host.js';
 import type { SimWorld } from './sim-world.js';
 

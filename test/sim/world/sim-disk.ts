@@ -46,7 +46,7 @@ export interface SimDiskCounters {
 	syncs: number;
 }
 
-export const quietFaults: Readonly<SimDiskFaults> = {
+const quietFaults: Readonly<SimDiskFaults> = {
 	syncError: 0,
 	writeError: 0,
 	lostWrite: 0,
@@ -91,7 +91,7 @@ export class SimDisk implements Disk {
 		syncs: 0,
 	};
 	readonly #random: Random;
-	readonly #latency: SimDiskLatency;
+	#latency: SimDiskLatency;
 	#names = new Map<string, Inode>();
 	#durableNames = new Map<string, Inode>();
 	#folders = new Set<string>(['']);
@@ -104,6 +104,12 @@ export class SimDisk implements Disk {
 		this.#random = random;
 		this.faults = { ...quietFaults, ...faults };
 		this.#latency = latency;
+	}
+
+	/** From now on it does what it is told, at an ordinary pace: with a disk slower than elections are long nobody can be elected. */
+	heal(): void {
+		Object.assign(this.faults, quietFaults);
+		this.#latency = simDiskLatency;
 	}
 
 	/** Simulated time the last call took. */

@@ -1,8 +1,8 @@
 // Owns one simulated machine: its process, which boots, crashes, stops and goes on, and what of it survives a crash (name, address, clock, disk).
 // What runs on it is given as a function that starts it.
 import type { SeededRandom } from '@infermesh/proto';
-import type { SimEvent } from './event-queue.js';
 import { HostClock } from './host-clock.js';
+import type { SimEvent } from './sim-event.js';
 import type { Purpose, SimWorld } from './sim-world.js';
 
 export type HostState = 'down' | 'up' | 'paused';
@@ -17,9 +17,9 @@ export class SimHost {
 	readonly #world: SimWorld;
 	#state: HostState = 'down';
 	#life = 0;
-	#boot: (() => void) | undefined;
+	readonly #boots: (() => void)[] = [];
 	readonly #onCrash: (() => void)[] = [];
-	readonly #onPause: (() => void)[] = [];
+	readonly #onPause: ((clockStands: boolean) => void)[] = [];
 	readonly #onResume: (() => void)[] = [];
 	#resumedUs = 0;
 	#deferred: SimEvent[] = [];
@@ -45,9 +45,9 @@ export class SimHost {
 		return this.#world.random(purpose, this.index + 1);
 	}
 
-	/** What a process of this host does when it starts. */
+	/** What the process of this host does when it starts, after what was installed before: all that runs on a host dies together. */
 	installs(boot: () => void): void {
-		this.#boot = boot;
+		this.#boots.push(boot);
 	}
 
 	/** Called whenever the process dies, for what is not a timer: disks lose their caches, connections are cut. */
@@ -55,8 +55,8 @@ export class SimHost {
 		this.#onCrash.push(lost);
 	}
 
-	/** Called whenever the process is stopped. */
-	onPause(stopped: () => void): void {
+	/** Called whenever the process is stopped; `clockStands` when it cannot tell from its clock afterwards. */
+	onPause(stopped: (clockStands: boolean) => void): void {
 		this.#onPause.push(stopped);
 	}
 
@@ -71,10 +71,10 @@ export class SimHost {
 
 	boot(): void {
 		if (this.#state !== 'down') throw new Error(`${this.name} runs already`);
-		if (this.#boot === undefined) throw new Error(`${this.name} has nothing to run`);
+		if (this.#boots.length === 0) throw new Error(`${this.name} has nothing to run`);
 		this.#state = 'up';
 		this.#world.mark(this, 'boot');
-		this.#boot();
+		for (const boot of this.#boots) boot();
 	}
 
 	/** The process is gone at once, with its timers, connections and unsynced writes. */
@@ -94,7 +94,7 @@ export class SimHost {
 		this.#state = 'paused';
 		this.#world.mark(this, freezeClock ? 'suspend' : 'pause');
 		if (freezeClock) this.clock.freeze();
-		for (const stopped of this.#onPause) stopped();
+		for (const stopped of this.#onPause) stopped(freezeClock);
 	}
 
 	resume(): void {

@@ -1,7 +1,7 @@
 // The world itself: order, clocks, processes that die or stop, and that nothing real can be reached from inside.
 import { randomBytes } from 'node:crypto';
 import test from 'ava';
-import { EventQueue, type SimEvent } from './event-queue.js';
+import { Agenda } from './agenda.js';
 import { SimWorld } from './sim-world.js';
 
 const second = 1_000_000;
@@ -21,30 +21,26 @@ test('events happen in the order of their times, then of their scheduling', asyn
 });
 
 test('the heap gives back what a sort would', (t) => {
-	const queue = new EventQueue();
+	const agenda = new Agenda<{ readonly at: number; readonly order: number }>();
 	const random = new SimWorld({ seed: 5 }).random('workload');
-	const events: SimEvent[] = Array.from({ length: 2000 }, (_, seq) => ({
-		atUs: random.nextU32() % 300,
-		seq,
-		kind: '',
-		host: undefined,
-		life: -1,
-		digest: 0,
-		run: () => undefined,
-		cancelled: false,
-	}));
-	const taken: SimEvent[] = [];
-	for (const [at, event] of events.entries()) {
-		queue.push(event);
-		if (at % 3 === 2) taken.push(queue.pop() as SimEvent);
+	const items = Array.from({ length: 2000 }, (_, order) => ({ at: random.nextU32() % 300, order }));
+	const left = new Set<(typeof items)[number]>();
+	const takeFirst = (): void => {
+		const first = [...left].reduce((a, b) => (b.at < a.at || (b.at === a.at && b.order < a.order) ? b : a));
+		t.is(agenda.nextAt, first.at);
+		t.is(agenda.peek(), first);
+		t.is(agenda.pop(), first);
+		left.delete(first);
+	};
+	for (const [at, item] of items.entries()) {
+		agenda.push(item.at, item);
+		left.add(item);
+		if (at % 3 === 2) takeFirst();
 	}
-	const rest: SimEvent[] = [];
-	while (queue.length > 0) rest.push(queue.pop() as SimEvent);
-	t.is(taken.length + rest.length, events.length);
-	t.deepEqual(
-		rest,
-		rest.toSorted((a, b) => a.atUs - b.atUs || a.seq - b.seq),
-	);
+	while (left.size > 0) takeFirst();
+	t.is(agenda.size, 0);
+	t.is(agenda.pop(), undefined);
+	t.is(agenda.nextAt, Number.POSITIVE_INFINITY);
 });
 
 test('promises settle within the event that settles them', async (t) => {

@@ -1,11 +1,12 @@
 // Owns a simulated world: one virtual clock in whole microseconds, the events on it, the hosts in it, and random streams split by purpose from one
 // seed, so that one more draw for the network does not shift the faults. One seed gives one run: nothing real is reachable from inside.
 import { SeededRandom } from '@infermesh/proto';
+import { Agenda } from './agenda.js';
 import { Counters } from './counters.js';
-import { EventQueue, type SimEvent } from './event-queue.js';
 import { assertDrains, drainMicrotasks, outsideMicrotasks } from './microtasks.js';
 import { RejectionTrap } from './rejection-trap.js';
 import { armTrap, disarmTrap, takeCaught } from './runtime-trap.js';
+import type { SimEvent } from './sim-event.js';
 import { SimHost } from './sim-host.js';
 import { Trace } from './trace.js';
 
@@ -41,11 +42,10 @@ export class SimWorld {
 	readonly trace: Trace;
 	readonly counters = new Counters();
 	readonly hosts: SimHost[] = [];
-	readonly #queue = new EventQueue();
+	readonly #agenda = new Agenda<SimEvent>();
 	readonly #streams = new Map<number, SeededRandom>();
 	readonly #eventsMax: number;
 	#nowUs = 0;
-	#seq = 0;
 	#afterEvent: (() => void)[] = [];
 	#running = false;
 	#failure: Error | undefined;
@@ -86,7 +86,6 @@ export class SimWorld {
 		const { host, anyLife, digest } = options;
 		const event: SimEvent = {
 			atUs: this.#nowUs + Math.max(0, Math.round(delayUs)),
-			seq: this.#seq++,
 			kind,
 			host,
 			life: host === undefined || anyLife === true ? -1 : host.life,
@@ -94,13 +93,13 @@ export class SimWorld {
 			run,
 			cancelled: false,
 		};
-		this.#queue.push(event);
+		this.#agenda.push(event.atUs, event);
 		return event;
 	}
 
 	/** Lets an event that was put off happen now. */
 	again(event: SimEvent): void {
-		if (!event.cancelled) this.#queue.push(Object.assign(event, { atUs: this.#nowUs, seq: this.#seq++ }));
+		if (!event.cancelled) this.#agenda.push(this.#nowUs, Object.assign(event, { atUs: this.#nowUs }));
 	}
 
 	/** Notes something that happens outside of an event of its own. */
@@ -142,12 +141,12 @@ export class SimWorld {
 		armTrap();
 		try {
 			for (let count = 0; count < sliceEvents; count++) {
-				const next = this.#queue.peek();
+				const next = this.#agenda.peek();
 				if (next === undefined || next.atUs > untilUs) {
 					this.#nowUs = untilUs;
 					return true;
 				}
-				this.#queue.pop();
+				this.#agenda.pop();
 				if (!this.#happen(next)) continue;
 				drainMicrotasks();
 				const failed = takeCaught() ?? this.#failure ?? rejections.first;

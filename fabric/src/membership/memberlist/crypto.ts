@@ -1,6 +1,6 @@
 // Owns the encryption of memberlist: AES-GCM under shared keys, the primary one to seal and any to open. Whoever holds a key can speak for anyone;
 // the mesh's own protocol is the one to trust.
-import { createCipheriv, createDecipheriv, randomFillSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomFillSync } from 'node:crypto';
 import { MeshError } from '@infermesh/proto';
 import { equalBytes } from '../bytes.js';
 import { membershipErrors } from '../errors.js';
@@ -14,14 +14,21 @@ const keysMax = 8;
 
 export const sealOverheadBytes = 1 + nonceBytes + tagBytes;
 
-const ciphers = new Map<number, 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm'>([
+const ciphers = new Map<number, ImportedKey['cipher']>([
 	[16, 'aes-128-gcm'],
 	[24, 'aes-192-gcm'],
 	[32, 'aes-256-gcm'],
 ]);
 
+/** A key as it is given, and as it is used: imported once, since that takes longer than sealing a packet. */
+interface ImportedKey {
+	readonly bytes: Uint8Array;
+	readonly secret: KeyObject;
+	readonly cipher: 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm';
+}
+
 export class MemberlistKeys {
-	#keys: readonly Uint8Array[] = [];
+	#keys: readonly ImportedKey[] = [];
 
 	/** Keys of 16, 24 or 32 bytes. Throws MeshError IM_MEMBERSHIP_KEY. */
 	constructor(primary: Uint8Array, others: readonly Uint8Array[] = []) {
@@ -30,34 +37,36 @@ export class MemberlistKeys {
 
 	/** The primary first. */
 	get keys(): readonly Uint8Array[] {
-		return this.#keys;
+		return this.#keys.map(({ bytes }) => bytes);
 	}
 
 	/** What is sealed under the key can be opened. Throws MeshError IM_MEMBERSHIP_KEY. */
 	install(key: Uint8Array): void {
-		if (!ciphers.has(key.length)) throw keyError(`a key of ${key.length} bytes; 16, 24 or 32 are possible`);
-		if (this.#keys.some((one) => equalBytes(one, key))) return;
+		const cipher = ciphers.get(key.length);
+		if (cipher === undefined) throw keyError(`a key of ${key.length} bytes; 16, 24 or 32 are possible`);
+		if (this.#find(key) !== undefined) return;
 		if (this.#keys.length >= keysMax) throw keyError(`more than ${keysMax} keys`);
-		this.#keys = [...this.#keys, new Uint8Array(key)];
+		this.#keys = [...this.#keys, { bytes: new Uint8Array(key), secret: createSecretKey(key), cipher }];
 	}
 
 	/** Seals under an installed key from here on. Throws MeshError IM_MEMBERSHIP_KEY. */
 	use(key: Uint8Array): void {
-		if (!this.#keys.some((one) => equalBytes(one, key))) throw keyError('a key that is not installed cannot seal');
-		this.#keys = [new Uint8Array(key), ...this.#keys.filter((one) => !equalBytes(one, key))];
+		const installed = this.#find(key);
+		if (installed === undefined) throw keyError('a key that is not installed cannot seal');
+		this.#keys = [installed, ...this.#keys.filter((one) => one !== installed)];
 	}
 
 	/** Throws MeshError IM_MEMBERSHIP_KEY for the primary. */
 	remove(key: Uint8Array): void {
-		const [primary, ...others] = this.#keys as [Uint8Array, ...Uint8Array[]];
-		if (equalBytes(primary, key)) throw keyError('the key in use cannot be removed');
-		this.#keys = [primary, ...others.filter((one) => !equalBytes(one, key))];
+		const installed = this.#find(key);
+		if (installed === this.#keys[0]) throw keyError('the key in use cannot be removed');
+		this.#keys = this.#keys.filter((one) => one !== installed);
 	}
 
 	seal(plain: Uint8Array, aad: Uint8Array): Uint8Array {
-		const key = this.#keys[0] as Uint8Array;
+		const { secret, cipher: name } = this.#keys[0] as ImportedKey;
 		const nonce = randomFillSync(new Uint8Array(nonceBytes));
-		const cipher = createCipheriv(cipherOf(key), key, nonce);
+		const cipher = createCipheriv(name, secret, nonce);
 		cipher.setAAD(aad);
 		const parts = [Uint8Array.of(version.plain), nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()];
 		return Buffer.concat(parts);
@@ -73,10 +82,14 @@ export class MemberlistKeys {
 		}
 		return undefined;
 	}
+
+	#find(key: Uint8Array): ImportedKey | undefined {
+		return this.#keys.find(({ bytes }) => equalBytes(bytes, key));
+	}
 }
 
-function openUnder(key: Uint8Array, sealed: Uint8Array, aad: Uint8Array): Uint8Array | undefined {
-	const decipher = createDecipheriv(cipherOf(key), key, sealed.subarray(1, 1 + nonceBytes));
+function openUnder({ secret, cipher }: ImportedKey, sealed: Uint8Array, aad: Uint8Array): Uint8Array | undefined {
+	const decipher = createDecipheriv(cipher, secret, sealed.subarray(1, 1 + nonceBytes));
 	decipher.setAAD(aad);
 	decipher.setAuthTag(sealed.subarray(sealed.length - tagBytes));
 	const plain = decipher.update(sealed.subarray(1 + nonceBytes, sealed.length - tagBytes));
@@ -93,10 +106,6 @@ function openUnder(key: Uint8Array, sealed: Uint8Array, aad: Uint8Array): Uint8A
 function unpadded(plain: Uint8Array): Uint8Array | undefined {
 	const padding = plain.at(-1) ?? 0;
 	return padding < 1 || padding > 16 || padding > plain.length ? undefined : plain.subarray(0, plain.length - padding);
-}
-
-function cipherOf(key: Uint8Array): 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm' {
-	return ciphers.get(key.length) as 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm';
 }
 
 function keyError(message: string): MeshError {

@@ -1,5 +1,5 @@
-// Owns the order of simulated events: a binary heap keyed (time, order of scheduling), so that equal times keep their order and a run of one
-// seed is always the same.
+// Owns the order in which simulated things happen: a binary heap keyed (time, order of scheduling), so that things of one time happen in the order in which they
+// were scheduled and a run of one seed is always the same. The unit of time is its owner's.
 
 export class Agenda<T> {
 	#times = new Float64Array(1_024);
@@ -12,22 +12,27 @@ export class Agenda<T> {
 	}
 
 	/** Infinity when empty. */
-	get nextMs(): number {
+	get nextAt(): number {
 		return this.#items.length === 0 ? Number.POSITIVE_INFINITY : (this.#times[0] as number);
 	}
 
-	push(atMs: number, item: T): void {
+	/** The first item, which stays. */
+	peek(): T | undefined {
+		return this.#items[0];
+	}
+
+	push(time: number, item: T): void {
 		let at = this.#items.length;
 		if (at === this.#times.length) this.#grow();
 		const order = this.#order++;
 		this.#items.push(item);
 		while (at > 0) {
 			const parent = (at - 1) >> 1;
-			if ((this.#times[parent] as number) <= atMs) break;
+			if ((this.#times[parent] as number) <= time) break;
 			this.#move(parent, at);
 			at = parent;
 		}
-		this.#put(at, atMs, order, item);
+		this.#put(at, time, order, item);
 	}
 
 	pop(): T | undefined {
