@@ -1,14 +1,16 @@
-// Owns one attempt at one target: it is the handler undici reports to. It decides what of the response is held back and what may go on,
+// Owns one attempt at one target: it is the handler the upstream's connection reports to. It decides what of the response is held back and what may go on,
 // passes bytes with backpressure both ways, and ends exactly once. Whether a failed attempt is retried is the pipeline's.
-import type { Dispatcher } from 'undici';
 import { type RouterEnv, stageEnded } from './env.js';
 import type { RouterErrorCode } from './errors.js';
 import { EMPTY, type Exchange } from './exchange.js';
 import type { ModelPool, UpstreamTarget } from './ports.js';
 import { commit } from './respond.js';
 import { SseRelay } from './sse-relay.js';
-import type { UpstreamLease } from './upstream-pools.js';
-import { type AttemptPlan, header, type ResponseHeaders, type UpstreamResponse } from './upstream-response.js';
+import type { UpstreamCall, UpstreamHandler } from './upstream/connection.js';
+import { UpstreamFault, type UpstreamFaultKind } from './upstream/faults.js';
+import type { UpstreamRequest } from './upstream/request-head.js';
+import type { ResponseHeaders } from './upstream/response-parser.js';
+import { type AttemptPlan, header, type UpstreamResponse } from './upstream-response.js';
 import { type Usage, usageInTail } from './usage.js';
 
 /** How an attempt ended. `held`: the whole response is here and nothing of it was sent. `relayed`: the client has it. */
@@ -17,7 +19,7 @@ export type AttemptEnd = 'held' | 'relayed' | 'failed' | 'cancelled';
 /** Bytes of a passed-on body in which `usage` is looked for. */
 const TAIL_BYTES = 4096;
 
-export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
+export class Attempt implements UpstreamHandler, UpstreamResponse {
 	readonly pool: ModelPool;
 	readonly poolRow: number;
 	readonly target: UpstreamTarget;
@@ -50,8 +52,7 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 	readonly #env: RouterEnv;
 	readonly #exchange: Exchange;
 	readonly #onEnd: (attempt: Attempt) => void;
-	#lease: UpstreamLease | undefined;
-	#controller: Dispatcher.DispatchController | undefined;
+	#call: UpstreamCall | undefined;
 	/** Held until complete; false = bytes go on as they come. */
 	#holding = true;
 	#held: Buffer[] = [];
@@ -86,23 +87,18 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 	}
 
 	/** Sends the request. The number of connections to one target is bounded without a queue: beyond it the target counts as full. */
-	start(request: Dispatcher.DispatchOptions): void {
+	start(request: UpstreamRequest): void {
 		try {
-			this.#lease = this.#env.pools.acquire(this.target.origin);
-		} catch {
-			return this.#finish('failed', 'IM_UPSTREAM_CONNECT');
+			this.#call = this.#env.pools.dispatch(this.target.origin, request, this);
+		} catch (error) {
+			this.#finish('failed', error instanceof UpstreamFault ? failureCodes[error.kind] : 'IM_ROUTE_INTERNAL');
 		}
-		if (this.#lease.active > this.#env.options.upstream.connectionsMax) {
-			this.#release();
-			return this.#finish('failed', 'IM_UPSTREAM_SATURATED');
-		}
-		this.#lease.pool.dispatch(request, this);
 	}
 
 	/** Stops the attempt from outside: the client went away, or a timeout passed. The upstream connection is cut at once. */
 	stop(end: 'failed' | 'cancelled', failure?: RouterErrorCode): void {
 		this.#finish(end, failure);
-		this.#controller?.abort(new Error('attempt stopped'));
+		this.#call?.abort();
 	}
 
 	/** The timeout that has passed, if any. Called periodically, so that a chunk costs no clock and no timer. */
@@ -118,16 +114,11 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 		return nowMs - this.#activeAtMs > idleTimeoutMs ? 'IM_UPSTREAM_IDLE_TIMEOUT' : undefined;
 	}
 
-	onRequestStart(controller: Dispatcher.DispatchController): void {
-		this.#controller = controller;
-		if (this.end !== undefined) controller.abort(new Error('attempt stopped'));
-	}
-
-	onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: object): void {
-		if (this.end !== undefined || status < 200) return;
+	onHead(status: number, headers: ResponseHeaders): void {
+		if (this.end !== undefined) return;
 		stageEnded(this.#env, this.#exchange, 'first_byte');
 		this.status = status;
-		this.headers = headers as ResponseHeaders;
+		this.headers = headers;
 		const type = header(this, 'content-type') ?? '';
 		const plain = this.headers['content-encoding'] === undefined;
 		if (status < 300 && plain && type.startsWith('text/event-stream')) {
@@ -139,7 +130,7 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 		this.#holding = status >= 300 || type.includes('json');
 	}
 
-	onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+	onBody(chunk: Buffer): void {
 		if (this.end !== undefined) return;
 		this.chunks++;
 		if (this.#holding && this.relay === undefined) return this.#hold(chunk);
@@ -148,8 +139,7 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 		if (this.#inbox.length === 1) queueMicrotask(() => this.#deliver());
 	}
 
-	onResponseEnd(): void {
-		this.#release();
+	onEnd(): void {
 		this.#deliver();
 		if (this.end !== undefined) return;
 		if (this.relay !== undefined) return this.#streamEnd(this.relay);
@@ -164,12 +154,12 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 		this.#endClient();
 	}
 
-	onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-		this.#release();
+	onFault({ kind, cause }: UpstreamFault): void {
+		if (kind === 'internal') this.#logFault(cause);
 		this.#deliver();
 		if (this.end !== undefined) return;
-		this.resetUnanswered = this.status === 0 && isReset(error);
-		this.#finish('failed', failureOf(error, this.status !== 0));
+		this.resetUnanswered = kind === 'reset';
+		this.#finish('failed', failureCodes[kind]);
 	}
 
 	/** Passes on what has come in this tick. A fault in here costs this attempt only. */
@@ -183,12 +173,14 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 			if (this.relay === undefined) this.#pass(bytes);
 			else this.#streamData(this.relay, bytes);
 		} catch (error) {
-			this.#env.ports.log.error(
-				{ requestId: this.#exchange.requestId, error: String(error) },
-				'response could not be passed on',
-			);
+			this.#logFault(error);
 			this.stop('failed', 'IM_ROUTE_INTERNAL');
 		}
+	}
+
+	#logFault(error: unknown): void {
+		const { requestId } = this.#exchange;
+		this.#env.ports.log.error({ requestId, error: String(error) }, 'response could not be passed on');
 	}
 
 	#streamData(relay: SseRelay, chunk: Buffer): void {
@@ -225,7 +217,7 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 		if (this.status >= 400) {
 			// An error nobody will read to its end: what it says is dropped, the status stands.
 			this.#finish('held');
-			this.#controller?.abort(new Error('error body too large'));
+			this.#call?.abort();
 			return;
 		}
 		this.#holding = false;
@@ -245,11 +237,11 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 		if (res.destroyed || res.write(bytes) || this.paused) return;
 		this.paused = true;
 		this.#exchange.blockedSinceMs = this.#env.ports.clock.nowMs();
-		this.#controller?.pause();
+		this.#call?.pause();
 		res.once('drain', () => {
 			this.paused = false;
 			this.#exchange.blockedSinceMs = 0;
-			this.#controller?.resume();
+			this.#call?.resume();
 		});
 	}
 
@@ -265,29 +257,14 @@ export class Attempt implements Dispatcher.DispatchHandler, UpstreamResponse {
 		this.failure = failure;
 		this.#onEnd(this);
 	}
-
-	#release(): void {
-		if (this.#lease !== undefined) this.#env.pools.release(this.#lease);
-		this.#lease = undefined;
-	}
 }
 
-function codeOf(error: Error): string {
-	const { code } = error as { readonly code?: unknown };
-	return typeof code === 'string' ? code : '';
-}
-
-const RESET_CODES: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']);
-
-function isReset(error: Error): boolean {
-	return RESET_CODES.has(codeOf(error));
-}
-
-/** Names what undici reports. `answered`: the response had begun. */
-function failureOf(error: Error, answered: boolean): RouterErrorCode {
-	const code = codeOf(error);
-	if (error.name === 'HTTPParserError' || code === 'UND_ERR_HEADERS_OVERFLOW') return 'IM_UPSTREAM_PROTOCOL';
-	if (code === 'UND_ERR_INVALID_ARG' || code === 'UND_ERR_NOT_SUPPORTED') return 'IM_REQUEST_MALFORMED';
-	if (code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH') return 'IM_UPSTREAM_DIED';
-	return answered || isReset(error) ? 'IM_UPSTREAM_DIED' : 'IM_UPSTREAM_CONNECT';
-}
+const failureCodes: Readonly<Record<UpstreamFaultKind, RouterErrorCode>> = {
+	invalid: 'IM_REQUEST_MALFORMED',
+	connect: 'IM_UPSTREAM_CONNECT',
+	reset: 'IM_UPSTREAM_DIED',
+	cut: 'IM_UPSTREAM_DIED',
+	protocol: 'IM_UPSTREAM_PROTOCOL',
+	saturated: 'IM_UPSTREAM_SATURATED',
+	internal: 'IM_ROUTE_INTERNAL',
+};

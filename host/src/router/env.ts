@@ -11,7 +11,7 @@ import { pipelineStages } from './ports.js';
 import { createPrefixHits } from './prefix-index.js';
 import { PromptBuffer } from './prompt-buffer.js';
 import { RetryBudget } from './retry-budget.js';
-import { UpstreamPools } from './upstream-pools.js';
+import { UpstreamPools } from './upstream/pools.js';
 
 /** Who a connection last proved to be, and with what. */
 export interface Proof {

@@ -31,7 +31,7 @@ export interface Router {
 /** Looks at idle pools in the time after which they are closed. */
 const POOL_SWEEPS = 4;
 
-/** Makes a router. Its timer runs until `close`. Throws TypeError or RangeError for options Node or undici refuse. */
+/** Makes a router. Its timer runs until `close`. Throws TypeError or RangeError for options Node refuses. */
 export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Router {
 	const env = createEnv(input, ports);
 	const pipeline = new Pipeline(env);
@@ -57,7 +57,8 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 			pipeline.abortAll();
 			server.closeAllConnections();
 			sweeper.cancel();
-			await Promise.all([env.pools.destroy(), closed]);
+			env.pools.destroy();
+			await closed;
 		},
 	};
 }

@@ -1,5 +1,6 @@
 // Owns the records an attempt is seen through by the stages after it: what was decided, and what the upstream answered so far.
 import type { ModelPool, UpstreamTarget } from './ports.js';
+import type { ResponseHeaders } from './upstream/response-parser.js';
 
 /** What was decided, kept for headers and outcome: the decision record itself is reused. */
 export interface AttemptPlan {
@@ -14,9 +15,6 @@ export interface AttemptPlan {
 	readonly inDoubt: boolean;
 	readonly predictedTtftMs: number;
 }
-
-/** As undici gives them: names in lower case, repeated fields as lists. */
-export type ResponseHeaders = Record<string, string | string[] | undefined>;
 
 export interface UpstreamResponse extends AttemptPlan {
 	/** 0 until the response has begun. */
