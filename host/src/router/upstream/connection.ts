@@ -193,7 +193,8 @@ export class UpstreamConnection {
 		if (this.#handler === undefined) return this.destroy();
 		const outcome = this.#parser.finish();
 		if (outcome === 'whole') return this.#complete(false);
-		if (outcome === 'unanswered') this.#lose(new UpstreamFault('reset', 'the upstream closed the connection unanswered'));
+		if (outcome === 'unanswered')
+			this.#lose(new UpstreamFault('reset', 'the upstream closed the connection unanswered'));
 		else this.#lose(new UpstreamFault('cut', 'the upstream closed the connection inside its answer'));
 	}
 

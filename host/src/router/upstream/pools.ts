@@ -3,7 +3,13 @@
 // only connecting is bounded here.
 import type { Clock } from '@infermesh/proto';
 import type { UpstreamOptions } from '../options.js';
-import { type ConnectionOwner, type Endpoint, type UpstreamCall, UpstreamConnection, type UpstreamHandler } from './connection.js';
+import {
+	type ConnectionOwner,
+	type Endpoint,
+	type UpstreamCall,
+	UpstreamConnection,
+	type UpstreamHandler,
+} from './connection.js';
 import { UpstreamFault } from './faults.js';
 import { requestHead, type UpstreamRequest } from './request-head.js';
 
@@ -59,19 +65,19 @@ class OriginPool implements ConnectionOwner {
 
 	/** Closes connections that have been free too long. */
 	sweep(nowMs: number): void {
-		for (const connection of [...this.#free]) if (!this.#fresh(connection, nowMs)) connection.destroy();
+		for (const connection of this.#free.filter((one) => !this.#fresh(one, nowMs))) connection.destroy();
 	}
 
 	/** Closes free connections; the others close as their exchanges end. */
 	close(): void {
 		this.#closed = true;
-		for (const connection of [...this.#free]) connection.destroy();
+		for (const connection of this.#free.splice(0)) connection.destroy();
 	}
 
 	/** Closes everything; exchanges fail. */
 	destroy(): void {
 		this.#closed = true;
-		for (const connection of [...this.#all]) connection.destroy();
+		for (const connection of this.#all) connection.destroy();
 	}
 
 	#take(): UpstreamConnection | undefined {

@@ -64,7 +64,9 @@ test('status, headers and a body of known length', (t) => {
 
 test('a chunked body, with extensions and trailers, which are thrown away', (t) => {
 	const seen = read(
-		text('HTTP/1.1 200\r\ntransfer-encoding: Chunked\r\n\r\n3;a=b\r\nabc\r\n0A\r\n0123456789\r\n0\r\nt: 1\r\nu: 2\r\n\r\nX'),
+		text(
+			'HTTP/1.1 200\r\ntransfer-encoding: Chunked\r\n\r\n3;a=b\r\nabc\r\n0A\r\n0123456789\r\n0\r\nt: 1\r\nu: 2\r\n\r\nX',
+		),
 	);
 	t.like(seen, { outcome: 'done', body: 'abc0123456789', left: 1 });
 });
@@ -77,7 +79,11 @@ test('answers without a body, whatever their headers say', (t) => {
 });
 
 test('interim answers are passed over', (t) => {
-	const seen = read(text('HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na'));
+	const seen = read(
+		text(
+			'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\na',
+		),
+	);
 	t.like(seen, { outcome: 'done', status: 200, body: 'a' });
 	t.is(seen.headers['link'], undefined);
 });
