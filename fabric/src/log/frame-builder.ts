@@ -1,8 +1,8 @@
 // Owns turning a batch of writes into frames: records are encoded once, into a buffer that is used again, with room left for headers and
 // trailers. A batch above the frame bound becomes several frames; each is made durable before the next is written.
 import { MeshError } from '@infermesh/proto';
+import { ByteWriter } from '../bytes/binary.js';
 import type { Entry } from '../raft/messages.js';
-import { ByteWriter } from './bytes.js';
 import { logErrors } from './errors.js';
 import { FRAME_HEADER_BYTES, frameBytes } from './frame.js';
 import type { GroupRecord } from './group-state.js';

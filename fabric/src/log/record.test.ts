@@ -1,7 +1,7 @@
 // Records read back as they were written, and bytes that no one wrote are refused by the one named error.
 import test from 'ava';
 import * as fc from 'fast-check';
-import { ByteReader, ByteWriter, MalformedBytes } from './bytes.js';
+import { ByteReader, ByteWriter, Malformed } from '../bytes/binary.js';
 import { type LogRecord, readRecords, writeRecord } from './record.js';
 
 const peers = fc.array(fc.string({ maxLength: 40 }), { maxLength: 4 });
@@ -67,7 +67,7 @@ test('bytes that are no records are refused by name', (t) => {
 			try {
 				readRecords(new ByteReader(cut ? bytes.subarray(0, at % bytes.length) : bytes));
 			} catch (error) {
-				if (!(error instanceof MalformedBytes)) throw error;
+				if (!(error instanceof Malformed)) throw error;
 				refused++;
 			}
 		}),

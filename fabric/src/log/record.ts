@@ -1,7 +1,8 @@
 // Owns the records of the log and their bytes: what a frame's body is made of. A body is a sequence of records, each one kind of fact about
 // one group; replaying them in order gives what the group had.
+
+import { type ByteReader, type ByteWriter, Malformed } from '../bytes/binary.js';
 import type { Entry, EntryKind, HardState, Membership, SnapshotMeta } from '../raft/messages.js';
-import { type ByteReader, type ByteWriter, MalformedBytes } from './bytes.js';
 
 export type LogRecord =
 	/** Contiguous entries; the first replaces a tail that begins at its index. Never empty. */
@@ -56,10 +57,10 @@ export function writeRecord(writer: ByteWriter, record: LogRecord): void {
 	}
 }
 
-/** Reads records until the end. Entries' data are views. Throws MalformedBytes. */
+/** Reads records until the end. Entries' data are views. Throws Malformed. */
 export function readRecords(reader: ByteReader): readonly LogRecord[] {
 	const records: LogRecord[] = [];
-	while (reader.remaining > 0) records.push(readRecord(reader));
+	while (reader.left > 0) records.push(readRecord(reader));
 	return records;
 }
 
@@ -69,7 +70,7 @@ function readRecord(reader: ByteReader): LogRecord {
 	switch (kind) {
 		case 'entries': {
 			const entries = readEntries(reader);
-			if (entries.length === 0) throw new MalformedBytes('no entries');
+			if (entries.length === 0) throw new Malformed('no entries');
 			return { kind, group, entries };
 		}
 		case 'hardState':
@@ -82,7 +83,7 @@ function readRecord(reader: ByteReader): LogRecord {
 		}
 		case undefined:
 		default:
-			throw new MalformedBytes('unknown kind of record');
+			throw new Malformed('unknown kind of record');
 	}
 }
 
@@ -103,14 +104,14 @@ export function readEntries(reader: ByteReader): readonly Entry[] {
 	const count = reader.varint();
 	if (count === 0) return [];
 	// An entry takes three bytes at least: a count that cannot be is refused before anything is made for it.
-	if (count > reader.remaining / 3) throw new MalformedBytes('cut short');
+	if (count > reader.left / 3) throw new Malformed('cut short');
 	const entries: Entry[] = [];
 	const first = reader.varint();
 	for (let at = 0; at < count; at++) {
 		const term = reader.varint();
 		const kind = entryKinds[reader.u8()];
-		if (kind === undefined) throw new MalformedBytes('unknown kind of entry');
-		entries.push({ term, index: first + at, kind, data: reader.bytes() });
+		if (kind === undefined) throw new Malformed('unknown kind of entry');
+		entries.push({ term, index: first + at, kind, data: reader.view() });
 	}
 	return entries;
 }
@@ -119,13 +120,13 @@ export function writeHardState(writer: ByteWriter, hardState: HardState): void {
 	writer.varint(hardState.term);
 	writer.varint(hardState.commit);
 	writer.u8(hardState.votedFor === undefined ? 0 : 1);
-	if (hardState.votedFor !== undefined) writer.text(hardState.votedFor);
+	if (hardState.votedFor !== undefined) writer.utf8(hardState.votedFor);
 }
 
 export function readHardState(reader: ByteReader): HardState {
 	const term = reader.varint();
 	const commit = reader.varint();
-	return { term, commit, votedFor: reader.u8() === 0 ? undefined : reader.text() };
+	return { term, commit, votedFor: reader.u8() === 0 ? undefined : reader.utf8() };
 }
 
 const sets = ['voters', 'outgoing', 'learners', 'learnersNext'] as const satisfies readonly (keyof Membership)[];
@@ -135,7 +136,7 @@ export function writeSnapshotMeta(writer: ByteWriter, meta: SnapshotMeta): void 
 	writer.varint(meta.term);
 	for (const set of sets) {
 		writer.varint(meta.membership[set].length);
-		for (const peer of meta.membership[set]) writer.text(peer);
+		for (const peer of meta.membership[set]) writer.utf8(peer);
 	}
 }
 
@@ -157,6 +158,6 @@ export function readSnapshotMeta(reader: ByteReader): SnapshotMeta {
 
 function readPeers(reader: ByteReader): readonly string[] {
 	const count = reader.varint();
-	if (count > reader.remaining) throw new MalformedBytes('cut short');
-	return Array.from({ length: count }, () => reader.text());
+	if (count > reader.left) throw new Malformed('cut short');
+	return Array.from({ length: count }, () => reader.utf8());
 }

@@ -1,8 +1,8 @@
 // Owns reading the segments when a log is opened: what each group had, where the log ends, and whether its tail was torn by a crash (repaired by
 // the caller) or something durable was damaged (refused). Reads only.
 import { MeshError } from '@infermesh/proto';
+import { ByteReader, Malformed } from '../bytes/binary.js';
 import type { Disk } from '../effects/disk.js';
-import { ByteReader, MalformedBytes } from './bytes.js';
 import { logErrors } from './errors.js';
 import {
 	FRAME_HEADER_BYTES,
@@ -170,8 +170,7 @@ function decode(path: string, offset: number, body: Buffer): readonly LogRecord[
 	try {
 		return readRecords(new ByteReader(body));
 	} catch (error) {
-		if (error instanceof MalformedBytes)
-			throw corrupt(path, offset, `a record cannot be read: ${error.message}`, error);
+		if (error instanceof Malformed) throw corrupt(path, offset, `a record cannot be read: ${error.message}`, error);
 		throw error;
 	}
 }

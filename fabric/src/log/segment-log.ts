@@ -6,8 +6,8 @@
 // - after a failed write or sync nothing is written any more: what the disk holds is unknown (on Linux a second fsync would lie).
 // No room is no failure: IM_LOG_DISK_FULL leaves the log as it was, and the same append may be tried again.
 import { MeshError, type Random } from '@infermesh/proto';
+import { ByteWriter } from '../bytes/binary.js';
 import { type Disk, DiskError, type DiskFile } from '../effects/disk.js';
-import { ByteWriter } from './bytes.js';
 import { namedDiskError } from './disk-errors.js';
 import { logErrors } from './errors.js';
 import { makeDurableFolder } from './folders.js';

@@ -2,8 +2,8 @@
 // each block, how many bytes, and the SHA-256 of them all). The footer is written last: a file without one was cut short. A read checks the
 // blocks it touches, so that a flipped bit is refused by whoever reads, without reading all.
 import { crc32 } from 'node:zlib';
+import { ByteReader, ByteWriter, Malformed } from '../bytes/binary.js';
 import type { SnapshotMeta } from '../raft/messages.js';
-import { ByteReader, ByteWriter, MalformedBytes } from './bytes.js';
 import { SECTOR_BYTES } from './frame.js';
 import { readSnapshotMeta, writeSnapshotMeta } from './record.js';
 
@@ -59,7 +59,7 @@ export function readSnapshotHeader(read: (from: number, to: number) => Buffer): 
 		const reader = new ByteReader(bytes.subarray(HEADER_FIXED_BYTES));
 		return { group: reader.varint(), meta: readSnapshotMeta(reader), headerBytes };
 	} catch (error) {
-		if (error instanceof MalformedBytes) return undefined;
+		if (error instanceof Malformed) return undefined;
 		throw error;
 	}
 }

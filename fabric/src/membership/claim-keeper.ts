@@ -1,8 +1,9 @@
 // Owns how claims change the table. Claims of one member are ordered by (incarnation, alive < suspect < dead < left): the later one wins, so
 // that all who have heard the same believe the same. Only what would change something is checked for its signature.
+
+import { equalBytes } from '../bytes/equal-bytes.js';
 import type { Address } from '../effects/packets.js';
 import type { Accusations } from './accusations.js';
-import { equalBytes } from './bytes.js';
 import type { Accusation, AliveClaim, Claim, LeftClaim, MemberRecord, NodeId } from './messages.js';
 import type { Self } from './self.js';
 import { swimBounds } from './settings.js';

@@ -1,7 +1,7 @@
 // Owns the metadata that a member carries in its alive claim in the mesh's protocol: a name for people, the roles it has, its version and a
 // digest of what else there is to know, which is fetched elsewhere. At most 512 bytes together.
 import { MeshError } from '@infermesh/proto';
-import { ByteReader, ByteWriter, Malformed } from '../store/bytes.js';
+import { ByteReader, ByteWriter, Malformed } from '../bytes/binary.js';
 import { membershipErrors } from './errors.js';
 import { swimBounds } from './settings.js';
 

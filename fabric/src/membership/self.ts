@@ -1,7 +1,7 @@
 // Owns what this node says of itself: its incarnation, which only it raises and which never falls, its alive claim, its refutations and its leave.
 import { MeshError } from '@infermesh/proto';
+import { equalBytes } from '../bytes/equal-bytes.js';
 import type { Address } from '../effects/packets.js';
-import { equalBytes } from './bytes.js';
 import { membershipErrors } from './errors.js';
 import type { Accusation, AliveClaim, LeftClaim, MemberRecord } from './messages.js';
 import { emptyBytes } from './messages.js';

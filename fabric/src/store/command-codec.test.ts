@@ -2,7 +2,7 @@
 import { MeshError } from '@infermesh/proto';
 import test from 'ava';
 import * as fc from 'fast-check';
-import { ByteReader, ByteWriter, Malformed } from './bytes.js';
+import { ByteReader, ByteWriter, Malformed } from '../bytes/binary.js';
 import { decodeCommand, encodeCommand } from './command-codec.js';
 import { decodeResult } from './result-codec.js';
 import { Store } from './store.js';

@@ -1,8 +1,8 @@
 // Owns the bytes of commands in the log: version, kind, request id, body. Strict: a command has one encoding, and nothing may follow it.
 // A kind that is added later must be refused like an unknown one until a setting in the log turns it on, or members of two versions would differ.
 import { MeshError } from '@infermesh/proto';
+import { ByteReader, ByteWriter, Malformed } from '../bytes/binary.js';
 import type { Condition, Operation, Selection } from '../consensus/engine.js';
-import { ByteReader, ByteWriter, Malformed } from './bytes.js';
 import { type Command, type RequestId, requestIdBytes } from './command.js';
 import { storeErrors } from './errors.js';
 import {

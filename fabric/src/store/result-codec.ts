@@ -1,7 +1,7 @@
 // Owns the bytes of results, which travel from the state machine to whoever proposed and are kept to answer a request that is proposed again.
 import type { ErrorCode } from '@infermesh/proto';
+import { ByteReader, ByteWriter, Malformed } from '../bytes/binary.js';
 import type { KeyValue, OperationResult } from '../consensus/engine.js';
-import { ByteReader, ByteWriter, Malformed } from './bytes.js';
 import type { Result } from './command.js';
 import { keyMaxLength, leaseIdMaxLength, leasesPerCommandMax, operationsMax } from './limits.js';
 

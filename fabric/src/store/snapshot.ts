@@ -3,7 +3,7 @@
 // asked, so commands may be applied meanwhile; the reader takes the stream cut anywhere and answers a whole state or a named error.
 import { crc32 } from 'node:zlib';
 import { MeshError } from '@infermesh/proto';
-import { ByteReader, ByteWriter, Malformed } from './bytes.js';
+import { ByteReader, ByteWriter, Malformed } from '../bytes/binary.js';
 import { requestIdBytes } from './command.js';
 import { storeErrors } from './errors.js';
 import type { Version } from './keyspace.js';

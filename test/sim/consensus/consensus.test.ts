@@ -2,4 +2,4 @@
 import { registerScenario } from '../register.js';
 import { consensusScenario } from './scenario.js';
 
-registerScenario(consensusScenario, { seeds: 30, atLeast: { answered: 1500, leaders: 100 } });
+registerScenario(consensusScenario, { seeds: 40, atLeast: { answered: 1500, leaders: 100 } });

@@ -1,7 +1,7 @@
 // Owns what passes between the log's thread and the thread that uses it. A batch of writes travels as bytes in a buffer that is handed over, not
 // copied: encoding once costs less than cloning objects.
 import { type ErrorCode, MeshError } from '@infermesh/proto';
-import { ByteReader, ByteWriter } from '../bytes.js';
+import { ByteReader, ByteWriter } from '../../bytes/binary.js';
 import { logErrors } from '../errors.js';
 import type { SegmentLogOptions } from '../options.js';
 import type { LogWrite, RecoveredGroup } from '../ports.js';
@@ -93,7 +93,7 @@ export function encodeWrites(writes: readonly LogWrite[]): Uint8Array<ArrayBuffe
 export function decodeWrites(bytes: Uint8Array): readonly LogWrite[] {
 	const reader = new ByteReader(bytes);
 	const writes: LogWrite[] = [];
-	while (reader.remaining > 0) {
+	while (reader.left > 0) {
 		const group = reader.varint();
 		const flags = reader.u8();
 		const snapshot = (flags & HAS_SNAPSHOT) === 0 ? undefined : readSnapshotMeta(reader);

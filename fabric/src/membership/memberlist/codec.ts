@@ -1,8 +1,8 @@
 // Owns memberlist's protocol (HashiCorp; spoken by Serf and Consul) as a codec of the membership core. It is there for interoperation: it signs
 // nothing and trusts everyone who holds its key. Use it with `signedRecords` and `digestFirst` false and `protocol: serfProtocol`.
 import { MeshError } from '@infermesh/proto';
+import { Malformed } from '../../bytes/binary.js';
 import type { Address } from '../../effects/packets.js';
-import { Malformed } from '../../store/bytes.js';
 import type { DecodedPacket, DecodedStream, GossipCodec, PacketTarget, RefusalCause } from '../codec.js';
 import { membershipErrors } from '../errors.js';
 import { emptyBytes, type GossipMessage, type NodeId, type StreamMessage } from '../messages.js';

@@ -2,7 +2,7 @@
 // the mesh's own protocol is the one to trust.
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject, randomFillSync } from 'node:crypto';
 import { MeshError } from '@infermesh/proto';
-import { equalBytes } from '../bytes.js';
+import { equalBytes } from '../../bytes/equal-bytes.js';
 import { membershipErrors } from '../errors.js';
 
 const nonceBytes = 12;

@@ -1,7 +1,8 @@
 // Owns the reading and writing of single fields of memberlist's bodies: structs are maps with Go's field names, a missing or nil field is zero,
 // unknown ones are passed over.
+
+import { Malformed } from '../../bytes/binary.js';
 import type { Address } from '../../effects/packets.js';
-import { Malformed } from '../../store/bytes.js';
 import { ipv4Bytes, ipv6Bytes, ipv6Text, splitAddress } from '../mesh-codec/wire.js';
 import type { Encodable, MsgpackValue } from './msgpack.js';
 

@@ -1,7 +1,7 @@
 // Owns the layers around memberlist's messages: label, checksum, compression, compound, the frame of encrypted streams, and where a stream message
 // ends, of which only the encrypted ones tell their length.
 import { crc32 } from 'node:zlib';
-import { ByteWriter, Malformed } from '../../store/bytes.js';
+import { ByteWriter, Malformed } from '../../bytes/binary.js';
 import type { StreamFraming, UnwrapProgress, UnwrapResult } from '../codec.js';
 import { swimBounds } from '../settings.js';
 import { compress, expand } from './lzw.js';

@@ -2,7 +2,7 @@
 import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
 import * as fc from 'fast-check';
-import { Malformed } from '../../store/bytes.js';
+import { Malformed } from '../../bytes/binary.js';
 import { compress, expand, TooLong } from './lzw.js';
 
 test('what was compressed expands to itself', (t) => {

@@ -1,6 +1,6 @@
 // Owns the compression of memberlist: LZW as Go's compress/lzw has it, least significant bits first, 8-bit literals, codes of 9 to 12 bits, 256
 // clears and 257 ends. Expanding is bounded by the caller: a code may stand for thousands of bytes.
-import { Malformed } from '../../store/bytes.js';
+import { Malformed } from '../../bytes/binary.js';
 
 const clearCode = 256;
 const endCode = 257;

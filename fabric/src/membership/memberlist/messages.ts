@@ -1,7 +1,7 @@
 // Owns the bodies of memberlist's messages, one type byte and one struct each, as the core's values and back.
 import { MeshError } from '@infermesh/proto';
+import { ByteWriter, Malformed } from '../../bytes/binary.js';
 import type { Address } from '../../effects/packets.js';
-import { ByteWriter, Malformed } from '../../store/bytes.js';
 import { membershipErrors } from '../errors.js';
 import {
 	type Accusation,

@@ -1,7 +1,7 @@
 // Msgpack of the old family reads back as it was written, its skipping agrees with its reading, and arbitrary bytes are read or refused by name.
 import test from 'ava';
 import * as fc from 'fast-check';
-import { ByteWriter, Malformed } from '../../store/bytes.js';
+import { ByteWriter, Malformed } from '../../bytes/binary.js';
 import { type Encodable, endOfValue, type MsgpackValue, ValueReader, writeValue } from './msgpack.js';
 
 const leaf: fc.Arbitrary<Encodable> = fc.oneof(

@@ -1,6 +1,6 @@
 // Owns msgpack as memberlist's peers write it: the old specification, in which text and bytes are one family ("raw") and the newer str8 and bin
 // types are never sent. A reader takes all of msgpack and never allocates more than the input holds.
-import { type ByteWriter, Malformed } from '../../store/bytes.js';
+import { type ByteWriter, Malformed } from '../../bytes/binary.js';
 
 /** What is read: raws are bytes, whatever they were meant as. */
 export type MsgpackValue =

@@ -1,7 +1,7 @@
 // Serf's tags, coordinates and intents to leave: there and back, and hostile ones passed over.
 import test from 'ava';
 import * as fc from 'fast-check';
-import { ByteWriter } from '../../store/bytes.js';
+import { ByteWriter } from '../../bytes/binary.js';
 import { emptyBytes } from '../messages.js';
 import { MemberlistCodec } from './codec.js';
 import { coordinate, target } from './codec-test-support.js';

@@ -1,7 +1,7 @@
 // Owns what Serf puts into the opaque parts of memberlist: tags in the metadata, coordinates in acks, and the intent to leave, without which
 // Serf's agents would take a graceful leave for a failure. Its events and queries are not interpreted.
 import { MeshError } from '@infermesh/proto';
-import { ByteWriter, Malformed } from '../../store/bytes.js';
+import { ByteWriter, Malformed } from '../../bytes/binary.js';
 import { type Coordinate, decodeCoordinate, encodeCoordinate, isValid } from '../../topology/coordinate.js';
 import { membershipErrors } from '../errors.js';
 import { emptyBytes, type NodeId } from '../messages.js';

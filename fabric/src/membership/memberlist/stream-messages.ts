@@ -1,6 +1,6 @@
 // Owns memberlist's stream messages: full state, pings, errors and user messages, as the core's values and back.
 import { MeshError } from '@infermesh/proto';
-import { ByteWriter, Malformed } from '../../store/bytes.js';
+import { ByteWriter, Malformed } from '../../bytes/binary.js';
 import { membershipErrors } from '../errors.js';
 import type { MemberRecord, StreamMessage } from '../messages.js';
 import { Fields, struct } from './fields.js';

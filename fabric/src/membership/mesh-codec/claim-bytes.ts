@@ -1,6 +1,6 @@
 // Owns the encoding of claims and user messages, which is also what their signatures are over: the same fields always give the same bytes.
-import type { ByteReader, ByteWriter } from '../../store/bytes.js';
-import { Malformed } from '../../store/bytes.js';
+import type { ByteReader, ByteWriter } from '../../bytes/binary.js';
+import { Malformed } from '../../bytes/binary.js';
 import { type Claim, emptyBytes, type UserMessage } from '../messages.js';
 import type { Signable } from '../ports.js';
 import { swimBounds } from '../settings.js';

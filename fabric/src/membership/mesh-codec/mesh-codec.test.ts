@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import test from 'ava';
 import * as fc from 'fast-check';
-import { ByteWriter } from '../../store/bytes.js';
+import { ByteWriter } from '../../bytes/binary.js';
 import { refusalCauses } from '../codec.js';
 import { groupSecret } from '../membership-test-support.js';
 import { emptyBytes, type GossipMessage, type MemberRecord, type StreamMessage } from '../messages.js';

@@ -1,7 +1,7 @@
 // Owns the mesh's own gossip protocol as a codec: binary messages, sealed. Whatever is malformed, replayed or forged is a refusal with its cause.
 import { MeshError } from '@infermesh/proto';
+import { ByteReader, Malformed } from '../../bytes/binary.js';
 import type { Address } from '../../effects/packets.js';
-import { ByteReader, Malformed } from '../../store/bytes.js';
 import type { DecodedPacket, DecodedStream, GossipCodec, PacketTarget } from '../codec.js';
 import { membershipErrors } from '../errors.js';
 import type { GossipMessage, NodeId, StreamMessage } from '../messages.js';

@@ -1,6 +1,6 @@
 // Owns the encoding of a packet's messages, one after the other, each with its length, so that a reader skips kinds of later versions. Encoded
 // messages are remembered as long as the message lives: a broadcast is encoded once.
-import { ByteReader, ByteWriter, Malformed } from '../../store/bytes.js';
+import { ByteReader, ByteWriter, Malformed } from '../../bytes/binary.js';
 import type { GossipMessage, NodeId } from '../messages.js';
 import { swimBounds } from '../settings.js';
 import { isSignedKind, messageKind, readSigned, writeSigned } from './claim-bytes.js';

@@ -1,5 +1,5 @@
 // Owns the encoding of stream messages: what travels whole over a connection, sealed like a packet.
-import { ByteReader, ByteWriter, Malformed } from '../../store/bytes.js';
+import { ByteReader, ByteWriter, Malformed } from '../../bytes/binary.js';
 import {
 	type Claim,
 	emptyBytes,

@@ -1,7 +1,7 @@
 // Owns the small parts of the mesh's gossip encoding: node ids as 16 bytes and addresses. A reader throws Malformed, which never leaves the codec.
 
+import { type ByteReader, type ByteWriter, Malformed } from '../../bytes/binary.js';
 import type { Address } from '../../effects/packets.js';
-import { type ByteReader, type ByteWriter, Malformed } from '../../store/bytes.js';
 import type { NodeId } from '../messages.js';
 
 const uuidForm = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;

@@ -1,9 +1,9 @@
 // Owns the certificates of members whose claims are to be checked: a chain is judged once by the rules of X509-SVID, then its key is kept by node.
 // Of each node the newest two are held, so that claims made before a rotation still count. Bounded; the node heard of first makes room.
 import { createHash, type KeyObject } from 'node:crypto';
+import { equalBytes } from '../../bytes/equal-bytes.js';
 import { splitDerCertificates } from '../../identity/certificate.js';
 import { CHAIN_LENGTH_MAX, type TrustBundle, validateSvidChain } from '../../identity/svid.js';
-import { equalBytes } from '../bytes.js';
 import type { NodeId } from '../messages.js';
 
 export interface Credential {

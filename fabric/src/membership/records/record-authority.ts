@@ -1,10 +1,10 @@
 // Owns the signing and checking of claims with node identities: this node's with its own key, those of others with the keys of certificates
 // that have been admitted. Checks are remembered, and bounded a second.
 import { createHash } from 'node:crypto';
+import { ByteWriter } from '../../bytes/binary.js';
+import { equalBytes } from '../../bytes/equal-bytes.js';
 import { signFor, verifyFor } from '../../identity/keys.js';
 import type { Identity } from '../../identity/source.js';
-import { ByteWriter } from '../../store/bytes.js';
-import { equalBytes } from '../bytes.js';
 import { writeSignable } from '../mesh-codec/claim-bytes.js';
 import { type Claim, type NodeId, signerOf, type UserMessage } from '../messages.js';
 import type { RecordSigner, RecordVerifier, Signable, Verdict } from '../ports.js';

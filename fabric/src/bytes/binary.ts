@@ -1,29 +1,39 @@
-// Owns strict binary reading and writing for the store's codecs: unsigned varints up to 2^53, length-prefixed bytes and ASCII. A reader never
+// Owns strict binary reading and writing for the codecs of all rooms: unsigned LEB128 varints up to 2^53, length-prefixed bytes and text. A reader never
 // reads past its end and never allocates more than the input holds; what does not fit throws Malformed, which the codecs turn into a named error.
 
-/** Input that is not what its codec writes. Stays inside the store. */
+/** Input that is not what its codec writes. Never leaves the room of that codec. */
 export class Malformed extends Error {}
 
+/** A growing buffer that can be used again and again. */
 export class ByteWriter {
-	#bytes: Uint8Array;
+	/** Never of Node's pool: `take` gives it away. */
+	#bytes: Buffer<ArrayBuffer>;
 	#length = 0;
 
 	constructor(capacity = 256) {
-		this.#bytes = new Uint8Array(capacity);
+		this.#bytes = Buffer.alloc(capacity);
 	}
 
 	get length(): number {
 		return this.#length;
 	}
 
+	/** Makes room for `count` more bytes, which the caller fills; answers where they begin. */
+	reserve(count: number): number {
+		const at = this.#length;
+		this.#ensure(count);
+		this.#length = at + count;
+		return at;
+	}
+
 	u8(value: number): this {
-		this.#reserve(1);
+		this.#ensure(1);
 		this.#bytes[this.#length++] = value;
 		return this;
 	}
 
 	u32(value: number): this {
-		this.#reserve(4);
+		this.#ensure(4);
 		for (let shift = 24; shift >= 0; shift -= 8) this.#bytes[this.#length++] = (value >>> shift) & 0xff;
 		return this;
 	}
@@ -31,7 +41,7 @@ export class ByteWriter {
 	/** A safe non-negative integer, LEB128. */
 	varint(value: number): this {
 		if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${value} is no unsigned integer`);
-		this.#reserve(8);
+		this.#ensure(8);
 		let rest = value;
 		while (rest >= 0x80) {
 			this.#bytes[this.#length++] = (rest % 0x80) | 0x80;
@@ -42,7 +52,7 @@ export class ByteWriter {
 	}
 
 	raw(bytes: Uint8Array): this {
-		this.#reserve(bytes.length);
+		this.#ensure(bytes.length);
 		this.#bytes.set(bytes, this.#length);
 		this.#length += bytes.length;
 		return this;
@@ -55,29 +65,43 @@ export class ByteWriter {
 	/** One byte a character: for text that is known to be ASCII. */
 	ascii(text: string): this {
 		this.varint(text.length);
-		this.#reserve(text.length);
+		this.#ensure(text.length);
 		for (let i = 0; i < text.length; i++) this.#bytes[this.#length++] = text.charCodeAt(i) & 0x7f;
 		return this;
 	}
 
 	utf8(text: string): this {
-		return this.bytes(new TextEncoder().encode(text));
+		const length = Buffer.byteLength(text);
+		this.varint(length).#ensure(length);
+		this.#bytes.write(text, this.#length);
+		this.#length += length;
+		return this;
 	}
 
 	/** A copy of what was written. */
 	finish(): Uint8Array {
-		return this.#bytes.slice(0, this.#length);
+		return new Uint8Array(this.view());
+	}
+
+	/** Gives away the buffer with what was written; the writer must not be used after it. */
+	take(): Uint8Array<ArrayBuffer> {
+		return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset, this.#length);
+	}
+
+	/** What was written; valid until the next write or `clear`. */
+	view(from = 0, to = this.#length): Buffer {
+		return this.#bytes.subarray(from, to);
 	}
 
 	clear(): void {
 		this.#length = 0;
 	}
 
-	#reserve(more: number): void {
+	#ensure(more: number): void {
 		const wanted = this.#length + more;
 		if (wanted <= this.#bytes.length) return;
-		const grown = new Uint8Array(Math.max(wanted, this.#bytes.length * 2));
-		grown.set(this.#bytes.subarray(0, this.#length));
+		const grown = Buffer.alloc(Math.max(wanted, this.#bytes.length * 2));
+		this.#bytes.copy(grown, 0, 0, this.#length);
 		this.#bytes = grown;
 	}
 }
@@ -138,9 +162,14 @@ export class ByteReader {
 		return view;
 	}
 
-	/** A copy, which does not keep the input alive. */
+	/** Length-prefixed, a view into the input. */
+	view(): Uint8Array {
+		return this.raw(this.varint());
+	}
+
+	/** Length-prefixed, a copy, which does not keep the input alive. */
 	bytes(): Uint8Array {
-		const view = this.raw(this.varint());
+		const view = this.view();
 		const copy = new Uint8Array(view.length);
 		copy.set(view);
 		return copy;
@@ -154,10 +183,11 @@ export class ByteReader {
 		return Buffer.from(view.buffer, view.byteOffset, view.length).toString('latin1');
 	}
 
-	utf8(maxBytes: number): string {
+	utf8(maxBytes = this.left): string {
 		const length = this.varint();
 		if (length > maxBytes) throw new Malformed('text too long');
-		return new TextDecoder().decode(this.raw(length));
+		const view = this.raw(length);
+		return Buffer.from(view.buffer, view.byteOffset, view.length).toString();
 	}
 
 	flag(): boolean {
