@@ -63,8 +63,9 @@ test('a root is renewed with overlap: at every step the old leaves and the new o
 	// A node that has only seen the prepared bundle trusts both.
 	for (const chain of [before, after]) t.true(validateSvidChain(chain, prepared, start).ok);
 	t.throws(() => authority.retireRoot(start), { code: 'IM_IDENTITY_AUTHORITY' });
+	t.throws(() => authority.retireRoot(start + 30 * day - 1), { code: 'IM_IDENTITY_AUTHORITY' }, 'a client may need it');
 
-	authority.retireRoot(start + day);
+	authority.retireRoot(start + 30 * day);
 	t.is(authority.bundle.roots.length, 1);
 	t.false(validateSvidChain(before, authority.bundle, start).ok);
 	t.true(validateSvidChain(after, authority.bundle, start).ok);
@@ -97,6 +98,18 @@ test('a leaf never outlives its issuer, and an authority nobody maintained refus
 	const [leaf, issuer] = late.map((der) => readCertificate(der));
 	t.is(leaf?.notAfterMs, issuer?.notAfterMs);
 	await t.throwsAsync(leafOf(authority, start + 3 * day), { code: 'IM_IDENTITY_AUTHORITY' });
+});
+
+test('a client’s certificate lives as long as is asked, up to a bound', async (t) => {
+	const authority = await testAuthority(start);
+	const { publicKey } = await generateNodeKey();
+	const endOf = async (lifetimeMs?: number): Promise<number | undefined> => {
+		const chain = await authority.issueClient('ann', publicKey, start, lifetimeMs);
+		return readCertificate(chain[0] ?? new Uint8Array())?.notAfterMs;
+	};
+	t.is(await endOf(), start + day);
+	t.is(await endOf(7 * day), start + 7 * day);
+	t.is(await endOf(365 * day), start + 30 * day);
 });
 
 test('bad names and keys are refused by name', async (t) => {

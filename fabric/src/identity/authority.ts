@@ -14,6 +14,8 @@ export interface AuthorityLifetimes {
 	readonly rootMs: number;
 	readonly issuerMs: number;
 	readonly leafMs: number;
+	/** The longest a client's certificate may live; a node's lives for `leafMs`. */
+	readonly clientMaxMs: number;
 	/** How far into the past certificates are issued, for clocks that lag. */
 	readonly backdateMs: number;
 	/** How long a prepared root is in every bundle before it signs. Longer than nodes may be out of touch. */
@@ -27,6 +29,7 @@ export const authorityLifetimeDefaults: AuthorityLifetimes = Object.freeze({
 	rootMs: 3650 * dayMs,
 	issuerMs: 365 * dayMs,
 	leafMs: dayMs,
+	clientMaxMs: 30 * dayMs,
 	backdateMs: 300_000,
 	rootOverlapMs: 7 * dayMs,
 });
@@ -79,9 +82,15 @@ export class CertificateAuthority {
 		return this.#issue(nodeSpiffeId(this.trustDomain, nodeUuid).uri, publicKey, nowMs);
 	}
 
-	/** A chain for a person or tool, leaf first, without the root. Throws as `issueNode`. */
-	async issueClient(name: string, publicKey: KeyObject, nowMs: number): Promise<readonly Uint8Array[]> {
-		return this.#issue(clientSpiffeId(this.trustDomain, name).uri, publicKey, nowMs);
+	/** A chain for a person or tool, leaf first, without the root, for at most `clientMaxMs`: it cannot be revoked. Throws as `issueNode`. */
+	async issueClient(
+		name: string,
+		publicKey: KeyObject,
+		nowMs: number,
+		lifetimeMs: number = this.#lifetimes.leafMs,
+	): Promise<readonly Uint8Array[]> {
+		const { uri } = clientSpiffeId(this.trustDomain, name);
+		return this.#issue(uri, publicKey, nowMs, Math.min(lifetimeMs, this.#lifetimes.clientMaxMs));
 	}
 
 	/** Whether this authority signed the leaf, now or in the past, whatever has expired since. */
@@ -149,11 +158,16 @@ export class CertificateAuthority {
 		return changes;
 	}
 
-	async #issue(uri: string, publicKey: KeyObject, nowMs: number): Promise<readonly Uint8Array[]> {
+	async #issue(
+		uri: string,
+		publicKey: KeyObject,
+		nowMs: number,
+		lifetimeMs: number = this.#lifetimes.leafMs,
+	): Promise<readonly Uint8Array[]> {
 		if (!isP256(publicKey))
 			throw new MeshError(identityErrors, 'IM_IDENTITY_CSR_INVALID', 'the key is not of curve P-256');
 		const { certificate, keys } = this.#issuer();
-		const validity = within(certificate, validityOf(nowMs, this.#lifetimes.leafMs, this.#lifetimes));
+		const validity = within(certificate, validityOf(nowMs, lifetimeMs, this.#lifetimes));
 		if (validity.notAfterMs <= nowMs) throw this.#wrong('the intermediate has expired: maintain it first');
 		const leaf = await issueLeaf(publicKey, signerOf(certificate, keys), uri, validity);
 		return [leaf, certificate.der];
@@ -179,7 +193,8 @@ export class CertificateAuthority {
 
 	/** A leaf issued just before the root began to retire lives at most this long. */
 	#retirableAtMs(root: Root): number {
-		return Math.min(root.certificate.notAfterMs, root.sinceMs + this.#lifetimes.leafMs);
+		const { leafMs, clientMaxMs } = this.#lifetimes;
+		return Math.min(root.certificate.notAfterMs, root.sinceMs + Math.max(leafMs, clientMaxMs));
 	}
 
 	#share(certificate: Certificate, nowMs: number): number {

@@ -415,7 +415,9 @@ test('a client reaches the services that are for clients too, and no others; wit
 	const ann = credentials.createSsl(roots, key, pem(chain), verify);
 	const nobody = credentials.createSsl(roots, null, null, verify);
 	const call = async (who: ChannelCredentials, service: ServiceDefinition): Promise<string> => {
-		const client = new (makeGenericClientConstructor(service, 'Echo') as unknown as typeof EchoClient)(address, who);
+		const client = new (makeGenericClientConstructor(service, 'Echo') as unknown as typeof EchoClient)(address, who, {
+			'grpc.ssl_target_name_override': 'mesh',
+		});
 		try {
 			return await echo(client, 'here');
 		} catch (error) {

@@ -4,7 +4,8 @@ import { type AgentClient, type Event, type EventsReply } from '@infermesh/proto
 import test from 'ava';
 import { nodeRecord, SELF, withoutQuorum } from '../mesh/testing.js';
 import { recordKinds } from '../records/kinds.js';
-import { ask, bearer, openAgent, Reader, refusal, type TestAgent, TOKEN } from './testing.js';
+import { ask, bearer, Reader, refusal } from './grpc-testing.js';
+import { openAgent, type TestAgent, TOKEN } from './testing.js';
 
 const second = '22222222-2222-4222-8222-222222222222';
 const BOB = 'spiffe://mesh.test/client/bob';

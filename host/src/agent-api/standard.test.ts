@@ -9,13 +9,14 @@ import {
 } from '@infermesh/proto/standard/reflection/v1/reflection';
 import { ServerReflectionClient as OlderReflectionClient } from '@infermesh/proto/standard/reflection/v1alpha/reflection';
 import test from 'ava';
-import { ask, openAgent, Reader, refusal } from './testing.js';
+import { ask, meshChannel, Reader, refusal } from './grpc-testing.js';
+import { openAgent } from './testing.js';
 
 const AGENT = 'infermesh.agent.v1.Agent';
 
 test('health is readiness, for the node and for each of its services', async (t) => {
 	const agent = await openAgent(t);
-	const client = new HealthClient(agent.address, agent.asNode);
+	const client = new HealthClient(agent.address, agent.asNode, meshChannel);
 	t.teardown(() => client.close());
 	const check = (service: string) => ask(client.check.bind(client), { service });
 	t.deepEqual(await check(''), { status: Status.SERVING });
@@ -27,7 +28,7 @@ test('health is readiness, for the node and for each of its services', async (t)
 
 test('who watches health is told at once and after each change, once', async (t) => {
 	const agent = await openAgent(t);
-	const client = new HealthClient(agent.address, agent.asNode);
+	const client = new HealthClient(agent.address, agent.asNode, meshChannel);
 	t.teardown(() => client.close());
 	const reader = new Reader(client.watch({ service: AGENT }));
 	t.deepEqual(await reader.next(), { status: Status.SERVING });
@@ -63,7 +64,7 @@ for (const [version, Client] of [
 ] as const)
 	test(`reflection ${version} lists the services and has their files`, async (t) => {
 		const agent = await openAgent(t);
-		const client = new Client(agent.address, agent.asNode);
+		const client = new Client(agent.address, agent.asNode, meshChannel);
 		t.teardown(() => client.close());
 		const call = client.serverReflectionInfo(new Metadata());
 		const answers = call[Symbol.asyncIterator]() as AsyncIterator<ServerReflectionResponse>;

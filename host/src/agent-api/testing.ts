@@ -1,13 +1,6 @@
 // Owns an agent's port for tests: real mTLS between a real authority's certificates, the API over a mesh of one node, and clients as any program would
 // make them. Test support only.
-import {
-	type CallOptions,
-	type ChannelCredentials,
-	type ClientReadableStream,
-	credentials,
-	Metadata,
-	type ServiceError,
-} from '@grpc/grpc-js';
+import type { ChannelCredentials } from '@grpc/grpc-js';
 import {
 	CertificateAuthority,
 	generateNodeKey,
@@ -27,6 +20,7 @@ import { systemClock } from '../main/clock.js';
 import { type LonelyMesh, type LonelyMeshOptions, lonelyMesh, SELF } from '../mesh/testing.js';
 import { createLog } from '../telemetry/logger.js';
 import { type AgentApi, addAgentApi } from './agent-api.js';
+import { meshChannel, meshCredentials } from './grpc-testing.js';
 
 export const TOKEN = 'token-of-ann';
 const OTHER_NODE = '99999999-9999-4999-8999-999999999999';
@@ -61,12 +55,10 @@ export async function openAgent(
 		nowMs,
 	);
 	const show = (chain: readonly Uint8Array[], keys: typeof bob): ChannelCredentials =>
-		credentials.createSsl(
+		meshCredentials(
 			pem(authority.bundle.roots),
 			Buffer.from(keys.privateKey.export({ format: 'pem', type: 'pkcs8' })),
 			pem(chain),
-			// The chain is verified; names of the mesh are not those of DNS.
-			{ checkServerIdentity: () => undefined },
 		);
 	const revocations = new RevocationList();
 	const counters = new TransportCounters();
@@ -112,75 +104,9 @@ export async function openAgent(
 		api,
 		address,
 		client: (who: ChannelCredentials) => {
-			const client = new AgentClient(address, who);
+			const client = new AgentClient(address, who, meshChannel);
 			clients.push(client);
 			return client;
 		},
 	});
-}
-
-/** Metadata with a bearer token. */
-export function bearer(token: string): Metadata {
-	const metadata = new Metadata();
-	metadata.set('authorization', `Bearer ${token}`);
-	return metadata;
-}
-
-/** One unary call. */
-export function ask<Q, A>(
-	call: (
-		request: Q,
-		metadata: Metadata,
-		options: Partial<CallOptions>,
-		callback: (error: ServiceError | null, answer: A) => void,
-	) => unknown,
-	request: Q,
-	metadata = new Metadata(),
-): Promise<A> {
-	return new Promise((resolve, reject) => {
-		call(request, metadata, {}, (error, answer) => (error === null ? resolve(answer) : reject(error)));
-	});
-}
-
-/** How a call was refused: gRPC's status and the mesh's code. */
-export async function refusal(work: Promise<unknown>): Promise<readonly [status: number, code: string]> {
-	try {
-		await work;
-		return [0, 'none'];
-	} catch (error) {
-		const { code, metadata } = error as ServiceError;
-		return [code, String(metadata?.get('x-infermesh-error')[0])];
-	}
-}
-
-/** Reads a stream message by message. */
-export class Reader<T> {
-	readonly call: ClientReadableStream<T>;
-	readonly #messages: AsyncIterator<T>;
-
-	constructor(call: ClientReadableStream<T>) {
-		this.call = call;
-		this.#messages = call[Symbol.asyncIterator]() as AsyncIterator<T>;
-	}
-
-	/** The next message; undefined at the end. Rejects with the status of a stream that failed. */
-	async next(): Promise<T | undefined> {
-		const { done, value } = await this.#messages.next();
-		return done === true ? undefined : value;
-	}
-
-	/** Messages until one fits. */
-	async until(fits: (message: T) => boolean): Promise<T> {
-		for (;;) {
-			const message = await this.next();
-			if (message === undefined) throw new Error('the stream has ended');
-			if (fits(message)) return message;
-		}
-	}
-
-	async rest(): Promise<readonly T[]> {
-		const messages: T[] = [];
-		for (let message = await this.next(); message !== undefined; message = await this.next()) messages.push(message);
-		return messages;
-	}
 }

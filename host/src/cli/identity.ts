@@ -1,18 +1,22 @@
-// Owns `infermesh ca init` and `infermesh join-token`: how a mesh gets its certificate authority, and how a new node is let in.
+// Owns `infermesh ca` and `infermesh join-token`: how a mesh gets its certificate authority, how a person or tool gets a certificate, and how a new
+// node is let in.
 import path from 'node:path';
+import { generateNodeKey, makeIdentity, pemOfCertificate, writePrivateFile } from '@infermesh/fabric';
+import { MeshError } from '@infermesh/proto';
 import type { Command } from 'commander';
 import type { JoinTokenMade } from '../admin/schemas.js';
-import { authorityDirectory } from '../main/fabric/authority-folder.js';
+import { authorityDirectory, authorityExists, authorityFolder } from '../main/fabric/authority-folder.js';
+import { fabricNodeErrors } from '../main/fabric/errors.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withJson, withMesh } from './command.js';
 import { loadFor } from './config.js';
 import type { CliContext } from './context.js';
-import { type OutputOptions, print } from './output.js';
+import { type OutputOptions, print, showTime } from './output.js';
 import { duration, whole } from './values.js';
 
 async function init(context: CliContext, options: OutputOptions & { readonly config?: string }): Promise<void> {
 	const { config } = loadFor(context, options.config);
-	const folder = config.fabric.ca_dir ?? path.join(config.state_dir, 'ca');
+	const folder = authorityFolder(config);
 	const authority = await authorityDirectory(folder, config.fabric.ca_passphrase).create(
 		config.fabric.trust_domain,
 		context.clock.wallMs(),
@@ -28,6 +32,43 @@ async function init(context: CliContext, options: OutputOptions & { readonly con
 		made,
 		() =>
 			`certificate authority of ${made.trustDomain} in ${folder}\n  root SHA-256  ${made.fingerprint}\n  at rest       ${kept}\nnext: start this node with the roles coordinator and router, then \`infermesh join-token\` for each other node\n`,
+	);
+}
+
+interface ClientOptions extends OutputOptions {
+	readonly config?: string;
+	readonly out?: string;
+	readonly ttl: number;
+}
+
+/** Works on the authority's folder, as `ca init` does: a certificate that lets its holder change the mesh is not to be had over the network. */
+async function client(context: CliContext, name: string, options: ClientOptions): Promise<void> {
+	const { config } = loadFor(context, options.config);
+	const home = authorityFolder(config);
+	if (!authorityExists(home))
+		throw new MeshError(fabricNodeErrors, 'IM_FABRIC_NO_AUTHORITY', 'there is none', { where: home });
+	const authority = await authorityDirectory(home, config.fabric.ca_passphrase).open();
+	const nowMs = context.clock.wallMs();
+	const keys = await generateNodeKey();
+	const chain = await authority.issueClient(name, keys.publicKey, nowMs, options.ttl);
+	const { svid } = makeIdentity(chain, keys.privateKey, authority.bundle, nowMs);
+	const folder = options.out ?? path.join(config.state_dir, 'clients');
+	const made = {
+		id: svid.id.uri,
+		expiresAtMs: svid.notAfterMs,
+		key: path.join(folder, `${name}.key`),
+		certificate: path.join(folder, `${name}.pem`),
+		bundle: path.join(folder, 'bundle.pem'),
+	};
+	writePrivateFile(made.key, keys.privateKey.export({ format: 'pem', type: 'pkcs8' }));
+	writePrivateFile(made.certificate, chain.map(pemOfCertificate).join(''));
+	writePrivateFile(made.bundle, authority.bundle.roots.map(pemOfCertificate).join(''));
+	print(
+		context,
+		options,
+		made,
+		() =>
+			`${made.id}, until ${showTime(made.expiresAtMs)}\n  key          ${made.key}\n  certificate  ${made.certificate}\n  roots        ${made.bundle}\n`,
 	);
 }
 
@@ -56,6 +97,25 @@ export function addIdentityCommands(program: Command, cli: Cli): void {
 		),
 		'infermesh ca init --config node.yaml',
 	).action(act(cli, init));
+	withExample(
+		withJson(
+			ca
+				.command('client')
+				.description(
+					'a certificate with which a person or tool may change the mesh over the Agent API, on the node with the authority',
+				)
+				.argument('<name>', 'whom it is for: the name under which the log and the records know who decided something'),
+		)
+			.option(
+				'--ttl <duration>',
+				'how long it is good for, at most 30d; it cannot be revoked before',
+				duration,
+				86_400_000,
+			)
+			.option('--out <folder>', 'where key, certificate and roots go (default: clients/ in the state folder)')
+			.option('--config <file>', 'configuration file of that node (default: infermesh.yaml if there is one)'),
+		'infermesh ca client ann --ttl 7d --config node.yaml',
+	).action(act(cli, client));
 	withExample(
 		withMesh(
 			program

@@ -23,14 +23,14 @@ export function decimal(min: number, max = Number.POSITIVE_INFINITY): (text: str
 	};
 }
 
-const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
-/** `500ms`, `30s`, `5m`, `1h` → milliseconds. */
+/** `500ms`, `30s`, `5m`, `1h`, `7d` → milliseconds. */
 export function duration(text: string): number {
-	const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/.exec(text);
+	const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
 	const unit = unitMs[match?.[2] ?? ''];
 	if (match === null || unit === undefined)
-		throw new InvalidArgumentError('It must be a duration: 500ms, 30s, 5m or 1h.');
+		throw new InvalidArgumentError('It must be a duration: 500ms, 30s, 5m, 1h or 7d.');
 	return Number(match[1]) * unit;
 }
 

@@ -23,6 +23,8 @@ export interface FailoverOptions {
 export const callTimeoutDefaultMs = 5_000;
 /** A call that may be repeated leaves a member that does not answer for another after this time. */
 const repeatableAttemptMs = 1_500;
+/** With less time left than this a call that may not be repeated is not tried once more: what is certain by then should not become unknown. */
+const attemptMinMs = 500;
 /** Calls under way, beyond which IM_CONSENSUS_LIMIT. */
 const callsMax = 10_000;
 const backoffFirstMs = 50;
@@ -70,6 +72,7 @@ export class Failover {
 		for (let tries = 1; ; tries++) {
 			const leftMs = deadlineMs - clock.nowMs();
 			if (leftMs <= 0) throw last ?? consensusError('IM_CONSENSUS_TIMEOUT');
+			if (last !== undefined && !repeatable && leftMs < attemptMinMs) throw last;
 			const endpoint = await this.#ready(leftMs, last);
 			try {
 				const attemptMs = Math.max(1, deadlineMs - clock.nowMs());

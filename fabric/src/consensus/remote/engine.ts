@@ -41,7 +41,7 @@ export interface RemoteEngineOptions extends ChannelsOptions {
 }
 
 /** Of the time left for a write, what is kept for the answer's way back. */
-const answerReserveMs = 100;
+const answerReserveMs = 500;
 
 export class RemoteEngine implements ConsensusEngine {
 	readonly #options: RemoteEngineOptions;
@@ -71,7 +71,7 @@ export class RemoteEngine implements ConsensusEngine {
 		checkTransaction(transaction);
 		const reply = await this.#failover.call({ timeoutMs, repeatable: false }, (endpoint, leftMs) => {
 			const client = this.#client(endpoint);
-			const request = toTransactRequest(transaction, Math.max(1, leftMs - answerReserveMs));
+			const request = toTransactRequest(transaction, Math.max(1, leftMs - Math.min(answerReserveMs, leftMs / 4)));
 			return unary(client.transact.bind(client), request, new Metadata(), this.#options.clock, leftMs);
 		});
 		return fromTransactReply(reply);

@@ -1,12 +1,19 @@
 // Owns where the secret of the built-in certificate authority comes from: a passphrase of the configuration, with which nothing in the folder opens it
 // alone, or a key file beside it (mode 0600), which is as safe as that folder.
 import { randomBytes } from 'node:crypto';
+import path from 'node:path';
 import { AuthorityDirectory, type SealingSecret } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
+import type { MeshConfig } from '../../config/schema.js';
 import { fabricNodeErrors } from './errors.js';
 import { NodeFolder } from './node-folder.js';
 
 const KEY = 'sealing.key';
+
+/** Where the authority of a node is, or would be. */
+export function authorityFolder({ fabric, state_dir }: Pick<MeshConfig, 'fabric' | 'state_dir'>): string {
+	return fabric.ca_dir ?? path.join(state_dir, 'ca');
+}
 
 export function authorityExists(folder: string): boolean {
 	return AuthorityDirectory.exists(folder);

@@ -1,6 +1,5 @@
 // The composition of a node of the mesh: identity, the agent's port, this node's part in consensus (a thread), the client of replicated state, gossip (a
 // thread), blobs and the lease. Parts start in the order in which they can: without the mesh a node knows only where it last was.
-import path from 'node:path';
 import {
 	type Address,
 	addIdentityEndpoint,
@@ -37,7 +36,7 @@ import { Mirror } from '../../records/mirror.js';
 import type { Log } from '../../telemetry/logger.js';
 import { systemClock, systemRandom } from '../clock.js';
 import type { GroupControl, MeshFabric, TopologyView } from '../fabric.js';
-import { authorityDirectory, authorityExists } from './authority-folder.js';
+import { authorityDirectory, authorityExists, authorityFolder } from './authority-folder.js';
 import { Autopilot } from './autopilot.js';
 import { ConsensusThread } from './consensus-client.js';
 import type { SnapshotBegun } from './consensus-protocol.js';
@@ -76,7 +75,7 @@ function advertised(bound: Address, config: MeshConfig): Address {
 
 async function openAuthority(config: MeshConfig): Promise<CertificateAuthority | undefined> {
 	const { fabric } = config;
-	const root = fabric.ca_dir ?? path.join(config.state_dir, 'ca');
+	const root = authorityFolder(config);
 	const directory = () => authorityDirectory(root, fabric.ca_passphrase);
 	if (authorityExists(root)) {
 		const here = directory();
