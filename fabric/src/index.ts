@@ -16,6 +16,7 @@ export { blobErrors } from './blobs/errors.js';
 export { type BlobLimits, blobIdOf, blobLimits, MemoryBlobs } from './blobs/memory-blobs.js';
 export type { BlobId, Blobs } from './blobs/ports.js';
 export { type BlobHolder, ReplicatedBlobs } from './blobs/replicated-blobs.js';
+export { COMPAT_LEVEL, COMPAT_LEVEL_FIRST, levelRefusal, snapshotFormatAt } from './compat.js';
 export { Election, type ElectionOptions, type Leadership } from './consensus/election.js';
 export type {
 	Condition,
@@ -232,6 +233,7 @@ export { defaultSettings, type StoreSettings } from './store/limits.js';
 export { type StoreMutation, storeMutations } from './store/mutations.js';
 export type { StateMachine, StateRestore } from './store/ports.js';
 export { decodeResult } from './store/result-codec.js';
+export type { SnapshotFormat } from './store/snapshot.js';
 export { Store, type StoredLease } from './store/store.js';
 export { WatchHub } from './store/watch-hub.js';
 export { type BandwidthAsk, BandwidthProber, BandwidthSink, bandwidthBounds } from './topology/bandwidth.js';

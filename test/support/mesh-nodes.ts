@@ -16,6 +16,9 @@ export interface NodeOptions {
 	readonly strategy?: string;
 	/** Address that others are told instead of the one it listens on: a relay's. */
 	readonly advertise?: string;
+	/** `fabric.compat_level`: what an older version would speak. */
+	readonly compatLevel?: number;
+	readonly snapshotEntries?: number;
 }
 
 function freePort(): Promise<number> {
@@ -69,15 +72,23 @@ export class MeshNode {
 				gossip_port: gossip,
 				gossip_profile: 'local',
 				lease_ttl_ms: 3000,
+				compat_level: options.compatLevel ?? 0,
 				...(options.advertise === undefined ? {} : { advertise: options.advertise }),
 			},
-			consensus: { log_segment_bytes: 8 * 1024 * 1024 },
+			consensus: { log_segment_bytes: 8 * 1024 * 1024, snapshot_entries: options.snapshotEntries ?? 10_000 },
 			data: { port: data, workers: 1, shutdown_grace_ms: 3000 },
 			admin: { port: admin },
 			strategy: { active: options.strategy ?? 'least_queue' },
 			health: { period_ms: 200, healthy_after: 1 },
 			targets: options.targets ?? [],
 		};
+		writeFileSync(this.file, JSON.stringify(config));
+	}
+
+	/** Changes parts of its configuration, by section; in force from the next start on. */
+	configure(changes: Readonly<Record<string, Readonly<Record<string, unknown>>>>): void {
+		const config = JSON.parse(readFileSync(this.file, 'utf8')) as Record<string, Record<string, unknown>>;
+		for (const [section, values] of Object.entries(changes)) config[section] = { ...config[section], ...values };
 		writeFileSync(this.file, JSON.stringify(config));
 	}
 

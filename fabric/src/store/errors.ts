@@ -65,6 +65,6 @@ export const storeErrors = defineErrors({
 		grpcStatus: 'UNIMPLEMENTED',
 		retryable: false,
 		summary: 'the snapshot was written by a version of another format',
-		hint: 'restore it with the version that wrote it',
+		hint: 'use the version that wrote it, or a later one; docs/compatibility.md says which versions read which formats',
 	},
 });

@@ -20,14 +20,17 @@ test('restored from any point, cut anywhere, a store holds the same state and an
 			fc.array(named, { maxLength: 40, size: 'max' }),
 			fc.nat(),
 			fc.integer({ min: 1, max: 500 }),
-			(commands, pick, partBytes) => {
+			fc.constantFrom(1 as const, 2 as const),
+			(commands, pick, partBytes, format) => {
 				const encoded = commands.map(([command, request]) =>
 					encodeCommand(command, request === undefined ? undefined : new Uint8Array(16).fill(request)),
 				);
 				const at = pick % (encoded.length + 1);
 				const store = new Store();
 				for (const bytes of encoded.slice(0, at)) store.apply(bytes, store.appliedIndex + 1);
+				store.snapshotFormat = format;
 				const copy = restored(store.snapshot(), { partBytes });
+				copy.snapshotFormat = format;
 				t.deepEqual(bytesOf(copy), bytesOf(store));
 				for (const bytes of encoded.slice(at))
 					t.deepEqual(copy.apply(bytes, copy.appliedIndex + 1), store.apply(bytes, store.appliedIndex + 1));
@@ -61,31 +64,54 @@ test('pieces are of the moment the snapshot was taken, whatever is applied while
 	t.true(Buffer.concat(pieces).equals(before));
 });
 
-test('a snapshot that is damaged or cut short is refused by name and changes nothing', (t) => {
+test('format 2 is smaller and holds the same; a reader of format 1 refuses it by name and keeps what it had', (t) => {
 	const store = new Store();
-	const lease = run(store, { kind: 'grant', ttlMs: 5_000 });
-	for (let i = 0; i < 20; i++) put(store, `k${i % 7}`, `${i}`, lease.kind === 'lease' ? lease.id : undefined);
-	run(store, { kind: 'revoke', id: 'none' }, new Uint8Array(16).fill(7));
-	const whole = bytesOf(store);
-	fc.assert(
-		fc.property(fc.nat(whole.length - 1), fc.integer({ min: 1, max: 255 }), fc.boolean(), (at, flip, cut) => {
-			const bytes = Uint8Array.from(cut ? whole.subarray(0, at) : whole);
-			if (!cut) bytes[at] = (bytes[at] as number) ^ flip;
-			const victim = new Store();
-			put(victim, 'mine');
-			const before = victim.appliedHash;
-			const error = t.throws(() => {
-				const restore = victim.beginRestore();
-				restore.push(bytes);
-				restore.finish();
-			});
-			t.true(error instanceof MeshError && error.code.startsWith('IM_STORE_SNAPSHOT_'), String(error));
-			t.is(victim.appliedHash, before);
-			t.is(victim.read({ prefix: '' }).items.length, 1);
-		}),
-		{ numRuns: 1_000 },
-	);
+	for (let i = 0; i < 2_000; i++) put(store, `nodes/${i}`, JSON.stringify({ name: `node-${i}`, roles: ['router'] }));
+	const plain = bytesOf(store);
+	store.snapshotFormat = 2;
+	const small = bytesOf(store);
+	t.true(small.length < plain.length / 3, `${plain.length} → ${small.length} bytes`);
+	t.deepEqual(bytesOf(restored([small])), plain);
+
+	const older = new Store({ snapshotFormatMax: 1 });
+	put(older, 'mine');
+	const before = older.appliedHash;
+	const error = t.throws(() => older.beginRestore().push(small));
+	t.true(hasCode(error, 'IM_STORE_SNAPSHOT_VERSION'), String(error));
+	t.is(older.appliedHash, before);
+	const restore = older.beginRestore();
+	restore.push(plain);
+	restore.finish();
+	t.is(older.appliedHash, store.appliedHash);
 });
+
+for (const format of [1, 2] as const)
+	test(`a snapshot of format ${format} that is damaged or cut short is refused by name and changes nothing`, (t) => {
+		const store = new Store();
+		store.snapshotFormat = format;
+		const lease = run(store, { kind: 'grant', ttlMs: 5_000 });
+		for (let i = 0; i < 20; i++) put(store, `k${i % 7}`, `${i}`, lease.kind === 'lease' ? lease.id : undefined);
+		run(store, { kind: 'revoke', id: 'none' }, new Uint8Array(16).fill(7));
+		const whole = bytesOf(store);
+		fc.assert(
+			fc.property(fc.nat(whole.length - 1), fc.integer({ min: 1, max: 255 }), fc.boolean(), (at, flip, cut) => {
+				const bytes = Uint8Array.from(cut ? whole.subarray(0, at) : whole);
+				if (!cut) bytes[at] = (bytes[at] as number) ^ flip;
+				const victim = new Store();
+				put(victim, 'mine');
+				const before = victim.appliedHash;
+				const error = t.throws(() => {
+					const restore = victim.beginRestore();
+					restore.push(bytes);
+					restore.finish();
+				});
+				t.true(error instanceof MeshError && error.code.startsWith('IM_STORE_SNAPSHOT_'), String(error));
+				t.is(victim.appliedHash, before);
+				t.is(victim.read({ prefix: '' }).items.length, 1);
+			}),
+			{ numRuns: 1_000 },
+		);
+	});
 
 test('restored into a new cluster, revisions and lease numbers never come back, history is gone, keys stay', (t) => {
 	const store = new Store();

@@ -1,7 +1,8 @@
 // Owns the form of a snapshot: frames of length, CRC-32 and payload. A header frame, then leases, versions by key and requests in frames of
 // about `snapshotPieceBytes`, then an end frame with the counts. The writer takes hold of everything when it is made and encodes when it is
-// asked, so commands may be applied meanwhile; the reader takes the stream cut anywhere and answers a whole state or a named error.
-import { crc32 } from 'node:zlib';
+// asked, so commands may be applied meanwhile; the reader takes the stream cut anywhere and answers a whole state or a named error. In format 2 a frame
+// may be packed: tag, length of the payload it stands for, and that payload deflated.
+import { crc32, deflateRawSync, inflateRawSync } from 'node:zlib';
 import { MeshError } from '@infermesh/proto';
 import { ByteReader, ByteWriter, Malformed } from '../bytes/binary.js';
 import { requestIdBytes } from './command.js';
@@ -11,32 +12,37 @@ import { isKey, keyMaxLength, leaseIdMaxLength, restoreRevisionGap, snapshotPiec
 import { emptyState, type State } from './state.js';
 
 const magic = 'infermesh-store';
-const formatVersion = 1;
+export type SnapshotFormat = 1 | 2;
+/** The newest that can be read. */
+export const snapshotFormatNewest: SnapshotFormat = 2;
 const frameHeadBytes = 8;
 /** A piece, and one version or answer that goes over its edge. */
 const frameBytesMax = 4 << 20;
-const tags = { header: 1, leases: 2, versions: 3, requests: 4, end: 5 } as const;
+const tags = { header: 1, leases: 2, versions: 3, requests: 4, end: 5, packed: 6 } as const;
+/** The fastest: pieces are made on the thread that keeps heartbeats. */
+const deflateLevel = 1;
 const flagKey = 1;
 const flagDeleted = 2;
 const flagLease = 4;
 
 /** Takes hold of the state now; the pieces are encoded as they are asked for. */
-export function snapshotPieces(state: State): Iterable<Uint8Array> {
-	const header = headerFrame(state);
+export function snapshotPieces(state: State, format: SnapshotFormat): Iterable<Uint8Array> {
+	const header = headerFrame(state, format);
+	const formed = format === 1 ? (piece: Uint8Array) => piece : packed;
 	const leases = [...state.leases.all()].map(({ id, ttlMs, renewals }) => ({ id, ttlMs, renewals }));
 	const versions = state.keys.allVersions();
 	const requests = state.requests.all();
 	return (function* () {
 		yield header;
-		yield* frames(tags.leases, leases, (writer, lease) => {
+		yield* frames(tags.leases, leases, formed, (writer, lease) => {
 			writer.ascii(lease.id).varint(lease.ttlMs).varint(lease.renewals);
 		});
 		let entry: unknown;
-		yield* frames(tags.versions, versions, (writer, version) => {
+		yield* frames(tags.versions, versions, formed, (writer, version) => {
 			writeVersion(writer, version, version.entry !== entry);
 			entry = version.entry;
 		});
-		yield* frames(tags.requests, requests, (writer, [id, result]) => {
+		yield* frames(tags.requests, requests, formed, (writer, [id, result]) => {
 			writer.raw(id).bytes(result);
 		});
 		const end = begun(new ByteWriter(), tags.end);
@@ -44,9 +50,9 @@ export function snapshotPieces(state: State): Iterable<Uint8Array> {
 	})();
 }
 
-function headerFrame(state: State): Uint8Array {
+function headerFrame(state: State, format: SnapshotFormat): Uint8Array {
 	const { quotaBytes, historyRevisionsMax, historyBytesMax } = state.settings;
-	const writer = begun(new ByteWriter(), tags.header).ascii(magic).varint(formatVersion).ascii(state.clusterId);
+	const writer = begun(new ByteWriter(), tags.header).ascii(magic).varint(format).ascii(state.clusterId);
 	writer.varint(state.appliedIndex).raw(state.appliedHash);
 	writer.varint(state.keys.revision).varint(state.keys.compactedRevision).varint(state.leases.sequence);
 	writer
@@ -60,6 +66,7 @@ function headerFrame(state: State): Uint8Array {
 function* frames<T>(
 	tag: number,
 	items: readonly T[],
+	formed: (frame: Uint8Array) => Uint8Array,
 	write: (writer: ByteWriter, item: T) => void,
 ): Generator<Uint8Array> {
 	const writer = new ByteWriter(snapshotPieceBytes);
@@ -67,10 +74,10 @@ function* frames<T>(
 		if (writer.length === 0) begun(writer, tag);
 		write(writer, item);
 		if (writer.length < snapshotPieceBytes) continue;
-		yield frame(writer);
+		yield formed(frame(writer));
 		writer.clear();
 	}
-	if (writer.length > 0) yield frame(writer);
+	if (writer.length > 0) yield formed(frame(writer));
 }
 
 function frame(writer: ByteWriter): Uint8Array {
@@ -79,6 +86,26 @@ function frame(writer: ByteWriter): Uint8Array {
 	head.setUint32(0, bytes.length - frameHeadBytes);
 	head.setUint32(4, crc32(bytes.subarray(frameHeadBytes)));
 	return bytes;
+}
+
+/** The frame deflated, where that makes it smaller. */
+function packed(plain: Uint8Array): Uint8Array {
+	const payload = plain.subarray(frameHeadBytes);
+	const writer = begun(new ByteWriter(), tags.packed).varint(payload.length);
+	const small = frame(writer.raw(deflateRawSync(payload, { level: deflateLevel })));
+	return small.length < plain.length ? small : plain;
+}
+
+/** The payload that a packed frame stands for. */
+function unpacked(reader: ByteReader): ByteReader {
+	const length = reader.count(frameBytesMax, 0);
+	try {
+		const payload = inflateRawSync(reader.raw(reader.left), { maxOutputLength: Math.max(1, length) });
+		if (payload.length === length) return new ByteReader(payload);
+	} catch {
+		throw new Malformed('packed frame');
+	}
+	throw new Malformed('length of a packed frame');
 }
 
 /** Begins a frame: room for its head, then the tag. */
@@ -97,6 +124,8 @@ function writeVersion(writer: ByteWriter, version: Version, newKey: boolean): vo
 
 export class SnapshotReader {
 	readonly #newCluster: { readonly clusterId: string } | undefined;
+	readonly #formatMax: SnapshotFormat;
+	#format = 0;
 	readonly #state = emptyState();
 	/** Bytes of a frame that is not whole yet. */
 	#waiting = new Uint8Array(0);
@@ -110,7 +139,9 @@ export class SnapshotReader {
 	#requests = 0;
 	readonly #changes: Version[] = [];
 
-	constructor(newCluster?: { readonly clusterId: string }) {
+	/** Snapshots of a format above `formatMax` are refused. */
+	constructor(formatMax: SnapshotFormat, newCluster?: { readonly clusterId: string }) {
+		this.#formatMax = formatMax;
 		this.#newCluster = newCluster;
 	}
 
@@ -149,8 +180,11 @@ export class SnapshotReader {
 		});
 	}
 
-	#frame(reader: ByteReader): void {
-		const tag = reader.u8();
+	#frame(frame: ByteReader): void {
+		const outer = frame.u8();
+		const isPacked = outer === tags.packed && this.#format >= 2;
+		const reader = isPacked ? unpacked(frame) : frame;
+		const tag = isPacked ? reader.u8() : outer;
 		if (tag < this.#stage || this.#stage === tags.end || (this.#stage === 0) !== (tag === tags.header))
 			throw new Malformed('order of frames');
 		if (tag === tags.header && this.#stage === tags.header) throw new Malformed('two headers');
@@ -167,8 +201,9 @@ export class SnapshotReader {
 	#header(reader: ByteReader): void {
 		if (reader.ascii(64) !== magic) throw new Malformed('not a snapshot of the store');
 		const version = reader.varint();
-		if (version !== formatVersion)
+		if (version < 1 || version > this.#formatMax)
 			throw new MeshError(storeErrors, 'IM_STORE_SNAPSHOT_VERSION', `the snapshot has format ${version}`);
+		this.#format = version;
 		const state = this.#state;
 		state.clusterId = reader.ascii(64);
 		state.appliedIndex = reader.varint();

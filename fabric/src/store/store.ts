@@ -20,7 +20,7 @@ import {
 import type { StoreMutation } from './mutations.js';
 import type { StateMachine, StateRestore } from './ports.js';
 import { encodeResult } from './result-codec.js';
-import { SnapshotReader, snapshotPieces } from './snapshot.js';
+import { type SnapshotFormat, SnapshotReader, snapshotFormatNewest, snapshotPieces } from './snapshot.js';
 import { emptyState, nextHash, type State } from './state.js';
 import { applyTransaction, deleteKey } from './transaction.js';
 
@@ -31,11 +31,18 @@ export interface StoredLease {
 }
 
 export class Store implements StateMachine {
+	/** Form of the snapshots it writes: the oldest, until it is known that all members read a newer one. */
+	snapshotFormat: SnapshotFormat = 1;
+	readonly #formatMax: SnapshotFormat;
 	readonly #mutations: ReadonlySet<StoreMutation>;
 	#state: State = emptyState();
 	#restores = 0;
 
-	constructor(options: { readonly mutations?: ReadonlySet<StoreMutation> } = {}) {
+	/** `snapshotFormatMax`: newer snapshots are refused. */
+	constructor(
+		options: { readonly mutations?: ReadonlySet<StoreMutation>; readonly snapshotFormatMax?: SnapshotFormat } = {},
+	) {
+		this.#formatMax = options.snapshotFormatMax ?? snapshotFormatNewest;
 		this.#mutations = options.mutations ?? new Set();
 	}
 
@@ -126,7 +133,7 @@ export class Store implements StateMachine {
 	}
 
 	snapshot(): Iterable<Uint8Array> {
-		return snapshotPieces(this.#state);
+		return snapshotPieces(this.#state, this.snapshotFormat);
 	}
 
 	/**
@@ -134,7 +141,7 @@ export class Store implements StateMachine {
 	 * moved on by `restoreRevisionGap`, so that no fencing token of the old cluster is ever reached again.
 	 */
 	beginRestore(options: { readonly newCluster?: { readonly clusterId: string } } = {}): StateRestore {
-		const reader = new SnapshotReader(options.newCluster);
+		const reader = new SnapshotReader(this.#formatMax, options.newCluster);
 		return {
 			push: (bytes) => reader.push(bytes),
 			finish: () => {

@@ -156,6 +156,10 @@ export const statusSchema = Type.Object({
 	startedAt: Type.String(),
 	uptimeS: Type.Number(),
 	roles: Type.Array(Type.String(), describe('What runs on this node.')),
+	level: Type.Object(
+		{ node: Type.Integer(), mesh: Type.Integer() },
+		describe('Levels of formats: the newest this node speaks, and the mesh’s.'),
+	),
 	dataUrl: nullableText('Where clients send requests; null = no data plane runs here.'),
 	adminUrl: Type.String(),
 	development: Type.Boolean(describe('Loopback only, no credentials asked.')),

@@ -100,6 +100,7 @@ export class FakeMesh implements MeshControl {
 			startedAt: '2026-01-01T00:00:00.000Z',
 			uptimeS: 61,
 			roles: ['router', 'coordinator', 'gpu', 'trainer', 'edge'],
+			level: { node: 1, mesh: 1 },
 			dataUrl: 'http://127.0.0.1:8080',
 			adminUrl: 'http://127.0.0.1:8081',
 			development: true,

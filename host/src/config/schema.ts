@@ -43,6 +43,11 @@ export const fabricSchema = section('Membership of a mesh of several nodes.', {
 		'lan',
 		'Gossip timers: within a site, between sites, or on one machine.',
 	),
+	compat_level: integer(
+		0,
+		'Newest level of formats this node writes and reads, to hold a mesh at the level of the version before; 0 = the newest of this version.',
+		{ max: 1000 },
+	),
 	voters_max: integer(5, 'Coordinators that vote; further ones are learners.', { min: 1, max: 9 }),
 	lease_ttl_ms: integer(15_000, 'What a node says of itself lapses this long after it was last heard of.', {
 		...MS,

@@ -99,7 +99,8 @@ export function createControl(parts: ControlParts): MeshControl {
 	const mustRoute = (): RouterPart => {
 		if (router !== undefined) return router;
 		const routers = state.nodes.all().filter(({ value }) => value.addresses.data !== undefined);
-		const who = routers.length === 0 ? 'no node of the mesh does' : routers.map(({ value }) => value.name).join(', ');
+		const named = routers.map(({ value }) => value.name).sort();
+		const who = named.length === 0 ? 'no node of the mesh does' : named.join(', ');
 		throw new MeshError(
 			meshErrors,
 			'IM_NODE_ROLE',
@@ -138,6 +139,7 @@ export function createControl(parts: ControlParts): MeshControl {
 				startedAt: new Date(startedMs).toISOString(),
 				uptimeS: (systemClock.wallMs() - startedMs) / 1000,
 				roles: [...config.roles],
+				level: { node: state.level.own, mesh: state.level.level },
 				dataUrl: router?.dataUrl ?? null,
 				adminUrl: parts.adminUrl(),
 				development: parts.development,
@@ -163,6 +165,8 @@ export function createControl(parts: ControlParts): MeshControl {
 			const watched = targets.registry.records().filter((record) => targets.watched(record));
 			const serving = watched.map(viewTarget).some(({ state }) => state === 'ready' || state === 'degraded');
 			if (!serving && (router !== undefined || watched.length > 0)) reasons.push('no target is serving');
+			const apart = state.level.refusal();
+			if (apart !== undefined) reasons.push(apart);
 			const degraded: string[] = [];
 			if (!parts.fabric.inTouch()) degraded.push('local-only: cut off from gossip');
 			if (!(await hasQuorum()))
@@ -235,7 +239,7 @@ export function createControl(parts: ControlParts): MeshControl {
 			const { fabric, mesh } = parts;
 			const samples = [
 				...collectSamples(listTargets(), shelf.list(), parts.version, process.version),
-				...fabricSamples(mesh.nodes.list(), fabric.inTouch(), await hasQuorum()),
+				...fabricSamples(mesh.nodes.list(), fabric.inTouch(), await hasQuorum(), state.level),
 			];
 			return renderMetrics(metricsBuffers, samples) + fabric.metrics() + (await parts.processMetrics.text());
 		},

@@ -102,6 +102,8 @@ export interface MeshFabric {
 	readonly measure: (from: string, to: string, ask: BandwidthAsk) => Promise<BandwidthMeasured>;
 	/** Calls back when a member's state or a link changed, until the returned function is called. */
 	readonly onChange: (listener: () => void) => () => void;
+	/** The level of formats that may be written from now on. */
+	readonly setLevel: (level: number) => void;
 	/** Undefined where this node is no coordinator of the embedded Raft. */
 	readonly group: GroupControl | undefined;
 	/** Further Prometheus samples of the fabric, as text; empty for a lone node. */
@@ -138,6 +140,7 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 		measure: () =>
 			Promise.reject(new MeshError(topologyErrors, 'IM_TOPOLOGY_UNREACHABLE', 'this node is alone: there is no other')),
 		onChange: () => () => undefined,
+		setLevel: () => undefined,
 		group: undefined,
 		metrics: () => '',
 		leave: () => Promise.resolve(),

@@ -9,6 +9,7 @@ import { type AccessSnapshot, accessOf, type ConfiguredKey } from '../mesh/acces
 import { claimName } from '../mesh/claim-name.js';
 import { Drain } from '../mesh/drain.js';
 import { KeptRecord } from '../mesh/kept-record.js';
+import { LevelKeeper, type LevelKeeperPorts } from '../mesh/level-keeper.js';
 import { cutOff } from '../mesh/listing.js';
 import type { MeshMirrors } from '../mesh/mirrors.js';
 import { type TargetActions, TargetSync } from '../mesh/target-sync.js';
@@ -50,6 +51,8 @@ export interface MeshStateParts {
 	readonly setAccess: (access: AccessSnapshot) => void;
 	/** Requests this router has in flight because of a node; undefined where no router runs here. */
 	readonly inFlight: ((nodeId: string) => number) | undefined;
+	/** What this node speaks, and whether it raises the mesh's level. */
+	readonly level: Pick<LevelKeeperPorts, 'own' | 'raises' | 'members' | 'settleMs' | 'changed'>;
 	/** Gives up leadership, if this node has it. */
 	readonly handOver: () => Promise<void>;
 	readonly failed: (what: string, error: unknown) => void;
@@ -63,6 +66,8 @@ export class MeshState implements MeshMirrors {
 	readonly registry: StrategyRegistry;
 	readonly targetSync: TargetSync;
 	readonly nodes;
+	readonly levels;
+	readonly level: LevelKeeper;
 	readonly lifecycle;
 	readonly targets;
 	readonly placements;
@@ -108,7 +113,9 @@ export class MeshState implements MeshMirrors {
 		this.nodes = mirror('nodes', () => {
 			retarget();
 			this.#node.changed();
+			this.level.changed();
 		});
+		this.levels = mirror('levels', () => this.level.changed());
 		this.lifecycle = mirror('lifecycle', () => {
 			retarget();
 			this.#drain.changed();
@@ -131,6 +138,14 @@ export class MeshState implements MeshMirrors {
 			const lease = parts.lease();
 			return lease === undefined ? {} : { lease };
 		};
+		this.level = new LevelKeeper({
+			clock,
+			records: this.records,
+			mirrors: this,
+			self: parts.nodeId,
+			...parts.level,
+			failed: parts.failed,
+		});
 		this.#node = new KeptRecord({
 			clock,
 			passing,
@@ -243,6 +258,7 @@ export class MeshState implements MeshMirrors {
 	close(): void {
 		this.#strategySync?.close();
 		this.#drain.close();
+		this.level.close();
 		this.#node.close();
 		this.#router.close();
 		for (const mirror of this.#mirrors) mirror.close();

@@ -11,6 +11,7 @@ import { createInflight, InflightReader } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
 import { createFleetTable, FleetTableWriter } from '../fleet/table.js';
 import { type AccessSnapshot, accessOf } from '../mesh/access.js';
+import { ownLevel } from '../mesh/level-keeper.js';
 import { MeshOperations } from '../mesh/operations.js';
 import { knownNodes, linkToTarget, nodeOfTarget } from '../mesh/target-distances.js';
 import { isFull, StrategyJudge } from '../strategy/registry/judge.js';
@@ -188,6 +189,19 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			(nodeId) => inFlightOf(targets.registry.records(), state, counters, nodeId),
 			fabric.nodeId,
 		),
+		level: {
+			own: ownLevel(config.fabric.compat_level),
+			raises: config.roles.includes('coordinator'),
+			members: () => {
+				const group = fabric.state();
+				return group === undefined ? [] : [...group.voters, ...group.learners];
+			},
+			settleMs: 2 * config.fabric.lease_ttl_ms,
+			changed: (level) => {
+				log.info({ level }, 'level of the mesh');
+				fabric.setLevel(level);
+			},
+		},
 		handOver: async () => {
 			if (fabric.group?.leads() === true) await fabric.group.transferLeadership(undefined);
 		},
@@ -282,7 +296,10 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		const startedMs = clock.wallMs();
 		// Before anything is written under it: from here on a lease may end at any moment.
 		fabric.onLease(() => state.leaseRenewed());
+		await state.level.admit();
 		await state.register(nodeRecordOf(config, fabric, startedMs));
+		// The mesh may have moved on just before it heard of this node; from here on it waits for it.
+		await state.level.admit();
 		await announceTargets(state, targets, loaded, fabric.nodeId);
 		if (state.staging.all().length === 0) {
 			const { wasm, sourceMap } = await openStrategySource(config.strategy.active, clock);

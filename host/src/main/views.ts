@@ -67,10 +67,17 @@ export function targetView(
 }
 
 /** What the fabric's state says, as gauges of `/metrics`. */
-export function fabricSamples(nodes: readonly NodeView[], inTouch: boolean, quorum: boolean): CollectedSample[] {
+export function fabricSamples(
+	nodes: readonly NodeView[],
+	inTouch: boolean,
+	quorum: boolean,
+	{ level, own }: { readonly level: number; readonly own: number },
+): CollectedSample[] {
 	return [
 		{ metric: 'fabricInTouch', labels: [], value: inTouch ? 1 : 0 },
 		{ metric: 'fabricQuorum', labels: [], value: quorum ? 1 : 0 },
+		{ metric: 'compatLevel', labels: ['node'], value: own },
+		{ metric: 'compatLevel', labels: ['mesh'], value: level },
 		...nodes.map(({ name, state }) => ({ metric: 'nodeLifecycle' as const, labels: [name, state], value: 1 })),
 	];
 }

@@ -30,6 +30,13 @@ export const meshErrors = defineErrors({
 		grpcStatus: 'FAILED_PRECONDITION',
 		retryable: false,
 	},
+	IM_NODE_LEVEL: {
+		summary: 'This node’s version is too far from the mesh’s for both to understand each other.',
+		hint: 'Upgrade one version at a time, all nodes before the next; docs/compatibility.md has the rule.',
+		httpStatus: 409,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
 	IM_NODE_QUORUM: {
 		summary: 'Without this node the coordinators would have no quorum left.',
 		hint: 'Bring other coordinators back first, or add some.',

@@ -7,6 +7,7 @@ export type MirrorOf<K extends keyof typeof recordKinds> = Mirror<(typeof record
 export type MeshMirrors = {
 	readonly [K in
 		| 'nodes'
+		| 'levels'
 		| 'lifecycle'
 		| 'targets'
 		| 'placements'

@@ -49,6 +49,7 @@ export function nodeRecord(id: string, name: string): NodeRecord {
 
 const kindsMirrored = [
 	'nodes',
+	'levels',
 	'lifecycle',
 	'targets',
 	'placements',

@@ -29,8 +29,16 @@ export const nodeRecordSchema = Type.Object({
 		data: Type.Optional(Type.String(describe('URL of the data plane.'))),
 	}),
 	startedAtMs: Type.Integer(),
+	level: Type.Optional(Type.Integer({ minimum: 1, description: 'Newest level of formats it speaks; absent = 1.' })),
 });
 export type NodeRecord = Static<typeof nodeRecordSchema>;
+
+/** The level of formats that every node of the mesh speaks. */
+export const levelRecordSchema = Type.Object({
+	level: Type.Integer({ minimum: 1 }),
+	raisedBy: Type.String(describe('UUID of the coordinator.')),
+	raisedAtMs: Type.Integer(),
+});
 
 export const lifecycleStates = ['active', 'cordoned', 'draining', 'drained', 'quarantined'] as const;
 export type LifecycleState = (typeof lifecycleStates)[number];
@@ -222,6 +230,7 @@ const kind = <const S extends TSchema>(prefix: string, schema: S): RecordKind<S>
 
 export const recordKinds = {
 	nodes: kind('nodes/', nodeRecordSchema),
+	levels: kind('mesh/', levelRecordSchema),
 	nodeNames: kind('node-names/', nodeNameSchema),
 	lifecycle: kind('lifecycle/', lifecycleRecordSchema),
 	targets: kind('targets/', targetRecordSchema),

@@ -211,6 +211,12 @@ export const metricDefinitions = Object.freeze({
 		1,
 		'1 while the coordinators have a quorum as this node sees it, else 0.',
 	),
+	compatLevel: collected(
+		'compat_level',
+		['of'],
+		2,
+		'Level of formats: the newest that this node speaks (`node`) and that of the mesh (`mesh`), which all its nodes write.',
+	),
 	nodeLifecycle: collected(
 		'node_lifecycle',
 		['node', 'state'],

@@ -15,6 +15,8 @@ export interface ConsensusStart {
 	readonly electionMs: number;
 	readonly snapshotEntries: number;
 	readonly segmentBytes: number;
+	/** Newest level of formats it may read. */
+	readonly level: number;
 }
 
 export type GroupCall =
@@ -43,6 +45,8 @@ export type ToConsensus =
 	| { readonly kind: 'revoked'; readonly nodeIds: readonly string[]; readonly revision: bigint }
 	| { readonly kind: 'peers'; readonly peers: readonly (readonly [nodeId: string, address: string])[] }
 	| { readonly kind: 'call'; readonly number: number; readonly call: GroupCall }
+	/** The level of formats it may write from now on. */
+	| { readonly kind: 'level'; readonly level: number }
 	| { readonly kind: 'close' };
 
 /** What the agent shows and watches of this node's part. */

@@ -20,6 +20,7 @@ import {
 	SessionRegistry,
 	Store,
 	StoreEngine,
+	snapshotFormatAt,
 	storeService,
 	TransportCounters,
 } from '@infermesh/fabric';
@@ -91,7 +92,7 @@ function refused(error: unknown): { readonly code: string; readonly message: str
 
 async function main(): Promise<void> {
 	const log = await openLog();
-	const store = new Store();
+	const store = new Store({ snapshotFormatMax: snapshotFormatAt(start.level) });
 	const tickMs = Math.max(1, Math.round(start.heartbeatMs / TICKS_PER_HEARTBEAT));
 	const group = new RaftGroup({
 		group: MESH_GROUP,
@@ -215,6 +216,9 @@ async function main(): Promise<void> {
 					(value) => send({ kind: 'answer', number: message.number, value }),
 					(error: unknown) => send({ kind: 'answer', number: message.number, ...refused(error) }),
 				);
+				break;
+			case 'level':
+				store.snapshotFormat = snapshotFormatAt(message.level);
 				break;
 			case 'close':
 				void close(engine, log);

@@ -31,6 +31,7 @@ import {
 import { TopologyService } from '@infermesh/proto/grpc/topology/v1/topology';
 import { isLoopback } from '../../config/rules.js';
 import type { MeshConfig } from '../../config/schema.js';
+import { ownLevel } from '../../mesh/level-keeper.js';
 import { recordKinds } from '../../records/kinds.js';
 import { Mirror } from '../../records/mirror.js';
 import type { Log } from '../../telemetry/logger.js';
@@ -180,6 +181,7 @@ export async function startMeshFabric(
 						electionMs: config.consensus.election_ms,
 						snapshotEntries: config.consensus.snapshot_entries,
 						segmentBytes: config.consensus.log_segment_bytes,
+						level: ownLevel(fabric.compat_level),
 					},
 					{
 						state: () => undefined,
@@ -449,6 +451,7 @@ export async function startMeshFabric(
 			onChange: (listener) => thread.onChange(listener),
 			group,
 			state: () => consensus?.state,
+			setLevel: (level) => consensus?.send({ kind: 'level', level }),
 			metrics: () => thread.metrics() + topologyMetrics(thread.topology) + transportMetrics(counters),
 			async leave() {
 				await thread.leave();
