@@ -2,7 +2,7 @@
 // how long a handover takes. Three processes on this machine, mTLS between them, fsync on.
 import type { Bench, BenchContext, Table } from '../bench.js';
 import { median, quantile } from '../stats.js';
-import type { Load, LoadResult } from './member.js';
+import type { Cost, Load, LoadResult } from './member.js';
 import { ConsensusRig } from './rig.js';
 
 const workers = 64;
@@ -13,12 +13,46 @@ export const consensusBench: Bench = {
 	run: async (context) => {
 		const rig = await ConsensusRig.open();
 		try {
-			return [await throughput(rig, context), await interruptions(rig, context)];
+			return [await throughput(rig, context), await interruptions(rig, context), await idleGroups(context)];
 		} finally {
 			await rig.close();
 		}
 	},
 };
+
+/** What groups cost that have nothing to do: one on a member against a hundred. */
+async function idleGroups(context: BenchContext): Promise<Table> {
+	const forMs = context.quick ? 3_000 : 10_000;
+	const rows: (string | number)[][] = [];
+	for (const groups of [1, 100]) {
+		context.progress(`${groups} idle groups for ${forMs / 1000} s`);
+		const rig = await ConsensusRig.open(groups);
+		try {
+			const costs = (): Promise<Cost[]> =>
+				Promise.all(rig.members.map((member) => member.call<Cost>({ call: 'cost' })));
+			while ((await costs()).reduce((sum, { leads }) => sum + leads, 0) < groups)
+				await new Promise((resolve) => setTimeout(resolve, 50));
+			await new Promise((resolve) => setTimeout(resolve, 3_000));
+			const before = await costs();
+			const fromMs = performance.now();
+			await new Promise((resolve) => setTimeout(resolve, forMs));
+			const after = await costs();
+			const seconds = (performance.now() - fromMs) / 1000;
+			const perSecond = (of: keyof Cost): number =>
+				after.reduce((sum, now, at) => sum + now[of] - (before[at]?.[of] ?? 0), 0) / after.length / seconds;
+			rows.push([groups, perSecond('cpuMs') / 10, perSecond('messages'), perSecond('batches')]);
+		} finally {
+			await rig.close();
+		}
+	}
+	return {
+		title: 'idle groups on one log, per member',
+		columns: ['groups', '% of a core', 'messages/s', 'batches/s'],
+		rows,
+		notes: ['groups of a process tick in one turn: their messages to a peer share a batch'],
+		aims: [],
+	};
+}
 
 async function throughput(rig: ConsensusRig, context: BenchContext): Promise<Table> {
 	const forMs = context.quick ? 2_000 : 10_000;

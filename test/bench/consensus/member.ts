@@ -13,6 +13,8 @@ import {
 	parseSpiffeId,
 	RaftAdmin,
 	RaftGroup,
+	raftGroupSettings,
+	SharedTicks,
 	Store,
 	StoreEngine,
 } from '@infermesh/fabric';
@@ -29,6 +31,8 @@ export interface MemberStart {
 	readonly rootPem: string;
 	readonly chainPem: string;
 	readonly keyPem: string;
+	/** Raft groups of the member; the load goes to the first. */
+	readonly groups: number;
 }
 
 export interface Load {
@@ -48,9 +52,19 @@ export type MemberCall =
 	| { readonly call: 'load'; readonly load: Load }
 	| { readonly call: 'writeOnce'; readonly timeoutMs: number }
 	| { readonly call: 'transfer'; readonly to: string }
-	| { readonly call: 'status' };
+	| { readonly call: 'status' }
+	| { readonly call: 'cost' };
 
-const group = 1;
+/** What the process has used and sent so far. */
+export interface Cost {
+	readonly cpuMs: number;
+	readonly batches: number;
+	readonly messages: number;
+	/** Groups this member leads. */
+	readonly leads: number;
+}
+
+const FIRST = 1;
 const value = new Uint8Array(128).fill(7);
 
 function receive<T>(): Promise<T> {
@@ -106,33 +120,42 @@ async function listen(start: MemberStart, transport: GrpcRaftTransport): Promise
 async function openLog(start: MemberStart): Promise<LogThread> {
 	const options = { ...logThreadDefaults, log: { ...logThreadDefaults.log, segmentBytes: 16 * 1024 * 1024 } };
 	const log = await LogThread.open(start.folder, benchClock, options);
-	if (log.recovered.has(group)) return log;
-	const write = foundingWrite(group, foundedGroup(start.voters));
-	await new Promise<void>((resolve, reject) => log.append([write], resolve, reject));
+	if (log.recovered.has(FIRST)) return log;
+	const founded = foundedGroup(start.voters);
+	const writes = Array.from({ length: start.groups }, (_, at) => foundingWrite(FIRST + at, founded));
+	await new Promise<void>((resolve, reject) => log.append(writes, resolve, reject));
 	return log;
 }
 
 class Member {
+	readonly #transport: GrpcRaftTransport;
 	readonly #raft: RaftGroup;
+	readonly #others: readonly RaftGroup[];
 	readonly #admin: RaftAdmin;
 	readonly #engine: StoreEngine;
 
 	constructor(start: MemberStart, log: LogThread, transport: GrpcRaftTransport) {
+		const ticks = new SharedTicks(benchClock, raftGroupSettings.tickMs);
+		const open = (group: number, store: Store): RaftGroup =>
+			new RaftGroup({
+				group,
+				id: start.id,
+				clock: benchClock,
+				random: new SeededRandom(randomSeed()),
+				log,
+				snapshots: log.snapshots,
+				transport,
+				stateMachine: store,
+				recovered: log.recovered.get(group) ?? foundedGroup(start.voters),
+				addressOf: () => undefined,
+				defer: setImmediate,
+				ticks,
+				onFailed: (error) => process.stderr.write(`${start.id} stopped: ${error.stack}\n`),
+			});
 		const store = new Store();
-		this.#raft = new RaftGroup({
-			group,
-			id: start.id,
-			clock: benchClock,
-			random: new SeededRandom(randomSeed()),
-			log,
-			snapshots: log.snapshots,
-			transport,
-			stateMachine: store,
-			recovered: log.recovered.get(group) ?? foundedGroup(start.voters),
-			addressOf: () => undefined,
-			defer: setImmediate,
-			onFailed: (error) => process.stderr.write(`${start.id} stopped: ${error.stack}\n`),
-		});
+		this.#transport = transport;
+		this.#raft = open(FIRST, store);
+		this.#others = Array.from({ length: start.groups - 1 }, (_, at) => open(FIRST + 1 + at, new Store()));
 		this.#admin = new RaftAdmin(this.#raft, benchClock);
 		this.#engine = new StoreEngine({
 			store,
@@ -154,6 +177,12 @@ class Member {
 			case 'status': {
 				const { leader, role, term, commitIndex, appliedIndex } = this.#raft.status();
 				return { leader, role, term, commitIndex, appliedIndex, leads: this.#raft.leads() };
+			}
+			case 'cost': {
+				const { user, system } = process.cpuUsage();
+				const { batchesSent, messagesSent } = this.#transport.counters;
+				const leads = [this.#raft, ...this.#others].filter((group) => group.leads()).length;
+				return { cpuMs: (user + system) / 1000, batches: batchesSent, messages: messagesSent, leads };
 			}
 		}
 	}

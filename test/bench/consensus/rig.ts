@@ -97,7 +97,8 @@ export class ConsensusRig {
 		this.#folder = folder;
 	}
 
-	static async open(): Promise<ConsensusRig> {
+	/** `groups`: Raft groups on each member. */
+	static async open(groups = 1): Promise<ConsensusRig> {
 		// On a real disk, beside the build: a folder in memory would make fsync free.
 		const folder = mkdtempSync(join(process.cwd(), '.bench-consensus-'));
 		const voters = Array.from({ length: 3 }, () => randomUUID()).sort();
@@ -111,7 +112,7 @@ export class ConsensusRig {
 				const chain = await authority.issueNode(id, keys.publicKey, nowMs);
 				const chainPem = chain.map((der) => pemOfCertificate(der)).join('');
 				const keyPem = keys.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
-				return new MemberProcess({ id, voters, ports, folder: join(folder, id), rootPem, chainPem, keyPem });
+				return new MemberProcess({ id, voters, ports, folder: join(folder, id), rootPem, chainPem, keyPem, groups });
 			}),
 		);
 		const rig = new ConsensusRig(members, folder);

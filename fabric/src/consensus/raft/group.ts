@@ -14,6 +14,7 @@ import { type RaftGroupOptions, type RaftGroupSettings, raftGroupSettings } from
 import { batches, Proposals } from './proposals.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
 import { groupStatus, type RaftGroupStatus } from './status.js';
+import { SharedTicks } from './ticks.js';
 import { WriteQueue } from './write-queue.js';
 
 export class RaftGroup implements Replicator {
@@ -65,7 +66,7 @@ export class RaftGroup implements Replicator {
 			failed,
 		});
 		this.#snapshotIndex = recovered.snapshot?.index ?? 0;
-		this.#timer = clock.every(this.#settings.tickMs, () => this.#tick());
+		this.#timer = (options.ticks ?? new SharedTicks(clock, this.#settings.tickMs)).add(() => this.#tick());
 		options.transport.listen(group, {
 			onMessage: (message) => this.#enter(() => this.core.step(message)),
 			onUnreachable: (peer) => this.#enter(() => this.core.reportUnreachable(peer)),

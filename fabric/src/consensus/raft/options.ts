@@ -7,6 +7,7 @@ import type { RaftLimits } from '../../raft/options.js';
 import type { RaftTransport } from '../../raft/ports.js';
 import type { SoftState } from '../../raft/ready.js';
 import type { StateMachine } from '../../store/ports.js';
+import type { Ticks } from './ticks.js';
 
 export interface RaftGroupSettings {
 	/** One tick. Finer than a heartbeat, so that drawn election timeouts differ enough. */
@@ -65,6 +66,8 @@ export interface RaftGroupOptions {
 	/** Runs `fn` at the end of the present turn of the loop, so that calls of one turn share a write. Microtasks by default. */
 	readonly defer?: (fn: () => void) => void;
 	readonly settings?: Partial<RaftGroupSettings>;
+	/** Ticks shared with other groups of the process, of the same `tickMs`; a timer of its own by default. */
+	readonly ticks?: Ticks;
 	/** Leader, role or term have changed. */
 	readonly onSoftState?: (state: SoftState) => void;
 	/** The member has stopped for good: its disk failed or a bug showed. Called once; it never votes or acknowledges again. */
