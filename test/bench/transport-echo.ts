@@ -39,7 +39,7 @@ export function identityFrom(wire: WireIdentity): Identity {
 export function contextOf(identity: Identity): TransportContext {
 	const revocations = new RevocationList();
 	const counters = new TransportCounters();
-	const sessions = new SessionRegistry(revocations, counters);
+	const sessions = new SessionRegistry(revocations, counters, realClock);
 	return { identity: new IdentityHolder(identity), revocations, counters, sessions, clock: realClock };
 }
 

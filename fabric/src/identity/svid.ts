@@ -39,7 +39,8 @@ export type IdentityMutation =
 	| 'accept-other-domain'
 	| 'accept-two-uris'
 	| 'renew-needs-valid-certificate'
-	| 'keep-revoked-connections';
+	| 'keep-revoked-connections'
+	| 'keep-expired-connections';
 
 export type IdentityMutations = ReadonlySet<IdentityMutation>;
 

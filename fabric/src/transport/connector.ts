@@ -115,7 +115,7 @@ export async function connectAsNode(
 				const verdict = ofNode(checkPeer(peer, context, options.expectedNode));
 				if (verdict.ok && options.acceptNode?.(verdict.svid.nodeUuid ?? '') === false)
 					return { ok: false, refusal: { code: 'IM_IDENTITY_UNEXPECTED_PEER', message: verdict.svid.id.uri } };
-				if (verdict.ok && verdict.svid.nodeUuid !== undefined) context.sessions.add(verdict.svid.nodeUuid, peer);
+				if (verdict.ok) context.sessions.add(verdict.svid, peer);
 				return verdict;
 			},
 		});

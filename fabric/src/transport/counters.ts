@@ -13,6 +13,8 @@ export class TransportCounters {
 	anonymous = 0;
 	/** Open connections closed because their peer was revoked. */
 	revokedClosed = 0;
+	/** Open connections closed because the certificate their peer had shown expired: it was back with a newer one by then, or not. */
+	readonly expiredClosed = { renewed: 0, lapsed: 0 };
 	readonly #refused = new Map<RefusalReason, number>();
 	readonly #failed = new Map<RefusalReason, number>();
 
@@ -39,15 +41,18 @@ export class TransportCounters {
 		readonly connected: number;
 		readonly anonymous: number;
 		readonly revokedClosed: number;
+		readonly expiredClosed: { readonly renewed: number; readonly lapsed: number };
 		readonly refused: Readonly<Partial<Record<RefusalReason, number>>>;
 		readonly failed: Readonly<Partial<Record<RefusalReason, number>>>;
 	} {
 		const { accepted, connected, anonymous, revokedClosed } = this;
+		const expiredClosed = { ...this.expiredClosed };
 		return {
 			accepted,
 			connected,
 			anonymous,
 			revokedClosed,
+			expiredClosed,
 			refused: Object.fromEntries(this.#refused),
 			failed: Object.fromEntries(this.#failed),
 		};

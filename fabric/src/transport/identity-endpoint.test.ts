@@ -147,7 +147,7 @@ test('without a certificate nothing but joining and renewing is reached', async 
 	await t.throwsAsync(echo(client, 'hello'), { message: /UNIMPLEMENTED/ });
 });
 
-test('certificates expire everywhere; the authority renews itself, the node renews over the wire, its stream never drops', async (t) => {
+test('certificates expire everywhere; the authority renews itself, the node is cut off, renews over the wire and is back', async (t) => {
 	const one = await mesh(t);
 	const options = { clock: callClock(one.clock), timeoutMs };
 	const { identity } = await joinMesh(one.address, await tokenOf(one), await generateNodeKey(), options);
@@ -161,7 +161,7 @@ test('certificates expire everywhere; the authority renews itself, the node rene
 	one.clock.advance(90_000);
 	// The coordinator holds the authority: it needs nobody to renew.
 	one.node.holder.set(await testIdentity(one.authority, one.clock.wallMs(), one.node.nodeUuid));
-	t.is(await talk.ask('expired'), 'expired');
+	t.truthy(await talk.ended, 'no connection outlives the certificate it was opened with');
 	const rotating = new RotatingIdentity({
 		identity,
 		renew: remoteRenewer(() => [one.address], options),
@@ -175,11 +175,9 @@ test('certificates expire everywhere; the authority renews itself, the node rene
 	t.is(renewed.svid.nodeUuid, identity.svid.nodeUuid);
 	t.is(rotating.health().state, 'fresh');
 	joined.holder.set(renewed);
-	t.is(await talk.ask('renewed'), 'renewed');
 	const fresh = new PeerChannels({ ...joined.context, clock: options.clock });
 	t.teardown(() => fresh.close());
 	t.is(await echo(fresh.acquire(peer).client(EchoClient), 'new connection'), 'new connection');
-	talk.end();
 });
 
 test('a renewal is refused for a revoked node, and told so', async (t) => {

@@ -128,8 +128,7 @@ export class SecureListener {
 		const verdict = checkPeer(socket, this.#context);
 		if (typeof socket.alpnProtocol !== 'string') return this.#turnAway(socket, 'IM_TRANSPORT_PROTOCOL');
 		if (verdict.ok) {
-			const { nodeUuid } = verdict.svid;
-			if (nodeUuid !== undefined) this.#context.sessions.add(nodeUuid, socket);
+			this.#context.sessions.add(verdict.svid, socket);
 			this.#context.counters.accepted++;
 			return this.#handlers.onPeer(socket, verdict.svid);
 		}

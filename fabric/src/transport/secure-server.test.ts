@@ -215,6 +215,53 @@ test('connections are replaced at their age without dropping a stream', async (t
 	talk.end();
 });
 
+/** OpenSSL judges by the system's time: what is issued at a later hour of the test's clock must be valid by that too. */
+const hourlyLeaves = { leafMs: 3_600_000, backdateMs: 3_600_000 };
+
+test('no connection outlives the certificate its peer showed; who has renewed is on another one by then and loses no call', async (t) => {
+	const clock = new ManualClock();
+	const hourly = await testAuthority(clock.wallMs(), hourlyLeaves);
+	const replaced = { serverAuthority: hourly, callerAuthority: hourly, clock, server: { connectionAgeMs: 300 } };
+	const { client, server, caller } = await pair(t, replaced);
+	const talk = openTalk(client);
+	t.is(await talk.ask('first certificate'), 'first certificate');
+	clock.advance(1_800_000);
+	caller.holder.set(await testIdentity(hourly, clock.wallMs(), caller.nodeUuid));
+	server.holder.set(await testIdentity(hourly, clock.wallMs(), server.nodeUuid));
+	const deadline = Date.now() + 10_000;
+	while (server.counters.accepted < 2 && Date.now() < deadline) await echo(client, 'until it is asked to reconnect');
+	t.is(await talk.ask('the old connection goes on'), 'the old connection goes on');
+	clock.advance(1_799_000);
+	t.is(await talk.ask('to its last second'), 'to its last second');
+	clock.advance(1_000);
+	t.truthy(await talk.ended);
+	t.deepEqual(server.counters.expiredClosed, { renewed: 1, lapsed: 0 });
+	t.is(await echo(client, 'calls go on'), 'calls go on');
+});
+
+for (const [mutation, name] of [
+	[undefined, 'a peer that does not renew is cut off when its certificate expires, open stream and all'],
+	['keep-expired-connections', 'known bug keep-expired-connections: the stream of an expired peer lives on'],
+] as const)
+	test(name, async (t) => {
+		const clock = new ManualClock();
+		const hourly = await testAuthority(clock.wallMs(), hourlyLeaves);
+		const given = { serverAuthority: hourly, callerAuthority: hourly, clock };
+		const { client, server } = await pair(t, mutation === undefined ? given : { ...given, mutation });
+		const talk = openTalk(client);
+		t.is(await talk.ask('valid'), 'valid');
+		clock.advance(3_600_000);
+		if (mutation !== undefined) {
+			t.is(await talk.ask('expired'), 'expired');
+			talk.end();
+			return;
+		}
+		t.truthy(await talk.ended);
+		t.deepEqual(server.counters.expiredClosed, { renewed: 0, lapsed: 1 });
+		t.regex(await failure(client), /UNAVAILABLE|DEADLINE/);
+		t.true(server.counters.refused('IM_IDENTITY_EXPIRED') > 0);
+	});
+
 for (const [mutation, name] of [
 	[undefined, 'a revoked node: its open stream closes and it does not come back'],
 	['keep-revoked-connections', 'known bug keep-revoked-connections: the stream of a revoked node lives on'],

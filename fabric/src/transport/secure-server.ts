@@ -28,8 +28,9 @@ export interface SecureServerOptions {
 	readonly keepaliveMs: number;
 	readonly keepaliveTimeoutMs: number;
 	/**
-	 * Age at which a connection is asked to be replaced (GOAWAY): streams on it go on, new ones come over a new handshake with the certificates of
-	 * that time.
+	 * Age at which a connection is asked to be replaced (GOAWAY), or a third of the life of our own certificate if that is less: streams on it go on, new
+	 * ones come over a new handshake with the certificates of that time. Peers renew at half-life, so whoever is open longest has another connection
+	 * before the certificate it was opened with expires.
 	 */
 	readonly connectionAgeMs: number;
 	readonly limits: Partial<ListenerLimits>;
@@ -65,7 +66,8 @@ export class SecureServer {
 
 	/** `joining` opens the server to peers without a certificate, for the services added by `addJoinService`. */
 	constructor(context: TransportContext, options: Partial<SecureServerOptions> & { readonly joining?: boolean } = {}) {
-		const all = { ...secureServerDefaults, ...options };
+		const given = { ...secureServerDefaults, ...options };
+		const all = { ...given, connectionAgeMs: Math.min(given.connectionAgeMs, replaceAfterMs(context)) };
 		this.#clock = context.clock;
 		this.#nodes = new Server(serverOptions(all));
 		const nodes = this.#nodes.createConnectionInjector(ServerCredentials.createInsecure());
@@ -179,6 +181,13 @@ export class SecureServer {
 		// What ends the connections: with channelz off, grpc-js 1.14 does not know its sessions.
 		this.#listener.close();
 	}
+}
+
+const RENEWALS_SHARE = 1 / 3;
+
+function replaceAfterMs({ identity }: TransportContext): number {
+	const { leaf } = identity.current().svid;
+	return Math.max(1000, Math.floor((leaf.notAfterMs - leaf.notBeforeMs) * RENEWALS_SHARE));
 }
 
 function serverOptions(options: SecureServerOptions): ServerOptions {

@@ -1,52 +1,107 @@
-// Owns the list of open connections by the node at their other end, whichever side opened them. Its one duty: when a node is revoked, its
-// connections close at once, streams and all.
+// Owns the list of open connections with what their other end showed, whichever side opened them. Two duties: when a node is revoked, its connections
+// close at once, streams and all; and no connection outlives the certificate its peer showed. By then the peer has long been back with a newer one:
+// nodes renew at half-life, and servers ask for connections to be replaced before that (secure-server.ts).
 import type { Duplex } from 'node:stream';
+import type { Clock, Timer } from '@infermesh/proto';
 import type { RevocationView } from '../identity/revocation.js';
-import { type IdentityMutations, noMutations } from '../identity/svid.js';
+import { type IdentityMutations, noMutations, type VerifiedSvid } from '../identity/svid.js';
 import type { TransportCounters } from './counters.js';
 
+/** Longest wait between two looks at the wall clock: a machine that slept closes what expired meanwhile. */
+const LOOK_MS = 30_000;
+
+interface Session {
+	readonly peer: VerifiedSvid;
+	readonly socket: Duplex;
+}
+
 export class SessionRegistry {
-	readonly #byNode = new Map<string, Set<Duplex>>();
+	/** By SPIFFE id. */
+	readonly #byPeer = new Map<string, Set<Session>>();
 	readonly #revocations: RevocationView;
 	readonly #counters: TransportCounters;
+	readonly #clock: Clock;
 	readonly #mutations: IdentityMutations;
 	readonly #stop: () => void;
+	#timer: Timer | undefined;
 
-	constructor(revocations: RevocationView, counters: TransportCounters, mutations: IdentityMutations = noMutations) {
+	constructor(
+		revocations: RevocationView,
+		counters: TransportCounters,
+		clock: Clock,
+		mutations: IdentityMutations = noMutations,
+	) {
 		this.#revocations = revocations;
 		this.#counters = counters;
+		this.#clock = clock;
 		this.#mutations = mutations;
 		this.#stop = revocations.onChange(() => this.#closeRevoked());
 	}
 
 	/** Registers an open connection until it closes. */
-	add(nodeUuid: string, socket: Duplex): void {
-		const sockets = this.#byNode.get(nodeUuid) ?? new Set();
-		this.#byNode.set(nodeUuid, sockets.add(socket));
+	add(peer: VerifiedSvid, socket: Duplex): void {
+		const key = peer.id.uri;
+		const sessions = this.#byPeer.get(key) ?? new Set();
+		const session = { peer, socket };
+		this.#byPeer.set(key, sessions.add(session));
 		socket.once('close', () => {
-			sockets.delete(socket);
-			if (sockets.size === 0 && this.#byNode.get(nodeUuid) === sockets) this.#byNode.delete(nodeUuid);
+			sessions.delete(session);
+			if (sessions.size === 0 && this.#byPeer.get(key) === sessions) this.#byPeer.delete(key);
 		});
+		this.#look();
 	}
 
 	/** Open connections with a node. */
 	count(nodeUuid: string): number {
-		return this.#byNode.get(nodeUuid)?.size ?? 0;
+		return this.#all().filter(({ peer }) => peer.nodeUuid === nodeUuid).length;
 	}
 
-	/** Stops listening for revocations. Connections stay with their owners. */
+	/** Stops listening for revocations and looking at the clock. Connections stay with their owners. */
 	close(): void {
 		this.#stop();
+		this.#timer?.cancel();
+	}
+
+	#all(): Session[] {
+		const all: Session[] = [];
+		for (const sessions of this.#byPeer.values()) all.push(...sessions);
+		return all;
 	}
 
 	#closeRevoked(): void {
 		if (this.#mutations.has('keep-revoked-connections')) return;
-		for (const [nodeUuid, sockets] of this.#byNode) {
-			if (!this.#revocations.isRevoked(nodeUuid)) continue;
-			for (const socket of sockets) {
-				this.#counters.revokedClosed++;
-				socket.destroy();
-			}
+		for (const { peer, socket } of this.#all()) {
+			if (peer.nodeUuid === undefined || !this.#revocations.isRevoked(peer.nodeUuid)) continue;
+			this.#counters.revokedClosed++;
+			socket.destroy();
 		}
+	}
+
+	/** Closes what has expired, and comes back when the next one does. */
+	#look(): void {
+		this.#timer?.cancel();
+		this.#timer = undefined;
+		if (this.#mutations.has('keep-expired-connections') || this.#mutations.has('accept-expired')) return;
+		const nowMs = this.#clock.wallMs();
+		let nextMs = Number.POSITIVE_INFINITY;
+		for (const { peer, socket } of this.#all()) {
+			if (socket.destroyed) continue;
+			if (peer.notAfterMs > nowMs) {
+				nextMs = Math.min(nextMs, peer.notAfterMs);
+				continue;
+			}
+			if (this.#isBack(peer)) this.#counters.expiredClosed.renewed++;
+			else this.#counters.expiredClosed.lapsed++;
+			socket.destroy();
+		}
+		if (nextMs === Number.POSITIVE_INFINITY) return;
+		this.#timer = this.#clock.after(Math.min(nextMs - nowMs, LOOK_MS), () => this.#look(), { unref: true });
+	}
+
+	/** Whether the peer of an expired connection has another one, made with a newer certificate. */
+	#isBack({ id, notAfterMs }: VerifiedSvid): boolean {
+		return [...(this.#byPeer.get(id.uri) ?? [])].some(
+			({ peer, socket }) => peer.notAfterMs > notAfterMs && !socket.destroyed,
+		);
 	}
 }

@@ -23,12 +23,13 @@ export function testNode(identity: Identity, options: { clock?: Clock; mutations
 	const counters = new TransportCounters();
 	const holder = new IdentityHolder(identity);
 	const mutations: IdentityMutations = options.mutations ?? new Set();
+	const clock = options.clock ?? realClock;
 	const context: TransportContext = {
 		identity: holder,
 		revocations,
 		counters,
-		sessions: new SessionRegistry(revocations, counters, mutations),
-		clock: options.clock ?? realClock,
+		sessions: new SessionRegistry(revocations, counters, clock, mutations),
+		clock,
 		mutations,
 	};
 	return { context, holder, revocations, counters, nodeUuid: identity.svid.nodeUuid ?? '' };

@@ -67,7 +67,7 @@ export async function openAgent(
 		revocations,
 		counters,
 		clock: systemClock,
-		sessions: new SessionRegistry(revocations, counters),
+		sessions: new SessionRegistry(revocations, counters, systemClock),
 	});
 	const mesh = lonelyMesh(options);
 	const clock = new HandClock();

@@ -151,7 +151,7 @@ export async function startMeshFabric(
 			revocations,
 			counters,
 			clock,
-			sessions: new SessionRegistry(revocations, counters),
+			sessions: new SessionRegistry(revocations, counters, clock),
 		};
 		const channels = new PeerChannels(context);
 		closers.push(() => channels.close());

@@ -16,7 +16,7 @@ export function topologyMetrics({ links, error }: TopologyView): string {
 }
 
 export function transportMetrics(counters: TransportCounters): string {
-	const { accepted, connected, anonymous, revokedClosed, refused, failed } = counters.snapshot();
+	const { accepted, connected, anonymous, revokedClosed, expiredClosed, refused, failed } = counters.snapshot();
 	const by = (name: string, counts: Readonly<Partial<Record<string, number>>>): string =>
 		Object.entries(counts)
 			.map(([code, count]) => `${name}{code="${code}"} ${count}\n`)
@@ -28,6 +28,9 @@ export function transportMetrics(counters: TransportCounters): string {
 		`infermesh_transport_connections_total{side="joining"} ${anonymous}\n`,
 		'# HELP infermesh_transport_revoked_closed_total Connections closed because their peer was revoked.\n# TYPE infermesh_transport_revoked_closed_total counter\n',
 		`infermesh_transport_revoked_closed_total ${revokedClosed}\n`,
+		'# HELP infermesh_transport_expired_closed_total Connections closed because the certificate their peer had shown expired, by whether it was back with a newer one.\n# TYPE infermesh_transport_expired_closed_total counter\n',
+		`infermesh_transport_expired_closed_total{peer="renewed"} ${expiredClosed.renewed}\n`,
+		`infermesh_transport_expired_closed_total{peer="lapsed"} ${expiredClosed.lapsed}\n`,
 		'# HELP infermesh_transport_refused_total Peers refused who came, by code.\n# TYPE infermesh_transport_refused_total counter\n',
 		by('infermesh_transport_refused_total', refused),
 		'# HELP infermesh_transport_failed_total Peers refused or unreachable who were called, by code.\n# TYPE infermesh_transport_failed_total counter\n',
