@@ -5,6 +5,7 @@ import { buildErrors, frameErrors, manifestErrors } from '@infermesh/sdk';
 import { templateErrors } from 'create-infermesh-strategy';
 import { adminErrors } from './admin/errors.js';
 import { agentApiErrors } from './agent-api/errors.js';
+import { cellErrors } from './cells/errors.js';
 import { cliErrors } from './cli/errors.js';
 import { configErrors } from './config/errors.js';
 import { engineErrors } from './engine/errors.js';
@@ -31,6 +32,7 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Records of the mesh', errors: recordErrors },
 	{ title: 'Nodes of the mesh', errors: meshErrors },
 	{ title: 'A node’s part in the mesh', errors: fabricNodeErrors },
+	{ title: 'Cells', errors: cellErrors },
 	...fabricErrorSections,
 	{ title: 'Loading and staging strategies', errors: registryErrors },
 	{ title: 'Admission of strategies', errors: admissionErrors },

@@ -19,6 +19,10 @@ export interface NodeOptions {
 	/** `fabric.compat_level`: what an older version would speak. */
 	readonly compatLevel?: number;
 	readonly snapshotEntries?: number;
+	/** Further keys of `fabric`. */
+	readonly fabric?: Readonly<Record<string, unknown>>;
+	/** Default: node-1, node-2 … */
+	readonly name?: string;
 }
 
 function freePort(): Promise<number> {
@@ -52,7 +56,7 @@ export class MeshNode {
 	#child: ChildProcess | undefined;
 
 	constructor(name: string, folder: string, ports: readonly number[], options: NodeOptions) {
-		const [agent, raft, gossip, data, admin] = ports;
+		const [agent, raft, gossip, data, admin, wan] = ports;
 		this.name = name;
 		this.admin = `http://127.0.0.1:${admin}`;
 		this.data = `http://127.0.0.1:${data}`;
@@ -74,6 +78,8 @@ export class MeshNode {
 				lease_ttl_ms: 3000,
 				compat_level: options.compatLevel ?? 0,
 				...(options.advertise === undefined ? {} : { advertise: options.advertise }),
+				wan_port: wan,
+				...options.fabric,
 			},
 			consensus: { log_segment_bytes: 8 * 1024 * 1024, snapshot_entries: options.snapshotEntries ?? 10_000 },
 			data: { port: data, workers: 1, shutdown_grace_ms: 3000 },
@@ -182,7 +188,7 @@ export function infermesh(...args: readonly string[]): Promise<Ended> {
 
 /** As many tokens' worth of nodes join `first`, which runs. */
 export async function joinNodes(first: MeshNode, others: readonly MeshNode[]): Promise<void> {
-	const { token } = await first.post<{ token: string }>('/join-tokens', { ttlMs: 600_000, uses: others.length });
+	const token = await joinToken(first, others.length);
 	await Promise.all(others.map((node) => node.start('--join', first.agent, '--join-token', token)));
 }
 
@@ -192,6 +198,16 @@ export async function startNodes(
 	options: readonly NodeOptions[],
 	before: (nodes: readonly MeshNode[]) => Promise<void> = () => Promise.resolve(),
 ): Promise<readonly MeshNode[]> {
+	const nodes = await prepareNodes(t, options);
+	await before(nodes);
+	const [first, ...others] = nodes as [MeshNode, ...MeshNode[]];
+	await first.start();
+	if (others.length > 0) await joinNodes(first, others);
+	return nodes;
+}
+
+/** Nodes with ports and folders, not yet running; they end with the test. */
+export async function prepareNodes(t: Teardown, options: readonly NodeOptions[]): Promise<readonly MeshNode[]> {
 	const root = mkdtempSync(path.join(tmpdir(), 'infermesh-nodes-'));
 	const nodes: MeshNode[] = [];
 	t.teardown(async () => {
@@ -199,12 +215,13 @@ export async function startNodes(
 		rmSync(root, { recursive: true, force: true });
 	});
 	for (const [index, one] of options.entries()) {
-		const ports = await Promise.all(Array.from({ length: 5 }, freePort));
-		nodes.push(new MeshNode(`node-${index + 1}`, path.join(root, String(index + 1)), ports, one));
+		const ports = await Promise.all(Array.from({ length: 6 }, freePort));
+		nodes.push(new MeshNode(one.name ?? `node-${index + 1}`, path.join(root, String(index + 1)), ports, one));
 	}
-	await before(nodes);
-	const [first, ...others] = nodes as [MeshNode, ...MeshNode[]];
-	await first.start();
-	if (others.length > 0) await joinNodes(first, others);
 	return nodes;
+}
+
+/** A token for so many nodes, made where the authority is. */
+export async function joinToken(authority: MeshNode, uses: number): Promise<string> {
+	return (await authority.post<{ token: string }>('/join-tokens', { ttlMs: 600_000, uses })).token;
 }

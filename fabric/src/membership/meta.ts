@@ -17,16 +17,20 @@ export interface NodeMeta {
 	readonly version: string;
 	/** Changes whenever the details behind it do; empty for none. */
 	readonly digest: Uint8Array;
+	/** In a pool of gateways: the cell it speaks for, and where its agent is called, host:port. Empty elsewhere. */
+	readonly cell?: string;
+	readonly agent?: string;
 }
 
 const metaVersion = 1;
-const textMaxBytes = { name: 128, version: 64 };
+const textMaxBytes = { name: 128, version: 64, cell: 64, agent: 128 };
 const digestMaxBytes = 64;
 
 /** Throws MeshError IM_MEMBERSHIP_OVERSIZED. */
 export function encodeMeta(meta: NodeMeta): Uint8Array {
 	const writer = new ByteWriter();
 	writer.u8(metaVersion).utf8(meta.name).varint(meta.roles).utf8(meta.version).bytes(meta.digest);
+	if (meta.cell !== undefined) writer.utf8(meta.cell).utf8(meta.agent ?? '');
 	const bytes = writer.finish();
 	if (decodeMeta(bytes) === undefined)
 		throw new MeshError(membershipErrors, 'IM_MEMBERSHIP_OVERSIZED', `node metadata of ${bytes.length} bytes`);
@@ -43,7 +47,16 @@ export function decodeMeta(bytes: Uint8Array): NodeMeta | undefined {
 		const roles = reader.varint();
 		const version = reader.utf8(textMaxBytes.version);
 		const digest = reader.bytes();
-		return digest.length > digestMaxBytes ? undefined : { name, roles, version, digest };
+		if (digest.length > digestMaxBytes) return undefined;
+		if (reader.left === 0) return { name, roles, version, digest };
+		return {
+			name,
+			roles,
+			version,
+			digest,
+			cell: reader.utf8(textMaxBytes.cell),
+			agent: reader.utf8(textMaxBytes.agent),
+		};
 	} catch (error) {
 		if (error instanceof Malformed) return undefined;
 		throw error;

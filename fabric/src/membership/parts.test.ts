@@ -214,6 +214,9 @@ test('metadata survives, bounded; what is none is refused', (t) => {
 		digest: new Uint8Array(32),
 	};
 	t.deepEqual(decodeMeta(encodeMeta(meta)), meta);
+	const gateway = { ...meta, cell: 'west', agent: '10.0.0.1:8082' };
+	t.deepEqual(decodeMeta(encodeMeta(gateway)), gateway);
+	t.throws(() => encodeMeta({ ...gateway, cell: 'x'.repeat(65) }), { code: 'IM_MEMBERSHIP_OVERSIZED' });
 	t.throws(() => encodeMeta({ ...meta, name: 'x'.repeat(200) }), { code: 'IM_MEMBERSHIP_OVERSIZED' });
 	t.throws(() => encodeMeta({ ...meta, digest: new Uint8Array(65) }), { code: 'IM_MEMBERSHIP_OVERSIZED' });
 	fc.assert(

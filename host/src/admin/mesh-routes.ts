@@ -1,5 +1,6 @@
 // Owns the routes of the admin API about the mesh as a whole. What they do is MeshOperations', which the agent's gRPC service calls as well.
 import { bandwidthBounds } from '@infermesh/fabric';
+import type { CellRow } from '../mesh/cells-view.js';
 import type { DrainProgress } from '../mesh/drain-progress.js';
 import { type NodeAction, type NodeView, nodeActions } from '../mesh/nodes.js';
 import type { LinkRow, MeshOperations } from '../mesh/operations.js';
@@ -34,6 +35,17 @@ function raftRow({ self, leader, leaderName, members, ...same }: RaftView): sche
 
 function topologyRow({ links, vector, ...same }: ReturnType<MeshOperations['topology']>): schemas.TopologyRow {
 	return { ...same, vector: [...vector], links: links.map(linkRow) };
+}
+
+function cellRow({ ageMs, rttMs, routers, models, gateways, ...same }: CellRow): schemas.CellRow {
+	return {
+		...same,
+		ageMs: ageMs ?? null,
+		rttMs: rttMs ?? null,
+		routers: [...routers],
+		models: [...models],
+		gateways: [...gateways],
+	};
 }
 
 function linkRow(link: LinkRow): schemas.TopologyLinkRow {
@@ -109,6 +121,10 @@ const fabricRoutes: readonly AdminRoute[] = [
 	route('GET', '/api/v1/topology', 'Distances from this node.', {
 		response: schemas.topologySchema,
 		run: ({ mesh }) => topologyRow(mesh.topology()),
+	}),
+	route('GET', '/api/v1/cells', 'This cell and what is known of the others.', {
+		response: items(schemas.cellSchema),
+		run: ({ mesh }) => ({ items: mesh.cells().map(cellRow) }),
 	}),
 	route('GET', '/api/v1/topology/pairs', 'Distances between all nodes, each asked for its own.', {
 		response: schemas.pairsSchema,

@@ -100,6 +100,45 @@ export const pairsSchema = Type.Object({
 });
 export type PairsRow = Static<typeof pairsSchema>;
 
+export const cellSchema = Type.Object({
+	cell: Type.String(),
+	own: Type.Boolean(describe('It is the cell of the node asked.')),
+	clusterId: Type.String(describe('Empty for one of which nothing has been told.')),
+	region: Type.String(describe('Of the gateway that made the summary.')),
+	version: Type.String(describe('Of its software.')),
+	ageMs: nullable(Type.Number(), 'Of the summary; null = there is none.'),
+	stale: Type.Boolean(describe('Too old: nothing is sent to the cell.')),
+	rttMs: nullable(Type.Number(), 'Between the gateways; null = not measured.'),
+	routers: Type.Array(Type.String(), describe('Where requests from other cells come in.')),
+	models: Type.Array(
+		Type.Object({
+			model: Type.String(),
+			targets: Type.Integer(),
+			healthy: Type.Integer(describe('Ready or degraded.')),
+			capacity: Type.Integer(describe('Sequences the healthy ones run at once; 0 = not all of them say.')),
+			load: Type.Number(describe('Requests waiting and running there.')),
+			queue: Type.Number(),
+			running: Type.Number(),
+			kvUsage: Type.Number(describe('Mean, 0 to 1.')),
+			ttftMs: Type.Number(describe('As the gateway’s own router sees it, smoothed; 0 = none seen.')),
+			ttftP95Ms: Type.Number(describe('0 = none seen.')),
+			zone: Type.String(describe('Of all healthy targets; empty when they are in several.')),
+			region: Type.String(describe('Of all healthy targets; empty when they are in several.')),
+		}),
+	),
+	modelsOmitted: Type.Integer(describe('Models beyond the bound of a summary.')),
+	gateways: Type.Array(
+		Type.Object({
+			id: Type.String(),
+			name: Type.String(),
+			agent: Type.String(describe('host:port.')),
+			state: Type.Enum(['alive', 'suspect', 'failed', 'left']),
+		}),
+		describe('As the pool of gateways sees them; empty on a node that is none.'),
+	),
+});
+export type CellRow = Static<typeof cellSchema>;
+
 export const probeRequestSchema = Type.Object(
 	{
 		from: Type.String({ minLength: 1, maxLength: 256, description: 'Name or UUID.' }),

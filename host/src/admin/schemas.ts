@@ -29,6 +29,7 @@ export const targetViewSchema = Type.Object({
 	node: Type.String(),
 	zone: Type.String(),
 	region: Type.String(),
+	cell: nullableText('The other cell it stands for; null for an engine of this one.'),
 	weight: Type.Number(),
 	state: Type.String(
 		describe('Life-cycle state; `ready` and `degraded` take requests; `unwatched` = this node does not ask it.'),

@@ -44,6 +44,7 @@ export function fakeTarget(request: TargetRequest): TargetView {
 		node: 'n1',
 		zone: 'z1',
 		region: 'r1',
+		cell: null,
 		weight: request.weight ?? 1,
 		state: 'ready',
 		draining: false,

@@ -1,7 +1,15 @@
 // Owns `infermesh members`, `topology` and `raft`: what the fabric of a running mesh knows.
 import { bandwidthBounds } from '@infermesh/fabric';
 import type { Command } from 'commander';
-import type { MemberRow, PairsRow, ProbeRow, RaftRow, TopologyLinkRow, TopologyRow } from '../admin/mesh-schemas.js';
+import type {
+	CellRow,
+	MemberRow,
+	PairsRow,
+	ProbeRow,
+	RaftRow,
+	TopologyLinkRow,
+	TopologyRow,
+} from '../admin/mesh-schemas.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
 import type { CliContext } from './context.js';
@@ -17,6 +25,31 @@ const memberColumns: readonly Column<MemberRow>[] = [
 	{ title: 'ACCUSED BY', value: (member) => member.accusers.join(',') || '-' },
 	{ title: 'ID', value: (member) => member.id },
 ];
+
+interface CellLine {
+	readonly cell: CellRow;
+	readonly model: CellRow['models'][number] | undefined;
+}
+
+const cellColumns: readonly Column<CellLine>[] = [
+	{ title: 'CELL', value: ({ cell }) => `${cell.cell}${cell.own ? ' (this one)' : ''}` },
+	{ title: 'STATE', value: ({ cell }) => (cell.ageMs === null ? 'unknown' : cell.stale ? 'STALE' : 'fresh') },
+	{ title: 'AGE', value: ({ cell }) => shown(cell.ageMs, showMs), right: true },
+	{ title: 'RTT', value: ({ cell }) => shown(cell.rttMs, showMs), right: true },
+	{ title: 'MODEL', value: ({ model }) => model?.model ?? '-' },
+	{ title: 'HEALTHY', value: ({ model }) => (model ? `${model.healthy}/${model.targets}` : '-'), right: true },
+	{ title: 'LOAD', value: ({ model }) => (model ? showLoad(model) : '-'), right: true },
+	{ title: 'QUEUE', value: ({ model }) => (model ? model.queue.toFixed(0) : '-'), right: true },
+	{ title: 'TTFT', value: ({ model }) => (model ? showMs(model.ttftMs) : '-'), right: true },
+	{ title: 'P95', value: ({ model }) => (model ? showMs(model.ttftP95Ms) : '-'), right: true },
+	{ title: 'REGION', value: ({ cell, model }) => (model?.region ?? '') || cell.region || '-' },
+	{ title: 'GATEWAYS', value: ({ cell }) => cell.gateways.map(showGateway).join(',') || '-' },
+];
+
+const showLoad = ({ load, capacity }: { readonly load: number; readonly capacity: number }): string =>
+	capacity > 0 ? `${load.toFixed(0)}/${capacity}` : load.toFixed(0);
+const showGateway = ({ name, state }: CellRow['gateways'][number]): string =>
+	state === 'alive' ? name : `${name} (${state})`;
 
 const shown = (value: number | null, show: (value: number) => string): string => (value === null ? '-' : show(value));
 const showBandwidth = (bytesPerS: number): string => `${(bytesPerS / 1e6).toFixed(1)} MB/s`;
@@ -128,6 +161,21 @@ export function addFabricCommands(program: Command, cli: Cli): void {
 			.option('--timeout <duration>', 'stop sending after this', duration),
 		'infermesh topology probe node-1 node-2',
 	).action(act(cli, probe));
+	const cells = program.command('cells').description('this cell and the others');
+	withExample(
+		withMesh(cells.command('list').description('what each cell serves, how old that is, and who speaks for it')),
+		'infermesh cells list',
+	).action(
+		act(cli, async (context, options: MeshOptions) => {
+			const { items } = await new AdminClient(context, options).get<{ items: CellRow[] }>('/cells');
+			const lines = items.flatMap((cell): CellLine[] =>
+				(cell.models.length === 0 ? [undefined] : cell.models).map((model) => ({ cell, model })),
+			);
+			print(context, options, { items }, () =>
+				lines.length === 0 ? 'this node is alone\n' : renderTable(lines, cellColumns),
+			);
+		}),
+	);
 	const raft = program.command('raft').description('consensus of the coordinators');
 	withExample(
 		withMesh(raft.command('status').description('leader, term, members, quorum')),

@@ -100,6 +100,21 @@ test('a wrong value is refused with its place, unit and what was given', (t) => 
 	t.regex(error.message, /data\.headers_timeout_ms must be integer ms, not "soon"/);
 });
 
+test('what a node says of its cell must make sense together', (t) => {
+	const wrong: [string, RegExp][] = [
+		['fabric: {cell: "a/b"}', /"a\/b" is not a cell’s name/],
+		['roles: [coordinator]\nfabric: {gateway: true}', /a gateway tells what its router knows/],
+		['fabric: {cells: {period_ms: 1000, stale_after_ms: 1500}}', /at least two periods/],
+		['fabric: {cells: {url: "tcp://x"}}', /not an http:\/\/ or https:\/\/ URL/],
+	];
+	for (const [text, message] of wrong) {
+		const error = refused(() => load(text));
+		t.is(error.code, 'IM_CONFIG_INVALID');
+		t.regex(error.message, message);
+	}
+	t.notThrows(() => load('roles: [router]\nfabric: {gateway: true, cell: west_1}'));
+});
+
 test('a value outside a choice lists the choices', (t) => {
 	const error = refused(() => load('telemetry: {log_level: loud}'));
 	t.regex(error.message, /one of trace, debug, info, warn, error, silent, not "loud"/);

@@ -1,6 +1,7 @@
 // Owns what configuration values mean together: uniqueness, references, and the refusal to listen in the open without credentials.
 // Takes a configuration that already satisfies the schema and has its secrets resolved.
 import type { ErrorCode } from '@infermesh/proto';
+import { cellNamePattern } from '../cells/summary.js';
 import type { Path } from './pointer.js';
 import type { MeshConfig } from './schema.js';
 
@@ -119,6 +120,28 @@ function models(config: MeshConfig): Problem[] {
 	return problems;
 }
 
+function cells({ fabric, roles }: MeshConfig): Problem[] {
+	const problems: Problem[] = [];
+	if (!cellNamePattern.test(fabric.cell))
+		problems.push(
+			invalid(['fabric', 'cell'], `"${fabric.cell}" is not a cell’s name: letters, digits, _ and -, at most 64`),
+		);
+	if (fabric.gateway && !roles.includes('router') && !roles.includes('edge'))
+		problems.push(
+			invalid(
+				['fabric', 'gateway'],
+				'a gateway tells what its router knows of targets; this node has no role router or edge',
+			),
+		);
+	if (fabric.cells.stale_after_ms < 2 * fabric.cells.period_ms)
+		problems.push(
+			invalid(['fabric', 'cells', 'stale_after_ms'], 'must be at least two periods (fabric.cells.period_ms)'),
+		);
+	if (fabric.cells.url !== undefined && !httpUrl(fabric.cells.url))
+		problems.push(invalid(['fabric', 'cells', 'url'], `"${fabric.cells.url}" is not an http:// or https:// URL`));
+	return problems;
+}
+
 /** Everything wrong with the values taken together; empty when all is well. */
 export function checkRules(config: MeshConfig): Problem[] {
 	const problems = [
@@ -127,6 +150,7 @@ export function checkRules(config: MeshConfig): Problem[] {
 		...keys(config),
 		...adminTokens(config),
 		...models(config),
+		...cells(config),
 	];
 	if (config.data.port !== 0 && config.data.port === config.admin.port && config.data.host === config.admin.host)
 		problems.push(invalid(['admin', 'port'], `port ${config.admin.port} is already the data port`));

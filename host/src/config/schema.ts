@@ -48,6 +48,36 @@ export const fabricSchema = section('Membership of a mesh of several nodes.', {
 		'Newest level of formats this node writes and reads, to hold a mesh at the level of the version before; 0 = the newest of this version.',
 		{ max: 1000 },
 	),
+	authorities: list(
+		Type.String({ minLength: 1 }),
+		'Agents that sign certificates, where they are not those of `join`: a cell that begins under the authority of another names that one’s here.',
+		16,
+	),
+	cell: text(
+		'default',
+		'Cell this node belongs to: a gossip pool and a group of coordinators of its own. One is enough up to about a thousand nodes.',
+	),
+	gateway: flag(false, 'This node speaks for its cell to other cells. Needs the role `router`; have two in each cell.'),
+	wan_join: list(
+		Type.String({ minLength: 1 }),
+		'Agents of gateways of other cells, `host:port`; asked until their cell is known. One side is enough.',
+		64,
+	),
+	wan_port: integer(8947, 'Gossip between gateways, UDP and TCP; 0 takes any free one.', PORT),
+	wan_profile: choice(['lan', 'wan', 'local'], 'wan', 'Timers of the gossip between gateways.'),
+	cells: section('What cells tell each other, and what is sent to other cells.', {
+		period_ms: integer(1000, 'Summaries are exchanged this often.', { ...MS, min: 100 }),
+		stale_after_ms: integer(10_000, 'Nothing is sent to a cell whose summary is older.', { ...MS, min: 500 }),
+		forget_after_ms: integer(3_600_000, 'A cell that has told nothing for so long is forgotten.', { ...MS, min: 1000 }),
+		route: flag(
+			true,
+			'Send requests to other cells when no target of this one is eligible, or the strategy says that none has room.',
+		),
+		url: optional(
+			'Base URL at which other cells reach the routers of this one, for example a load balancer; default: the data planes of its nodes.',
+		),
+		api_key: secret('Sent to routers of other cells as `authorization: Bearer`; they must have it among their keys'),
+	}),
 	voters_max: integer(5, 'Coordinators that vote; further ones are learners.', { min: 1, max: 9 }),
 	lease_ttl_ms: integer(15_000, 'What a node says of itself lapses this long after it was last heard of.', {
 		...MS,

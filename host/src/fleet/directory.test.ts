@@ -130,3 +130,22 @@ test('unnamed requests pass through only where there is one model, and empty poo
 		[],
 	);
 });
+
+test('other cells stand behind a model’s own pool, and in its place where it has none', (t) => {
+	const away = (model: string, index: number): ModelPool => ({ ...pool(model, index), elsewhere: true });
+	const made = new WorkerDirectory();
+	const policy = { aliases: { alias: 'a' }, revisions: {}, fallbacks: { far: ['a'] } };
+	made.update(new DirectoryCompiler().compile([pool('a', 0), away('a', 1), away('b', 2), away('far', 3)], policy, 1));
+	const indices = (name: string): unknown => {
+		const route = made.resolve(name, 0);
+		return [route?.pool.index, route?.fallbacks.map(({ index }) => index), route?.elsewhere?.index];
+	};
+	t.deepEqual(indices('a'), [0, [], 1]);
+	t.deepEqual(indices('alias'), [0, [], 1]);
+	t.deepEqual(indices('b'), [2, [], undefined]);
+	t.deepEqual(indices('far'), [0, [], 3], 'a fallback of this cell comes before another cell');
+	t.deepEqual(
+		made.models().map(({ id }) => id),
+		['a', 'alias', 'b', 'far'],
+	);
+});

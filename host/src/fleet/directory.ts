@@ -47,6 +47,8 @@ const ALIAS_HOPS_MAX = 4;
 export class WorkerDirectory implements ModelDirectory {
 	#byVersion = new Map<number, ModelPool>();
 	#byModel = new Map<string, ModelPool>();
+	/** Pools of rows that stand for other cells. */
+	#elsewhere = new Map<string, ModelPool>();
 	#policy: NamePolicy = { aliases: {}, revisions: {}, fallbacks: {} };
 	#models: readonly { readonly id: string; readonly ownedBy: string; readonly createdS: number }[] = [];
 	#passThrough: ModelPool | undefined;
@@ -55,11 +57,13 @@ export class WorkerDirectory implements ModelDirectory {
 	update(snapshot: DirectorySnapshot): readonly ModelPool[] {
 		const byVersion = new Map<number, ModelPool>();
 		const byModel = new Map<string, ModelPool>();
+		const elsewhere = new Map<string, ModelPool>();
 		for (const { version, pool } of snapshot.pools) {
 			const kept = this.#byVersion.get(version) ?? pool;
 			byVersion.set(version, kept);
-			byModel.set(kept.model, kept);
+			(kept.elsewhere === true ? elsewhere : byModel).set(kept.model, kept);
 		}
+		this.#elsewhere = elsewhere;
 		this.#byVersion = byVersion;
 		this.#byModel = byModel;
 		this.#policy = snapshot.policy;
@@ -80,8 +84,15 @@ export class WorkerDirectory implements ModelDirectory {
 		}
 		const fallbackNames = own(this.#policy.fallbacks, name) ?? own(this.#policy.fallbacks, requested) ?? [];
 		const fallbacks = fallbackNames.map((model) => this.#byModel.get(model)).filter((pool) => pool !== undefined);
-		const pool = this.#byModel.get(name) ?? fallbacks[0];
-		return pool === undefined ? undefined : { requested, pool, fallbacks: fallbacks.filter((other) => other !== pool) };
+		const elsewhere = this.#elsewhere.get(name);
+		const pool = this.#byModel.get(name) ?? fallbacks[0] ?? elsewhere;
+		if (pool === undefined) return undefined;
+		return {
+			requested,
+			pool,
+			fallbacks: fallbacks.filter((other) => other !== pool),
+			elsewhere: elsewhere === pool ? undefined : elsewhere,
+		};
 	}
 
 	models(): readonly { readonly id: string; readonly ownedBy: string; readonly createdS: number }[] {
@@ -94,7 +105,7 @@ export class WorkerDirectory implements ModelDirectory {
 
 	#publicNames(createdS: number): { id: string; ownedBy: string; createdS: number }[] {
 		const names = new Set<string>();
-		for (const pool of this.#byModel.values())
+		for (const pool of [...this.#byModel.values(), ...this.#elsewhere.values()])
 			if (pool.targets.some((target) => target !== undefined)) names.add(pool.model);
 		for (const name of [...Object.keys(this.#policy.aliases), ...Object.keys(this.#policy.revisions)]) {
 			if (this.resolve(name, 0) !== undefined) names.add(name);

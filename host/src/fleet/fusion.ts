@@ -26,6 +26,7 @@ import {
 	COLUMN_TPOT_P95_MS,
 	COLUMN_TTFT_MS,
 	COLUMN_TTFT_P95_MS,
+	COLUMN_WEIGHT,
 	TargetState,
 } from '@infermesh/sdk';
 import { DistanceColumns } from './distance.js';
@@ -174,6 +175,11 @@ export class FleetFusion {
 		known.health = afterCheck(known.health, ok, nowMs, this.#options);
 		if (rttMs !== undefined) known.distance.checked(rttMs, nowMs);
 		this.#refreshOne(known, nowMs);
+	}
+
+	/** The number of targets a row stands for. */
+	weigh(record: TargetRecord, weight: number): void {
+		if (this.#byRow.get(record.row)?.record === record) this.#table.setF32(COLUMN_WEIGHT, record.row, weight);
 	}
 
 	/** What the fabric knows of the way to the target's node. */

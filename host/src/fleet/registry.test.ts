@@ -158,3 +158,25 @@ test('names are numbered from 1, within their bound, and numbers given back are 
 	t.is(names.find('a'), 0);
 	t.deepEqual(names.entries(), ['c', 'b']);
 });
+
+test('rows that stand for other cells are a pool of their own beside that of the model’s engines', (t) => {
+	const { registry } = open();
+	registry.add(spec('engine'));
+	const away = registry.add(spec('cell:west/m', { cell: 'west' }));
+	const pools = registry.pools().map(({ index, model, elsewhere, targets }) => ({
+		index,
+		model,
+		elsewhere,
+		targets: targets.map((target) => target?.id),
+	}));
+	t.deepEqual(pools, [
+		{ index: 0, model: 'm', elsewhere: false, targets: ['engine'] },
+		{ index: 1, model: 'm', elsewhere: true, targets: ['cell:west/m'] },
+	]);
+	t.is(away.upstream.cell, 'west');
+	registry.remove('cell:west/m');
+	t.deepEqual(
+		registry.pools().map(({ targets }) => targets.length),
+		[1, 0],
+	);
+});

@@ -43,6 +43,8 @@ export interface TargetSpec {
 	readonly metricsPath: string;
 	/** Path of its health check; `''` = no active checks. */
 	readonly healthPath: string;
+	/** The cell it stands for, reached at one of that cell's routers; absent for an engine. */
+	readonly cell?: string;
 }
 
 export interface TargetRecord {
@@ -63,7 +65,9 @@ export interface Names {
 }
 
 interface PoolSlots {
-	index: number;
+	readonly index: number;
+	readonly model: string;
+	readonly elsewhere: boolean;
 	rows: (TargetRecord | undefined)[];
 	pool: ModelPool;
 }
@@ -112,6 +116,7 @@ export class TargetRegistry {
 			apiKey: spec.apiKey,
 			runtime: spec.runtime,
 			upstreamModel: spec.upstreamModel,
+			cell: spec.cell,
 		};
 		const record: TargetRecord = { spec, row, generation, upstream, hold: 'none' };
 		this.#records.set(spec.id, record);
@@ -155,9 +160,9 @@ export class TargetRegistry {
 	/** Policies changed: the pools they concern are made anew. */
 	setPolicies(policies: PoolPolicies): void {
 		this.#policies = policies;
-		for (const [model, slots] of this.#pools) {
+		for (const slots of this.#pools.values()) {
 			const before = slots.pool;
-			this.#rebuild(model, slots);
+			this.#rebuild(slots);
 			if (samePolicy(before.policy, slots.pool.policy)) slots.pool = before;
 		}
 	}
@@ -185,30 +190,35 @@ export class TargetRegistry {
 	}
 
 	#join(model: string, record: TargetRecord): void {
-		const slots = this.#pools.get(model) ?? {
+		const key = poolKey(model, record);
+		const slots = this.#pools.get(key) ?? {
 			index: this.#pools.size,
+			model,
+			elsewhere: record.spec.cell !== undefined,
 			rows: [],
 			pool: undefined as unknown as ModelPool,
 		};
 		const hole = slots.rows.indexOf(undefined);
 		if (hole >= 0) slots.rows[hole] = record;
 		else slots.rows.push(record);
-		this.#pools.set(model, slots);
-		this.#rebuild(model, slots);
+		this.#pools.set(key, slots);
+		this.#rebuild(slots);
 	}
 
 	#leave(model: string, record: TargetRecord): void {
-		const slots = this.#pools.get(model);
+		const slots = this.#pools.get(poolKey(model, record));
 		if (slots === undefined) return;
 		slots.rows = slots.rows.map((present) => (present === record ? undefined : present));
 		while (slots.rows.length > 0 && slots.rows.at(-1) === undefined) slots.rows.pop();
-		this.#rebuild(model, slots);
+		this.#rebuild(slots);
 	}
 
-	#rebuild(model: string, slots: PoolSlots): void {
+	#rebuild(slots: PoolSlots): void {
+		const { model } = slots;
 		slots.pool = {
 			index: slots.index,
 			model,
+			elsewhere: slots.elsewhere,
 			modelId: this.#names.models.intern(model),
 			revision: slots.rows.find((record) => record !== undefined)?.spec.revision,
 			targets: slots.rows.map((record) => record?.upstream),
@@ -219,6 +229,11 @@ export class TargetRegistry {
 			),
 		};
 	}
+}
+
+/** Targets of this cell and rows that stand for other cells form pools of their own: the others are asked only when these have nothing. */
+function poolKey(model: string, { spec }: TargetRecord): string {
+	return spec.cell === undefined ? `own ${model}` : `elsewhere ${model}`;
 }
 
 /** The URL of a target. Throws IM_TARGET_INVALID. */

@@ -15,6 +15,9 @@ import {
 	topologyErrors,
 } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
+import type { Summary } from '@infermesh/proto/grpc/cells/v1/cells';
+import type { CellView } from '../cells/book.js';
+import type { SummarisedTarget } from '../cells/summary.js';
 import { systemClock, systemRandom } from './clock.js';
 import type { GroupState } from './fabric/consensus-protocol.js';
 
@@ -30,6 +33,8 @@ export interface MemberView {
 	readonly sinceMs: number;
 	/** UUIDs of those who accuse it, while it is suspected. */
 	readonly accusers: readonly string[];
+	/** In the pool of gateways: its cell, and where its agent is. */
+	readonly speaksFor?: { readonly cell: string; readonly agent: string };
 }
 
 /** Distances from this node. */
@@ -55,6 +60,23 @@ export interface SavedState {
 export interface BandwidthMeasured {
 	readonly bytes: number;
 	readonly durationMs: number;
+}
+
+/** What is known of this cell and of the others. */
+export interface CellsView {
+	readonly name: string;
+	/** Whether this node speaks for its cell. */
+	readonly gateway: boolean;
+	/** What a gateway is to tell of its cell's targets, asked each time it does. */
+	describe(targets: () => readonly SummarisedTarget[]): void;
+	/** What this gateway tells; undefined on a node that is none, or that cannot tell yet. */
+	own(): Summary | undefined;
+	/** Other cells by name, stale ones included. */
+	others(): readonly CellView[];
+	/** The pool of gateways, as this gateway sees it. */
+	pool(): readonly MemberView[];
+	/** Calls back each period and when something new was heard, until the returned function is called. */
+	onChange(listener: () => void): () => void;
 }
 
 /** What only a member of the group of coordinators can be asked to do. */
@@ -100,6 +122,8 @@ export interface MeshFabric {
 	readonly linksOf: (nodeId: string) => Promise<TopologyView>;
 	/** Measures the bandwidth from one node to another, and remembers it there. Rejects with IM_TOPOLOGY_*. */
 	readonly measure: (from: string, to: string, ask: BandwidthAsk) => Promise<BandwidthMeasured>;
+	/** Undefined for a lone node. */
+	readonly cells: CellsView | undefined;
 	/** Calls back when a member's state or a link changed, until the returned function is called. */
 	readonly onChange: (listener: () => void) => () => void;
 	/** The level of formats that may be written from now on. */
@@ -139,6 +163,7 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 		linksOf: () => Promise.resolve(topology),
 		measure: () =>
 			Promise.reject(new MeshError(topologyErrors, 'IM_TOPOLOGY_UNREACHABLE', 'this node is alone: there is no other')),
+		cells: undefined,
 		onChange: () => () => undefined,
 		setLevel: () => undefined,
 		group: undefined,

@@ -13,7 +13,7 @@ import { createFleetTable, FleetTableWriter } from '../fleet/table.js';
 import { type AccessSnapshot, accessOf } from '../mesh/access.js';
 import { ownLevel } from '../mesh/level-keeper.js';
 import { MeshOperations } from '../mesh/operations.js';
-import { knownNodes, linkToTarget, nodeOfTarget } from '../mesh/target-distances.js';
+import { TargetLinks } from '../mesh/target-distances.js';
 import { isFull, StrategyJudge } from '../strategy/registry/judge.js';
 import type { Admit } from '../strategy/registry/ports.js';
 import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
@@ -23,6 +23,7 @@ import { createMeshMetrics } from '../telemetry/mesh-metrics.js';
 import { createProcessMetrics } from '../telemetry/process-metrics.js';
 import { AdmissionService, admissionServiceDefaults } from './admission-service.js';
 import { announceTargets } from './announce.js';
+import { followCells } from './cell-targets.js';
 import { systemClock, systemRandom } from './clock.js';
 import { createControl } from './control.js';
 import { startMeshFabric } from './fabric/mesh-fabric.js';
@@ -129,15 +130,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		names,
 		fetch: fetcher.fetch,
 		metrics: meshMetrics,
-		links() {
-			const nodes = knownNodes(
-				state.nodes.all().map(({ value }) => value),
-				(id) => state.targets.get(id)?.value.announcedBy,
-			);
-			const links = new Map(fabric.topology().links.map(({ nodeId, estimate }) => [nodeId, estimate]));
-			const from = { nodeId: fabric.nodeId, place: config.node, links };
-			return (spec) => linkToTarget(spec, nodeOfTarget(spec, nodes), from);
-		},
+		links: () => links.lookUp(),
 		watches: (id) =>
 			routes(config) || (config.roles.includes('gpu') && state.targets.get(id)?.value.announcedBy === fabric.nodeId),
 		onDirectory: (pools, snapshot) => router?.directory(pools, snapshot),
@@ -171,7 +164,12 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		manager: router?.strategies,
 		targets: {
 			current: () =>
-				new Map(targets.registry.records().map((record) => [record.spec.id, { spec: record.spec, hold: record.hold }])),
+				new Map(
+					targets.registry
+						.records()
+						.filter(({ spec }) => spec.cell === undefined)
+						.map((record) => [record.spec.id, { spec: record.spec, hold: record.hold }]),
+				),
 			add: (spec) => void targets.add(spec),
 			remove: (id) => void targets.remove(id),
 			hold: (id, hold) => void targets.hold(id, hold),
@@ -207,6 +205,13 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		},
 		failed: (what, error) => log.warn({ error: error instanceof Error ? error.message : error }, what),
 	});
+	const links = new TargetLinks({
+		nodeId: fabric.nodeId,
+		place: config.node,
+		nodes: () => ({ revision: state.nodes.revision, all: state.nodes.all().map(({ value }) => value) }),
+		announcedBy: (id) => state.targets.get(id)?.value.announcedBy,
+		topology: fabric.topology,
+	});
 	const mesh = new MeshOperations({
 		clock,
 		engine: fabric.engine,
@@ -225,6 +230,8 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		targets.relink();
 	});
 
+	const stopCells =
+		router === undefined ? () => undefined : followCells({ config, fabric, targets, table, counters, log });
 	const adminTokens = adminTokensOf(config);
 	let adminUrl = '';
 	const meshControl = createControl({
@@ -279,6 +286,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			await admin.close();
 			await router?.close();
 			unlink();
+			stopCells();
 			state.close();
 			targets.close();
 			await fabric.leave();

@@ -28,5 +28,6 @@ export function nodeRecordOf(
 		},
 		startedAtMs: Math.floor(startedAtMs),
 		...(level > COMPAT_LEVEL_FIRST ? { level } : {}),
+		...(fabric.gateway ? { gateway: true } : {}),
 	};
 }

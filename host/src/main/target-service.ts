@@ -3,6 +3,7 @@
 import { RuntimeReader } from '@infermesh/adapters';
 import type { LinkEstimate } from '@infermesh/fabric';
 import { type Clock, MeshError, type Random, type Timer } from '@infermesh/proto';
+import type { CellReport } from '../cells/rows.js';
 import { DirectoryCompiler, type DirectorySnapshot, type NamePolicy } from '../fleet/directory.js';
 import { fleetErrors } from '../fleet/errors.js';
 import { type AttemptReport, FleetFusion, type FusionOptions } from '../fleet/fusion.js';
@@ -108,7 +109,7 @@ export class TargetService {
 	add(spec: TargetSpec): TargetRecord {
 		const record = this.registry.add(spec);
 		this.fusion.follow(record, this.#nowMs());
-		this.fusion.linked(record, this.#ports.links()(spec), this.#nowMs());
+		if (spec.cell === undefined) this.fusion.linked(record, this.#ports.links()(spec), this.#nowMs());
 		this.#ports.table.publish();
 		this.#announce();
 		if (this.#ports.watches(spec.id)) {
@@ -148,7 +149,17 @@ export class TargetService {
 	/** The fabric has looked at its links again. */
 	relink(): void {
 		const linkOf = this.#ports.links();
-		for (const record of this.registry.records()) this.fusion.linked(record, linkOf(record.spec), this.#nowMs());
+		for (const record of this.registry.records())
+			if (record.spec.cell === undefined) this.fusion.linked(record, linkOf(record.spec), this.#nowMs());
+	}
+
+	/** What another cell has told of what stands behind its row. */
+	reportCell(id: string, { delta, ageMs, weight, link }: CellReport): void {
+		const record = this.registry.get(id);
+		const nowMs = this.#nowMs();
+		this.fusion.report(record, delta, nowMs - ageMs);
+		this.fusion.weigh(record, weight);
+		this.fusion.linked(record, link, nowMs);
 	}
 
 	attempts(reports: readonly AttemptReport[]): void {

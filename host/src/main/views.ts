@@ -11,6 +11,7 @@ import {
 	COLUMN_RUNNING,
 	COLUMN_TPOT_MS,
 	COLUMN_TTFT_MS,
+	COLUMN_WEIGHT,
 	LinkClass,
 	RttBasis,
 } from '@infermesh/sdk';
@@ -46,7 +47,8 @@ export function targetView(
 		node: spec.node,
 		zone: spec.zone,
 		region: spec.region,
-		weight: spec.weight,
+		cell: spec.cell ?? null,
+		weight: table.getF32(COLUMN_WEIGHT, row),
 		state: targets.watched(record) ? status.state : 'unwatched',
 		draining: record.hold !== 'none',
 		health: table.getF32(COLUMN_HEALTH, row),

@@ -6,6 +6,7 @@ import type { MemberView, MeshFabric, TopologyView } from '../main/fabric.js';
 import { recordKinds, type Tenant } from '../records/kinds.js';
 import { Records } from '../records/records.js';
 import { backupPieces } from './backup.js';
+import { type CellRow, cellRows } from './cells-view.js';
 import { type DrainProgress, drainProgress } from './drain-progress.js';
 import { meshErrors } from './errors.js';
 import { EventFeed } from './events.js';
@@ -35,7 +36,10 @@ export interface MeshOperationsPorts {
 	/** Of this software. */
 	readonly version: string;
 	readonly mirrors: MeshMirrors;
-	readonly fabric: Pick<MeshFabric, 'nodeId' | 'blobs' | 'members' | 'topology' | 'linksOf' | 'measure' | 'group'>;
+	readonly fabric: Pick<
+		MeshFabric,
+		'nodeId' | 'blobs' | 'members' | 'topology' | 'linksOf' | 'measure' | 'cells' | 'group'
+	>;
 	/** Calls back after any mirror changed, until the returned function is called. */
 	readonly onChange: (listener: () => void) => () => void;
 	/** Resolves once `holds` is true, looking after every change of a mirror; rejects with what `late` makes. */
@@ -276,6 +280,11 @@ export class MeshOperations {
 	#linkRow(nodeId: string, estimate: LinkEstimate): LinkRow {
 		const node = this.#ports.mirrors.nodes.get(nodeId)?.value;
 		return { nodeId, name: this.#nameOf(nodeId), zone: node?.zone, region: node?.region, ...estimate };
+	}
+
+	/** This cell and what is known of the others; none for a lone node. */
+	cells(): readonly CellRow[] {
+		return cellRows(this.#ports.fabric.cells);
 	}
 
 	async raft(): Promise<RaftView> {

@@ -2,6 +2,7 @@
 import { type LinkEstimate, linkClassOf, type Place } from '@infermesh/fabric';
 import { isLoopback } from '../config/rules.js';
 import type { TargetSpec } from '../fleet/registry.js';
+import type { TopologyView } from '../main/fabric.js';
 import type { NodeRecord } from '../records/kinds.js';
 
 export interface KnownNodes {
@@ -59,4 +60,38 @@ const nothing: Omit<LinkEstimate, 'linkClass'> = {
 
 function hostOf(address: string): string {
 	return address.slice(0, address.lastIndexOf(':'));
+}
+
+export interface TargetLinksPorts {
+	readonly nodeId: string;
+	readonly place: Place;
+	readonly nodes: () => { readonly revision: number; readonly all: readonly NodeRecord[] };
+	readonly announcedBy: KnownNodes['announcedBy'];
+	readonly topology: () => TopologyView;
+}
+
+/** The look-up of links by target, made anew only when nodes or links have changed. */
+export class TargetLinks {
+	readonly #ports: TargetLinksPorts;
+	#topology: TopologyView | undefined;
+	#revision = -1;
+	#linkOf: (spec: TargetSpec) => LinkEstimate = () => ({ ...nothing, linkClass: 'wan' });
+
+	constructor(ports: TargetLinksPorts) {
+		this.#ports = ports;
+	}
+
+	lookUp(): (spec: TargetSpec) => LinkEstimate {
+		const { nodeId, place, announcedBy } = this.#ports;
+		const topology = this.#ports.topology();
+		const { revision, all } = this.#ports.nodes();
+		if (topology === this.#topology && revision === this.#revision) return this.#linkOf;
+		this.#topology = topology;
+		this.#revision = revision;
+		const nodes = knownNodes(all, announcedBy);
+		const links = new Map(topology.links.map((link) => [link.nodeId, link.estimate]));
+		const from: Vantage = { nodeId, place, links };
+		this.#linkOf = (spec) => linkToTarget(spec, nodeOfTarget(spec, nodes), from);
+		return this.#linkOf;
+	}
 }

@@ -146,6 +146,7 @@ export function lonelyMesh(options: LonelyMeshOptions = {}): LonelyMesh {
 			members: () => members,
 			topology: () => ({ links: [], vector: [], heightS: 0, error: 0 }),
 			linksOf: () => Promise.resolve({ links: [], vector: [], heightS: 0, error: 0 }),
+			cells: undefined,
 			measure: () => Promise.resolve({ bytes: 1024, durationMs: 2 }),
 			group: options.group,
 		},

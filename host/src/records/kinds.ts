@@ -30,6 +30,7 @@ export const nodeRecordSchema = Type.Object({
 	}),
 	startedAtMs: Type.Integer(),
 	level: Type.Optional(Type.Integer({ minimum: 1, description: 'Newest level of formats it speaks; absent = 1.' })),
+	gateway: Type.Optional(Type.Boolean(describe('It speaks for this cell to others.'))),
 });
 export type NodeRecord = Static<typeof nodeRecordSchema>;
 

@@ -41,7 +41,10 @@ export function resolveRoute(env: RouterEnv, exchange: Exchange): Refusal | unde
 	return undefined;
 }
 
-/** Decides where the next attempt goes. A model's fallbacks are asked when its own pool has nothing eligible. */
+/**
+ * Decides where the next attempt goes. A model's fallbacks are asked when its own pool has nothing eligible; other cells when none of these has, or
+ * when the strategy says that there is no room.
+ */
 export function decide(env: RouterEnv, exchange: Exchange): Step {
 	const now = env.ports.clock.nowMs();
 	const { route } = exchange;
@@ -52,11 +55,21 @@ export function decide(env: RouterEnv, exchange: Exchange): Step {
 	let step = ask(env, exchange, route.pool);
 	for (let at = 0; step === undefined && at < route.fallbacks.length; at++)
 		step = ask(env, exchange, route.fallbacks[at] as ModelPool);
+	if (route.elsewhere !== undefined && (step === undefined || isFull(step))) {
+		const away = ask(env, exchange, route.elsewhere);
+		if (away?.kind === 'go') return away;
+	}
 	return step ?? askInDoubt(env, exchange, route.pool) ?? refuse(noTarget(env));
 }
 
-/** One pool's answer; undefined when none of its rows is eligible. */
+/** No room now, as the strategy sees it; a refusal for any other reason is final. */
+function isFull(step: Step): boolean {
+	return step.kind === 'hold' || (step.kind === 'refuse' && step.refusal.code === 'IM_ROUTE_SATURATED');
+}
+
+/** One pool's answer; undefined when none of its rows is eligible, or when they stand for other cells and the request comes from one. */
 function ask(env: RouterEnv, exchange: Exchange, pool: ModelPool): Step | undefined {
+	if (pool.elsewhere === true && exchange.relayed) return undefined;
 	const { decider, prefixes } = env.ports;
 	const { decision, features, hits } = env;
 	preparePool(env, exchange, pool);
@@ -70,7 +83,7 @@ function ask(env: RouterEnv, exchange: Exchange, pool: ModelPool): Step | undefi
 
 /** A target that checks call unhealthy, when they say so of all; once per request, and never after an attempt that failed. */
 function askInDoubt(env: RouterEnv, exchange: Exchange, pool: ModelPool): Step | undefined {
-	if (!env.options.failOpen || exchange.attempts > 0) return undefined;
+	if (!env.options.failOpen || exchange.attempts > 0 || (pool.elsewhere === true && exchange.relayed)) return undefined;
 	const { decision } = env;
 	env.ports.decider.decideInDoubt(pool, barredRows(exchange, pool), decision);
 	if (decision.count === 0) return undefined;

@@ -49,6 +49,8 @@ export class Exchange {
 	forwarded: readonly string[] = [];
 	sessionHeader = '';
 	loraHeader = '';
+	/** Another cell's router has sent it here: it stays in this cell. */
+	relayed = false;
 	wishes: Wishes = noWishes;
 	span: RequestSpan | undefined;
 

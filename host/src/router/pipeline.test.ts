@@ -1,6 +1,7 @@
 // Real traffic through the whole router: the official client, streaming and not, tool calls, aborts, and what of it reaches the engine.
 
 import { SeededRandom } from '@infermesh/proto';
+import { RejectReason } from '@infermesh/sdk';
 import test from 'ava';
 import OpenAI from 'openai';
 import { openPolicy } from '../fleet/placement.js';
@@ -16,6 +17,7 @@ import {
 	firstRow,
 	post,
 	startRouter,
+	type TestRouter,
 	testPool,
 	until,
 } from './testing/kit.js';
@@ -390,6 +392,68 @@ test('a model without eligible targets falls back to another, under its own name
 	t.is((await fetch(`${mesh.url}/tokenize`)).status, 404);
 	await mesh.close();
 	await engine.close();
+});
+
+type Answer = 'route' | 'none' | 'hold' | 'saturated' | 'policy';
+
+/** A router whose own pool answers as told, and whose model another cell serves too. */
+async function besideAnotherCell(own: string, other: string, answer: Answer): Promise<TestRouter> {
+	const here = testPool([own]);
+	const there: ModelPool = {
+		...testPool([other], { id: 'cell:west/m', cell: 'west', apiKey: 'mesh-key' }),
+		index: 1,
+		elsewhere: true,
+	};
+	const route = firstRow(1);
+	return startRouter({
+		origins: [],
+		ports: {
+			directory: {
+				resolve: (requested) => ({ requested, pool: here, fallbacks: [], elsewhere: there }),
+				models: () => [],
+				passThroughPool: () => undefined,
+			},
+			decider: {
+				decide(pool, _features, _hits, excluded, out) {
+					route(out, excluded);
+					if (pool === there || answer === 'route') return;
+					out.count = 0;
+					if (answer === 'hold') out.verdict = 'hold';
+					if (answer === 'saturated' || answer === 'policy') {
+						out.verdict = 'reject';
+						out.rejectReason = RejectReason[answer];
+					}
+				},
+				decideInDoubt: (_pool, _excluded, out) => void (out.count = 0),
+				remember: () => undefined,
+			},
+		},
+	});
+}
+
+test('another cell serves what this one has no target or no room for, and nothing else', async (t) => {
+	const [own, other] = [await fakeEngine(answerWhole), await fakeEngine(answerWhole)];
+	const ask = async (answer: Answer, headers: Readonly<Record<string, string>> = {}) => {
+		const mesh = await besideAnotherCell(own.origin, other.origin, answer);
+		const response = await post(`${mesh.url}/v1/chat/completions`, chatBody(), headers);
+		await response.text();
+		await mesh.close();
+		return [response.status, response.headers.get('x-infermesh-target') ?? ''];
+	};
+	t.deepEqual(await ask('route'), [200, 't0']);
+	for (const answer of ['none', 'hold', 'saturated'] as const)
+		t.deepEqual(await ask(answer), [200, 'cell:west/m'], answer);
+	t.deepEqual(await ask('policy'), [403, ''], 'what is not allowed here is not tried elsewhere');
+	t.is(other.seen.length, 3);
+	t.like(other.seen[0]?.headers, { 'x-infermesh-relayed': '1', authorization: 'Bearer mesh-key' });
+	t.is(own.seen[0]?.headers['x-infermesh-relayed'], undefined, 'an engine is told nothing of cells');
+	// A request that another cell has sent stays here, whatever there is.
+	for (const answer of ['none', 'saturated'] as const) {
+		const [status] = await ask(answer, { 'x-infermesh-relayed': '1' });
+		t.true(status === 503 || status === 429, `${answer}: ${status}`);
+	}
+	t.is(other.seen.length, 3);
+	await Promise.all([own.close(), other.close()]);
 });
 
 test('connections to a target are kept and reused, and stages are timed for a sample', async (t) => {

@@ -21,6 +21,8 @@ export interface UpstreamTarget {
 	readonly runtime: string;
 	/** Engine's own model name when it differs from the pool's; the body's `model` is rewritten only then. */
 	readonly upstreamModel: string | undefined;
+	/** The cell it stands for: a router there decides again. Undefined for an engine. */
+	readonly cell?: string | undefined;
 }
 
 /** The targets of one model, in pool-row order (the order of the strategy's frame). Immutable; replaced on change. */
@@ -28,6 +30,8 @@ export interface ModelPool {
 	readonly index: number;
 	readonly model: string;
 	readonly modelId: number;
+	/** Its rows stand for other cells, none for an engine of this one. */
+	readonly elsewhere?: boolean;
 	readonly revision: string | undefined;
 	readonly targets: readonly (UpstreamTarget | undefined)[];
 	/** What policies say of its rows and requests. */
@@ -39,6 +43,8 @@ export interface ModelRoute {
 	readonly requested: string;
 	readonly pool: ModelPool;
 	readonly fallbacks: readonly ModelPool[];
+	/** Other cells that serve the model; undefined when none does, or when `pool` is already theirs. */
+	readonly elsewhere?: ModelPool | undefined;
 }
 
 export interface ModelDirectory {

@@ -38,6 +38,8 @@ const dropped: ReadonlySet<string> = new Set([
 	'x-request-id',
 ]);
 const OWN_PREFIX = 'x-infermesh-';
+/** Set on a request that goes to another cell; whoever gets one with it sends it no further. */
+export const RELAYED_HEADER = 'x-infermesh-relayed';
 
 /** Raw name → forwarded name, or '' for one that stays. Clients send few distinct names; the bound is for those that do not. */
 const names = new Map<string, string>();
@@ -57,6 +59,7 @@ export function readHeaders(env: RouterEnv, exchange: Exchange): Refusal | undef
 	exchange.forwarded = forwardable(rawHeaders, headers.connection);
 	exchange.sessionHeader = (text(headers['x-infermesh-session']) ?? '').slice(0, SESSION_CHARS_MAX);
 	exchange.loraHeader = (text(headers['x-infermesh-lora']) ?? '').slice(0, SESSION_CHARS_MAX);
+	exchange.relayed = headers[RELAYED_HEADER] !== undefined;
 	exchange.span = env.ports.tracer.start(
 		exchange.method,
 		exchange.path,

@@ -3,16 +3,29 @@
 import type { Exchange } from './exchange.js';
 import { prependMember, replaceSpan, topLevelValue } from './json-bytes.js';
 import type { ModelPool, UpstreamTarget } from './ports.js';
+import { RELAYED_HEADER } from './request-headers.js';
 
 /** Header name and value pairs. The id is the decision's, so that two requests never share one in an engine, whatever clients send. */
 export function upstreamHeaders(exchange: Exchange, target: UpstreamTarget, decisionId: string): string[] {
 	const headers = [...exchange.forwarded, 'x-request-id', decisionId];
 	if (target.apiKey !== undefined) headers.push('authorization', `Bearer ${target.apiKey}`);
+	if (target.cell !== undefined) headers.push(...relayHeaders(exchange));
 	const traceparent = exchange.span?.traceparent;
 	if (traceparent === undefined) return headers;
 	headers.push('traceparent', traceparent);
 	const { tracestate } = exchange.req.headers;
 	if (typeof tracestate === 'string') headers.push('tracestate', tracestate);
+	return headers;
+}
+
+/** What another cell's router is to know of a request: that it is relayed, and whose it is. It believes the latter of a trusted key only. */
+function relayHeaders({ sessionHeader, loraHeader, wishes, caller }: Exchange): string[] {
+	const headers = [RELAYED_HEADER, '1'];
+	const tenant = wishes.tenant ?? caller.tenant;
+	if (tenant !== '') headers.push('x-infermesh-tenant', tenant);
+	if (sessionHeader !== '') headers.push('x-infermesh-session', sessionHeader);
+	if (loraHeader !== '') headers.push('x-infermesh-lora', loraHeader);
+	if (wishes.priority !== 0) headers.push('x-infermesh-priority', String(wishes.priority));
 	return headers;
 }
 

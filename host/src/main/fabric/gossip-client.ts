@@ -76,12 +76,13 @@ export class GossipThread {
 		if (!this.#ended) this.#worker.postMessage(message);
 	}
 
-	metrics(): string {
+	/** `pool` names the pool in the metrics' names. */
+	metrics(pool: 'gossip' | 'wan_gossip' = 'gossip'): string {
 		const figures = this.#figures;
 		if (figures === undefined) return '';
-		const line = (name: string, value: number, labels = ''): string => `infermesh_gossip_${name}${labels} ${value}\n`;
+		const line = (name: string, value: number, labels = ''): string => `infermesh_${pool}_${name}${labels} ${value}\n`;
 		const head = (name: string, type: string, help: string): string =>
-			`# HELP infermesh_gossip_${name} ${help}\n# TYPE infermesh_gossip_${name} ${type}\n`;
+			`# HELP infermesh_${pool}_${name} ${help}\n# TYPE infermesh_${pool}_${name} ${type}\n`;
 		return (
 			head('live_members', 'gauge', 'Members that are alive or suspected, this node included.') +
 			line('live_members', figures.liveMembers) +

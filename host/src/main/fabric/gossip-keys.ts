@@ -4,10 +4,13 @@ import { randomBytes } from 'node:crypto';
 import type { ConsensusEngine, Watch } from '@infermesh/fabric';
 import type { Clock } from '@infermesh/proto';
 
-const KEY = 'fabric/gossip-keys';
+/** Where the keys of a pool lie: of the nodes of this cell, and of the gateways of all cells. */
+export const gossipKeyNames = { cell: 'fabric/gossip-keys', gateways: 'fabric/wan-gossip-keys' } as const;
 const KEY_BYTES = 32;
 /** The one in use and the one before. */
 const KEPT = 2;
+/** Cells may have begun with keys of their own before they met. */
+const ADOPTED_MAX = 4;
 const RETRY_MS = 500;
 
 interface KeysRecord {
@@ -26,12 +29,16 @@ export class GossipKeys {
 	#watch: Watch | undefined;
 	#closed = false;
 
+	readonly #key: string;
+
 	constructor(
+		key: (typeof gossipKeyNames)[keyof typeof gossipKeyNames],
 		engine: ConsensusEngine,
 		clock: Clock,
 		remembered: readonly string[],
 		failed: (what: string, error: unknown) => void,
 	) {
+		this.#key = key;
 		this.#engine = engine;
 		this.#clock = clock;
 		this.#failed = failed;
@@ -73,6 +80,21 @@ export class GossipKeys {
 		})).catch((error: unknown) => this.#failed('rotating the gossip key', error));
 	}
 
+	/**
+	 * Keys that another cell's gateways have. All are known to all from then on, and the least is in use: cells that have met agree on it,
+	 * whichever of them asked the other.
+	 */
+	adopt(theirs: readonly Uint8Array[]): void {
+		const wanted = (present: readonly string[]): string[] =>
+			[...new Set([...present, ...theirs.map((key) => Buffer.from(key).toString('base64'))])]
+				.sort()
+				.slice(0, ADOPTED_MAX);
+		if (JSON.stringify(wanted(this.#record.keys)) === JSON.stringify(this.#record.keys)) return;
+		void this.#write((present) => ({ ...present, keys: wanted(present.keys) })).catch((error: unknown) =>
+			this.#failed('taking over a gossip key', error),
+		);
+	}
+
 	close(): void {
 		this.#closed = true;
 		this.#watch?.cancel();
@@ -91,11 +113,11 @@ export class GossipKeys {
 	}
 
 	async #read(): Promise<void> {
-		const { items, revision } = await this.#engine.read({ key: KEY });
+		const { items, revision } = await this.#engine.read({ key: this.#key });
 		if (items[0] === undefined) await this.#write(() => ({ keys: [newKey()], against: [] }));
 		else this.#take(items[0].value);
 		this.#watch?.cancel();
-		this.#watch = this.#engine.watch({ key: KEY }, revision, {
+		this.#watch = this.#engine.watch({ key: this.#key }, revision, {
 			onEvents: (events) => {
 				const last = events.at(-1);
 				if (last?.kind === 'put') this.#take(last.current.value);
@@ -105,17 +127,19 @@ export class GossipKeys {
 	}
 
 	async #write(change: (present: KeysRecord) => KeysRecord): Promise<void> {
-		const { items } = await this.#engine.read({ key: KEY });
+		const { items } = await this.#engine.read({ key: this.#key });
 		const found = items[0];
 		const next = change(found === undefined ? { keys: [], against: [] } : decode(found.value));
 		const value = Buffer.from(JSON.stringify(next), 'utf8');
 		const { held } = await this.#engine.transact({
-			when: [found === undefined ? { key: KEY, exists: false } : { key: KEY, modRevision: found.modRevision }],
-			then: [{ put: KEY, value }],
+			when: [
+				found === undefined ? { key: this.#key, exists: false } : { key: this.#key, modRevision: found.modRevision },
+			],
+			then: [{ put: this.#key, value }],
 		});
 		if (held) this.#take(value);
 		else {
-			const again = await this.#engine.read({ key: KEY });
+			const again = await this.#engine.read({ key: this.#key });
 			if (again.items[0] !== undefined) this.#take(again.items[0].value);
 		}
 	}

@@ -21,6 +21,8 @@ export interface GossipStart {
 	readonly version: string;
 	readonly zone: string;
 	readonly region: string;
+	/** In the pool of gateways: the cell this node speaks for, and where its agent is. */
+	readonly speaksFor: { readonly cell: string; readonly agent: string } | undefined;
 }
 
 export type ToGossip =

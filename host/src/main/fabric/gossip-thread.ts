@@ -51,7 +51,13 @@ let gathering = false;
 const membership = new GossipMembership({
 	core: {
 		id: start.nodeId,
-		meta: encodeMeta({ name: start.name, roles: start.roles, version: start.version, digest: new Uint8Array(0) }),
+		meta: encodeMeta({
+			name: start.name,
+			roles: start.roles,
+			version: start.version,
+			digest: new Uint8Array(0),
+			...start.speaksFor,
+		}),
 		credential: authority.credential,
 		incarnation: folder.incarnation(),
 		settings: swimProfiles[start.profile],
@@ -127,18 +133,12 @@ function viewOf(
 function tellMembers(): void {
 	gathering = false;
 	const self = membership.self;
-	const others = membership
-		.members()
-		.map(({ claim, state, incarnation, accusers }) =>
-			viewOf(
-				claim.id,
-				decodeMeta(claim.meta)?.name ?? claim.id,
-				claim.address,
-				stateNames[state],
-				incarnation,
-				accusers,
-			),
-		);
+	const others = membership.members().map(({ claim, state, incarnation, accusers }) => {
+		const meta = decodeMeta(claim.meta);
+		const view = viewOf(claim.id, meta?.name ?? claim.id, claim.address, stateNames[state], incarnation, accusers);
+		if (meta?.cell === undefined) return view;
+		return Object.assign(view, { speaksFor: { cell: meta.cell, agent: meta.agent ?? '' } });
+	});
 	const own = self === undefined ? [] : [viewOf(self.id, start.name, self.address, 'alive', self.incarnation, [])];
 	const { transfer, core } = membership;
 	send({

@@ -39,13 +39,14 @@ import { systemClock, systemRandom } from '../clock.js';
 import type { GroupControl, MeshFabric, TopologyView } from '../fabric.js';
 import { authorityDirectory, authorityExists, authorityFolder } from './authority-folder.js';
 import { Autopilot } from './autopilot.js';
+import { CellsPart } from './cells-part.js';
 import { ConsensusThread } from './consensus-client.js';
 import type { SnapshotBegun } from './consensus-protocol.js';
 import { discover, discoverHandler } from './discovery.js';
 import { EngineRecords } from './engine-records.js';
 import { fabricNodeErrors } from './errors.js';
 import { GossipThread } from './gossip-client.js';
-import { GossipKeys } from './gossip-keys.js';
+import { GossipKeys, gossipKeyNames } from './gossip-keys.js';
 import { openIdentity } from './identity.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import { topologyMetrics, transportMetrics } from './metrics.js';
@@ -85,7 +86,11 @@ async function openAuthority(config: MeshConfig): Promise<CertificateAuthority |
 		return authority;
 	}
 	// A mesh on this machine alone needs no ceremony; off loopback an operator decides where the authority lives.
-	const begins = fabric.join.length === 0 && config.roles.includes('coordinator') && isLoopback(fabric.host);
+	const begins =
+		fabric.join.length === 0 &&
+		fabric.authorities.length === 0 &&
+		config.roles.includes('coordinator') &&
+		isLoopback(fabric.host);
 	return begins ? directory().create(fabric.trust_domain, systemClock.wallMs()) : undefined;
 }
 
@@ -125,7 +130,7 @@ export async function startMeshFabric(
 		const folder = new NodeFolder(nodeFolderOf(config));
 		const known = folder.mesh();
 		let coordinators: readonly KnownPeer[] = known?.coordinators ?? [];
-		let agents: readonly Address[] = fabric.join;
+		let agents: readonly Address[] = [...fabric.authorities, ...fabric.join];
 		if (known === undefined && fabric.join.length === 0 && !config.roles.includes('coordinator'))
 			throw new MeshError(fabricNodeErrors, 'IM_FABRIC_NO_COORDINATOR', `roles: ${config.roles.join(', ')}`);
 
@@ -135,7 +140,7 @@ export async function startMeshFabric(
 			clock,
 			random,
 			authority,
-			join: fabric.join,
+			join: fabric.authorities.length > 0 ? fabric.authorities : fabric.join,
 			joinToken: fabric.join_token,
 			authorities: () => agents,
 			log: failed,
@@ -268,7 +273,7 @@ export async function startMeshFabric(
 		goOn();
 
 		// --- gossip
-		const keys = new GossipKeys(engine, clock, known?.gossipKeys ?? [], failed);
+		const keys = new GossipKeys(gossipKeyNames.cell, engine, clock, known?.gossipKeys ?? [], failed);
 		await keys.start(stopped);
 		goOn();
 		closers.push(() => keys.close());
@@ -295,6 +300,7 @@ export async function startMeshFabric(
 				version,
 				zone: config.node.zone,
 				region: config.node.region,
+				speaksFor: undefined,
 			},
 			failed,
 		);
@@ -311,6 +317,27 @@ export async function startMeshFabric(
 			() => lifecycle.close(),
 		);
 		agentOf = (id) => nodes.get(id)?.value.addresses.agent;
+		const cells = new CellsPart({
+			config,
+			clock,
+			random,
+			nodeId,
+			clusterId,
+			folder: folder.root,
+			agent: agentAddress,
+			version,
+			context,
+			channels,
+			server,
+			engine,
+			identity: () => toWireIdentity(identity.current()),
+			nodes: () => nodes.all().map(({ value }) => value),
+			lifecycleOf: (id) => lifecycle.get(id)?.value.state ?? 'active',
+			members: () => thread.members,
+			stopped,
+			failed,
+		});
+		closers.push(() => cells.close());
 		let remembered = '';
 		function follow(): void {
 			const records = nodes.all().map(({ value }) => value);
@@ -322,7 +349,9 @@ export async function startMeshFabric(
 				const others = coordinators.filter((peer) => !raft.some((one) => one.nodeId === peer.nodeId));
 				coordinators = [...raft, ...others].slice(0, 64);
 			}
-			agents = [...new Set([...records.map(({ addresses }) => addresses.agent), ...fabric.join])];
+			agents = [
+				...new Set([...records.map(({ addresses }) => addresses.agent), ...fabric.authorities, ...fabric.join]),
+			];
 			consensus?.send({ kind: 'peers', peers: coordinators.map((peer) => [peer.nodeId, peer.raft] as const) });
 			thread.send({ kind: 'places', places: records.map(({ id, zone, region }) => [id, zone, region] as const) });
 			const revoked = lifecycle
@@ -333,6 +362,7 @@ export async function startMeshFabric(
 			if (revocations.update(revoked, revision)) {
 				consensus?.send({ kind: 'revoked', nodeIds: revoked, revision });
 				thread.send({ kind: 'revoked', nodeIds: revoked });
+				cells.setRevoked(revoked);
 				if (consensus?.state?.leader === nodeId) keys.rotateAgainst(revoked);
 			}
 			remember();
@@ -357,6 +387,7 @@ export async function startMeshFabric(
 			identity.onChange((next) => {
 				consensus?.send({ kind: 'identity', identity: toWireIdentity(next) });
 				thread.send({ kind: 'identity', identity: toWireIdentity(next) });
+				cells.setIdentity(toWireIdentity(next));
 			}),
 		);
 		await leases.start(stopped);
@@ -415,6 +446,8 @@ export async function startMeshFabric(
 			for (const { lease } of holders.values()) lease.release();
 		});
 
+		cells.start().catch((error: unknown) => log.error({ error: String(error) }, 'the pool of gateways does not open'));
+
 		const group: GroupControl | undefined =
 			consensus === undefined
 				? undefined
@@ -448,12 +481,14 @@ export async function startMeshFabric(
 			topology: () => thread.topology,
 			linksOf: (id) => topology.linksOf(id),
 			measure: (from, to, ask) => topology.measure(from, to, ask),
+			cells,
 			onChange: (listener) => thread.onChange(listener),
 			group,
 			state: () => consensus?.state,
 			setLevel: (level) => consensus?.send({ kind: 'level', level }),
-			metrics: () => thread.metrics() + topologyMetrics(thread.topology) + transportMetrics(counters),
+			metrics: () => thread.metrics() + topologyMetrics(thread.topology) + cells.metrics() + transportMetrics(counters),
 			async leave() {
+				await cells.leave();
 				await thread.leave();
 			},
 			close,

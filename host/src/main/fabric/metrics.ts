@@ -1,6 +1,42 @@
 // Owns the Prometheus text of connections between nodes and of the distances between them.
 import type { TransportCounters } from '@infermesh/fabric';
+import type { CellView } from '../../cells/book.js';
+import type { ExchangeFigures } from '../../cells/exchange.js';
 import type { TopologyView } from '../fabric.js';
+
+export function cellMetrics(
+	cells: readonly CellView[],
+	{ exchanges, pulls, failed, refused }: ExchangeFigures,
+): string {
+	const gauge = (name: string, help: string, value: (cell: CellView) => number): string =>
+		[
+			`# HELP infermesh_cell_${name} ${help}\n# TYPE infermesh_cell_${name} gauge\n`,
+			...cells.map((cell) => `infermesh_cell_${name}{cell="${cell.summary.cell}"} ${value(cell)}\n`),
+		].join('');
+	const models = (of: (model: CellView['summary']['models'][number]) => number) => (cell: CellView) =>
+		cell.summary.models.reduce((sum, model) => sum + of(model), 0);
+	return [
+		gauge('summary_age_seconds', 'Age of what another cell last told of itself.', ({ ageMs }) => ageMs / 1000),
+		gauge('stale', '1 = nothing is sent to the cell because its summary is too old.', ({ stale }) => Number(stale)),
+		gauge(
+			'targets_healthy',
+			'Healthy targets of another cell, over its models.',
+			models(({ healthy }) => healthy),
+		),
+		gauge(
+			'load',
+			'Requests waiting and running in another cell, over its models.',
+			models(({ load }) => load),
+		),
+		'# HELP infermesh_cell_calls_total Calls for summaries of other cells.\n# TYPE infermesh_cell_calls_total counter\n',
+		`infermesh_cell_calls_total{to="gateway"} ${exchanges}\n`,
+		`infermesh_cell_calls_total{to="own"} ${pulls}\n`,
+		'# HELP infermesh_cell_calls_failed_total Calls for summaries that failed.\n# TYPE infermesh_cell_calls_failed_total counter\n',
+		`infermesh_cell_calls_failed_total ${failed}\n`,
+		'# HELP infermesh_cell_summaries_refused_total Summaries that were malformed, too many, or of a name that another cell has.\n# TYPE infermesh_cell_summaries_refused_total counter\n',
+		`infermesh_cell_summaries_refused_total ${refused}\n`,
+	].join('');
+}
 
 export function topologyMetrics({ links, error }: TopologyView): string {
 	const counts = new Map<string, number>(

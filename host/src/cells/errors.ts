@@ -1,0 +1,33 @@
+// Owns the errors of cells and of what they tell each other.
+import { defineErrors } from '@infermesh/proto';
+
+export const cellErrors = defineErrors({
+	IM_CELL_NAME_TAKEN: {
+		summary: 'Two cells have one name.',
+		hint: 'Give each its own `fabric.cell`; the message names both clusters. The one heard of first stays.',
+		httpStatus: 409,
+		grpcStatus: 'ALREADY_EXISTS',
+		retryable: false,
+	},
+	IM_CELL_SUMMARY: {
+		summary: 'A cell’s summary is malformed or larger than it may be.',
+		hint: 'The message names the field; the gateway that sent it runs other software.',
+		httpStatus: 400,
+		grpcStatus: 'INVALID_ARGUMENT',
+		retryable: false,
+	},
+	IM_CELL_FULL: {
+		summary: 'There are more cells than a node keeps summaries of.',
+		hint: 'The message names the bound; this one is not shown and not routed to.',
+		httpStatus: 507,
+		grpcStatus: 'RESOURCE_EXHAUSTED',
+		retryable: false,
+	},
+	IM_CELL_NOT_GATEWAY: {
+		summary: 'The node asked is no gateway of its cell.',
+		hint: 'Name gateways (`fabric.gateway: true`) in `fabric.wan_join`.',
+		httpStatus: 409,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
+});

@@ -1,0 +1,312 @@
+// The composition of a node's part among cells: on a gateway the pool of gateways (a gossip thread of its own, with its own port, keys and coordinates) and
+// the service that others call; on every node the book of summaries and the asking that fills it.
+import path from 'node:path';
+import { Metadata, type ServerUnaryCall, type ServiceError, type sendUnaryData } from '@grpc/grpc-js';
+import {
+	type Address,
+	type ConsensusEngine,
+	grpcErrorOf,
+	meshErrorOf,
+	nodeCredentials,
+	type PeerChannels,
+	type SecureServer,
+	type TransportContext,
+} from '@infermesh/fabric';
+import type { Clock, Random } from '@infermesh/proto';
+import {
+	CellsClient,
+	CellsService,
+	type GetSummariesRequest,
+	type Hello,
+	type Summaries,
+	type Summary,
+} from '@infermesh/proto/grpc/cells/v1/cells';
+import { cellErrors } from '../../cells/errors.js';
+import { CellExchange, type CellPeer, type Gateway } from '../../cells/exchange.js';
+import { type SummarisedTarget, summarise } from '../../cells/summary.js';
+import type { MeshConfig } from '../../config/schema.js';
+import type { LifecycleState, NodeRecord } from '../../records/kinds.js';
+import type { CellsView, MemberView } from '../fabric.js';
+import { GossipThread } from './gossip-client.js';
+import { GossipKeys, gossipKeyNames } from './gossip-keys.js';
+import { cellMetrics } from './metrics.js';
+import type { WireIdentity } from './wire-identity.js';
+
+export interface CellsPartPorts {
+	readonly config: MeshConfig;
+	readonly clock: Clock;
+	readonly random: Random;
+	readonly nodeId: string;
+	readonly clusterId: string;
+	/** Folder of the node. */
+	readonly folder: string;
+	/** Where others call this node's agent. */
+	readonly agent: Address;
+	readonly version: string;
+	readonly context: TransportContext;
+	readonly channels: PeerChannels;
+	readonly server: SecureServer;
+	readonly engine: ConsensusEngine;
+	readonly identity: () => WireIdentity;
+	readonly nodes: () => readonly NodeRecord[];
+	readonly lifecycleOf: (nodeId: string) => LifecycleState;
+	readonly members: () => readonly MemberView[];
+	readonly stopped: () => boolean;
+	readonly failed: (what: string, error: unknown) => void;
+}
+
+const CALL_TIMEOUT_MS = 3000;
+const HANDSHAKE_TIMEOUT_MS = 3000;
+
+export class CellsPart implements CellsView {
+	readonly name: string;
+	readonly gateway: boolean;
+	readonly #ports: CellsPartPorts;
+	readonly #exchange: CellExchange;
+	readonly #keys: GossipKeys;
+	readonly #listeners = new Set<() => void>();
+	#targets: (() => readonly SummarisedTarget[]) | undefined;
+	#pool: GossipThread | undefined;
+	#closed = false;
+
+	constructor(ports: CellsPartPorts) {
+		this.#ports = ports;
+		const { fabric } = ports.config;
+		this.name = fabric.cell;
+		this.gateway = fabric.gateway;
+		this.#keys = new GossipKeys(gossipKeyNames.gateways, ports.engine, ports.clock, [], ports.failed);
+		this.#exchange = new CellExchange(
+			{
+				cell: fabric.cell,
+				gateway: fabric.gateway,
+				periodMs: fabric.cells.period_ms,
+				staleAfterMs: fabric.cells.stale_after_ms,
+				forgetAfterMs: fabric.cells.forget_after_ms,
+				join: fabric.wan_join,
+			},
+			{
+				clock: ports.clock,
+				random: ports.random,
+				ownSummary: () => this.own(),
+				ownClusterId: () => ports.clusterId,
+				gateways: () => this.#gateways(),
+				ownGateways: () => this.#ownGateways(),
+				gossipKeys: () => this.#keys.secrets,
+				gossipAddresses: () => this.#poolMembers().map(({ address }) => address),
+				meet: (keys, addresses) => this.#meet(keys, addresses),
+				callExchange: (peer, hello) =>
+					this.#call<Hello>(peer, (client, done) => client.exchange(hello, new Metadata(), this.#deadline(), done)),
+				callSummaries: (peer) =>
+					this.#call<Summaries>(peer, (client, done) =>
+						client.getSummaries({}, new Metadata(), this.#deadline(), done),
+					),
+				changed: () => this.#changed(),
+				failed: ports.failed,
+			},
+		);
+		ports.server.addService(CellsService, {
+			exchange: (call: ServerUnaryCall<Hello, Hello>, reply: sendUnaryData<Hello>) =>
+				this.#answer(reply, () => {
+					ports.server.nodeOf(call);
+					return this.#exchange.answer(call.request);
+				}),
+			getSummaries: (call: ServerUnaryCall<GetSummariesRequest, Summaries>, reply: sendUnaryData<Summaries>) =>
+				this.#answer(reply, () => {
+					ports.server.nodeOf(call);
+					return { known: this.#exchange.book.known(ports.clock.nowMs()) };
+				}),
+		});
+	}
+
+	/** Opens the pool of gateways, where this node is one; what the cell itself does never waits for it. */
+	async start(): Promise<void> {
+		if (!this.gateway) return;
+		const { config, nodeId, folder, agent, version, context, stopped, failed } = this.#ports;
+		const { fabric, node, roles } = config;
+		await this.#keys.start(() => this.#closed || stopped());
+		if (this.#closed || stopped()) return;
+		const pool = await GossipThread.open(
+			{
+				nodeId,
+				folder: path.join(folder, 'gateways'),
+				bind: `${fabric.host.includes(':') ? `[${fabric.host}]` : fabric.host}:${fabric.wan_port}`,
+				advertiseHost: fabric.advertise,
+				identity: this.#ports.identity(),
+				label: `gateways of ${fabric.trust_domain}`,
+				keys: this.#keys.secrets,
+				seeds: [],
+				profile: fabric.wan_profile as 'lan' | 'wan' | 'local',
+				name: node.id,
+				roles,
+				version,
+				zone: node.zone,
+				region: node.region,
+				speaksFor: { cell: fabric.cell, agent },
+			},
+			failed,
+		);
+		if (this.#closed) return pool.close();
+		this.#pool = pool;
+		pool.send({ kind: 'revoked', nodeIds: [...context.revocations.list()] });
+		this.#keys.onChange(() => pool.send({ kind: 'keys', keys: this.#keys.secrets }));
+		this.#exchange.round();
+	}
+
+	setIdentity(identity: WireIdentity): void {
+		this.#pool?.send({ kind: 'identity', identity });
+	}
+
+	setRevoked(nodeIds: readonly string[]): void {
+		this.#pool?.send({ kind: 'revoked', nodeIds });
+	}
+
+	/** From here on this gateway can tell what its cell serves. */
+	describe(targets: () => readonly SummarisedTarget[]): void {
+		this.#targets = targets;
+	}
+
+	own(): Summary | undefined {
+		const { config, nodeId, clusterId, version } = this.#ports;
+		if (this.#targets === undefined || clusterId === '') return undefined;
+		return summarise({
+			cell: this.name,
+			clusterId,
+			nodeId,
+			version,
+			region: config.node.region,
+			routers: this.#routers(),
+			targets: this.#targets(),
+		});
+	}
+
+	others(): ReturnType<CellsView['others']> {
+		return this.#exchange.cells();
+	}
+
+	pool(): readonly MemberView[] {
+		return this.#pool?.members ?? [];
+	}
+
+	onChange(listener: () => void): () => void {
+		this.#listeners.add(listener);
+		return () => void this.#listeners.delete(listener);
+	}
+
+	metrics(): string {
+		return cellMetrics(this.#exchange.cells(), this.#exchange.figures) + (this.#pool?.metrics('wan_gossip') ?? '');
+	}
+
+	/** Tells the other gateways that this one goes. */
+	async leave(): Promise<void> {
+		await this.#pool?.leave();
+	}
+
+	async close(): Promise<void> {
+		this.#closed = true;
+		this.#exchange.close();
+		this.#keys.close();
+		await this.#pool?.close();
+	}
+
+	#changed(): void {
+		for (const listener of this.#listeners) listener();
+	}
+
+	#poolMembers(): readonly MemberView[] {
+		return this.pool().filter(({ state }) => state === 'alive');
+	}
+
+	#gateways(): readonly Gateway[] {
+		const links = new Map(this.#pool?.topology.links.map(({ nodeId, estimate }) => [nodeId, estimate]));
+		return this.#poolMembers().flatMap(({ id, speaksFor }) => {
+			if (speaksFor === undefined || id === this.#ports.nodeId) return [];
+			const link = links.get(id);
+			return [
+				{
+					nodeId: id,
+					address: speaksFor.agent,
+					cell: speaksFor.cell,
+					rttMs: link?.reach === 'reached' ? link.rttMs : undefined,
+				},
+			];
+		});
+	}
+
+	#ownGateways(): readonly CellPeer[] {
+		const alive = this.#alive();
+		return this.#ports
+			.nodes()
+			.filter(({ id, gateway }) => gateway === true && id !== this.#ports.nodeId && alive.has(id))
+			.map(({ id, addresses }) => ({ nodeId: id, address: addresses.agent }));
+	}
+
+	/** Where requests from other cells may come in. A data plane that listens everywhere is reached where its agent is. */
+	#routers(): readonly string[] {
+		const { url } = this.#ports.config.fabric.cells;
+		if (url !== undefined) return [url];
+		const alive = this.#alive();
+		return this.#ports.nodes().flatMap(({ id, addresses }) => {
+			if (addresses.data === undefined || !alive.has(id) || this.#ports.lifecycleOf(id) !== 'active') return [];
+			const data = new URL(addresses.data);
+			if (data.hostname === '0.0.0.0' || data.hostname === '[::]')
+				data.hostname = addresses.agent.slice(0, addresses.agent.lastIndexOf(':'));
+			return [data.origin];
+		});
+	}
+
+	#alive(): ReadonlySet<string> {
+		return new Set(
+			this.#ports
+				.members()
+				.filter(({ state }) => state === 'alive')
+				.map(({ id }) => id),
+		);
+	}
+
+	#meet(keys: readonly Uint8Array[], addresses: readonly Address[]): void {
+		if (this.#pool === undefined) return;
+		this.#keys.adopt(keys);
+		// Once one of them is known here, gossip tells of the others.
+		const known = new Set(this.#poolMembers().map(({ address }) => address));
+		if (!addresses.some((address) => known.has(address))) this.#pool.send({ kind: 'join', seeds: [...addresses] });
+	}
+
+	#answer<T>(reply: sendUnaryData<T>, of: () => T): void {
+		try {
+			reply(null, of());
+		} catch (error) {
+			reply(grpcErrorOf(error));
+		}
+	}
+
+	#deadline(): { readonly deadline: number } {
+		return { deadline: this.#ports.clock.wallMs() + CALL_TIMEOUT_MS };
+	}
+
+	/** A peer is called under the UUID it is known by; an address to join may be any node's of the trust domain. */
+	async #call<T>(
+		peer: CellPeer | string,
+		start: (client: CellsClient, done: (error: ServiceError | null, reply: T) => void) => void,
+	): Promise<T> {
+		const lease =
+			typeof peer === 'string'
+				? undefined
+				: this.#ports.channels.acquire({ address: peer.address, nodeUuid: peer.nodeId });
+		const client = lease?.client(CellsClient) ?? this.#strange(peer as string);
+		try {
+			return await new Promise<T>((resolve, reject) =>
+				start(client, (error, reply) => (error === null ? resolve(reply) : reject(meshErrorOf(error, cellErrors)))),
+			);
+		} finally {
+			if (lease === undefined) client.close();
+			else lease.release();
+		}
+	}
+
+	#strange(address: Address): CellsClient {
+		return new CellsClient(address, nodeCredentials(this.#ports.context, { timeoutMs: HANDSHAKE_TIMEOUT_MS }), {
+			'grpc.enable_http_proxy': 0,
+			'grpc.service_config_disable_resolution': 1,
+		});
+	}
+}
