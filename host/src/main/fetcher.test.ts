@@ -77,13 +77,7 @@ test('an answer that came while this thread stood still is no timeout', async (t
 	t.teardown(close);
 	const url = `http://127.0.0.1:${port}`;
 	await fetch(url, limits);
-	// undici takes a connection back a turn after its answer, and looks at it for a turn before it is used again.
-	const turns = async (): Promise<void> => {
-		for (let turn = 0; turn < 4; turn++) await new Promise(setImmediate);
-	};
-	await turns();
 	const answer = fetch(url, { ...limits, timeoutMs: 200 });
-	await turns();
 	Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
 	t.deepEqual(await answer, { status: 200, body: 'in time' });
 });

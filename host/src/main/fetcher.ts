@@ -1,27 +1,36 @@
-// Owns the agent's GET requests to targets: bounded in time and size, over its own small connection pool. It runs a few times a second per
-// target on a thread that mostly sleeps, so code that is cold each time: undici's narrow waist, without the streams and signals above it.
+// Owns the agent's GET requests to targets: bounded in time and size, over connections of their own. It runs a few times a second per target on a
+// thread that mostly sleeps, so code that is cold each time: the same narrow client as the router's, without a promise or a stream in between.
 import type { Clock, Timer } from '@infermesh/proto';
-import { Agent, type Dispatcher } from 'undici';
 import type { Fetcher } from '../fleet/poller.js';
+import type { UpstreamCall, UpstreamHandler } from '../router/upstream/connection.js';
+import type { UpstreamFault } from '../router/upstream/faults.js';
+import { type PoolOptions, UpstreamPools } from '../router/upstream/pools.js';
 
-/** A scrape and a check of one target at once, of two targets behind one address. */
-const CONNECTIONS_MAX = 4;
+const options: PoolOptions = {
+	connectTimeoutMs: 2000,
+	headerBytesMax: 32 * 1024,
+	keepAliveTimeoutMs: 10_000,
+	// A scrape and a check of one target at once, of a few targets behind one address.
+	connectionsMax: 64,
+	poolsMax: 4096,
+	poolIdleMs: 60_000,
+};
+const SWEEP_MS = 30_000;
 
 type Answer = Awaited<ReturnType<Fetcher>>;
 
 /** One answer on its way: collects it within its bounds and settles once. */
-class Collector implements Dispatcher.DispatchHandler {
+class Collector implements UpstreamHandler {
 	readonly #path: string;
 	readonly #bodyMaxBytes: number;
 	readonly #resolve: (answer: Answer) => void;
 	readonly #reject: (error: Error) => void;
 	readonly #timer: Timer;
-	#controller: Dispatcher.DispatchController | undefined;
-	#late: Error | undefined;
+	#call: UpstreamCall | undefined;
+	#settled = false;
 	#status = 0;
 	#chunks: Buffer[] = [];
 	#bytes = 0;
-	#settled = false;
 
 	constructor(
 		path: string,
@@ -39,65 +48,73 @@ class Collector implements Dispatcher.DispatchHandler {
 		this.#timer = clock.after(limits.timeoutMs, late, { unref: true });
 	}
 
-	onRequestStart(controller: Dispatcher.DispatchController): void {
-		this.#controller = controller;
-		if (this.#late !== undefined) controller.abort(this.#late);
+	begun(call: UpstreamCall): void {
+		this.#call = call;
 	}
 
-	onResponseStart(_controller: Dispatcher.DispatchController, status: number): void {
+	onHead(status: number): void {
 		this.#status = status;
 	}
 
-	onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-		this.#bytes += chunk.length;
-		if (this.#bytes <= this.#bodyMaxBytes) this.#chunks.push(chunk);
-		else controller.abort(new RangeError(`the body of ${this.#path} exceeds ${this.#bodyMaxBytes} bytes`));
+	onBody(bytes: Buffer): void {
+		this.#bytes += bytes.length;
+		if (this.#bytes <= this.#bodyMaxBytes) this.#chunks.push(bytes);
+		else this.fail(new RangeError(`the body of ${this.#path} exceeds ${this.#bodyMaxBytes} bytes`));
 	}
 
-	onResponseEnd(): void {
-		this.#settle();
+	onEnd(): void {
+		if (!this.#settle()) return;
 		const [first] = this.#chunks;
 		const body = this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks, this.#bytes);
 		this.#resolve({ status: this.#status, body: body.toString('utf8') });
 	}
 
-	onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-		this.#settle();
+	onFault(fault: UpstreamFault): void {
+		this.fail(fault);
+	}
+
+	/** Gives the answer up; the connection goes with it. */
+	fail(error: Error): void {
+		if (!this.#settle()) return;
+		this.#call?.abort();
 		this.#reject(error);
 	}
 
-	#settle(): void {
+	#settle(): boolean {
+		if (this.#settled) return false;
 		this.#settled = true;
 		this.#timer.cancel();
+		return true;
 	}
 
-	/** Rejects at once: a request still waiting for its connection is told of no abort before it has one. */
 	#timeOut(timeoutMs: number): void {
-		if (this.#settled) return;
-		this.#late = new DOMException(`no whole answer of ${this.#path} in ${timeoutMs} ms`, 'TimeoutError');
-		this.#reject(this.#late);
-		this.#controller?.abort(this.#late);
+		this.fail(new DOMException(`no whole answer of ${this.#path} in ${timeoutMs} ms`, 'TimeoutError'));
 	}
 }
 
 /** Makes a fetcher and the way to close its connections. */
-export function createFetcher(clock: Clock): { readonly fetch: Fetcher; readonly close: () => Promise<void> } {
-	const agent = new Agent({
-		connections: CONNECTIONS_MAX,
-		pipelining: 1,
-		keepAliveTimeout: 10_000,
-		// Each answer has one time limit, from its start to its end.
-		headersTimeout: 0,
-		bodyTimeout: 0,
-		connect: { timeout: 2000 },
-	});
+export function createFetcher(clock: Clock): { readonly fetch: Fetcher; readonly close: () => void } {
+	const pools = new UpstreamPools(options, clock);
+	const sweeper = clock.every(SWEEP_MS, () => pools.sweep(clock.nowMs()), { unref: true });
 	const fetch: Fetcher = (url, limits) =>
 		new Promise((resolve, reject) => {
 			const { origin, pathname, search } = new URL(url);
 			const headers = ['accept', 'text/plain'];
 			if (limits.apiKey !== undefined) headers.push('authorization', `Bearer ${limits.apiKey}`);
 			const collector = new Collector(pathname, limits, clock, resolve, reject);
-			agent.dispatch({ origin, path: pathname + search, method: 'GET', headers }, collector);
+			try {
+				collector.begun(
+					pools.dispatch(origin, { method: 'GET', path: pathname + search, headers, body: null }, collector),
+				);
+			} catch (error) {
+				collector.fail(error instanceof Error ? error : new Error(String(error)));
+			}
 		});
-	return { fetch, close: () => agent.destroy() };
+	return {
+		fetch,
+		close: () => {
+			sweeper.cancel();
+			pools.destroy();
+		},
+	};
 }

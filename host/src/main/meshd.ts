@@ -292,7 +292,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			await fabric.leave();
 			await fabric.close();
 			lag.stop();
-			await fetcher.close();
+			fetcher.close();
 		})();
 		return closing;
 	};

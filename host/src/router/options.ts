@@ -1,19 +1,11 @@
 // Owns the router's options and their defaults. Every bound of the data plane has its name here; the config schema feeds it.
 
-export interface UpstreamOptions {
-	readonly connectTimeoutMs: number;
+import type { PoolOptions } from './upstream/pools.js';
+
+export interface UpstreamOptions extends PoolOptions {
 	readonly firstByteTimeoutMs: number;
 	/** Silence inside a response. */
 	readonly idleTimeoutMs: number;
-	/** An idle connection is closed after this; engines' own hints shorten it. */
-	readonly keepAliveTimeoutMs: number;
-	/** Connections per origin. */
-	readonly connectionsMax: number;
-	/** Origins with a pool at once. */
-	readonly poolsMax: number;
-	/** A pool nobody used for this long is closed. */
-	readonly poolIdleMs: number;
-	readonly headerBytesMax: number;
 }
 
 export interface RetryOptions {

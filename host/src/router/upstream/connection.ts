@@ -29,6 +29,7 @@ export interface Endpoint {
 
 export interface ConnectionOptions {
 	readonly connectTimeoutMs: number;
+	/** Largest head of a response, and most bytes of chunk extensions and trailers. */
 	readonly headerBytesMax: number;
 }
 

@@ -2,8 +2,8 @@
 // request takes the connection used last, or opens one of its own: nothing waits in a queue here. Timeouts of requests are the pipeline's;
 // only connecting is bounded here.
 import type { Clock } from '@infermesh/proto';
-import type { UpstreamOptions } from '../options.js';
 import {
+	type ConnectionOptions,
 	type ConnectionOwner,
 	type Endpoint,
 	type UpstreamCall,
@@ -12,6 +12,17 @@ import {
 } from './connection.js';
 import { UpstreamFault } from './faults.js';
 import { requestHead, type UpstreamRequest } from './request-head.js';
+
+export interface PoolOptions extends ConnectionOptions {
+	/** A free connection is closed after this; upstreams' own hints shorten it. */
+	readonly keepAliveTimeoutMs: number;
+	/** Connections per origin. */
+	readonly connectionsMax: number;
+	/** Origins with a pool at once. */
+	readonly poolsMax: number;
+	/** A pool nobody used for this long is closed. */
+	readonly poolIdleMs: number;
+}
 
 /** Taken off what an upstream says it keeps an idle connection for: its close and our request must not cross. */
 const HINT_MARGIN_MS = 1000;
@@ -22,11 +33,11 @@ class OriginPool implements ConnectionOwner {
 	readonly #free: UpstreamConnection[] = [];
 	readonly #all = new Set<UpstreamConnection>();
 	readonly #endpoint: Endpoint;
-	readonly #options: UpstreamOptions;
+	readonly #options: PoolOptions;
 	readonly #clock: Clock;
 	#closed = false;
 
-	constructor(endpoint: Endpoint, options: UpstreamOptions, clock: Clock) {
+	constructor(endpoint: Endpoint, options: PoolOptions, clock: Clock) {
 		this.#endpoint = endpoint;
 		this.#options = options;
 		this.#clock = clock;
@@ -102,11 +113,11 @@ class OriginPool implements ConnectionOwner {
 }
 
 export class UpstreamPools {
-	readonly #options: UpstreamOptions;
+	readonly #options: PoolOptions;
 	readonly #clock: Clock;
 	readonly #pools = new Map<string, OriginPool>();
 
-	constructor(options: UpstreamOptions, clock: Clock) {
+	constructor(options: PoolOptions, clock: Clock) {
 		this.#options = options;
 		this.#clock = clock;
 	}
