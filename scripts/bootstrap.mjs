@@ -112,6 +112,11 @@ const commands = {
 		process.env.INIT_CWD = root;
 		become(['--enable-source-maps', path.join(root, 'test/dist/sim/main.js'), ...args]);
 	},
+	chaos: (args) => {
+		build();
+		process.env.INIT_CWD = root;
+		become(['--enable-source-maps', path.join(root, 'test/dist/chaos/main.js'), ...args]);
+	},
 	bench: (args) => {
 		build();
 		process.env.INIT_CWD = root;

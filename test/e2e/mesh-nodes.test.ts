@@ -89,6 +89,8 @@ test.serial(
 			t.regex(await activeOn(node), /^baseline_rr@/, `${node.name} decides as before from its first request on`);
 			t.deepEqual(await targetsOn(node), ['engine-1', 'engine-2', 'later']);
 		}
+		// Started without `--join`, a node that belongs to a mesh does not become an authority of its own.
+		await t.throwsAsync(second.post('/join-tokens', {}), { message: /IM_FABRIC_NO_AUTHORITY/ });
 
 		// One that leaves is seen leaving, at once and not as a failure.
 		t.is(await third.end('SIGTERM'), 0);

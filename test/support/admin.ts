@@ -25,10 +25,12 @@ export interface LoadRequest {
 export class AdminClient {
 	readonly url: string;
 	readonly #token: string | undefined;
+	readonly #timeoutMs: number | undefined;
 
-	constructor(url: string, token?: string) {
+	constructor(url: string, token?: string, timeoutMs?: number) {
 		this.url = url;
 		this.#token = token;
+		this.#timeoutMs = timeoutMs;
 	}
 
 	/** One call; throws AdminError for a status of 400 and more. */
@@ -40,6 +42,7 @@ export class AdminClient {
 				...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
 			},
 			...(body === undefined ? {} : { body: JSON.stringify(body) }),
+			...(this.#timeoutMs === undefined ? {} : { signal: AbortSignal.timeout(this.#timeoutMs) }),
 		});
 		const answer = (await response.json()) as { error: { code: string; message: string } };
 		if (response.ok) return answer as unknown as T;

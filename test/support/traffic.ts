@@ -26,6 +26,8 @@ export interface Ask {
 	readonly prompt?: string;
 	readonly headers?: Readonly<Record<string, string>>;
 	readonly signal?: AbortSignal;
+	/** Called when the answer begins, with the target that gives it. */
+	readonly onTarget?: (target: string) => void;
 	/** Called at the first content of a stream. */
 	readonly onFirst?: () => void;
 }
@@ -56,10 +58,12 @@ export async function ask(options: Ask): Promise<Answer> {
 		}),
 		...(options.signal === undefined ? {} : { signal: options.signal }),
 	});
+	const target = response.headers.get('x-infermesh-target') ?? '';
+	options.onTarget?.(target);
 	const read = stream && response.ok ? await readStream(response, options.onFirst) : await readWhole(response);
 	return {
 		status: response.status,
-		target: response.headers.get('x-infermesh-target') ?? '',
+		target,
 		strategy: response.headers.get('x-infermesh-strategy') ?? '',
 		decision: response.headers.get('x-infermesh-decision') ?? '',
 		elapsedMs: performance.now() - began,

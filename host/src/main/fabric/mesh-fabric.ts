@@ -49,7 +49,7 @@ import { GossipThread } from './gossip-client.js';
 import { GossipKeys, gossipKeyNames } from './gossip-keys.js';
 import { openIdentity } from './identity.js';
 import { LeaseKeeper } from './lease-keeper.js';
-import { topologyMetrics, transportMetrics } from './metrics.js';
+import { consensusMetrics, topologyMetrics, transportMetrics } from './metrics.js';
 import { type KnownPeer, NodeFolder } from './node-folder.js';
 import { blobFolderOf, nodeFolderOf, raftFolderOf } from './state-folders.js';
 import { TopologyPart } from './topology-part.js';
@@ -75,7 +75,7 @@ function advertised(bound: Address, config: MeshConfig): Address {
 	return addressOf(config.fabric.advertise ?? config.fabric.host, port);
 }
 
-async function openAuthority(config: MeshConfig): Promise<CertificateAuthority | undefined> {
+async function openAuthority(config: MeshConfig, folder: NodeFolder): Promise<CertificateAuthority | undefined> {
 	const { fabric } = config;
 	const root = authorityFolder(config);
 	const directory = () => authorityDirectory(root, fabric.ca_passphrase);
@@ -85,10 +85,12 @@ async function openAuthority(config: MeshConfig): Promise<CertificateAuthority |
 		if ((await authority.maintain(systemClock.wallMs())).length > 0) await here.save(authority);
 		return authority;
 	}
-	// A mesh on this machine alone needs no ceremony; off loopback an operator decides where the authority lives.
+	// A mesh on this machine alone needs no ceremony; off loopback an operator decides where the authority lives. A node that has been someone before has
+	// one elsewhere: one of its own would renew its certificate to what nobody trusts.
 	const begins =
 		fabric.join.length === 0 &&
 		fabric.authorities.length === 0 &&
+		!folder.hasNodeId() &&
 		config.roles.includes('coordinator') &&
 		isLoopback(fabric.host);
 	return begins ? directory().create(fabric.trust_domain, systemClock.wallMs()) : undefined;
@@ -134,7 +136,7 @@ export async function startMeshFabric(
 		if (known === undefined && fabric.join.length === 0 && !config.roles.includes('coordinator'))
 			throw new MeshError(fabricNodeErrors, 'IM_FABRIC_NO_COORDINATOR', `roles: ${config.roles.join(', ')}`);
 
-		const authority = await openAuthority(config);
+		const authority = await openAuthority(config, folder);
 		const identity = await openIdentity({
 			folder,
 			clock,
@@ -486,7 +488,12 @@ export async function startMeshFabric(
 			group,
 			state: () => consensus?.state,
 			setLevel: (level) => consensus?.send({ kind: 'level', level }),
-			metrics: () => thread.metrics() + topologyMetrics(thread.topology) + cells.metrics() + transportMetrics(counters),
+			metrics: () =>
+				thread.metrics() +
+				topologyMetrics(thread.topology) +
+				cells.metrics() +
+				transportMetrics(counters) +
+				consensusMetrics(consensus?.state, nodeId),
 			async leave() {
 				await cells.leave();
 				await thread.leave();

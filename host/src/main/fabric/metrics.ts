@@ -1,8 +1,9 @@
-// Owns the Prometheus text of connections between nodes and of the distances between them.
+// Owns the Prometheus text of connections between nodes, of the distances between them, and of this node's part in consensus.
 import type { TransportCounters } from '@infermesh/fabric';
 import type { CellView } from '../../cells/book.js';
 import type { ExchangeFigures } from '../../cells/exchange.js';
 import type { TopologyView } from '../fabric.js';
+import type { GroupState } from './consensus-protocol.js';
 
 export function cellMetrics(
 	cells: readonly CellView[],
@@ -72,4 +73,26 @@ export function transportMetrics(counters: TransportCounters): string {
 		'# HELP infermesh_transport_failed_total Peers refused or unreachable who were called, by code.\n# TYPE infermesh_transport_failed_total counter\n',
 		by('infermesh_transport_failed_total', failed),
 	].join('');
+}
+
+/** Empty on a node that is no coordinator, or whose part has not spoken yet. */
+export function consensusMetrics(state: GroupState | undefined, nodeId: string): string {
+	if (state === undefined) return '';
+	const samples: readonly (readonly [name: string, type: 'gauge', help: string, value: number])[] = [
+		['leader', 'gauge', '1 on the coordinator that leads.', Number(state.leader === nodeId)],
+		['has_leader', 'gauge', '1 while this coordinator knows of a leader.', Number(state.leader !== undefined)],
+		['term', 'gauge', 'Raft term.', state.term],
+		['commit_index', 'gauge', 'Highest entry known to be on a majority.', state.commitIndex],
+		['applied_index', 'gauge', 'Highest entry applied here.', state.appliedIndex],
+		['voters', 'gauge', 'Coordinators that vote.', state.voters.length],
+		['log_sync_p99_seconds', 'gauge', 'Recent 99th percentile of a sync of the log.', state.syncP99Ms / 1000],
+		['log_queued_bytes', 'gauge', 'Bytes that wait for the disk.', state.queuedBytes],
+		['disk_full', 'gauge', '1 while the log waits for room on its file system.', Number(state.diskFull)],
+	];
+	return samples
+		.map(([name, type, help, value]) => {
+			const full = `infermesh_consensus_${name}`;
+			return `# HELP ${full} ${help}\n# TYPE ${full} ${type}\n${full} ${value}\n`;
+		})
+		.join('');
 }
