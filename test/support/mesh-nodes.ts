@@ -1,11 +1,11 @@
 // Owns real nodes of a mesh for tests: processes of the command line with state folders of their own, joined by a token, killed, stopped and started again.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { eventually, type Teardown } from './mesh.js';
+import { freePort } from './programs.js';
 
 const command = fileURLToPath(new URL('../../../host/dist/src/cli/main.js', import.meta.url));
 
@@ -23,17 +23,6 @@ export interface NodeOptions {
 	readonly fabric?: Readonly<Record<string, unknown>>;
 	/** Default: node-1, node-2 … */
 	readonly name?: string;
-}
-
-function freePort(): Promise<number> {
-	return new Promise((resolve, reject) => {
-		const server = createServer();
-		server.once('error', reject);
-		server.listen(0, '127.0.0.1', () => {
-			const address = server.address();
-			server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-		});
-	});
 }
 
 export interface Ended {

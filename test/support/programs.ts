@@ -91,14 +91,19 @@ export async function ended(child: ChildProcess): Promise<void> {
 	await exit;
 }
 
+/** Below those that the system gives to connections (32768 and more), one of which would take the port while its owner restarts. */
+const portLeast = 15_000;
+const portMost = 32_767;
+
 /** A port nobody listens on at this moment. */
-export function freePort(): Promise<number> {
-	return new Promise((resolve, reject) => {
+export async function freePort(): Promise<number> {
+	for (;;) {
+		const port = portLeast + Math.floor(Math.random() * (portMost - portLeast));
 		const server = createServer();
-		server.once('error', reject);
-		server.listen(0, '127.0.0.1', () => {
-			const address = server.address();
-			server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+		const free = await new Promise<boolean>((resolve) => {
+			server.once('error', () => resolve(false));
+			server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
 		});
-	});
+		if (free) return port;
+	}
 }

@@ -16,7 +16,7 @@ import {
 } from '@infermesh/fabric';
 import { SeededRandom } from '@infermesh/proto';
 import { MODEL } from '../../support/mesh.js';
-import { freePort, run } from '../../support/programs.js';
+import { run } from '../../support/programs.js';
 import { realClock } from '../../support/real-clock.js';
 import { keyOf } from '../../support/traffic.js';
 import { Relay } from '../relay/relay.js';
@@ -32,18 +32,19 @@ export interface Places {
 	readonly places: readonly Omit<NodePlace, 'ports'>[];
 }
 
-/** All on loopback: nodes at 127.0.0.1, what the others are told of them at addresses of the relay. */
+/** All on loopback, each node with an address of its own there, and another at which the relay stands for it: so default ports do, and nobody else takes them. */
 export function loopbackPlaces(nodes: number): Places {
+	const [network = 0, run = 0] = randomBytes(2);
+	const address = (last: number): string => `127.${16 + (network % 224)}.${run}.${last}`;
 	return {
 		engineHost: '127.0.0.1',
 		ownAddresses: false,
-		places: Array.from({ length: nodes }, (_, at) => ({
-			host: '127.0.0.1',
-			front: `127.1.0.${at + 1}`,
-			within: [],
-		})),
+		places: Array.from({ length: nodes }, (_, at) => ({ host: address(at + 1), front: address(101 + at), within: [] })),
 	};
 }
+
+/** The defaults of the configuration. */
+const ports = { agent: 8082, raft: 8083, gossip: 8946, data: 8080, admin: 8081 } as const;
 
 export interface MeshOptions {
 	readonly folder: string;
@@ -79,19 +80,12 @@ export class ChaosMesh {
 		writeFileSync(tokenFile, adminToken, { mode: 0o600 });
 		const engines = await Engines.open(places.places.length, places.engineHost);
 		const pids = places.places.map(() => 0);
-		const ports = await Promise.all(
-			places.places.map(async () => {
-				const [agent = 0, raft = 0, gossip = 0, data = 0, admin = 0] = await Promise.all(
-					Array.from({ length: 5 }, freePort),
-				);
-				return { agent, raft, gossip, data, admin };
-			}),
-		);
 		const relay = await Relay.open({
-			nodes: places.places.map(({ host, front }, at) => {
-				const { agent = 0, raft = 0, gossip = 0 } = ports[at] ?? {};
-				return { host, front, ports: { agent, raft, gossip } };
-			}),
+			nodes: places.places.map(({ host, front }) => ({
+				host,
+				front,
+				ports: { agent: ports.agent, raft: ports.raft, gossip: ports.gossip },
+			})),
 			seed,
 			ownAddresses: places.ownAddresses,
 		});
@@ -99,7 +93,7 @@ export class ChaosMesh {
 			const name = `node-${at + 1}`;
 			return new ChaosNode({
 				...place,
-				ports: ports[at] ?? { agent: 0, raft: 0, gossip: 0, data: 0, admin: 0 },
+				ports,
 				name,
 				folder: path.join(folder, name),
 				adminToken,
@@ -206,11 +200,15 @@ async function joinToken(node: ChaosNode, uses: number): Promise<string> {
 
 /** Joins as a node without a process would: by a token, with a key of its own. */
 async function clientsOf(nodes: readonly ChaosNode[], at: ChaosNode, seed: number): Promise<readonly RemoteEngine[]> {
-	const { host, ports } = at.place;
-	const { identity } = await joinMesh(`${host}:${ports.agent}`, await joinToken(at, 1), await generateNodeKey(), {
-		clock: realClock,
-		timeoutMs: joinTimeoutMs,
-	});
+	const { identity } = await joinMesh(
+		`${at.place.host}:${ports.agent}`,
+		await joinToken(at, 1),
+		await generateNodeKey(),
+		{
+			clock: realClock,
+			timeoutMs: joinTimeoutMs,
+		},
+	);
 	const [revocations, counters] = [new RevocationList(), new TransportCounters()];
 	const context: TransportContext = {
 		identity: new IdentityHolder(identity),
