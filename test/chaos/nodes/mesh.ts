@@ -215,7 +215,7 @@ async function clientsOf(nodes: readonly ChaosNode[], at: ChaosNode, seed: numbe
 		revocations,
 		counters,
 		clock: realClock,
-		sessions: new SessionRegistry(revocations, counters),
+		sessions: new SessionRegistry(revocations, counters, realClock),
 	};
 	return nodes.map(
 		(node, index) =>
