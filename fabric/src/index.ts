@@ -62,7 +62,16 @@ export type { Replicator, ReplicatorStatus } from './consensus/replicator.js';
 export { Session, type SessionOptions } from './consensus/session.js';
 export { StoreEngine, type StoreEngineOptions } from './consensus/store-engine.js';
 export { type Disk, DiskError, type DiskFault, type DiskFile } from './effects/disk.js';
-export type { Address, PacketHandlers, PacketNetwork } from './effects/packets.js';
+export type {
+	Address,
+	Answer,
+	CertifiedNode,
+	ExchangeOptions,
+	ExchangePort,
+	OnExchange,
+	PacketHandlers,
+	PacketNetwork,
+} from './effects/packets.js';
 export { fabricErrorSections } from './errors.js';
 export {
 	type AuthorityChange,
@@ -208,7 +217,8 @@ export { RecordAuthority } from './membership/records/record-authority.js';
 export { checkSettings, type ProfileName, type SwimSettings, swimBounds, swimProfiles } from './membership/settings.js';
 export type { SwimOptions } from './membership/state.js';
 export { type MemberView, SwimCore } from './membership/swim-core.js';
-export { type UdpTcpLimits, UdpTcpNetwork, type UdpTcpOptions } from './membership/udp-network.js';
+export { TcpExchange, type TcpExchangeLimits, type TcpExchangeOptions } from './membership/tcp-exchange.js';
+export { UdpNetwork, type UdpNetworkOptions } from './membership/udp-network.js';
 export {
 	decodeEntry,
 	decodeMessage,
@@ -258,9 +268,9 @@ export {
 export { Vivaldi, type VivaldiOptions, vivaldiDefaults } from './topology/vivaldi.js';
 export { formatAddress, type HostPort, parseAddress } from './transport/address.js';
 export { nodeCredentials } from './transport/connector.js';
-export { type RefusalReason, TransportCounters } from './transport/counters.js';
+export { type RefusalReason, TransportCounters, type TransportCounts } from './transport/counters.js';
 export { type TransportErrorCode, transportErrors } from './transport/errors.js';
-export { type OnExchange, TlsExchange, type TlsExchangeOptions, tlsExchangeDefaults } from './transport/exchange.js';
+export { TlsExchange, type TlsExchangeOptions, tlsExchangeDefaults } from './transport/exchange.js';
 export { type GrpcError, grpcErrorKey, grpcErrorOf, meshErrorOf } from './transport/grpc-errors.js';
 export { type CallWithPeer, guardService } from './transport/guard.js';
 export { type IdentityCallOptions, type Joined, joinMesh, remoteRenewer } from './transport/identity-client.js';

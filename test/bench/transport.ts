@@ -7,6 +7,7 @@ import { CertificateAuthority, generateNodeKey, PeerChannels } from '@infermesh/
 import type { Bench, BenchContext, Table } from './bench.js';
 import { median, quantile } from './stats.js';
 import { contextOf, EchoClient, type EchoReady, identityFrom, type WireIdentity } from './transport-echo.js';
+import { exchangeTable } from './transport-exchanges.js';
 
 interface Figures {
 	readonly unaryMs: readonly number[];
@@ -104,7 +105,9 @@ async function runTransport({ quick, progress }: BenchContext): Promise<readonly
 	];
 	const p50Ms = median(figures.tls.map(({ unaryMs }) => quantile(unaryMs, 0.5)));
 	const mibPerS = median(figures.tls.map((one) => one.mibPerS));
+	const answering = contextOf(identityFrom(await identityOf(authority, nodeUuid)));
 	return [
+		await exchangeTable(answering, context, { quick }),
 		{
 			title: 'gRPC between two processes over loopback',
 			columns: ['connection', 'unary p50 ms', 'unary p99 ms', `calls/s at ${CONCURRENCY}`, 'MiB/s one way'],
@@ -124,6 +127,6 @@ async function runTransport({ quick, progress }: BenchContext): Promise<readonly
 
 export const transportBench: Bench = {
 	name: 'transport',
-	summary: 'unary latency and throughput of gRPC over mTLS, beside gRPC without TLS',
+	summary: 'unary latency and throughput of gRPC over mTLS, beside gRPC without TLS; exchanges of gossip beside TCP',
 	run: runTransport,
 };

@@ -13,7 +13,8 @@ import {
 	type SwimSettings,
 	serfProtocol,
 	swimProfiles,
-	UdpTcpNetwork,
+	TcpExchange,
+	UdpNetwork,
 	unsignedRecords,
 } from '@infermesh/fabric';
 import { SeededRandom } from '@infermesh/proto';
@@ -125,12 +126,12 @@ export async function startOwn(name: string, options: OwnOptions = {}): Promise<
 		...(keys === undefined ? {} : { keys }),
 		...(compress === undefined ? {} : { compress }),
 	});
-	const network = new UdpTcpNetwork({
-		bind: '127.0.0.1:0',
+	const exchanges = new TcpExchange({
 		clock: realClock,
 		framing: codec.framing,
 		requestMaxBytes: codec.streamMaxBytes,
 	});
+	const network = new UdpNetwork({ bind: '127.0.0.1:0', exchanges });
 	const events: MembershipEvent[] = [];
 	const membership = new GossipMembership({
 		core: {

@@ -21,6 +21,8 @@ export type RefusalCause =
 	| 'key'
 	/** Fails authentication. */
 	| 'forged'
+	/** Came over a connection whose certificate names another node than its seal. */
+	| 'certificate'
 	/** Seen before, or older than the replay window. */
 	| 'replayed'
 	/** A sender too many, or too many new ones a second. */
@@ -37,6 +39,7 @@ export const refusalCauses: readonly RefusalCause[] = [
 	'label',
 	'key',
 	'forged',
+	'certificate',
 	'replayed',
 	'senders',
 	'oversized',

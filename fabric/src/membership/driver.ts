@@ -1,8 +1,8 @@
 // Owns the running of the membership core: a codec and a packet network on one side, a clock on the other, one event at a time. It decides
 // nothing about members.
 import { type Clock, MeshError, type Timer } from '@infermesh/proto';
-import type { Address, PacketNetwork } from '../effects/packets.js';
-import { type GossipCodec, type PacketTarget, type RefusalCause, refusalCauses } from './codec.js';
+import type { Address, CertifiedNode, PacketNetwork } from '../effects/packets.js';
+import { type DecodedStream, type GossipCodec, type PacketTarget, type RefusalCause, refusalCauses } from './codec.js';
 import { CredentialFetcher, type CredentialKeeper } from './credential-fetcher.js';
 import { membershipErrors } from './errors.js';
 import type { Effect, MembershipEvent, SwimEvent } from './events.js';
@@ -76,7 +76,7 @@ export class Membership {
 		if (advertise !== undefined) checkAddress(advertise);
 		const bound = await network.listen({
 			onPacket: (from, packet) => this.#onPacket(from, packet),
-			onExchange: (from, request) => this.#onExchange(from, request),
+			onExchange: (from, request, node) => this.#onExchange(from, request, node),
 		});
 		this.#core = new SwimCore({ ...core, address: advertise ?? bound, sizes: codec });
 		if (restore !== undefined) this.#give({ kind: 'restore', records: restore });
@@ -230,8 +230,9 @@ export class Membership {
 	async #ask(to: Address, id: NodeId | undefined, message: StreamMessage, timeoutMs: number): Promise<StreamMessage> {
 		const { codec, network, clock } = this.#options;
 		const request = codec.encodeStream(message, this.#target(to, id));
-		const answer = await network.exchange(to, request, { timeoutMs, answerMaxBytes: codec.streamMaxBytes });
-		const decoded = codec.decodeStream(answer, to, clock.nowMs());
+		const options = { timeoutMs, answerMaxBytes: codec.streamMaxBytes, expectedNode: id };
+		const { bytes, node } = await network.exchange(to, request, options);
+		const decoded = vouched(codec.decodeStream(bytes, to, clock.nowMs()), node);
 		if (decoded.ok) return decoded.message;
 		this.#refused[decoded.refused]++;
 		throw new Error(`answer of ${to} refused: ${decoded.refused}`);
@@ -245,9 +246,9 @@ export class Membership {
 		if (messages.length > 0) this.#give({ kind: 'packet', from, messages });
 	}
 
-	async #onExchange(from: Address, request: Uint8Array): Promise<Uint8Array> {
+	async #onExchange(from: Address, request: Uint8Array, node: CertifiedNode): Promise<Uint8Array> {
 		const { codec, clock, credentials } = this.#options;
-		const decoded = codec.decodeStream(request, from, clock.nowMs());
+		const decoded = vouched(codec.decodeStream(request, from, clock.nowMs()), node);
 		if (!decoded.ok) {
 			this.#refused[decoded.refused]++;
 			throw new Error(`request of ${from} refused: ${decoded.refused}`);
@@ -290,6 +291,12 @@ export class Membership {
 			this.#give({ kind: 'tick' });
 		});
 	}
+}
+
+/** Every holder of the group key can seal in anybody's name; the certificate of the connection says whose word it is. */
+function vouched(decoded: DecodedStream, node: CertifiedNode): DecodedStream {
+	if (!decoded.ok || node === undefined || decoded.sender === node) return decoded;
+	return { ok: false, refused: 'certificate' };
 }
 
 function checkAddress(address: Address): void {

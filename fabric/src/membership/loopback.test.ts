@@ -1,6 +1,20 @@
 import test from 'ava';
-import { testAuthority, testIdentity } from '../identity/identity-test-support.js';
+import { realClock, testAuthority, testIdentity } from '../identity/identity-test-support.js';
+import { TlsExchange } from '../transport/exchange.js';
+import { testNode } from '../transport/transport-test-support.js';
 import { groupSecret, startMember, type TestMember, until } from './membership-test-support.js';
+import { KeyRing } from './mesh-codec/key-ring.js';
+import { MeshCodec } from './mesh-codec/mesh-codec.js';
+import { emptyBytes } from './messages.js';
+import { TcpExchange } from './tcp-exchange.js';
+
+const bounds = { timeoutMs: 5_000, answerMaxBytes: 1_024 * 1_024 };
+
+/** Asks for all records, as a joiner does. */
+function sealedQuestion(codec: MeshCodec, from: string): Uint8Array {
+	const question = { kind: 'pushPull', from, join: true, records: [], user: emptyBytes } as const;
+	return codec.encodeStream(question, { address: '', id: undefined, protocol: emptyBytes });
+}
 
 test('five members over UDP and TCP join, notice a death, a leave and a return, and rotate their key', async (t) => {
 	const authority = await testAuthority();
@@ -79,12 +93,75 @@ test('a member of another cluster, or without the group key, is not heard and is
 	t.is(outsider.membership.liveMembers, 1);
 });
 
-test('who holds the group key but no certificate of the mesh is not believed', async (t) => {
+test('who holds the group key but no certificate of the mesh reads nothing and is not believed', async (t) => {
 	const secret = groupSecret();
-	const a = await startMember(await testIdentity(await testAuthority()), { secret });
+	const { bundle, ...known } = await testIdentity(await testAuthority());
+	const a = await startMember({ bundle, ...known }, { secret });
 	t.teardown(() => a.membership.stop());
-	const impostor = await startMember(await testIdentity(await testAuthority()), { secret, seeds: [a.address] });
+	// It trusts those whom it deceives, so that it is they who refuse it.
+	const identity = { ...(await testIdentity(await testAuthority())), bundle };
+	const impostor = await startMember(identity, { secret, seeds: [a.address] });
 	t.teardown(() => impostor.membership.stop());
-	await until('its certificate has been judged', () => a.membership.transfer.credentialsRefused > 0);
+	await until('its certificate has been judged', () => a.node.counters.refused('IM_IDENTITY_UNTRUSTED') > 0);
 	t.is(a.membership.liveMembers, 1);
+	t.deepEqual(impostor.membership.members(), []);
+
+	const codec = new MeshCodec({ label: 'test', self: impostor.id, ring: new KeyRing('test', secret), session: 1 });
+	const { framing, streamMaxBytes: requestMaxBytes } = codec;
+	const plain = new TcpExchange({ clock: realClock, framing, requestMaxBytes });
+	await t.throwsAsync(plain.exchange(a.address, sealedQuestion(codec, impostor.id), bounds), {
+		code: 'IM_MEMBERSHIP_EXCHANGE',
+	});
+	t.is(a.node.counters.refused('IM_TRANSPORT_PLAINTEXT'), 1);
+});
+
+test('a certificate speaks for its own node only, and no more once it is revoked', async (t) => {
+	const authority = await testAuthority();
+	const secret = groupSecret();
+	const [a, b] = [
+		await startMember(await testIdentity(authority), { secret }),
+		await startMember(await testIdentity(authority), { secret }),
+	];
+	t.teardown(() => Promise.all([a.membership.stop(), b.membership.stop()]));
+	const insider = testNode(await testIdentity(authority));
+	const exchange = new TlsExchange(insider.context);
+	t.teardown(() => exchange.close());
+	const ring = new KeyRing('test', secret);
+	const codecOf = (self: string): MeshCodec => new MeshCodec({ label: 'test', self, ring, session: 1 });
+	const asked = exchange.exchange(a.address, sealedQuestion(codecOf(b.id), b.id), bounds);
+	await t.throwsAsync(asked, { code: 'IM_TRANSPORT_CLOSED' }, 'in the name of another');
+	t.is(a.membership.transfer.refused.certificate, 1);
+	const own = sealedQuestion(codecOf(insider.nodeUuid), insider.nodeUuid);
+	const { bytes, node } = await exchange.exchange(a.address, own, bounds);
+	t.is(node, a.id);
+	t.true(codecOf(insider.nodeUuid).decodeStream(bytes, a.address, 0).ok);
+	const another = { ...bounds, expectedNode: b.id };
+	await t.throwsAsync(exchange.exchange(a.address, own, another), { code: 'IM_IDENTITY_UNEXPECTED_PEER' });
+
+	a.node.revocations.update([insider.nodeUuid], 1n);
+	await t.throwsAsync(exchange.exchange(a.address, own, bounds), { code: 'IM_TRANSPORT_CLOSED' });
+	t.is(a.node.counters.refused('IM_IDENTITY_REVOKED'), 1);
+});
+
+test('a new certificate is shown from the next connection on, and the pool stays whole', async (t) => {
+	const authority = await testAuthority();
+	const secret = groupSecret();
+	const a = await startMember(await testIdentity(authority), { secret });
+	const b = await startMember(await testIdentity(authority), { secret, seeds: [a.address] });
+	t.teardown(() => Promise.all([a.membership.stop(), b.membership.stop()]));
+	await until('both see two', () => [a, b].every(({ membership }) => membership.liveMembers === 2));
+	const renewed = await testIdentity(authority, Date.now(), a.id);
+	a.node.holder.set(renewed);
+	a.authority.setIdentity(renewed);
+	a.membership.update({ credential: a.authority.credential });
+	const joiner = await startMember(await testIdentity(authority), { secret, seeds: [a.address] });
+	t.teardown(() => joiner.membership.stop());
+	const all = [a, b, joiner];
+	await until('all see three', () => all.every(({ membership }) => membership.liveMembers === 3));
+	await until('all know the new certificate', () =>
+		[b, joiner].every(
+			({ membership }) => membership.member(a.id)?.claim.credential.toString() === a.authority.credential.toString(),
+		),
+	);
+	t.false(all.some(({ events }) => events.some(({ kind }) => kind === 'failed')));
 });

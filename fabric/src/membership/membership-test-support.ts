@@ -3,6 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { type Clock, SeededRandom } from '@infermesh/proto';
 import { realClock } from '../identity/identity-test-support.js';
 import type { Identity } from '../identity/source.js';
+import { TlsExchange } from '../transport/exchange.js';
+import { type TestNode, testNode } from '../transport/transport-test-support.js';
 import { Membership } from './driver.js';
 import type { MembershipEvent } from './events.js';
 import { KeyRing } from './mesh-codec/key-ring.js';
@@ -10,7 +12,7 @@ import { MeshCodec } from './mesh-codec/mesh-codec.js';
 import { encodeMeta } from './meta.js';
 import { RecordAuthority } from './records/record-authority.js';
 import { type SwimSettings, swimProfiles } from './settings.js';
-import { UdpTcpNetwork } from './udp-network.js';
+import { UdpNetwork } from './udp-network.js';
 
 /** The local profile, some seven times as quick, with the retransmissions of a LAN: a broadcast must reach all of a few. */
 export const quickSettings: SwimSettings = {
@@ -31,7 +33,9 @@ export interface TestMember {
 	readonly membership: Membership;
 	readonly authority: RecordAuthority;
 	readonly ring: KeyRing;
-	readonly network: UdpTcpNetwork;
+	readonly network: UdpNetwork;
+	/** What its connections show and whom they refuse. */
+	readonly node: TestNode;
 	readonly events: MembershipEvent[];
 	address: string;
 	/** The last incarnation made durable. */
@@ -58,18 +62,16 @@ export async function startMember(
 	const authority = new RecordAuthority(label, identity);
 	const ring = new KeyRing(label, options.secret);
 	const codec = new MeshCodec({ label, self: id, ring, session: Math.floor(clock.wallMs()) });
-	const network = new UdpTcpNetwork({
-		bind: options.bind ?? '127.0.0.1:0',
-		clock,
-		framing: codec.framing,
-		requestMaxBytes: codec.streamMaxBytes,
-	});
+	const node = testNode(identity, { clock });
+	const exchanges = new TlsExchange(node.context, { requestBytesMax: codec.streamMaxBytes });
+	const network = new UdpNetwork({ bind: options.bind ?? '127.0.0.1:0', exchanges });
 	const events: MembershipEvent[] = [];
 	const member: TestMember = {
 		id,
 		authority,
 		ring,
 		network,
+		node,
 		events,
 		address: '',
 		incarnation: options.incarnation,

@@ -3,18 +3,23 @@ import test from 'ava';
 import { realClock } from '../identity/identity-test-support.js';
 import { until } from './membership-test-support.js';
 import { lengthFraming } from './mesh-codec/framing.js';
-import { type UdpTcpLimits, UdpTcpNetwork } from './udp-network.js';
+import { TcpExchange, type TcpExchangeLimits } from './tcp-exchange.js';
+import { UdpNetwork } from './udp-network.js';
 
 const framing = lengthFraming(10_000);
 
-async function network(limits: Partial<UdpTcpLimits> = {}, answer = (request: Uint8Array) => Promise.resolve(request)) {
-	const made = new UdpTcpNetwork({ bind: '127.0.0.1:0', clock: realClock, framing, requestMaxBytes: 10_000, limits });
+async function network(
+	limits: Partial<TcpExchangeLimits> = {},
+	answer = (request: Uint8Array) => Promise.resolve(request),
+) {
+	const exchanges = new TcpExchange({ clock: realClock, framing, requestMaxBytes: 10_000, limits });
+	const made = new UdpNetwork({ bind: '127.0.0.1:0', exchanges });
 	const packets: { readonly from: string; readonly bytes: number[] }[] = [];
 	const address = await made.listen({
 		onPacket: (from, packet) => packets.push({ from, bytes: [...packet] }),
 		onExchange: (_from, request) => answer(request),
 	});
-	return { made, packets, address };
+	return { made, exchanges, packets, address };
 }
 
 test('datagrams and exchanges share one port', async (t) => {
@@ -24,7 +29,7 @@ test('datagrams and exchanges share one port', async (t) => {
 	t.deepEqual(b.packets, [{ from: a.address, bytes: [1, 2, 3] }]);
 	const big = new Uint8Array(9_000).fill(7);
 	const answer = await a.made.exchange(b.address, big, { timeoutMs: 2_000, answerMaxBytes: 10_000 });
-	t.deepEqual(answer, big);
+	t.deepEqual(answer, { bytes: big, node: undefined });
 	await Promise.all([a.made.close(), b.made.close()]);
 });
 
@@ -60,7 +65,7 @@ test('an exchange fails by name: refused, closed, silent, too long, too big', as
 });
 
 test('connections are bounded in number and time', async (t) => {
-	const { made, address } = await network({ connectionsMax: 3, connectionTimeoutMs: 300 });
+	const { made, exchanges, address } = await network({ connectionsMax: 3, connectionTimeoutMs: 300 });
 	const port = Number(address.split(':')[1]);
 	let closed = 0;
 	const idle = Array.from({ length: 6 }, () =>
@@ -68,16 +73,18 @@ test('connections are bounded in number and time', async (t) => {
 			.on('close', () => closed++)
 			.on('error', () => {}),
 	);
-	await until('half of them are turned away', () => made.connectionsRefused === 3);
+	await until('half of them are turned away', () => exchanges.connectionsRefused === 3);
 	await until('the silent ones are closed', () => closed === 6, 5_000);
 	t.is(idle.length, 6);
-	t.deepEqual([...(await made.exchange(address, Uint8Array.of(5), { timeoutMs: 1_000, answerMaxBytes: 100 }))], [5]);
+	const { bytes } = await made.exchange(address, Uint8Array.of(5), { timeoutMs: 1_000, answerMaxBytes: 100 });
+	t.deepEqual([...bytes], [5]);
 	await made.close();
 });
 
 test('a port that is taken is an error that names it', async (t) => {
 	const a = await network();
-	const b = new UdpTcpNetwork({ bind: a.address, clock: realClock, framing, requestMaxBytes: 100 });
+	const exchanges = new TcpExchange({ clock: realClock, framing, requestMaxBytes: 100 });
+	const b = new UdpNetwork({ bind: a.address, exchanges });
 	const error = await t.throwsAsync(
 		b.listen({ onPacket: () => {}, onExchange: (_, request) => Promise.resolve(request) }),
 		{

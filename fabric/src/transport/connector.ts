@@ -94,7 +94,7 @@ function contextOf(identity: Identity): SecureContext {
 	return made;
 }
 
-/** Connects as ourselves to `expectedNode`, or to any node of the trust domain. Registers the connection for revocation. */
+/** Connects as ourselves to `expectedNode`, or to any node of the trust domain, and tells which. Registers the connection for revocation. */
 export async function connectAsNode(
 	socket: Socket,
 	context: TransportContext,
@@ -104,8 +104,9 @@ export async function connectAsNode(
 		readonly expectedNode?: string | undefined;
 		readonly acceptNode?: (nodeUuid: string) => boolean;
 	},
-): Promise<TLSSocket> {
+): Promise<{ readonly tls: TLSSocket; readonly nodeUuid: string }> {
 	return counted(context.counters, async () => {
+		let nodeUuid = '';
 		const tls = await shakeHands(socket, {
 			secureContext: contextOf(context.identity.current()),
 			protocol: options.protocol,
@@ -115,12 +116,15 @@ export async function connectAsNode(
 				const verdict = ofNode(checkPeer(peer, context, options.expectedNode));
 				if (verdict.ok && options.acceptNode?.(verdict.svid.nodeUuid ?? '') === false)
 					return { ok: false, refusal: { code: 'IM_IDENTITY_UNEXPECTED_PEER', message: verdict.svid.id.uri } };
-				if (verdict.ok) context.sessions.add(verdict.svid, peer);
+				if (verdict.ok) {
+					nodeUuid = verdict.svid.nodeUuid ?? '';
+					context.sessions.add(verdict.svid, peer);
+				}
 				return verdict;
 			},
 		});
 		context.counters.connected++;
-		return tls;
+		return { tls, nodeUuid };
 	});
 }
 
@@ -133,9 +137,10 @@ export function nodeCredentials(
 		readonly timeoutMs: number;
 	},
 ): ChannelCredentials {
-	return new SocketCredentials(async (socket) =>
-		connectAsNode(socket, context, { ...options, protocol: protocolNames.grpc }),
-	);
+	return new SocketCredentials(async (socket) => {
+		const { tls } = await connectAsNode(socket, context, { ...options, protocol: protocolNames.grpc });
+		return tls;
+	});
 }
 
 /** Channel credentials that show no certificate and accept whom `judge` accepts: for joining and renewing. */

@@ -5,6 +5,17 @@ import type { TransportErrorCode } from './errors.js';
 
 export type RefusalReason = IdentityErrorCode | TransportErrorCode;
 
+/** The counts at one moment, as plain data. */
+export interface TransportCounts {
+	readonly accepted: number;
+	readonly connected: number;
+	readonly anonymous: number;
+	readonly revokedClosed: number;
+	readonly expiredClosed: { readonly renewed: number; readonly lapsed: number };
+	readonly refused: Readonly<Partial<Record<RefusalReason, number>>>;
+	readonly failed: Readonly<Partial<Record<RefusalReason, number>>>;
+}
+
 export class TransportCounters {
 	/** Handshakes that ended in a connection: of peers who came, and of those called. */
 	accepted = 0;
@@ -36,15 +47,7 @@ export class TransportCounters {
 		return this.#failed.get(reason) ?? 0;
 	}
 
-	snapshot(): {
-		readonly accepted: number;
-		readonly connected: number;
-		readonly anonymous: number;
-		readonly revokedClosed: number;
-		readonly expiredClosed: { readonly renewed: number; readonly lapsed: number };
-		readonly refused: Readonly<Partial<Record<RefusalReason, number>>>;
-		readonly failed: Readonly<Partial<Record<RefusalReason, number>>>;
-	} {
+	snapshot(): TransportCounts {
 		const { accepted, connected, anonymous, revokedClosed } = this;
 		const expiredClosed = { ...this.expiredClosed };
 		return {

@@ -2,10 +2,11 @@ import { once } from 'node:events';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
+import type { OnExchange } from '../effects/packets.js';
 import { testAuthority, testIdentity } from '../identity/identity-test-support.js';
 import { parseAddress } from './address.js';
 import { protocolNames } from './connector.js';
-import { type OnExchange, TlsExchange, type TlsExchangeOptions } from './exchange.js';
+import { TlsExchange, type TlsExchangeOptions } from './exchange.js';
 import { ownContext } from './tls-options.js';
 import { type TestNode, testNode } from './transport-test-support.js';
 
@@ -28,8 +29,8 @@ async function answering(
 	const address = await listening.listen('127.0.0.1:0', onExchange);
 	const exchange = new TlsExchange(caller.context);
 	t.teardown(() => {
-		exchange.close();
-		listening.close();
+		void exchange.close();
+		void listening.close();
 	});
 	return { address, server, caller, exchange };
 }
@@ -39,14 +40,16 @@ const reverse: OnExchange = async (_from, request) => request.toReversed();
 test('a question gets its answer, of any size up to the bound; each side knows the other', async (t) => {
 	const peers: string[] = [];
 	const { address, caller, server, exchange } = await answering(t, async (from, request, peer) => {
-		peers.push(peer.nodeUuid ?? '');
+		peers.push(peer ?? '');
 		t.regex(from, /^127\.0\.0\.1:\d+$/);
 		return request.toReversed();
 	});
-	t.deepEqual(await exchange.exchange(address, Uint8Array.of(1, 2, 3), ask), Uint8Array.of(3, 2, 1));
-	t.deepEqual(await exchange.exchange(address, new Uint8Array(0), ask), new Uint8Array(0));
+	const node = server.nodeUuid;
+	t.deepEqual(await exchange.exchange(address, Uint8Array.of(1, 2, 3), ask), { bytes: Uint8Array.of(3, 2, 1), node });
+	t.deepEqual(await exchange.exchange(address, new Uint8Array(0), ask), { bytes: new Uint8Array(0), node });
 	const large = new Uint8Array(1024 * 1024).map((_, at) => at & 0xff);
-	t.deepEqual(await exchange.exchange(address, large, { ...ask, expectedNode: server.nodeUuid }), large.toReversed());
+	const { bytes } = await exchange.exchange(address, large, { ...ask, expectedNode: node });
+	t.deepEqual(bytes, large.toReversed());
 	t.deepEqual(peers, [caller.nodeUuid, caller.nodeUuid, caller.nodeUuid]);
 });
 
@@ -88,7 +91,7 @@ test('a handler that fails gives no answer; the next exchange works', async (t) 
 		throw new Error('not today');
 	});
 	await t.throwsAsync(exchange.exchange(address, Uint8Array.of(1), ask), { code: 'IM_TRANSPORT_CLOSED' });
-	t.deepEqual(await exchange.exchange(address, Uint8Array.of(1), ask), Uint8Array.of(1));
+	t.deepEqual((await exchange.exchange(address, Uint8Array.of(1), ask)).bytes, Uint8Array.of(1));
 });
 
 test('a peer that sends half a frame, or more than one, or nothing, is ended and harms nobody', async (t) => {
@@ -111,7 +114,7 @@ test('a peer that sends half a frame, or more than one, or nothing, is ended and
 		await new Promise((resolve) => socket.once('close', resolve));
 	}
 	t.is(seen, 0);
-	t.deepEqual(await exchange.exchange(address, Uint8Array.of(1), ask), Uint8Array.of(1));
+	t.deepEqual((await exchange.exchange(address, Uint8Array.of(1), ask)).bytes, Uint8Array.of(1));
 });
 
 test('plaintext is refused, and so is gRPC on this port', async (t) => {
@@ -134,6 +137,6 @@ test('plaintext is refused, and so is gRPC on this port', async (t) => {
 
 test('what is closed refuses', async (t) => {
 	const { address, exchange } = await answering(t, reverse);
-	exchange.close();
+	await exchange.close();
 	await t.throwsAsync(exchange.exchange(address, Uint8Array.of(1), ask), { code: 'IM_TRANSPORT_CLOSED' });
 });

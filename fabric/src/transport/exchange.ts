@@ -1,8 +1,8 @@
-// Owns exchanges over mTLS: one connection, one question, one answer. It is the stream half of a PacketNetwork: gossip's push/pull and its fallback
-// probe, and the way a group key travels. Both ends know the node at the other by its certificate.
+// Owns exchanges over mTLS: one connection, one question, one answer: gossip's push/pull, its joins and its fallback probe. Both ends know the node at the
+// other by its certificate.
 import type { TLSSocket } from 'node:tls';
 import { MeshError } from '@infermesh/proto';
-import type { Address } from '../effects/packets.js';
+import type { Address, Answer, ExchangeOptions, ExchangePort, OnExchange } from '../effects/packets.js';
 import type { VerifiedSvid } from '../identity/svid.js';
 import { formatAddress, parseAddress } from './address.js';
 import { connectAsNode, openTcp, protocolNames } from './connector.js';
@@ -27,9 +27,7 @@ export const tlsExchangeDefaults: TlsExchangeOptions = Object.freeze({
 	limits: { connectionsMax: 512, handshakesMax: 128 },
 });
 
-export type OnExchange = (from: Address, request: Uint8Array, peer: VerifiedSvid) => Promise<Uint8Array>;
-
-export class TlsExchange {
+export class TlsExchange implements ExchangePort {
 	readonly #context: TransportContext;
 	readonly #options: TlsExchangeOptions;
 	readonly #calls = new Set<{ destroy(): void }>();
@@ -46,25 +44,28 @@ export class TlsExchange {
 	async listen(at: Address, onExchange: OnExchange): Promise<Address> {
 		const { limits } = this.#options;
 		const onPeer = (socket: TLSSocket, peer: VerifiedSvid): void => void this.#answer(socket, peer, onExchange);
-		this.#listener = new SecureListener(this.#context, { protocols: [protocolNames.exchange], onPeer }, limits);
-		return this.#listener.listen(parseAddress(at));
+		const listener = new SecureListener(this.#context, { protocols: [protocolNames.exchange], onPeer }, limits);
+		try {
+			const address = await listener.listen(parseAddress(at));
+			this.#listener = listener;
+			return address;
+		} catch (error) {
+			listener.close();
+			throw error;
+		}
 	}
 
 	/**
 	 * Asks the node at `to`, whichever node of the trust domain that is, or `expectedNode` alone. `timeoutMs` covers everything from the connection to
 	 * the last byte. Rejects with IM_TRANSPORT_* or the IM_IDENTITY_* refusal of the peer.
 	 */
-	async exchange(
-		to: Address,
-		request: Uint8Array,
-		options: { readonly timeoutMs: number; readonly answerMaxBytes: number; readonly expectedNode?: string },
-	): Promise<Uint8Array> {
+	async exchange(to: Address, request: Uint8Array, options: ExchangeOptions): Promise<Answer> {
 		if (this.#closed) throw new MeshError(transportErrors, 'IM_TRANSPORT_CLOSED');
 		const { clock } = this.#context;
 		const startMs = clock.nowMs();
 		const leftMs = (): number => Math.max(0, options.timeoutMs - (clock.nowMs() - startMs));
 		const tcp = this.#tracked(await openTcp(parseAddress(to), options.timeoutMs, clock));
-		const tls = await connectAsNode(tcp, this.#context, {
+		const { tls, nodeUuid: node } = await connectAsNode(tcp, this.#context, {
 			protocol: protocolNames.exchange,
 			timeoutMs: leftMs(),
 			expectedNode: options.expectedNode,
@@ -76,7 +77,7 @@ export class TlsExchange {
 		});
 		try {
 			tls.write(frame(request));
-			return await readFrame(tls, options.answerMaxBytes);
+			return { bytes: await readFrame(tls, options.answerMaxBytes), node };
 		} catch (error) {
 			if (late)
 				throw new MeshError(transportErrors, 'IM_TRANSPORT_TIMEOUT', `no answer within ${options.timeoutMs} ms`);
@@ -88,10 +89,11 @@ export class TlsExchange {
 	}
 
 	/** Closes the port and every exchange under way. */
-	close(): void {
+	close(): Promise<void> {
 		this.#closed = true;
 		this.#listener?.close();
 		for (const socket of this.#calls) socket.destroy();
+		return Promise.resolve();
 	}
 
 	async #answer(socket: TLSSocket, peer: VerifiedSvid, onExchange: OnExchange): Promise<void> {
@@ -114,7 +116,7 @@ export class TlsExchange {
 			const request = await readFrame(socket, this.#options.requestBytesMax);
 			const from = formatAddress(socket.remoteAddress ?? '', socket.remotePort ?? 0);
 			// `end` waits until the answer has gone out; the timer above ends a peer that does not read it.
-			socket.end(frame(await onExchange(from, request, peer)));
+			socket.end(frame(await onExchange(from, request, peer.nodeUuid)));
 		} catch (error) {
 			if (error instanceof MeshError && error.code === 'IM_TRANSPORT_MESSAGE_TOO_LARGE')
 				this.#context.counters.refuse('IM_TRANSPORT_MESSAGE_TOO_LARGE');

@@ -31,7 +31,7 @@ export const fabricSchema = section('Membership of a mesh of several nodes.', {
 	advertise: optional('Host name or address at which other nodes reach this one; default: `host`.'),
 	agent_port: integer(8082, 'Agent gRPC; 0 takes any free one.', PORT),
 	raft_port: integer(8083, 'Between coordinators; 0 takes any free one.', PORT),
-	gossip_port: integer(8946, 'Gossip, UDP and TCP; 0 takes any free one.', PORT),
+	gossip_port: integer(8946, 'Gossip, UDP and mTLS on one number; 0 takes any free one.', PORT),
 	trust_domain: text('infermesh.local', 'SPIFFE trust domain; nodes of another one are refused.'),
 	ca_dir: optional(
 		'Folder of the built-in CA, on nodes that sign for others; default: `ca` in the state folder if it is there.',
@@ -63,7 +63,7 @@ export const fabricSchema = section('Membership of a mesh of several nodes.', {
 		'Agents of gateways of other cells, `host:port`; asked until their cell is known. One side is enough.',
 		64,
 	),
-	wan_port: integer(8947, 'Gossip between gateways, UDP and TCP; 0 takes any free one.', PORT),
+	wan_port: integer(8947, 'Gossip between gateways, UDP and mTLS on one number; 0 takes any free one.', PORT),
 	wan_profile: choice(['lan', 'wan', 'local'], 'wan', 'Timers of the gossip between gateways.'),
 	cells: section('What cells tell each other, and what is sent to other cells.', {
 		period_ms: integer(1000, 'Summaries are exchanged this often.', { ...MS, min: 100 }),

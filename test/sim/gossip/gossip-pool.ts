@@ -177,7 +177,7 @@ export class GossipPool implements Tenant {
 		const { host, id } = member;
 		this.#disturbed(member);
 		member.leaving = false;
-		const network = new SimPackets(this.#network, this.#book, host, member.address);
+		const network = new SimPackets(this.#network, this.#book, host, member.address, id);
 		const codec = new MeshCodec({ label, self: id, ring: this.#ring, session: ++member.sessions });
 		const observer = observerOf(member);
 		const heard = (messages: readonly GossipMessage[]): void =>

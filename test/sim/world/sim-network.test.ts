@@ -102,7 +102,7 @@ test('an exchange answers, is refused where nobody listens, and times out behind
 	const ask = (to: string, answerMaxBytes: number): void => {
 		const options = { timeoutMs: 300, answerMaxBytes };
 		ours.exchange(to, Uint8Array.of(1, 2, 3), options).then(
-			(answer) => outcomes.push(answer.join()),
+			({ bytes }) => outcomes.push(bytes.join()),
 			(error: Error) => outcomes.push(error.message),
 		);
 	};

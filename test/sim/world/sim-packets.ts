@@ -1,5 +1,5 @@
 // Owns the PacketNetwork of one simulated host: datagrams that may be lost and exchanges over a connection made for each, by address.
-import type { Address, PacketHandlers, PacketNetwork } from '@infermesh/fabric';
+import type { Address, Answer, CertifiedNode, ExchangeOptions, PacketHandlers, PacketNetwork } from '@infermesh/fabric';
 import type { SimHost } from './sim-host.js';
 import type { SimNetwork } from './sim-network.js';
 import { hashBytes } from './trace.js';
@@ -27,16 +27,19 @@ const refusalUs = 500;
 export class SimPackets implements PacketNetwork {
 	readonly host: SimHost;
 	readonly address: Address;
+	/** What its certificate says. */
+	readonly node: CertifiedNode;
 	readonly #network: SimNetwork;
 	readonly #book: AddressBook;
 	readonly #life: number;
 	#handlers: PacketHandlers | undefined;
 
-	constructor(network: SimNetwork, book: AddressBook, host: SimHost, address: Address) {
+	constructor(network: SimNetwork, book: AddressBook, host: SimHost, address: Address, node?: string) {
 		this.#network = network;
 		this.#book = book;
 		this.host = host;
 		this.address = address;
+		this.node = node;
 		this.#life = host.life;
 	}
 
@@ -65,11 +68,7 @@ export class SimPackets implements PacketNetwork {
 		});
 	}
 
-	exchange(
-		to: Address,
-		request: Uint8Array,
-		options: { readonly timeoutMs: number; readonly answerMaxBytes: number },
-	): Promise<Uint8Array> {
+	exchange(to: Address, request: Uint8Array, options: ExchangeOptions): Promise<Answer> {
 		return new Promise((resolve, reject) => {
 			let settled = false;
 			const finish = (act: () => void): void => {
@@ -81,15 +80,21 @@ export class SimPackets implements PacketNetwork {
 			};
 			const refuse = (why: string): void => finish(() => reject(new Error(`exchange with ${to}: ${why}`)));
 			const timer = this.host.clock.after(options.timeoutMs, () => refuse('timed out'));
-			const answered = (answer: Uint8Array): void => {
-				if (answer.length > options.answerMaxBytes) refuse('the answer is too big');
+			const answered = (answer: Answer): void => {
+				if (answer.bytes.length > options.answerMaxBytes) refuse('the answer is too big');
 				else finish(() => resolve(answer));
 			};
-			this.#ask(to, request.slice(), answered, refuse);
+			this.#ask(to, request.slice(), options.expectedNode, answered, refuse);
 		});
 	}
 
-	#ask(to: Address, request: Uint8Array, answered: (answer: Uint8Array) => void, refuse: (why: string) => void): void {
+	#ask(
+		to: Address,
+		request: Uint8Array,
+		expectedNode: CertifiedNode,
+		answered: (answer: Answer) => void,
+		refuse: (why: string) => void,
+	): void {
 		const { world } = this.#network;
 		const target = this.#book.at(to);
 		const refused = (): void => void world.schedule(refusalUs, 'reset', () => refuse('refused'), { host: this.host });
@@ -100,14 +105,19 @@ export class SimPackets implements PacketNetwork {
 		const { life } = target.host;
 		world.counters.add('exchanges');
 		const arrive = (): void => {
-			const handlers = this.#book.at(to)?.handlers;
-			if (handlers === undefined || target.host.life !== life) {
+			const there = this.#book.at(to);
+			const handlers = there?.handlers;
+			const another = expectedNode !== undefined && there?.node !== undefined && there.node !== expectedNode;
+			if (handlers === undefined || target.host.life !== life || another) {
 				refused();
 				return;
 			}
-			const answer = handlers.onExchange(this.address, request);
+			const answer = handlers.onExchange(this.address, request, this.node);
 			answer.then(
-				(bytes) => this.#travel(target.host, this.host, bytes.slice(), 1, answered),
+				(bytes) =>
+					this.#travel(target.host, this.host, bytes.slice(), 1, (come) =>
+						answered({ bytes: come, node: there?.node }),
+					),
 				() => this.#travel(target.host, this.host, new Uint8Array(0), 1, () => refuse('closed without an answer')),
 			);
 		};

@@ -11,6 +11,7 @@ import {
 	type PeerChannels,
 	type SecureServer,
 	type TransportContext,
+	type TransportCounts,
 } from '@infermesh/fabric';
 import type { Clock, Random } from '@infermesh/proto';
 import {
@@ -147,7 +148,8 @@ export class CellsPart implements CellsView {
 		);
 		if (this.#closed) return pool.close();
 		this.#pool = pool;
-		pool.send({ kind: 'revoked', nodeIds: [...context.revocations.list()] });
+		const { revocations } = context;
+		pool.send({ kind: 'revoked', nodeIds: [...revocations.list()], revision: revocations.revision });
 		this.#keys.onChange(() => pool.send({ kind: 'keys', keys: this.#keys.secrets }));
 		this.#exchange.round();
 	}
@@ -156,8 +158,13 @@ export class CellsPart implements CellsView {
 		this.#pool?.send({ kind: 'identity', identity });
 	}
 
-	setRevoked(nodeIds: readonly string[]): void {
-		this.#pool?.send({ kind: 'revoked', nodeIds });
+	setRevoked(nodeIds: readonly string[], revision: bigint): void {
+		this.#pool?.send({ kind: 'revoked', nodeIds, revision });
+	}
+
+	/** What connections within the pool of gateways did. */
+	get transport(): readonly TransportCounts[] {
+		return this.#pool?.transport ?? [];
 	}
 
 	/** From here on this gateway can tell what its cell serves. */

@@ -1,6 +1,6 @@
 // Owns the agent's side of the gossip thread: starts it, tells it what changes, and holds what it last said of members and distances.
 import { Worker } from 'node:worker_threads';
-import { type Address, membershipErrors, roleBits } from '@infermesh/fabric';
+import { type Address, membershipErrors, roleBits, type TransportCounts } from '@infermesh/fabric';
 import { type ErrorCode, MeshError } from '@infermesh/proto';
 import type { MemberView, TopologyView } from '../fabric.js';
 import type { FromGossip, GossipFigures, GossipStart, ToGossip } from './gossip-protocol.js';
@@ -60,6 +60,11 @@ export class GossipThread {
 
 	get topology(): TopologyView {
 		return this.#topology;
+	}
+
+	/** What its connections did; nothing before it first told. */
+	get transport(): readonly TransportCounts[] {
+		return this.#figures === undefined ? [] : [this.#figures.transport];
 	}
 
 	/** Whether anybody else is heard of; a node that is alone in its mesh is in touch with all there is. */

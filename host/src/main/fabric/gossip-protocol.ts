@@ -1,5 +1,5 @@
 // Owns the messages between the agent and the gossip thread. Plain data.
-import type { LinkEstimate } from '@infermesh/fabric';
+import type { LinkEstimate, TransportCounts } from '@infermesh/fabric';
 import type { MemberView } from '../fabric.js';
 import type { WireIdentity } from './wire-identity.js';
 
@@ -27,7 +27,8 @@ export interface GossipStart {
 
 export type ToGossip =
 	| { readonly kind: 'identity'; readonly identity: WireIdentity }
-	| { readonly kind: 'revoked'; readonly nodeIds: readonly string[] }
+	/** As of this revision of replicated state. */
+	| { readonly kind: 'revoked'; readonly nodeIds: readonly string[]; readonly revision: bigint }
 	| { readonly kind: 'keys'; readonly keys: readonly Uint8Array[] }
 	| { readonly kind: 'join'; readonly seeds: readonly string[] }
 	| { readonly kind: 'places'; readonly places: readonly (readonly [nodeId: string, zone: string, region: string])[] }
@@ -48,6 +49,8 @@ export interface GossipFigures {
 	readonly bytesSent: number;
 	readonly bytesReceived: number;
 	readonly refused: Readonly<Record<string, number>>;
+	/** Of its connections. */
+	readonly transport: TransportCounts;
 }
 
 export type FromGossip =

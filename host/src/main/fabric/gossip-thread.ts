@@ -1,4 +1,4 @@
-// The composition root of the gossip thread: membership over UDP and TCP with the mesh's own codec, Vivaldi on its probes, and the table of links. It
+// The composition root of the gossip thread: membership over UDP and mTLS with the mesh's own codec, Vivaldi on its probes, and the table of links. It
 // tells the agent who is there and how far away; nothing else runs here, so probes are answered in time.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -8,13 +8,18 @@ import {
 	encodeCoordinate,
 	encodeMeta,
 	GossipMembership,
+	IdentityHolder,
 	KeyRing,
 	LinkTable,
 	type MembershipEvent,
 	MeshCodec,
 	RecordAuthority,
+	RevocationList,
+	SessionRegistry,
 	swimProfiles,
-	UdpTcpNetwork,
+	TlsExchange,
+	TransportCounters,
+	UdpNetwork,
 	Vivaldi,
 } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
@@ -38,7 +43,11 @@ const LAG_PERIOD_MS = 250;
 
 const clock = systemClock;
 const folder = new NodeFolder(start.folder);
-const authority = new RecordAuthority(start.label, fromWireIdentity(start.identity));
+const identity = new IdentityHolder(fromWireIdentity(start.identity));
+const revocations = new RevocationList();
+const counters = new TransportCounters();
+const context = { identity, revocations, counters, clock, sessions: new SessionRegistry(revocations, counters, clock) };
+const authority = new RecordAuthority(start.label, identity.current());
 const [primary, ...older] = start.keys;
 if (primary === undefined) throw new Error('gossip needs a group key');
 const ring = new KeyRing(start.label, primary, older);
@@ -71,11 +80,9 @@ const membership = new GossipMembership({
 	},
 	...(start.advertise === undefined ? {} : { advertise: start.advertise }),
 	codec,
-	network: new UdpTcpNetwork({
+	network: new UdpNetwork({
 		bind: start.bind,
-		clock,
-		framing: codec.framing,
-		requestMaxBytes: codec.streamMaxBytes,
+		exchanges: new TlsExchange(context, { requestBytesMax: codec.streamMaxBytes }),
 	}),
 	clock,
 	persist: (incarnation) => folder.setIncarnation(incarnation),
@@ -152,6 +159,7 @@ function tellMembers(): void {
 			bytesSent: transfer.bytesSent,
 			bytesReceived: transfer.bytesReceived,
 			refused: transfer.refused,
+			transport: counters.snapshot(),
 		},
 	});
 }
@@ -174,10 +182,12 @@ function tellLinks(): void {
 agent.on('message', (message: ToGossip) => {
 	switch (message.kind) {
 		case 'identity':
-			authority.setIdentity(fromWireIdentity(message.identity));
+			identity.set(fromWireIdentity(message.identity));
+			authority.setIdentity(identity.current());
 			membership.update({ credential: authority.credential });
 			break;
 		case 'revoked':
+			revocations.update(message.nodeIds, message.revision);
 			authority.setRevoked(message.nodeIds);
 			break;
 		case 'keys': {

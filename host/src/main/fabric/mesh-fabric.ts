@@ -363,8 +363,8 @@ export async function startMeshFabric(
 			const revision = BigInt(lifecycle.revision);
 			if (revocations.update(revoked, revision)) {
 				consensus?.send({ kind: 'revoked', nodeIds: revoked, revision });
-				thread.send({ kind: 'revoked', nodeIds: revoked });
-				cells.setRevoked(revoked);
+				thread.send({ kind: 'revoked', nodeIds: revoked, revision });
+				cells.setRevoked(revoked, revision);
 				if (consensus?.state?.leader === nodeId) keys.rotateAgainst(revoked);
 			}
 			remember();
@@ -492,7 +492,7 @@ export async function startMeshFabric(
 				thread.metrics() +
 				topologyMetrics(thread.topology) +
 				cells.metrics() +
-				transportMetrics(counters) +
+				transportMetrics([counters.snapshot(), ...thread.transport, ...cells.transport]) +
 				consensusMetrics(consensus?.state, nodeId),
 			async leave() {
 				await cells.leave();

@@ -1,5 +1,5 @@
 // Owns the Prometheus text of connections between nodes, of the distances between them, and of this node's part in consensus.
-import type { TransportCounters } from '@infermesh/fabric';
+import type { TransportCounts } from '@infermesh/fabric';
 import type { CellView } from '../../cells/book.js';
 import type { ExchangeFigures } from '../../cells/exchange.js';
 import type { TopologyView } from '../fabric.js';
@@ -52,8 +52,31 @@ export function topologyMetrics({ links, error }: TopologyView): string {
 	].join('');
 }
 
-export function transportMetrics(counters: TransportCounters): string {
-	const { accepted, connected, anonymous, revokedClosed, expiredClosed, refused, failed } = counters.snapshot();
+/** Adds up what is counted in several threads. */
+function sumOf(all: readonly TransportCounts[]): TransportCounts {
+	const sum = (pick: (counts: TransportCounts) => number): number => all.reduce((n, counts) => n + pick(counts), 0);
+	const byCode = (pick: (counts: TransportCounts) => TransportCounts['refused']): TransportCounts['refused'] => {
+		const codes = new Map<string, number>();
+		for (const counts of all)
+			for (const [code, count] of Object.entries(pick(counts))) codes.set(code, (codes.get(code) ?? 0) + count);
+		return Object.fromEntries(codes);
+	};
+	return {
+		accepted: sum((counts) => counts.accepted),
+		connected: sum((counts) => counts.connected),
+		anonymous: sum((counts) => counts.anonymous),
+		revokedClosed: sum((counts) => counts.revokedClosed),
+		expiredClosed: {
+			renewed: sum((counts) => counts.expiredClosed.renewed),
+			lapsed: sum((counts) => counts.expiredClosed.lapsed),
+		},
+		refused: byCode((counts) => counts.refused),
+		failed: byCode((counts) => counts.failed),
+	};
+}
+
+export function transportMetrics(threads: readonly TransportCounts[]): string {
+	const { accepted, connected, anonymous, revokedClosed, expiredClosed, refused, failed } = sumOf(threads);
 	const by = (name: string, counts: Readonly<Partial<Record<string, number>>>): string =>
 		Object.entries(counts)
 			.map(([code, count]) => `${name}{code="${code}"} ${count}\n`)
