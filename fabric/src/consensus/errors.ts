@@ -44,6 +44,13 @@ export const consensusErrors = defineErrors({
 		summary: 'the node is no member of the group',
 		hint: 'ask a coordinator, or add the node to the group first',
 	},
+	IM_CONSENSUS_OTHER_CLUSTER: {
+		httpStatus: 409,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+		summary: 'the node’s state is of another cluster than the mesh’s: it was restored or recovered meanwhile',
+		hint: 'stop this node, move its state folder away and let it join anew; `infermesh events` shows the lineage of the mesh',
+	},
 	IM_CONSENSUS_UNAVAILABLE: {
 		httpStatus: 503,
 		grpcStatus: 'UNAVAILABLE',

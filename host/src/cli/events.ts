@@ -26,22 +26,23 @@ function eventOf({ event, data }: SentEvent): EventRow | undefined {
 	throw new MeshError(cliErrors, 'IM_CLI_STREAM', `${parsed.code ?? ''}: ${parsed.message ?? ''}`);
 }
 
-/** Everything that is still kept. */
-async function oldest(client: AdminClient): Promise<number> {
-	return Math.max(1, (await client.get<RaftRow>('/raft')).compactedRevision);
+/** The revision a sign of life or the last event of a revision stands at; undefined of anything else. */
+function revisionOf(sent: SentEvent): number | undefined {
+	const revision = sent.id ?? /^at (\d+)$/.exec(sent.comment ?? '')?.[1];
+	return revision === undefined ? undefined : Number(revision);
 }
 
 async function past(context: CliContext, options: EventsOptions): Promise<void> {
 	const client = new AdminClient(context, options);
-	const after = options.after ?? (await oldest(client));
+	const { compactedRevision, revision } = await client.get<RaftRow>('/raft');
+	const after = options.after ?? Math.max(1, compactedRevision);
 	const items: EventRow[] = [];
 	for await (const sent of sentEvents(client.stream(`/events?after=${after}`))) {
-		// A sign of life: everything there was has been told.
-		if (sent.comment?.startsWith('at ') === true) break;
 		const event = eventOf(sent);
-		if (event === undefined) continue;
-		if (options.json === true) items.push(event);
-		else context.stdout.write(line(event));
+		if (event !== undefined && options.json === true) items.push(event);
+		else if (event !== undefined) context.stdout.write(line(event));
+		// Everything there was when it was asked for has been told.
+		if ((revisionOf(sent) ?? 0) >= revision) break;
 	}
 	if (options.json === true) context.stdout.write(`${JSON.stringify({ items }, null, 2)}\n`);
 }
@@ -58,7 +59,7 @@ async function follow(context: CliContext, options: EventsOptions): Promise<void
 				const event = eventOf(sent);
 				if (event !== undefined)
 					context.stdout.write(options.json === true ? `${JSON.stringify(event)}\n` : line(event));
-				last = Number(sent.id ?? /^at (\d+)$/.exec(sent.comment ?? '')?.[1] ?? last);
+				last = revisionOf(sent) ?? last;
 			}
 		} catch (error) {
 			if (signal.aborted) return;

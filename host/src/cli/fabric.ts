@@ -10,10 +10,12 @@ import type {
 	TopologyLinkRow,
 	TopologyRow,
 } from '../admin/mesh-schemas.js';
+import { type Recovery, recoverGroup } from '../main/fabric/offline.js';
 import { AdminClient } from './admin-client.js';
-import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
+import { act, type Cli, type MeshOptions, withExample, withJson, withMesh } from './command.js';
+import { CONFIG_FILE, loadFor } from './config.js';
 import type { CliContext } from './context.js';
-import { type Column, print, printItems, renderTable, showMs, showTime } from './output.js';
+import { type Column, type OutputOptions, print, printItems, renderTable, showMs, showTime } from './output.js';
 import { duration, whole } from './values.js';
 
 const memberColumns: readonly Column<MemberRow>[] = [
@@ -136,6 +138,41 @@ async function transfer(context: CliContext, options: MeshOptions & { readonly t
 	print(context, options, raft, () => `leader: ${raft.leaderName ?? 'none yet'}, term ${raft.term}\n`);
 }
 
+interface RecoverOptions extends OutputOptions {
+	readonly config?: string;
+	readonly yes?: boolean;
+}
+
+function recover(context: CliContext, options: RecoverOptions): void {
+	const { config } = loadFor(context, options.config);
+	const done = recoverGroup(config, { dryRun: options.yes !== true });
+	print(context, options, done, () => renderRecovery(done));
+}
+
+function renderRecovery(done: Recovery): string {
+	const { lastIndex, lastTerm, commitIndex, term, lost, clusterId, aside } = done;
+	const missed =
+		term > lastTerm
+			? `; the others may have decided in terms ${lastTerm + 1} to ${term} without this node`
+			: '; what the others had after it is lost';
+	const lines = [
+		`kept      up to index ${lastIndex} of term ${lastTerm}, revision ${done.revision}${missed}`,
+		`          ${lastIndex - commitIndex} of its entries were not known to be committed; they are kept`,
+		`given up  ${lost.map(({ name, id }) => (name === id ? id : `${name} (${id})`)).join(', ') || 'nobody'}`,
+		...(clusterId === undefined
+			? [
+					`cluster   ${done.from}`,
+					'dry run: nothing was changed. Be sure that the others are gone for good, then say --yes.',
+				]
+			: [
+					`cluster   ${clusterId} (was ${done.from}); members of the old one are refused`,
+					`put aside ${aside}`,
+					'next: start this node, then let new coordinators join',
+				]),
+	];
+	return `${lines.join('\n')}\n`;
+}
+
 export function addFabricCommands(program: Command, cli: Cli): void {
 	withExample(
 		withMesh(program.command('members').description('who is alive, suspected, failed or has left, by gossip')),
@@ -193,4 +230,16 @@ export function addFabricCommands(program: Command, cli: Cli): void {
 		),
 		'infermesh raft transfer --to node-2',
 	).action(act(cli, transfer));
+	withExample(
+		withJson(
+			raft
+				.command('recover')
+				.description(
+					'for a quorum that is lost for good: make a coordinator that survived the only one; it must not run',
+				),
+		)
+			.option('--config <file>', `configuration file of that node (default: ${CONFIG_FILE} if there is one)`)
+			.option('--yes', 'do it; without it, say what would be done and lost'),
+		'infermesh raft recover --config node-1.yaml --yes',
+	).action(act(cli, recover));
 }

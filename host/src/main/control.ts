@@ -169,6 +169,9 @@ export function createControl(parts: ControlParts): MeshControl {
 			if (apart !== undefined) reasons.push(apart);
 			const degraded: string[] = [];
 			if (!parts.fabric.inTouch()) degraded.push('local-only: cut off from gossip');
+			const memberEnded = parts.fabric.memberEnded();
+			if (memberEnded !== undefined)
+				degraded.push(`this node’s part in the group of coordinators has ended: ${memberEnded.code}`);
 			if (!(await hasQuorum()))
 				degraded.push('no quorum of coordinators: the last configuration serves on and cannot be changed');
 			return { ready: reasons.length === 0, reasons, degraded };

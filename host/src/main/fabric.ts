@@ -113,6 +113,8 @@ export interface MeshFabric {
 	readonly tokens: JoinTokens | undefined;
 	/** This node's part in the group of coordinators, as it last was; undefined where it has none. */
 	readonly state: () => GroupState | undefined;
+	/** Why that part has ended for good while the node goes on; undefined while it has not. */
+	readonly memberEnded: () => MeshError | undefined;
 	/** By gossip; this node included. */
 	readonly members: () => readonly MemberView[];
 	/** False while this node hears of no other although there are others: it is cut off, and routes by what it knows itself. */
@@ -155,6 +157,7 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 		authority: undefined,
 		tokens: undefined,
 		state: () => undefined,
+		memberEnded: () => undefined,
 		members: () => [
 			{ id: nodeId, name, address: '', state: 'alive', incarnation: 1, sinceMs: startedMs, accusers: [] },
 		],

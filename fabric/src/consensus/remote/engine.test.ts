@@ -19,16 +19,16 @@ import type { ConsensusEngine } from '../engine.js';
 import { consensusError, hasCode } from '../errors.js';
 import { loneEngine, RealClock } from '../testing/lone.js';
 import { RemoteEngine } from './engine.js';
-import { storeService } from './service.js';
+import { type StoreServiceOptions, storeService } from './service.js';
 
 interface Service {
 	readonly address: string;
 	stop(): void;
 }
 
-async function serve(engine: ConsensusEngine, watchesMax?: number): Promise<Service> {
+async function serve(engine: ConsensusEngine, options: StoreServiceOptions = {}): Promise<Service> {
 	const server = new Server();
-	server.addService(StoreService, storeService(engine, watchesMax));
+	server.addService(StoreService, storeService(engine, options));
 	const port = await new Promise<number>((resolve, reject) => {
 		server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => {
 			if (error === null) resolve(bound);
@@ -87,8 +87,9 @@ class Relay {
 	}
 }
 
-function remote(addresses: readonly string[], seed: number): RemoteEngine {
+function remote(addresses: readonly string[], seed: number, clusterId = ''): RemoteEngine {
 	return new RemoteEngine({
+		clusterId: () => clusterId,
 		addresses,
 		credentials: credentials.createInsecure(),
 		clock: new RealClock(),
@@ -168,6 +169,36 @@ test('a coordinator that is gone is left for another, and with none the call say
 	await close();
 });
 
+test('a node whose own state is of another cluster is refused by name, calls and watches', async (t) => {
+	const { engine } = loneEngine();
+	const faults: unknown[] = [];
+	const service = await serve(engine, { clusterId: () => 'recovered' });
+	const member = remote([service.address], 1, 'recovered');
+	const stranger = remote([service.address], 2);
+	const old = new RemoteEngine({
+		addresses: [service.address],
+		credentials: credentials.createInsecure(),
+		clock: new RealClock(),
+		random: new SeededRandom(3),
+		clusterId: () => 'old',
+		fault: (error) => void faults.push(error),
+	});
+	t.teardown(async () => {
+		for (const each of [member, stranger, old]) await each.close();
+		service.stop();
+		await engine.close();
+	});
+	await put(member, 'k', 'one');
+	t.not(await one(stranger, 'k'), undefined);
+	const refused = { code: 'IM_CONSENSUS_OTHER_CLUSTER' };
+	const theft = { when: [], then: [{ put: 'k', value: bytes('two') }] };
+	await t.throwsAsync(old.transact(theft, { timeoutMs: 2_000 }), refused);
+	const watch = old.watch({ key: 'k' }, 1, { onEvents: () => t.fail(), onCompacted: () => t.fail() });
+	await eventually('the watch is refused', () => Promise.resolve(faults.length > 0));
+	watch.cancel();
+	t.is((await one(member, 'k'))?.version, 1);
+});
+
 test('a coordinator that is silent: reads go to another in time, watches go on, a write ends as unknown', async (t) => {
 	const { engines, relays, close } = await cluster();
 	const [engine, other] = engines;
@@ -242,7 +273,7 @@ const refusalOf = (stream: ClientReadableStream<WatchReply>): Promise<ServiceErr
 
 test('a watch that cannot begin is refused with a status at once, not left to its deadline', async (t) => {
 	const { engine } = loneEngine();
-	const service = await serve(engine, 1);
+	const service = await serve(engine, { watchesMax: 1 });
 	const client = new StoreClient(service.address, credentials.createInsecure());
 	const watch = () => client.watch({ selection: { prefix: 'k' }, fromRevision: 1n });
 	const first = watch();

@@ -1,6 +1,6 @@
 // Owns the engine of nodes that are no members: the contract over gRPC to any of a list of coordinators, another one when one fails, watches that go
 // on by revision. Credentials come from outside.
-import { Metadata } from '@grpc/grpc-js';
+import type { Metadata } from '@grpc/grpc-js';
 import type { Random } from '@infermesh/proto';
 import { StoreClient, type WatchReply } from '@infermesh/proto/grpc/store/v1/store';
 import { wholeNumber } from '../../store/command-codec.js';
@@ -9,6 +9,7 @@ import { Channels, type ChannelsOptions, type Endpoint } from '../client/channel
 import { callTimeoutDefaultMs, Failover } from '../client/failover.js';
 import { ResumingWatch, type StreamSink, type WatchStream } from '../client/resuming-watch.js';
 import { type UnaryMethod, unary } from '../client/unary.js';
+import { clusterMetadata } from '../cluster-id.js';
 import type {
 	ConsensusEngine,
 	EngineStatus,
@@ -36,6 +37,8 @@ import { judge } from './status.js';
 
 export interface RemoteEngineOptions extends ChannelsOptions {
 	readonly random: Random;
+	/** Id of the cluster whose state this node has itself; empty where it has none. A coordinator of another one refuses its calls. */
+	readonly clusterId?: () => string;
 	/** Told of streams that broke and of watch handlers that throw. */
 	readonly fault: (error: unknown) => void;
 }
@@ -72,7 +75,7 @@ export class RemoteEngine implements ConsensusEngine {
 		const reply = await this.#failover.call({ timeoutMs, repeatable: false }, (endpoint, leftMs) => {
 			const client = this.#client(endpoint);
 			const request = toTransactRequest(transaction, Math.max(1, leftMs - Math.min(answerReserveMs, leftMs / 4)));
-			return unary(client.transact.bind(client), request, new Metadata(), this.#options.clock, leftMs);
+			return unary(client.transact.bind(client), request, this.#metadata(), this.#options.clock, leftMs);
 		});
 		return fromTransactReply(reply);
 	}
@@ -108,7 +111,7 @@ export class RemoteEngine implements ConsensusEngine {
 		const ttlMs = await this.#failover.call({ repeatable: true }, async (endpoint, timeoutMs) => {
 			const client = this.#client(endpoint);
 			const askedMs = clock.nowMs();
-			const reply = await unary(client.keepAlive.bind(client), { id }, new Metadata(), clock, timeoutMs);
+			const reply = await unary(client.keepAlive.bind(client), { id }, this.#metadata(), clock, timeoutMs);
 			return Number(reply.ttlMs) - (clock.nowMs() - askedMs);
 		});
 		if (ttlMs <= 0) throw consensusError('IM_CONSENSUS_LEASE_LOST', `lease ${id} has ended`);
@@ -138,8 +141,12 @@ export class RemoteEngine implements ConsensusEngine {
 	/** A call that may be repeated. */
 	#ask<Request, Reply>(method: (client: StoreClient) => UnaryMethod<Request, Reply>, request: Request): Promise<Reply> {
 		return this.#failover.call({ repeatable: true }, (endpoint, timeoutMs) =>
-			unary(method(this.#client(endpoint)), request, new Metadata(), this.#options.clock, timeoutMs),
+			unary(method(this.#client(endpoint)), request, this.#metadata(), this.#options.clock, timeoutMs),
 		);
+	}
+
+	#metadata(): Metadata {
+		return clusterMetadata(this.#options.clusterId?.() ?? '');
 	}
 
 	#client(endpoint: Endpoint): StoreClient {
@@ -153,10 +160,8 @@ export class RemoteEngine implements ConsensusEngine {
 	}
 
 	#stream(endpoint: Endpoint, selection: Selection, fromRevision: number, sink: StreamSink): WatchStream {
-		const call = this.#client(endpoint).watch({
-			selection: toSelection(selection),
-			fromRevision: BigInt(fromRevision),
-		});
+		const request = { selection: toSelection(selection), fromRevision: BigInt(fromRevision) };
+		const call = this.#client(endpoint).watch(request, this.#metadata());
 		call.on('data', (reply: WatchReply) => {
 			sink.alive();
 			const revision = Number(reply.revision);

@@ -1,6 +1,7 @@
 // Owns the gRPC service `infermesh.store.v1.Store` over any engine of the contract. Whoever adds it to a server decides who may call it.
 import type { handleUnaryCall, ServerWritableStream, sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type * as wire from '@infermesh/proto/grpc/store/v1/store';
+import { foreignCaller } from '../cluster-id.js';
 import type { ConsensusEngine, StoreEvent, Watch } from '../engine.js';
 import { consensusError } from '../errors.js';
 import {
@@ -21,9 +22,24 @@ const messageBytes = 1 << 20;
 
 type WatchCall = ServerWritableStream<wire.WatchRequest, wire.WatchReply>;
 
+export interface StoreServiceOptions {
+	/** Id of the cluster whose state this is; callers of another one are refused. Empty while it has none. */
+	readonly clusterId?: () => string;
+	readonly watchesMax?: number;
+}
+
 /** Handlers for `server.addService(StoreService, storeService(engine))`. */
-export function storeService(engine: ConsensusEngine, watchesMax = WATCHES_MAX): UntypedServiceImplementation {
+export function storeService(
+	engine: ConsensusEngine,
+	{ clusterId = () => '', watchesMax = WATCHES_MAX }: StoreServiceOptions = {},
+): UntypedServiceImplementation {
 	const watches = new Set<WatchFeed>();
+	const answering = <Request, Reply>(answer: (request: Request) => Promise<Reply>): handleUnaryCall<Request, Reply> => {
+		return (call, callback) => {
+			const refusal = foreignCaller(clusterId(), call.metadata);
+			void reply(refusal === undefined ? answer(call.request) : Promise.reject(refusal), callback);
+		};
+	};
 	return {
 		read: answering<wire.ReadRequest, wire.ReadReply>(async (request) => {
 			const { items, more, revision } = await engine.read(fromSelection(request.selection), fromReadRequest(request));
@@ -34,6 +50,11 @@ export function storeService(engine: ConsensusEngine, watchesMax = WATCHES_MAX):
 			return toTransactReply(await engine.transact(fromTransactRequest(request), options));
 		}),
 		watch: (call: WatchCall) => {
+			const foreign = foreignCaller(clusterId(), call.metadata);
+			if (foreign !== undefined) {
+				call.emit('error', toStatus(foreign));
+				return;
+			}
 			if (watches.size >= watchesMax) {
 				call.emit('error', toStatus(consensusError('IM_CONSENSUS_LIMIT', `at most ${watchesMax} watches`)));
 				return;
@@ -59,12 +80,6 @@ export function storeService(engine: ConsensusEngine, watchesMax = WATCHES_MAX):
 			return {};
 		}),
 		status: answering<wire.StatusRequest, wire.StatusReply>(async () => toStatusReply(await engine.status())),
-	};
-}
-
-function answering<Request, Reply>(answer: (request: Request) => Promise<Reply>): handleUnaryCall<Request, Reply> {
-	return (call, callback) => {
-		void reply(answer(call.request), callback);
 	};
 }
 

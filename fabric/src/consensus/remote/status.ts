@@ -19,6 +19,7 @@ export function toStatus(error: unknown): Partial<StatusObject> {
 const elsewhere: ReadonlySet<string> = new Set<ConsensusErrorCode>([
 	'IM_CONSENSUS_NO_QUORUM',
 	'IM_CONSENSUS_NOT_MEMBER',
+	'IM_CONSENSUS_OTHER_CLUSTER',
 	'IM_CONSENSUS_UNAVAILABLE',
 	'IM_CONSENSUS_CLOSED',
 	'IM_CONSENSUS_LIMIT',

@@ -9,6 +9,8 @@ export interface ConsensusStart {
 	readonly listen: string;
 	readonly identity: WireIdentity;
 	readonly peers: readonly (readonly [nodeId: string, address: string])[];
+	/** The cluster this node was of when it ended; empty when it was of none. */
+	readonly clusterId: string;
 	/** Begin a cluster of which this node is the first member, if there is nothing on disk. */
 	readonly found: boolean;
 	readonly heartbeatMs: number;
@@ -51,6 +53,10 @@ export type ToConsensus =
 
 /** What the agent shows and watches of this node's part. */
 export interface GroupState {
+	/** Of the state this node holds; empty while it holds none. */
+	readonly clusterId: string;
+	/** Calls refused since the caller is of another cluster. */
+	readonly foreignRefused: number;
 	readonly leader: string | undefined;
 	readonly role: string;
 	readonly term: number;

@@ -58,19 +58,6 @@ const context = { identity, revocations, counters, clock, sessions: new SessionR
 const peers = new Map(start.peers);
 const channels = new PeerChannels(context);
 const server = new SecureServer(context);
-const transport = new GrpcRaftTransport({
-	id: start.nodeId,
-	clock,
-	random: systemRandom(),
-	connect(peer) {
-		const address = peers.get(peer);
-		if (address === undefined) return undefined;
-		const lease = channels.acquire({ address, nodeUuid: peer });
-		return { client: lease.client(RaftTransportClient), release: () => lease.release() };
-	},
-	peerOf: (call) => server.peerOf(call)?.nodeUuid,
-});
-
 async function openLog(): Promise<LogThread> {
 	mkdirSync(start.folder, { recursive: true, mode: 0o700 });
 	return LogThread.open(start.folder, clock, { ...logThreadDefaults, log: logOptionsOf(start.segmentBytes) });
@@ -93,6 +80,23 @@ function refused(error: unknown): { readonly code: string; readonly message: str
 async function main(): Promise<void> {
 	const log = await openLog();
 	const store = new Store({ snapshotFormatMax: snapshotFormatAt(start.level) });
+	// Until the log has been applied, what was remembered; of none where there is no log.
+	const remembered = log.recovered.has(MESH_GROUP) ? start.clusterId : '';
+	const clusterId = (): string => (store.clusterId === '' ? remembered : store.clusterId);
+	const transport = new GrpcRaftTransport({
+		id: start.nodeId,
+		clock,
+		random: systemRandom(),
+		connect(peer) {
+			const address = peers.get(peer);
+			if (address === undefined) return undefined;
+			const lease = channels.acquire({ address, nodeUuid: peer });
+			return { client: lease.client(RaftTransportClient), release: () => lease.release() };
+		},
+		peerOf: (call) => server.peerOf(call)?.nodeUuid,
+		clusterId,
+		onForeign: leaveWhenForeign,
+	});
 	const tickMs = Math.max(1, Math.round(start.heartbeatMs / TICKS_PER_HEARTBEAT));
 	const group = new RaftGroup({
 		group: MESH_GROUP,
@@ -126,10 +130,19 @@ async function main(): Promise<void> {
 	const snapshots = new Map<number, Iterator<Uint8Array>>();
 	let snapshotNumber = 0;
 
+	/** One peer alone does not end a group that works; a member that hears of no leader and is told that the mesh has gone on without it has no place. */
+	function leaveWhenForeign(_peer: string, error: MeshError): void {
+		if (group.ended || group.core.leader !== undefined) return;
+		send({ kind: 'failed', code: error.code, message: error.message });
+		void engine.close();
+	}
+
 	function tell(): void {
 		const { leader, role, term, members, commitIndex, appliedIndex } = group.status();
 		const ids = (wanted: string): string[] => members.filter((member) => member.role === wanted).map(({ id }) => id);
 		const state: GroupState = {
+			clusterId: clusterId(),
+			foreignRefused: transport.counters.foreignRefused,
 			leader,
 			role,
 			term,
@@ -195,7 +208,7 @@ async function main(): Promise<void> {
 	}
 
 	transport.addTo(server);
-	server.addService(StoreService, storeService(engine));
+	server.addService(StoreService, storeService(engine, { clusterId }));
 	send({ kind: 'listening', address: await server.listen(start.listen) });
 	clock.every(STATE_PERIOD_MS, tell);
 	tell();

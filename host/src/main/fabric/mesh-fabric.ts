@@ -118,8 +118,15 @@ export async function startMeshFabric(
 	const { fabric } = config;
 	const closers: (() => Promise<void> | void)[] = [];
 	let ended = false;
-	const stopped = (): boolean => ended || signal?.aborted === true;
+	/** Why this node's part in the group of coordinators has ended for good. */
+	let memberEnded: MeshError | undefined;
+	/** A node whose state is of another cluster than the mesh's does not come up: what it wrote would be of neither. */
+	const foreign = (): MeshError | undefined =>
+		memberEnded?.code === 'IM_CONSENSUS_OTHER_CLUSTER' ? memberEnded : undefined;
+	const stopped = (): boolean => ended || signal?.aborted === true || foreign() !== undefined;
 	const goOn = (): void => {
+		const refusal = foreign();
+		if (refusal !== undefined) throw refusal;
 		if (stopped()) throw new MeshError(fabricNodeErrors, 'IM_FABRIC_STOPPED');
 	};
 	const failed = (what: string, error: unknown): void =>
@@ -169,7 +176,6 @@ export async function startMeshFabric(
 		if (known === undefined && fabric.join.length > 0) {
 			const found = await discover(fabric.join, context, clock, failed, stopped);
 			goOn();
-			clusterId = found?.clusterId ?? '';
 			coordinators = (found?.coordinators ?? []).map((peer) => ({ nodeId: peer.nodeId, raft: peer.raftAddress }));
 		}
 
@@ -182,6 +188,7 @@ export async function startMeshFabric(
 						folder: raftFolderOf(config),
 						listen: addressOf(fabric.host, fabric.raft_port),
 						identity: toWireIdentity(identity.current()),
+						clusterId,
 						peers: coordinators.map((peer) => [peer.nodeId, peer.raft] as const),
 						found: known === undefined && fabric.join.length === 0,
 						heartbeatMs: config.consensus.heartbeat_ms,
@@ -192,7 +199,10 @@ export async function startMeshFabric(
 					},
 					{
 						state: () => undefined,
-						failed: (error) => log.error({ error: error.message, code: error.code }, 'this coordinator has stopped'),
+						failed: (error) => {
+							memberEnded = error;
+							log.error({ error: error.message, code: error.code }, 'this coordinator has stopped');
+						},
 						fault: (message) => log.error({ error: message }, 'a watcher of replicated state failed'),
 					},
 				)
@@ -217,6 +227,7 @@ export async function startMeshFabric(
 			}),
 			clock,
 			random,
+			clusterId: () => consensus?.state?.clusterId ?? '',
 			fault: (error) => log.debug({ error: String(error) }, 'replicated state: a stream broke'),
 		});
 		closers.push(() => engine.close());
@@ -293,7 +304,8 @@ export async function startMeshFabric(
 				bind: addressOf(fabric.host, fabric.gossip_port),
 				advertiseHost: fabric.advertise,
 				identity: toWireIdentity(identity.current()),
-				label: clusterId,
+				// A recovered mesh has another cluster id; its gossip is the same.
+				label: identity.current().bundle.trustDomain,
 				keys: keys.secrets,
 				seeds,
 				profile: fabric.gossip_profile as 'lan' | 'wan' | 'local',
@@ -394,6 +406,8 @@ export async function startMeshFabric(
 		);
 		await leases.start(stopped);
 		goOn();
+		// Where there is a quorum: the mesh may have been recovered since this node last ran.
+		clusterId = (await engine.status()).clusterId;
 		closers.push(() => leases.close());
 		const pruning = clock.every(PRUNE_MS, remember, { unref: true });
 		closers.push(() => pruning.cancel());
@@ -488,12 +502,13 @@ export async function startMeshFabric(
 			group,
 			state: () => consensus?.state,
 			setLevel: (level) => consensus?.send({ kind: 'level', level }),
+			memberEnded: () => memberEnded,
 			metrics: () =>
 				thread.metrics() +
 				topologyMetrics(thread.topology) +
 				cells.metrics() +
 				transportMetrics([counters.snapshot(), ...thread.transport, ...cells.transport]) +
-				consensusMetrics(consensus?.state, nodeId),
+				consensusMetrics(consensus?.state, nodeId, memberEnded),
 			async leave() {
 				await cells.leave();
 				await thread.leave();

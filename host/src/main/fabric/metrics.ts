@@ -1,5 +1,6 @@
 // Owns the Prometheus text of connections between nodes, of the distances between them, and of this node's part in consensus.
 import type { TransportCounts } from '@infermesh/fabric';
+import type { MeshError } from '@infermesh/proto';
 import type { CellView } from '../../cells/book.js';
 import type { ExchangeFigures } from '../../cells/exchange.js';
 import type { TopologyView } from '../fabric.js';
@@ -99,9 +100,9 @@ export function transportMetrics(threads: readonly TransportCounts[]): string {
 }
 
 /** Empty on a node that is no coordinator, or whose part has not spoken yet. */
-export function consensusMetrics(state: GroupState | undefined, nodeId: string): string {
+export function consensusMetrics(state: GroupState | undefined, nodeId: string, ended: MeshError | undefined): string {
 	if (state === undefined) return '';
-	const samples: readonly (readonly [name: string, type: 'gauge', help: string, value: number])[] = [
+	const samples: readonly (readonly [name: string, type: 'gauge' | 'counter', help: string, value: number])[] = [
 		['leader', 'gauge', '1 on the coordinator that leads.', Number(state.leader === nodeId)],
 		['has_leader', 'gauge', '1 while this coordinator knows of a leader.', Number(state.leader !== undefined)],
 		['term', 'gauge', 'Raft term.', state.term],
@@ -111,6 +112,13 @@ export function consensusMetrics(state: GroupState | undefined, nodeId: string):
 		['log_sync_p99_seconds', 'gauge', 'Recent 99th percentile of a sync of the log.', state.syncP99Ms / 1000],
 		['log_queued_bytes', 'gauge', 'Bytes that wait for the disk.', state.queuedBytes],
 		['disk_full', 'gauge', '1 while the log waits for room on its file system.', Number(state.diskFull)],
+		[
+			'foreign_refused_total',
+			'counter',
+			'Calls of members of another cluster: one that was restored or recovered since.',
+			state.foreignRefused,
+		],
+		['member_ended', 'gauge', '1 once this node’s part has ended for good.', Number(ended !== undefined)],
 	];
 	return samples
 		.map(([name, type, help, value]) => {

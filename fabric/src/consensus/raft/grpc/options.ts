@@ -1,5 +1,5 @@
 // Owns what the gRPC transport of Raft is given, and its bounds.
-import type { Clock, Random } from '@infermesh/proto';
+import type { Clock, MeshError, Random } from '@infermesh/proto';
 import type { RaftTransportClient } from '@infermesh/proto/grpc/raft/v1/raft';
 import type { PeerId } from '../../../raft/messages.js';
 import type { CallWithPeer } from '../../../transport/guard.js';
@@ -19,6 +19,10 @@ export interface GrpcRaftOptions {
 	readonly connect: (peer: PeerId) => PeerConnection | undefined;
 	/** Who is calling, proven by its certificate; undefined refuses the call. */
 	readonly peerOf: (call: CallWithPeer) => PeerId | undefined;
+	/** Id of the cluster whose state this member has; empty while it has none. */
+	readonly clusterId?: () => string;
+	/** A peer has refused this member because it is of another cluster. */
+	readonly onForeign?: (peer: PeerId, error: MeshError) => void;
 	readonly bounds?: Partial<GrpcRaftBounds>;
 }
 
@@ -64,6 +68,8 @@ export interface GrpcRaftCounters {
 	messagesReceived: number;
 	/** Not a message, or not from who sent it. */
 	messagesRefused: number;
+	/** Calls of members of another cluster. */
+	foreignRefused: number;
 	streamsOpened: number;
 	snapshotsSent: number;
 	snapshotsFailed: number;
@@ -78,6 +84,7 @@ export function newCounters(): GrpcRaftCounters {
 		messagesDropped: 0,
 		messagesReceived: 0,
 		messagesRefused: 0,
+		foreignRefused: 0,
 		streamsOpened: 0,
 		snapshotsSent: 0,
 		snapshotsFailed: 0,

@@ -1,8 +1,11 @@
 // Owns the stream of messages to one peer: a queue bounded by bytes, batches of what one turn brings, and opening the stream again when it breaks.
-import type { ClientWritableStream } from '@grpc/grpc-js';
+import type { ClientWritableStream, ServiceError } from '@grpc/grpc-js';
 import type { Timer } from '@infermesh/proto';
 import type { MessageBatch } from '@infermesh/proto/grpc/raft/v1/raft';
 import type { MessageKind, PeerId } from '../../../raft/messages.js';
+import { meshErrorOf } from '../../../transport/grpc-errors.js';
+import { clusterMetadata } from '../../cluster-id.js';
+import { consensusErrors } from '../../errors.js';
 import {
 	backoffMs,
 	type GrpcRaftBounds,
@@ -116,7 +119,10 @@ export class PeerLink {
 		}
 		this.#connection = connection;
 		this.#counters.streamsOpened++;
-		const stream = connection.client.deliver(() => this.#broken(stream));
+		const stream = connection.client.deliver(clusterMetadata(this.#options.clusterId?.() ?? ''), (error) => {
+			if (error !== null) this.#refused(error);
+			this.#broken(stream);
+		});
 		stream.on('error', () => this.#broken(stream));
 		stream.on('drain', () => {
 			if (stream !== this.#stream) return;
@@ -125,6 +131,11 @@ export class PeerLink {
 		});
 		this.#stream = stream;
 		return stream;
+	}
+
+	#refused(error: ServiceError): void {
+		const named = meshErrorOf(error, consensusErrors);
+		if (named.code === 'IM_CONSENSUS_OTHER_CLUSTER') this.#options.onForeign?.(this.#peer, named);
 	}
 
 	/** The stream has ended, or could not begin: everything on it counts as lost. */

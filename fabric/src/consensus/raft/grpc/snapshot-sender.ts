@@ -1,10 +1,11 @@
 // Owns sending one snapshot to one peer: asks how much is there, streams the rest in pieces no faster than they are taken, and goes on after a break.
-import type { ClientWritableStream } from '@grpc/grpc-js';
+import type { ClientWritableStream, Metadata } from '@grpc/grpc-js';
 import type { Timer } from '@infermesh/proto';
 import type { SnapshotPiece } from '@infermesh/proto/grpc/raft/v1/raft';
 import type { SnapshotReader } from '../../../log/ports.js';
 import { encodeMessage } from '../../../raft/codec.js';
 import type { MessageOf } from '../../../raft/messages.js';
+import { clusterMetadata } from '../../cluster-id.js';
 import { backoffMs, type GrpcRaftBounds, type GrpcRaftOptions, type PeerConnection } from './options.js';
 
 const nothing = new Uint8Array(0);
@@ -53,11 +54,15 @@ export class SnapshotSender {
 		const { meta, digest } = this.#reader;
 		const request = { group: this.#group, index: BigInt(meta.index), term: BigInt(meta.term), digest };
 		this.#moved(run);
-		connection.client.snapshotProgress(request, (error, reply) => {
+		connection.client.snapshotProgress(request, this.#metadata(), (error, reply) => {
 			if (!this.#current(run)) return;
 			if (error === null) this.#send(run, connection, Number(reply.receivedBytes));
 			else this.#broken(run);
 		});
+	}
+
+	#metadata(): Metadata {
+		return clusterMetadata(this.#options.clusterId?.() ?? '');
 	}
 
 	#current(run: number): boolean {
@@ -71,7 +76,7 @@ export class SnapshotSender {
 	}
 
 	#send(run: number, connection: PeerConnection, from: number): void {
-		const stream = connection.client.sendSnapshot((error) => {
+		const stream = connection.client.sendSnapshot(this.#metadata(), (error) => {
 			if (!this.#current(run)) return;
 			if (error === null) this.#end(true);
 			else this.#broken(run);

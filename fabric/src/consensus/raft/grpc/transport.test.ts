@@ -76,6 +76,26 @@ test('a message from someone else than the authenticated peer does not count', a
 	b.close();
 });
 
+test('a member of another cluster is refused by name; one that has no state yet is of any', async (t) => {
+	const { a, b, inB } = await pair();
+	b.clusterId = 'recovered';
+	a.transport.send(1, heartbeat('a', 'b', 1));
+	await until(() => inB.messages.length === 1);
+	a.close();
+
+	const old = await pair();
+	old.a.clusterId = 'old';
+	old.b.clusterId = 'recovered';
+	old.a.transport.send(1, heartbeat('a', 'b', 2));
+	await until(() => old.a.foreign.length > 0);
+	t.is(old.a.foreign[0], 'b: IM_CONSENSUS_OTHER_CLUSTER');
+	t.deepEqual(old.inB.messages, []);
+	t.true(old.b.transport.counters.foreignRefused > 0);
+	b.close();
+	old.a.close();
+	old.b.close();
+});
+
 test('a peer that comes back on the same address is reached again', async (t) => {
 	const { a, b, inA } = await pair();
 	const addresses = new Map<string, string>();

@@ -1,9 +1,11 @@
 // Owns Raft over gRPC: one stream of messages to each peer, snapshots beside them, and the service that receives both. Connections and who is at their
 // other end come from outside (identity and transport rooms); a message counts only when its sender is the peer that was authenticated.
 import {
+	type Metadata,
 	type Server,
 	type ServerReadableStream,
 	type ServerUnaryCall,
+	type ServiceError,
 	type sendUnaryData,
 	status,
 } from '@grpc/grpc-js';
@@ -21,7 +23,9 @@ import type { SnapshotReader } from '../../../log/ports.js';
 import { decodeMessage, encodeMessage } from '../../../raft/codec.js';
 import type { Message, MessageOf, PeerId } from '../../../raft/messages.js';
 import type { RaftInbox, RaftTransport } from '../../../raft/ports.js';
+import { grpcErrorOf } from '../../../transport/grpc-errors.js';
 import type { CallWithPeer } from '../../../transport/guard.js';
+import { foreignCaller } from '../../cluster-id.js';
 import {
 	type GrpcRaftBounds,
 	type GrpcRaftCounters,
@@ -63,14 +67,16 @@ export class GrpcRaftTransport implements RaftTransport {
 				this.#onDeliver(call, answer),
 			sendSnapshot: (call: ServerReadableStream<SnapshotPiece, SnapshotEnd>, answer: sendUnaryData<SnapshotEnd>) => {
 				const from = this.#peerOf(call);
-				if (from === undefined) answer(stranger);
+				const refusal = this.#refusal(call, from);
+				if (refusal !== undefined || from === undefined) answer(refusal ?? stranger);
 				else this.#receiver.receive(call, from, this.#options.id, answer);
 			},
 			snapshotProgress: (
 				call: ServerUnaryCall<SnapshotProgressRequest, SnapshotProgressReply>,
 				answer: sendUnaryData<SnapshotProgressReply>,
 			) => {
-				if (this.#peerOf(call) === undefined) answer(stranger);
+				const refusal = this.#refusal(call, this.#peerOf(call));
+				if (refusal !== undefined) answer(refusal);
 				else answer(null, { receivedBytes: BigInt(this.#receiver.progress(call.request)) });
 			},
 		};
@@ -78,6 +84,17 @@ export class GrpcRaftTransport implements RaftTransport {
 
 	#peerOf(call: CallWithPeer): PeerId | undefined {
 		return this.#closed ? undefined : this.#options.peerOf(call);
+	}
+
+	#refusal(
+		call: CallWithPeer & { readonly metadata: Metadata },
+		from: PeerId | undefined,
+	): Pick<ServiceError, 'code' | 'details'> | undefined {
+		if (from === undefined) return stranger;
+		const foreign = foreignCaller(this.#options.clusterId?.() ?? '', call.metadata);
+		if (foreign === undefined) return undefined;
+		this.counters.foreignRefused++;
+		return grpcErrorOf(foreign);
 	}
 
 	listen(group: number, inbox: RaftInbox | undefined): void {
@@ -128,8 +145,9 @@ export class GrpcRaftTransport implements RaftTransport {
 
 	#onDeliver(call: ServerReadableStream<MessageBatch, DeliverEnd>, answer: sendUnaryData<DeliverEnd>): void {
 		const from = this.#peerOf(call);
-		if (from === undefined) {
-			answer(stranger);
+		const refusal = this.#refusal(call, from);
+		if (refusal !== undefined || from === undefined) {
+			answer(refusal ?? stranger);
 			return;
 		}
 		let invalid = 0;

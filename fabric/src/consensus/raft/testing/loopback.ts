@@ -30,6 +30,10 @@ export class LoopbackNode {
 	readonly #addresses: Map<PeerId, string>;
 	readonly #clients = new Map<PeerId, RaftTransportClient>();
 	readonly id: PeerId;
+	/** Of its state; none by default. */
+	clusterId = '';
+	/** Peers that refused it as a member of another cluster, and with what. */
+	readonly foreign: string[] = [];
 	/** Where it listens. */
 	port = 0;
 
@@ -53,6 +57,8 @@ export class LoopbackNode {
 				const client = this.#clients.get(peer) ?? this.#client(peer, address, claims);
 				return { client, release: () => {} };
 			},
+			clusterId: () => this.clusterId,
+			onForeign: (peer, { code }) => void this.foreign.push(`${peer}: ${code}`),
 			peerOf: (call) => {
 				const { metadata } = call as unknown as { readonly metadata: Metadata };
 				const [peer] = metadata.get('peer');
