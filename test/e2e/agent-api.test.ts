@@ -37,6 +37,16 @@ const promotions = (nodes: readonly MeshNode[]): number =>
 const put = (node: MeshNode, name: string): Promise<{ readonly revision: number }> =>
 	node.put(`/policies/placement/${name}`, { value: placement });
 
+/** What `infermesh check` finds of the mesh when it asks a node. */
+async function checked(node: MeshNode): Promise<{
+	readonly code: number | null;
+	readonly findings: readonly { readonly name: string; readonly status: string; readonly detail: string }[];
+}> {
+	const { code, out } = await infermesh('check', '--admin', node.admin, '--json');
+	const { items } = JSON.parse(out) as { items: { name: string; status: string; detail: string }[] };
+	return { code, findings: items.filter(({ name }) => name.startsWith('mesh')) };
+}
+
 const policiesIn = (events: readonly Event[]): readonly string[] =>
 	events.flatMap(({ kind, id, change }) => (kind === 'policy' ? [`${id} ${change}`] : []));
 
@@ -57,6 +67,20 @@ test.serial('three nodes tell one story over gRPC, whichever is asked and whoeve
 	);
 	const own = await callByName(second.agent, ann, 'infermesh.agent.v1.Agent', 'GetStatus', {});
 	t.like(own, { name: 'node-2', quorum: true });
+
+	// --- what gossip and the links say, and that the mesh finds itself well
+	await eventually('distances to the others', async () => {
+		const { links } = await ask(two.getTopology.bind(two), {});
+		return links.length === 2 && links.every(({ reach, rttMs = 0 }) => reach === 'reached' && rttMs > 0);
+	});
+	await eventually(
+		'the mesh is well',
+		async () => {
+			const { code, findings } = await checked(third);
+			return code === 0 && findings.every(({ status: found }) => found !== 'fail');
+		},
+		{ withinMs: 30_000, everyMs: 500 },
+	);
 
 	// --- who may change what
 	const file = (name: string): Buffer => readFileSync(path.join(second.state, 'node', name));
@@ -126,6 +150,8 @@ test.serial('three nodes tell one story over gRPC, whichever is asked and whoeve
 		async () => typeof (await put(first, 'b').catch((error: unknown) => String(error))) === 'object',
 		{ withinMs: 20_000, everyMs: 50 },
 	);
+	const gone = await checked(first);
+	t.regex(gone.findings.find(({ name }) => name === 'mesh members')?.detail ?? '', /^node-2 is /);
 	const again = new Reader(three.subscribeEvents({ afterRevision: last }));
 	const rest: Event[] = [];
 	await put(first, 'c');
@@ -155,6 +181,9 @@ test.serial('three nodes tell one story over gRPC, whichever is asked and whoeve
 		async () => !(await ask(three.getStatus.bind(three), {})).quorum,
 		{ withinMs: 20_000, everyMs: 100 },
 	);
+	const alone = await checked(third);
+	t.is(alone.code, 1);
+	t.is(alone.findings.find(({ name }) => name === 'mesh quorum')?.status, 'fail');
 	const held = await ask(three.listPolicies.bind(three), { kind: 'placement' });
 	t.true(held.stale);
 	t.deepEqual(

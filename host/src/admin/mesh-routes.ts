@@ -1,6 +1,7 @@
 // Owns the routes of the admin API about the mesh as a whole. What they do is MeshOperations', which the agent's gRPC service calls as well.
 import { bandwidthBounds } from '@infermesh/fabric';
 import type { CellRow } from '../mesh/cells-view.js';
+import type { CheckedNode } from '../mesh/check.js';
 import type { DrainProgress } from '../mesh/drain-progress.js';
 import { type NodeAction, type NodeView, nodeActions } from '../mesh/nodes.js';
 import type { LinkRow, MeshOperations } from '../mesh/operations.js';
@@ -65,6 +66,22 @@ function linkRow(link: LinkRow): schemas.TopologyLinkRow {
 	};
 }
 
+function checkRow({ node, answer, error }: CheckedNode): schemas.CheckRow['nodes'][number] {
+	const { id, name, state, health, record } = node;
+	return {
+		id,
+		name,
+		state,
+		present: record !== undefined,
+		health,
+		version: answer?.version ?? null,
+		skewMs: answer?.skewMs ?? null,
+		certificateExpiresMs: answer?.certificate.expiresMs ?? null,
+		sees: answer?.alive.length ?? null,
+		error: error ?? null,
+	};
+}
+
 const node = idParamsSchema;
 const byName = schemas.nameParamsSchema;
 
@@ -114,6 +131,13 @@ const nodeRoutes: readonly AdminRoute[] = [
 ];
 
 const fabricRoutes: readonly AdminRoute[] = [
+	route('GET', '/api/v1/check', 'Whether the mesh is well: every node is asked, and what they say is compared.', {
+		response: schemas.checkSchema,
+		run: async ({ mesh }) => {
+			const { findings, nodes } = await mesh.check();
+			return { findings, nodes: nodes.map(checkRow) };
+		},
+	}),
 	route('GET', '/api/v1/members', 'Who is alive, suspected, failed or has left, by gossip.', {
 		response: items(schemas.memberSchema),
 		run: ({ mesh }) => ({ items: mesh.members() }),

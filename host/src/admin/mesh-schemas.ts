@@ -61,6 +61,32 @@ export const drainProgressSchema = Type.Object({
 });
 export type DrainRow = Static<typeof drainProgressSchema>;
 
+export const checkSchema = Type.Object({
+	findings: Type.Array(
+		Type.Object({
+			name: Type.String(),
+			status: Type.Enum(['ok', 'warn', 'fail'], describe('fail = something to mend now.')),
+			detail: Type.String(),
+			hint: Type.String(),
+		}),
+	),
+	nodes: Type.Array(
+		Type.Object({
+			id: Type.String(),
+			name: Type.String(),
+			state: Type.Enum([...lifecycleStates]),
+			present: Type.Boolean(),
+			health: Type.String(),
+			version: nullable(Type.String(), 'As it said when it was asked; null = it did not answer.'),
+			skewMs: nullable(Type.Number(), 'Its clock less that of the node that was asked.'),
+			certificateExpiresMs: nullable(Type.Number(), 'Since the Unix epoch.'),
+			sees: nullable(Type.Integer(), 'Nodes it sees alive, itself included.'),
+			error: nullable(Type.String(), 'Why it did not answer.'),
+		}),
+	),
+});
+export type CheckRow = Static<typeof checkSchema>;
+
 export const memberSchema = Type.Object({
 	id: Type.String(),
 	name: Type.String(),

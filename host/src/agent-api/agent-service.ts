@@ -5,6 +5,7 @@ import { type Clock, MeshError } from '@infermesh/proto';
 import type * as wire from '@infermesh/proto/grpc/agent/v1/agent';
 import { adminErrors } from '../admin/errors.js';
 import type { Readiness } from '../admin/schemas.js';
+import type { CertificateLife } from '../main/fabric.js';
 import { cutOff } from '../mesh/listing.js';
 import { type NodeAction, REASON_CHARS_MAX } from '../mesh/nodes.js';
 import type { Asker, MeshOperations } from '../mesh/operations.js';
@@ -19,8 +20,7 @@ export interface AgentSelf {
 	readonly name: string;
 	readonly version: string;
 	readonly roles: readonly string[];
-	/** When its certificate expires, milliseconds since the Unix epoch. */
-	readonly certificateExpiresMs: () => number;
+	readonly certificate: () => CertificateLife | undefined;
 }
 
 export interface AgentServiceParts {
@@ -115,6 +115,7 @@ export function createAgentService(parts: AgentServiceParts): wire.AgentServer {
 }
 
 async function statusOf({ mesh, self, readiness, clock }: AgentServiceParts): Promise<wire.StatusReply> {
+	const certificate = self.certificate();
 	const [raft, { reasons, degraded }] = await Promise.all([knownRaft(mesh), readiness()]);
 	return {
 		nodeId: self.nodeId,
@@ -129,7 +130,8 @@ async function statusOf({ mesh, self, readiness, clock }: AgentServiceParts): Pr
 		notReady: [...reasons],
 		degraded: [...degraded],
 		timeMs: toUint(clock.wallMs()),
-		certificateExpiresMs: toUint(self.certificateExpiresMs()),
+		certificateBeginsMs: toUint(certificate?.beginsMs),
+		certificateExpiresMs: toUint(certificate?.expiresMs),
 		alive: mesh
 			.members()
 			.filter(({ state }) => state === 'alive')

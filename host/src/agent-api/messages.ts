@@ -61,8 +61,8 @@ export function toTopology({
 	return { links: links.map(toLink), coordinate: [...vector], heightS, error };
 }
 
-function toLink({ nodeId, name, basis, rttMs, ageMs, linkClass }: LinkRow): wire.Link {
-	return { nodeId, name, basis, rttMs: rttMs ?? 0, ageMs: toUint(ageMs), linkClass };
+function toLink({ zone = '', region = '', ageMs, ...same }: LinkRow): wire.Link {
+	return { ...same, zone, region, ageMs: ageMs === undefined ? undefined : toUint(ageMs) };
 }
 
 function toEvent({ revision, kind, id, change, value }: MeshEvent): wire.Event {

@@ -85,7 +85,7 @@ export async function openAgent(
 			name: 'one',
 			version: '0.1.0',
 			roles: ['router', 'coordinator'],
-			certificateExpiresMs: () => identity.svid.notAfterMs,
+			certificate: () => ({ beginsMs: identity.svid.leaf.notBeforeMs, expiresMs: identity.svid.notAfterMs }),
 		},
 		readiness: () => Promise.resolve(made.readiness),
 		tokens: [{ name: 'ann', token: TOKEN }],

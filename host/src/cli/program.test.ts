@@ -249,9 +249,25 @@ test('check names what is unfit and ends with 1 for it', async (t) => {
 	const { items } = fit.json as { items: { name: string; status: string }[] };
 	t.is(items.find((item) => item.name === 'node')?.status, 'ok');
 	t.is(items.find((item) => item.name === 'tcp_migrate_req')?.status, 'warn');
+	t.is(items.find((item) => item.name === 'mesh')?.status, 'ok', 'that none answers is no fault');
 	const unfit = await run(['check', '--config', 'x.yaml'], { files: { 'x.yaml': 'data: {port: -1}' } });
 	t.is(unfit.code, 1);
 	t.regex(unfit.out, /^fail {2}config: IM_CONFIG_INVALID: x\.yaml:1:8: data\.port must be >= 0/m);
+});
+
+test('check asks a mesh that answers whether it is well; one that was named and does not answer is a fault', async (t) => {
+	const { url } = await openMesh(t);
+	const { json } = await run(['check', '--admin', url, '--json']);
+	const { items, nodes } = json as { items: { name: string; status: string }[]; nodes: { name: string }[] };
+	t.is(items.find(({ name }) => name === 'mesh quorum')?.status, 'ok');
+	t.deepEqual(
+		nodes.map(({ name }) => name),
+		['one'],
+	);
+	t.regex((await run(['check', '--admin', url])).out, /^NODE .*CERTIFICATE UNTIL\none /m);
+	const silent = await run(['check', '--admin', 'http://127.0.0.1:1']);
+	t.is(silent.code, 1);
+	t.regex(silent.out, /^fail {2}mesh: IM_CLI_UNREACHABLE/m);
 });
 
 test('a folder that is no strategy is named as such, without a stack trace', async (t) => {

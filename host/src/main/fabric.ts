@@ -79,6 +79,28 @@ export interface CellsView {
 	onChange(listener: () => void): () => void;
 }
 
+/** From when to when a certificate is valid, milliseconds since the Unix epoch. */
+export interface CertificateLife {
+	readonly beginsMs: number;
+	readonly expiresMs: number;
+}
+
+/** What a node says of itself when another asks. */
+export interface NodeStatus {
+	readonly version: string;
+	readonly quorum: boolean;
+	/** UUID of who leads by its own knowledge; empty = nobody. */
+	readonly leader: string;
+	readonly notReady: readonly string[];
+	readonly degraded: readonly string[];
+	/** Its wall clock less the asker's, milliseconds, and by how much that may be wrong. */
+	readonly skewMs: number;
+	readonly skewErrorMs: number;
+	readonly certificate: CertificateLife;
+	/** UUIDs of the nodes it sees alive. */
+	readonly alive: readonly string[];
+}
+
 /** What only a member of the group of coordinators can be asked to do. */
 export interface GroupControl {
 	/** Undefined = the most suitable voter. Resolves with who leads then. */
@@ -106,8 +128,10 @@ export interface MeshFabric {
 	readonly addresses: { readonly agent: string; readonly raft?: string; readonly gossip?: string };
 	/** The agent's mTLS port, to add services to; undefined for a lone node. */
 	readonly server: SecureServer | undefined;
-	/** When this node's certificate expires, milliseconds since the Unix epoch; 0 for a lone node, which has none. */
-	readonly certificateExpiresMs: () => number;
+	/** Of this node's certificate; undefined for a lone node, which has none. */
+	readonly certificate: () => CertificateLife | undefined;
+	/** What a node says of itself, this one included, asked over the Agent API. Rejects with what transport or that node refuses with. */
+	readonly statusOf: (nodeId: string) => Promise<NodeStatus>;
 	/** The built-in authority and its join tokens, where this node holds it. */
 	readonly authority: CertificateAuthority | undefined;
 	readonly tokens: JoinTokens | undefined;
@@ -153,7 +177,11 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 		onLease: () => () => undefined,
 		addresses: { agent: '' },
 		server: undefined,
-		certificateExpiresMs: () => 0,
+		certificate: () => undefined,
+		statusOf: () =>
+			Promise.reject(
+				new MeshError(topologyErrors, 'IM_TOPOLOGY_UNREACHABLE', 'this node is alone: it has no port to ask at'),
+			),
 		authority: undefined,
 		tokens: undefined,
 		state: () => undefined,

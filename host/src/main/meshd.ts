@@ -271,7 +271,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 						name: config.node.id,
 						version: meshVersion,
 						roles: config.roles,
-						certificateExpiresMs: fabric.certificateExpiresMs,
+						certificate: fabric.certificate,
 					},
 					readiness: () => meshControl.readiness(),
 					tokens: adminTokens,

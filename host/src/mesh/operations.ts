@@ -5,8 +5,10 @@ import { type Clock, MeshError } from '@infermesh/proto';
 import type { MemberView, MeshFabric, TopologyView } from '../main/fabric.js';
 import { recordKinds, type Tenant } from '../records/kinds.js';
 import { Records } from '../records/records.js';
+import { askAll } from './ask-all.js';
 import { backupPieces } from './backup.js';
 import { type CellRow, cellRows } from './cells-view.js';
+import { type CheckedNode, judgeMesh, type MeshFinding } from './check.js';
 import { type DrainProgress, drainProgress } from './drain-progress.js';
 import { meshErrors } from './errors.js';
 import { EventFeed } from './events.js';
@@ -38,7 +40,7 @@ export interface MeshOperationsPorts {
 	readonly mirrors: MeshMirrors;
 	readonly fabric: Pick<
 		MeshFabric,
-		'nodeId' | 'blobs' | 'members' | 'topology' | 'linksOf' | 'measure' | 'cells' | 'group'
+		'nodeId' | 'blobs' | 'members' | 'topology' | 'linksOf' | 'measure' | 'statusOf' | 'cells' | 'group'
 	>;
 	/** Calls back after any mirror changed, until the returned function is called. */
 	readonly onChange: (listener: () => void) => () => void;
@@ -78,6 +80,12 @@ export interface BandwidthRow {
 	readonly bytes: number;
 	readonly durationMs: number;
 	readonly bandwidthBytesPerS: number;
+}
+
+export interface MeshCheck {
+	readonly findings: readonly MeshFinding[];
+	/** By name. */
+	readonly nodes: readonly CheckedNode[];
 }
 
 /** This node has this long to follow what it has written; the answer goes out then anyway, because the write stands. */
@@ -235,6 +243,28 @@ export class MeshOperations {
 		await this.tenants.removeKey(id);
 		this.#ports.audit({ by, action: 'key.delete', object: id });
 		await this.#followed(() => this.#ports.mirrors.apiKeys.get(id) === undefined);
+	}
+
+	/** Whether the mesh is well, as far as this node can find out: it asks all that are there. */
+	async check(): Promise<MeshCheck> {
+		const { clock, fabric } = this.#ports;
+		const quorum = await this.raft().then(
+			(raft) => raft.quorum,
+			() => false,
+		);
+		const nodes: CheckedNode[] = [];
+		await askAll(this.nodes.list(), async (node) => {
+			// A node that is away cannot be asked, and a lone one has no port to ask it at.
+			const there = node.record !== undefined && node.record.addresses.agent !== '';
+			if (!there) return void nodes.push({ node, answer: undefined, error: undefined });
+			try {
+				nodes.push({ node, answer: await fabric.statusOf(node.id), error: undefined });
+			} catch (error) {
+				nodes.push({ node, answer: undefined, error: error instanceof Error ? error.message : String(error) });
+			}
+		});
+		nodes.sort((a, b) => (a.node.name < b.node.name ? -1 : 1));
+		return { findings: judgeMesh(nodes, quorum, clock.wallMs()), nodes };
 	}
 
 	/** What gossip knows, by name. */

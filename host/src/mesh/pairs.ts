@@ -3,6 +3,7 @@
 import type { LinkEstimate } from '@infermesh/fabric';
 import type { TopologyView } from '../main/fabric.js';
 import type { NodeRecord } from '../records/kinds.js';
+import { askAll } from './ask-all.js';
 
 export interface Pair {
 	readonly from: NodeRecord;
@@ -20,7 +21,6 @@ export interface Pairs {
 	readonly truncated: boolean;
 }
 
-const ASKED_AT_ONCE = 16;
 /** Pairs shown; 100 nodes have 9,900. */
 export const PAIRS_MAX = 10_000;
 
@@ -33,21 +33,18 @@ export async function allPairs(
 	const pairs: Pair[] = [];
 	const unanswered: { name: string; error: string }[] = [];
 	let truncated = false;
-	const waiting = [...nodes].sort((a, b) => (a.name < b.name ? -1 : 1));
-	const ask = async (): Promise<void> => {
-		for (let from = waiting.shift(); from !== undefined; from = waiting.shift()) {
-			try {
-				const { links } = await linksOf(from.id);
-				const room = pairsMax - pairs.length;
-				truncated ||= links.length > room;
-				for (const { nodeId, estimate } of links.slice(0, room))
-					pairs.push({ from, toId: nodeId, to: byId.get(nodeId), estimate });
-			} catch (error) {
-				unanswered.push({ name: from.name, error: error instanceof Error ? error.message : String(error) });
-			}
+	const inOrder = [...nodes].sort((a, b) => (a.name < b.name ? -1 : 1));
+	await askAll(inOrder, async (from) => {
+		try {
+			const { links } = await linksOf(from.id);
+			const room = pairsMax - pairs.length;
+			truncated ||= links.length > room;
+			for (const { nodeId, estimate } of links.slice(0, room))
+				pairs.push({ from, toId: nodeId, to: byId.get(nodeId), estimate });
+		} catch (error) {
+			unanswered.push({ name: from.name, error: error instanceof Error ? error.message : String(error) });
 		}
-	};
-	await Promise.all(Array.from({ length: Math.min(ASKED_AT_ONCE, nodes.length) }, ask));
+	});
 	const order = ({ from, to, toId }: Pair): string => `${from.name} ${to?.name ?? toId}`;
 	pairs.sort((a, b) => (order(a) < order(b) ? -1 : 1));
 	unanswered.sort((a, b) => (a.name < b.name ? -1 : 1));

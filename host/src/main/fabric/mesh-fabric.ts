@@ -50,7 +50,9 @@ import { GossipKeys, gossipKeyNames } from './gossip-keys.js';
 import { openIdentity } from './identity.js';
 import { LeaseKeeper } from './lease-keeper.js';
 import { consensusMetrics, topologyMetrics, transportMetrics } from './metrics.js';
+import { NodeCalls } from './node-calls.js';
 import { type KnownPeer, NodeFolder } from './node-folder.js';
+import { askStatus } from './node-status.js';
 import { blobFolderOf, nodeFolderOf, raftFolderOf } from './state-folders.js';
 import { TopologyPart } from './topology-part.js';
 import { toWireIdentity } from './wire-identity.js';
@@ -250,12 +252,12 @@ export async function startMeshFabric(
 		});
 		server.addService(CoordinationService, { discover: discoverHandler(tell) });
 		let agentOf: (id: string) => Address | undefined = () => undefined;
+		const calls = new NodeCalls({ agentOf: (id) => agentOf(id), acquire: (peer) => channels.acquire(peer) });
 		const topology = new TopologyPart({
 			clock,
 			nodeId,
 			view: () => gossip?.topology ?? nothingKnown,
-			agentOf: (id) => agentOf(id),
-			acquire: (peer) => channels.acquire(peer),
+			calls,
 			transferred: (id, measured) => gossip?.send({ kind: 'transferred', nodeId: id, ...measured }),
 		});
 		server.addService(TopologyService, { ...topology.handlers() });
@@ -489,7 +491,11 @@ export async function startMeshFabric(
 				gossip: thread.address,
 			},
 			server,
-			certificateExpiresMs: () => identity.current().svid.notAfterMs,
+			certificate: () => {
+				const { leaf, notAfterMs } = identity.current().svid;
+				return { beginsMs: leaf.notBeforeMs, expiresMs: notAfterMs };
+			},
+			statusOf: (id) => askStatus(calls, id, clock),
 			authority,
 			tokens: authority === undefined ? undefined : new JoinTokens(new EngineRecords(engine, 'identity/tokens/')),
 			members: () => thread.members,

@@ -1,16 +1,12 @@
 // Owns what nodes ask each other of distances: each tells its own links, measures bandwidth when asked to, and takes the bytes of such measurements.
-import { Metadata, type ServerUnaryCall, type ServiceError, type sendUnaryData } from '@grpc/grpc-js';
+import { Metadata, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import {
-	type Address,
 	type BandwidthAsk,
 	BandwidthProber,
 	BandwidthSink,
 	grpcErrorOf,
 	type LinkClass,
 	type LinkEstimate,
-	meshErrorOf,
-	type Peer,
-	type PeerLease,
 	topologyErrors,
 } from '@infermesh/fabric';
 import { type Clock, MeshError } from '@infermesh/proto';
@@ -24,14 +20,13 @@ import {
 	type TopologyServer,
 } from '@infermesh/proto/grpc/topology/v1/topology';
 import type { TopologyView } from '../fabric.js';
+import type { NodeCalls } from './node-calls.js';
 
 export interface TopologyPartPorts {
 	readonly clock: Clock;
 	readonly nodeId: string;
 	readonly view: () => TopologyView;
-	/** Where the agent of a node is; undefined for one that is away. */
-	readonly agentOf: (nodeId: string) => Address | undefined;
-	readonly acquire: (peer: Peer) => PeerLease;
+	readonly calls: NodeCalls;
 	/** A transfer to a node has shown what the link carries. */
 	readonly transferred: (nodeId: string, measured: Measurement) => void;
 }
@@ -74,7 +69,7 @@ export class TopologyPart {
 	async linksOf(nodeId: string): Promise<TopologyView> {
 		if (nodeId === this.#ports.nodeId) return this.#ports.view();
 		return fromReply(
-			await this.#call(nodeId, (client, done) =>
+			await this.#ports.calls.call<TopologyClient, GetLinksReply>(nodeId, TopologyClient, (client, done) =>
 				client.getLinks({}, new Metadata(), { deadline: this.#ports.clock.wallMs() + LINKS_TIMEOUT_MS }, done),
 			),
 		);
@@ -85,13 +80,13 @@ export class TopologyPart {
 		if (from === to) throw new MeshError(topologyErrors, 'IM_TOPOLOGY_PROBE_SELF');
 		if (from === this.#ports.nodeId) return this.#measureFromHere(to, ask);
 		const deadline = this.#ports.clock.wallMs() + ask.durationMsMax + MEASURE_GRACE_MS;
-		return this.#call(from, (client, done) =>
+		return this.#ports.calls.call<TopologyClient, Measurement>(from, TopologyClient, (client, done) =>
 			client.measure({ nodeId: to, ...ask }, new Metadata(), { deadline }, done),
 		);
 	}
 
 	async #measureFromHere(to: string, ask: BandwidthAsk): Promise<Measurement> {
-		const lease = this.#lease(to);
+		const lease = this.#ports.calls.lease(to);
 		try {
 			const measured = await this.#prober.measure(lease.client(TopologyClient), ask);
 			this.#ports.transferred(to, measured);
@@ -99,28 +94,6 @@ export class TopologyPart {
 		} finally {
 			lease.release();
 		}
-	}
-
-	async #call<T>(
-		nodeId: string,
-		start: (client: TopologyClient, done: (error: ServiceError | null, reply: T) => void) => void,
-	): Promise<T> {
-		const lease = this.#lease(nodeId);
-		try {
-			return await new Promise<T>((resolve, reject) =>
-				start(lease.client(TopologyClient), (error, reply) =>
-					error === null ? resolve(reply) : reject(meshErrorOf(error, topologyErrors)),
-				),
-			);
-		} finally {
-			lease.release();
-		}
-	}
-
-	#lease(nodeUuid: string): PeerLease {
-		const address = this.#ports.agentOf(nodeUuid);
-		if (address !== undefined) return this.#ports.acquire({ address, nodeUuid });
-		throw new MeshError(topologyErrors, 'IM_TOPOLOGY_UNREACHABLE', `node ${nodeUuid} is not there`);
 	}
 }
 

@@ -47,7 +47,8 @@ export interface StatusReply {
   degraded: string[];
   /** This node's wall clock when it answered, milliseconds since the Unix epoch. */
   timeMs: bigint;
-  /** When this node's certificate expires; 0 = it has none. */
+  /** The life of this node's certificate; 0 = it has none. */
+  certificateBeginsMs: bigint;
   certificateExpiresMs: bigint;
   /** UUIDs of the nodes that are alive by gossip as this node sees it, itself included. */
   alive: string[];
@@ -195,12 +196,29 @@ export interface TopologyReply {
 export interface Link {
   nodeId: string;
   name: string;
-  /** measured, estimated or unreachable. */
+  /** measured, estimated, unreachable or unknown. */
   basis: string;
-  rttMs: number;
-  ageMs: bigint;
+  /** Round trip; absent = nothing is known. */
+  rttMs?:
+    | number
+    | undefined;
+  /** Of the measurement, or of the coordinate behind the estimate; absent = nothing is known. */
+  ageMs?:
+    | bigint
+    | undefined;
   /** same_node, same_zone, same_region or wan. */
   linkClass: string;
+  /** Where the other node says it stands; empty for one that is away. */
+  zone: string;
+  region: string;
+  /** reached, unreachable or untried: whether this node gets through to it. */
+  reach: string;
+  /** Expected relative error of an estimate by coordinates; absent = it is none. */
+  error?:
+    | number
+    | undefined;
+  /** As last measured; absent = never. */
+  bandwidthBytesPerS?: number | undefined;
 }
 
 export interface SubscribeEventsRequest {
@@ -322,6 +340,7 @@ function createBaseStatusReply(): StatusReply {
     notReady: [],
     degraded: [],
     timeMs: 0n,
+    certificateBeginsMs: 0n,
     certificateExpiresMs: 0n,
     alive: [],
   };
@@ -373,6 +392,12 @@ export const StatusReply: MessageFns<StatusReply> = {
         throw new globalThis.Error("value provided for field message.timeMs of type uint64 too large");
       }
       writer.uint32(96).uint64(message.timeMs);
+    }
+    if (message.certificateBeginsMs !== 0n) {
+      if (BigInt.asUintN(64, message.certificateBeginsMs) !== message.certificateBeginsMs) {
+        throw new globalThis.Error("value provided for field message.certificateBeginsMs of type uint64 too large");
+      }
+      writer.uint32(120).uint64(message.certificateBeginsMs);
     }
     if (message.certificateExpiresMs !== 0n) {
       if (BigInt.asUintN(64, message.certificateExpiresMs) !== message.certificateExpiresMs) {
@@ -493,6 +518,14 @@ export const StatusReply: MessageFns<StatusReply> = {
             }
 
             message.timeMs = reader.uint64() as bigint;
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.certificateBeginsMs = reader.uint64() as bigint;
             continue;
           }
           case 13: {
@@ -1944,7 +1977,19 @@ export const TopologyReply: MessageFns<TopologyReply> = {
 };
 
 function createBaseLink(): Link {
-  return { nodeId: "", name: "", basis: "", rttMs: 0, ageMs: 0n, linkClass: "" };
+  return {
+    nodeId: "",
+    name: "",
+    basis: "",
+    rttMs: undefined,
+    ageMs: undefined,
+    linkClass: "",
+    zone: "",
+    region: "",
+    reach: "",
+    error: undefined,
+    bandwidthBytesPerS: undefined,
+  };
 }
 
 export const Link: MessageFns<Link> = {
@@ -1958,10 +2003,10 @@ export const Link: MessageFns<Link> = {
     if (message.basis !== "") {
       writer.uint32(26).string(message.basis);
     }
-    if (message.rttMs !== 0) {
+    if (message.rttMs !== undefined) {
       writer.uint32(33).double(message.rttMs);
     }
-    if (message.ageMs !== 0n) {
+    if (message.ageMs !== undefined) {
       if (BigInt.asUintN(64, message.ageMs) !== message.ageMs) {
         throw new globalThis.Error("value provided for field message.ageMs of type uint64 too large");
       }
@@ -1969,6 +2014,21 @@ export const Link: MessageFns<Link> = {
     }
     if (message.linkClass !== "") {
       writer.uint32(50).string(message.linkClass);
+    }
+    if (message.zone !== "") {
+      writer.uint32(58).string(message.zone);
+    }
+    if (message.region !== "") {
+      writer.uint32(66).string(message.region);
+    }
+    if (message.reach !== "") {
+      writer.uint32(74).string(message.reach);
+    }
+    if (message.error !== undefined) {
+      writer.uint32(81).double(message.error);
+    }
+    if (message.bandwidthBytesPerS !== undefined) {
+      writer.uint32(89).double(message.bandwidthBytesPerS);
     }
     return writer;
   },
@@ -2032,6 +2092,46 @@ export const Link: MessageFns<Link> = {
             }
 
             message.linkClass = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.zone = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.region = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.reach = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.error = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.bandwidthBytesPerS = reader.double();
             continue;
           }
         }
