@@ -1,4 +1,6 @@
 export type { LoadResult, MeshStatus, StrategyView, TargetView } from './admin/schemas.js';
+export { CellExchange, type CellPeer, type Gateway } from './cells/exchange.js';
+export { type SummarisedTarget, summarise } from './cells/summary.js';
 export { loadConfig } from './config/load.js';
 export type { FaultSettings } from './engine/server/faults.js';
 export type { EngineOptions } from './engine/server/options.js';
