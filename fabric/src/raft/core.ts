@@ -73,6 +73,14 @@ export class RaftCore {
 	}
 
 	/** As of the commit index. */
+	/** It is the only member, of every kind. */
+	get alone(): boolean {
+		const { voters, outgoing, learners, learnersNext } = this.membership;
+		return (
+			outgoing.length + learners.length + learnersNext.length === 0 && voters.length === 1 && voters[0] === this.id
+		);
+	}
+
 	get membership(): Membership {
 		return this.#state.membership;
 	}

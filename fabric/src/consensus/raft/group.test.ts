@@ -211,3 +211,22 @@ test('acknowledged writes survive any mix of crashes, cuts and loss', async (t) 
 		t.true(acknowledged.length > 20, `seed ${seed}: only ${acknowledged.length} acknowledged`);
 	}
 });
+
+test('a group of one ticks seldom once it leads, and as usual from the moment somebody is added', async (t) => {
+	const mesh = new TestMesh(40);
+	mesh.found(['a']);
+	await mesh.elected();
+	const ticks = (): number => mesh.clock.fired;
+	const during = async (ms: number): Promise<number> => {
+		const before = ticks();
+		await mesh.clock.run(ms);
+		return ticks() - before;
+	};
+	await mesh.clock.run(1000);
+	t.true((await during(1000)) <= 5);
+	t.is((await mesh.outcome(mesh.write('a', 'alone'))).code, undefined);
+	mesh.join('b');
+	await mesh.outcome(mesh.node('a').admin.addLearner('b'));
+	await mesh.clock.until(() => mesh.node('b').machine.commands.includes('alone'));
+	t.true((await during(1000)) >= 40);
+});

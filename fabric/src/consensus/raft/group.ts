@@ -14,7 +14,7 @@ import { type RaftGroupOptions, type RaftGroupSettings, raftGroupSettings } from
 import { batches, Proposals } from './proposals.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
 import { groupStatus, type RaftGroupStatus } from './status.js';
-import { SharedTicks } from './ticks.js';
+import { SharedTicks, type Ticks } from './ticks.js';
 import { WriteQueue } from './write-queue.js';
 
 export class RaftGroup implements Replicator {
@@ -26,7 +26,10 @@ export class RaftGroup implements Replicator {
 	readonly #proposals: Proposals;
 	readonly #barriers: Barriers;
 	readonly #origin: number;
-	readonly #timer: Timer;
+	readonly #ticks: Ticks;
+	#timer: Timer;
+	/** The timer is that of a member that leads nobody but itself. */
+	#slow = false;
 	/** Called when what was asked of the group may have come true: a commit, a change of leader. */
 	readonly #watchers = new Set<() => void>();
 	#snapshotIndex: number;
@@ -66,7 +69,8 @@ export class RaftGroup implements Replicator {
 			failed,
 		});
 		this.#snapshotIndex = recovered.snapshot?.index ?? 0;
-		this.#timer = (options.ticks ?? new SharedTicks(clock, this.#settings.tickMs)).add(() => this.#tick());
+		this.#ticks = options.ticks ?? new SharedTicks(clock, this.#settings.tickMs);
+		this.#timer = this.#ticks.add(() => this.#tick());
 		options.transport.listen(group, {
 			onMessage: (message) => this.#enter(() => this.core.step(message)),
 			onUnreachable: (peer) => this.#enter(() => this.core.reportUnreachable(peer)),
@@ -91,9 +95,20 @@ export class RaftGroup implements Replicator {
 		try {
 			event();
 			this.#work();
+			this.#pace();
 		} catch (error) {
 			this.#fail(error instanceof Error ? error : new Error(String(error)));
 		}
+	}
+
+	/** A member that leads nobody but itself has no heartbeat to send and no election to watch for: it wakes an idle core less often. */
+	#pace(): void {
+		const slow = this.core.role === 'leader' && this.core.alone;
+		if (slow === this.#slow || this.ended) return;
+		this.#slow = slow;
+		this.#timer.cancel();
+		const tick = (): void => this.#tick();
+		this.#timer = slow ? this.#options.clock.every(this.#settings.aloneTickMs, tick) : this.#ticks.add(tick);
 	}
 
 	/** Closed or failed: nothing happens here any more. */

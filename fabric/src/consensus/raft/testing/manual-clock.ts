@@ -12,6 +12,8 @@ export class ManualClock implements Clock {
 	#now = 0;
 	#order = 0;
 	#due: Due[] = [];
+	/** Timers that have fired. */
+	fired = 0;
 
 	nowMs(): number {
 		return this.#now;
@@ -54,6 +56,7 @@ export class ManualClock implements Clock {
 			if (next === undefined) break;
 			this.#due = this.#due.filter((due) => due !== next && !due.cancelled);
 			this.#now = Math.max(this.#now, next.atMs);
+			this.fired++;
 			next.fn();
 			await settled();
 		}
