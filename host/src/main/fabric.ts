@@ -105,7 +105,6 @@ export interface NodeStatus {
 export interface GroupControl {
 	/** Undefined = the most suitable voter. Resolves with who leads then. */
 	transferLeadership(to: string | undefined): Promise<string>;
-	removeMember(nodeId: string): Promise<void>;
 	/** Whether this node leads now. */
 	leads(): boolean;
 	/** The whole replicated state as it is now. */

@@ -69,6 +69,7 @@ export class MeshState implements MeshMirrors {
 	readonly levels;
 	readonly level: LevelKeeper;
 	readonly lifecycle;
+	readonly removals;
 	readonly targets;
 	readonly placements;
 	readonly slos;
@@ -120,6 +121,7 @@ export class MeshState implements MeshMirrors {
 			retarget();
 			this.#drain.changed();
 		});
+		this.removals = mirror('removals', () => undefined);
 		this.targets = mirror('targets', retarget);
 		this.placements = mirror('placements', repolicy);
 		this.slos = mirror('slos', repolicy);

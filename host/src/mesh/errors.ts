@@ -37,6 +37,20 @@ export const meshErrors = defineErrors({
 		grpcStatus: 'FAILED_PRECONDITION',
 		retryable: false,
 	},
+	IM_NODE_REMOVED: {
+		summary: 'The node was removed from the mesh.',
+		hint: 'Empty its state folder and let it join anew with a token: it gets another UUID.',
+		httpStatus: 409,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
+	IM_NODE_REMOVAL_PENDING: {
+		summary: 'The node is removed and still in the group of coordinators.',
+		hint: 'The leader takes it out as soon as that endangers no quorum; `infermesh raft status` shows the members.',
+		httpStatus: 504,
+		grpcStatus: 'DEADLINE_EXCEEDED',
+		retryable: true,
+	},
 	IM_NODE_QUORUM: {
 		summary: 'Without this node the coordinators would have no quorum left.',
 		hint: 'Bring other coordinators back first, or add some.',

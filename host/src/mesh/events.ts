@@ -9,6 +9,7 @@ import { decodeRecord, idOf } from '../records/records.js';
 export const eventKinds = [
 	'node',
 	'lifecycle',
+	'removal',
 	'policy',
 	'target',
 	'strategy',
@@ -55,6 +56,7 @@ const policy = (name: string, record: Shown['record']): Shown => ({ kind: 'polic
 const shown: readonly Shown[] = [
 	{ kind: 'node', record: recordKinds.nodes, prefix: '' },
 	{ kind: 'lifecycle', record: recordKinds.lifecycle, prefix: '' },
+	{ kind: 'removal', record: recordKinds.removals, prefix: '' },
 	policy('placement', recordKinds.placements),
 	policy('quota', recordKinds.quotas),
 	policy('slo', recordKinds.slos),

@@ -9,6 +9,7 @@ export type MeshMirrors = {
 		| 'nodes'
 		| 'levels'
 		| 'lifecycle'
+		| 'removals'
 		| 'targets'
 		| 'placements'
 		| 'quotas'

@@ -2,8 +2,14 @@
 // records with author and reason. What a decision means for traffic is target-sync's, for the node itself drain.ts's.
 import { type Clock, MeshError } from '@infermesh/proto';
 import type { MemberView } from '../main/fabric.js';
-import { type LifecycleRecord, type LifecycleState, type NodeRecord, recordKinds } from '../records/kinds.js';
-import type { Records } from '../records/records.js';
+import {
+	type LifecycleRecord,
+	type LifecycleState,
+	type NodeRecord,
+	type RemovalRecord,
+	recordKinds,
+} from '../records/kinds.js';
+import { encodeRecord, keyOf, type Records } from '../records/records.js';
 import { meshErrors } from './errors.js';
 import type { MeshMirrors } from './mirrors.js';
 
@@ -12,6 +18,10 @@ export type NodeAction = (typeof nodeActions)[number];
 
 /** Characters of the reason for a decision. */
 export const REASON_CHARS_MAX = 512;
+
+/** The leader looks every second; a removal that takes longer waits for something. */
+const OUT_OF_GROUP_MS = 15_000;
+const OUT_OF_GROUP_RETRY_MS = 200;
 
 interface Transition {
 	readonly from: readonly LifecycleState[];
@@ -46,13 +56,13 @@ export interface NodeView {
 export interface NodesPorts {
 	readonly clock: Clock;
 	readonly records: Records;
-	readonly mirrors: Pick<MeshMirrors, 'nodes' | 'lifecycle'>;
+	readonly mirrors: Pick<MeshMirrors, 'nodes' | 'lifecycle' | 'removals'>;
 	/** By gossip. */
 	readonly members: () => readonly MemberView[];
 	/** Whether the voters other than this node make a quorum of all voters; undefined = it is no voter. */
 	readonly quorumWithout: (nodeId: string) => Promise<boolean | undefined>;
-	/** Takes a node that is gone for good out of the group of coordinators, if it is in it. */
-	readonly leaveGroup: (nodeId: string) => Promise<void>;
+	/** Whether it is a member of the group of coordinators. */
+	readonly inGroup: (nodeId: string) => Promise<boolean>;
 }
 
 export class Nodes {
@@ -71,7 +81,10 @@ export class Nodes {
 			...mirrors.lifecycle.all().map(({ id }) => id),
 			...known.keys(),
 		]);
-		return [...ids].map((id) => this.#view(id, known.get(id))).sort((a, b) => (a.name < b.name ? -1 : 1));
+		return [...ids]
+			.filter((id) => mirrors.removals.get(id) === undefined || mirrors.nodes.get(id) !== undefined)
+			.map((id) => this.#view(id, known.get(id)))
+			.sort((a, b) => (a.name < b.name ? -1 : 1));
 	}
 
 	/** By UUID or name; of two with one name, the one that is there. Throws IM_NODE_UNKNOWN. */
@@ -101,17 +114,43 @@ export class Nodes {
 		return { ...before, ...viewOf(written?.value), revision: written?.revision ?? 0 };
 	}
 
-	/** Forgets a node that is gone for good, with its targets and its vote. IM_NODE_STATE while it is there. */
-	async remove(nameOrId: string): Promise<NodeView> {
-		const { records, leaveGroup } = this.#ports;
+	/**
+	 * Forgets a node that is gone for good, with its targets, and resolves once it has no part in the group of coordinators any more: whoever leads takes
+	 * it out (autopilot.ts). IM_NODE_STATE while it is there, IM_NODE_QUORUM, IM_NODE_REMOVAL_PENDING.
+	 */
+	async remove(nameOrId: string, by: string): Promise<NodeView> {
+		const { clock, records, quorumWithout } = this.#ports;
 		const node = this.find(nameOrId);
-		if (node.record !== undefined)
-			throw new MeshError(meshErrors, 'IM_NODE_STATE', `${node.name} is there; stop it first`);
-		await leaveGroup(node.id);
+		const { id, name } = node;
+		if (node.record !== undefined) throw new MeshError(meshErrors, 'IM_NODE_STATE', `${name} is there; stop it first`);
+		if ((await quorumWithout(id)) === false)
+			throw new MeshError(meshErrors, 'IM_NODE_QUORUM', `without ${name} there would be no quorum of coordinators`);
+		const removal: RemovalRecord = {
+			name,
+			removedBy: by,
+			removedAtMs: Math.floor(clock.wallMs()),
+		};
+		await records.engine.transact({
+			when: [],
+			then: [
+				{ put: keyOf(recordKinds.removals, id), value: encodeRecord(removal) },
+				// A quarantine stands: it is what keeps the certificate revoked.
+				...(node.state === 'quarantined' ? [] : [{ delete: { key: keyOf(recordKinds.lifecycle, id) } }]),
+			],
+		});
 		const { items } = await records.list(recordKinds.targets);
 		for (const { id, value } of items) if (value.announcedBy === node.id) await records.remove(recordKinds.targets, id);
-		await records.remove(recordKinds.lifecycle, node.id);
+		await this.#outOfGroup(id, name);
 		return node;
+	}
+
+	async #outOfGroup(id: string, name: string): Promise<void> {
+		const { clock, inGroup } = this.#ports;
+		const deadlineMs = clock.nowMs() + OUT_OF_GROUP_MS;
+		while (await inGroup(id)) {
+			if (clock.nowMs() >= deadlineMs) throw new MeshError(meshErrors, 'IM_NODE_REMOVAL_PENDING', name);
+			await new Promise<void>((resolve) => void clock.after(OUT_OF_GROUP_RETRY_MS, resolve));
+		}
 	}
 
 	#view(id: string, member: MemberView | undefined): NodeView {

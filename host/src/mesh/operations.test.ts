@@ -154,6 +154,57 @@ test('nodes: decisions follow the table, carry author and reason, and asking twi
 	t.like((await operations.listNodes()).items, [{ name: 'one', health: 'alive' }]);
 });
 
+test('a node that is removed is forgotten, frees its name, and is refused when it comes back as it was', async (t) => {
+	const { operations, records, audits } = lonelyMesh();
+	await records.put(recordKinds.nodes, SELF, nodeRecord(SELF, 'one'));
+	await claimName(records, nodeRecord(second, 'two'), undefined);
+	await claimName(records, nodeRecord(third, 'three'), undefined);
+	await operations.listNodes();
+	await operations.decideNode('two', 'cordon', 'disk', asker);
+	await operations.decideNode('three', 'quarantine', 'stolen', asker);
+	for (const [id, name] of [
+		[second, 'two'],
+		[third, 'three'],
+	] as const) {
+		await records.remove(recordKinds.nodes, id);
+		await records.remove(recordKinds.nodeNames, name);
+	}
+	await operations.listNodes();
+	t.is((await operations.removeNode('two', asker)).id, second);
+	await operations.removeNode('three', asker);
+	t.is(audits.at(-1)?.action, 'node.remove');
+	t.deepEqual(
+		(await operations.listNodes()).items.map(({ name }) => name),
+		['one'],
+	);
+	t.is(await codeOf(operations.removeNode('two', asker)), 'IM_NODE_UNKNOWN');
+	t.is(await codeOf(claimName(records, nodeRecord(second, 'two'), undefined)), 'IM_NODE_REMOVED');
+	// Joined anew it has another UUID, and its name.
+	await claimName(records, nodeRecord('44444444-4444-4444-8444-444444444444', 'two'), undefined);
+	await claimName(records, nodeRecord('55555555-5555-4555-8555-555555555555', 'three'), undefined);
+	t.is((await records.get(recordKinds.lifecycle, second)) === undefined, true);
+	t.is((await records.get(recordKinds.lifecycle, third))?.value.state, 'quarantined', 'its certificate stays revoked');
+});
+
+test('no node is removed that the quorum needs', async (t) => {
+	const { operations, records } = lonelyMesh({ status: voters(SELF, second, third) });
+	await records.put(recordKinds.nodes, SELF, nodeRecord(SELF, 'one'));
+	for (const [id, name] of [
+		[second, 'two'],
+		[third, 'three'],
+	] as const)
+		await records.put(recordKinds.lifecycle, id, {
+			name,
+			state: 'cordoned',
+			reason: '',
+			changedBy: 'ann',
+			changedAtMs: 1,
+		});
+	await operations.listNodes();
+	t.is(await codeOf(operations.removeNode('two', asker)), 'IM_NODE_QUORUM', 'the third is away too');
+	t.is((await records.list(recordKinds.removals)).items.length, 0, 'nothing was written');
+});
+
 test('no drain or quarantine may leave the coordinators without quorum, counting who is already on the way out', async (t) => {
 	const { operations, records } = lonelyMesh({ status: voters(SELF, second, third) });
 	for (const [id, name] of [

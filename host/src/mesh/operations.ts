@@ -110,7 +110,7 @@ export class MeshOperations {
 			mirrors,
 			members: fabric.members,
 			quorumWithout: async (nodeId) => quorumWithout(await engine.status(), mirrors, nodeId),
-			leaveGroup: (nodeId) => this.#leaveGroup(nodeId),
+			inGroup: async (nodeId) => (await engine.status()).members.some(({ id }) => id === nodeId),
 		});
 		this.policies = new Policies({ records, mirrors });
 		this.tenants = new Tenants({ clock, records, mirrors, randomBytes });
@@ -154,11 +154,11 @@ export class MeshOperations {
 		return node;
 	}
 
-	/** IM_NODE_UNKNOWN, IM_NODE_STATE. */
+	/** IM_NODE_UNKNOWN, IM_NODE_STATE, IM_NODE_QUORUM, IM_NODE_REMOVAL_PENDING. */
 	async removeNode(nameOrId: string, { by }: Asker): Promise<NodeView> {
-		const node = await this.nodes.remove(nameOrId);
+		const node = await this.nodes.remove(nameOrId, by);
 		this.#ports.audit({ by, action: 'node.remove', object: node.name });
-		await this.#followed(() => this.#ports.mirrors.lifecycle.get(node.id) === undefined);
+		await this.#followed(() => this.#ports.mirrors.removals.get(node.id) !== undefined);
 		return node;
 	}
 
@@ -344,11 +344,6 @@ export class MeshOperations {
 		throw consensusError('IM_CONSENSUS_NOT_MEMBER', 'this node is no coordinator of a mesh', {
 			hint: 'Ask a coordinator: `infermesh raft status` lists them; `--admin URL` names one.',
 		});
-	}
-
-	async #leaveGroup(nodeId: string): Promise<void> {
-		const { members } = await this.#ports.engine.status();
-		if (members.some(({ id }) => id === nodeId)) await this.#group().removeMember(nodeId);
 	}
 
 	#nameOf(id: string): string {

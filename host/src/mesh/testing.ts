@@ -52,6 +52,7 @@ const kindsMirrored = [
 	'nodes',
 	'levels',
 	'lifecycle',
+	'removals',
 	'targets',
 	'placements',
 	'quotas',

@@ -207,6 +207,14 @@ export const drainRecordSchema = Type.Object({
 });
 export type DrainRecord = Static<typeof drainRecordSchema>;
 
+/** A node that was taken out of the mesh for good: it is never taken in again under this UUID. */
+export const removalRecordSchema = Type.Object({
+	name: Type.String(),
+	removedBy: Type.String(),
+	removedAtMs: Type.Integer(),
+});
+export type RemovalRecord = Static<typeof removalRecordSchema>;
+
 /** How the cluster with this id came to be out of another one: what an auditor asks after a restore or a recovery. */
 export const lineageRecordSchema = Type.Object({
 	how: Type.Enum(['restored', 'recovered']),
@@ -245,6 +253,7 @@ export const recordKinds = {
 	staging: kind('staging/', stagingRecordSchema),
 	routers: kind('routers/', routerRecordSchema),
 	drains: kind('drains/', drainRecordSchema),
+	removals: kind('removals/', removalRecordSchema),
 	lineage: kind('lineage/', lineageRecordSchema),
 } as const;
 

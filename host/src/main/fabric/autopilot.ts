@@ -1,6 +1,6 @@
 // Owns how the group of coordinators follows the nodes that are there, on whoever leads: a coordinator that is new becomes a learner, and gets a vote when
-// it has caught up and there are votes to give. Nobody is removed for being away: a quorum is counted over those who were meant to be there
-// (fabric.md 6, row 4).
+// it has caught up and there are votes to give. Nobody is taken out for being away (a quorum is counted over those who were meant to be there; fabric.md 6,
+// row 4), but for having been removed from the mesh by an operator: then it stays out until it has joined anew, under another UUID.
 import type { Clock, Timer } from '@infermesh/proto';
 import type { GroupCall, GroupState } from './consensus-protocol.js';
 
@@ -11,6 +11,8 @@ export interface AutopilotPorts {
 	readonly state: () => GroupState | undefined;
 	/** UUIDs of the coordinators that are there. */
 	readonly coordinators: () => readonly string[];
+	/** UUIDs of nodes that were removed from the mesh. */
+	readonly removed: () => ReadonlySet<string>;
 	readonly call: (call: GroupCall) => Promise<unknown>;
 	readonly log: (message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
@@ -51,8 +53,13 @@ export class Autopilot {
 
 	/** One step at a time: each must be committed before the next is judged. */
 	#next({ voters, learners }: GroupState): GroupCall | undefined {
-		const there = this.#ports.coordinators();
+		const removed = this.#ports.removed();
 		const members = new Set([...voters, ...learners]);
+		const gone = [...members].find((id) => removed.has(id));
+		// Who leads cannot take itself out: whoever leads next does.
+		if (gone !== undefined)
+			return gone === this.#ports.self ? { call: 'transfer', id: undefined } : { call: 'remove', id: gone };
+		const there = this.#ports.coordinators().filter((id) => !removed.has(id));
 		const newcomer = there.find((id) => !members.has(id));
 		if (newcomer !== undefined) return { call: 'addLearner', id: newcomer };
 		const ready = voters.length < this.#ports.votersMax ? learners.find((id) => there.includes(id)) : undefined;

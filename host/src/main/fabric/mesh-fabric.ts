@@ -328,9 +328,11 @@ export async function startMeshFabric(
 		const leases = new LeaseKeeper({ engine, clock, ttlMs: fabric.lease_ttl_ms, failed });
 		const nodes = new Mirror(recordKinds.nodes, engine, clock, { changed: () => follow() });
 		const lifecycle = new Mirror(recordKinds.lifecycle, engine, clock, { changed: () => follow() });
+		const removals = new Mirror(recordKinds.removals, engine, clock, { changed: () => follow() });
 		closers.push(
 			() => nodes.close(),
 			() => lifecycle.close(),
+			() => removals.close(),
 		);
 		agentOf = (id) => nodes.get(id)?.value.addresses.agent;
 		const cells = new CellsPart({
@@ -362,7 +364,9 @@ export async function startMeshFabric(
 			);
 			if (raft.length > 0) {
 				// A coordinator that is away keeps its place in the list: it may come back, and the others may be away too.
-				const others = coordinators.filter((peer) => !raft.some((one) => one.nodeId === peer.nodeId));
+				const others = coordinators.filter(
+					(peer) => !raft.some((one) => one.nodeId === peer.nodeId) && removals.get(peer.nodeId) === undefined,
+				);
 				coordinators = [...raft, ...others].slice(0, 64);
 			}
 			agents = [
@@ -426,6 +430,7 @@ export async function startMeshFabric(
 						.flatMap(({ value }) =>
 							value.roles.includes('coordinator') && value.addresses.raft !== undefined ? [value.id] : [],
 						),
+				removed: () => new Set(removals.all().map(({ id }) => id)),
 				call: (call) => consensus.call(call),
 				log: (message, fields) => log.info(fields, message),
 			});
@@ -472,7 +477,6 @@ export async function startMeshFabric(
 				: {
 						transferLeadership: async (to) =>
 							(await consensus.call<string | undefined>({ call: 'transfer', id: to })) ?? '',
-						removeMember: async (id) => void (await consensus.call({ call: 'remove', id })),
 						leads: () => consensus.state?.leader === nodeId,
 						async saveSnapshot() {
 							const begun = await consensus.call<SnapshotBegun>({ call: 'beginSnapshot' });

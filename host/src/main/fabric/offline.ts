@@ -25,7 +25,7 @@ import {
 import { MeshError } from '@infermesh/proto';
 import type { MeshConfig } from '../../config/schema.js';
 import { type LineageRecord, recordKinds } from '../../records/kinds.js';
-import { decodeRecord, encodeRecord, keyOf } from '../../records/records.js';
+import { decodeRecord, encodeRecord, idOf, keyOf } from '../../records/records.js';
 import { systemClock, systemRandom } from '../clock.js';
 import { NodeFolder } from './node-folder.js';
 import { blobFolderOf, logOptionsOf, MESH_GROUP, nodeFolderOf, raftFolderOf } from './state-folders.js';
@@ -269,8 +269,10 @@ function ownerOf(store: Store, name: string): string | undefined {
 	const owner = held === undefined ? undefined : decodeRecord(recordKinds.nodeNames, held.value)?.id;
 	if (owner !== undefined) return owner;
 	for (const { key, value } of store.read({ prefix: recordKinds.lifecycle.prefix }).items)
-		if (decodeRecord(recordKinds.lifecycle, value)?.name === name)
-			return key.slice(recordKinds.lifecycle.prefix.length);
+		if (decodeRecord(recordKinds.lifecycle, value)?.name === name) {
+			const id = idOf(recordKinds.lifecycle, key);
+			if (store.read({ key: keyOf(recordKinds.removals, id) }).items.length === 0) return id;
+		}
 	return undefined;
 }
 
