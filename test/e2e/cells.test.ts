@@ -127,6 +127,22 @@ test.serial(
 		);
 		for (let n = 0; n < 20; n++) t.is(await ask(west1), `cell:east/${MODEL}`);
 
+		// --- it comes back, to the pool of gateways and to the routers
+		await east1.start();
+		await eventually(
+			'the gateway that came back speaks for its cell again',
+			async () => {
+				const cells = await west1.get<{ items: (Cell & { routers: string[] })[] }>('/cells');
+				const found = cells.items.find(({ cell }) => cell === 'east');
+				const alive = found?.gateways.filter(({ state }) => state === 'alive').map(({ name }) => name);
+				return found?.routers.length === 2 && alive?.toSorted().join() === 'east-1,east-2';
+			},
+			{ withinMs: 60_000, everyMs: 100 },
+		);
+		const metrics = await (await fetch(`${west1.admin}/metrics`)).text();
+		t.regex(metrics, /^infermesh_cell_stale\{cell="east"\} 0$/m);
+		t.regex(metrics, /^infermesh_wan_gossip_live_members 3$/m);
+
 		// --- the cell that was bereft is lost altogether: nothing changes for the other
 		await Promise.all(west.map((node) => node.end('SIGKILL')));
 		let served = 0;

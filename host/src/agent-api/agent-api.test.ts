@@ -48,6 +48,25 @@ test('any certificate of the mesh reads: nodes, status, members, distances', asy
 	const { members } = await ask(client.listMembers.bind(client), {});
 	t.like(members[0], { id: SELF, state: 'alive', incarnation: 1n });
 	t.deepEqual((await ask(client.getTopology.bind(client), {})).links, []);
+	const pairs = await ask(client.listPairs.bind(client), {});
+	t.deepEqual(pairs, { pairs: [], unanswered: [], truncated: false });
+	t.deepEqual((await ask(client.listCells.bind(client), {})).cells, []);
+});
+
+test('bandwidth is measured for who may change something, between nodes that are known', async (t) => {
+	const agent = await openAgent(t);
+	await withSecond(agent);
+	const client = agent.client(agent.asClient);
+	const measure = (from: string, to: string) =>
+		ask(client.measureBandwidth.bind(client), { from, to, bytesMax: 0, durationMsMax: 0 });
+	t.deepEqual(await measure('one', 'two'), {
+		from: 'one',
+		to: 'two',
+		bytes: 1024,
+		durationMs: 2,
+		bandwidthBytesPerS: 512_000,
+	});
+	t.deepEqual(await refusal(measure('one', 'nobody')), [status.NOT_FOUND, 'IM_NODE_UNKNOWN']);
 });
 
 test('a client with a certificate administers policies; the log names it', async (t) => {

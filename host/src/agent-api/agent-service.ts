@@ -1,6 +1,6 @@
 // Owns the service `infermesh.agent.v1.Agent`: each call as one operation on the mesh, the same that the admin API calls over HTTP.
 import type { handleServerStreamingCall, handleUnaryCall } from '@grpc/grpc-js';
-import { grpcErrorOf } from '@infermesh/fabric';
+import { bandwidthBounds, grpcErrorOf } from '@infermesh/fabric';
 import { type Clock, MeshError } from '@infermesh/proto';
 import type * as wire from '@infermesh/proto/grpc/agent/v1/agent';
 import { adminErrors } from '../admin/errors.js';
@@ -11,7 +11,17 @@ import { type NodeAction, REASON_CHARS_MAX } from '../mesh/nodes.js';
 import type { Asker, MeshOperations } from '../mesh/operations.js';
 import type { RaftView } from '../mesh/raft-view.js';
 import type { AgentCall, Callers } from './callers.js';
-import { toDrainProgress, toEvents, toMember, toNode, toPolicy, toTopology, toUint } from './messages.js';
+import {
+	toCell,
+	toDrainProgress,
+	toEvents,
+	toMember,
+	toNode,
+	toPairs,
+	toPolicy,
+	toTopology,
+	toUint,
+} from './messages.js';
 import type { OpenStreams } from './streams.js';
 
 /** What a node says of itself. */
@@ -106,6 +116,20 @@ export function createAgentService(parts: AgentServiceParts): wire.AgentServer {
 			members: mesh.members().map(toMember),
 		})),
 		getTopology: read<wire.GetTopologyRequest, wire.TopologyReply>(() => toTopology(mesh.topology())),
+		listPairs: read<wire.ListPairsRequest, wire.ListPairsReply>(async () => toPairs(await mesh.pairs())),
+		measureBandwidth: change<wire.MeasureBandwidthRequest, wire.Bandwidth>(
+			({ from, to, bytesMax, durationMsMax }, asker) =>
+				mesh.measure(
+					from,
+					to,
+					{
+						bytesMax: bytesMax || bandwidthBounds.bytesDefault,
+						durationMsMax: durationMsMax || bandwidthBounds.durationMsDefault,
+					},
+					asker,
+				),
+		),
+		listCells: read<wire.ListCellsRequest, wire.ListCellsReply>(() => ({ cells: mesh.cells().map(toCell) })),
 		subscribeEvents: stream<wire.SubscribeEventsRequest, wire.EventsReply>(async function* (request, signal) {
 			const after = revisionOf(request.afterRevision) ?? 0;
 			await mesh.events.check(after);

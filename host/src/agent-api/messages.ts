@@ -1,9 +1,10 @@
 // Owns the messages of the agent's gRPC API: what the mesh knows in the form of agent.proto. Absent texts are empty there, absent numbers 0.
 import type * as wire from '@infermesh/proto/grpc/agent/v1/agent';
+import type { CellRow } from '../mesh/cells-view.js';
 import type { DrainProgress } from '../mesh/drain-progress.js';
 import type { EventBatch, MeshEvent } from '../mesh/events.js';
 import type { NodeView } from '../mesh/nodes.js';
-import type { LinkRow, MemberRow, MeshOperations } from '../mesh/operations.js';
+import type { LinkRow, MemberRow, MeshOperations, PairsView } from '../mesh/operations.js';
 import type { PolicyView } from '../mesh/policies.js';
 
 /** A message of events is closed after the revision that fills it: readers take 4 MiB by default. */
@@ -63,6 +64,18 @@ export function toTopology({
 
 function toLink({ zone = '', region = '', ageMs, ...same }: LinkRow): wire.Link {
 	return { ...same, zone, region, ageMs: ageMs === undefined ? undefined : toUint(ageMs) };
+}
+
+export function toPairs({ pairs, unanswered, truncated }: PairsView): wire.ListPairsReply {
+	return {
+		pairs: pairs.map(({ fromId, fromName, ...link }) => ({ fromId, fromName, link: toLink(link) })),
+		unanswered: [...unanswered],
+		truncated,
+	};
+}
+
+export function toCell({ routers, models, gateways, ...same }: CellRow): wire.Cell {
+	return { ...same, routers: [...routers], models: [...models], gateways: [...gateways] };
 }
 
 function toEvent({ revision, kind, id, change, value }: MeshEvent): wire.Event {

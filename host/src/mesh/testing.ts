@@ -7,7 +7,7 @@ import {
 	MemoryBlobs,
 } from '@infermesh/fabric';
 import { systemClock, systemRandom } from '../main/clock.js';
-import type { GroupControl, MemberView, NodeStatus } from '../main/fabric.js';
+import type { CellsView, GroupControl, MemberView, NodeStatus } from '../main/fabric.js';
 import { type NodeRecord, recordKinds } from '../records/kinds.js';
 import { Mirror } from '../records/mirror.js';
 import { Records } from '../records/records.js';
@@ -30,6 +30,7 @@ export interface LonelyMeshOptions {
 	readonly status?: Partial<EngineStatus>;
 	readonly members?: readonly MemberView[];
 	readonly group?: GroupControl;
+	readonly cells?: CellsView;
 	readonly statusOf?: (nodeId: string) => Promise<NodeStatus>;
 }
 
@@ -148,7 +149,7 @@ export function lonelyMesh(options: LonelyMeshOptions = {}): LonelyMesh {
 			members: () => members,
 			topology: () => ({ links: [], vector: [], heightS: 0, error: 0 }),
 			linksOf: () => Promise.resolve({ links: [], vector: [], heightS: 0, error: 0 }),
-			cells: undefined,
+			cells: options.cells,
 			measure: () => Promise.resolve({ bytes: 1024, durationMs: 2 }),
 			statusOf: options.statusOf ?? (() => Promise.reject(new Error('nobody is asked in this test'))),
 			group: options.group,

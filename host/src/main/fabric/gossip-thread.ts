@@ -105,7 +105,7 @@ function onEvent(event: MembershipEvent): void {
 	}
 	if (event.kind === 'unreached') return links.failed(event.id);
 	if (event.kind === 'packetsBlocked') return links.answered(event.id);
-	if (event.kind === 'failed') links.lost(event.member.id);
+	if (event.kind === 'failed' || event.kind === 'left') links.lost(event.member.id);
 	if (event.kind === 'reaped') {
 		links.forget(event.id);
 		vivaldi.forget(event.id);

@@ -22,6 +22,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { ModelSummary } from "../../cells/v1/cells.js";
 
 export const protobufPackage = "infermesh.agent.v1";
 
@@ -219,6 +220,83 @@ export interface Link {
     | undefined;
   /** As last measured; absent = never. */
   bandwidthBytesPerS?: number | undefined;
+}
+
+export interface ListPairsRequest {
+}
+
+export interface ListPairsReply {
+  pairs: Pair[];
+  /** Nodes that could not be asked: nothing is known of the ways from them. */
+  unanswered: Unanswered[];
+  /** There are more pairs than are told. */
+  truncated: boolean;
+}
+
+export interface Pair {
+  fromId: string;
+  fromName: string;
+  link: Link | undefined;
+}
+
+export interface Unanswered {
+  name: string;
+  error: string;
+}
+
+export interface MeasureBandwidthRequest {
+  /** UUID or name. */
+  from: string;
+  to: string;
+  /** 0 = 8 MiB. */
+  bytesMax: number;
+  /** 0 = 2 s. */
+  durationMsMax: number;
+}
+
+export interface Bandwidth {
+  from: string;
+  to: string;
+  bytes: number;
+  durationMs: number;
+  bandwidthBytesPerS: number;
+}
+
+export interface ListCellsRequest {
+}
+
+export interface ListCellsReply {
+  cells: Cell[];
+}
+
+export interface Cell {
+  cell: string;
+  /** It is the cell of the node asked. */
+  own: boolean;
+  clusterId: string;
+  region: string;
+  version: string;
+  /** Of the summary; absent = there is none. */
+  ageMs?:
+    | number
+    | undefined;
+  /** Too old: nothing is sent to the cell. */
+  stale: boolean;
+  /** Between the gateways; absent = not measured. */
+  rttMs?: number | undefined;
+  routers: string[];
+  models: ModelSummary[];
+  modelsOmitted: number;
+  /** As the pool of gateways sees them; empty on a node that is none. */
+  gateways: CellGateway[];
+}
+
+export interface CellGateway {
+  id: string;
+  name: string;
+  agent: string;
+  /** alive, suspect, failed or left. */
+  state: string;
 }
 
 export interface SubscribeEventsRequest {
@@ -2147,6 +2225,743 @@ export const Link: MessageFns<Link> = {
   },
 };
 
+function createBaseListPairsRequest(): ListPairsRequest {
+  return {};
+}
+
+export const ListPairsRequest: MessageFns<ListPairsRequest> = {
+  encode(_: ListPairsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPairsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPairsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListPairsReply(): ListPairsReply {
+  return { pairs: [], unanswered: [], truncated: false };
+}
+
+export const ListPairsReply: MessageFns<ListPairsReply> = {
+  encode(message: ListPairsReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.pairs) {
+      Pair.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.unanswered) {
+      Unanswered.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.truncated !== false) {
+      writer.uint32(24).bool(message.truncated);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPairsReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPairsReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.pairs.push(Pair.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.unanswered.push(Unanswered.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.truncated = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBasePair(): Pair {
+  return { fromId: "", fromName: "", link: undefined };
+}
+
+export const Pair: MessageFns<Pair> = {
+  encode(message: Pair, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fromId !== "") {
+      writer.uint32(10).string(message.fromId);
+    }
+    if (message.fromName !== "") {
+      writer.uint32(18).string(message.fromName);
+    }
+    if (message.link !== undefined) {
+      Link.encode(message.link, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Pair {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePair();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.fromId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.fromName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.link = Link.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUnanswered(): Unanswered {
+  return { name: "", error: "" };
+}
+
+export const Unanswered: MessageFns<Unanswered> = {
+  encode(message: Unanswered, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.error !== "") {
+      writer.uint32(18).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Unanswered {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUnanswered();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseMeasureBandwidthRequest(): MeasureBandwidthRequest {
+  return { from: "", to: "", bytesMax: 0, durationMsMax: 0 };
+}
+
+export const MeasureBandwidthRequest: MessageFns<MeasureBandwidthRequest> = {
+  encode(message: MeasureBandwidthRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.from !== "") {
+      writer.uint32(10).string(message.from);
+    }
+    if (message.to !== "") {
+      writer.uint32(18).string(message.to);
+    }
+    if (message.bytesMax !== 0) {
+      writer.uint32(24).uint32(message.bytesMax);
+    }
+    if (message.durationMsMax !== 0) {
+      writer.uint32(32).uint32(message.durationMsMax);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MeasureBandwidthRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMeasureBandwidthRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.from = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.bytesMax = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.durationMsMax = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseBandwidth(): Bandwidth {
+  return { from: "", to: "", bytes: 0, durationMs: 0, bandwidthBytesPerS: 0 };
+}
+
+export const Bandwidth: MessageFns<Bandwidth> = {
+  encode(message: Bandwidth, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.from !== "") {
+      writer.uint32(10).string(message.from);
+    }
+    if (message.to !== "") {
+      writer.uint32(18).string(message.to);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(24).uint32(message.bytes);
+    }
+    if (message.durationMs !== 0) {
+      writer.uint32(33).double(message.durationMs);
+    }
+    if (message.bandwidthBytesPerS !== 0) {
+      writer.uint32(41).double(message.bandwidthBytesPerS);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Bandwidth {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBandwidth();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.from = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.bytes = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.durationMs = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.bandwidthBytesPerS = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListCellsRequest(): ListCellsRequest {
+  return {};
+}
+
+export const ListCellsRequest: MessageFns<ListCellsRequest> = {
+  encode(_: ListCellsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListCellsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListCellsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListCellsReply(): ListCellsReply {
+  return { cells: [] };
+}
+
+export const ListCellsReply: MessageFns<ListCellsReply> = {
+  encode(message: ListCellsReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.cells) {
+      Cell.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListCellsReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListCellsReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cells.push(Cell.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCell(): Cell {
+  return {
+    cell: "",
+    own: false,
+    clusterId: "",
+    region: "",
+    version: "",
+    ageMs: undefined,
+    stale: false,
+    rttMs: undefined,
+    routers: [],
+    models: [],
+    modelsOmitted: 0,
+    gateways: [],
+  };
+}
+
+export const Cell: MessageFns<Cell> = {
+  encode(message: Cell, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cell !== "") {
+      writer.uint32(10).string(message.cell);
+    }
+    if (message.own !== false) {
+      writer.uint32(16).bool(message.own);
+    }
+    if (message.clusterId !== "") {
+      writer.uint32(26).string(message.clusterId);
+    }
+    if (message.region !== "") {
+      writer.uint32(34).string(message.region);
+    }
+    if (message.version !== "") {
+      writer.uint32(42).string(message.version);
+    }
+    if (message.ageMs !== undefined) {
+      writer.uint32(49).double(message.ageMs);
+    }
+    if (message.stale !== false) {
+      writer.uint32(56).bool(message.stale);
+    }
+    if (message.rttMs !== undefined) {
+      writer.uint32(65).double(message.rttMs);
+    }
+    for (const v of message.routers) {
+      writer.uint32(74).string(v!);
+    }
+    for (const v of message.models) {
+      ModelSummary.encode(v!, writer.uint32(82).fork()).join();
+    }
+    if (message.modelsOmitted !== 0) {
+      writer.uint32(88).uint32(message.modelsOmitted);
+    }
+    for (const v of message.gateways) {
+      CellGateway.encode(v!, writer.uint32(98).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Cell {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCell();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cell = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.own = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.clusterId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.region = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.version = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.ageMs = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.stale = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.rttMs = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.routers.push(reader.string());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.models.push(ModelSummary.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.modelsOmitted = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.gateways.push(CellGateway.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCellGateway(): CellGateway {
+  return { id: "", name: "", agent: "", state: "" };
+}
+
+export const CellGateway: MessageFns<CellGateway> = {
+  encode(message: CellGateway, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.agent !== "") {
+      writer.uint32(26).string(message.agent);
+    }
+    if (message.state !== "") {
+      writer.uint32(34).string(message.state);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CellGateway {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCellGateway();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.agent = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
 function createBaseSubscribeEventsRequest(): SubscribeEventsRequest {
   return { afterRevision: 0n };
 }
@@ -3020,6 +3835,37 @@ export const AgentService = {
     responseSerialize: (value: TopologyReply): Buffer => Buffer.from(TopologyReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): TopologyReply => TopologyReply.decode(value),
   },
+  /** Distances between all nodes, each asked for its own. */
+  listPairs: {
+    path: "/infermesh.agent.v1.Agent/ListPairs" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListPairsRequest): Buffer => Buffer.from(ListPairsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListPairsRequest => ListPairsRequest.decode(value),
+    responseSerialize: (value: ListPairsReply): Buffer => Buffer.from(ListPairsReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListPairsReply => ListPairsReply.decode(value),
+  },
+  /** Measures the bandwidth from one node to another. */
+  measureBandwidth: {
+    path: "/infermesh.agent.v1.Agent/MeasureBandwidth" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: MeasureBandwidthRequest): Buffer =>
+      Buffer.from(MeasureBandwidthRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): MeasureBandwidthRequest => MeasureBandwidthRequest.decode(value),
+    responseSerialize: (value: Bandwidth): Buffer => Buffer.from(Bandwidth.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Bandwidth => Bandwidth.decode(value),
+  },
+  /** This cell, first, and what is known of the others. */
+  listCells: {
+    path: "/infermesh.agent.v1.Agent/ListCells" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListCellsRequest): Buffer => Buffer.from(ListCellsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListCellsRequest => ListCellsRequest.decode(value),
+    responseSerialize: (value: ListCellsReply): Buffer => Buffer.from(ListCellsReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListCellsReply => ListCellsReply.decode(value),
+  },
   /**
    * Changes of nodes, policies, targets, strategies, tenants and keys in the order of their revisions. Each message has all events of one or more
    * revisions, so that a caller that comes back, here or at another node, with the revision of the last message it has seen misses nothing and gets
@@ -3067,6 +3913,12 @@ export interface AgentServer extends UntypedServiceImplementation {
   listMembers: handleUnaryCall<ListMembersRequest, ListMembersReply>;
   /** Distances as far as they are known from this node. */
   getTopology: handleUnaryCall<GetTopologyRequest, TopologyReply>;
+  /** Distances between all nodes, each asked for its own. */
+  listPairs: handleUnaryCall<ListPairsRequest, ListPairsReply>;
+  /** Measures the bandwidth from one node to another. */
+  measureBandwidth: handleUnaryCall<MeasureBandwidthRequest, Bandwidth>;
+  /** This cell, first, and what is known of the others. */
+  listCells: handleUnaryCall<ListCellsRequest, ListCellsReply>;
   /**
    * Changes of nodes, policies, targets, strategies, tenants and keys in the order of their revisions. Each message has all events of one or more
    * revisions, so that a caller that comes back, here or at another node, with the revision of the last message it has seen misses nothing and gets
@@ -3301,6 +4153,54 @@ export interface AgentClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: TopologyReply) => void,
+  ): ClientUnaryCall;
+  /** Distances between all nodes, each asked for its own. */
+  listPairs(
+    request: ListPairsRequest,
+    callback: (error: ServiceError | null, response: ListPairsReply) => void,
+  ): ClientUnaryCall;
+  listPairs(
+    request: ListPairsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListPairsReply) => void,
+  ): ClientUnaryCall;
+  listPairs(
+    request: ListPairsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListPairsReply) => void,
+  ): ClientUnaryCall;
+  /** Measures the bandwidth from one node to another. */
+  measureBandwidth(
+    request: MeasureBandwidthRequest,
+    callback: (error: ServiceError | null, response: Bandwidth) => void,
+  ): ClientUnaryCall;
+  measureBandwidth(
+    request: MeasureBandwidthRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Bandwidth) => void,
+  ): ClientUnaryCall;
+  measureBandwidth(
+    request: MeasureBandwidthRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Bandwidth) => void,
+  ): ClientUnaryCall;
+  /** This cell, first, and what is known of the others. */
+  listCells(
+    request: ListCellsRequest,
+    callback: (error: ServiceError | null, response: ListCellsReply) => void,
+  ): ClientUnaryCall;
+  listCells(
+    request: ListCellsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListCellsReply) => void,
+  ): ClientUnaryCall;
+  listCells(
+    request: ListCellsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListCellsReply) => void,
   ): ClientUnaryCall;
   /**
    * Changes of nodes, policies, targets, strategies, tenants and keys in the order of their revisions. Each message has all events of one or more
