@@ -23,6 +23,8 @@ export interface NodeOptions {
 	readonly fabric?: Readonly<Record<string, unknown>>;
 	/** Default: node-1, node-2 … */
 	readonly name?: string;
+	/** Further variables of the process's environment. */
+	readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface Ended {
@@ -42,6 +44,7 @@ export class MeshNode {
 	readonly file: string;
 	readonly state: string;
 	readonly #log: string;
+	readonly #env: Readonly<Record<string, string>>;
 	#child: ChildProcess | undefined;
 
 	constructor(name: string, folder: string, ports: readonly number[], options: NodeOptions) {
@@ -54,6 +57,7 @@ export class MeshNode {
 		mkdirSync(folder, { recursive: true });
 		this.file = path.join(folder, 'node.yaml');
 		this.state = path.join(folder, 'state');
+		this.#env = options.env ?? {};
 		this.#log = path.join(folder, 'log.jsonl');
 		const config = {
 			state_dir: this.state,
@@ -101,6 +105,7 @@ export class MeshNode {
 		writeFileSync(this.#log, '');
 		const child = spawn(process.execPath, [command, 'agent', '--config', this.file, ...joining], {
 			stdio: ['ignore', 'pipe', 'pipe'],
+			env: { ...process.env, ...this.#env },
 		});
 		this.#child = child;
 		for (const stream of [child.stdout, child.stderr])

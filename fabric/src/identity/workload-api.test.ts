@@ -84,6 +84,29 @@ test('an identity and each new one arrive; certificate, key and bundle are those
 	t.is(source.health().updates, 2);
 });
 
+test('an identity that its user does not accept is counted and passed over; the one before stays', async (t) => {
+	const holder = new IdentityHolder(await testIdentity(authority));
+	const served = await serveWorkloadApi(holder, path.join(folder(t), 'agent.sock'));
+	t.teardown(() => served.close());
+	const own = holder.current().svid.nodeUuid;
+	const source = new WorkloadApiSource({
+		endpoint: served.endpoint,
+		clock: realClock,
+		random: new SeededRandom(1),
+		accept: ({ svid }) => {
+			if (svid.nodeUuid !== own) throw new Error('another node');
+		},
+	});
+	t.teardown(() => source.close());
+	const first = await source.ready();
+	holder.set(await testIdentity(authority));
+	await until(() => source.health().refused === 1);
+	t.is(source.current().svid.leaf.serial, first.svid.leaf.serial);
+	holder.set(await testIdentity(authority, Date.now(), own));
+	await until(() => source.health().updates === 2);
+	t.is(source.current().svid.nodeUuid, own);
+});
+
 test('the socket is for its owner alone, and a stale one is replaced; a file is not', async (t) => {
 	const at = path.join(folder(t), 'agent.sock');
 	const holder = new IdentityHolder(await testIdentity(authority));

@@ -22,6 +22,8 @@ export interface WorkloadApiOptions {
 	readonly endpoint: string;
 	readonly clock: Clock;
 	readonly random: Random;
+	/** Whether an identity that keeps the rules is one to be used here: throws why not, and the one before stays. */
+	readonly accept?: (identity: Identity) => void;
 	readonly retryMsMin?: number;
 	readonly retryMsMax?: number;
 }
@@ -109,6 +111,7 @@ export class WorkloadApiSource implements IdentitySource {
 		this.#failuresInRow = 0;
 		try {
 			const identity = this.#identityOf(message);
+			this.#options.accept?.(identity);
 			this.#updates++;
 			this.#lastError = undefined;
 			this.#holder.set(identity);

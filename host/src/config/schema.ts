@@ -37,7 +37,12 @@ export const fabricSchema = section('Membership of a mesh of several nodes.', {
 		'Folder of the built-in CA, on nodes that sign for others; default: `ca` in the state folder if it is there.',
 	),
 	ca_passphrase: secret('Opens the CA key'),
-	spiffe_socket: optional('SPIFFE Workload API to take the identity from; SPIFFE_ENDPOINT_SOCKET does the same.'),
+	spiffe_socket: optional(
+		'SPIFFE Workload API to take the identity from in place of the built-in authority and join tokens, `unix:///path` or `tcp://ADDRESS:PORT`; SPIFFE_ENDPOINT_SOCKET does the same.',
+	),
+	workload_socket: optional(
+		'Path of a Unix socket at which this node serves the SPIFFE Workload API to local processes of its own user; whoever opens it can act as the node.',
+	),
 	gossip_profile: choice(
 		['lan', 'wan', 'local'],
 		'lan',

@@ -11,7 +11,7 @@ export const fabricNodeErrors = defineErrors({
 	},
 	IM_FABRIC_NO_AUTHORITY: {
 		summary: 'The certificate authority cannot be opened here.',
-		hint: 'Run this on the node that holds it (`fabric.ca_dir`), with its passphrase if it has one; `infermesh ca init` makes one.',
+		hint: 'Run this on the node that holds it (`fabric.ca_dir`), with its passphrase if it has one; `infermesh ca init` makes one. With identities from a SPIFFE Workload API there is none, and nodes need no join token.',
 		httpStatus: 404,
 		grpcStatus: 'NOT_FOUND',
 		retryable: false,
@@ -22,6 +22,13 @@ export const fabricNodeErrors = defineErrors({
 		httpStatus: 503,
 		grpcStatus: 'UNAVAILABLE',
 		retryable: true,
+	},
+	IM_FABRIC_SPIFFE_ID: {
+		summary: 'The SPIFFE Workload API gives an identity that is none of a node of this mesh.',
+		hint: 'Register this node as `spiffe://TRUST-DOMAIN/node/UUID`, with the trust domain of `fabric.trust_domain` and a UUID of its own.',
+		httpStatus: 500,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
 	},
 	IM_FABRIC_NO_COORDINATOR: {
 		summary: 'A mesh cannot begin on a node that is no coordinator.',

@@ -1,5 +1,6 @@
 // The composition of a node of the mesh: identity, the agent's port, this node's part in consensus (a thread), the client of replicated state, gossip (a
 // thread), blobs and the lease. Parts start in the order in which they can: without the mesh a node knows only where it last was.
+import path from 'node:path';
 import {
 	type Address,
 	addIdentityEndpoint,
@@ -18,6 +19,7 @@ import {
 	RevocationList,
 	SecureServer,
 	SessionRegistry,
+	serveWorkloadApi,
 	type TransportContext,
 	TransportCounters,
 } from '@infermesh/fabric';
@@ -56,6 +58,7 @@ import { askStatus } from './node-status.js';
 import { blobFolderOf, nodeFolderOf, raftFolderOf } from './state-folders.js';
 import { TopologyPart } from './topology-part.js';
 import { toWireIdentity } from './wire-identity.js';
+import { openWorkloadIdentity } from './workload-identity.js';
 
 const HANDSHAKE_TIMEOUT_MS = 3000;
 const FIRST_STATUS_RETRY_MS = 100;
@@ -145,19 +148,35 @@ export async function startMeshFabric(
 		if (known === undefined && fabric.join.length === 0 && !config.roles.includes('coordinator'))
 			throw new MeshError(fabricNodeErrors, 'IM_FABRIC_NO_COORDINATOR', `roles: ${config.roles.join(', ')}`);
 
-		const authority = await openAuthority(config, folder);
-		const identity = await openIdentity({
-			folder,
-			clock,
-			random,
-			authority,
-			join: fabric.authorities.length > 0 ? fabric.authorities : fabric.join,
-			joinToken: fabric.join_token,
-			authorities: () => agents,
-			log: failed,
-			stopped,
-		});
+		const workloadApi = fabric.spiffe_socket ?? process.env['SPIFFE_ENDPOINT_SOCKET'];
+		const authority = workloadApi === undefined ? await openAuthority(config, folder) : undefined;
+		const identity =
+			workloadApi === undefined
+				? await openIdentity({
+						folder,
+						clock,
+						random,
+						authority,
+						join: fabric.authorities.length > 0 ? fabric.authorities : fabric.join,
+						joinToken: fabric.join_token,
+						authorities: () => agents,
+						log: failed,
+						stopped,
+					})
+				: await openWorkloadIdentity({
+						endpoint: workloadApi,
+						trustDomain: fabric.trust_domain,
+						folder,
+						clock,
+						random,
+						log: failed,
+						stopped,
+					});
 		closers.push(() => identity.close());
+		if (fabric.workload_socket !== undefined) {
+			const served = await serveWorkloadApi(identity, path.resolve(fabric.workload_socket));
+			closers.push(() => served.close());
+		}
 		goOn();
 		const nodeId = folder.nodeId();
 		const revocations = new RevocationList();
