@@ -42,6 +42,9 @@ export function judgeTransport(error: ServiceError): Verdict {
 	const cause = { cause: error };
 	if (deniedCodes.has(error.code))
 		return { kind: 'final', error: consensusError('IM_CONSENSUS_DENIED', error.details, cause) };
+	// HTTP/2 8.7: a stream that is refused was not looked at. A connection that is being replaced refuses those that come too late for it.
+	if (error.code === status.UNAVAILABLE && error.details === refusedDetails)
+		return { kind: 'elsewhere', error: consensusError('IM_CONSENSUS_UNAVAILABLE', error.details, cause) };
 	if (unknownCodes.has(error.code))
 		return { kind: 'unknown', error: consensusError('IM_CONSENSUS_TIMEOUT', error.details, cause) };
 	if (error.code === status.UNIMPLEMENTED)
@@ -49,6 +52,8 @@ export function judgeTransport(error: ServiceError): Verdict {
 	return { kind: 'final', error: internal(error) };
 }
 
+/** The words of grpc-js for REFUSED_STREAM, when it was met by the one repetition that grpc-js makes by itself as well. */
+const refusedDetails = 'Stream refused by server';
 const deniedCodes: ReadonlySet<status> = new Set([status.UNAUTHENTICATED, status.PERMISSION_DENIED]);
 /** What a connection that breaks, or a peer that is silent, looks like. */
 const unknownCodes: ReadonlySet<status> = new Set([
