@@ -165,8 +165,8 @@ export function createControl(parts: ControlParts): MeshControl {
 			const watched = targets.registry.records().filter((record) => targets.watched(record));
 			const serving = watched.map(viewTarget).some(({ state }) => state === 'ready' || state === 'degraded');
 			if (!serving && (router !== undefined || watched.length > 0)) reasons.push('no target is serving');
-			const { certificateExpiresMs } = parts.fabric;
-			if (parts.fabric.server !== undefined && certificateExpiresMs() <= systemClock.wallMs())
+			const certificate = parts.fabric.certificate();
+			if (certificate !== undefined && certificate.expiresMs <= systemClock.wallMs())
 				reasons.push('IM_IDENTITY_EXPIRED: this node’s certificate has expired, and other nodes refuse it');
 			const apart = state.level.refusal();
 			if (apart !== undefined) reasons.push(apart);
