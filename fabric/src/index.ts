@@ -39,7 +39,12 @@ export type {
 	WatchHandlers,
 } from './consensus/engine.js';
 export { type ConsensusErrorCode, consensusError, consensusErrors, hasCode } from './consensus/errors.js';
-export { EtcdEngine, type EtcdEngineOptions, etcdPrefixDefault } from './consensus/etcd/engine.js';
+export {
+	EtcdEngine,
+	type EtcdEngineOptions,
+	type EtcdMemberHealth,
+	etcdPrefixDefault,
+} from './consensus/etcd/engine.js';
 export type { EtcdLogin } from './consensus/etcd/members.js';
 export { createLocalEngine, type LocalEngineOptions } from './consensus/local-engine.js';
 export { RaftAdmin } from './consensus/raft/admin.js';

@@ -19,6 +19,8 @@ export interface NodeOptions {
 	/** `fabric.compat_level`: what an older version would speak. */
 	readonly compatLevel?: number;
 	readonly snapshotEntries?: number;
+	/** Further keys of `consensus`. */
+	readonly consensus?: Readonly<Record<string, unknown>>;
 	/** Further keys of `fabric`. */
 	readonly fabric?: Readonly<Record<string, unknown>>;
 	/** Default: node-1, node-2 … */
@@ -74,7 +76,11 @@ export class MeshNode {
 				wan_port: wan,
 				...options.fabric,
 			},
-			consensus: { log_segment_bytes: 8 * 1024 * 1024, snapshot_entries: options.snapshotEntries ?? 10_000 },
+			consensus: {
+				log_segment_bytes: 8 * 1024 * 1024,
+				snapshot_entries: options.snapshotEntries ?? 10_000,
+				...options.consensus,
+			},
 			data: { port: data, workers: 1, shutdown_grace_ms: 3000 },
 			admin: { port: admin },
 			strategy: { active: options.strategy ?? 'least_queue' },

@@ -100,6 +100,27 @@ test('a wrong value is refused with its place, unit and what was given', (t) => 
 	t.regex(error.message, /data\.headers_timeout_ms must be integer ms, not "soon"/);
 });
 
+test('what a node says of etcd must make sense together', (t) => {
+	const etcd = (more: string): string => `consensus: {engine: etcd, ${more}}`;
+	const wrong: [string, RegExp][] = [
+		['consensus: {endpoints: ["http://a:2379"]}', /consensus\.engine is not etcd/],
+		[etcd('endpoints: []'), /name at least one member/],
+		[etcd('endpoints: ["a:2379"]'), /"a:2379" is not http\(s\):\/\/host:port/],
+		[etcd('endpoints: ["http://a:2379/v3"]'), /is not http\(s\)/],
+		[etcd('endpoints: ["http://a:2379", "https://b:2379"]'), /either all http or all https/],
+		[etcd('endpoints: ["http://a:2379"], prefix: "a b"'), /printable ASCII/],
+		[etcd('endpoints: ["http://a:2379"], user: mesh'), /user and password belong together/],
+		[etcd('endpoints: ["http://a:2379"], ca_file: ca.pem'), /of no use to endpoints that begin with http:/],
+		[etcd('endpoints: ["https://a:2379"], cert_file: c.pem'), /certificate and key belong together/],
+	];
+	for (const [text, message] of wrong) {
+		const error = refused(() => load(text));
+		t.is(error.code, 'IM_CONFIG_INVALID');
+		t.regex(error.message, message);
+	}
+	t.notThrows(() => load(etcd('endpoints: ["https://a:2379"], ca_file: ca.pem, cert_file: c.pem, key_file: k.pem')));
+});
+
 test('what a node says of its cell must make sense together', (t) => {
 	const wrong: [string, RegExp][] = [
 		['fabric: {cell: "a/b"}', /"a\/b" is not a cell’s name/],

@@ -142,6 +142,34 @@ function cells({ fabric, roles }: MeshConfig): Problem[] {
 	return problems;
 }
 
+function consensus({ consensus: { engine, endpoints, prefix, user, password, ...files } }: MeshConfig): Problem[] {
+	const at = (name: string): Path => ['consensus', name];
+	if (engine !== 'etcd') {
+		if (endpoints.length === 0) return [];
+		return [invalid(at('endpoints'), 'are those of etcd, and consensus.engine is not etcd')];
+	}
+	const problems: Problem[] = [];
+	if (endpoints.length === 0) problems.push(invalid(at('endpoints'), 'name at least one member of etcd'));
+	for (const [index, endpoint] of endpoints.entries()) {
+		const url = httpUrl(endpoint) ? new URL(endpoint) : undefined;
+		if (url === undefined || url.username !== '' || url.pathname !== '/' || url.search !== '')
+			problems.push(invalid([...at('endpoints'), String(index)], `"${endpoint}" is not http(s)://host:port`));
+	}
+	if (new Set(endpoints.map((endpoint) => endpoint.split(':')[0])).size > 1)
+		problems.push(invalid(at('endpoints'), 'are either all http or all https'));
+	if (!/^[\x21-\x7e]{1,128}$/.test(prefix))
+		problems.push(invalid(at('prefix'), 'is printable ASCII without spaces, at least one character'));
+	if ((user === undefined) !== (password === undefined))
+		problems.push(invalid(at('user'), 'user and password belong together'));
+	const secure = endpoints.some((endpoint) => endpoint.startsWith('https:'));
+	for (const name of ['ca_file', 'cert_file', 'key_file'] as const)
+		if (files[name] !== undefined && !secure)
+			problems.push(invalid(at(name), 'is of no use to endpoints that begin with http:'));
+	if ((files.cert_file === undefined) !== (files.key_file === undefined))
+		problems.push(invalid(at('cert_file'), 'certificate and key belong together'));
+	return problems;
+}
+
 /** Everything wrong with the values taken together; empty when all is well. */
 export function checkRules(config: MeshConfig): Problem[] {
 	const problems = [
@@ -151,6 +179,7 @@ export function checkRules(config: MeshConfig): Problem[] {
 		...adminTokens(config),
 		...models(config),
 		...cells(config),
+		...consensus(config),
 	];
 	if (config.data.port !== 0 && config.data.port === config.admin.port && config.data.host === config.admin.host)
 		problems.push(invalid(['admin', 'port'], `port ${config.admin.port} is already the data port`));

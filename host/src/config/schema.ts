@@ -93,8 +93,14 @@ export const fabricSchema = section('Membership of a mesh of several nodes.', {
 export const consensusSchema = section('Replicated state.', {
 	engine: choice(['raft', 'etcd'], 'raft', 'The embedded Raft, or an etcd cluster that exists.'),
 	endpoints: list(Type.String({ minLength: 1 }), 'Of etcd, `http(s)://host:port`, all members.', 16),
+	prefix: text('infermesh/', 'Before every key in etcd: one for each mesh that shares the cluster.'),
 	user: optional('Of etcd.'),
 	password: secret('Of etcd'),
+	ca_file: optional(
+		'PEM with the authorities that etcd’s certificates are from; the system’s by default. Read at the start.',
+	),
+	cert_file: optional('PEM with the certificate this node shows etcd.'),
+	key_file: optional('PEM with the key of that certificate.'),
 	heartbeat_ms: integer(100, 'Raft heartbeat.', { ...MS, min: 10 }),
 	election_ms: integer(500, 'Raft election timeout; at least five heartbeats.', { ...MS, min: 50 }),
 	snapshot_entries: integer(10_000, 'A snapshot is taken after this many entries.', { min: 100, max: 10_000_000 }),

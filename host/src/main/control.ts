@@ -1,4 +1,5 @@
 // Owns what the admin API can ask of a running mesh: the calls of MeshControl over the target service, the strategy manager and the workers.
+import type { EngineStatus } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
 import type { MeshControl } from '../admin/control.js';
 import type { TargetRequest, TargetView } from '../admin/schemas.js';
@@ -112,13 +113,11 @@ export function createControl(parts: ControlParts): MeshControl {
 			throw new MeshError(fleetErrors, 'IM_TARGET_UNKNOWN', `no target has the id ${id}`);
 	};
 	/** As far as is known at once: probes and scrapes wait for nobody. */
-	const hasQuorum = (): Promise<boolean> => {
-		const status = parts.fabric.engine.status().then(
-			({ quorum }) => quorum,
-			() => false,
-		);
-		const late = Promise.withResolvers<boolean>();
-		const timer = systemClock.after(QUORUM_ANSWER_MS, () => late.resolve(false), { unref: true });
+	const stateNow = (): Promise<Pick<EngineStatus, 'quorum' | 'noSpace'>> => {
+		const unknown = { quorum: false, noSpace: false };
+		const status = parts.fabric.engine.status().catch(() => unknown);
+		const late = Promise.withResolvers<typeof unknown>();
+		const timer = systemClock.after(QUORUM_ANSWER_MS, () => late.resolve(unknown), { unref: true });
 		return Promise.race([status, late.promise]).finally(() => timer.cancel());
 	};
 	/** Waits until this node follows what was written about a target. */
@@ -175,8 +174,11 @@ export function createControl(parts: ControlParts): MeshControl {
 			const memberEnded = parts.fabric.memberEnded();
 			if (memberEnded !== undefined)
 				degraded.push(`this node’s part in the group of coordinators has ended: ${memberEnded.code}`);
-			if (!(await hasQuorum()))
-				degraded.push('no quorum of coordinators: the last configuration serves on and cannot be changed');
+			degraded.push(...parts.fabric.degraded());
+			const { quorum, noSpace } = await stateNow();
+			if (!quorum) degraded.push('no quorum of coordinators: the last configuration serves on and cannot be changed');
+			if (noSpace)
+				degraded.push('no space for replicated state: the last configuration serves on and cannot be changed');
 			return { ready: reasons.length === 0, reasons, degraded };
 		},
 		mesh: parts.mesh,
@@ -245,7 +247,7 @@ export function createControl(parts: ControlParts): MeshControl {
 			const { fabric, mesh } = parts;
 			const samples = [
 				...collectSamples(listTargets(), shelf.list(), parts.version, process.version),
-				...fabricSamples(mesh.nodes.list(), fabric.inTouch(), await hasQuorum(), state.level),
+				...fabricSamples(mesh.nodes.list(), fabric.inTouch(), await stateNow(), state.level),
 			];
 			return renderMetrics(metricsBuffers, samples) + fabric.metrics() + (await parts.processMetrics.text());
 		},

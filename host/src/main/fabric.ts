@@ -138,6 +138,8 @@ export interface MeshFabric {
 	readonly state: () => GroupState | undefined;
 	/** Why that part has ended for good while the node goes on; undefined while it has not. */
 	readonly memberEnded: () => MeshError | undefined;
+	/** What is wrong with what the state lies on, in words, while the node goes on. */
+	readonly degraded: () => readonly string[];
 	/** By gossip; this node included. */
 	readonly members: () => readonly MemberView[];
 	/** False while this node hears of no other although there are others: it is cut off, and routes by what it knows itself. */
@@ -185,6 +187,7 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 		tokens: undefined,
 		state: () => undefined,
 		memberEnded: () => undefined,
+		degraded: () => [],
 		members: () => [
 			{ id: nodeId, name, address: '', state: 'alive', incarnation: 1, sinceMs: startedMs, accusers: [] },
 		],

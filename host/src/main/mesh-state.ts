@@ -59,7 +59,8 @@ export interface MeshStateParts {
 }
 
 /** A write under the lease that failed for what will be otherwise in a while. */
-const passing = (error: unknown): boolean => cutOff(error) || hasCode(error, 'IM_CONSENSUS_LEASE_LOST');
+const passing = (error: unknown): boolean =>
+	cutOff(error) || hasCode(error, 'IM_CONSENSUS_LEASE_LOST') || hasCode(error, 'IM_STORE_NO_SPACE');
 
 export class MeshState implements MeshMirrors {
 	readonly records: Records;

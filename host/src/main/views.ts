@@ -72,12 +72,13 @@ export function targetView(
 export function fabricSamples(
 	nodes: readonly NodeView[],
 	inTouch: boolean,
-	quorum: boolean,
+	{ quorum, noSpace }: { readonly quorum: boolean; readonly noSpace: boolean },
 	{ level, own }: { readonly level: number; readonly own: number },
 ): CollectedSample[] {
 	return [
 		{ metric: 'fabricInTouch', labels: [], value: inTouch ? 1 : 0 },
 		{ metric: 'fabricQuorum', labels: [], value: quorum ? 1 : 0 },
+		{ metric: 'fabricNoSpace', labels: [], value: noSpace ? 1 : 0 },
 		{ metric: 'compatLevel', labels: ['node'], value: own },
 		{ metric: 'compatLevel', labels: ['mesh'], value: level },
 		...nodes.map(({ name, state }) => ({ metric: 'nodeLifecycle' as const, labels: [name, state], value: 1 })),

@@ -342,7 +342,7 @@ export class MeshOperations {
 		const { group } = this.#ports.fabric;
 		if (group !== undefined) return group;
 		throw consensusError('IM_CONSENSUS_NOT_MEMBER', 'this node is no coordinator of a mesh', {
-			hint: 'Ask a coordinator: `infermesh raft status` lists them; `--admin URL` names one.',
+			hint: 'Ask a coordinator: `infermesh raft status` lists them; `--admin URL` names one. On an etcd cluster use its own tools.',
 		});
 	}
 

@@ -211,6 +211,12 @@ export const metricDefinitions = Object.freeze({
 		1,
 		'1 while the coordinators have a quorum as this node sees it, else 0.',
 	),
+	fabricNoSpace: collected(
+		'fabric_no_space',
+		[],
+		1,
+		'1 while replicated state has no space left and can be read only, else 0.',
+	),
 	compatLevel: collected(
 		'compat_level',
 		['of'],

@@ -33,13 +33,15 @@ import { keepAliveOnce } from './keep-alive.js';
 import { EtcdKeys, type Range } from './keys.js';
 import { type EtcdLogin, type EtcdMember, EtcdMembers } from './members.js';
 import { fromKeyValue, fromTxn, leaseNumber, toTxn } from './messages.js';
-import { etcdStatus } from './status.js';
+import { etcdStatus, noSpaceIn } from './status.js';
 import { EtcdWatchStream } from './watch-stream.js';
 
 export const etcdPrefixDefault = 'infermesh/';
 /** Keys with values of one answer; those without go up to the store's own limit. */
 const pageItems = 1_000;
 const loginTimeoutMs = 5_000;
+/** A member that does not answer for so long counts as down. */
+const healthTimeoutMs = 1_500;
 
 export interface EtcdEngineOptions extends ChannelsOptions {
 	readonly random: Random;
@@ -48,6 +50,17 @@ export interface EtcdEngineOptions extends ChannelsOptions {
 	readonly login?: EtcdLogin;
 	/** Told of streams that broke and of watch handlers that throw. */
 	readonly fault: (error: unknown) => void;
+}
+
+/** One member as it answers for itself. */
+export interface EtcdMemberHealth {
+	/** `host:port`, as it was configured. */
+	readonly address: string;
+	readonly answers: boolean;
+	/** Whether it sees a leader; false where it does not answer. */
+	readonly hasLeader: boolean;
+	/** An alarm stands that makes the cluster refuse writes for want of space, as far as this member knows. */
+	readonly noSpace: boolean;
 }
 
 interface AskOptions {
@@ -194,6 +207,25 @@ export class EtcdEngine implements ConsensusEngine {
 		const status = await this.#ask(options, ({ maintenance }) => maintenance.status.bind(maintenance), {});
 		const list = await this.#ask(options, ({ cluster }) => cluster.memberList.bind(cluster), {});
 		return etcdStatus(status, list, { revision, quorum, compactedRevision: this.#compactedRevision });
+	}
+
+	/** Every member asked for itself, in the order of the addresses. Never rejects. */
+	health(): Promise<readonly EtcdMemberHealth[]> {
+		return Promise.all(this.#channels.all().map((endpoint) => this.#healthOf(endpoint)));
+	}
+
+	async #healthOf(endpoint: Endpoint): Promise<EtcdMemberHealth> {
+		const { address } = endpoint;
+		const { maintenance } = this.#members.at(endpoint);
+		try {
+			const metadata = await this.#metadata(endpoint, healthTimeoutMs, false);
+			const ask = maintenance.status.bind(maintenance);
+			const { leader, errors } = await unary(ask, {}, metadata, this.#options.clock, healthTimeoutMs);
+			return { address, answers: true, hasLeader: leader !== 0n, noSpace: noSpaceIn(errors) };
+		} catch (error) {
+			this.#members.note(error);
+			return { address, answers: false, hasLeader: false, noSpace: false };
+		}
 	}
 
 	async close(): Promise<void> {

@@ -19,10 +19,14 @@ export function etcdStatus(
 			role: member.isLearner ? 'learner' : 'voter',
 			matchIndex: undefined,
 		})),
-		// Alarms are listed as text: `memberID:1 alarm:NOSPACE`.
-		noSpace: status.errors.some((error) => error.includes('NOSPACE')),
+		noSpace: noSpaceIn(status.errors),
 		...seen,
 	};
+}
+
+/** Alarms are listed as text: `memberID:1 alarm:NOSPACE`. */
+export function noSpaceIn(errors: readonly string[]): boolean {
+	return errors.some((error) => error.includes('NOSPACE'));
 }
 
 /** As etcdctl prints ids. */

@@ -48,7 +48,7 @@ export async function discover(
 		const address = at[attempt % at.length] as Address;
 		try {
 			const found = await askOnce(address, context);
-			if (found.coordinators.length > 0 && found.clusterId !== '') return found;
+			if (found.clusterId !== '') return found;
 		} catch (error) {
 			if (attempt < 3 || attempt % 10 === 0) log(`asking ${address} for the mesh`, error);
 		}

@@ -37,6 +37,13 @@ export const fabricNodeErrors = defineErrors({
 		grpcStatus: 'FAILED_PRECONDITION',
 		retryable: false,
 	},
+	IM_FABRIC_ETCD_TLS: {
+		summary: 'The certificate files for etcd cannot be used.',
+		hint: 'Check `consensus.ca_file`, `cert_file` and `key_file`: PEM, readable by this user, key and certificate of one pair.',
+		httpStatus: 500,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
 	IM_FABRIC_STOPPED: {
 		summary: 'The node was stopped before it had found its mesh.',
 		hint: 'Start it again when the mesh can be reached.',

@@ -74,10 +74,11 @@ export class GossipKeys {
 	rotateAgainst(nodeIds: readonly string[]): void {
 		const fresh = nodeIds.filter((id) => !this.#record.against.includes(id));
 		if (fresh.length === 0) return;
-		void this.#write((present) => ({
-			keys: [newKey(), ...present.keys].slice(0, KEPT),
-			against: [...nodeIds],
-		})).catch((error: unknown) => this.#failed('rotating the gossip key', error));
+		void this.#write((present) =>
+			fresh.every((id) => present.against.includes(id))
+				? present
+				: { keys: [newKey(), ...present.keys].slice(0, KEPT), against: [...nodeIds] },
+		).catch((error: unknown) => this.#failed('rotating the gossip key', error));
 	}
 
 	/**

@@ -6,6 +6,7 @@ import {
 	addIdentityEndpoint,
 	type BlobHolder,
 	type CertificateAuthority,
+	type ConsensusEngine,
 	createBlobService,
 	DiskBlobs,
 	FileDisk,
@@ -47,11 +48,12 @@ import type { SnapshotBegun } from './consensus-protocol.js';
 import { discover, discoverHandler } from './discovery.js';
 import { EngineRecords } from './engine-records.js';
 import { fabricNodeErrors } from './errors.js';
+import { EtcdPart } from './etcd-part.js';
 import { GossipThread } from './gossip-client.js';
 import { GossipKeys, gossipKeyNames } from './gossip-keys.js';
 import { openIdentity } from './identity.js';
 import { LeaseKeeper } from './lease-keeper.js';
-import { consensusMetrics, topologyMetrics, transportMetrics } from './metrics.js';
+import { consensusMetrics, etcdMetrics, topologyMetrics, transportMetrics } from './metrics.js';
 import { NodeCalls } from './node-calls.js';
 import { type KnownPeer, NodeFolder } from './node-folder.js';
 import { askStatus } from './node-status.js';
@@ -192,7 +194,8 @@ export async function startMeshFabric(
 		closers.push(() => channels.close());
 
 		// --- where the mesh is
-		const ownsGroup = config.roles.includes('coordinator') && config.consensus.engine === 'raft';
+		const onEtcd = config.consensus.engine === 'etcd';
+		const ownsGroup = config.roles.includes('coordinator') && !onEtcd;
 		let clusterId = known?.clusterId ?? '';
 		if (known === undefined && fabric.join.length > 0) {
 			const found = await discover(fabric.join, context, clock, failed, stopped);
@@ -233,7 +236,10 @@ export async function startMeshFabric(
 
 		// --- replicated state: by whichever coordinator answers, this node itself first
 		const accepted = (): ReadonlySet<string> => new Set([nodeId, ...coordinators.map((peer) => peer.nodeId)]);
-		const engine = new RemoteEngine({
+		const fault = (error: unknown): void => log.debug({ error: String(error) }, 'replicated state: a stream broke');
+		const etcd = onEtcd ? new EtcdPart({ config: config.consensus, clock, random, log, fault }) : undefined;
+		if (etcd !== undefined) closers.push(() => etcd.close());
+		const remote = {
 			get addresses() {
 				const others = coordinators.filter((peer) => peer.nodeId !== nodeId).map((peer) => peer.raft);
 				// A newcomer is no help until the group has taken it in and it hears of a leader.
@@ -249,13 +255,16 @@ export async function startMeshFabric(
 			clock,
 			random,
 			clusterId: () => consensus?.state?.clusterId ?? '',
-			fault: (error) => log.debug({ error: String(error) }, 'replicated state: a stream broke'),
-		});
+			fault,
+		};
+		const engine: ConsensusEngine = etcd?.engine ?? new RemoteEngine(remote);
 		closers.push(() => engine.close());
 
 		// --- the agent's port
 		const server = new SecureServer(context, { joining: authority !== undefined });
-		const blobsOwn = ownsGroup ? new DiskBlobs(new FileDisk(blobFolderOf(config))) : undefined;
+		// On etcd, which keeps no large values, coordinators hold blobs all the same.
+		const holdsBlobs = config.roles.includes('coordinator');
+		const blobsOwn = holdsBlobs ? new DiskBlobs(new FileDisk(blobFolderOf(config))) : undefined;
 		const tell = (): DiscoverReply => ({
 			clusterId,
 			gossipAddresses: (gossip?.members ?? [])
@@ -402,7 +411,9 @@ export async function startMeshFabric(
 				consensus?.send({ kind: 'revoked', nodeIds: revoked, revision });
 				thread.send({ kind: 'revoked', nodeIds: revoked, revision });
 				cells.setRevoked(revoked, revision);
-				if (consensus?.state?.leader === nodeId) keys.rotateAgainst(revoked);
+				// Without a leader of our own every coordinator may: who comes second finds it done.
+				const rotates = onEtcd ? holdsBlobs : consensus?.state?.leader === nodeId;
+				if (rotates) keys.rotateAgainst(revoked);
 			}
 			remember();
 		}
@@ -532,12 +543,14 @@ export async function startMeshFabric(
 			state: () => consensus?.state,
 			setLevel: (level) => consensus?.send({ kind: 'level', level }),
 			memberEnded: () => memberEnded,
+			degraded: () => etcd?.degraded() ?? [],
 			metrics: () =>
 				thread.metrics() +
 				topologyMetrics(thread.topology) +
 				cells.metrics() +
 				transportMetrics([counters.snapshot(), ...thread.transport, ...cells.transport]) +
-				consensusMetrics(consensus?.state, nodeId, memberEnded),
+				consensusMetrics(consensus?.state, nodeId, memberEnded) +
+				(etcd === undefined ? '' : etcdMetrics(etcd.members)),
 			async leave() {
 				await cells.leave();
 				await thread.leave();

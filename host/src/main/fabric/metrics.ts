@@ -1,5 +1,5 @@
 // Owns the Prometheus text of connections between nodes, of the distances between them, and of this node's part in consensus.
-import type { TransportCounts } from '@infermesh/fabric';
+import type { EtcdMemberHealth, TransportCounts } from '@infermesh/fabric';
 import type { MeshError } from '@infermesh/proto';
 import type { CellView } from '../../cells/book.js';
 import type { ExchangeFigures } from '../../cells/exchange.js';
@@ -126,4 +126,16 @@ export function consensusMetrics(state: GroupState | undefined, nodeId: string, 
 			return `# HELP ${full} ${help}\n# TYPE ${full} ${type}\n${full} ${value}\n`;
 		})
 		.join('');
+}
+
+/** Members of an etcd cluster as each answered last. */
+export function etcdMetrics(members: readonly EtcdMemberHealth[]): string {
+	return [
+		'# HELP infermesh_etcd_member_up 1 while the member answers.\n# TYPE infermesh_etcd_member_up gauge\n',
+		...members.map(({ address, answers }) => `infermesh_etcd_member_up{member="${address}"} ${Number(answers)}\n`),
+		'# HELP infermesh_etcd_member_has_leader 1 while the member sees a leader.\n# TYPE infermesh_etcd_member_has_leader gauge\n',
+		...members.map(
+			({ address, hasLeader }) => `infermesh_etcd_member_has_leader{member="${address}"} ${Number(hasLeader)}\n`,
+		),
+	].join('');
 }

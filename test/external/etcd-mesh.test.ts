@@ -1,0 +1,159 @@
+// A mesh of real nodes over a real three-member etcd: everything the embedded consensus gives, with no consensus thread; a member that is killed, history
+// that is compacted, a node that sleeps past its lease and a spent quota are seen, named and left behind.
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import test from 'ava';
+import { type EtcdCluster, startEtcd } from '../support/etcd.js';
+import { eventually, MODEL, startTestEngine } from '../support/mesh.js';
+import { infermesh, type MeshNode, startNodes } from '../support/mesh-nodes.js';
+import { shipped } from '../support/strategies.js';
+
+const over = ({ addresses }: EtcdCluster, more: Readonly<Record<string, unknown>> = {}) => ({
+	consensus: { engine: 'etcd', endpoints: addresses.map((address) => `http://${address}`), ...more },
+});
+
+async function metric(node: MeshNode, name: string): Promise<number | undefined> {
+	const text = await (await fetch(`${node.admin}/metrics`)).text();
+	const line = text.split('\n').find((one) => one.startsWith(`${name} `));
+	return line === undefined ? undefined : Number(line.slice(name.length + 1));
+}
+
+const degraded = async (node: MeshNode): Promise<readonly string[]> =>
+	((await (await fetch(`${node.admin}/readyz`)).json()) as { degraded: string[] }).degraded;
+const activeOn = async (node: MeshNode): Promise<string> =>
+	(await node.get<{ activeStrategy: string }>('/status')).activeStrategy;
+const has = (node: MeshNode, policy: string): Promise<boolean> =>
+	node.get(`/policies/placement/${policy}`).then(
+		() => true,
+		() => false,
+	);
+const set = (node: MeshNode, policy: string): Promise<unknown> =>
+	node.put(`/policies/placement/${policy}`, { value: { models: [`model-${policy}`], zones: ['a'] } });
+
+interface NodeRow {
+	readonly name: string;
+	readonly present: boolean;
+}
+
+async function ask(node: MeshNode): Promise<number> {
+	const response = await fetch(`${node.data}/v1/chat/completions`, {
+		method: 'POST',
+		headers: { 'content-type': 'application/json' },
+		body: JSON.stringify({ model: MODEL, max_tokens: 4, messages: [{ role: 'user', content: 'hello' }] }),
+	});
+	await response.arrayBuffer();
+	return response.status;
+}
+
+test.serial(
+	'two nodes over etcd decide together, through the death of a member, compaction and a long sleep',
+	async (t) => {
+		t.timeout(300_000);
+		const cluster = await startEtcd(t, 3);
+		const engine = await startTestEngine(t);
+		const targets = [{ id: 'engine-1', url: engine.url, models: [MODEL] }];
+		const nodes = await startNodes(t, [{ targets, ...over(cluster) }, over(cluster)]);
+		const [first, second] = nodes as [MeshNode, MeshNode];
+		for (const node of nodes) {
+			t.false(existsSync(path.join(node.state, 'raft')), 'no log of its own');
+			await eventually(`${node.name} routes`, async () => (await ask(node)) === 200, { withinMs: 30_000 });
+			await eventually('gossip shows both', async () => (await metric(node, 'infermesh_gossip_live_members')) === 2, {
+				withinMs: 30_000,
+			});
+		}
+		const status = await infermesh('raft', 'status', '--admin', second.admin);
+		t.regex(status.out, /engine +etcd/);
+
+		await second.post('/strategies', {
+			module: Buffer.from(shipped('baseline_rr')).toString('base64'),
+			activate: true,
+		});
+		for (const node of nodes) t.regex(await activeOn(node), /^baseline_rr@/);
+
+		// A member dies: seen by name, and nothing stops.
+		const victim = cluster.members[0];
+		if (victim === undefined) throw new Error('no member');
+		await victim.kill();
+		const down = `infermesh_etcd_member_up{member="${victim.address}"}`;
+		await eventually('the death is seen', async () => (await metric(first, down)) === 0, { withinMs: 20_000 });
+		t.true((await degraded(first)).some((reason) => reason.includes(`do not answer: ${victim.address}`)));
+		await set(first, 'one-down');
+		await eventually('the other follows', () => has(second, 'one-down'));
+		t.is(await ask(second), 200);
+		victim.start();
+		await eventually('it is back', async () => (await metric(first, down)) === 1, { withinMs: 30_000 });
+		await eventually('nothing is degraded', async () => (await degraded(first)).length === 0, { withinMs: 20_000 });
+
+		// Compacted history: who was behind reads anew.
+		const { revision } = await first.get<{ revision: number }>('/raft');
+		process.kill(second.pid, 'SIGSTOP');
+		await set(first, 'before-compaction');
+		await cluster.etcdctl('compact', String(revision + 1));
+
+		// Past its lease: the others see it gone; awake, it has a new lease and follows.
+		const there = async (name: string): Promise<boolean> =>
+			(await first.get<{ items: NodeRow[] }>('/nodes')).items.some((node) => node.name === name && node.present);
+		await eventually('its lease has ended', async () => !(await there('node-2')), { withinMs: 30_000 });
+		await set(first, 'while-asleep');
+		process.kill(second.pid, 'SIGCONT');
+		await eventually('it is there again', () => there('node-2'), { withinMs: 30_000 });
+		await eventually(
+			'it has followed',
+			async () => (await has(second, 'before-compaction')) && has(second, 'while-asleep'),
+		);
+
+		// All down and up again: each finds etcd and the other by what it remembers.
+		await Promise.all(nodes.map((node) => node.end('SIGKILL')));
+		await Promise.all(nodes.map((node) => node.start()));
+		for (const node of nodes) t.regex(await activeOn(node), /^baseline_rr@/, `${node.name} has the module`);
+
+		// What belongs to etcd is left to its own tools, by name.
+		const save = await infermesh('snapshot', 'save', path.join(first.state, 'x.snap'), '--admin', first.admin);
+		t.regex(save.err, /IM_CONSENSUS_NOT_MEMBER/);
+	},
+);
+
+test.serial(
+	'an etcd without space: writes refused by name, seen in readiness and metrics, and back by itself',
+	async (t) => {
+		t.timeout(240_000);
+		const cluster = await startEtcd(t, 3, ['--quota-backend-bytes', `${8 << 20}`]);
+		const engine = await startTestEngine(t);
+		const targets = [{ id: 'engine-1', url: engine.url, models: [MODEL] }];
+		const [node] = (await startNodes(t, [{ targets, ...over(cluster, { prefix: 'mesh-a/' }) }])) as [MeshNode];
+		await eventually('it routes', async () => (await ask(node)) === 200, { withinMs: 30_000 });
+		await set(node, 'before');
+
+		const neighbour = cluster.engine({ prefix: 'neighbour/' });
+		const value = new Uint8Array(500_000).fill(7);
+		for (let n = 0; n < 60; n++) {
+			const full = await neighbour.transact({ when: [], then: [{ put: `big/${n % 4}`, value }] }).then(
+				() => false,
+				() => true,
+			);
+			if (full) break;
+		}
+		t.true((await cluster.etcdctl('alarm', 'list')).includes('NOSPACE'));
+		t.regex(String(await t.throwsAsync(set(node, 'during'))), /IM_STORE_NO_SPACE/);
+		t.is(await metric(node, 'infermesh_fabric_no_space'), 1);
+		t.true((await degraded(node)).some((reason) => reason.startsWith('no space')));
+		t.true(await has(node, 'before'), 'reads go on');
+		t.is(await ask(node), 200, 'and so does the data plane');
+
+		const { revision } = await neighbour.transact({ when: [], then: [{ delete: { prefix: 'big/' } }] });
+		await neighbour.compact(revision);
+		await cluster.etcdctl('defrag');
+		await cluster.etcdctl('alarm', 'disarm');
+		await eventually(
+			'writes go through again',
+			() =>
+				set(node, 'after').then(
+					() => true,
+					() => false,
+				),
+			{ withinMs: 30_000 },
+		);
+		await eventually('it says so', async () => (await metric(node, 'infermesh_fabric_no_space')) === 0);
+		t.deepEqual(await degraded(node), []);
+	},
+);
