@@ -43,7 +43,7 @@ export function resolveRoute(env: RouterEnv, exchange: Exchange): Refusal | unde
 
 /**
  * Decides where the next attempt goes. A model's fallbacks are asked when its own pool has nothing eligible; other cells when none of these has, or
- * when the strategy says that there is no room.
+ * when there is no room: the strategy says so, or targets have refused for that and this is the last attempt.
  */
 export function decide(env: RouterEnv, exchange: Exchange): Step {
 	const now = env.ports.clock.nowMs();
@@ -55,7 +55,7 @@ export function decide(env: RouterEnv, exchange: Exchange): Step {
 	let step = ask(env, exchange, route.pool);
 	for (let at = 0; step === undefined && at < route.fallbacks.length; at++)
 		step = ask(env, exchange, route.fallbacks[at] as ModelPool);
-	if (route.elsewhere !== undefined && (step === undefined || isFull(step))) {
+	if (route.elsewhere !== undefined && (step === undefined || isFull(step) || isLastForRoom(env, exchange))) {
 		const away = ask(env, exchange, route.elsewhere);
 		if (away?.kind === 'go') return away;
 	}
@@ -65,6 +65,10 @@ export function decide(env: RouterEnv, exchange: Exchange): Step {
 /** No room now, as the strategy sees it; a refusal for any other reason is final. */
 function isFull(step: Step): boolean {
 	return step.kind === 'hold' || (step.kind === 'refuse' && step.refusal.code === 'IM_ROUTE_SATURATED');
+}
+
+function isLastForRoom(env: RouterEnv, { withoutRoom, attempts }: Exchange): boolean {
+	return withoutRoom > 0 && attempts + 1 >= env.options.retry.attemptsMax;
 }
 
 /** One pool's answer; undefined when none of its rows is eligible, or when they stand for other cells and the request comes from one. */

@@ -85,6 +85,8 @@ export class Exchange {
 	tried: { readonly pool: ModelPool; readonly row: number }[] = [];
 	attempts = 0;
 	serverErrors = 0;
+	/** Attempts that a target refused for want of room. */
+	withoutRoom = 0;
 	staleRetries = 0;
 	/** Since when the request is held; 0 = it never was. */
 	heldSinceMs = 0;

@@ -397,14 +397,13 @@ test('a model without eligible targets falls back to another, under its own name
 type Answer = 'route' | 'none' | 'hold' | 'saturated' | 'policy';
 
 /** A router whose own pool answers as told, and whose model another cell serves too. */
-async function besideAnotherCell(own: string, other: string, answer: Answer): Promise<TestRouter> {
-	const here = testPool([own]);
+async function besideAnotherCell(own: readonly string[], other: string, answer: Answer): Promise<TestRouter> {
+	const here = testPool(own);
 	const there: ModelPool = {
 		...testPool([other], { id: 'cell:west/m', cell: 'west', apiKey: 'mesh-key' }),
 		index: 1,
 		elsewhere: true,
 	};
-	const route = firstRow(1);
 	return startRouter({
 		origins: [],
 		ports: {
@@ -415,7 +414,7 @@ async function besideAnotherCell(own: string, other: string, answer: Answer): Pr
 			},
 			decider: {
 				decide(pool, _features, _hits, excluded, out) {
-					route(out, excluded);
+					firstRow(pool.targets.length)(out, excluded);
 					if (pool === there || answer === 'route') return;
 					out.count = 0;
 					if (answer === 'hold') out.verdict = 'hold';
@@ -434,7 +433,7 @@ async function besideAnotherCell(own: string, other: string, answer: Answer): Pr
 test('another cell serves what this one has no target or no room for, and nothing else', async (t) => {
 	const [own, other] = [await fakeEngine(answerWhole), await fakeEngine(answerWhole)];
 	const ask = async (answer: Answer, headers: Readonly<Record<string, string>> = {}) => {
-		const mesh = await besideAnotherCell(own.origin, other.origin, answer);
+		const mesh = await besideAnotherCell([own.origin], other.origin, answer);
 		const response = await post(`${mesh.url}/v1/chat/completions`, chatBody(), headers);
 		await response.text();
 		await mesh.close();
@@ -454,6 +453,24 @@ test('another cell serves what this one has no target or no room for, and nothin
 	}
 	t.is(other.seen.length, 3);
 	await Promise.all([own.close(), other.close()]);
+});
+
+test('a request that targets of this cell refuse for want of room has its last attempt in another', async (t) => {
+	const full = await fakeEngine((_req, res) => res.writeHead(429).end());
+	const broken = await fakeEngine((_req, res) => res.writeHead(500).end());
+	const other = await fakeEngine(answerWhole);
+	const ask = async (own: readonly string[]): Promise<Response> => {
+		const mesh = await besideAnotherCell(own, other.origin, 'route');
+		const response = await post(`${mesh.url}/v1/chat/completions`, chatBody());
+		await response.text();
+		await mesh.close();
+		return response;
+	};
+	t.is((await ask(Array.from({ length: 9 }, () => full.origin))).headers.get('x-infermesh-target'), 'cell:west/m');
+	t.is(full.seen.length, 2, 'the attempts before went to targets of this cell');
+	t.is((await ask(Array.from({ length: 9 }, () => broken.origin))).status, 500, 'errors are no want of room');
+	t.is(other.seen.length, 1);
+	await Promise.all([full, broken, other].map((engine) => engine.close()));
 });
 
 test('connections to a target are kept and reused, and stages are timed for a sample', async (t) => {

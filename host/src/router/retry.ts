@@ -41,7 +41,10 @@ function failureReason(exchange: Exchange, attempt: Attempt): string | undefined
 	}
 	if (attempt.end !== 'held') return undefined;
 	const { status } = attempt;
-	if (status === 429 || status === 503) return 'saturated';
+	if (status === 429 || status === 503) {
+		exchange.withoutRoom++;
+		return 'saturated';
+	}
 	if ((status === 500 || status === 502 || status === 504) && exchange.serverErrors === 0) {
 		exchange.serverErrors++;
 		return 'error';
