@@ -54,7 +54,8 @@ test.serial(
 		const under = { authorities: [west1.agent], wan_join: [west1.agent] };
 		const east = await prepareNodes(t, [
 			{ name: 'east-1', targets: targetOf(2), fabric: { ...quick, ...under, cell: 'east' } },
-			{ name: 'east-2', targets: targetOf(3), fabric: { ...quick, ...under, cell: 'east' } },
+			// No coordinator: it can be quarantined without the loss of a quorum.
+			{ name: 'east-2', roles: ['router', 'gpu'], targets: targetOf(3), fabric: { ...quick, ...under, cell: 'east' } },
 		]);
 		const [east1, east2] = east as [MeshNode, MeshNode];
 		await west1.start();
@@ -143,17 +144,31 @@ test.serial(
 		t.regex(metrics, /^infermesh_cell_stale\{cell="east"\} 0$/m);
 		t.regex(metrics, /^infermesh_wan_gossip_live_members 3$/m);
 
+		// --- a node that its cell quarantines is nobody's to the other cell, which gave it its certificate
+		await east1.post('/nodes/east-2/quarantine', { reason: 'test' });
+		await eventually(
+			'the other cell refuses it, and reaches its cell by the other gateway',
+			async () => {
+				const text = await (await fetch(`${west1.admin}/metrics`)).text();
+				const cells = await west1.get<{ items: (Cell & { routers: string[] })[] }>('/cells');
+				const found = cells.items.find(({ cell }) => cell === 'east');
+				const refused = /^infermesh_transport_refused_total\{code="IM_IDENTITY_REVOKED"\} [1-9]/m.test(text);
+				return refused && found?.stale === false && found.routers.join() === east1.data;
+			},
+			{ withinMs: 30_000, everyMs: 100 },
+		);
+
 		// --- the cell that was bereft is lost altogether: nothing changes for the other
 		await Promise.all(west.map((node) => node.end('SIGKILL')));
 		let served = 0;
 		await eventually(
 			'the summary of the lost cell is stale and its row gone; the other serves on all the while',
 			async () => {
-				const own = await ask(east2);
+				const own = await ask(east1);
 				if (!/^engine-[34]$/.test(own)) throw new Error(`a request of the other cell was disturbed: ${own}`);
 				served++;
-				const cells = await cellsOn(east2);
-				const rows = (await targetsOn(east2)).filter(({ cell }) => cell !== null);
+				const cells = await cellsOn(east1);
+				const rows = (await targetsOn(east1)).filter(({ cell }) => cell !== null);
 				return rows.length === 0 && cells.some(({ cell, stale }) => cell === 'west' && stale);
 			},
 			{ withinMs: 20_000, everyMs: 20 },

@@ -145,6 +145,22 @@ test('a revoked node neither renews nor joins again with its token', async (t) =
 	await t.notThrowsAsync(renew(identity, await generateNodeKey()));
 });
 
+test('a node that another cell has revoked is refused as well, and not told of as revoked here', async (t) => {
+	const { token, join, renew, revocations, service } = await setUp();
+	const identity = await join(await token());
+	const uuid = identity.svid.nodeUuid ?? '';
+	let changes = 0;
+	revocations.onChange(() => changes++);
+	revocations.updateElsewhere([uuid]);
+	t.is(changes, 1, 'its connections close');
+	await t.throwsAsync(renew(identity, await generateNodeKey()), { code: 'IM_IDENTITY_REVOKED' });
+	t.deepEqual(service.trust().revoked, []);
+	revocations.update([], 7n);
+	t.true(revocations.isRevoked(uuid), 'this cell’s own list leaves it as it is');
+	revocations.updateElsewhere([]);
+	t.false(revocations.isRevoked(uuid));
+});
+
 test('a renewal counts once, in its time, by its key', async (t) => {
 	const { token, join, renew, service, clock } = await setUp();
 	const identity = await join(await token({ uses: 2 }));

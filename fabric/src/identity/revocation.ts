@@ -14,6 +14,7 @@ export interface RevocationView {
 export class RevocationList implements RevocationView {
 	#revision = 0n;
 	#revoked: ReadonlySet<string> = new Set();
+	#elsewhere: ReadonlySet<string> = new Set();
 	readonly #listeners = new Set<() => void>();
 
 	get revision(): bigint {
@@ -21,9 +22,10 @@ export class RevocationList implements RevocationView {
 	}
 
 	isRevoked(nodeUuid: string): boolean {
-		return this.#revoked.has(nodeUuid);
+		return this.#revoked.has(nodeUuid) || this.#elsewhere.has(nodeUuid);
 	}
 
+	/** Without those that others have revoked. */
 	list(): readonly string[] {
 		return [...this.#revoked];
 	}
@@ -40,5 +42,11 @@ export class RevocationList implements RevocationView {
 		this.#revoked = new Set(revoked);
 		for (const listener of this.#listeners) listener();
 		return true;
+	}
+
+	/** Takes the whole list of what others have revoked, who keep a state of their own. */
+	updateElsewhere(revoked: Iterable<string>): void {
+		this.#elsewhere = new Set(revoked);
+		for (const listener of this.#listeners) listener();
 	}
 }

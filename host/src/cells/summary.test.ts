@@ -19,7 +19,7 @@ const target = (over: Partial<SummarisedTarget>): SummarisedTarget => ({
 	...over,
 });
 const of = (targets: readonly SummarisedTarget[], routers: readonly string[] = []) =>
-	summarise({ cell: 'c', clusterId: 'id', nodeId: 'n', version: '1', region: 'eu', routers, targets });
+	summarise({ cell: 'c', clusterId: 'id', nodeId: 'n', version: '1', region: 'eu', routers, quarantined: [], targets });
 
 test('a summary counts what is healthy, model by model', (t) => {
 	const { models } = of([
@@ -80,6 +80,8 @@ test('what no gateway sends is refused by name', (t) => {
 		'a URL with credentials': { routers: ['http://a:b@c'] },
 		'too many routers': { routers: Array.from({ length: 17 }, () => 'http://a') },
 		'too many models': { models: Array.from({ length: 257 }, (_, n) => modelSummary({ model: `${n}` })) },
+		'a quarantined node that is none': { quarantined: ['east-1'] },
+		'too many of them': { quarantined: Array.from({ length: 1025 }, () => '11111111-1111-4111-8111-111111111111') },
 		'a model twice': { models: [modelSummary(), modelSummary()] },
 		'no number': { models: [modelSummary({ load: Number.NaN })] },
 		'a load below nothing': { models: [modelSummary({ queue: -1 })] },

@@ -1,8 +1,10 @@
 // Owns what a cell tells others of itself: its bounds, the check of what comes from outside, and the making of a gateway's own from what it knows of its
 // targets. Nothing in it grows with the number of nodes or targets of the cell.
+import { isNodeUuid } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
 import type { ModelSummary, Summary } from '@infermesh/proto/grpc/cells/v1/cells';
 import { cellErrors } from './errors.js';
+import { cellNamePattern } from './name.js';
 
 export const cellBounds = Object.freeze({
 	/** Other cells a node keeps summaries of. */
@@ -11,10 +13,8 @@ export const cellBounds = Object.freeze({
 	routers: 16,
 	nameChars: 128,
 	urlChars: 512,
+	quarantined: 1024,
 });
-
-/** Names of cells stand in ids of targets and in labels. */
-export const cellNamePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 
 /** What is asked of one target for a summary. */
 export interface SummarisedTarget {
@@ -39,10 +39,12 @@ export interface SummarySource {
 	readonly version: string;
 	readonly region: string;
 	readonly routers: readonly string[];
+	/** UUIDs. */
+	readonly quarantined: readonly string[];
 	readonly targets: readonly SummarisedTarget[];
 }
 
-export function summarise({ targets, routers, ...names }: SummarySource): Summary {
+export function summarise({ targets, routers, quarantined, ...names }: SummarySource): Summary {
 	const byModel = new Map<string, SummarisedTarget[]>();
 	for (const target of targets)
 		for (const model of target.models) {
@@ -56,6 +58,7 @@ export function summarise({ targets, routers, ...names }: SummarySource): Summar
 		routers: routers.slice(0, cellBounds.routers),
 		models: models.slice(0, cellBounds.models).map(([model, of]) => summariseModel(model, of)),
 		modelsOmitted: Math.max(0, models.length - cellBounds.models),
+		quarantined: quarantined.slice(0, cellBounds.quarantined),
 	};
 }
 
@@ -97,6 +100,8 @@ export function checkSummary(summary: Summary | undefined): asserts summary is S
 	for (const url of routers) if (url.length > cellBounds.urlChars || !isHttpUrl(url)) bad('a router’s URL');
 	if (models.length > cellBounds.models) bad(`${models.length} models`);
 	if (new Set(models.map(({ model }) => model)).size !== models.length) bad('a model twice');
+	if (summary.quarantined.length > cellBounds.quarantined) bad(`${summary.quarantined.length} quarantined nodes`);
+	if (!summary.quarantined.every(isNodeUuid)) bad('a quarantined node that is none');
 	for (const model of models) if (!isSound(model)) bad(`model ${JSON.stringify(model.model.slice(0, 80))}`);
 }
 

@@ -29,6 +29,7 @@ export function summaryOf(cell: string, over: Partial<Summary> = {}): Summary {
 		routers: [`http://${cell}.example:8080`],
 		models: [modelSummary()],
 		modelsOmitted: 0,
+		quarantined: [],
 		...over,
 	};
 }

@@ -1,7 +1,7 @@
 // Owns what configuration values mean together: uniqueness, references, and the refusal to listen in the open without credentials.
 // Takes a configuration that already satisfies the schema and has its secrets resolved.
 import type { ErrorCode } from '@infermesh/proto';
-import { cellNamePattern } from '../cells/summary.js';
+import { cellNamePattern } from '../cells/name.js';
 import type { Path } from './pointer.js';
 import type { MeshConfig } from './schema.js';
 

@@ -115,6 +115,7 @@ export class CellsWorld {
 							version: '1',
 							region: 'r',
 							routers: this.of(cell).map((one) => `http://${one.id}:8080`),
+							quarantined: [],
 							targets,
 						}),
 					ownClusterId: () => `cluster of ${cell}`,

@@ -52,6 +52,8 @@ export interface CellsPartPorts {
 	readonly nodes: () => readonly NodeRecord[];
 	readonly lifecycleOf: (nodeId: string) => LifecycleState;
 	readonly members: () => readonly MemberView[];
+	/** Other cells have quarantined these nodes: they are to be nobody's here either. */
+	readonly revokedElsewhere: (nodeIds: readonly string[]) => void;
 	readonly stopped: () => boolean;
 	readonly failed: (what: string, error: unknown) => void;
 }
@@ -68,6 +70,7 @@ export class CellsPart implements CellsView {
 	readonly #listeners = new Set<() => void>();
 	#targets: (() => readonly SummarisedTarget[]) | undefined;
 	#pool: GossipThread | undefined;
+	#quarantinedElsewhere: readonly string[] = [];
 	#closed = false;
 
 	constructor(ports: CellsPartPorts) {
@@ -150,6 +153,7 @@ export class CellsPart implements CellsView {
 		this.#pool = pool;
 		const { revocations } = context;
 		pool.send({ kind: 'revoked', nodeIds: [...revocations.list()], revision: revocations.revision });
+		pool.send({ kind: 'revokedElsewhere', nodeIds: this.#quarantinedElsewhere });
 		this.#keys.onChange(() => pool.send({ kind: 'keys', keys: this.#keys.secrets }));
 		this.#exchange.round();
 	}
@@ -182,6 +186,7 @@ export class CellsPart implements CellsView {
 			version,
 			region: config.node.region,
 			routers: this.#routers(),
+			quarantined: this.#ports.context.revocations.list(),
 			targets: this.#targets(),
 		});
 	}
@@ -216,7 +221,19 @@ export class CellsPart implements CellsView {
 	}
 
 	#changed(): void {
+		this.#applyQuarantines();
 		for (const listener of this.#listeners) listener();
+	}
+
+	/** What other cells say of nodes of this one is for this one to decide. */
+	#applyQuarantines(): void {
+		const own = new Set(this.#ports.nodes().map(({ id }) => id));
+		const told = new Set(this.#exchange.cells().flatMap(({ summary }) => summary.quarantined));
+		const nodeIds = [...told].filter((id) => !own.has(id)).sort();
+		if (nodeIds.join() === this.#quarantinedElsewhere.join()) return;
+		this.#quarantinedElsewhere = nodeIds;
+		this.#ports.revokedElsewhere(nodeIds);
+		this.#pool?.send({ kind: 'revokedElsewhere', nodeIds });
 	}
 
 	#poolMembers(): readonly MemberView[] {

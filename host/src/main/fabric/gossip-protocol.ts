@@ -29,6 +29,8 @@ export type ToGossip =
 	| { readonly kind: 'identity'; readonly identity: WireIdentity }
 	/** As of this revision of replicated state. */
 	| { readonly kind: 'revoked'; readonly nodeIds: readonly string[]; readonly revision: bigint }
+	/** What other cells have revoked. */
+	| { readonly kind: 'revokedElsewhere'; readonly nodeIds: readonly string[] }
 	| { readonly kind: 'keys'; readonly keys: readonly Uint8Array[] }
 	| { readonly kind: 'join'; readonly seeds: readonly string[] }
 	| { readonly kind: 'places'; readonly places: readonly (readonly [nodeId: string, zone: string, region: string])[] }

@@ -55,6 +55,8 @@ const vivaldi = new Vivaldi(systemRandom());
 const links = new LinkTable(start.nodeId, { zone: start.zone, region: start.region });
 const since = new Map<string, { readonly state: string; readonly atMs: number }>();
 let gathering = false;
+let revokedHere: readonly string[] = [];
+let revokedElsewhere: readonly string[] = [];
 
 const membership = new GossipMembership({
 	core: {
@@ -187,7 +189,13 @@ agent.on('message', (message: ToGossip) => {
 			break;
 		case 'revoked':
 			revocations.update(message.nodeIds, message.revision);
-			authority.setRevoked(message.nodeIds);
+			revokedHere = message.nodeIds;
+			authority.setRevoked([...revokedHere, ...revokedElsewhere]);
+			break;
+		case 'revokedElsewhere':
+			revocations.updateElsewhere(message.nodeIds);
+			revokedElsewhere = message.nodeIds;
+			authority.setRevoked([...revokedHere, ...revokedElsewhere]);
 			break;
 		case 'keys': {
 			// The first seals from now on; the others still open what is on its way.

@@ -380,6 +380,7 @@ export async function startMeshFabric(
 			nodes: () => nodes.all().map(({ value }) => value),
 			lifecycleOf: (id) => lifecycle.get(id)?.value.state ?? 'active',
 			members: () => thread.members,
+			revokedElsewhere: (nodeIds) => revocations.updateElsewhere(nodeIds),
 			stopped,
 			failed,
 		});

@@ -63,6 +63,8 @@ export interface Summary {
   models: ModelSummary[];
   /** Models beyond the bound, which are left out. */
   modelsOmitted: number;
+  /** UUIDs of nodes that the cell has quarantined: they are nobody's to any other cell either. */
+  quarantined: string[];
 }
 
 export interface ModelSummary {
@@ -304,7 +306,17 @@ export const KnownSummary: MessageFns<KnownSummary> = {
 };
 
 function createBaseSummary(): Summary {
-  return { cell: "", clusterId: "", nodeId: "", version: "", region: "", routers: [], models: [], modelsOmitted: 0 };
+  return {
+    cell: "",
+    clusterId: "",
+    nodeId: "",
+    version: "",
+    region: "",
+    routers: [],
+    models: [],
+    modelsOmitted: 0,
+    quarantined: [],
+  };
 }
 
 export const Summary: MessageFns<Summary> = {
@@ -332,6 +344,9 @@ export const Summary: MessageFns<Summary> = {
     }
     if (message.modelsOmitted !== 0) {
       writer.uint32(64).uint32(message.modelsOmitted);
+    }
+    for (const v of message.quarantined) {
+      writer.uint32(74).string(v!);
     }
     return writer;
   },
@@ -411,6 +426,14 @@ export const Summary: MessageFns<Summary> = {
             }
 
             message.modelsOmitted = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.quarantined.push(reader.string());
             continue;
           }
         }
