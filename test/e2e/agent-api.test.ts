@@ -25,7 +25,7 @@ async function certificateOf(node: MeshNode): Promise<ChannelCredentials> {
 }
 
 function agentOf(t: ExecutionContext, node: MeshNode, who: ChannelCredentials): AgentClient {
-	const client = new AgentClient(node.agent, who, meshChannel);
+	const client = new AgentClient(node.agent, who, meshChannel());
 	t.teardown(() => client.close());
 	return client;
 }
@@ -122,7 +122,7 @@ test.serial('three nodes tell one story over gRPC, whichever is asked and whoeve
 	await read(() => seen.filter(({ kind }) => kind === 'lifecycle').length === 2);
 
 	// --- a drain with a stream in flight is followed to its end
-	const health = new HealthClient(third.agent, ann, meshChannel);
+	const health = new HealthClient(third.agent, ann, meshChannel());
 	t.teardown(() => health.close());
 	const serving = new Reader(health.watch({ service: '' }));
 	await serving.until(({ status: now }) => now === Health.SERVING);

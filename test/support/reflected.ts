@@ -24,7 +24,7 @@ async function reflect(
 	who: ChannelCredentials,
 	question: Partial<ServerReflectionRequest>,
 ): Promise<ServerReflectionResponse> {
-	const client = new ServerReflectionClient(address, who, meshChannel);
+	const client = new ServerReflectionClient(address, who, meshChannel());
 	try {
 		const call = client.serverReflectionInfo(new Metadata());
 		call.write({ ...nothing, ...question });
@@ -50,14 +50,15 @@ export async function callByName(
 	request: JsonValue,
 ): Promise<JsonValue> {
 	const { fileDescriptorResponse } = await reflect(address, who, { fileContainingSymbol: service });
-	const file = (fileDescriptorResponse?.fileDescriptorProto ?? []).map((bytes) =>
-		fromBinary(FileDescriptorProtoSchema, bytes),
-	);
+	// The file asked for comes first; a registry wants what is imported before what imports it.
+	const file = (fileDescriptorResponse?.fileDescriptorProto ?? [])
+		.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes))
+		.reverse();
 	const found = createFileRegistry(create(FileDescriptorSetSchema, { file }))
 		.getService(service)
 		?.methods.find(({ name }) => name === method);
 	if (found === undefined) throw new Error(`${service} has no ${method}`);
-	const client = new Client(address, who, meshChannel);
+	const client = new Client(address, who, meshChannel());
 	try {
 		return await new Promise((resolve, reject) =>
 			client.makeUnaryRequest(

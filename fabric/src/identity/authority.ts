@@ -5,7 +5,7 @@ import { MeshError } from '@infermesh/proto';
 import { type AuthorityState, authorityBounds, type Issuer, type Root } from './authority-state.js';
 import { type Certificate, readCertificate } from './certificate.js';
 import { identityErrors } from './errors.js';
-import { issueIntermediate, issueLeaf, issueRoot, type Signer, type Validity } from './issue.js';
+import { issueIntermediate, issueLeaf, issueRoot, type LeafNames, type Signer, type Validity } from './issue.js';
 import { generateNodeKey, isP256, type KeyPair } from './keys.js';
 import { clientSpiffeId, nodeSpiffeId, trustDomainId } from './spiffe-id.js';
 import type { TrustBundle } from './svid.js';
@@ -77,9 +77,14 @@ export class CertificateAuthority {
 		return this.#active().certificate.fingerprint;
 	}
 
-	/** A chain for a node, leaf first, without the root. Throws IM_IDENTITY_ID_INVALID, IM_IDENTITY_CSR_INVALID for another kind of key. */
+	/**
+	 * A chain for a node, leaf first, without the root. It names the trust domain as a DNS name as well, and no other certificate does: a program that
+	 * knows TLS but not SPIFFE asks for that name and is answered by nodes only. Throws IM_IDENTITY_ID_INVALID, IM_IDENTITY_CSR_INVALID for another
+	 * kind of key.
+	 */
 	async issueNode(nodeUuid: string, publicKey: KeyObject, nowMs: number): Promise<readonly Uint8Array[]> {
-		return this.#issue(nodeSpiffeId(this.trustDomain, nodeUuid).uri, publicKey, nowMs);
+		const names = { uri: nodeSpiffeId(this.trustDomain, nodeUuid).uri, dns: [this.trustDomain] };
+		return this.#issue(names, publicKey, nowMs);
 	}
 
 	/** A chain for a person or tool, leaf first, without the root, for at most `clientMaxMs`: it cannot be revoked. Throws as `issueNode`. */
@@ -89,8 +94,8 @@ export class CertificateAuthority {
 		nowMs: number,
 		lifetimeMs: number = this.#lifetimes.leafMs,
 	): Promise<readonly Uint8Array[]> {
-		const { uri } = clientSpiffeId(this.trustDomain, name);
-		return this.#issue(uri, publicKey, nowMs, Math.min(lifetimeMs, this.#lifetimes.clientMaxMs));
+		const names = { uri: clientSpiffeId(this.trustDomain, name).uri, dns: [] };
+		return this.#issue(names, publicKey, nowMs, Math.min(lifetimeMs, this.#lifetimes.clientMaxMs));
 	}
 
 	/** Whether this authority signed the leaf, now or in the past, whatever has expired since. */
@@ -159,7 +164,7 @@ export class CertificateAuthority {
 	}
 
 	async #issue(
-		uri: string,
+		names: LeafNames,
 		publicKey: KeyObject,
 		nowMs: number,
 		lifetimeMs: number = this.#lifetimes.leafMs,
@@ -169,7 +174,7 @@ export class CertificateAuthority {
 		const { certificate, keys } = this.#issuer();
 		const validity = within(certificate, validityOf(nowMs, lifetimeMs, this.#lifetimes));
 		if (validity.notAfterMs <= nowMs) throw this.#wrong('the intermediate has expired: maintain it first');
-		const leaf = await issueLeaf(publicKey, signerOf(certificate, keys), uri, validity);
+		const leaf = await issueLeaf(publicKey, signerOf(certificate, keys), names, validity);
 		return [leaf, certificate.der];
 	}
 

@@ -40,18 +40,25 @@ export async function issueIntermediate(
 	return issue(intermediate.subject, intermediate.keys.publicKey, root, validity, extensions);
 }
 
-/** An X509-SVID: empty subject, one critical URI name (X509-SVID.md 2, 4). */
+/** What a leaf says of its holder: one SPIFFE id, and DNS names where it is to answer clients that know of no other kind. */
+export interface LeafNames {
+	readonly uri: string;
+	readonly dns: readonly string[];
+}
+
+/** An X509-SVID: empty subject, critical names with one URI (X509-SVID.md 2, 4). */
 export async function issueLeaf(
 	publicKey: KeyObject,
 	intermediate: Signer,
-	uri: string,
+	{ uri, dns }: LeafNames,
 	validity: Validity,
 ): Promise<Uint8Array> {
+	const names = [{ type: 'url', value: uri } as const, ...dns.map((value) => ({ type: 'dns', value }) as const)];
 	const extensions = [
 		new x509.BasicConstraintsExtension(false, undefined, true),
 		new x509.KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
 		new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
-		new x509.SubjectAlternativeNameExtension([{ type: 'url', value: uri }], true),
+		new x509.SubjectAlternativeNameExtension(names, true),
 		...keyIdentifiers(publicKey, intermediate.keys.publicKey),
 	];
 	return issue('', publicKey, intermediate, validity, extensions);

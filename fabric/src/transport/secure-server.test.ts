@@ -1,8 +1,8 @@
 // Servers and channels over loopback: who gets in, who does not and why, and what happens to open streams when certificates change or nodes are revoked.
 
 import { once } from 'node:events';
-import { connect as connectTcp, createServer, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net';
+import { connect as connectTls, createServer as createTlsServer } from 'node:tls';
 import {
 	type ChannelCredentials,
 	credentials,
@@ -14,7 +14,7 @@ import test, { type ExecutionContext } from 'ava';
 import type { CertificateAuthority } from '../identity/authority.js';
 import { pemOfCertificate } from '../identity/certificate.js';
 import { identityErrors } from '../identity/errors.js';
-import { ManualClock, testAuthority, testIdentity } from '../identity/identity-test-support.js';
+import { ManualClock, testAuthority, testDomain, testIdentity } from '../identity/identity-test-support.js';
 import { generateNodeKey } from '../identity/keys.js';
 import type { IdentityMutation } from '../identity/svid.js';
 import { parseAddress } from './address.js';
@@ -457,13 +457,12 @@ test('a client reaches the services that are for clients too, and no others; wit
 	const pem = (certificates: readonly Uint8Array[]) => Buffer.from(certificates.map(pemOfCertificate).join(''));
 	const roots = pem(authority.bundle.roots);
 	const key = Buffer.from(keys.privateKey.export({ format: 'pem', type: 'pkcs8' }));
-	// As any gRPC client would, without a part of ours: the chain is checked, the name is not one of DNS.
-	const verify = { checkServerIdentity: () => undefined };
-	const ann = credentials.createSsl(roots, key, pem(chain), verify);
-	const nobody = credentials.createSsl(roots, null, null, verify);
+	// As any gRPC client would, without a part of ours: whoever answers to the name of the trust domain is a node.
+	const ann = credentials.createSsl(roots, key, pem(chain));
+	const nobody = credentials.createSsl(roots);
 	const call = async (who: ChannelCredentials, service: ServiceDefinition): Promise<string> => {
 		const client = new (makeGenericClientConstructor(service, 'Echo') as unknown as typeof EchoClient)(address, who, {
-			'grpc.ssl_target_name_override': 'mesh',
+			'grpc.ssl_target_name_override': testDomain,
 		});
 		try {
 			return await echo(client, 'here');
@@ -477,4 +476,13 @@ test('a client reaches the services that are for clients too, and no others; wit
 	t.is(await call(ann, echoService), 'IM_TRANSPORT_NOT_A_NODE');
 	t.is(await call(nobody, forClients), 'IM_IDENTITY_NO_CERTIFICATE');
 	await secure.close();
+
+	// Ann's certificate, though of this mesh, answers to no name.
+	const pretender = createTlsServer({ key, cert: pem(chain) }).listen(0, '127.0.0.1');
+	await once(pretender, 'listening');
+	const { port } = pretender.address() as AddressInfo;
+	const asked = connectTls({ port, host: '127.0.0.1', ca: roots, servername: testDomain });
+	const [error] = (await once(asked, 'error')) as [NodeJS.ErrnoException];
+	t.is(error.code, 'ERR_TLS_CERT_ALTNAME_INVALID');
+	pretender.close();
 });

@@ -4,6 +4,7 @@ import { Type } from 'typebox';
 import { adminErrors } from './errors.js';
 import { meshRoutes } from './mesh-routes.js';
 import { type AdminRoute, route } from './route.js';
+import type { JoinTokenMade, LoadResult, StrategyView, TargetView } from './schemas.js';
 import * as schemas from './schemas.js';
 
 const id = schemas.idParamsSchema;
@@ -18,21 +19,25 @@ const targetRoutes: readonly AdminRoute[] = [
 		response: schemas.targetViewSchema,
 		status: 201,
 		run: (control, { body }) => control.addTarget(body),
+		audit: (_call, target: TargetView) => ({ action: 'target.add', object: target.id }),
 	}),
 	route('DELETE', '/api/v1/targets/:id', 'Remove a target; what is in flight there ends by itself.', {
 		params: id,
 		response: schemas.targetViewSchema,
 		run: (control, { params }) => control.removeTarget(params.id),
+		audit: ({ params }) => ({ action: 'target.remove', object: params.id }),
 	}),
 	route('POST', '/api/v1/targets/:id/drain', 'Send a target no new requests.', {
 		params: id,
 		response: schemas.targetViewSchema,
 		run: (control, { params }) => control.drainTarget(params.id, true),
+		audit: ({ params }) => ({ action: 'target.drain', object: params.id }),
 	}),
 	route('POST', '/api/v1/targets/:id/undrain', 'Send a drained target requests again.', {
 		params: id,
 		response: schemas.targetViewSchema,
 		run: (control, { params }) => control.drainTarget(params.id, false),
+		audit: ({ params }) => ({ action: 'target.undrain', object: params.id }),
 	}),
 ];
 
@@ -53,22 +58,29 @@ const strategyRoutes: readonly AdminRoute[] = [
 				activate: body.activate ?? false,
 				model: body.model,
 			}),
+		audit: ({ body }, { strategy }: LoadResult) => ({
+			action: body.activate === true ? 'strategy.activate' : 'strategy.load',
+			object: labelOf(strategy),
+		}),
 	}),
 	route('POST', '/api/v1/strategies/:id/stage', 'Give a loaded strategy a stage; `:id` is `name` or `name@version`.', {
 		params: id,
 		body: schemas.stageRequestSchema,
 		response: schemas.strategyViewSchema,
 		run: (control, { params, body }) => control.stageStrategy(params.id, body),
+		audit: ({ body }, strategy: StrategyView) => ({ action: `strategy.${body.stage}`, object: labelOf(strategy) }),
 	}),
 	route('DELETE', '/api/v1/strategies/:id', 'Unload a strategy that has no stage.', {
 		params: id,
 		response: schemas.strategyViewSchema,
 		run: (control, { params }) => control.unloadStrategy(params.id),
+		audit: (_call, strategy: StrategyView) => ({ action: 'strategy.unload', object: labelOf(strategy) }),
 	}),
 	route('POST', '/api/v1/rollback', 'Go back to the strategy that decided before.', {
 		body: schemas.rollbackRequestSchema,
 		response: schemas.rollbackResultSchema,
 		run: async (control, { body }) => ({ strategy: (await control.rollbackStrategy(body.model)) ?? null }),
+		audit: ({ body }) => ({ action: 'strategy.rollback', object: body.model ?? '*' }),
 	}),
 ];
 
@@ -91,6 +103,11 @@ const statusRoutes: readonly AdminRoute[] = [
 		response: schemas.joinTokenSchema,
 		status: 201,
 		run: (control, { body }) => control.createJoinToken(body),
+		audit: ({ body }, made: JoinTokenMade) => ({
+			action: 'join-token.create',
+			object: made.id,
+			reason: body.label ?? '',
+		}),
 	}),
 	route('GET', '/api/v1/config', 'The configuration in force, with origins; secrets masked.', {
 		response: schemas.items(schemas.configRowSchema),
@@ -107,10 +124,13 @@ const statusRoutes: readonly AdminRoute[] = [
 			control.setLogLevel(body.level);
 			return { level: control.logLevel() };
 		},
+		audit: ({ body }) => ({ action: 'log-level.set', object: body.level }),
 	}),
 ];
 
 export const adminRoutes: readonly AdminRoute[] = [...statusRoutes, ...targetRoutes, ...strategyRoutes, ...meshRoutes];
+
+const labelOf = ({ name, version }: StrategyView): string => `${name}@${version}`;
 
 function decodeModule(base64: string): Uint8Array {
 	if (!/^[A-Za-z0-9+/]*={0,2}$/.test(base64) || base64.length % 4 !== 0)

@@ -234,3 +234,44 @@ test('secrets are compared whole', (t) => {
 	t.false(sameSecret('abc', 'abcd'));
 	t.false(sameSecret('', 'abc'));
 });
+
+test('a change is logged with who made it: the name of the token, or loopback where none is asked', async (t) => {
+	const lines: string[] = [];
+	const log = createLog({ level: 'info', destination: { write: (line: string) => lines.push(line) }, wallMs: () => 0 });
+	const options = { bodyMaxBytes: 4096, requestTimeoutMs: 1000, version: '0.1.0', log };
+	const tokens = [
+		{ name: 'ann', token: 'token-of-ann' },
+		{ name: 'bob', token: 'token-of-bob' },
+	];
+	const guarded = createAdminServer({ ...options, tokens }, new FakeMesh());
+	const open = createAdminServer({ ...options, tokens: [] }, new FakeMesh());
+	const bob = { authorization: 'Bearer token-of-bob' };
+	const target = { url: 'http://127.0.0.1:9', id: 't' };
+	t.is((await call(guarded, 'POST', '/api/v1/targets', target, bob)).status, 201);
+	t.is((await call(guarded, 'DELETE', '/api/v1/targets/t', undefined, bob)).status, 200);
+	t.is((await call(guarded, 'DELETE', '/api/v1/targets/t', undefined, bob)).status, 404);
+	await call(open, 'POST', '/api/v1/join-tokens', { ttlMs: 60_000, label: 'rack 7' });
+	t.deepEqual(
+		lines
+			.map((line) => JSON.parse(line) as { by: string; action: string; object: string; reason?: string })
+			.map(({ by, action, object, reason = '' }) => `${by} ${action} ${object} ${reason}`.trim()),
+		['token:bob target.add t', 'token:bob target.remove t', 'loopback join-token.create id rack 7'],
+	);
+});
+
+test('every change is audited, by the operation or by its route', (t) => {
+	const silent = adminRoutes
+		.filter(({ method, run, audit }) => method !== 'GET' && audit === undefined && !/\basker\b/.test(run.toString()))
+		.map(({ method, path }) => `${method} ${path}`);
+	t.deepEqual(silent, []);
+});
+
+test('decisions about the mesh bear the name of the token', async (t) => {
+	const { server, mesh } = open('token-of-ann');
+	const ann = { authorization: 'Bearer token-of-ann' };
+	const placement = { value: { models: ['*'], zones: ['z'] } };
+	t.is((await call(server, 'PUT', '/api/v1/policies/placement/eu', placement, ann)).status, 200);
+	const node = await call(server, 'POST', '/api/v1/nodes/one/cordon', { reason: 'kernel' }, ann);
+	t.is(node.json['changedBy'], 'token:ann');
+	t.is(mesh.mesh.nodes.find('one').changedBy, 'token:ann');
+});

@@ -74,7 +74,7 @@ export function createAdminServer(options: AdminOptions, control: MeshControl): 
 			options.log,
 		),
 	);
-	addRoutes(app, control);
+	addRoutes(app, control, options.log);
 	addStreams(app, control);
 	addProbes(app, control, options.version);
 	return {
@@ -99,7 +99,7 @@ function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply,
 		.send({ error: { ...named.toJSON(), ...details } });
 }
 
-function addRoutes(app: FastifyInstance, control: MeshControl): void {
+function addRoutes(app: FastifyInstance, control: MeshControl, log: Log): void {
 	for (const route of adminRoutes) {
 		app.route({
 			method: route.method,
@@ -110,12 +110,10 @@ function addRoutes(app: FastifyInstance, control: MeshControl): void {
 				...(route.body === undefined ? {} : { body: route.body }),
 			},
 			handler: async (request, reply) => {
-				const answer = await route.run(control, {
-					params: request.params,
-					query: request.query,
-					body: request.body,
-					asker: request.asker,
-				});
+				const { params, query, body, asker } = request;
+				const call = { params, query, body, asker };
+				const answer: unknown = await route.run(control, call);
+				if (route.audit !== undefined) log.info({ ...asker, ...route.audit(call, answer) }, 'audit');
 				return reply.code(route.status).send(answer);
 			},
 		});

@@ -345,3 +345,24 @@ test('a node that stops ends its streams by name', async (t) => {
 	t.deepEqual(await refusal(reader.rest()), stopping);
 	t.deepEqual(await refusal(new Reader(client.subscribeEvents({ afterRevision: 0n })).next()), stopping);
 });
+
+test('calls are counted by method and result, open streams as they come and go', async (t) => {
+	const agent = await openAgent(t);
+	const client = agent.client(agent.asNode);
+	await ask(client.listNodes.bind(client), {});
+	await refusal(ask(client.getNode.bind(client), { node: 'nobody' }));
+	await refusal(ask(client.cordonNode.bind(client), { node: SELF, reason: '' }));
+	const reader = new Reader(client.subscribeEvents({ afterRevision: 0n }));
+	await reader.next();
+	const counted = (method: string, result: string): RegExp =>
+		new RegExp(`^infermesh_agent_calls_total\\{method="${method}",result="${result}"\\} 1$`, 'm');
+	t.regex(agent.metrics(), counted('ListNodes', 'ok'));
+	t.regex(agent.metrics(), counted('GetNode', 'IM_NODE_UNKNOWN'));
+	t.regex(agent.metrics(), counted('CordonNode', 'IM_AGENT_READ_ONLY'));
+	t.regex(agent.metrics(), /^infermesh_agent_streams 1$/m);
+	reader.call.cancel();
+	while (!/^infermesh_agent_streams 0$/m.test(agent.metrics())) await new Promise((resolve) => setImmediate(resolve));
+	// Its end is told to nobody but the counters, at the next change or sign of life.
+	await setPolicy(agent.client(agent.asClient), 'a');
+	while (!counted('SubscribeEvents', 'ok').test(agent.metrics())) await new Promise((resolve) => setImmediate(resolve));
+});

@@ -11,6 +11,7 @@ import { adminErrors } from '../admin/errors.js';
 import type { Readiness } from '../admin/schemas.js';
 import type { MeshOperations } from '../mesh/operations.js';
 import type { Log } from '../telemetry/logger.js';
+import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
 import { type AgentSelf, createAgentService } from './agent-service.js';
 import { Callers } from './callers.js';
 import { createHealthService } from './health.js';
@@ -28,6 +29,7 @@ export interface AgentApiPorts {
 	readonly tokens: readonly AdminToken[];
 	readonly clock: Clock;
 	readonly log: Log;
+	readonly metrics: Pick<MeshMetrics, 'agentCalled' | 'agentStreams'>;
 	readonly streamsMax?: number;
 }
 
@@ -40,17 +42,18 @@ export function addAgentApi(
 	server: Pick<SecureServer, 'addClientService' | 'peerOf' | 'services'>,
 	ports: AgentApiPorts,
 ): AgentApi {
-	const { mesh, self, readiness, tokens, clock, log, streamsMax = STREAMS_MAX } = ports;
+	const { mesh, self, readiness, tokens, clock, log, metrics, streamsMax = STREAMS_MAX } = ports;
 	const toError = (error: unknown): MeshError => {
 		if (error instanceof MeshError) return error;
 		log.error({ error: error instanceof Error ? error.stack : String(error) }, 'agent call failed');
 		return new MeshError(adminErrors, 'IM_ADMIN_INTERNAL', undefined, { hint: 'The log has the cause.' });
 	};
-	const streams = new OpenStreams(streamsMax, toError);
+	const streams = new OpenStreams(streamsMax, { toError, changed: (open) => metrics.agentStreams(open) });
 	const services = (): readonly string[] => server.services;
 	const callers = new Callers(server, tokens);
 	const reflection = createReflectionService({ services, streams, toError });
-	const agent = createAgentService({ mesh, self, readiness, clock, callers, streams, toError });
+	const called = (method: string, result: string): void => metrics.agentCalled(method, result);
+	const agent = createAgentService({ mesh, self, readiness, clock, callers, streams, toError, called });
 	server.addClientService(AgentService, { ...agent });
 	server.addClientService(HealthService, { ...createHealthService({ readiness, services, clock, streams, toError }) });
 	server.addClientService(ServerReflectionService, { ...reflection });

@@ -1,5 +1,5 @@
 // Owns the service `infermesh.agent.v1.Agent`: each call as one operation on the mesh, the same that the admin API calls over HTTP.
-import type { handleServerStreamingCall, handleUnaryCall } from '@grpc/grpc-js';
+import type { handleServerStreamingCall, handleUnaryCall, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
 import { bandwidthBounds, grpcErrorOf } from '@infermesh/fabric';
 import { type Clock, MeshError } from '@infermesh/proto';
 import type * as wire from '@infermesh/proto/grpc/agent/v1/agent';
@@ -10,7 +10,7 @@ import { cutOff } from '../mesh/listing.js';
 import { type NodeAction, REASON_CHARS_MAX } from '../mesh/nodes.js';
 import type { Asker, MeshOperations } from '../mesh/operations.js';
 import type { RaftView } from '../mesh/raft-view.js';
-import type { AgentCall, Callers } from './callers.js';
+import type { Callers } from './callers.js';
 import {
 	toCell,
 	toDrainProgress,
@@ -42,27 +42,44 @@ export interface AgentServiceParts {
 	readonly streams: OpenStreams;
 	/** An error as it may be told: one without a code is logged and told without its message. */
 	readonly toError: (error: unknown) => MeshError;
+	/** Told of each call that has ended: ok, or the code it was refused by. */
+	readonly called: (method: string, result: string) => void;
 }
 
-export function createAgentService(parts: AgentServiceParts): wire.AgentServer {
-	const { mesh, callers, streams, toError } = parts;
+const methodOf = (call: { getPath(): string }): string => call.getPath().split('/').at(-1) ?? '';
 
-	const unary =
-		<Request, Reply, Caller>(
-			admit: (call: AgentCall) => Caller,
-			run: (request: Request, caller: Caller) => Reply | Promise<Reply>,
-		): handleUnaryCall<Request, Reply> =>
-		(call, reply) => {
-			const answer = async (): Promise<Reply> => run(call.request, admit(call));
-			answer().then(
-				(value) => reply(null, value),
-				(error: unknown) => reply(grpcErrorOf(toError(error))),
-			);
-		};
-	const read = <Request, Reply>(run: (request: Request) => Reply | Promise<Reply>) =>
-		unary<Request, Reply, void>((call) => callers.mayRead(call), run);
-	const change = <Request, Reply>(run: (request: Request, asker: Asker) => Promise<Reply>) =>
-		unary<Request, Reply, Asker>((call) => callers.mayChange(call), run);
+export function createAgentService(parts: AgentServiceParts): wire.AgentServer {
+	const { mesh, callers, streams, toError, called } = parts;
+
+	async function answer<Request, Reply>(
+		call: ServerUnaryCall<Request, Reply>,
+		reply: sendUnaryData<Reply>,
+		run: () => Reply | Promise<Reply>,
+	): Promise<void> {
+		let value: Reply;
+		try {
+			value = await run();
+		} catch (error) {
+			const refusal = toError(error);
+			called(methodOf(call), refusal.code);
+			reply(grpcErrorOf(refusal));
+			return;
+		}
+		called(methodOf(call), 'ok');
+		reply(null, value);
+	}
+
+	const read =
+		<Request, Reply>(run: (request: Request) => Reply | Promise<Reply>): handleUnaryCall<Request, Reply> =>
+		(call, reply) =>
+			void answer(call, reply, () => {
+				callers.mayRead(call);
+				return run(call.request);
+			});
+	const change =
+		<Request, Reply>(run: (request: Request, asker: Asker) => Promise<Reply>): handleUnaryCall<Request, Reply> =>
+		(call, reply) =>
+			void answer(call, reply, () => run(call.request, callers.mayChange(call)));
 	const decide = (action: NodeAction) =>
 		change<wire.NodeDecision, wire.Node>(async ({ node, reason }, asker) => {
 			if (reason.length > REASON_CHARS_MAX) throw invalid(`a reason has at most ${REASON_CHARS_MAX} characters`);
@@ -72,11 +89,13 @@ export function createAgentService(parts: AgentServiceParts): wire.AgentServer {
 		<Request, Reply>(
 			items: (request: Request, signal: AbortSignal) => AsyncIterable<Reply>,
 		): handleServerStreamingCall<Request, Reply> =>
-		(call) =>
-			void streams.send(call, (signal) => {
+		(call) => {
+			const sent = streams.send(call, (signal) => {
 				callers.mayRead(call);
 				return items(call.request, signal);
 			});
+			void sent.then((refusal) => called(methodOf(call), refusal?.code ?? 'ok'));
+		};
 
 	return {
 		getStatus: read<wire.GetStatusRequest, wire.StatusReply>(() => statusOf(parts)),

@@ -12,12 +12,13 @@ import {
 
 /** PEM, as `infermesh ca client` writes them; without key and certificate, those of nobody. */
 export function meshCredentials(roots: Buffer, key?: Buffer, chain?: Buffer): ChannelCredentials {
-	// The chain is verified; names of the mesh are not those of DNS.
-	return credentials.createSsl(roots, key ?? null, chain ?? null, { checkServerIdentity: () => undefined });
+	return credentials.createSsl(roots, key ?? null, chain ?? null);
 }
 
-/** TLS takes no address for a name. */
-export const meshChannel: ChannelOptions = { 'grpc.ssl_target_name_override': 'mesh' };
+/** Nodes answer to the name of their trust domain, wherever they are. */
+export function meshChannel(trustDomain = 'infermesh.local'): ChannelOptions {
+	return { 'grpc.ssl_target_name_override': trustDomain };
+}
 
 /** Metadata with a bearer token. */
 export function bearer(token: string): Metadata {

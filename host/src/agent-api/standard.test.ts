@@ -10,13 +10,13 @@ import {
 import { ServerReflectionClient as OlderReflectionClient } from '@infermesh/proto/standard/reflection/v1alpha/reflection';
 import test from 'ava';
 import { ask, meshChannel, Reader, refusal } from './grpc-testing.js';
-import { openAgent } from './testing.js';
+import { openAgent, TRUST_DOMAIN } from './testing.js';
 
 const AGENT = 'infermesh.agent.v1.Agent';
 
 test('health is readiness, for the node and for each of its services', async (t) => {
 	const agent = await openAgent(t);
-	const client = new HealthClient(agent.address, agent.asNode, meshChannel);
+	const client = new HealthClient(agent.address, agent.asNode, meshChannel(TRUST_DOMAIN));
 	t.teardown(() => client.close());
 	const check = (service: string) => ask(client.check.bind(client), { service });
 	t.deepEqual(await check(''), { status: Status.SERVING });
@@ -28,7 +28,7 @@ test('health is readiness, for the node and for each of its services', async (t)
 
 test('who watches health is told at once and after each change, once', async (t) => {
 	const agent = await openAgent(t);
-	const client = new HealthClient(agent.address, agent.asNode, meshChannel);
+	const client = new HealthClient(agent.address, agent.asNode, meshChannel(TRUST_DOMAIN));
 	t.teardown(() => client.close());
 	const reader = new Reader(client.watch({ service: AGENT }));
 	t.deepEqual(await reader.next(), { status: Status.SERVING });
@@ -49,7 +49,7 @@ test('who watches health is told at once and after each change, once', async (t)
 	unknown.call.cancel();
 });
 
-const question: ServerReflectionRequest = {
+const nothing: ServerReflectionRequest = {
 	host: '',
 	fileByFilename: undefined,
 	fileContainingSymbol: undefined,
@@ -64,12 +64,12 @@ for (const [version, Client] of [
 ] as const)
 	test(`reflection ${version} lists the services and has their files`, async (t) => {
 		const agent = await openAgent(t);
-		const client = new Client(agent.address, agent.asNode, meshChannel);
+		const client = new Client(agent.address, agent.asNode, meshChannel(TRUST_DOMAIN));
 		t.teardown(() => client.close());
 		const call = client.serverReflectionInfo(new Metadata());
 		const answers = call[Symbol.asyncIterator]() as AsyncIterator<ServerReflectionResponse>;
 		const answer = async (asked: Partial<ServerReflectionRequest>): Promise<ServerReflectionResponse> => {
-			call.write({ ...question, ...asked });
+			call.write({ ...nothing, ...asked });
 			return (await answers.next()).value as ServerReflectionResponse;
 		};
 		t.deepEqual(
@@ -82,18 +82,22 @@ for (const [version, Client] of [
 			],
 		);
 		const file = embeddedFiles.find(({ services }) => services.includes(AGENT));
-		const bytes = Buffer.from(file?.base64 ?? '', 'base64');
-		t.true(bytes.includes('SubscribeEvents'));
-		for (const symbol of [AGENT, `${AGENT}.SubscribeEvents`, 'infermesh.agent.v1.Node.zone']) {
-			const { fileDescriptorResponse } = await answer({ fileContainingSymbol: symbol });
+		// The file itself, then what it imports, and what that imports.
+		const needed = [file, ...(file?.dependencies ?? []).map((name) => embeddedFiles.find((one) => one.name === name))];
+		const bytes = needed.map((one) => Buffer.from(one?.base64 ?? '', 'base64'));
+		t.true(bytes[0]?.includes('SubscribeEvents'));
+		for (const question of [
+			{ fileContainingSymbol: AGENT },
+			{ fileContainingSymbol: `${AGENT}.SubscribeEvents` },
+			{ fileContainingSymbol: 'infermesh.agent.v1.Node.zone' },
+			{ fileByFilename: 'infermesh/agent/v1/agent.proto' },
+		]) {
+			const { fileDescriptorResponse } = await answer(question);
 			t.deepEqual(
 				fileDescriptorResponse?.fileDescriptorProto.map((one) => Buffer.from(one)),
-				[bytes],
-				symbol,
+				bytes,
 			);
 		}
-		const byName = await answer({ fileByFilename: 'infermesh/agent/v1/agent.proto' });
-		t.is(byName.fileDescriptorResponse?.fileDescriptorProto.length, 1);
 		for (const asked of [
 			{ fileByFilename: 'no.proto' },
 			{ fileContainingSymbol: 'x' },

@@ -10,19 +10,21 @@ type AnyStream = ServerWritableStream<never, never> | ServerDuplexStream<never, 
 /** Events a stream ends by, for whatever reason. */
 const endings = ['cancelled', 'close', 'finish', 'error'] as const;
 
+export interface OpenStreamsPorts {
+	readonly toError: (error: unknown) => MeshError;
+	/** Told how many are open whenever that has changed. */
+	readonly changed: (open: number) => void;
+}
+
 export class OpenStreams {
 	readonly #max: number;
-	readonly #toError: (error: unknown) => MeshError;
+	readonly #ports: OpenStreamsPorts;
 	readonly #open = new Map<AnyStream, AbortController>();
 	#stopping = false;
 
-	constructor(max: number, toError: (error: unknown) => MeshError) {
+	constructor(max: number, ports: OpenStreamsPorts) {
 		this.#max = max;
-		this.#toError = toError;
-	}
-
-	get size(): number {
-		return this.#open.size;
+		this.#ports = ports;
 	}
 
 	/** Takes a stream in, until it ends; the signal aborts then. Throws IM_AGENT_STREAMS_MAX, IM_AGENT_STOPPING. */
@@ -33,30 +35,38 @@ export class OpenStreams {
 		const stream = call as unknown as AnyStream;
 		const ended = new AbortController();
 		this.#open.set(stream, ended);
+		this.#ports.changed(this.#open.size);
 		for (const ending of endings)
 			call.once(ending, () => {
-				this.#open.delete(stream);
+				if (this.#open.delete(stream)) this.#ports.changed(this.#open.size);
 				ended.abort();
 			});
 		return ended.signal;
 	}
 
-	/** Sends what `items` yields, each when the one before has been taken, and ends the stream as they end. */
+	/**
+	 * Sends what `items` yields, each when the one before has been taken, and ends the stream as they end. Resolves with what it was refused by, if it
+	 * was.
+	 */
 	async send<Request, Reply>(
 		call: ServerWritableStream<Request, Reply>,
 		items: (signal: AbortSignal) => AsyncIterable<Reply>,
-	): Promise<void> {
+	): Promise<MeshError | undefined> {
 		let signal: AbortSignal | undefined;
 		try {
 			signal = this.admit(call);
 			for await (const item of items(signal)) {
-				if (signal.aborted) return;
+				if (signal.aborted) return undefined;
 				if (!call.write(item)) await drained(call, signal);
 			}
 			call.end();
+			return undefined;
 		} catch (error) {
 			// What fails because nobody reads any more is told to nobody.
-			if (signal?.aborted !== true) call.emit('error', grpcErrorOf(this.#toError(error)));
+			if (signal?.aborted === true) return undefined;
+			const refusal = this.#ports.toError(error);
+			call.emit('error', grpcErrorOf(refusal));
+			return refusal;
 		}
 	}
 

@@ -18,10 +18,14 @@ import type { Readiness } from '../admin/schemas.js';
 import { HandClock } from '../fleet/testing.js';
 import { systemClock } from '../main/clock.js';
 import { type LonelyMesh, type LonelyMeshOptions, lonelyMesh, SELF } from '../mesh/testing.js';
+import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
+import { renderMetrics } from '../telemetry/exposition.js';
 import { createLog } from '../telemetry/logger.js';
+import { createMeshMetrics } from '../telemetry/mesh-metrics.js';
 import { type AgentApi, addAgentApi } from './agent-api.js';
 import { meshChannel, meshCredentials } from './grpc-testing.js';
 
+export const TRUST_DOMAIN = 'mesh.test';
 export const TOKEN = 'token-of-ann';
 const OTHER_NODE = '99999999-9999-4999-8999-999999999999';
 
@@ -31,6 +35,8 @@ export interface TestAgent {
 	readonly address: string;
 	/** Of the API: what is periodic happens as it is turned. */
 	readonly clock: HandClock;
+	/** The text a scrape gets. */
+	metrics(): string;
 	readiness: Readiness;
 	/** Certificates of `/client/bob` and of another node. */
 	readonly asClient: ChannelCredentials;
@@ -46,7 +52,7 @@ export async function openAgent(
 	options: LonelyMeshOptions & { readonly streamsMax?: number } = {},
 ): Promise<TestAgent> {
 	const nowMs = systemClock.wallMs();
-	const authority = await CertificateAuthority.create('mesh.test', nowMs);
+	const authority = await CertificateAuthority.create(TRUST_DOMAIN, nowMs);
 	const [own, bob, other] = await Promise.all([generateNodeKey(), generateNodeKey(), generateNodeKey()]);
 	const identity = makeIdentity(
 		await authority.issueNode(SELF, own.publicKey, nowMs),
@@ -71,6 +77,7 @@ export async function openAgent(
 	});
 	const mesh = lonelyMesh(options);
 	const clock = new HandClock();
+	const metrics = createMetricsBuffer();
 	const made = {
 		mesh,
 		clock,
@@ -91,6 +98,7 @@ export async function openAgent(
 		tokens: [{ name: 'ann', token: TOKEN }],
 		clock,
 		log: createLog({ level: 'silent', wallMs: () => 0 }),
+		metrics: createMeshMetrics(new MetricsBlock(metrics)),
 		...(options.streamsMax === undefined ? {} : { streamsMax: options.streamsMax }),
 	});
 	const address = await server.listen('127.0.0.1:0');
@@ -101,10 +109,11 @@ export async function openAgent(
 		await mesh.engine.close();
 	});
 	return Object.assign(made, {
+		metrics: (): string => renderMetrics([metrics]),
 		api,
 		address,
 		client: (who: ChannelCredentials) => {
-			const client = new AgentClient(address, who, meshChannel);
+			const client = new AgentClient(address, who, meshChannel(TRUST_DOMAIN));
 			clients.push(client);
 			return client;
 		},

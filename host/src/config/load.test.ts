@@ -192,6 +192,7 @@ for (const host of ['0.0.0.0', '::', '10.1.2.3', 'mesh.example'])
 		t.notThrows(() => load(`data: {host: "${host}"}\n${key}`));
 		t.is(refused(() => load(`admin: {host: "${host}"}`)).code, 'IM_CONFIG_ADMIN_TOKEN_REQUIRED');
 		t.notThrows(() => load(`admin: {host: "${host}", token: abc}`));
+		t.notThrows(() => load(`admin: {host: "${host}", tokens: [{name: ann, token: abc}]}`));
 	});
 
 test('loopback addresses want neither', (t) => {
@@ -210,6 +211,9 @@ test('values are checked against each other', (t) => {
 		['models: {fallbacks: {a: [a]}}', /own fallback/],
 		['models: {revisions: {a: [{model: x, weight: 0}]}}', /above 0/],
 		['telemetry: {otlp_endpoint: "collector:4317"}', /not an http/],
+		['admin: {tokens: [{name: ann}]}', /token of "ann" is missing/],
+		['admin: {tokens: [{name: ann, token: a}, {name: ann, token: b}]}', /"ann" is the name of another token/],
+		['admin: {token: a, tokens: [{name: admin, token: b}]}', /"admin" is the name of another token/],
 		['admin: {port: 8080}', /already the data port/],
 		['targets: [{id: a}]', /needs "url"/],
 	];

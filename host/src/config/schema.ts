@@ -109,10 +109,6 @@ export const consensusSchema = section('Replicated state.', {
 		min: 8 * 1024 * 1024,
 		max: 1024 * 1024 * 1024,
 	}),
-	space_max_bytes: integer(512 * 1024 * 1024, 'Replicated state may not grow beyond this.', {
-		...BYTES,
-		min: 1024 * 1024,
-	}),
 });
 
 export const dataSchema = section('The data plane: where clients send inference requests.', {

@@ -277,6 +277,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 					tokens: adminTokens,
 					clock,
 					log,
+					metrics: meshMetrics,
 				});
 
 	let closing: Promise<void> | undefined;

@@ -191,6 +191,13 @@ export const metricDefinitions = Object.freeze({
 	),
 	healthChecks: counter('health_checks', ['target', 'result'], TARGETS, 'Active health checks: ok or failed.'),
 	ejections: counter('ejections', ['target'], TARGETS, 'Times a target was ejected for failing live requests.'),
+	agentCalls: counter(
+		'agent_calls',
+		['method', 'result'],
+		256,
+		'Calls of the Agent API over gRPC that have ended: ok, or the code of the refusal.',
+	),
+	agentStreams: gauge('agent_streams', [], 1, 'Streams open at the agent’s port: events, drains, health, reflection.'),
 	workerRestarts: counter('worker_restarts', [], 1, 'Data-plane workers that died and were replaced.'),
 	loopLag: gauge(
 		'event_loop_lag_seconds',

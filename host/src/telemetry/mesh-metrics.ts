@@ -14,10 +14,14 @@ export interface MeshMetrics {
 	healthChecked(target: string, ok: boolean): void;
 	ejected(target: string): void;
 	workerRestarted(): void;
+	/** `result`: ok, or the code of the refusal. */
+	agentCalled(method: string, result: string): void;
+	agentStreams(open: number): void;
 }
 
 export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
 	const scrapeDuration = block.histogram('scrapeDuration');
+	const agentStreams = block.gauge('agentStreams');
 	const admissionDuration = block.histogram('admissionDuration');
 	return {
 		swapped: (strategy, kind) => block.counter('swaps', strategy, kind).add(1),
@@ -32,6 +36,8 @@ export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
 		},
 		healthChecked: (target, ok) => block.counter('healthChecks', target, ok ? 'ok' : 'failed').add(1),
 		ejected: (target) => block.counter('ejections', target).add(1),
+		agentCalled: (method, result) => block.counter('agentCalls', method, result).add(1),
+		agentStreams: (open) => agentStreams.set(open),
 		workerRestarted: () => block.counter('workerRestarts').add(1),
 	};
 }
