@@ -11,13 +11,15 @@ import { type Damage, damages } from './workload/workload.js';
 const usage = `npm run chaos -- [options]
 
   --minutes M        how long faults go on (default 5)
+  --rounds N         each fault so often, instead of for a time
   --seed S           which, in which order, on whom (default drawn)
   --nodes N          processes, 3 to 9 (default 3)
   --netns            each node in a network namespace of its own, with packets lost by the kernel; needs root
   --only NAME        this fault only, repeatable; see --list
   --calm S           seconds without a fault between two (default 6)
   --floor N          answered operations a second while it is calm, at least (default 8)
-  --damage KIND      falsify the record once, as the proof that it is noticed: ${damages.join(', ')}
+  --damage KIND      falsify the record once, repeatable, as the proof that it is noticed:
+                     ${damages.join(', ')}
   --keep             keep logs and histories also when nothing was violated
   --json             one document on stdout
   --list             the faults there are
@@ -31,7 +33,8 @@ const flags = {
 	only: { type: 'string', multiple: true },
 	calm: { type: 'string' },
 	floor: { type: 'string' },
-	damage: { type: 'string' },
+	damage: { type: 'string', multiple: true },
+	rounds: { type: 'string' },
 	keep: { type: 'boolean' },
 	json: { type: 'boolean' },
 	list: { type: 'boolean' },
@@ -53,9 +56,9 @@ function whole(...options: Parameters<typeof number>): number {
 	return value;
 }
 
-function damageOf(text: string | undefined): Damage | undefined {
+function damageOf(text: string): Damage {
 	const found = damages.find((one) => one === text);
-	if (text !== undefined && found === undefined) throw new UsageError(`--damage takes one of ${damages.join(', ')}`);
+	if (found === undefined) throw new UsageError(`--damage takes one of ${damages.join(', ')}`);
 	return found;
 }
 
@@ -66,13 +69,14 @@ function optionsOf(values: ReturnType<typeof parse>, signal: AbortSignal): RunOp
 		if (!faults.some((fault) => fault.name === name)) throw new UsageError(`there is no fault "${name}"; see --list`);
 	return {
 		minutes: number('minutes', values.minutes, 5, 0.1, 1_200),
+		rounds: values.rounds === undefined ? undefined : whole('rounds', values.rounds, 1, 1, 1_000),
 		seed: whole('seed', values.seed, randomBytes(4).readUInt32LE(), 0, 0xffff_ffff),
 		nodes: whole('nodes', values.nodes, 3, 3, 9),
 		namespaces: values.netns === true,
 		calmMs: number('calm', values.calm, 6, 1, 600) * 1_000,
 		floorPerSecond: number('floor', values.floor, 8, 0, 1_000),
 		only: values.only,
-		damage: damageOf(values.damage),
+		damages: new Set((values.damage ?? []).map(damageOf)),
 		keep: values.keep === true,
 		progress: say,
 		signal,
@@ -84,6 +88,7 @@ function parse() {
 }
 
 async function main(): Promise<number> {
+	const stop = new AbortController();
 	try {
 		const values = parse();
 		if (values.help === true) {
@@ -94,7 +99,6 @@ async function main(): Promise<number> {
 			process.stdout.write(faults.map(({ name }) => `${name}\n`).join(''));
 			return 0;
 		}
-		const stop = new AbortController();
 		const options = optionsOf(values, stop.signal);
 		if (options.namespaces && !isInside()) return await runInside();
 		for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
@@ -112,6 +116,7 @@ async function main(): Promise<number> {
 			say(`${error.message}\n\n${usage}`);
 			return 2;
 		}
+		if (stop.signal.aborted) return 1;
 		say(error instanceof Error ? (error.stack ?? error.message) : String(error));
 		return 1;
 	}

@@ -27,13 +27,15 @@ export const faults = [...processFaults, ...networkFaults, ...diskFaults, ...ope
 
 export interface RunOptions {
 	readonly minutes: number;
+	/** How often each fault comes, instead of a time. */
+	readonly rounds: number | undefined;
 	readonly seed: number;
 	readonly nodes: number;
 	readonly namespaces: boolean;
 	readonly calmMs: number;
 	readonly floorPerSecond: number;
 	readonly only: readonly string[] | undefined;
-	readonly damage: Damage | undefined;
+	readonly damages: ReadonlySet<Damage>;
 	readonly keep: boolean;
 	readonly progress: (line: string) => void;
 	readonly signal: AbortSignal;
@@ -87,7 +89,9 @@ function mountSmallDisk(folder: string): string | undefined {
 export async function run(options: RunOptions): Promise<RunReport> {
 	const { seed, nodes, progress } = options;
 	const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-chaos-'));
-	progress(`seed ${seed}, ${nodes} nodes, ${options.minutes} minutes; logs in ${folder}`);
+	progress(
+		`seed ${seed}, ${nodes} nodes, ${options.rounds === undefined ? `${options.minutes} minutes` : `${options.rounds} rounds`}; logs in ${folder}`,
+	);
 	const disk = mountSmallDisk(path.join(folder, `node-${nodes}`, 'state'));
 	const namespaces = options.namespaces ? await Namespaces.open(nodes) : undefined;
 	const findings = new Findings((what) => progress(`VIOLATION ${what}`));
@@ -97,7 +101,7 @@ export async function run(options: RunOptions): Promise<RunReport> {
 		kept ||= report.violationsTotal > 0;
 		return { ...report, folder: kept ? folder : undefined };
 	} catch (error) {
-		kept = true;
+		kept ||= !options.signal.aborted;
 		throw new Error(`${error instanceof Error ? error.message : String(error)} (logs in ${folder})`, { cause: error });
 	} finally {
 		await namespaces?.close();
@@ -120,6 +124,7 @@ async function observed(
 		places: namespaces?.places ?? loopbackPlaces(nodes),
 		progress,
 		onDeath: (how) => findings.violation(how),
+		signal,
 	});
 	try {
 		const load = new AbortController();
@@ -130,7 +135,7 @@ async function observed(
 			signal: load.signal,
 			keep: (name, history) =>
 				writeFileSync(path.join(folder, `${name}.json`), JSON.stringify(history, undefined, '\t')),
-			damage: options.damage,
+			damages: options.damages,
 		};
 		const watchers = await Watchers.open(context);
 		const [registers, ledger, lock] = [
@@ -145,14 +150,19 @@ async function observed(
 			faults,
 			findings,
 			workloads,
-			settings: { ...options, untilMs: performance.now() + options.minutes * 60_000 },
+			settings: {
+				...options,
+				untilMs: options.rounds === undefined ? performance.now() + options.minutes * 60_000 : undefined,
+			},
 			signal,
 			progress,
 		});
 		for (const [name, why] of Object.entries(nemesis.missing)) progress(`without "${name}": ${why}`);
-		await nemesis.run();
+		// Who interrupts waits for nothing: what is under way ends with the processes.
+		const interrupted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+		await Promise.race([nemesis.run(), interrupted]);
 		load.abort();
-		await Promise.all(workloads.map(({ ended }) => ended));
+		await Promise.race([Promise.all(workloads.map(({ ended }) => ended)), interrupted]);
 		if (!signal.aborted && findings.violationsTotal === 0) await judge(workloads, findings, options);
 		return {
 			seed,

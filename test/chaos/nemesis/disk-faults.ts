@@ -24,6 +24,7 @@ class Injection {
 		const what = ['-e', 'trace=fdatasync', '-e', `inject=fdatasync:${inject}`];
 		this.#child = spawn(program('strace', 'strace'), ['-f', '-qq', '-o', file, ...what, '-p', String(pid)], {
 			stdio: 'ignore',
+			detached: true,
 		});
 	}
 

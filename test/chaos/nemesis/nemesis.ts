@@ -20,7 +20,10 @@ const writeTimeoutMs = 2_000;
 const looksMs = 25;
 
 export interface NemesisSettings {
-	readonly untilMs: number;
+	/** No more faults from then on; undefined when `rounds` says how many. */
+	readonly untilMs: number | undefined;
+	/** How often each fault comes; undefined for as often as there is time. */
+	readonly rounds: number | undefined;
 	readonly calmMs: number;
 	/** Answered operations a second while it is calm. */
 	readonly floorPerSecond: number;
@@ -68,12 +71,13 @@ export class Nemesis {
 
 	/** Until the time is over or what it found makes going on pointless. */
 	async run(): Promise<void> {
-		const { settings, signal, findings } = this.#parts;
+		const { findings } = this.#parts;
 		await this.#recover(performance.now(), settleMaxMs);
-		while (performance.now() < settings.untilMs && !signal.aborted) {
+		while (!this.#over()) {
 			await this.#calm();
+			if (this.#over()) return;
 			const fault = this.#next();
-			if (fault === undefined || performance.now() >= settings.untilMs || signal.aborted) continue;
+			if (fault === undefined) continue;
 			try {
 				await this.#strike(fault);
 			} catch (error) {
@@ -82,6 +86,13 @@ export class Nemesis {
 				return;
 			}
 		}
+	}
+
+	#over(): boolean {
+		const { settings, signal } = this.#parts;
+		const { untilMs = Number.POSITIVE_INFINITY, rounds = Number.POSITIVE_INFINITY } = settings;
+		const times = this.#possible.length * rounds;
+		return signal.aborted || performance.now() >= untilMs || this.records.length >= times;
 	}
 
 	#next(): Fault | undefined {

@@ -22,7 +22,10 @@ export class Engines {
 		const urls: string[] = [];
 		for (let at = 0; at < count; at++) {
 			const options = ['--json', '--port', '0', '--host', host, '--seed', String(at + 1), '--speed', String(speed)];
-			const child = spawn(process.execPath, [command, 'engine', ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
+			const child = spawn(process.execPath, [command, 'engine', ...options], {
+				stdio: ['ignore', 'pipe', 'inherit'],
+				detached: true,
+			});
 			children.push(child);
 			let text = '';
 			for await (const line of createInterface(child.stdout)) {

@@ -52,6 +52,8 @@ export interface MeshOptions {
 	readonly places: Places;
 	readonly progress: (line: string) => void;
 	readonly onDeath: (how: string) => void;
+	/** Aborts a start. */
+	readonly signal: AbortSignal;
 }
 
 interface RaftView {
@@ -74,7 +76,7 @@ export class ChaosMesh {
 	readonly authority: ChaosNode;
 
 	static async open(options: MeshOptions): Promise<ChaosMesh> {
-		const { folder, places, progress, seed } = options;
+		const { folder, places, progress, seed, signal } = options;
 		const [adminToken, apiKey] = [randomBytes(24).toString('hex'), `chaos-${randomUUID()}`];
 		const tokenFile = path.join(folder, 'admin.token');
 		writeFileSync(tokenFile, adminToken, { mode: 0o600 });
@@ -119,6 +121,8 @@ export class ChaosMesh {
 			});
 		});
 		const [first, ...others] = nodes as [ChaosNode, ...ChaosNode[]];
+		const closeNodes = (): Promise<unknown> => Promise.all(nodes.map((node) => node.close()));
+		signal.addEventListener('abort', () => void closeNodes());
 		try {
 			const made = await run(process.execPath, [command, 'ca', 'init', '--config', first.configFile]);
 			if (made.code !== 0) throw new Error(`infermesh ca init: ${made.output}`);
@@ -130,7 +134,7 @@ export class ChaosMesh {
 			const clients = await clientsOf(nodes, first, seed);
 			return new ChaosMesh(nodes, relay, engines, apiKey, clients);
 		} catch (error) {
-			await Promise.all(nodes.map((node) => node.end('SIGKILL')));
+			await closeNodes();
 			await engines.close();
 			await relay.close();
 			throw error;
@@ -182,8 +186,7 @@ export class ChaosMesh {
 	}
 
 	async close(): Promise<void> {
-		for (const node of this.nodes) node.resume();
-		await Promise.all(this.nodes.map((node) => node.end('SIGKILL')));
+		await Promise.all(this.nodes.map((node) => node.close()));
 		await Promise.all(this.clients.map((client) => client.close()));
 		await this.engines.close();
 		await this.relay.close();

@@ -73,6 +73,7 @@ export class Namespaces {
 			for (let at = 0; at < nodes; at++) {
 				const keeper = spawn(program('unshare', 'util-linux'), ['--net', program('sleep', 'coreutils'), 'infinity'], {
 					stdio: 'ignore',
+					detached: true,
 				});
 				keepers.push(keeper);
 				await eventually('a namespace is there', () => readlinkSync(`/proc/${keeper.pid}/ns/net`) !== own);

@@ -56,6 +56,7 @@ export class ChaosNode {
 	#changedMs = Number.NEGATIVE_INFINITY;
 	#killedMs = Number.NEGATIVE_INFINITY;
 	#ready = false;
+	#closed = false;
 	#asked = true;
 	#gently = false;
 
@@ -128,8 +129,13 @@ export class ChaosNode {
 
 	/** Resolves when it answers. */
 	async start(...joining: readonly string[]): Promise<void> {
+		if (this.#closed) throw new Error(`${this.name} is not started any more`);
 		const line = [...this.#options.within, process.execPath, command, 'agent', '--config', this.#file, ...joining];
-		const child = spawn(line[0] ?? '', line.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] });
+		const child = spawn(line[0] ?? '', line.slice(1), {
+			stdio: ['ignore', 'pipe', 'pipe'],
+			// Ctrl-C is for the run, which ends its nodes itself.
+			detached: true,
+		});
 		this.#child = child;
 		this.#pid = child.pid ?? 0;
 		this.#asked = false;
@@ -166,6 +172,12 @@ export class ChaosNode {
 		// A process that is stopped takes no other signal.
 		if (signal === 'SIGTERM') this.#send('SIGCONT');
 		return ended;
+	}
+
+	/** Ends the process for good: nothing starts it again. */
+	async close(): Promise<void> {
+		this.#closed = true;
+		await this.end('SIGKILL');
 	}
 
 	/** Its end, should it come now, is expected: its disk is being broken. */

@@ -66,7 +66,7 @@ export class Ledger implements Workload {
 	}
 
 	async #one(engine: RemoteEngine, node: number): Promise<void> {
-		const { findings, damage } = this.#context;
+		const { findings, damages } = this.#context;
 		if (this.#acknowledged.size >= entriesMax) return;
 		const value = String(++this.#number);
 		const key = `${prefix}${node}/${value}`;
@@ -85,7 +85,7 @@ export class Ledger implements Workload {
 			this.#acknowledged.set(key, revision);
 			this.#writes.acknowledged(revision, key, value);
 			// A write that was acknowledged and is nowhere: what this run must notice when it is to prove that.
-			if (damage === 'lost-write' && this.#number > 20) this.#acknowledged.set(`${prefix}${node}/lost`, revision);
+			if (damages.has('lost-write') && this.#number > 20) this.#acknowledged.set(`${prefix}${node}/lost`, revision);
 		} catch (error) {
 			findings.failed('ledger write', error);
 		}

@@ -63,12 +63,12 @@ export class Lock implements Workload {
 	}
 
 	#won(owner: string, leadership: Leadership, callAt: number): Ownership {
-		const { findings, damage } = this.#context;
+		const { findings, damages } = this.#context;
 		// Who has lost by its own clock learns it by being asked, also when no timer had a chance to fire.
 		for (const one of this.#ownerships) this.#look(one);
 		const returnAt = performance.now();
 		const ownership: Ownership = { owner, token: leadership.token, callAt, returnAt, leadership, endAt: undefined };
-		if (damage === 'two-owners' && !this.#damaged && this.#count > 2) {
+		if (damages.has('two-owners') && !this.#damaged && this.#count > 2) {
 			this.#damaged = true;
 			const before = this.#ownerships.at(-1);
 			if (before !== undefined) before.endAt = returnAt + 1;

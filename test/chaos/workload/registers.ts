@@ -169,7 +169,7 @@ export class Registers implements Workload {
 
 	/** The record; once, if this run is to prove that it would be noticed, an old value in the place of the one that was read. */
 	#recorded(operation: RegisterOperation, history: readonly RegisterOperation[]): RegisterOperation {
-		if (this.#context.damage !== 'stale-read' || this.#damaged || operation.input.kind !== 'read') return operation;
+		if (!this.#context.damages.has('stale-read') || this.#damaged || operation.input.kind !== 'read') return operation;
 		const value = overwrittenBefore(operation.callAt, history);
 		if (value === undefined) return operation;
 		this.#damaged = true;

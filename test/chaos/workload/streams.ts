@@ -105,7 +105,7 @@ export class Streams implements Workload {
 
 	/** Once, if this run is to prove that it would be noticed. */
 	#damage(answer: Answer): Answer {
-		if (this.#context.damage !== 'dropped-stream' || this.#damaged || !answer.complete) return answer;
+		if (!this.#context.damages.has('dropped-stream') || this.#damaged || !answer.complete) return answer;
 		this.#damaged = true;
 		return { ...answer, complete: false, text: answer.text.slice(0, 10) };
 	}

@@ -92,7 +92,7 @@ export class Watchers implements Workload, WatchedWrites {
 
 	/** Once, if this run is to prove that it would be noticed. */
 	#leavesOut(node: number): boolean {
-		if (this.#context.damage !== 'watch-gap' || this.#damaged || node > 0 || this.told < damageAfter) return false;
+		if (!this.#context.damages.has('watch-gap') || this.#damaged || node > 0 || this.told < damageAfter) return false;
 		this.#damaged = true;
 		return true;
 	}

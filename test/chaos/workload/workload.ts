@@ -11,8 +11,8 @@ export interface WorkloadContext {
 	readonly signal: AbortSignal;
 	/** Keeps a history that shows a violation. */
 	readonly keep: (name: string, history: unknown) => void;
-	/** A known wrong that the record of this run is given once, as the proof that it is noticed. */
-	readonly damage: Damage | undefined;
+	/** Known wrongs that the record of this run is given once each, as the proof that they are noticed. */
+	readonly damages: ReadonlySet<Damage>;
 }
 
 export const damages = ['lost-write', 'stale-read', 'watch-gap', 'two-owners', 'dropped-stream'] as const;
