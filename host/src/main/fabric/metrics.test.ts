@@ -3,6 +3,7 @@ import test from 'ava';
 import { consensusMetrics } from './metrics.js';
 
 const state = {
+	clusterId: 'c',
 	leader: 'me',
 	role: 'leader',
 	term: 7,
@@ -13,10 +14,11 @@ const state = {
 	syncP99Ms: 12,
 	queuedBytes: 4096,
 	diskFull: true,
+	foreignRefused: 2,
 };
 
 test('a coordinator tells its part in consensus', (t) => {
-	const text = consensusMetrics(state, 'me');
+	const text = consensusMetrics(state, 'me', undefined);
 	const value = (name: string): string | undefined =>
 		new RegExp(`^infermesh_consensus_${name} (.+)$`, 'm').exec(text)?.[1];
 	t.is(value('leader'), '1');
@@ -28,10 +30,12 @@ test('a coordinator tells its part in consensus', (t) => {
 	t.is(value('log_sync_p99_seconds'), '0.012');
 	t.is(value('log_queued_bytes'), '4096');
 	t.is(value('disk_full'), '1');
-	t.regex(consensusMetrics({ ...state, leader: 'you' }, 'me'), /^infermesh_consensus_leader 0$/m);
-	t.regex(consensusMetrics({ ...state, leader: undefined }, 'me'), /^infermesh_consensus_has_leader 0$/m);
+	t.is(value('foreign_refused_total'), '2');
+	t.is(value('member_ended'), '0');
+	t.regex(consensusMetrics({ ...state, leader: 'you' }, 'me', undefined), /^infermesh_consensus_leader 0$/m);
+	t.regex(consensusMetrics({ ...state, leader: undefined }, 'me', undefined), /^infermesh_consensus_has_leader 0$/m);
 });
 
 test('a node that is no coordinator tells nothing of it', (t) => {
-	t.is(consensusMetrics(undefined, 'me'), '');
+	t.is(consensusMetrics(undefined, 'me', undefined), '');
 });
