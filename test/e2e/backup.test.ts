@@ -1,5 +1,5 @@
 // A mesh that is lost with all its disks begins again from a backup: everything is there, no revision is given twice, and the strategies decide as before.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
@@ -77,6 +77,9 @@ test.serial('a mesh whose disks are all lost begins again from a backup', async 
 	await Promise.all(nodes.map((node) => node.end('SIGKILL')));
 	const present = await infermesh('snapshot', 'restore', file, '--config', first.file);
 	t.regex(present.err, /IM_SNAPSHOT_GROUP_EXISTS/);
+	// The authority is in no backup: it is kept beside it.
+	const authority = path.join(folder, 'ca');
+	cpSync(path.join(first.state, 'ca'), authority, { recursive: true });
 	for (const node of nodes) node.wipe();
 	t.regex((await infermesh('snapshot', 'restore', cut, '--config', first.file)).err, /IM_SNAPSHOT_FILE_CUT/);
 
@@ -86,6 +89,7 @@ test.serial('a mesh whose disks are all lost begins again from a backup', async 
 	t.not(clusterId, before.clusterId);
 	t.true(revision > before.revision + 1e11, 'revisions have moved on');
 
+	cpSync(authority, path.join(first.state, 'ca'), { recursive: true });
 	await first.start();
 	t.regex(await activeOn(first), /^baseline_rr@/, 'it decides as before from its first request on');
 	await joinNodes(first, [second]);

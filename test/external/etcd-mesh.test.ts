@@ -3,9 +3,9 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import test from 'ava';
-import { type EtcdCluster, startEtcd } from '../support/etcd.js';
+import { type EtcdCluster, makeEtcdTls, startEtcd } from '../support/etcd.js';
 import { eventually, MODEL, startTestEngine } from '../support/mesh.js';
-import { infermesh, type MeshNode, startNodes } from '../support/mesh-nodes.js';
+import { infermesh, type MeshNode, prepareNodes, startNodes } from '../support/mesh-nodes.js';
 import { shipped } from '../support/strategies.js';
 
 const over = ({ addresses }: EtcdCluster, more: Readonly<Record<string, unknown>> = {}) => ({
@@ -155,5 +155,41 @@ test.serial(
 		);
 		await eventually('it says so', async () => (await metric(node, 'infermesh_fabric_no_space')) === 0);
 		t.deepEqual(await degraded(node), []);
+	},
+);
+
+test.serial(
+	'an etcd that asks for certificates and a login: with both a node works, without either it is refused',
+	async (t) => {
+		t.timeout(240_000);
+		const tls = await makeEtcdTls(t);
+		const cluster = await startEtcd(t, 3, [], tls);
+		await cluster.etcdctl('user', 'add', 'root:secret');
+		await cluster.etcdctl('user', 'grant-role', 'root', 'root');
+		await cluster.etcdctl('user', 'add', 'mesh:password');
+		await cluster.etcdctl('role', 'add', 'mesh');
+		await cluster.etcdctl('role', 'grant-permission', 'mesh', 'readwrite', 'ours/', '--prefix=true');
+		await cluster.etcdctl('user', 'grant-role', 'mesh', 'mesh');
+		await cluster.etcdctl('auth', 'enable');
+		const files = { ca_file: tls.caFile, cert_file: tls.certFile, key_file: tls.keyFile };
+		const endpoints = cluster.addresses.map((address) => `https://${address}`);
+		const login = { user: 'mesh', password: 'password' };
+		const secured = { engine: 'etcd', endpoints, prefix: 'ours/', ...files, ...login };
+		const [node] = (await startNodes(t, [{ consensus: secured }])) as [MeshNode];
+		await set(node, 'secured');
+		t.true(await has(node, 'secured'));
+		t.deepEqual(
+			(await degraded(node)).filter((reason) => reason.includes('etcd')),
+			[],
+		);
+		t.regex((await infermesh('raft', 'status', '--admin', node.admin)).out, /engine +etcd/);
+
+		const refused = async (consensus: Readonly<Record<string, unknown>>, why: RegExp): Promise<void> => {
+			const [one] = (await prepareNodes(t, [{ name: 'refused', consensus }])) as [MeshNode];
+			t.regex((await t.throwsAsync(one.start())).message, why);
+		};
+		await refused({ ...secured, password: 'wrong' }, /IM_CONSENSUS_DENIED: .*authentication failed/);
+		await refused({ ...secured, prefix: 'theirs/' }, /IM_CONSENSUS_DENIED: .*permission denied/);
+		await refused({ ...secured, ca_file: `${tls.caFile}.none` }, /IM_FABRIC_ETCD_TLS/);
 	},
 );

@@ -1,5 +1,6 @@
 // Owns a real etcd cluster on loopback for the external tests: members that can be killed, started again, stopped (SIGSTOP) and continued.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { credentials } from '@grpc/grpc-js';
 import { EtcdEngine, type EtcdLogin } from '@infermesh/fabric';
@@ -32,8 +33,42 @@ export interface EtcdCluster {
 
 let engines = 0;
 
-/** Ends with the test. `args` go to every member. */
-export async function startEtcd(t: Teardown, size: number, args: readonly string[] = []): Promise<EtcdCluster> {
+/** PEM files of one pair that both members and clients show, and of the authority it is from. */
+export interface EtcdTls {
+	readonly caFile: string;
+	readonly certFile: string;
+	readonly keyFile: string;
+}
+
+/** Files for loopback, made by OpenSSL; gone after the test. */
+export async function makeEtcdTls(t: Teardown): Promise<EtcdTls> {
+	const openssl = program('openssl', 'openssl');
+	const folder = temporaryFolder(t);
+	const file = (name: string): string => path.join(folder, name);
+	const [caFile, certFile, keyFile] = [file('ca.pem'), file('pair.pem'), file('pair.key')];
+	const extensions = file('extensions');
+	writeFileSync(extensions, 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n');
+	const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+	const signing = ['-CA', caFile, '-CAkey', file('ca.key'), '-CAcreateserial', '-days', '2', '-extfile', extensions];
+	const steps = [
+		['req', '-x509', ...key, '-days', '2', '-subj', '/CN=test authority', '-keyout', file('ca.key'), '-out', caFile],
+		['req', ...key, '-subj', '/CN=pair', '-keyout', keyFile, '-out', file('pair.csr')],
+		['x509', '-req', '-in', file('pair.csr'), ...signing, '-out', certFile],
+	];
+	for (const step of steps) {
+		const { code, output } = await run(openssl, step);
+		if (code !== 0) throw new Error(`openssl ${step[0]}: ${output}`);
+	}
+	return { caFile, certFile, keyFile };
+}
+
+/** Ends with the test. `args` go to every member. With `tls` clients must show a certificate; `engine` is of no use then. */
+export async function startEtcd(
+	t: Teardown,
+	size: number,
+	args: readonly string[] = [],
+	tls?: EtcdTls,
+): Promise<EtcdCluster> {
 	const binary = program('etcd', 'etcd-server');
 	const control = program('etcdctl', 'etcd-client');
 	const folder = temporaryFolder(t);
@@ -41,13 +76,15 @@ export async function startEtcd(t: Teardown, size: number, args: readonly string
 	for (let at = 0; at < size; at++) plans.push({ name: `m${at}`, client: await freePort(), peer: await freePort() });
 	const initial = plans.map(({ name, peer }) => `${name}=http://127.0.0.1:${peer}`).join(',');
 	const members = plans.map(({ name, client, peer }) => {
-		const clientUrl = `http://127.0.0.1:${client}`;
+		const clientUrl = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${client}`;
 		const peerUrl = `http://127.0.0.1:${peer}`;
 		const urls = ['--listen-client-urls', clientUrl, '--advertise-client-urls', clientUrl];
 		urls.push('--listen-peer-urls', peerUrl, '--initial-advertise-peer-urls', peerUrl);
 		const place = ['--name', name, '--data-dir', path.join(folder, name), '--initial-cluster', initial];
 		const logging = ['--logger', 'zap', '--log-level', 'error'];
-		return memberProcess(name, `127.0.0.1:${client}`, binary, [...place, ...urls, ...logging, ...args]);
+		const secured = tls === undefined ? [] : ['--cert-file', tls.certFile, '--key-file', tls.keyFile];
+		if (tls !== undefined) secured.push('--trusted-ca-file', tls.caFile, '--client-cert-auth');
+		return memberProcess(name, `127.0.0.1:${client}`, binary, [...place, ...urls, ...logging, ...secured, ...args]);
 	});
 	for (const member of members) member.start();
 	t.teardown(async () => {
@@ -56,6 +93,7 @@ export async function startEtcd(t: Teardown, size: number, args: readonly string
 	const addresses = members.map(({ address }) => address);
 	const etcdctl = async (...command: string[]): Promise<string> => {
 		const endpoints = ['--endpoints', addresses.join(',')];
+		if (tls !== undefined) endpoints.push('--cacert', tls.caFile, '--cert', tls.certFile, '--key', tls.keyFile);
 		const { code, output } = await run(control, [...endpoints, ...command]);
 		if (code !== 0) throw new Error(`etcdctl ${command.join(' ')}: ${output}`);
 		return output;

@@ -10,6 +10,7 @@ import {
 	createBlobService,
 	DiskBlobs,
 	FileDisk,
+	hasCode,
 	IdentityService,
 	JoinTokens,
 	nodeCredentials,
@@ -308,6 +309,8 @@ export async function startMeshFabric(
 			try {
 				clusterId = (await engine.status()).clusterId;
 			} catch (error) {
+				// Credentials of the configuration do not get better by waiting.
+				if (onEtcd && hasCode(error, 'IM_CONSENSUS_DENIED')) throw error;
 				failed('asking for the state of the mesh', error);
 			}
 			if (clusterId === '') await new Promise<void>((resolve) => void clock.after(FIRST_STATUS_RETRY_MS, resolve));
