@@ -210,11 +210,13 @@ export { NodeIndex } from './membership/node-index.js';
 export {
 	type CoordinateSource,
 	type PacketSizes,
+	type ProbeAnswer,
 	type RecordSigner,
 	type RecordVerifier,
 	type Signable,
 	type SwimMutation,
 	swimMutations,
+	type Unsigned,
 	unsignedRecords,
 	type Verdict,
 } from './membership/ports.js';

@@ -7,6 +7,10 @@ export class SwimCounters {
 	/** Probes that only the stream answered. */
 	streamProbesAnswered = 0;
 	nacksReceived = 0;
+	/** Acks not signed by the member that was probed. */
+	acksForged = 0;
+	/** Pings not answered because this second's signatures were used up. */
+	pingsDropped = 0;
 	relaysRefused = 0;
 	suspicions = 0;
 	confirmations = 0;

@@ -65,6 +65,10 @@ test('five members over UDP and TCP join, notice a death, a leave and a return, 
 	await until('a broadcast under the new key is heard', () =>
 		[b, c, back].every(({ events }) => events.some((event) => event.kind === 'user' && event.key === 'greeting')),
 	);
+	t.true(
+		rest.some(({ events }) => events.some(({ kind }) => kind === 'coordinate')),
+		'a signed ack was believed',
+	);
 	for (const { membership } of rest) {
 		const { refused } = membership.transfer;
 		t.deepEqual(
@@ -72,6 +76,7 @@ test('five members over UDP and TCP join, notice a death, a leave and a return, 
 			{ ...refused, forged: 0, malformed: 0 },
 		);
 		t.is(membership.core?.counters.claimsForged, 0);
+		t.is(membership.core?.counters.acksForged, 0);
 	}
 });
 

@@ -55,6 +55,14 @@ export interface UserMessage {
 	readonly proof: Uint8Array;
 }
 
+/** What the probed member is to sign, so that nobody answers in its place. */
+export interface Challenge {
+	/** Who probes, by itself or through a helper. */
+	readonly by: NodeId;
+	/** Never the same twice, and foreseen by nobody; `challengeBytes` long. */
+	readonly nonce: Uint8Array;
+}
+
 export interface Ping {
 	readonly kind: 'ping';
 	/** Unsigned 32-bit. */
@@ -64,6 +72,8 @@ export interface Ping {
 	readonly from: NodeId;
 	/** Where to answer; empty means the address the packet came from. */
 	readonly fromAddress: Address;
+	/** Absent in memberlist's protocol. */
+	readonly challenge?: Challenge;
 }
 
 export interface PingRequest {
@@ -74,6 +84,8 @@ export interface PingRequest {
 	readonly wantNack: boolean;
 	readonly from: NodeId;
 	readonly fromAddress: Address;
+	/** Passed on to the target; by `from`. Absent in memberlist's protocol. */
+	readonly challenge?: Challenge;
 }
 
 export interface Ack {
@@ -81,6 +93,8 @@ export interface Ack {
 	readonly sequence: number;
 	/** Network coordinates of the answering member, opaque here; at most `ackPayloadMaxBytes`. */
 	readonly payload: Uint8Array;
+	/** Signature of the member that was probed, over challenge and payload. Absent in memberlist's protocol. */
+	readonly proof?: Uint8Array;
 }
 
 export interface Nack {

@@ -3,14 +3,16 @@
 import type { Address } from '../effects/packets.js';
 import type { Accusations } from './accusations.js';
 import type { ClaimKeeper } from './claim-keeper.js';
-import type { GossipMessage, NodeId } from './messages.js';
+import type { Ack, Challenge, GossipMessage, NodeId } from './messages.js';
 import type { Self } from './self.js';
+import { swimBounds } from './settings.js';
 import type { SwimState } from './state.js';
 
 interface Probe {
 	readonly id: NodeId;
 	readonly address: Address;
 	readonly sequence: number;
+	readonly challenge: Challenge | undefined;
 	readonly startMs: number;
 	directByMs: number;
 	endMs: number;
@@ -18,6 +20,8 @@ interface Probe {
 	nacksExpected: number;
 	nacksReceived: number;
 	streamAnswered: boolean;
+	/** Acks that were not the member's. */
+	doubtful: number;
 }
 
 /** Opens a stream ping; its answer comes back by `onStreamAck`. */
@@ -78,13 +82,18 @@ export class Prober {
 	}
 
 	/** Whether the ack belongs to the probe under way. A relayed one carries the same number. */
-	onAck(sequence: number, payload: Uint8Array, from: Address): boolean {
+	onAck(ack: Ack, from: Address): boolean {
 		const probe = this.#probe;
-		if (probe === undefined || probe.sequence !== sequence) return false;
+		if (probe === undefined || probe.sequence !== ack.sequence) return false;
+		if (probe.doubtful >= swimBounds.acksPerProbeMax) return true;
+		if (!this.#state.isAnswerOf(probe.id, probe.challenge, ack)) {
+			probe.doubtful++;
+			return true;
+		}
 		// Before helpers are asked only the member itself can have answered.
 		if (!probe.indirect) {
 			const rttMs = this.#state.nowMs - probe.startMs;
-			this.#state.tell({ kind: 'coordinate', id: probe.id, rttMs, payload });
+			this.#state.tell({ kind: 'coordinate', id: probe.id, rttMs, payload: ack.payload });
 		} else if (from !== probe.address && !probe.streamAnswered) {
 			this.#relayed = probe;
 			this.#state.tell({ kind: 'unreached', id: probe.id });
@@ -126,10 +135,12 @@ export class Prober {
 		}
 		const { id, address } = state.table.aliveOf(slot);
 		const sequence = this.#nextSequence();
+		const asked = state.challenge();
 		this.#probe = {
 			id,
 			address,
 			sequence,
+			challenge: asked.challenge,
 			startMs: nowMs,
 			directByMs: nowMs + state.awareness.scale(settings.probeTimeoutMs),
 			endMs: nowMs + state.awareness.scale(settings.probeIntervalMs),
@@ -137,10 +148,11 @@ export class Prober {
 			nacksExpected: 0,
 			nacksReceived: 0,
 			streamAnswered: false,
+			doubtful: 0,
 		};
 		state.counters.probes++;
 		const messages: GossipMessage[] = [
-			{ kind: 'ping', sequence, target: id, from: state.id, fromAddress: this.#self.claim.address },
+			{ kind: 'ping', sequence, target: id, from: state.id, fromAddress: this.#self.claim.address, ...asked },
 		];
 		// Buddy (Lifeguard §IV-C): the suspect hears of the suspicion from whoever probes it next.
 		if (!state.plain) messages.push(...this.#keeper.marksAgainst(id));
@@ -166,6 +178,7 @@ export class Prober {
 					wantNack: !state.plain,
 					from: state.id,
 					fromAddress: this.#self.claim.address,
+					...(probe.challenge === undefined ? {} : { challenge: probe.challenge }),
 				},
 			];
 			state.piggyback(messages);
@@ -180,7 +193,8 @@ export class Prober {
 		const state = this.#state;
 		if (probe.streamAnswered) {
 			state.counters.streamProbesAnswered++;
-			state.tell({ kind: 'packetsBlocked', id: probe.id });
+			// Packets came, though none that proves anything: an intruder, or a certificate so new that it is not known here yet.
+			if (probe.doubtful === 0) state.tell({ kind: 'packetsBlocked', id: probe.id });
 			this.#succeed(probe);
 			return;
 		}

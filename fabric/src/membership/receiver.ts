@@ -3,7 +3,9 @@ import type { Address } from '../effects/packets.js';
 import type { ClaimKeeper } from './claim-keeper.js';
 import type { GossipMessage, Ping } from './messages.js';
 import type { Prober } from './prober.js';
+import { RateLimit } from './rate-limit.js';
 import type { Relays } from './relays.js';
+import { swimBounds } from './settings.js';
 import type { SwimState } from './state.js';
 import type { UserMessages } from './user-messages.js';
 
@@ -13,6 +15,7 @@ export class Receiver {
 	readonly #prober: Prober;
 	readonly #relays: Relays;
 	readonly #users: UserMessages;
+	readonly #answers = new RateLimit(swimBounds.answersPerSecondMax, swimBounds.answersBurst);
 
 	constructor(state: SwimState, keeper: ClaimKeeper, prober: Prober, relays: Relays, users: UserMessages) {
 		this.#state = state;
@@ -50,8 +53,7 @@ export class Receiver {
 				this.#relays.onRequest(message, from);
 				break;
 			case 'ack':
-				if (!this.#prober.onAck(message.sequence, message.payload, from))
-					this.#misdirectedUnless(this.#relays.onAck(message.sequence, message.payload));
+				if (!this.#prober.onAck(message, from)) this.#misdirectedUnless(this.#relays.onAck(message));
 				break;
 			case 'nack':
 				this.#misdirectedUnless(this.#prober.onNack(message.sequence));
@@ -65,7 +67,11 @@ export class Receiver {
 			state.counters.misdirected++;
 			return;
 		}
-		const messages: GossipMessage[] = [{ kind: 'ack', sequence: ping.sequence, payload: state.coordinate() }];
+		if (ping.challenge !== undefined && !this.#answers.take(state.nowMs)) {
+			state.counters.pingsDropped++;
+			return;
+		}
+		const messages: GossipMessage[] = [state.ack(ping.sequence, ping.challenge)];
 		// Whoever asks while this node holds it suspect or dead hears so, and can refute.
 		if (!state.plain) messages.push(...this.#keeper.marksAgainst(ping.from));
 		state.piggyback(messages);

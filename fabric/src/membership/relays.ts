@@ -2,7 +2,7 @@
 // time, which tells the asker that at least the helper is reachable.
 import type { Address } from '../effects/packets.js';
 import { DeadlineQueue } from './deadlines.js';
-import type { NodeId, PingRequest } from './messages.js';
+import type { Ack, NodeId, PingRequest } from './messages.js';
 import type { Self } from './self.js';
 import { swimBounds } from './settings.js';
 import type { SwimState } from './state.js';
@@ -10,9 +10,10 @@ import type { SwimState } from './state.js';
 interface Relay {
 	readonly asker: Address;
 	readonly askerId: NodeId;
-	readonly askerSequence: number;
-	readonly wantNack: boolean;
+	readonly request: PingRequest;
 	nackSent: boolean;
+	/** Acks that were not the target's. */
+	doubtful: number;
 }
 
 /** A nack is sent at this part of the timeout (Lifeguard §IV-A), or it would come after the asker's verdict. A late ack is still passed on. */
@@ -45,23 +46,30 @@ export class Relays {
 		this.#relays.set(sequence, {
 			asker: request.fromAddress === '' ? from : request.fromAddress,
 			askerId: request.from,
-			askerSequence: request.sequence,
-			wantNack: request.wantNack,
+			request,
 			nackSent: false,
+			doubtful: 0,
 		});
 		this.#ends.push(state.nowMs + state.settings.probeTimeoutMs * nackAt, sequence);
 		this.#ends.push(state.nowMs + state.settings.probeTimeoutMs, sequence);
 		const fromAddress = this.#self.claim.address;
-		const ping = { kind: 'ping', sequence, target: request.target, from: state.id, fromAddress } as const;
-		state.send(request.targetAddress, request.target, [ping]);
+		const { target, challenge } = request;
+		const ping = { kind: 'ping', sequence, target, from: state.id, fromAddress } as const;
+		state.send(request.targetAddress, target, [challenge === undefined ? ping : { ...ping, challenge }]);
 	}
 
 	/** Whether the ack answers a relayed ping. */
-	onAck(sequence: number, payload: Uint8Array): boolean {
-		const relay = this.#relays.get(sequence);
+	onAck(ack: Ack): boolean {
+		const relay = this.#relays.get(ack.sequence);
 		if (relay === undefined) return false;
-		this.#relays.delete(sequence);
-		this.#state.send(relay.asker, relay.askerId, [{ kind: 'ack', sequence: relay.askerSequence, payload }]);
+		const { target, challenge, sequence } = relay.request;
+		if (relay.doubtful >= swimBounds.acksPerProbeMax) return true;
+		if (!this.#state.isAnswerOf(target, challenge, ack)) {
+			relay.doubtful++;
+			return true;
+		}
+		this.#relays.delete(ack.sequence);
+		this.#state.send(relay.asker, relay.askerId, [{ ...ack, sequence }]);
 		return true;
 	}
 
@@ -72,8 +80,8 @@ export class Relays {
 			const relay = this.#relays.get(sequence);
 			if (relay === undefined) continue;
 			if (relay.nackSent) this.#relays.delete(sequence);
-			else if (relay.wantNack)
-				this.#state.send(relay.asker, relay.askerId, [{ kind: 'nack', sequence: relay.askerSequence }]);
+			else if (relay.request.wantNack)
+				this.#state.send(relay.asker, relay.askerId, [{ kind: 'nack', sequence: relay.request.sequence }]);
 			relay.nackSent = true;
 		}
 	}

@@ -96,6 +96,11 @@ export const swimBounds = Object.freeze({
 	userStreamMaxBytes: 64 * 1_024,
 	/** Indirect probes done for others at one time. */
 	relaysMax: 1_024,
+	/** Pings answered a second, and in a burst: each costs a signature, some 50 µs. */
+	answersPerSecondMax: 1_000,
+	answersBurst: 2_000,
+	/** Acks looked at for one probe; one that is not its member's costs a check of a signature. */
+	acksPerProbeMax: 16,
 	exchangesMax: 128,
 	/** Accusations kept of one member: enough for the shortest suspicion and a quorum of the dead claim. */
 	accusersMax: 16,

@@ -6,7 +6,15 @@ import { BroadcastQueue, retransmitLimit, type Spread } from './broadcasts.js';
 import { SwimCounters } from './counters.js';
 import type { Effect, MembershipEvent } from './events.js';
 import { MemberTable } from './member-table.js';
-import { type Claim, emptyBytes, type GossipMessage, type NodeId, type UserMessage } from './messages.js';
+import {
+	type Ack,
+	type Challenge,
+	type Claim,
+	emptyBytes,
+	type GossipMessage,
+	type NodeId,
+	type UserMessage,
+} from './messages.js';
 import { NodeIndex } from './node-index.js';
 import type { CoordinateSource, PacketSizes, RecordSigner, RecordVerifier, SwimMutation } from './ports.js';
 import { checkSettings, type SwimSettings, swimBounds } from './settings.js';
@@ -151,6 +159,28 @@ export class SwimState {
 			default:
 				return false;
 		}
+	}
+
+	/** A challenge for the probe of a member; none where nothing is signed. */
+	challenge(): { readonly challenge?: Challenge } {
+		return this.signedRecords ? { challenge: { by: this.id, nonce: this.signer.nonce() } } : {};
+	}
+
+	/** This node's answer to a ping. */
+	ack(sequence: number, challenge: Challenge | undefined): Ack {
+		const payload = this.coordinate();
+		if (challenge === undefined) return { kind: 'ack', sequence, payload };
+		const proof = this.signer.sign({ kind: 'answer', id: this.id, challenge, payload });
+		return { kind: 'ack', sequence, payload, proof };
+	}
+
+	/** Whether an ack is the word of `id` on this challenge, and nobody else's. */
+	isAnswerOf(id: NodeId, challenge: Challenge | undefined, { payload, proof }: Ack): boolean {
+		if (challenge === undefined || this.has('believe-any-ack')) return true;
+		if (proof !== undefined && this.#verifier.provesAnswer({ kind: 'answer', id, challenge, payload }, proof))
+			return true;
+		this.counters.acksForged++;
+		return false;
 	}
 
 	coordinate(): Uint8Array {

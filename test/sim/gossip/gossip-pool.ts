@@ -9,7 +9,7 @@ import {
 	type NodeId,
 	swimBounds,
 } from '@infermesh/fabric';
-import { simulatedSignatures } from '../membership/signatures.js';
+import { simulatedSignatures, simulatedSigner } from '../membership/signatures.js';
 import type { Mutations } from '../mutations.js';
 import type { Tenant } from '../phases.js';
 import type { SimHost } from '../world/sim-host.js';
@@ -17,7 +17,7 @@ import type { SimNetwork } from '../world/sim-network.js';
 import { AddressBook, SimPackets } from '../world/sim-packets.js';
 import { type SimWorld, Violation } from '../world/sim-world.js';
 import { type GossipPlan, quickSwim } from './gossip-plan.js';
-import { Rogue } from './rogue.js';
+import { Rogue, type RogueTarget } from './rogue.js';
 import { type Observer, SwimChecker } from './swim-checker.js';
 
 export interface GossipOptions {
@@ -46,14 +46,19 @@ interface Member {
 	packetsBefore: number;
 }
 
-function observerOf(member: Member): Observer {
+function observerOf(member: Member, world: SimWorld): Observer {
 	const { host, id } = member;
 	return {
 		host,
 		id,
 		nowMs: () => host.clock.nowMs(),
+		nowUs: () => world.nowUs,
 		liveMembers: () => member.membership?.liveMembers ?? 0,
 	};
+}
+
+function targetOf({ host, id, receive }: Member): RogueTarget {
+	return { host, id, receive: (packet) => receive?.(packet) };
 }
 
 /** After healing all must agree within this virtual time. */
@@ -78,6 +83,7 @@ export class GossipPool implements Tenant {
 	readonly #book = new AddressBook();
 	readonly #ring = new KeyRing(label, new Uint8Array(32).fill(7));
 	readonly #members: Member[] = [];
+	#rogue: Rogue | undefined;
 	#lost: readonly SimHost[] = [];
 	#quiet = true;
 
@@ -89,6 +95,7 @@ export class GossipPool implements Tenant {
 		this.checker = new SwimChecker(
 			(id) => this.#isHealthy(id),
 			(observer, id) => this.#answered(observer, id),
+			(id) => this.#goneSinceUs(id),
 		);
 		options.hosts.forEach((host, at) => this.#addMember(host, at));
 		if (this.plan.rogue) this.#addRogue();
@@ -137,11 +144,11 @@ export class GossipPool implements Tenant {
 			id: '00000000-0000-4000-8000-ffffffffffff',
 			ring: this.#ring,
 			label,
-			targets: () =>
-				this.#members.map(({ host, id, receive }) => ({ host, id, receive: (packet) => receive?.(packet) })),
+			targets: () => this.#members.map(targetOf),
 			incarnationOf: (id) => this.checker.ownIncarnation(id),
 		});
 		rogue.start();
+		this.#rogue = rogue;
 	}
 
 	/** As the gossip thread of an agent does: it finds out within a period that its loop stood still, by its own clock, and tells local health. */
@@ -163,6 +170,12 @@ export class GossipPool implements Tenant {
 		return member.host.state === 'up' && this.world.nowUs - member.undisturbedUs > healthyAfterUs;
 	}
 
+	/** True time since which a member cannot have answered; undefined while it can. */
+	#goneSinceUs(id: NodeId): number | undefined {
+		const member = this.#members.find((one) => one.id === id);
+		return member === undefined || member.host.state === 'up' ? undefined : member.undisturbedUs;
+	}
+
 	#answered({ host }: Observer, id: NodeId): boolean {
 		const member = this.#members.find((one) => one.id === id);
 		const observer = this.#members.find((one) => one.host === host);
@@ -179,9 +192,14 @@ export class GossipPool implements Tenant {
 		member.leaving = false;
 		const network = new SimPackets(this.#network, this.#book, host, member.address, id);
 		const codec = new MeshCodec({ label, self: id, ring: this.#ring, session: ++member.sessions });
-		const observer = observerOf(member);
+		const observer = observerOf(member, this.world);
 		const heard = (messages: readonly GossipMessage[]): void =>
 			this.#guard(() => this.checker.hears(observer, messages, (about) => member.membership?.member(about)));
+		const send = network.send.bind(network);
+		network.send = (to, packet) => {
+			send(to, packet);
+			this.#rogue?.overhears(targetOf(member), packet);
+		};
 		const decodePacket = codec.decodePacket.bind(codec);
 		codec.decodePacket = (packet, from, nowMs) => {
 			const decoded = decodePacket(packet, from, nowMs);
@@ -196,7 +214,7 @@ export class GossipPool implements Tenant {
 				incarnation: member.incarnation,
 				settings: quickSwim,
 				random: host.random('core'),
-				signer: simulatedSignatures,
+				signer: simulatedSigner(this.world.random('workload', 3000 + host.index)),
 				verifier: simulatedSignatures,
 				signedRecords: true,
 				digestFirst: true,
@@ -247,7 +265,7 @@ export class GossipPool implements Tenant {
 		for (const member of this.#members) {
 			const { host, id, membership } = member;
 			if (membership === undefined || host.state !== 'up') continue;
-			const observer = observerOf(member);
+			const observer = observerOf(member, this.world);
 			for (const view of membership.members()) this.checker.views(observer, view);
 			const { queuedBroadcasts = 0, healthScore = 0 } = membership.core ?? {};
 			if (queuedBroadcasts > swimBounds.broadcastsMax)

@@ -1,5 +1,5 @@
 // Owns a member gone bad: it holds the group's key and an identity of its own, and says false things about others. Under its own name it accuses them again and
-// again; in their names it speaks without their signature. It can be a nuisance and must not be more.
+// again; in their names it speaks without their signature, and it answers in their place the pings it overhears. It can be a nuisance and must not be more.
 import { emptyBytes, type GossipMessage, KeyRing, MeshCodec, type NodeId } from '@infermesh/fabric';
 import type { SeededRandom } from '@infermesh/proto';
 import { simulatedSignatures } from '../membership/signatures.js';
@@ -14,6 +14,8 @@ export interface RogueTarget {
 }
 
 const forged = new Uint8Array(4);
+/** Part of all packets that it overhears. */
+const overheard = 0.3;
 
 export class Rogue {
 	readonly #network: SimNetwork;
@@ -46,6 +48,18 @@ export class Rogue {
 		this.#host.clock.every(60, () => this.#lie());
 	}
 
+	/** A packet of `from` to another, which may be down: what it asks, the rogue answers. */
+	overhears(from: RogueTarget, packet: Uint8Array): void {
+		if (this.#random.nextFloat() >= overheard) return;
+		for (const message of this.#codec.decodePacket(packet, '', this.#host.clock.nowMs()).messages)
+			if (message.kind === 'ping')
+				this.#tell(
+					from,
+					{ kind: 'ack', sequence: message.sequence, payload: emptyBytes, proof: forged },
+					'in its place',
+				);
+	}
+
 	#pick<T>(from: readonly T[]): T | undefined {
 		return from[Math.floor(this.#random.nextFloat() * from.length)];
 	}
@@ -55,7 +69,10 @@ export class Rogue {
 		const targets = this.#targets();
 		const [to, about] = [this.#pick(targets), this.#pick(targets)];
 		if (to === undefined || about === undefined || to === about) return;
-		const lie = this.#about(about.id, this.#incarnationOf(about.id));
+		this.#tell(to, this.#about(about.id, this.#incarnationOf(about.id)), `about ${about.id}`);
+	}
+
+	#tell(to: RogueTarget, lie: GossipMessage, what: string): void {
 		const packet = this.#codec.encodePacket([lie], { address: '', id: to.id, protocol: emptyBytes });
 		this.#network.world.counters.add(`lies: ${lie.kind}`);
 		this.#network.packet({
@@ -63,7 +80,7 @@ export class Rogue {
 			to: to.host,
 			bytes: packet.length,
 			digest: hashBytes(packet),
-			describe: () => `a lie: ${lie.kind} about ${about.id}`,
+			describe: () => `a lie: ${lie.kind} ${what}`,
 			deliver: () => to.receive(packet),
 		});
 	}

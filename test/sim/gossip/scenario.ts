@@ -70,6 +70,7 @@ export const gossipScenario: Scenario = {
 		'fault: partition',
 		'fault: pause',
 		'leaves',
+		'lies: ack',
 		'lies: alive',
 		'lies: dead',
 		'lies: left',

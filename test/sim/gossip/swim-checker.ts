@@ -25,6 +25,8 @@ export interface Observer {
 	readonly id: NodeId;
 	/** Monotonic milliseconds of its own. */
 	readonly nowMs: () => number;
+	/** True microseconds. */
+	readonly nowUs: () => number;
 	readonly liveMembers: () => number;
 }
 
@@ -52,9 +54,17 @@ export class SwimChecker {
 	/** Whether a member was there all the time that any probe of the observer's can have taken, its own standing still included. */
 	readonly #answered: (observer: Observer, id: NodeId) => boolean;
 
-	constructor(healthy: (id: NodeId) => boolean, answered: (observer: Observer, id: NodeId) => boolean) {
+	/** True microseconds since which a member is not there; undefined while it is. */
+	readonly #goneSinceUs: (id: NodeId) => number | undefined;
+
+	constructor(
+		healthy: (id: NodeId) => boolean,
+		answered: (observer: Observer, id: NodeId) => boolean,
+		goneSinceUs: (id: NodeId) => number | undefined,
+	) {
 		this.#healthy = healthy;
 		this.#answered = answered;
+		this.#goneSinceUs = goneSinceUs;
 	}
 
 	ownIncarnation(id: NodeId): number {
@@ -108,8 +118,18 @@ export class SwimChecker {
 		else if (event.kind === 'suspect') this.#suspects(observer, event);
 		else if (event.kind === 'failed') this.#fails(observer, event);
 		else if (event.kind === 'left') this.#leaves(observer, event.member.id, event.member.incarnation);
+		else if (event.kind === 'coordinate') this.#hasAnswered(observer, event.id, event.rttMs);
 		else if (event.kind === 'reaped')
 			this.#beliefs.get(`${observer.host.name}#${observer.host.life}`)?.delete(event.id);
+	}
+
+	/** An answer to a probe that began `rttMs` ago. */
+	#hasAnswered({ host, id: who, nowUs }: Observer, id: NodeId, rttMs: number): void {
+		const goneUs = this.#goneSinceUs(id);
+		// Who stood still cannot tell from its clock when it asked.
+		if (goneUs === undefined || host.resumedUs >= goneUs) return;
+		if (nowUs() - goneUs > (rttMs + slackMs) * 1000)
+			throw new Violation(`${who} takes an answer for that of ${id}, which was not there to give it`);
 	}
 
 	#lives(observer: Observer, event: Extract<MembershipEvent, { kind: 'join' | 'alive' | 'update' }>): void {

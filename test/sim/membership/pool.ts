@@ -17,7 +17,7 @@ import {
 } from '@infermesh/fabric';
 import { SeededRandom } from '@infermesh/proto';
 import { Agenda } from '../world/agenda.js';
-import { simulatedSignatures } from './signatures.js';
+import { simulatedSignatures, simulatedSigner } from './signatures.js';
 
 export interface PoolOptions {
 	readonly seed: number;
@@ -82,7 +82,7 @@ const sizes: PacketSizes = {
 	sizeOf: (message: GossipMessage): number => {
 		if (message.kind === 'alive') return 170 + message.meta.length;
 		if (message.kind === 'user') return 100 + message.payload.length;
-		if (message.kind === 'ack') return 8 + message.payload.length;
+		if (message.kind === 'ack') return 8 + message.payload.length + (message.proof === undefined ? 0 : 64);
 		return message.kind === 'suspect' || message.kind === 'dead' ? 105 : message.kind === 'left' ? 90 : 50;
 	},
 };
@@ -169,7 +169,7 @@ export class Pool {
 			settings: this.#options.settings ?? swimProfiles.lan,
 			random: new SeededRandom(this.#options.seed * 7_919 + node.number, node.life + 1),
 			sizes,
-			signer: simulatedSignatures,
+			signer: simulatedSigner(new SeededRandom(this.#options.seed * 7_919 + node.number, 100_000 + node.life)),
 			verifier: simulatedSignatures,
 			signedRecords: this.#options.unsigned !== true,
 			digestFirst: this.#options.unsigned !== true,

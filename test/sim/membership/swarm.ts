@@ -1,6 +1,15 @@
 // Owns one random run of a pool from a seed: first violence (loss, crashes, restarts, standstill, partitions, leaves, replays and forgeries), then
 // healing and a calm in which everything must come right within bounds. The result is what was broken, and a hash of all events.
-import type { AliveClaim, MembershipEvent, SwimMutation } from '@infermesh/fabric';
+import {
+	type AliveClaim,
+	type Claim,
+	emptyBytes,
+	type MembershipEvent,
+	type SwimEffect,
+	type SwimMutation,
+	type Unsigned,
+	type UserMessage,
+} from '@infermesh/fabric';
 import { SeededRandom } from '@infermesh/proto';
 import { Invariants } from './invariants.js';
 import { agrees, Pool, type PoolNode } from './pool.js';
@@ -24,6 +33,7 @@ export function swarm(seed: number, mutations: readonly SwimMutation[] = []): Sw
 		run.calmDeath();
 		run.insider();
 		run.forgery();
+		run.hiddenDeath();
 		run.leave();
 		run.stall();
 	}
@@ -42,6 +52,8 @@ class Swarm {
 	/** Deaths told of members that are up, by observers that are not starved. */
 	#falseDeaths = 0;
 	#starved: PoolNode | undefined;
+	/** A member in whose place somebody answers. */
+	#impersonated: PoolNode | undefined;
 
 	constructor(seed: number, mutations: readonly SwimMutation[]) {
 		this.#random = new SeededRandom(seed, 99);
@@ -52,6 +64,9 @@ class Swarm {
 			duplication: this.#chance(0.5) ? 0.1 : 0,
 			delayMeanMs: this.#chance(0.3) ? 10 : 0.5,
 			watch: (atMs, node, event) => this.#watch(atMs, node, event),
+			trace: (_atMs, node, { effect }) => {
+				if (effect !== undefined) this.#answerFor(node, effect);
+			},
 			onPersist: (atMs, node, incarnation) => this.invariants.onPersist(atMs, node, incarnation),
 		});
 		this.#nodes = this.pool.add(8 + Math.floor(this.#random.nextFloat() * 6));
@@ -164,6 +179,29 @@ class Swarm {
 			this.invariants.fail(pool.nowMs, `${this.#falseDeaths} false deaths for one starved member`);
 	}
 
+	/** Somebody who overhears every ping answers in the place of a member that has died: its death is seen all the same. */
+	hiddenDeath(): void {
+		const { pool } = this;
+		const victim = this.#up();
+		this.#impersonated = victim;
+		pool.crash(victim);
+		if (!pool.run(pool.nowMs + 40_000, () => this.#agree()))
+			this.invariants.fail(pool.nowMs, 'forged acks hide a death');
+		this.#impersonated = undefined;
+		this.#restart(victim, 2);
+		if (!pool.run(pool.nowMs + healingMs, () => this.#agree()))
+			this.invariants.fail(pool.nowMs, 'the impersonated does not come back');
+	}
+
+	#answerFor(node: PoolNode, effect: SwimEffect): void {
+		if (effect.kind !== 'packet' || effect.to !== this.#impersonated?.address) return;
+		for (const message of effect.messages)
+			if (message.kind === 'ping') {
+				const { sequence } = message;
+				this.pool.inject(node, effect.to, [{ kind: 'ack', sequence, payload: emptyBytes, proof: new Uint8Array(4) }]);
+			}
+	}
+
 	#fault(node: PoolNode): void {
 		const { pool } = this;
 		const draw = this.#random.nextFloat();
@@ -215,7 +253,7 @@ class Swarm {
 	}
 
 	/** A packet with one claim that is well signed, delivered at once. */
-	#send(to: PoolNode, claim: Parameters<typeof simulatedSignatures.sign>[0]): void {
+	#send(to: PoolNode, claim: Unsigned<Claim | UserMessage>): void {
 		const signed = { ...claim, proof: simulatedSignatures.sign(claim) };
 		this.pool.inject(to, '10.9.9.9:1', [signed]);
 		this.pool.run(this.pool.nowMs);

@@ -22,11 +22,20 @@ export const messageKind = {
 /** A P-256 signature has 64 bytes; keys of a foreign authority may have longer ones. */
 const proofMaxBytes = 512;
 const credentialBytes = 32;
+/** Of a challenge's nonce. */
+export const nonceBytes = 8;
 
 export type Signed = Claim | UserMessage;
 
 /** What is signed: kind and fields without the proof. */
 export function writeSignable(writer: ByteWriter, claim: Signable): void {
+	if (claim.kind === 'answer') {
+		writer.u8(messageKind.ack);
+		writeId(writer, claim.id);
+		writeId(writer, claim.challenge.by);
+		writer.raw(claim.challenge.nonce).bytes(claim.payload);
+		return;
+	}
 	writer.u8(messageKind[claim.kind]);
 	if (claim.kind === 'user') {
 		writeId(writer, claim.origin);
@@ -77,7 +86,7 @@ export function readSigned(reader: ByteReader, kind: number): Signed {
 	return { kind: 'alive', id, incarnation, address, meta, credential, protocol: emptyBytes, proof: readProof(reader) };
 }
 
-function readProof(reader: ByteReader): Uint8Array {
+export function readProof(reader: ByteReader): Uint8Array {
 	return atMost(reader.bytes(), proofMaxBytes);
 }
 

@@ -60,7 +60,7 @@ const user = fc.record({
 	payload: bytes(300),
 	proof,
 });
-const ack = fc.record({ kind: fc.constant('ack' as const), sequence: u32, payload: bytes(256) });
+const ack = fc.record({ kind: fc.constant('ack' as const), sequence: u32, payload: bytes(256), proof });
 const nack = fc.record({ kind: fc.constant('nack' as const), sequence: u32 });
 const carried: fc.Arbitrary<GossipMessage> = fc.oneof(alive, accusation, left, user, ack, nack);
 const record: fc.Arbitrary<MemberRecord> = fc.record({
@@ -98,6 +98,7 @@ test('a probe is told who sent it by its seal, not by its content', (t) => {
 		target: b.self,
 		from: randomUUID(),
 		fromAddress: '10.6.6.6:6',
+		challenge: { by: randomUUID(), nonce: new Uint8Array(8).fill(9) },
 	};
 	const ask: GossipMessage = { ...ping, kind: 'pingRequest', targetAddress: '[fd00::1]:80', wantNack: true };
 	const { messages } = b.codec.decodePacket(a.codec.encodePacket([ping, ask], nobody), from, 0);

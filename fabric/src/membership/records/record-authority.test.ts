@@ -101,3 +101,20 @@ test('checks are bounded a second, and a claim put off is no forgery', async (t)
 	t.is(mine.verify(aliveOf(theirs, ids[1], 8), 500), 'valid');
 	t.is(mine.admit(Uint8Array.of(1), 500, Date.now()), 'refused');
 });
+
+test('an answer to a probe is proven by its member alone, for one challenge and one coordinate', async (t) => {
+	const { ids, mine, theirs } = await two();
+	const challenge = { by: ids[0], nonce: mine.nonce() };
+	const answer = { kind: 'answer', id: ids[1], challenge, payload: Uint8Array.of(1, 2) } as const;
+	const proof = theirs.sign(answer);
+	t.false(mine.provesAnswer(answer, proof), 'its certificate is not known yet');
+	mine.admit(theirs.chainsOf([ids[1]])[0] as Uint8Array, 0, Date.now());
+	t.true(mine.provesAnswer(answer, proof));
+	t.false(mine.provesAnswer(answer, mine.sign(answer)), 'signed by another');
+	t.false(mine.provesAnswer({ ...answer, payload: Uint8Array.of(1, 3) }, proof));
+	t.false(mine.provesAnswer({ ...answer, challenge: { ...challenge, nonce: mine.nonce() } }, proof));
+	t.false(mine.provesAnswer({ ...answer, challenge: { ...challenge, by: randomUUID() } }, proof));
+	t.false(mine.provesAnswer({ ...answer, id: ids[0] }, proof));
+	mine.setRevoked([ids[1]]);
+	t.false(mine.provesAnswer(answer, proof), 'a revoked node proves nothing');
+});

@@ -1,13 +1,13 @@
 // Owns the signing and checking of claims with node identities: this node's with its own key, those of others with the keys of certificates
 // that have been admitted. Checks are remembered, and bounded a second.
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { ByteWriter } from '../../bytes/binary.js';
 import { equalBytes } from '../../bytes/equal-bytes.js';
 import { signFor, verifyFor } from '../../identity/keys.js';
 import type { Identity } from '../../identity/source.js';
-import { writeSignable } from '../mesh-codec/claim-bytes.js';
+import { nonceBytes, writeSignable } from '../mesh-codec/claim-bytes.js';
 import { type Claim, type NodeId, signerOf, type UserMessage } from '../messages.js';
-import type { RecordSigner, RecordVerifier, Signable, Verdict } from '../ports.js';
+import type { ProbeAnswer, RecordSigner, RecordVerifier, Signable, Verdict } from '../ports.js';
 import { RateLimit } from '../rate-limit.js';
 import { type Admission, type Credential, CredentialStore } from './credential-store.js';
 
@@ -63,6 +63,15 @@ export class RecordAuthority implements RecordSigner, RecordVerifier {
 
 	sign(claim: Signable): Uint8Array {
 		return signFor(this.#purpose, bytesOf(claim), this.#identity.privateKey);
+	}
+
+	nonce(): Uint8Array {
+		return new Uint8Array(randomBytes(nonceBytes));
+	}
+
+	provesAnswer(answer: ProbeAnswer, proof: Uint8Array): boolean {
+		const bytes = bytesOf(answer);
+		return this.#store.of(answer.id).some((one) => verifyFor(this.#purpose, bytes, proof, one.publicKey));
 	}
 
 	verify(claim: Claim | UserMessage, nowMs: number): Verdict {
