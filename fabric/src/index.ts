@@ -71,8 +71,11 @@ export type {
 	Address,
 	Answer,
 	CertifiedNode,
+	DatagramGuest,
+	DatagramPort,
 	ExchangeOptions,
 	ExchangePort,
+	HostPort,
 	OnExchange,
 	PacketHandlers,
 	PacketNetwork,
@@ -273,9 +276,14 @@ export {
 	type Place,
 } from './topology/links.js';
 export { Vivaldi, type VivaldiOptions, vivaldiDefaults } from './topology/vivaldi.js';
-export { formatAddress, type HostPort, parseAddress } from './transport/address.js';
+export { formatAddress, parseAddress } from './transport/address.js';
 export { nodeCredentials } from './transport/connector.js';
-export { type RefusalReason, TransportCounters, type TransportCounts } from './transport/counters.js';
+export {
+	type QuicCounts,
+	type RefusalReason,
+	TransportCounters,
+	type TransportCounts,
+} from './transport/counters.js';
 export { type TransportErrorCode, transportErrors } from './transport/errors.js';
 export { TlsExchange, type TlsExchangeOptions, tlsExchangeDefaults } from './transport/exchange.js';
 export { type GrpcError, grpcErrorKey, grpcErrorOf, meshErrorOf } from './transport/grpc-errors.js';
@@ -283,6 +291,7 @@ export { type CallWithPeer, guardService } from './transport/guard.js';
 export { type IdentityCallOptions, type Joined, joinMesh, remoteRenewer } from './transport/identity-client.js';
 export { addIdentityEndpoint, type TrustChanges } from './transport/identity-endpoint.js';
 export { type ListenerLimits, listenerLimitDefaults } from './transport/listener.js';
+export { checkTransport, type ExchangeTransport, openExchange } from './transport/open-exchange.js';
 export type { TransportContext } from './transport/peer.js';
 export {
 	type ClientConstructor,
@@ -292,6 +301,8 @@ export {
 	type PeerLease,
 	peerChannelDefaults,
 } from './transport/peer-channels.js';
+export { loadQuiche, type Quiche } from './transport/quic/binding.js';
+export { QuicExchange, type QuicExchangeOptions, quicExchangeDefaults } from './transport/quic/exchange.js';
 export { SecureServer, type SecureServerOptions, secureServerDefaults } from './transport/secure-server.js';
 export { SessionRegistry } from './transport/sessions.js';
 export { TrustWatch, type TrustWatchOptions } from './transport/trust-watch.js';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { type Clock, SeededRandom } from '@infermesh/proto';
 import { realClock } from '../identity/identity-test-support.js';
 import type { Identity } from '../identity/source.js';
-import { TlsExchange } from '../transport/exchange.js';
+import { type ExchangeTransport, openExchange } from '../transport/open-exchange.js';
 import { type TestNode, testNode } from '../transport/transport-test-support.js';
 import { Membership } from './driver.js';
 import type { MembershipEvent } from './events.js';
@@ -54,6 +54,7 @@ export async function startMember(
 		readonly clock?: Clock;
 		readonly settings?: SwimSettings;
 		readonly bind?: string;
+		readonly transport?: ExchangeTransport;
 	},
 ): Promise<TestMember> {
 	const clock = options.clock ?? realClock;
@@ -63,7 +64,9 @@ export async function startMember(
 	const ring = new KeyRing(label, options.secret);
 	const codec = new MeshCodec({ label, self: id, ring, session: Math.floor(clock.wallMs()) });
 	const node = testNode(identity, { clock });
-	const exchanges = new TlsExchange(node.context, { requestBytesMax: codec.streamMaxBytes });
+	const random = new SeededRandom(randomBytes(4).readUInt32BE(0));
+	const transport = options.transport ?? 'tls';
+	const exchanges = openExchange(transport, node.context, random, { requestBytesMax: codec.streamMaxBytes });
 	const network = new UdpNetwork({ bind: options.bind ?? '127.0.0.1:0', exchanges });
 	const events: MembershipEvent[] = [];
 	const member: TestMember = {
@@ -82,7 +85,7 @@ export async function startMember(
 				credential: authority.credential,
 				incarnation: options.incarnation,
 				settings: options.settings ?? quickSettings,
-				random: new SeededRandom(randomBytes(4).readUInt32BE(0)),
+				random,
 				signer: authority,
 				verifier: authority,
 				signedRecords: true,

@@ -1,5 +1,5 @@
-// Owns the real network of gossip: datagrams over UDP, and on the same port number the connections of an ExchangePort: mTLS in a mesh, TCP beside Serf. What
-// goes wrong with a datagram is silence.
+// Owns the real network of gossip: datagrams over UDP, and on the same port number the connections of an ExchangePort: mTLS in a mesh, TCP beside Serf. What of
+// that is carried by datagrams, QUIC, shares the UDP socket. What goes wrong with a datagram is silence.
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { MeshError } from '@infermesh/proto';
@@ -8,6 +8,7 @@ import type {
 	Answer,
 	ExchangeOptions,
 	ExchangePort,
+	HostPort,
 	PacketHandlers,
 	PacketNetwork,
 } from '../effects/packets.js';
@@ -43,7 +44,12 @@ export class UdpNetwork implements PacketNetwork {
 
 	send(to: Address, packet: Uint8Array): void {
 		const target = splitAddress(to);
-		if (target === undefined || this.#udp === undefined) {
+		if (target === undefined) this.sendErrors++;
+		else this.#send(target, packet);
+	}
+
+	#send(target: HostPort, packet: Uint8Array): void {
+		if (this.#udp === undefined) {
 			this.sendErrors++;
 			return;
 		}
@@ -74,6 +80,7 @@ export class UdpNetwork implements PacketNetwork {
 	}
 
 	async close(): Promise<void> {
+		// A guest says goodbye over the socket before that is taken away.
 		const closed = this.#options.exchanges.close();
 		const udp = this.#udp;
 		this.#udp = undefined;
@@ -94,14 +101,20 @@ export class UdpNetwork implements PacketNetwork {
 				resolve();
 			});
 		});
-		const { port: bound } = udp.address();
+		const { address, port: bound } = udp.address();
+		const { exchanges } = this.#options;
+		const guest = exchanges.datagrams;
+		guest?.attach({ host: address, port: bound, send: (to, datagram) => this.#send(to, datagram) });
 		try {
-			await this.#options.exchanges.listen(formatHostPort(host, bound), handlers.onExchange);
+			await exchanges.listen(formatHostPort(host, bound), handlers.onExchange);
 		} catch (error) {
 			udp.close();
 			throw error;
 		}
-		udp.on('message', (packet, from) => handlers.onPacket(formatHostPort(from.address, from.port), packet));
+		udp.on('message', (packet, { address, port }) => {
+			if (guest?.take({ host: address, port }, packet) !== true)
+				handlers.onPacket(formatHostPort(address, port), packet);
+		});
 		// An ICMP refusal of an earlier datagram; silence is the contract.
 		udp.on('error', () => this.sendErrors++);
 		this.#udp = udp;

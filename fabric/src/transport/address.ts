@@ -1,14 +1,8 @@
 // Owns the form of addresses: `host:port`, IPv6 hosts in brackets.
 import type { AddressInfo } from 'node:net';
 import { MeshError } from '@infermesh/proto';
-import type { Address } from '../effects/packets.js';
+import type { Address, HostPort } from '../effects/packets.js';
 import { transportErrors } from './errors.js';
-
-export interface HostPort {
-	/** Without brackets. */
-	readonly host: string;
-	readonly port: number;
-}
 
 /** Throws IM_TRANSPORT_ADDRESS. */
 export function parseAddress(address: Address): HostPort {

@@ -12,8 +12,19 @@ export interface TransportCounts {
 	readonly anonymous: number;
 	readonly revokedClosed: number;
 	readonly expiredClosed: { readonly renewed: number; readonly lapsed: number };
+	readonly quic: QuicCounts;
 	readonly refused: Readonly<Partial<Record<RefusalReason, number>>>;
 	readonly failed: Readonly<Partial<Record<RefusalReason, number>>>;
+}
+
+export interface QuicCounts {
+	/** Exchanges answered, and answered to this node, over QUIC. */
+	readonly answered: number;
+	readonly asked: number;
+	/** Exchanges of a node with QUIC that went over TLS. */
+	readonly fellBack: number;
+	/** Datagrams with the mark of QUIC that belong to no connection, or come from elsewhere than its peer. */
+	readonly dropped: number;
 }
 
 export class TransportCounters {
@@ -26,6 +37,7 @@ export class TransportCounters {
 	revokedClosed = 0;
 	/** Open connections closed because the certificate their peer had shown expired: it was back with a newer one by then, or not. */
 	readonly expiredClosed = { renewed: 0, lapsed: 0 };
+	readonly quic: { -readonly [Name in keyof QuicCounts]: number } = { answered: 0, asked: 0, fellBack: 0, dropped: 0 };
 	readonly #refused = new Map<RefusalReason, number>();
 	readonly #failed = new Map<RefusalReason, number>();
 
@@ -50,12 +62,14 @@ export class TransportCounters {
 	snapshot(): TransportCounts {
 		const { accepted, connected, anonymous, revokedClosed } = this;
 		const expiredClosed = { ...this.expiredClosed };
+		const quic = { ...this.quic };
 		return {
 			accepted,
 			connected,
 			anonymous,
 			revokedClosed,
 			expiredClosed,
+			quic,
 			refused: Object.fromEntries(this.#refused),
 			failed: Object.fromEntries(this.#failed),
 		};

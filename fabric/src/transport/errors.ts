@@ -71,6 +71,13 @@ export const transportErrors = defineErrors({
 		summary: 'a node failed to answer a call',
 		hint: 'this is a bug of InferMesh; the log of the node that was called has the cause',
 	},
+	IM_TRANSPORT_QUIC_MISSING: {
+		httpStatus: 500,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+		summary: 'the configuration asks for QUIC and its library does not load',
+		hint: 'install the optional package @infisical/quic with the binary of this platform, or set fabric.transport to tls',
+	},
 	IM_TRANSPORT_NOT_A_NODE: {
 		...refused,
 		summary: 'only nodes of the mesh may call this',

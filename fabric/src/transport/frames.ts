@@ -1,4 +1,4 @@
-// Owns the framing of exchanges: four bytes of length, big-endian, then the body. A length over the bound ends the connection before anything is
+// Owns the framing of exchanges: four bytes of length, big-endian, then the body. A length over the bound is refused before anything is
 // buffered for it.
 import type { Duplex } from 'node:stream';
 import { MeshError } from '@infermesh/proto';
@@ -13,15 +13,48 @@ export function frame(body: Uint8Array): Uint8Array {
 	return bytes;
 }
 
+/** One frame that comes in pieces. What follows it is refused. */
+export class FrameReader {
+	readonly #bodyBytesMax: number;
+	readonly #chunks: Uint8Array[] = [];
+	#received = 0;
+	#wanted: number | undefined;
+
+	constructor(bodyBytesMax: number) {
+		this.#bodyBytesMax = bodyBytesMax;
+	}
+
+	/** Keeps `chunk`, which must not change afterwards. Throws IM_TRANSPORT_MESSAGE_TOO_LARGE, and IM_TRANSPORT_PROTOCOL for bytes after the frame. */
+	push(chunk: Uint8Array): void {
+		this.#chunks.push(chunk);
+		this.#received += chunk.length;
+		if (this.#wanted === undefined && this.#received >= HEADER_BYTES) {
+			const length = Buffer.concat(this.#chunks).readUInt32BE();
+			if (length > this.#bodyBytesMax)
+				throw new MeshError(transportErrors, 'IM_TRANSPORT_MESSAGE_TOO_LARGE', `${length} bytes`);
+			this.#wanted = HEADER_BYTES + length;
+		}
+		if (this.#wanted !== undefined && this.#received > this.#wanted)
+			throw new MeshError(transportErrors, 'IM_TRANSPORT_PROTOCOL', 'bytes after the end of a frame');
+	}
+
+	get complete(): boolean {
+		return this.#received === this.#wanted;
+	}
+
+	/** The body of a complete frame. */
+	body(): Uint8Array {
+		return new Uint8Array(Buffer.concat(this.#chunks).subarray(HEADER_BYTES));
+	}
+}
+
 /**
  * Reads one frame; what follows it is refused. Rejects with IM_TRANSPORT_MESSAGE_TOO_LARGE, IM_TRANSPORT_CLOSED when the stream ends early, and
  * IM_TRANSPORT_PROTOCOL for bytes after the frame.
  */
 export async function readFrame(stream: Duplex, bodyBytesMax: number): Promise<Uint8Array> {
 	return new Promise((resolve, reject) => {
-		const chunks: Buffer[] = [];
-		let received = 0;
-		let wanted: number | undefined;
+		const reader = new FrameReader(bodyBytesMax);
 		const settle = (finish: () => void): void => {
 			stream.off('data', onData);
 			stream.off('end', onEnd);
@@ -29,19 +62,13 @@ export async function readFrame(stream: Duplex, bodyBytesMax: number): Promise<U
 			finish();
 		};
 		const onData = (chunk: Buffer): void => {
-			chunks.push(chunk);
-			received += chunk.length;
-			if (wanted === undefined && received >= HEADER_BYTES) {
-				const length = Buffer.concat(chunks).readUInt32BE();
-				if (length > bodyBytesMax)
-					return settle(() =>
-						reject(new MeshError(transportErrors, 'IM_TRANSPORT_MESSAGE_TOO_LARGE', `${length} bytes`)),
-					);
-				wanted = HEADER_BYTES + length;
+			try {
+				reader.push(chunk);
+			} catch (error) {
+				return settle(() => reject(error));
 			}
-			if (wanted === undefined || received < wanted) return;
-			if (received > wanted) return settle(() => reject(new MeshError(transportErrors, 'IM_TRANSPORT_PROTOCOL')));
-			return settle(() => resolve(new Uint8Array(Buffer.concat(chunks).subarray(HEADER_BYTES))));
+			if (reader.complete) settle(() => resolve(reader.body()));
+			return undefined;
 		};
 		const onEnd = (): void => settle(() => reject(new MeshError(transportErrors, 'IM_TRANSPORT_CLOSED')));
 		stream.on('data', onData);

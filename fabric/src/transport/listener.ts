@@ -3,9 +3,9 @@
 import type { Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { MeshError } from '@infermesh/proto';
-import type { Address } from '../effects/packets.js';
+import type { Address, HostPort } from '../effects/packets.js';
 import type { VerifiedSvid } from '../identity/svid.js';
-import { boundAddress, type HostPort } from './address.js';
+import { boundAddress } from './address.js';
 import type { RefusalReason } from './counters.js';
 import { transportErrors } from './errors.js';
 import { checkPeer, type TransportContext } from './peer.js';

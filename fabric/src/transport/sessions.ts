@@ -1,7 +1,6 @@
 // Owns the list of open connections with what their other end showed, whichever side opened them. Two duties: when a node is revoked, its connections
 // close at once, streams and all; and no connection outlives the certificate its peer showed. By then the peer has long been back with a newer one:
 // nodes renew at half-life, and servers ask for connections to be replaced before that (secure-server.ts).
-import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '@infermesh/proto';
 import type { RevocationView } from '../identity/revocation.js';
 import { type IdentityMutations, noMutations, type VerifiedSvid } from '../identity/svid.js';
@@ -10,9 +9,16 @@ import type { TransportCounters } from './counters.js';
 /** Longest wait between two looks at the wall clock: a machine that slept closes what expired meanwhile. */
 const LOOK_MS = 30_000;
 
+/** A TLS socket, or a connection of QUIC. */
+export interface OpenConnection {
+	readonly destroyed: boolean;
+	destroy(): unknown;
+	once(event: 'close', listener: () => void): unknown;
+}
+
 interface Session {
 	readonly peer: VerifiedSvid;
-	readonly socket: Duplex;
+	readonly socket: OpenConnection;
 }
 
 export class SessionRegistry {
@@ -39,7 +45,7 @@ export class SessionRegistry {
 	}
 
 	/** Registers an open connection until it closes. */
-	add(peer: VerifiedSvid, socket: Duplex): void {
+	add(peer: VerifiedSvid, socket: OpenConnection): void {
 		const key = peer.id.uri;
 		const sessions = this.#byPeer.get(key) ?? new Set();
 		const session = { peer, socket };

@@ -32,6 +32,11 @@ export const fabricSchema = section('Membership of a mesh of several nodes.', {
 	agent_port: integer(8082, 'Agent gRPC; 0 takes any free one.', PORT),
 	raft_port: integer(8083, 'Between coordinators; 0 takes any free one.', PORT),
 	gossip_port: integer(8946, 'Gossip, UDP and mTLS on one number; 0 takes any free one.', PORT),
+	transport: choice(
+		['tls', 'quic'],
+		'tls',
+		'Connections of gossip: `quic` asks over QUIC first, then TLS. Experimental; needs the optional package `@infisical/quic`.',
+	),
 	trust_domain: text('infermesh.local', 'SPIFFE trust domain; nodes of another one are refused.'),
 	ca_dir: optional(
 		'Folder of the built-in CA, on nodes that sign for others; default: `ca` in the state folder if it is there.',

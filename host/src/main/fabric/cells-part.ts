@@ -5,6 +5,7 @@ import { Metadata, type ServerUnaryCall, type ServiceError, type sendUnaryData }
 import {
 	type Address,
 	type ConsensusEngine,
+	type ExchangeTransport,
 	grpcErrorOf,
 	meshErrorOf,
 	nodeCredentials,
@@ -140,6 +141,7 @@ export class CellsPart implements CellsView {
 				keys: this.#keys.secrets,
 				seeds: [],
 				profile: fabric.wan_profile as 'lan' | 'wan' | 'local',
+				transport: fabric.transport as ExchangeTransport,
 				name: node.id,
 				roles,
 				version,

@@ -1,5 +1,5 @@
 // Owns the messages between the agent and the gossip thread. Plain data.
-import type { LinkEstimate, TransportCounts } from '@infermesh/fabric';
+import type { ExchangeTransport, LinkEstimate, TransportCounts } from '@infermesh/fabric';
 import type { MemberView } from '../fabric.js';
 import type { WireIdentity } from './wire-identity.js';
 
@@ -16,6 +16,7 @@ export interface GossipStart {
 	readonly keys: readonly Uint8Array[];
 	readonly seeds: readonly string[];
 	readonly profile: 'lan' | 'wan' | 'local';
+	readonly transport: ExchangeTransport;
 	readonly name: string;
 	readonly roles: number;
 	readonly version: string;

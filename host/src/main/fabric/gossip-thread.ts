@@ -1,4 +1,4 @@
-// The composition root of the gossip thread: membership over UDP and mTLS with the mesh's own codec, Vivaldi on its probes, and the table of links. It
+// The composition root of the gossip thread: membership over UDP and mTLS, or QUIC, with the mesh's own codec, Vivaldi on its probes, and the table of links. It
 // tells the agent who is there and how far away; nothing else runs here, so probes are answered in time.
 import { parentPort, workerData } from 'node:worker_threads';
 import {
@@ -12,11 +12,11 @@ import {
 	LinkTable,
 	type MembershipEvent,
 	MeshCodec,
+	openExchange,
 	RecordAuthority,
 	RevocationList,
 	SessionRegistry,
 	swimProfiles,
-	TlsExchange,
 	TransportCounters,
 	UdpNetwork,
 	Vivaldi,
@@ -41,6 +41,7 @@ const LAG_MS = 200;
 const LAG_PERIOD_MS = 125;
 
 const clock = systemClock;
+const random = systemRandom();
 const folder = new NodeFolder(start.folder);
 const identity = new IdentityHolder(fromWireIdentity(start.identity));
 const revocations = new RevocationList();
@@ -51,7 +52,7 @@ const [primary, ...older] = start.keys;
 if (primary === undefined) throw new Error('gossip needs a group key');
 const ring = new KeyRing(start.label, primary, older);
 const codec = new MeshCodec({ label: start.label, self: start.nodeId, ring, session: Math.floor(clock.wallMs()) });
-const vivaldi = new Vivaldi(systemRandom());
+const vivaldi = new Vivaldi(random);
 const links = new LinkTable(start.nodeId, { zone: start.zone, region: start.region });
 const since = new Map<string, { readonly state: string; readonly atMs: number }>();
 let gathering = false;
@@ -71,7 +72,7 @@ const membership = new GossipMembership({
 		credential: authority.credential,
 		incarnation: folder.incarnation(),
 		settings: swimProfiles[start.profile],
-		random: systemRandom(),
+		random,
 		signer: authority,
 		verifier: authority,
 		coordinates: { current: () => encodeCoordinate(vivaldi.coordinate) },
@@ -83,7 +84,7 @@ const membership = new GossipMembership({
 	codec,
 	network: new UdpNetwork({
 		bind: start.bind,
-		exchanges: new TlsExchange(context, { requestBytesMax: codec.streamMaxBytes }),
+		exchanges: openExchange(start.transport, context, random, { requestBytesMax: codec.streamMaxBytes }),
 	}),
 	clock,
 	persist: (incarnation) => folder.setIncarnation(incarnation),

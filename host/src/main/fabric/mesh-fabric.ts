@@ -7,8 +7,10 @@ import {
 	type BlobHolder,
 	type CertificateAuthority,
 	type ConsensusEngine,
+	checkTransport,
 	createBlobService,
 	DiskBlobs,
+	type ExchangeTransport,
 	FileDisk,
 	hasCode,
 	IdentityService,
@@ -116,7 +118,7 @@ async function* snapshotPieces(consensus: ConsensusThread, snapshot: number): As
 	}
 }
 
-/** Starts this node's part in the mesh. Rejects with IM_FABRIC_*, IM_IDENTITY_*, IM_LOG_*; what had started is taken down again. */
+/** Starts this node's part in the mesh. Rejects with IM_FABRIC_*, IM_IDENTITY_*, IM_LOG_*, IM_TRANSPORT_QUIC_MISSING; what had started is taken down again. */
 export async function startMeshFabric(
 	config: MeshConfig,
 	{ log, version, signal }: MeshFabricDeps,
@@ -144,6 +146,8 @@ export async function startMeshFabric(
 		for (const closer of closers.splice(0).reverse()) await closer();
 	};
 	try {
+		// Before anything is made or joined: a node that cannot speak what it is told to speak does not begin.
+		checkTransport(fabric.transport as ExchangeTransport);
 		const folder = new NodeFolder(nodeFolderOf(config));
 		const known = folder.mesh();
 		let coordinators: readonly KnownPeer[] = known?.coordinators ?? [];
@@ -342,6 +346,7 @@ export async function startMeshFabric(
 				keys: keys.secrets,
 				seeds,
 				profile: fabric.gossip_profile as 'lan' | 'wan' | 'local',
+				transport: fabric.transport as ExchangeTransport,
 				name: config.node.id,
 				roles: config.roles,
 				version,

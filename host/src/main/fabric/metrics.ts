@@ -71,13 +71,19 @@ function sumOf(all: readonly TransportCounts[]): TransportCounts {
 			renewed: sum((counts) => counts.expiredClosed.renewed),
 			lapsed: sum((counts) => counts.expiredClosed.lapsed),
 		},
+		quic: {
+			answered: sum((counts) => counts.quic.answered),
+			asked: sum((counts) => counts.quic.asked),
+			fellBack: sum((counts) => counts.quic.fellBack),
+			dropped: sum((counts) => counts.quic.dropped),
+		},
 		refused: byCode((counts) => counts.refused),
 		failed: byCode((counts) => counts.failed),
 	};
 }
 
 export function transportMetrics(threads: readonly TransportCounts[]): string {
-	const { accepted, connected, anonymous, revokedClosed, expiredClosed, refused, failed } = sumOf(threads);
+	const { accepted, connected, anonymous, revokedClosed, expiredClosed, quic, refused, failed } = sumOf(threads);
 	const by = (name: string, counts: Readonly<Partial<Record<string, number>>>): string =>
 		Object.entries(counts)
 			.map(([code, count]) => `${name}{code="${code}"} ${count}\n`)
@@ -92,6 +98,12 @@ export function transportMetrics(threads: readonly TransportCounts[]): string {
 		'# HELP infermesh_transport_expired_closed_total Connections closed because the certificate their peer had shown expired, by whether it was back with a newer one.\n# TYPE infermesh_transport_expired_closed_total counter\n',
 		`infermesh_transport_expired_closed_total{peer="renewed"} ${expiredClosed.renewed}\n`,
 		`infermesh_transport_expired_closed_total{peer="lapsed"} ${expiredClosed.lapsed}\n`,
+		'# HELP infermesh_transport_quic_exchanges_total Exchanges of a node with `fabric.transport: quic`: answered or asked over QUIC, or asked over TLS because QUIC was not answered.\n# TYPE infermesh_transport_quic_exchanges_total counter\n',
+		`infermesh_transport_quic_exchanges_total{outcome="answered"} ${quic.answered}\n`,
+		`infermesh_transport_quic_exchanges_total{outcome="asked"} ${quic.asked}\n`,
+		`infermesh_transport_quic_exchanges_total{outcome="fell_back"} ${quic.fellBack}\n`,
+		'# HELP infermesh_transport_quic_dropped_total Datagrams of QUIC that belong to no connection.\n# TYPE infermesh_transport_quic_dropped_total counter\n',
+		`infermesh_transport_quic_dropped_total ${quic.dropped}\n`,
 		'# HELP infermesh_transport_refused_total Peers refused who came, by code.\n# TYPE infermesh_transport_refused_total counter\n',
 		by('infermesh_transport_refused_total', refused),
 		'# HELP infermesh_transport_failed_total Peers refused or unreachable who were called, by code.\n# TYPE infermesh_transport_failed_total counter\n',

@@ -1,0 +1,73 @@
+// Owns exchanges of a node with QUIC in a pool that may be mixed: it answers over both, asks over QUIC first, and over TLS when QUIC is not answered. So the
+// transport of a pool is changed node by node, and a network that drops UDP of that size costs time and no exchange.
+import { type Clock, MeshError } from '@infermesh/proto';
+import type {
+	Address,
+	Answer,
+	DatagramGuest,
+	ExchangeOptions,
+	ExchangePort,
+	OnExchange,
+} from '../../effects/packets.js';
+import type { TransportCounters } from '../counters.js';
+import type { TlsExchange } from '../exchange.js';
+import type { QuicExchange } from './exchange.js';
+
+/** QUIC has this share of an exchange's time to make its connection, and no more than that many milliseconds. */
+const reach = Object.freeze({ share: 1 / 3, msMax: 1000 });
+
+/** QUIC is not spoken there, not now, or not by this version: nothing that TLS would refuse as well. */
+const fallsBack: ReadonlySet<string> = new Set([
+	'IM_TRANSPORT_UNREACHABLE',
+	'IM_TRANSPORT_HANDSHAKE',
+	'IM_TRANSPORT_PROTOCOL',
+	'IM_TRANSPORT_CHANNELS_MAX',
+]);
+
+export class QuicFirstExchange implements ExchangePort {
+	readonly #quic: QuicExchange;
+	readonly #tls: TlsExchange;
+	readonly #clock: Clock;
+	readonly #counters: TransportCounters;
+
+	constructor(
+		quic: QuicExchange,
+		tls: TlsExchange,
+		{ clock, counters }: { readonly clock: Clock; readonly counters: TransportCounters },
+	) {
+		this.#quic = quic;
+		this.#tls = tls;
+		this.#clock = clock;
+		this.#counters = counters;
+	}
+
+	get datagrams(): DatagramGuest {
+		return this.#quic.datagrams;
+	}
+
+	/** Both listen on one port number. */
+	async listen(at: Address, onExchange: OnExchange): Promise<Address> {
+		const address = await this.#tls.listen(at, onExchange);
+		await this.#quic.listen(address, onExchange);
+		return address;
+	}
+
+	/** A question whose connection falls silent is asked again over TLS, so that a peer may see it twice. */
+	async exchange(to: Address, request: Uint8Array, options: ExchangeOptions): Promise<Answer> {
+		const endMs = this.#clock.nowMs() + options.timeoutMs;
+		const left = (): ExchangeOptions => ({ ...options, timeoutMs: Math.max(0, endMs - this.#clock.nowMs()) });
+		const reachMs = Math.min(reach.msMax, options.timeoutMs * reach.share);
+		try {
+			await this.#quic.reach(to, { ...options, timeoutMs: reachMs });
+			return await this.#quic.exchange(to, request, left());
+		} catch (error) {
+			if (!(error instanceof MeshError) || !fallsBack.has(error.code)) throw error;
+		}
+		this.#counters.quic.fellBack++;
+		return this.#tls.exchange(to, request, left());
+	}
+
+	async close(): Promise<void> {
+		await Promise.all([this.#quic.close(), this.#tls.close()]);
+	}
+}
