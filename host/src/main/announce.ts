@@ -1,6 +1,7 @@
 // Owns the announcing of the targets in a node's configuration: they are recorded for the whole mesh under the node's UUID, and those it announced
 // before and no longer has are taken back. Targets are not tied to the node's lease: an engine outlives the restart of its agent, and
 // whether it answers is for health checks to say.
+import { consensusError } from '@infermesh/fabric';
 import type { LoadedConfig } from '../config/load.js';
 import { storedOf } from '../mesh/target-sync.js';
 import { recordKinds } from '../records/kinds.js';
@@ -8,7 +9,7 @@ import type { MeshState } from './mesh-state.js';
 import { targetSpec } from './options.js';
 import type { TargetService } from './target-service.js';
 
-/** Resolves when they are recorded. IM_TARGET_MODELS_UNKNOWN when one names no models and cannot be asked. */
+/** Resolves when they are recorded and known here; may be tried again. IM_TARGET_MODELS_UNKNOWN when one names no models and cannot be asked. */
 export async function announceTargets(
 	state: MeshState,
 	targets: TargetService,
@@ -32,7 +33,8 @@ export async function announceTargets(
 	await state.until(
 		() => [...wanted.keys()].every((id) => targets.registry.has(id) || state.targetSync.refusal(id) !== undefined),
 		10_000,
-		() => new Error('the targets of the configuration were recorded and not heard of again'),
+		() =>
+			consensusError('IM_CONSENSUS_TIMEOUT', 'the targets of the configuration were recorded and not heard of again'),
 	);
 	for (const id of wanted.keys()) {
 		const refusal = state.targetSync.refusal(id);

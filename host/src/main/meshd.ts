@@ -33,6 +33,7 @@ import { inFlightOf } from './in-flight.js';
 import { MeshState } from './mesh-state.js';
 import { nodeRecordOf } from './node-record.js';
 import { adminTokensOf, fuelBudget, namePolicy, roomOptions, routes, targetServiceOptions } from './options.js';
+import { outlast } from './outlast.js';
 import type { RouterPart } from './router-part.js';
 import { openStrategySource } from './strategy-source.js';
 import { TargetService } from './target-service.js';
@@ -299,20 +300,23 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	};
 
 	try {
+		const failed = (what: string, error: unknown): void => log.warn({ error: String(error) }, what);
+		const waiting = { clock, signal: deps.signal, failed };
 		await router?.checkPort();
 		targets.start();
 		await state.ready();
 		const startedMs = clock.wallMs();
 		// Before anything is written under it: from here on a lease may end at any moment.
 		fabric.onLease(() => state.leaseRenewed());
-		await state.level.admit();
+		await outlast('the level of the mesh', () => state.level.admit(), waiting);
 		await state.register(nodeRecordOf(config, fabric, startedMs));
 		// The mesh may have moved on just before it heard of this node; from here on it waits for it.
-		await state.level.admit();
-		await announceTargets(state, targets, loaded, fabric.nodeId);
+		await outlast('the level of the mesh', () => state.level.admit(), waiting);
+		await outlast('announcing targets', () => announceTargets(state, targets, loaded, fabric.nodeId), waiting);
 		if (state.staging.all().length === 0) {
 			const { wasm, sourceMap } = await openStrategySource(config.strategy.active, clock);
-			await state.registry.seed({ module: wasm, sourceMap, settings: undefined, activate: true, model: undefined });
+			const seed = { module: wasm, sourceMap, settings: undefined, activate: true, model: undefined };
+			await outlast('the first strategy', () => state.registry.seed(seed), waiting);
 		}
 		await state.strategiesInForce(STRATEGIES_WAIT_MS);
 		await router?.start();
