@@ -1,7 +1,7 @@
 // Two cells of two real processes each, under one authority: what they tell each other, and where requests go when one of them has nothing left.
 import test from 'ava';
 import { eventually, MODEL, startTestEngine } from '../support/mesh.js';
-import { joinNodes, joinToken, type MeshNode, prepareNodes } from '../support/mesh-nodes.js';
+import { infermesh, joinNodes, joinToken, type MeshNode, prepareNodes } from '../support/mesh-nodes.js';
 
 interface Cell {
 	readonly cell: string;
@@ -93,6 +93,11 @@ test.serial(
 			{ withinMs: 20_000, everyMs: 50 },
 		);
 		for (let n = 0; n < 20; n++) t.regex(await ask(west1), /^engine-[12]$/, 'requests stay while there is room');
+		const shown = await infermesh('cells', 'list', '--admin', west1.admin);
+		t.log(`\n${shown.out}`);
+		t.is(shown.code, 0, shown.err);
+		t.regex(shown.out, /^west \(this one\) +fresh .* 2\/2 .*west-1$/m);
+		t.regex(shown.out, /^east +fresh .* 2\/2 .*east-1,east-2$/m);
 
 		// --- one cell's engines die
 		await Promise.all([engines[0]?.close(), engines[1]?.close()]);

@@ -1,7 +1,7 @@
 // Distances between real processes: what a router is told of the way to each node decides where requests go.
 import test from 'ava';
 import { eventually, MODEL, startTestEngine } from '../support/mesh.js';
-import { type MeshNode, startNodes } from '../support/mesh-nodes.js';
+import { infermesh, type MeshNode, startNodes } from '../support/mesh-nodes.js';
 import { Relay } from '../support/relay.js';
 
 interface Target {
@@ -105,6 +105,12 @@ test.serial('a node that is far away by the fabric’s measure is avoided while 
 			['node-2', 'node-1', 'a', 'r', 'reached'],
 		],
 	);
+
+	const shown = await infermesh('topology', 'show', '--all', '--admin', first.admin);
+	t.log(`\n${shown.out}`);
+	t.regex(shown.out, /^node-1 +node-2 +b +r +same_region +reached .*MB\/s$/m);
+	const again = await infermesh('topology', 'probe', 'node-1', 'node-2', '--bytes', '65536', '--admin', first.admin);
+	t.regex(again.out, /^node-1 → node-2: [\d.]+ MB\/s \(65536 bytes in /);
 
 	// Cut off, the node is out of reach and no estimate hides it; who cannot be asked is named.
 	if (relay !== undefined) relay.cut = true;

@@ -32,7 +32,7 @@ const untold = { clusterId: '', region: '', version: '', routers: [], models: []
 export function cellRows(view: CellsView | undefined): readonly CellRow[] {
 	if (view === undefined) return [];
 	const gateways = new Map<string, GatewayRow[]>();
-	for (const { id, name, state, speaksFor } of view.pool()) {
+	for (const { id, name, state, speaksFor } of view.pool().toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
 		const cell = speaksFor?.cell ?? view.name;
 		const of = gateways.get(cell) ?? [];
 		gateways.set(cell, of);
