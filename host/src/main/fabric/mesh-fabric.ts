@@ -376,7 +376,9 @@ export async function startMeshFabric(
 			clock,
 			random,
 			nodeId,
-			clusterId,
+			get clusterId() {
+				return clusterId;
+			},
 			folder: folder.root,
 			agent: agentAddress,
 			version,
@@ -441,6 +443,17 @@ export async function startMeshFabric(
 			remembered = text;
 			folder.setMesh(mesh);
 		}
+		/** The mesh may have been recovered meanwhile: the same, under another cluster id. */
+		async function refresh(): Promise<void> {
+			try {
+				const { clusterId: now } = await engine.status();
+				// A member that is new has nothing to say yet.
+				if (now !== '') clusterId = now;
+			} catch (error) {
+				failed('asking for the state of the mesh', error);
+			}
+			remember();
+		}
 		keys.onChange(remember);
 		closers.push(
 			identity.onChange((next) => {
@@ -451,10 +464,9 @@ export async function startMeshFabric(
 		);
 		await leases.start(stopped);
 		goOn();
-		// Where there is a quorum: the mesh may have been recovered since this node last ran.
-		clusterId = (await engine.status()).clusterId;
+		await refresh();
 		closers.push(() => leases.close());
-		const pruning = clock.every(PRUNE_MS, remember, { unref: true });
+		const pruning = clock.every(PRUNE_MS, () => void refresh(), { unref: true });
 		closers.push(() => pruning.cancel());
 
 		if (consensus !== undefined) {

@@ -10,6 +10,7 @@ import {
 	BackupReader,
 	type BackupSummary,
 	backupErrors,
+	consensusErrors,
 	DiskBlobs,
 	encodeCommand,
 	FileDisk,
@@ -116,7 +117,10 @@ export interface Recovery {
 	readonly aside: string | undefined;
 }
 
-/** Makes this node the only member of its group. With `dryRun` nothing is changed. IM_SNAPSHOT_NO_GROUP, IM_LOG_LOCKED, IM_LOG_CORRUPT. */
+/**
+ * Makes this node the only member of its group. With `dryRun` nothing is changed. IM_SNAPSHOT_NO_GROUP, IM_CONSENSUS_NOT_MEMBER, IM_LOG_LOCKED,
+ * IM_LOG_CORRUPT.
+ */
 export function recoverGroup(config: MeshConfig, { dryRun }: { readonly dryRun: boolean }): Recovery {
 	checkCoordinator(config);
 	const held = takeFolder(config);
@@ -126,9 +130,15 @@ export function recoverGroup(config: MeshConfig, { dryRun }: { readonly dryRun: 
 		const node = new NodeFolder(nodeFolderOf(config));
 		const self = node.nodeId();
 		const { store, lastIndex, lastTerm, commitIndex, term, membership } = group;
-		const others = [...new Set([...membership.voters, ...membership.outgoing, ...membership.learners])].filter(
-			(id) => id !== self,
-		);
+		const members = new Set([...membership.voters, ...membership.outgoing, ...membership.learners]);
+		// Whoever was taken out has no say in what the mesh is.
+		if (!members.has(self))
+			throw new MeshError(
+				consensusErrors,
+				'IM_CONSENSUS_NOT_MEMBER',
+				`${config.node.id} (${self}) was taken out of it`,
+			);
+		const others = [...members].filter((id) => id !== self);
 		const told = {
 			from: store.clusterId,
 			lastIndex,
@@ -241,8 +251,16 @@ function record(store: Store, clusterId: string, lineage: LineageRecord): void {
 }
 
 function author(config: MeshConfig): Pick<LineageRecord, 'by' | 'node' | 'atMs'> {
-	const by = `${userInfo().username}@${hostname()}`;
-	return { by, node: config.node.id, atMs: Math.floor(systemClock.wallMs()) };
+	return { by: `${userName()}@${hostname()}`, node: config.node.id, atMs: Math.floor(systemClock.wallMs()) };
+}
+
+/** In a container a user may have a number only. */
+function userName(): string {
+	try {
+		return userInfo().username;
+	} catch {
+		return `uid ${process.getuid?.() ?? 'unknown'}`;
+	}
 }
 
 /** Ends the leases whose keys are `chosen`, with their keys. */
