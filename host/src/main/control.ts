@@ -143,7 +143,7 @@ export function createControl(parts: ControlParts): MeshControl {
 				adminUrl: parts.adminUrl(),
 				development: parts.development,
 				workers: router?.workers.listening ?? 0,
-				models: models.map((pool) => pool.model).sort(),
+				models: [...new Set(models.map((pool) => pool.model))].sort(),
 				targets: {
 					total: all.length,
 					watched: targets.registry.records().filter((record) => targets.watched(record)).length,

@@ -25,6 +25,7 @@ import {
 } from '@infermesh/proto/grpc/cells/v1/cells';
 import { cellErrors } from '../../cells/errors.js';
 import { CellExchange, type CellPeer, type Gateway } from '../../cells/exchange.js';
+import { routersOf } from '../../cells/routers.js';
 import { type SummarisedTarget, summarise } from '../../cells/summary.js';
 import type { MeshConfig } from '../../config/schema.js';
 import type { LifecycleState, NodeRecord } from '../../records/kinds.js';
@@ -266,18 +267,11 @@ export class CellsPart implements CellsView {
 			.map(({ id, addresses }) => ({ nodeId: id, address: addresses.agent }));
 	}
 
-	/** Where requests from other cells may come in. A data plane that listens everywhere is reached where its agent is. */
 	#routers(): readonly string[] {
-		const { url } = this.#ports.config.fabric.cells;
-		if (url !== undefined) return [url];
+		const { config, nodes, lifecycleOf } = this.#ports;
+		const { url } = config.fabric.cells;
 		const alive = this.#alive();
-		return this.#ports.nodes().flatMap(({ id, addresses }) => {
-			if (addresses.data === undefined || !alive.has(id) || this.#ports.lifecycleOf(id) !== 'active') return [];
-			const data = new URL(addresses.data);
-			if (data.hostname === '0.0.0.0' || data.hostname === '[::]')
-				data.hostname = addresses.agent.slice(0, addresses.agent.lastIndexOf(':'));
-			return [data.origin];
-		});
+		return url === undefined ? routersOf(nodes(), (id) => alive.has(id), lifecycleOf) : [url];
 	}
 
 	#alive(): ReadonlySet<string> {
