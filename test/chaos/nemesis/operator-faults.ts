@@ -153,8 +153,10 @@ async function wipe(context: FaultContext): Promise<Struck> {
 		able: others,
 		restarts: true,
 		heal: async () => {
-			const token = node === mesh.authority ? [] : ['--join-token', await mesh.joinToken()];
-			await node.start('--join', by.agent, ...token);
+			// Who holds the authority signs for itself; the others are let in by it.
+			const joining =
+				node === mesh.authority ? [by.agent] : [mesh.authority.agent, '--join-token', await mesh.joinToken()];
+			await node.start('--join', ...joining);
 			let now: KnownNode | undefined;
 			await eventually(
 				`${node.name} is another node and has a vote`,
