@@ -127,6 +127,7 @@ async function runTransport({ quick, progress }: BenchContext): Promise<readonly
 
 export const transportBench: Bench = {
 	name: 'transport',
-	summary: 'unary latency and throughput of gRPC over mTLS, beside gRPC without TLS; exchanges of gossip beside TCP',
+	summary:
+		'unary latency and throughput of gRPC over mTLS, beside gRPC without TLS; exchanges of gossip over mTLS, QUIC and TCP',
 	run: runTransport,
 };

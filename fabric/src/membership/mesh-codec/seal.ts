@@ -10,7 +10,7 @@ import type { GroupKey, KeyRing } from './key-ring.js';
 import { ReplayWindow } from './replay-window.js';
 import { uuidBytes, uuidOf } from './wire.js';
 
-/** First byte: what is sealed, and the version of the format. */
+/** First byte: what is sealed, and the version of the format. The bit 0x40 stays clear: it marks datagrams of QUIC on the same socket. */
 export const sealKind = { packet: 0x11, stream: 0x12 } as const;
 export type SealKind = (typeof sealKind)[keyof typeof sealKind];
 

@@ -50,6 +50,7 @@ export interface QuicheConnection {
 	/** DER, leaf first. */
 	peerCertChain(): readonly Uint8Array[] | null;
 	isEstablished(): boolean;
+	isResumed(): boolean;
 	isDraining(): boolean;
 	isClosed(): boolean;
 	peerError(): QuicheError | null;

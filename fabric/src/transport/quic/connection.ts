@@ -10,8 +10,6 @@ import { QuicStream } from './stream.js';
 /** Codes with which a connection or a stream is ended. Only their owner reads meaning into them: a peer learns no reason. */
 export const quicCode = Object.freeze({ done: 0, refused: 1 });
 
-/** Datagrams written into one piece of memory, which the socket holds until they are sent. */
-const SLAB_DATAGRAMS = 32;
 const READ_BYTES = 64 * 1024;
 
 const readBuffer = Buffer.allocUnsafeSlow(READ_BYTES);
@@ -45,7 +43,8 @@ export class QuicConnection extends EventEmitter<Events> {
 	/** Streams that each side opened: ids rise by four, those of the caller are even. */
 	#nextOwn = 0;
 	#nextPeer = 0;
-	#slab = Buffer.alloc(0);
+	/** Where the next datagram is written; the socket holds it until it is sent. */
+	#unsent: Buffer | undefined;
 	#timer: Timer | undefined;
 	#established = false;
 	#progressing = false;
@@ -81,6 +80,11 @@ export class QuicConnection extends EventEmitter<Events> {
 	/** Datagrams of the peer that proved to be its own. */
 	get received(): number {
 		return this.#native.stats().recv;
+	}
+
+	/** Whether the peer came back with the keys of an earlier connection instead of showing its certificate. */
+	get resumed(): boolean {
+		return this.#native.isResumed();
 	}
 
 	/** DER, leaf first; empty when the peer showed none. */
@@ -215,18 +219,18 @@ export class QuicConnection extends EventEmitter<Events> {
 	#flush(): void {
 		const { port, datagramBytesMax } = this.#options;
 		for (;;) {
-			if (this.#slab.length < datagramBytesMax) this.#slab = Buffer.allocUnsafeSlow(datagramBytesMax * SLAB_DATAGRAMS);
+			const datagram = this.#unsent ?? Buffer.allocUnsafe(datagramBytesMax);
+			this.#unsent = datagram;
 			let sent: readonly [number, unknown] | null;
 			try {
-				sent = this.#native.send(this.#slab.subarray(0, datagramBytesMax));
+				sent = this.#native.send(datagram);
 			} catch {
 				// Nothing can be sent on what has broken; it is closed, or its timer will close it.
 				return;
 			}
 			if (sent === null) return;
-			const datagram = this.#slab.subarray(0, sent[0]);
-			this.#slab = this.#slab.subarray(sent[0]);
-			port.send(this.remote, datagram);
+			this.#unsent = undefined;
+			port.send(this.remote, datagram.subarray(0, sent[0]));
 		}
 	}
 

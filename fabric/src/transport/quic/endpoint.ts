@@ -193,6 +193,11 @@ export class QuicEndpoint implements DatagramGuest {
 		connection.once('established', () => {
 			this.#handshakes--;
 			timer.cancel();
+			// A resumed session skips the proof of the certificate's key; nobody here asks for one.
+			if (connection.resumed) {
+				counters.refuse('IM_TRANSPORT_HANDSHAKE');
+				return connection.destroy(quicCode.refused);
+			}
 			const verdict = this.#judge(connection);
 			if (!verdict.ok || verdict.svid.nodeUuid === undefined) {
 				counters.refuse(verdict.ok ? 'IM_TRANSPORT_NOT_A_NODE' : verdict.refusal.code);

@@ -130,10 +130,14 @@ export class QuicExchange implements ExchangePort {
 			stream.reset();
 			reject(error);
 		};
-		const silence = clock.after(Math.min(this.#options.silenceMs, options.timeoutMs), () => {
-			if (connection.received > heard) return;
+		const lookForSilence = (): void => {
+			if (connection.received > heard || connection.destroyed) return;
 			fail(new MeshError(transportErrors, 'IM_TRANSPORT_UNREACHABLE', 'the peer of an open connection is silent'));
 			connection.destroy();
+		};
+		// After a standstill of this process timers come before what waits at the socket, and that is read first.
+		const silence = clock.after(Math.min(this.#options.silenceMs, options.timeoutMs), () => {
+			setImmediate(lookForSilence);
 		});
 		const timer = clock.after(options.timeoutMs, () =>
 			fail(new MeshError(transportErrors, 'IM_TRANSPORT_TIMEOUT', `no answer within ${options.timeoutMs} ms`)),

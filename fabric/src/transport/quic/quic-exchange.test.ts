@@ -6,6 +6,7 @@ import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 import type { Address } from '../../effects/packets.js';
 import { realClock, testIdentity } from '../../identity/identity-test-support.js';
+import { sealKind } from '../../membership/mesh-codec/seal.js';
 import { formatAddress, parseAddress } from '../address.js';
 import { TlsExchange } from '../exchange.js';
 import {
@@ -19,7 +20,7 @@ import {
 	until,
 } from '../exchange-contract-test-support.js';
 import { type TestNode, testNode } from '../transport-test-support.js';
-import { loadQuiche } from './binding.js';
+import { loadQuiche, type Quiche, type QuicheConnection } from './binding.js';
 import { QuicEndpoint } from './endpoint.js';
 import { QuicExchange, type QuicExchangeOptions } from './exchange.js';
 import { QuicFirstExchange } from './quic-first.js';
@@ -29,6 +30,12 @@ import { openUdpPort } from './udp-port.js';
 const quiche = loadQuiche();
 /** Backoff at its longest, so that tests wait for the worst. */
 const random = { nextU32: () => 0xff_ff_ff_ff, nextFloat: () => 1 - 2 ** -32 };
+
+/** Calls of quiche that only one who breaks the rules makes. */
+interface ResumableConnection extends QuicheConnection {
+	session(): Uint8Array | null;
+	setSession(session: Uint8Array): void;
+}
 
 const loopback: Partial<QuicExchangeOptions> = { callFrom: '127.0.0.1:0' };
 
@@ -242,8 +249,39 @@ test('no datagram makes it throw', async (t) => {
 		}),
 		{ numRuns },
 	);
-	t.false(endpoint.take(from, Buffer.from([0x11, 1, 2, 3])), 'a packet of gossip');
+	for (const kind of Object.values(sealKind))
+		t.false(endpoint.take(from, Buffer.from([kind, 1, 2])), 'a packet of gossip');
 	t.deepEqual(endpoint.load, { connections: 0, handshakes: 0 });
+});
+
+test('who comes back with the session of an earlier connection is refused: it would not prove its key', async (t) => {
+	const { address, server, caller } = await quicPair(t);
+	let session: Uint8Array | null = null;
+	const natives: ResumableConnection[] = [];
+	const resuming: Quiche = {
+		...quiche,
+		Connection: {
+			...quiche.Connection,
+			connect: (...given) => {
+				const native = quiche.Connection.connect(...given) as ResumableConnection;
+				if (session !== null) native.setSession(session);
+				natives.push(native);
+				return native;
+			},
+		},
+	};
+	const first = new QuicExchange(resuming, caller.context, random, loopback);
+	await first.exchange(address, one, ask);
+	await until(() => (natives[0]?.session() ?? null) !== null);
+	session = natives[0]?.session() ?? null;
+	await first.close();
+	t.is(server.counters.accepted, 1);
+	const second = new QuicExchange(resuming, caller.context, random, loopback);
+	t.teardown(() => second.close());
+	await t.throwsAsync(second.exchange(address, one, ask), { code: 'IM_TRANSPORT_CLOSED' });
+	t.true(natives[1]?.isResumed());
+	t.is(server.counters.accepted, 1);
+	t.is(server.counters.refused('IM_TRANSPORT_HANDSHAKE'), 1);
 });
 
 test('as many connections as there may be: one more is refused by name', async (t) => {
