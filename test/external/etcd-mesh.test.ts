@@ -1,6 +1,6 @@
 // A mesh of real nodes over a real three-member etcd: everything the embedded consensus gives, with no consensus thread; a member that is killed, history
 // that is compacted, a node that sleeps past its lease and a spent quota are seen, named and left behind.
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'ava';
 import { type EtcdCluster, makeEtcdTls, startEtcd } from '../support/etcd.js';
@@ -46,7 +46,7 @@ async function ask(node: MeshNode): Promise<number> {
 }
 
 test.serial(
-	'two nodes over etcd decide together, through the death of a member, compaction and a long sleep',
+	'two nodes over etcd decide together, through deaths of members, compaction, a long sleep and a quarantine',
 	async (t) => {
 		t.timeout(300_000);
 		const cluster = await startEtcd(t, 3);
@@ -84,6 +84,22 @@ test.serial(
 		await eventually('it is back', async () => (await metric(first, down)) === 1, { withinMs: 30_000 });
 		await eventually('nothing is degraded', async () => (await degraded(first)).length === 0, { withinMs: 20_000 });
 
+		// Two die: no quorum. Writes are refused by name, the last configuration serves on.
+		const lost = cluster.members.slice(1);
+		for (const member of lost) await member.kill();
+		await eventually(
+			'readiness knows',
+			async () => (await degraded(second)).some((why) => why.startsWith('no quorum')),
+			{
+				withinMs: 30_000,
+			},
+		);
+		t.regex(String(await t.throwsAsync(set(second, 'never'))), /IM_CONSENSUS_(NO_QUORUM|UNAVAILABLE|TIMEOUT)/);
+		t.is(await ask(second), 200);
+		for (const member of lost) member.start();
+		await eventually('a quorum again', async () => (await degraded(second)).length === 0, { withinMs: 60_000 });
+		await set(second, 'again');
+
 		// Compacted history: who was behind reads anew.
 		const { revision } = await first.get<{ revision: number }>('/raft');
 		process.kill(second.pid, 'SIGSTOP');
@@ -106,6 +122,17 @@ test.serial(
 		await Promise.all(nodes.map((node) => node.end('SIGKILL')));
 		await Promise.all(nodes.map((node) => node.start()));
 		for (const node of nodes) t.regex(await activeOn(node), /^baseline_rr@/, `${node.name} has the module`);
+
+		// Whoever is quarantined is shut out: the gossip key it knows opens nothing any more.
+		const keys = (): number =>
+			(JSON.parse(readFileSync(path.join(first.state, 'node', 'mesh.json'), 'utf8')) as { gossipKeys: string[] })
+				.gossipKeys.length;
+		t.is(keys(), 1);
+		await first.post('/nodes/node-2/quarantine', { reason: 'stolen' });
+		await eventually('the key is rotated', () => Promise.resolve(keys() === 2), { withinMs: 20_000 });
+		await eventually('gossip is alone', async () => (await metric(first, 'infermesh_gossip_live_members')) === 1, {
+			withinMs: 60_000,
+		});
 
 		// What belongs to etcd is left to its own tools, by name.
 		const save = await infermesh('snapshot', 'save', path.join(first.state, 'x.snap'), '--admin', first.admin);
