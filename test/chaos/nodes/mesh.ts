@@ -103,6 +103,7 @@ export class ChaosMesh {
 					fabric: {
 						gossip_profile: 'local',
 						lease_ttl_ms: 5_000,
+						voters_max: places.places.length,
 						...(at === 0 ? { ca_dir: path.join(folder, 'ca') } : {}),
 					},
 					consensus: { log_segment_bytes: 8 * 1024 * 1024, snapshot_entries: 3_000 },

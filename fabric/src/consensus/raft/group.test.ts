@@ -144,6 +144,23 @@ test('a newcomer gets a snapshot, catches up as a learner, and is promoted', asy
 	t.is(mesh.node('d').machine.appliedHash, mesh.node(leader).machine.appliedHash);
 });
 
+test('a member without room for a snapshot goes on, and takes it when there is room', async (t) => {
+	const mesh = new TestMesh(12, { snapshotEntries: 50, keepEntries: 10, snapshotRetryMs: 1_000 });
+	mesh.found(three);
+	const leader = await mesh.elected();
+	const { storage, group } = mesh.node(leader);
+	storage.full = true;
+	for (let at = 0; at < 120; at++) await mesh.outcome(mesh.write(leader, `write ${at}`));
+	t.is(group.failed, undefined);
+	t.is(group.status().snapshotIndex, 0);
+	storage.full = false;
+	await mesh.clock.run(1_000);
+	await mesh.outcome(mesh.write(leader, 'with room'));
+	await mesh.clock.until(() => group.status().snapshotIndex > 120);
+	mesh.restart(leader);
+	await mesh.clock.until(() => mesh.node(leader).machine.commands.length === 121);
+});
+
 test('members are removed only while those heard of stay a quorum; a removed leader steps down', async (t) => {
 	const mesh = new TestMesh(9);
 	mesh.found(three);

@@ -33,6 +33,7 @@ export class RaftGroup implements Replicator {
 	/** Called when what was asked of the group may have come true: a commit, a change of leader. */
 	readonly #watchers = new Set<() => void>();
 	#snapshotIndex: number;
+	#snapshotNotBeforeMs = 0;
 	/** Of commands since the last snapshot was begun. */
 	#appliedBytes = 0;
 	/** Handed out while a snapshot is being restored; one batch of the core at most. */
@@ -194,10 +195,11 @@ export class RaftGroup implements Replicator {
 		const { snapshotEntries, snapshotBytes, keepEntries, keepBytes } = this.#settings;
 		const { clock, group, log, snapshots } = this.#options;
 		const due = this.#appliedBytes >= snapshotBytes || this.core.appliedIndex - this.#snapshotIndex >= snapshotEntries;
-		if (!due || this.#snapshots.taking) return;
+		if (!due || this.#snapshots.taking || clock.nowMs() < this.#snapshotNotBeforeMs) return;
+		const covered = this.#appliedBytes;
 		this.#appliedBytes = 0;
 		const meta = this.core.snapshotMeta();
-		this.#snapshots.take(meta, () =>
+		const taken = (): void =>
 			this.#enter(() => {
 				// Meanwhile the leader may have sent a newer one, whose mark is written already.
 				if (meta.index <= this.#snapshotIndex) return;
@@ -211,8 +213,12 @@ export class RaftGroup implements Replicator {
 						snapshots.release(group, meta.index);
 					}),
 				);
-			}),
-		);
+			});
+		const givenUp = (): void => {
+			this.#appliedBytes += covered;
+			this.#snapshotNotBeforeMs = clock.nowMs() + this.#settings.snapshotRetryMs;
+		};
+		this.#snapshots.take(meta, taken, givenUp);
 	}
 
 	/** Barriers and applying wait until the state is the snapshot's. */

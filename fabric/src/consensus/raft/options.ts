@@ -19,6 +19,8 @@ export interface RaftGroupSettings {
 	/** Applied entries between snapshots of the own state, or bytes of them if that comes first. */
 	readonly snapshotEntries: number;
 	readonly snapshotBytes: number;
+	/** After a snapshot for which there was no room, the next is tried no sooner. */
+	readonly snapshotRetryMs: number;
 	/** Entries kept in memory behind a snapshot, and bytes at most, so that followers slightly behind need none. */
 	readonly keepEntries: number;
 	readonly keepBytes: number;
@@ -42,6 +44,7 @@ export const raftGroupSettings: RaftGroupSettings = {
 	limits: { heartbeatTicks: 4, electionTicks: 20 },
 	snapshotEntries: 10_000,
 	snapshotBytes: 64 * 1024 * 1024,
+	snapshotRetryMs: 5_000,
 	keepEntries: 5_000,
 	keepBytes: 32 * 1024 * 1024,
 	noQuorumMs: 3_000,

@@ -3,6 +3,7 @@
 import type { SnapshotReader, SnapshotStore, SnapshotWriter } from '../../log/ports.js';
 import type { SnapshotMeta } from '../../raft/messages.js';
 import type { StateMachine } from '../../store/ports.js';
+import { hasCode } from '../errors.js';
 
 export interface SnapshotKeeperOptions {
 	readonly group: number;
@@ -31,25 +32,36 @@ export class SnapshotKeeper {
 		return this.#restoring !== undefined;
 	}
 
-	/** Saves the state as it is now; `done` once the snapshot is durable. One at a time. */
-	take(meta: SnapshotMeta, done: () => void): void {
+	/** Saves the state as it is now: `done` once the snapshot is durable, `givenUp` when there was no room for it. One at a time. */
+	take(meta: SnapshotMeta, done: () => void, givenUp: () => void): void {
 		const { group, store, stateMachine } = this.#options;
 		const writer = store.create(group, meta);
 		this.#taking = writer;
 		const pieces = stateMachine.snapshot()[Symbol.iterator]();
-		this.#writeNext(writer, pieces, () => {
+		const ended = (then: () => void): void => {
 			this.#taking = undefined;
-			done();
-		});
+			then();
+		};
+		const failed = (error: Error): void => {
+			if (this.#stopped) return;
+			// The disk is sound and the log is whole: what a full disk costs is this snapshot.
+			if (hasCode(error, 'IM_LOG_DISK_FULL')) ended(givenUp);
+			else this.#fail(error);
+		};
+		this.#writeNext(writer, pieces, () => ended(done), failed);
 	}
 
-	#writeNext(writer: SnapshotWriter, pieces: Iterator<Uint8Array>, done: () => void): void {
+	#writeNext(
+		writer: SnapshotWriter,
+		pieces: Iterator<Uint8Array>,
+		done: () => void,
+		failed: (error: Error) => void,
+	): void {
 		if (this.#stopped) return;
 		const next = this.#guard(() => pieces.next());
 		if (next === undefined) return;
-		const failed = (error: Error): void => this.#fail(error);
 		if (next.done === true) writer.finish(() => this.#alive(done), failed);
-		else writer.write(next.value, () => this.#writeNext(writer, pieces, done), failed);
+		else writer.write(next.value, () => this.#writeNext(writer, pieces, done, failed), failed);
 	}
 
 	/** Replaces the state by a durable snapshot. */

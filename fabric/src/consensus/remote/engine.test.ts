@@ -290,3 +290,37 @@ test('a watch that cannot begin is refused with a status at once, not left to it
 	client.close();
 	service.stop();
 });
+
+test('a coordinator whose disk has failed is left for another, and a write is not tried twice', async (t) => {
+	const { engine, close } = await cluster();
+	const stopped = async (): Promise<never> => {
+		throw consensusError('IM_CONSENSUS_STOPPED');
+	};
+	const dead: ConsensusEngine = {
+		read: stopped,
+		transact: stopped,
+		watch: (...args) => engine.watch(...args),
+		grantLease: stopped,
+		keepAlive: stopped,
+		revokeLease: stopped,
+		compact: stopped,
+		status: stopped,
+		close: async () => undefined,
+	};
+	const services = [await serve(dead), await serve(engine)];
+	const reader = remote(
+		services.map(({ address }) => address),
+		4,
+	);
+	t.is(await one(reader, 'k'), undefined);
+	const writer = remote(
+		services.map(({ address }) => address),
+		5,
+	);
+	t.true(hasCode(await t.throwsAsync(() => put(writer, 'k', 'first')), 'IM_CONSENSUS_STOPPED'));
+	await put(writer, 'k', 'second');
+	t.is((await one(writer, 'k'))?.version, 1);
+	for (const client of [reader, writer]) await client.close();
+	for (const service of services) service.stop();
+	await close();
+});

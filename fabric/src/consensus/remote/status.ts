@@ -25,13 +25,16 @@ const elsewhere: ReadonlySet<string> = new Set<ConsensusErrorCode>([
 	'IM_CONSENSUS_LIMIT',
 ]);
 
+/** Codes after which nobody knows what came of the call; of a member that has stopped, another is asked from then on. */
+const unknown: ReadonlySet<string> = new Set<ConsensusErrorCode>(['IM_CONSENSUS_TIMEOUT', 'IM_CONSENSUS_STOPPED']);
+
 export function judge(error: unknown): Verdict {
 	if (error instanceof MeshError) return { kind: 'final', error };
 	if (!isServiceError(error)) return { kind: 'final', error: internal(error) };
 	const code = error.metadata.get(grpcErrorKey)[0];
 	if (typeof code === 'string') {
 		const known = refusalOf(code, error.details);
-		if (known.code === 'IM_CONSENSUS_TIMEOUT') return { kind: 'unknown', error: known };
+		if (unknown.has(known.code)) return { kind: 'unknown', error: known };
 		return { kind: elsewhere.has(known.code) ? 'elsewhere' : 'final', error: known };
 	}
 	return judgeTransport(error);

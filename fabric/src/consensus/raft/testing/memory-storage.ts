@@ -1,6 +1,7 @@
 // Owns storage of one test node in memory: a log and snapshot files whose answers come after a set time and which can be made to fail or hang.
 import { createHash } from 'node:crypto';
-import type { Clock } from '@infermesh/proto';
+import { type Clock, MeshError } from '@infermesh/proto';
+import { logErrors } from '../../../log/errors.js';
 import type {
 	AnnouncedSnapshot,
 	DurableLog,
@@ -26,6 +27,8 @@ export class MemoryStorage implements DurableLog, SnapshotStore {
 	/** Writes neither succeed nor fail. */
 	stalled = false;
 	failing = false;
+	/** There is no room for snapshots; the log has its own. */
+	full = false;
 	syncs = 0;
 	#queue: (() => void)[] = [];
 
@@ -98,7 +101,11 @@ export class MemoryStorage implements DurableLog, SnapshotStore {
 			get length() {
 				return bytes.length;
 			},
-			write: (piece, done) => {
+			write: (piece, done, failed) => {
+				if (this.full) {
+					this.#later(() => failed(new MeshError(logErrors, 'IM_LOG_DISK_FULL')));
+					return;
+				}
 				bytes = Buffer.concat([bytes, piece]);
 				this.#parts.set(key, bytes);
 				this.#later(done);
