@@ -31,8 +31,9 @@ export class Accusations {
 			if (slot === undefined) return;
 			const trouble = this.#state.table.troubleOf(slot);
 			const due = trouble?.suspicion?.deadlineMs ?? Number.POSITIVE_INFINITY;
-			if (trouble?.state === 'suspect' && due <= this.#state.nowMs)
-				this.#die(slot, trouble, this.#accuse(slot, 'dead'));
+			if (trouble?.state !== 'suspect') continue;
+			if (due <= this.#state.nowMs) this.#die(slot, trouble, this.#accuse(slot, 'dead'));
+			else if (due - this.#lastWordMs <= this.#state.nowMs) this.#askLastWord(slot, trouble);
 		}
 	}
 
@@ -130,7 +131,7 @@ export class Accusations {
 			const confirmed = trouble.suspicion.confirm(claim.by, state.has('count-same-accuser-twice'));
 			if (confirmed) {
 				state.counters.confirmations++;
-				this.#ends.push(trouble.suspicion.deadlineMs, slot);
+				this.#watch(trouble.suspicion, slot);
 			}
 			if (confirmed || claim.kind === 'dead') state.spread(claim.id, claim);
 			return trouble;
@@ -145,11 +146,29 @@ export class Accusations {
 			answeredMs: state.nowMs,
 		};
 		state.table.setTrouble(slot, begun);
-		this.#ends.push(suspicion.deadlineMs, slot);
+		this.#watch(suspicion, slot);
 		state.counters.suspicions++;
 		state.spread(claim.id, claim);
 		state.tell({ kind: 'suspect', member: state.table.aliveOf(slot), by: claim.by });
 		return begun;
+	}
+
+	#watch({ deadlineMs }: Suspicion, slot: number): void {
+		if (!this.#state.plain) this.#ends.push(deadlineMs - this.#lastWordMs, slot);
+		this.#ends.push(deadlineMs, slot);
+	}
+
+	/** Before the end of a suspicion in which the suspect is asked itself: time for an answer. */
+	get #lastWordMs(): number {
+		return this.#state.settings.probeTimeoutMs;
+	}
+
+	/** Its refutation may have been told to all but this node; who lives repeats it. */
+	#askLastWord(slot: number, trouble: Trouble): void {
+		if (this.#state.plain || trouble.askedLastWord) return;
+		trouble.askedLastWord = true;
+		const { id, address } = this.#state.table.aliveOf(slot);
+		this.#state.send(address, id, trouble.marks.slice(0, 1));
 	}
 
 	#die(slot: number, trouble: Trouble, claim: Accusation): void {

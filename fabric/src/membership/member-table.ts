@@ -17,6 +17,8 @@ export interface Trouble {
 	suspicion: Suspicion | undefined;
 	/** When the marks were last spread again because somebody was behind. */
 	answeredMs: number;
+	/** The suspect itself has been asked before its suspicion ends. */
+	askedLastWord?: boolean;
 }
 
 /** Marks that travel with a record: enough for the dead claim's quorum. */

@@ -33,7 +33,10 @@ test('suspicion: the timeouts of memberlist for a pool of 100', (t) => {
 		[0, 1, 2, 3].map((c) => suspicionTimeoutMs(span, c)),
 		[48_000, 22_762, 8_000, 8_000],
 	);
-	t.is(suspicionSpan(swimProfiles.lan, 3, false).confirmationsNeeded, 0, 'too few to confirm');
+	const ofThree = suspicionSpan(swimProfiles.lan, 3, false);
+	t.is(ofThree.confirmationsNeeded, 0, 'too few to confirm');
+	t.is(suspicionTimeoutMs(ofThree, 0), 6_000, 'longer than a standstill of 5 s');
+	t.is(Math.round(suspicionSpan(swimProfiles.lan, 32, false).minMs), 6_021, 'as memberlist from 32 on');
 	t.is(suspicionTimeoutMs(suspicionSpan(swimProfiles.lan, 100, true), 0), 8_000, 'plain SWIM');
 });
 

@@ -13,6 +13,7 @@ export class Self {
 	#claim: AliveClaim;
 	#left: LeftClaim | undefined;
 	#leaveByMs = Number.POSITIVE_INFINITY;
+	#repeatedMs = Number.NEGATIVE_INFINITY;
 
 	constructor(state: SwimState, options: SwimOptions) {
 		this.#state = state;
@@ -72,8 +73,11 @@ export class Self {
 
 	onAccused(accusation: Accusation, from: Address): void {
 		const state = this.#state;
-		if (state.leaving || accusation.incarnation < this.#claim.incarnation || this.#leaps(accusation.incarnation))
+		if (state.leaving || this.#leaps(accusation.incarnation)) return;
+		if (accusation.incarnation < this.#claim.incarnation) {
+			this.#repeat(from);
 			return;
+		}
 		if (!state.believes(accusation, from) || state.has('no-refute')) return;
 		state.counters.refutations++;
 		// To be accused is a sign that this node was late to answer.
@@ -113,6 +117,16 @@ export class Self {
 	#raise(above: number): void {
 		this.#claim = this.#signed({ ...this.#claim, incarnation: Math.max(this.#claim.incarnation, above) + 1 });
 		this.#announce();
+	}
+
+	/** Whoever still accuses an earlier incarnation has missed the refutation, which gossip may no longer be telling. */
+	#repeat(to: Address): void {
+		const state = this.#state;
+		if (to === '' || state.has('no-refute') || state.nowMs - this.#repeatedMs < swimBounds.staleAnswerIntervalMs)
+			return;
+		this.#repeatedMs = state.nowMs;
+		state.send(to, undefined, [this.#claim]);
+		state.spread(state.id, this.#claim);
 	}
 
 	#announce(): void {

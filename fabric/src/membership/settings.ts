@@ -8,8 +8,13 @@ export interface SwimSettings {
 	readonly probeTimeoutMs: number;
 	/** Helpers asked for an indirect probe. */
 	readonly indirectChecks: number;
-	/** Shortest suspicion is `suspicionMultiplier · max(1, log10 n) · probeIntervalMs`. */
+	/** Shortest suspicion is `suspicionMultiplier · max(suspicionScaleMin, log10 n) · probeIntervalMs`. */
 	readonly suspicionMultiplier: number;
+	/**
+	 * Memberlist has 1 here. With 1.5 a pool of up to 31 waits as long as one of 32 (6 s in a LAN), so that a member may stand still for 5 s, be it a pool of
+	 * three in which nobody need confirm.
+	 */
+	readonly suspicionScaleMin: number;
 	/** Longest suspicion over shortest. */
 	readonly suspicionMaxMultiplier: number;
 	readonly gossipIntervalMs: number;
@@ -42,6 +47,7 @@ const lan: SwimSettings = {
 	probeTimeoutMs: 500,
 	indirectChecks: 3,
 	suspicionMultiplier: 4,
+	suspicionScaleMin: 1.5,
 	suspicionMaxMultiplier: 6,
 	gossipIntervalMs: 200,
 	gossipNodes: 3,
@@ -120,7 +126,7 @@ export function checkSettings(settings: SwimSettings): void {
 		throw new MeshError(membershipErrors, 'IM_MEMBERSHIP_SETTING', message, { where });
 	};
 	for (const [name, value] of Object.entries(settings) as [keyof SwimSettings, number][]) {
-		const whole = !name.endsWith('Ms');
+		const whole = !name.endsWith('Ms') && name !== 'suspicionScaleMin';
 		const least = name === 'indirectChecks' ? 0 : 1;
 		if (!Number.isFinite(value) || value < least || (whole && !Number.isInteger(value)))
 			fail(name, `${name} must be ${whole ? 'an integer' : 'a number'} of at least ${least}, not ${value}`);

@@ -11,7 +11,7 @@ export interface SuspicionSpan {
 
 /** The span for a pool of `members` (this node included). `plain` is SWIM without Lifeguard: the shortest timeout at once. */
 export function suspicionSpan(settings: SwimSettings, members: number, plain: boolean): SuspicionSpan {
-	const scale = Math.max(1, Math.log10(Math.max(1, members)));
+	const scale = Math.max(settings.suspicionScaleMin, Math.log10(Math.max(1, members)));
 	const minMs = settings.suspicionMultiplier * scale * settings.probeIntervalMs;
 	const wanted = Math.max(0, settings.suspicionMultiplier - 2);
 	// With too few others to confirm, waiting for them would only delay.

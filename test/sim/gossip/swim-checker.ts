@@ -37,9 +37,9 @@ const deadQuorum = quickSwim.suspicionMultiplier - 1;
 /** Clocks drift, and deadlines are whole milliseconds. */
 const slackMs = 5;
 
-/** The least time from a suspicion to death by its timer with so many distinct accusers, in pools of up to ten (Lifeguard §IV-B). */
+/** The least time from a suspicion to death by its timer with so many distinct accusers, in pools of up to 31 (Lifeguard §IV-B). */
 export function leastSuspicionMs(accusers: number): number {
-	const minMs = quickSwim.suspicionMultiplier * quickSwim.probeIntervalMs;
+	const minMs = quickSwim.suspicionMultiplier * quickSwim.suspicionScaleMin * quickSwim.probeIntervalMs;
 	const maxMs = minMs * quickSwim.suspicionMaxMultiplier;
 	const confirmations = Math.min(confirmationsNeeded, Math.max(0, accusers - 1));
 	return maxMs - ((maxMs - minMs) * Math.log(confirmations + 1)) / Math.log(confirmationsNeeded + 1);

@@ -198,3 +198,26 @@ test("under memberlist's rules an unsigned pool joins, sees a death and a leave"
 	pool.run(pool.nowMs + 20_000);
 	for (const node of nodes) if (node.up) t.is(node.core.member(leaver.id)?.state, 'left');
 });
+
+test('a member that stands still for five seconds is not declared dead, however small the pool; three declare it within ten', (t) => {
+	for (const members of [3, 5, 9, 16])
+		for (let seed = 1; seed <= 30; seed++)
+			for (const standstillMs of members === 3 ? [5_000, 10_000] : [5_000]) {
+				let deaths = 0;
+				const pool = new Pool({
+					seed,
+					watch: (_atMs, _node, event) => {
+						if (event.kind === 'failed') deaths++;
+					},
+				});
+				const nodes = pool.startKnown(members);
+				pool.run(10_000 + seed * 137);
+				pool.block(nodes[0] as PoolNode, standstillMs);
+				pool.run(pool.nowMs + standstillMs + 15_000);
+				t.is(
+					deaths > 0,
+					standstillMs > 5_000,
+					`${members} members, seed ${seed}, ${standstillMs} ms: ${deaths} deaths`,
+				);
+			}
+});
