@@ -5,7 +5,7 @@ import path from 'node:path';
 import test from 'ava';
 import { type EtcdCluster, makeEtcdTls, startEtcd } from '../support/etcd.js';
 import { eventually, MODEL, startTestEngine } from '../support/mesh.js';
-import { infermesh, type MeshNode, prepareNodes, startNodes } from '../support/mesh-nodes.js';
+import { infermesh, joinToken, type MeshNode, prepareNodes, startNodes } from '../support/mesh-nodes.js';
 import { shipped } from '../support/strategies.js';
 
 const over = ({ addresses }: EtcdCluster, more: Readonly<Record<string, unknown>> = {}) => ({
@@ -150,6 +150,11 @@ test.serial(
 		const [node] = (await startNodes(t, [{ targets, ...over(cluster, { prefix: 'mesh-a/' }) }])) as [MeshNode];
 		await eventually('it routes', async () => (await ask(node)) === 200, { withinMs: 30_000 });
 		await set(node, 'before');
+
+		const [stray] = (await prepareNodes(t, [{ name: 'stray' }])) as [MeshNode];
+		const token = await joinToken(node, 1);
+		const refusal = await t.throwsAsync(stray.start('--join', node.agent, '--join-token', token));
+		t.regex(refusal.message, /IM_FABRIC_ENGINE/, 'a node that would keep the state itself has no place here');
 
 		const neighbour = cluster.engine({ prefix: 'neighbour/' });
 		const value = new Uint8Array(500_000).fill(7);

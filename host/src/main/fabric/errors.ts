@@ -37,6 +37,13 @@ export const fabricNodeErrors = defineErrors({
 		grpcStatus: 'FAILED_PRECONDITION',
 		retryable: false,
 	},
+	IM_FABRIC_ENGINE: {
+		summary: 'The mesh to join keeps its state elsewhere than this node is to.',
+		hint: 'Give `consensus.engine` and `consensus.endpoints` as the other nodes have them.',
+		httpStatus: 409,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
 	IM_FABRIC_ETCD_TLS: {
 		summary: 'The certificate files for etcd cannot be used.',
 		hint: 'Check `consensus.ca_file`, `cert_file` and `key_file`: PEM, readable by this user, key and certificate of one pair.',

@@ -206,6 +206,12 @@ export async function startMeshFabric(
 			const found = await discover(fabric.join, context, clock, failed, stopped);
 			goOn();
 			coordinators = (found?.coordinators ?? []).map((peer) => ({ nodeId: peer.nodeId, raft: peer.raftAddress }));
+			if (onEtcd !== (coordinators.length === 0))
+				throw new MeshError(
+					fabricNodeErrors,
+					'IM_FABRIC_ENGINE',
+					onEtcd ? 'the mesh has coordinators of its own' : 'the mesh keeps its state in an etcd cluster',
+				);
 		}
 
 		// --- consensus
