@@ -172,8 +172,12 @@ export function registerExchangeContract(subject: ExchangeSubject): void {
 
 	sentence('time bounds the whole exchange: no handshake, no answer', async (t) => {
 		const { promise: never } = Promise.withResolvers<Uint8Array>();
-		const { address, exchange } = await answering(t, subject, async () => never);
+		const { address, exchange } = await answering(t, subject, async (_from, request) =>
+			request.length === 0 ? request : never,
+		);
 		const short = { ...ask, timeoutMs: 300 };
+		// A connection that is kept is made beforehand, so that it is the answer that is late.
+		await exchange.exchange(address, new Uint8Array(0), ask);
 		await t.throwsAsync(exchange.exchange(address, one, short), { code: 'IM_TRANSPORT_TIMEOUT' });
 		const silent = await subject.silent(t);
 		await t.throwsAsync(exchange.exchange(silent.address, one, short), { code: silent.code });

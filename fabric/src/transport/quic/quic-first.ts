@@ -13,8 +13,9 @@ import type { TransportCounters } from '../counters.js';
 import type { TlsExchange } from '../exchange.js';
 import type { QuicExchange } from './exchange.js';
 
-/** QUIC has this share of an exchange's time to make its connection, and no more than that many milliseconds. */
-const reach = Object.freeze({ share: 1 / 3, msMax: 1000 });
+/** QUIC has this share of an exchange's time to make its connection, and no more than so many milliseconds. */
+const REACH_SHARE = 1 / 3;
+const REACH_MS_MAX = 1000;
 
 /** QUIC is not spoken there, not now, or not by this version: nothing that TLS would refuse as well. */
 const fallsBack: ReadonlySet<string> = new Set([
@@ -24,21 +25,26 @@ const fallsBack: ReadonlySet<string> = new Set([
 	'IM_TRANSPORT_CHANNELS_MAX',
 ]);
 
+export interface QuicFirstOptions {
+	readonly clock: Clock;
+	readonly counters: TransportCounters;
+	/** Longest that a connection over QUIC is waited for. */
+	readonly reachMsMax?: number;
+}
+
 export class QuicFirstExchange implements ExchangePort {
 	readonly #quic: QuicExchange;
 	readonly #tls: TlsExchange;
 	readonly #clock: Clock;
 	readonly #counters: TransportCounters;
+	readonly #reachMsMax: number;
 
-	constructor(
-		quic: QuicExchange,
-		tls: TlsExchange,
-		{ clock, counters }: { readonly clock: Clock; readonly counters: TransportCounters },
-	) {
+	constructor(quic: QuicExchange, tls: TlsExchange, { clock, counters, reachMsMax = REACH_MS_MAX }: QuicFirstOptions) {
 		this.#quic = quic;
 		this.#tls = tls;
 		this.#clock = clock;
 		this.#counters = counters;
+		this.#reachMsMax = reachMsMax;
 	}
 
 	get datagrams(): DatagramGuest {
@@ -56,7 +62,7 @@ export class QuicFirstExchange implements ExchangePort {
 	async exchange(to: Address, request: Uint8Array, options: ExchangeOptions): Promise<Answer> {
 		const endMs = this.#clock.nowMs() + options.timeoutMs;
 		const left = (): ExchangeOptions => ({ ...options, timeoutMs: Math.max(0, endMs - this.#clock.nowMs()) });
-		const reachMs = Math.min(reach.msMax, options.timeoutMs * reach.share);
+		const reachMs = Math.min(this.#reachMsMax, options.timeoutMs * REACH_SHARE);
 		try {
 			await this.#quic.reach(to, { ...options, timeoutMs: reachMs });
 			return await this.#quic.exchange(to, request, left());
