@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type ErrorCode, MeshError, SeededRandom } from '@infermesh/proto';
 import test from 'ava';
+import * as fc from 'fast-check';
 import { blobIdOf } from '../blobs/memory-blobs.js';
 import { foundedGroup, foundingWrite } from '../consensus/raft/bootstrap.js';
 import { seal } from '../consensus/raft/envelope.js';
@@ -92,6 +93,32 @@ test('a backup with one flipped bit is refused by name, wherever it is', (t) => 
 		if (at < 8) t.is(code, 'IM_SNAPSHOT_FILE_FOREIGN');
 		if (at >= 12 && at < 100) t.is(code, 'IM_SNAPSHOT_FILE_DAMAGED');
 	}
+});
+
+test('whatever comes in, a reader answers a whole backup or refuses by name', (t) => {
+	const file = written([Buffer.from('small')]);
+	const pieces = fc.array(
+		fc.oneof(
+			fc.uint8Array({ maxLength: 64 }),
+			fc
+				.tuple(fc.nat(file.length), fc.nat(file.length))
+				.map(([a, b]) => Uint8Array.from(file.subarray(Math.min(a, b), Math.max(a, b)))),
+			fc
+				.tuple(fc.integer({ min: 0, max: 7 }), fc.uint8Array({ maxLength: 64 }))
+				.map(([tag, body]) => Uint8Array.from(frameOf(tag, body))),
+		),
+		{ maxLength: 8 },
+	);
+	const begun = Uint8Array.from(Buffer.concat([new BackupWriter().header(header)]));
+	fc.assert(
+		fc.property(fc.boolean(), pieces, (withHeader, parts) => {
+			const input = Buffer.concat(withHeader ? [begun, ...parts] : parts);
+			const code = codeOf(() => read(input));
+			return code === 'none' ? input.equals(file) : code.startsWith('IM_SNAPSHOT_FILE_');
+		}),
+		{ numRuns: Number(process.env['FUZZ_RUNS'] ?? 2000) },
+	);
+	t.pass();
 });
 
 test('parts that are whole and do not belong together are refused by name', (t) => {
