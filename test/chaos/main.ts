@@ -16,6 +16,7 @@ const usage = `npm run chaos -- [options]
   --nodes N          processes, 3 to 9 (default 3)
   --netns            each node in a network namespace of its own, with packets lost by the kernel; needs root
   --only NAME        this fault only, repeatable; see --list
+  --allow-missing    go without faults that this machine cannot make (strace, root), instead of failing
   --calm S           seconds without a fault between two (default 6)
   --floor N          answered operations a second while it is calm, at least (default 8)
   --damage KIND      falsify the record once, repeatable, as the proof that it is noticed:
@@ -31,6 +32,7 @@ const flags = {
 	nodes: { type: 'string' },
 	netns: { type: 'boolean' },
 	only: { type: 'string', multiple: true },
+	'allow-missing': { type: 'boolean' },
 	calm: { type: 'string' },
 	floor: { type: 'string' },
 	damage: { type: 'string', multiple: true },
@@ -76,6 +78,7 @@ function optionsOf(values: ReturnType<typeof parse>, signal: AbortSignal): RunOp
 		calmMs: number('calm', values.calm, 6, 1, 600) * 1_000,
 		floorPerSecond: number('floor', values.floor, 8, 0, 1_000),
 		only: values.only,
+		allowMissing: values['allow-missing'] === true,
 		damages: new Set((values.damage ?? []).map(damageOf)),
 		keep: values.keep === true,
 		progress: say,

@@ -35,6 +35,7 @@ export interface RunOptions {
 	readonly calmMs: number;
 	readonly floorPerSecond: number;
 	readonly only: readonly string[] | undefined;
+	readonly allowMissing: boolean;
 	readonly damages: ReadonlySet<Damage>;
 	readonly keep: boolean;
 	readonly progress: (line: string) => void;
@@ -157,7 +158,8 @@ async function observed(
 			signal,
 			progress,
 		});
-		for (const [name, why] of Object.entries(nemesis.missing)) progress(`without "${name}": ${why}`);
+		if (options.allowMissing)
+			for (const [name, why] of Object.entries(nemesis.missing)) progress(`without "${name}": ${why}`);
 		// Who interrupts waits for nothing: what is under way ends with the processes.
 		const interrupted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
 		await Promise.race([nemesis.run(), interrupted]);

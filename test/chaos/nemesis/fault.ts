@@ -35,7 +35,9 @@ export interface Struck {
 
 export interface Fault {
 	readonly name: string;
-	/** Why it cannot be had in this run; undefined when it can. */
+	/** Only in runs that give each node a network namespace. */
+	readonly inNamespaces?: boolean;
+	/** Why it cannot be had on this machine; undefined when it can. */
 	readonly missing?: (context: FaultContext) => string | undefined;
 	readonly strike: (context: FaultContext) => Promise<Struck>;
 }

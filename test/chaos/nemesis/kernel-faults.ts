@@ -21,18 +21,15 @@ async function lose(
 	};
 }
 
-const missing = ({ namespaces }: FaultContext): string | undefined =>
-	namespaces === undefined ? 'only with --netns' : undefined;
-
 export const kernelFaults: readonly Fault[] = [
 	{
 		name: 'packets lost',
-		missing,
+		inNamespaces: true,
 		strike: (context) => lose(context, othersThan(context), between(context.random, 0.02, 0.2), []),
 	},
 	{
 		name: 'all packets of one lost',
-		missing,
+		inNamespaces: true,
 		strike: (context) => {
 			const at = anyNode(context);
 			return lose(context, [at], 1, othersThan(context, at));

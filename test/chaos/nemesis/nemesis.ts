@@ -2,7 +2,7 @@
 // fault comes once before any comes again.
 import type { SeededRandom } from '@infermesh/proto';
 import { eventually } from '../../support/mesh.js';
-import { type Findings, since } from '../workload/findings.js';
+import { type Findings, since, type Tally } from '../workload/findings.js';
 import type { Workload } from '../workload/workload.js';
 import type { Fault, FaultContext, Struck } from './fault.js';
 
@@ -17,6 +17,8 @@ const settleMaxMs = 60_000;
 /** Writes through the others while a fault lasts. */
 const ableWithinMs = 20_000;
 const writeTimeoutMs = 2_000;
+/** Of calls while it is calm: what a busy machine makes late is no fault of the mesh, and more than that is. */
+const calmFailuresMost = 0.05;
 const looksMs = 25;
 
 export interface NemesisSettings {
@@ -27,8 +29,10 @@ export interface NemesisSettings {
 	readonly calmMs: number;
 	/** Answered operations a second while it is calm. */
 	readonly floorPerSecond: number;
-	/** Only these; all that can be had by default. */
+	/** Only these; all by default. */
 	readonly only: readonly string[] | undefined;
+	/** Faults that this machine cannot make are left out; otherwise each of them is a violation. */
+	readonly allowMissing: boolean;
 }
 
 export interface FaultRecord {
@@ -57,20 +61,52 @@ export class Nemesis {
 	readonly #parts: NemesisParts;
 	readonly #possible: readonly Fault[];
 	readonly #random: SeededRandom;
+	/** Over all calms. */
+	readonly #inCalm = { store: { answered: 0, failed: 0 }, streams: { answered: 0, failed: 0 } };
 	#bag: Fault[] = [];
 
 	constructor(parts: NemesisParts) {
 		this.#parts = parts;
 		this.#random = parts.context.random;
 		const { only } = parts.settings;
-		const wanted = parts.faults.filter(({ name }) => only === undefined || only.includes(name));
-		const reasons = wanted.map((fault) => [fault.name, fault.missing?.(parts.context)] as const);
+		const { namespaces } = parts.context;
+		const wanted = parts.faults.filter((fault) =>
+			only === undefined ? fault.inNamespaces !== true || namespaces !== undefined : only.includes(fault.name),
+		);
+		const whyNot = (fault: Fault): string | undefined =>
+			fault.inNamespaces === true && namespaces === undefined ? 'only with --netns' : fault.missing?.(parts.context);
+		const reasons = wanted.map((fault) => [fault.name, whyNot(fault)] as const);
 		this.missing = Object.fromEntries(reasons.flatMap(([name, why]) => (why === undefined ? [] : [[name, why]])));
 		this.#possible = wanted.filter(({ name }) => !Object.hasOwn(this.missing, name));
 	}
 
 	/** Until the time is over or what it found makes going on pointless. */
 	async run(): Promise<void> {
+		const { findings, settings } = this.#parts;
+		// What was asked for and cannot be made is not passed over in silence.
+		if (!settings.allowMissing)
+			for (const [name, why] of Object.entries(this.missing)) findings.violation(`without "${name}": ${why}`);
+		if (findings.violationsTotal > 0) return;
+		await this.#course();
+		if (!this.#parts.signal.aborted) this.#judge();
+	}
+
+	/** A run in which too little happened proves nothing. */
+	#judge(): void {
+		const { findings, settings } = this.#parts;
+		if (findings.violationsTotal > 0) return;
+		if (this.records.length === 0) findings.violation('no fault struck');
+		for (const [of, { answered, failed }] of Object.entries(this.#inCalm))
+			if (failed > (answered + failed) * calmFailuresMost)
+				findings.violation(`${of}: ${failed} of ${answered + failed} calls failed while it was calm`);
+		if (settings.rounds === undefined) return;
+		for (const { name } of this.#possible) {
+			const times = this.records.filter(({ fault }) => fault === name).length;
+			if (times < settings.rounds) findings.violation(`${name} struck ${times} times, not ${settings.rounds}`);
+		}
+	}
+
+	async #course(): Promise<void> {
 		const { findings } = this.#parts;
 		await this.#recover(performance.now(), settleMaxMs);
 		while (!this.#over()) {
@@ -106,7 +142,7 @@ export class Nemesis {
 
 	async #calm(): Promise<void> {
 		const { settings, findings, signal } = this.#parts;
-		const [beganMs, before] = [performance.now(), findings.operations];
+		const [beganMs, before, tally] = [performance.now(), findings.operations, findings.tally];
 		await new Promise<void>((resolve) => {
 			const timer = setTimeout(resolve, settings.calmMs);
 			signal.addEventListener('abort', () => {
@@ -117,8 +153,16 @@ export class Nemesis {
 		if (signal.aborted) return;
 		const perSecond = ((findings.operations - before) / (performance.now() - beganMs)) * 1_000;
 		this.calms.push(perSecond);
+		this.#addCalm(tally, findings.tally);
 		if (perSecond < settings.floorPerSecond)
 			findings.violation(`only ${perSecond.toFixed(1)} operations a second while it was calm`);
+	}
+
+	#addCalm(from: Tally, to: Tally): void {
+		for (const of of ['store', 'streams'] as const) {
+			this.#inCalm[of].answered += to[of].answered - from[of].answered;
+			this.#inCalm[of].failed += to[of].failed - from[of].failed;
+		}
 	}
 
 	async #strike(fault: Fault): Promise<void> {

@@ -44,11 +44,20 @@ async function drainTarget(context: FaultContext): Promise<Struck> {
 		withinMs: drainWithinMs,
 		everyMs: 20,
 	});
+	for (const node of mesh.nodes)
+		await eventually(
+			`${node.name} knows that ${target} is draining`,
+			() => node.admin.target(target).then(({ state }) => state === 'draining'),
+			{ withinMs: drainWithinMs, everyMs: 50 },
+		);
+	const begunBefore = streams.begun(target);
 	await new Promise((resolve) => setTimeout(resolve, quietMs));
+	const since = streams.begun(target) - begunBefore;
+	if (since > 0) throw new Error(`${since} streams began on ${target} within ${quietMs} ms after it was drained`);
 	return {
 		what: `${target}, ${under} streams`,
 		holdMs: 0,
-		fired: () => under > 0 && streams.under(undefined, target) === 0,
+		fired: () => under > 0,
 		able: othersThan(context),
 		heal: async () => {
 			await by.admin.drain(target, false);

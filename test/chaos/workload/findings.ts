@@ -50,11 +50,24 @@ export function codeOf(error: unknown): string {
 	return `${error.name}: ${error.message}`;
 }
 
+const storeKinds = ['read', 'write', 'swap', 'delete', 'ledger write'] as const;
+
+interface Answers {
+	readonly answered: number;
+	readonly failed: number;
+}
+
+export interface Tally {
+	readonly store: Answers;
+	readonly streams: Answers;
+}
+
 export class Findings {
 	readonly violations: Violation[] = [];
 	readonly #beganMs = performance.now();
 	readonly #done = new Map<string, number>();
 	readonly #errors = new Map<string, number>();
+	readonly #failures = new Map<string, number>();
 	readonly #onViolation: (what: string) => void;
 	violationsTotal = 0;
 
@@ -88,6 +101,7 @@ export class Findings {
 	/** The same by its code. */
 	refused(kind: string, code: string): void {
 		this.#errors.set(code, (this.#errors.get(code) ?? 0) + 1);
+		this.#failures.set(kind, (this.#failures.get(kind) ?? 0) + 1);
 		if (!allowed.has(code)) this.violation(`${kind}: an error that may not occur: ${code}`);
 	}
 
@@ -97,7 +111,16 @@ export class Findings {
 
 	/** Answered operations on replicated state. */
 	get operations(): number {
-		return ['read', 'write', 'swap', 'delete', 'ledger write'].reduce((sum, kind) => sum + this.count(kind), 0);
+		return storeKinds.reduce((sum, kind) => sum + this.count(kind), 0);
+	}
+
+	/** How many were answered and how many were not, of the calls on replicated state and of the streams. */
+	get tally(): Tally {
+		const failures = (kind: string): number => this.#failures.get(kind) ?? 0;
+		return {
+			store: { answered: this.operations, failed: storeKinds.reduce((sum, kind) => sum + failures(kind), 0) },
+			streams: { answered: this.count('stream'), failed: failures('stream') },
+		};
 	}
 
 	get completed(): Readonly<Record<string, number>> {

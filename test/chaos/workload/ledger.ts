@@ -10,8 +10,11 @@ const prefix = 'chaos/ledger/';
 const pauseMs = [150, 350] as const;
 const timeoutMs = 3_000;
 const pageKeys = 1_000;
-/** Acknowledged writes that are kept; then the ledger is checked and begun anew. */
-const entriesMax = 50_000;
+/** Acknowledged writes after which, once all were read everywhere, they are taken out of the store and the ledger begins anew. */
+const entriesMax = 20_000;
+/** While it cannot be checked it grows to this, and no further. */
+const entriesMost = 2 * entriesMax;
+const deletesTogether = 100;
 
 export class Ledger implements Workload {
 	readonly ended: Promise<unknown>;
@@ -19,6 +22,8 @@ export class Ledger implements Workload {
 	readonly #writes: WatchedWrites;
 	/** Acknowledged keys with their revisions. */
 	readonly #acknowledged = new Map<string, number>();
+	/** Entries of earlier ledgers, checked and taken out. */
+	#checked = 0;
 	#number = 0;
 
 	constructor(context: WorkloadContext, writes: WatchedWrites) {
@@ -30,7 +35,7 @@ export class Ledger implements Workload {
 	}
 
 	get size(): number {
-		return this.#acknowledged.size;
+		return this.#checked + this.#acknowledged.size;
 	}
 
 	/** What was acknowledged before the call is read at every node. */
@@ -59,6 +64,22 @@ export class Ledger implements Workload {
 			this.#context.keep(`ledger-${name}`, lost);
 			for (const [gone] of lost) this.#acknowledged.delete(gone);
 		}
+		if (expected.size >= entriesMax) await this.#beginAnew([...expected.keys()]);
+	}
+
+	/** What stays in the store because a delete failed is read again, and counts for nothing. */
+	async #beginAnew(checked: readonly string[]): Promise<void> {
+		const { findings, mesh } = this.#context;
+		for (const key of checked) this.#acknowledged.delete(key);
+		this.#checked += checked.length;
+		for (let at = 0; at < checked.length; at += deletesTogether) {
+			const then = checked.slice(at, at + deletesTogether).map((key) => ({ delete: { key } }));
+			try {
+				await mesh.client(0).transact({ when: [], then }, { timeoutMs });
+			} catch (error) {
+				findings.failed('ledger delete', error);
+			}
+		}
 	}
 
 	finish(): Promise<void> {
@@ -67,7 +88,7 @@ export class Ledger implements Workload {
 
 	async #one(engine: RemoteEngine, node: number): Promise<void> {
 		const { findings, damages } = this.#context;
-		if (this.#acknowledged.size >= entriesMax) return;
+		if (this.#acknowledged.size >= entriesMost) return;
 		const value = String(++this.#number);
 		const key = `${prefix}${node}/${value}`;
 		try {

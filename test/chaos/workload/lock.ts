@@ -5,7 +5,7 @@ import { checkHistory, type Operation } from '../../sim/linearizability/checker.
 import { type LockInput, type LockOutput, lockModel } from '../../sim/linearizability/lease-owner.js';
 import { realClock } from '../../support/real-clock.js';
 import { bytesOf } from './registers.js';
-import { pause, pick, type Workload, type WorkloadContext } from './workload.js';
+import { guardedKey, pause, pick, type Workload, type WorkloadContext } from './workload.js';
 
 const key = 'chaos/lock/owner';
 const ttlMs = 4_000;
@@ -102,7 +102,7 @@ export class Lock implements Workload {
 
 	async #write(engine: RemoteEngine, { leadership, token }: Ownership): Promise<void> {
 		const { findings } = this.#context;
-		const then = [{ put: 'chaos/lock/value', value: bytesOf(String(token)) }];
+		const then = [{ put: guardedKey, value: bytesOf(String(token)) }];
 		try {
 			const { held, revision } = await engine.transact({ when: [leadership.guard], then }, { timeoutMs: ttlMs });
 			if (!held) return;

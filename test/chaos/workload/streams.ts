@@ -19,6 +19,7 @@ export class Streams implements Workload {
 	readonly #open = new Set<{ readonly router: number; target: string | undefined }>();
 	/** Routers that are given no new streams: they are about to be stopped. */
 	readonly #withheld = new Set<number>();
+	readonly #begun = new Map<string, number>();
 	completed = 0;
 	/** Cut because their router was killed. */
 	cut = 0;
@@ -38,6 +39,11 @@ export class Streams implements Workload {
 	/** Streams that run now through a router, or to a target. */
 	under(router: number | undefined, target: string | undefined): number {
 		return [...this.#open].filter((one) => one.router === router || one.target === target).length;
+	}
+
+	/** Streams that have ever begun on a target. */
+	begun(target: string): number {
+		return this.#begun.get(target) ?? 0;
 	}
 
 	/** Gives the router no new streams, as a balancer in front of it would, until told otherwise. */
@@ -66,6 +72,7 @@ export class Streams implements Workload {
 				signal: AbortSignal.timeout(streamMaxMs),
 				onTarget: (target) => {
 					one.target = target;
+					this.#begun.set(target, this.begun(target) + 1);
 				},
 			});
 			this.#judge(router, beganMs, this.#damage(answer), expected);

@@ -4,7 +4,7 @@ import type { StoreEvent, Watch } from '@infermesh/fabric';
 import { eventually } from '../../support/mesh.js';
 import { textOf } from './registers.js';
 import { Trail } from './trail.js';
-import type { Workload, WorkloadContext } from './workload.js';
+import { guardedKey, type Workload, type WorkloadContext } from './workload.js';
 
 export const watchedPrefix = 'chaos/';
 /** Shorter than this a history is never compacted (store/limits.ts): a watcher that stands nearer may not be told that it is gone. */
@@ -34,6 +34,8 @@ export class Watchers implements Workload, WatchedWrites {
 	readonly #context: WorkloadContext;
 	readonly #trail: Trail;
 	readonly #watches: Watch[];
+	/** For each watcher, the highest token it saw a guarded write with. */
+	readonly #tokens: number[] = [];
 	#damaged = false;
 
 	static async open(context: WorkloadContext): Promise<Watchers> {
@@ -85,9 +87,24 @@ export class Watchers implements Workload, WatchedWrites {
 		const groups = Map.groupBy(events, revisionOf);
 		for (const [at, group] of groups) {
 			if (this.#leavesOut(node)) continue;
+			this.#fenced(node, at, group);
 			this.#trail.tell(node, at, group.map(lineOfEvent));
 		}
 		this.#trail.progress(node, revision);
+	}
+
+	/** What is written under the lock's guard carries the owner's token: also where the writer never heard of it, no older owner comes after a later one. */
+	#fenced(node: number, revision: number, events: readonly StoreEvent[]): void {
+		for (const event of events) {
+			if (event.kind !== 'put' || event.current.key !== guardedKey) continue;
+			const token = Number(textOf(event.current.value));
+			const before = this.#tokens[node] ?? 0;
+			if (token < before)
+				this.#context.findings.violation(
+					`owner ${token} wrote at revision ${revision}, after owner ${before} had written`,
+				);
+			this.#tokens[node] = Math.max(before, token);
+		}
 	}
 
 	/** Once, if this run is to prove that it would be noticed. */

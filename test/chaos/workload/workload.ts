@@ -15,6 +15,9 @@ export interface WorkloadContext {
 	readonly damages: ReadonlySet<Damage>;
 }
 
+/** What owners of the lock write under its guard: their tokens. */
+export const guardedKey = 'chaos/lock/value';
+
 export const damages = ['lost-write', 'stale-read', 'watch-gap', 'two-owners', 'dropped-stream'] as const;
 export type Damage = (typeof damages)[number];
 
