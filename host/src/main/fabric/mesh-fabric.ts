@@ -60,6 +60,7 @@ import { consensusMetrics, etcdMetrics, topologyMetrics, transportMetrics } from
 import { NodeCalls } from './node-calls.js';
 import { type KnownPeer, NodeFolder } from './node-folder.js';
 import { askStatus } from './node-status.js';
+import { completeReplacement } from './offline.js';
 import { blobFolderOf, nodeFolderOf, raftFolderOf } from './state-folders.js';
 import { TopologyPart } from './topology-part.js';
 import { toWireIdentity } from './wire-identity.js';
@@ -216,6 +217,7 @@ export async function startMeshFabric(
 
 		// --- consensus
 		let gossip: GossipThread | undefined;
+		if (ownsGroup) completeReplacement(raftFolderOf(config));
 		const consensus = ownsGroup
 			? await ConsensusThread.open(
 					{

@@ -1,5 +1,5 @@
 // Restoring and recovering on folders of real files: what is refused and leaves everything as it was, and what the node starts from afterwards.
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import {
@@ -21,7 +21,7 @@ import { recordKinds } from '../../records/kinds.js';
 import { decodeRecord, encodeRecord, keyOf } from '../../records/records.js';
 import { systemRandom } from '../clock.js';
 import { NodeFolder } from './node-folder.js';
-import { recoverGroup, restoreBackup } from './offline.js';
+import { completeReplacement, recoverGroup, restoreBackup } from './offline.js';
 import { logOptionsOf, MESH_GROUP, nodeFolderOf, raftFolderOf } from './state-folders.js';
 
 const SEGMENT_BYTES = 8 << 20;
@@ -130,6 +130,26 @@ test('a folder that holds a group, or is in use, is left as it is', async (t) =>
 	const router = configOf(t, '[router]');
 	await t.throwsAsync(restoreBackup(router, fileOf(savedStore()), { replace: false }), { code: 'IM_SNAPSHOT_ROLE' });
 	t.false(existsSync(router.state_dir));
+});
+
+test('a replacement that was cut off is completed once the old group was out of the way, and never before', async (t) => {
+	const config = configOf(t);
+	const root = raftFolderOf(config);
+	const first = await restoreBackup(config, fileOf(savedStore()), { replace: false });
+	const second = await restoreBackup(config, fileOf(savedStore()), { replace: true });
+	// As it is between the two renames, whether or not the lock's folder was made again meanwhile.
+	renameSync(root, `${root}.ready`);
+	completeReplacement(root);
+	t.is(groupIn(config)?.store.clusterId, second.clusterId);
+	renameSync(root, `${root}.ready`);
+	lockFolder(root).release();
+	completeReplacement(root);
+	t.is(groupIn(config)?.store.clusterId, second.clusterId);
+	// As it is before the first.
+	renameSync(root, `${root}.ready`);
+	renameSync(second.aside ?? '', root);
+	completeReplacement(root);
+	t.is(groupIn(config)?.store.clusterId, first.clusterId);
 });
 
 test('recovery: only a member may, a dry run changes nothing, and those given up leave no records behind', (t) => {

@@ -22,6 +22,7 @@ import {
 	readGroup,
 	reborn,
 	Store,
+	segmentLogDefaults,
 } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
 import type { MeshConfig } from '../../config/schema.js';
@@ -190,9 +191,24 @@ interface HeldFolder {
 	release(): void;
 }
 
+/** A group that is whole on disk and waits to take its folder's place. */
+const readyFolder = (root: string): string => `${root}.ready`;
+
+/**
+ * Completes a replacement that was cut off after the old group had been put aside; to be called before a member opens its folder. One that was cut
+ * off earlier has not happened: the old group is still in its place.
+ */
+export function completeReplacement(root: string): void {
+	if (!existsSync(readyFolder(root)) || existsSync(path.join(root, segmentLogDefaults.folder))) return;
+	rmSync(root, { recursive: true, force: true });
+	renameSync(readyFolder(root), root);
+	syncFolder(path.dirname(root));
+}
+
 /** The folder of a node that does not run. IM_LOG_LOCKED while it does. */
 function takeFolder(config: MeshConfig): HeldFolder {
 	const root = raftFolderOf(config);
+	completeReplacement(root);
 	const log = logOptionsOf(config.consensus.log_segment_bytes);
 	const lock: FolderLock = lockFolder(root);
 	const optionsOf = (folder: string) => ({
@@ -213,14 +229,17 @@ function takeFolder(config: MeshConfig): HeldFolder {
 			const next = `${root}.new`;
 			// What an earlier try has left.
 			rmSync(next, { recursive: true, force: true });
+			rmSync(readyFolder(root), { recursive: true, force: true });
 			plantGroup(optionsOf(next), { voter, index, term, store });
+			renameSync(next, readyFolder(root));
+			syncFolder(path.dirname(root));
 			let aside: string | undefined;
 			if (group === undefined) rmSync(root, { recursive: true });
 			else {
 				aside = `${root}.before-${store.clusterId}`;
 				renameSync(root, aside);
 			}
-			renameSync(next, root);
+			renameSync(readyFolder(root), root);
 			syncFolder(path.dirname(root));
 			return aside;
 		},
