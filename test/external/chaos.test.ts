@@ -32,7 +32,14 @@ async function chaos(t: ExecutionContext, ...options: readonly string[]): Promis
 const only = (...names: readonly string[]): readonly string[] => names.flatMap((name) => ['--only', name]);
 
 test.serial('three processes lose nothing over one fault of each kind', async (t) => {
-	const faults = ['kill the leader', 'isolate one', 'packets lost', 'a sync fails', 'drain a node, stop it, start it'];
+	const faults = [
+		'kill the leader',
+		'isolate one',
+		'packets lost',
+		'a sync fails',
+		'disk full',
+		'drain a node, stop it, start it',
+	];
 	const [code, report] = await chaos(
 		t,
 		'--netns',

@@ -87,7 +87,7 @@ const membership = new GossipMembership({
 		exchanges: openExchange(start.transport, context, random, { requestBytesMax: codec.streamMaxBytes }),
 	}),
 	clock,
-	persist: (incarnation) => folder.setIncarnation(incarnation),
+	persist: (incarnation) => folder.useIncarnation(incarnation),
 	onEvent,
 	credentials: authority,
 });

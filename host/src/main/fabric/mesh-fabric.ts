@@ -448,8 +448,13 @@ export async function startMeshFabric(
 			};
 			const text = JSON.stringify(mesh);
 			if (text === remembered) return;
-			remembered = text;
-			folder.setMesh(mesh);
+			try {
+				folder.setMesh(mesh);
+				remembered = text;
+			} catch (error) {
+				// What it remembered before stands; it is written with the next change, or the next time round.
+				failed('remembering the mesh', error);
+			}
 		}
 		/** The mesh may have been recovered meanwhile: the same, under another cluster id. */
 		async function refresh(): Promise<void> {

@@ -20,8 +20,13 @@ export interface KnownMesh {
 	readonly gossipKeys: readonly string[];
 }
 
+/** So that a node can refute what is said of it also while its disk is full. */
+const INCARNATIONS_RESERVED = 64;
+
 export class NodeFolder {
 	readonly root: string;
+	/** Of this life. */
+	#reserved = 0;
 
 	constructor(root: string) {
 		this.root = root;
@@ -64,15 +69,19 @@ export class NodeFolder {
 		this.write('mesh.json', JSON.stringify(mesh));
 	}
 
+	/** The highest that may have been used, in all lives of this node; undefined in its first. */
 	incarnation(): number | undefined {
 		const text = this.#read('incarnation')?.toString('utf8');
 		const value = Number(text);
 		return text === undefined || !Number.isSafeInteger(value) ? undefined : value;
 	}
 
-	/** Durable when it returns: an incarnation must not be used twice. */
-	setIncarnation(incarnation: number): void {
-		this.write('incarnation', String(incarnation));
+	/** Durable when it returns: an incarnation must not be used twice. Further ones are reserved with it, and cost no write. */
+	useIncarnation(incarnation: number): void {
+		if (incarnation <= this.#reserved) return;
+		const reserved = incarnation + INCARNATIONS_RESERVED;
+		this.write('incarnation', String(reserved));
+		this.#reserved = reserved;
 	}
 
 	readFile(name: string): Buffer | undefined {
