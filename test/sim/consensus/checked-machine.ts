@@ -1,6 +1,13 @@
 // Owns the check of the state machines: members that have applied up to one index hold the same state, whether by commands or by a snapshot, and a plain
 // replay of all committed commands gives the same.
-import { type StateMachine, type StateRestore, Store, type StoreMutation } from '@infermesh/fabric';
+import {
+	decodeCommand,
+	type LeaseId,
+	type StateMachine,
+	type StateRestore,
+	Store,
+	type StoreMutation,
+} from '@infermesh/fabric';
 import { Violation } from '../world/sim-world.js';
 
 /** What was applied anywhere, over all members of a group. */
@@ -29,14 +36,42 @@ export class AppliedBook {
 		if (!this.#commands.has(index)) this.#commands.set(index, command.slice());
 	}
 
-	/** Applies everything to a new store; it must get to the state that members had at the last index. */
+	/** Applies everything to a new store; it must get to the state that members had at the last index, and end no lease that was renewed. */
 	replay(): Store {
 		const store = new Store({ mutations: this.#mutations });
+		const leases = new LeaseBook(store);
 		for (const [index, command] of [...this.#commands].sort(([a], [b]) => a - b)) {
-			store.apply(command, index);
+			leases.check(command, () => store.apply(command, index));
 			this.agree('a replay', index, store.appliedHash, 'by replay');
 		}
 		return store;
+	}
+}
+
+/** Counts renewals as they are applied: whoever decides that a lease is over says how many it has seen, and a later one keeps the lease. */
+class LeaseBook {
+	readonly #store: Store;
+	readonly #renewals = new Map<LeaseId, number>();
+
+	constructor(store: Store) {
+		this.#store = store;
+	}
+
+	check(bytes: Uint8Array, apply: () => void): void {
+		const { command } = decodeCommand(bytes);
+		const kept =
+			command.kind === 'expire'
+				? command.leases.filter(({ id, renewals }) => this.#held(id) && (this.#renewals.get(id) ?? 0) > renewals)
+				: [];
+		if (command.kind === 'renew')
+			for (const id of command.ids) if (this.#held(id)) this.#renewals.set(id, (this.#renewals.get(id) ?? 0) + 1);
+		apply();
+		for (const { id } of kept)
+			if (!this.#held(id)) throw new Violation(`lease ${id} is ended although it was renewed since that was decided`);
+	}
+
+	#held(id: LeaseId): boolean {
+		return this.#store.lease(id) !== undefined;
 	}
 }
 
