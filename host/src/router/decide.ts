@@ -52,11 +52,18 @@ export function decide(env: RouterEnv, exchange: Exchange): Step {
 	recallPrompt(env, exchange);
 	fillFeatures(env, exchange, now);
 	if (exchange.wishes.targetId !== undefined) return force(env, exchange, route.pool, exchange.wishes.targetId);
+	const { elsewhere } = route;
+	// Its answer counts as taken once it leads somewhere: what is asked first is what the request goes to.
+	const awayFirst = elsewhere !== undefined && isLastForRoom(env, exchange);
+	if (awayFirst) {
+		const away = ask(env, exchange, elsewhere);
+		if (away?.kind === 'go') return away;
+	}
 	let step = ask(env, exchange, route.pool);
 	for (let at = 0; step === undefined && at < route.fallbacks.length; at++)
 		step = ask(env, exchange, route.fallbacks[at] as ModelPool);
-	if (route.elsewhere !== undefined && (step === undefined || isFull(step) || isLastForRoom(env, exchange))) {
-		const away = ask(env, exchange, route.elsewhere);
+	if (elsewhere !== undefined && !awayFirst && (step === undefined || isFull(step))) {
+		const away = ask(env, exchange, elsewhere);
 		if (away?.kind === 'go') return away;
 	}
 	return step ?? askInDoubt(env, exchange, route.pool) ?? refuse(noTarget(env));
@@ -71,7 +78,10 @@ function isLastForRoom(env: RouterEnv, { withoutRoom, attempts }: Exchange): boo
 	return withoutRoom > 0 && attempts + 1 >= env.options.retry.attemptsMax;
 }
 
-/** One pool's answer; undefined when none of its rows is eligible, or when they stand for other cells and the request comes from one. */
+/**
+ * One pool's answer; undefined when none of its rows is eligible, or when they stand for other cells and the request comes from one. One that leads to a
+ * target is remembered and credited to it: whoever asks goes there.
+ */
 function ask(env: RouterEnv, exchange: Exchange, pool: ModelPool): Step | undefined {
 	if (pool.elsewhere === true && exchange.relayed) return undefined;
 	const { decider, prefixes } = env.ports;

@@ -6,6 +6,7 @@ import test from 'ava';
 import OpenAI from 'openai';
 import { openPolicy } from '../fleet/placement.js';
 import { type ModelPool, pipelineStages } from './ports.js';
+import { createPrefixIndex } from './prefix-index.js';
 import {
 	answer,
 	answerStream,
@@ -397,7 +398,12 @@ test('a model without eligible targets falls back to another, under its own name
 type Answer = 'route' | 'none' | 'hold' | 'saturated' | 'policy';
 
 /** A router whose own pool answers as told, and whose model another cell serves too. */
-async function besideAnotherCell(own: readonly string[], other: string, answer: Answer): Promise<TestRouter> {
+async function besideAnotherCell(
+	own: readonly string[],
+	other: string,
+	answer: Answer,
+	taken: { remembered: string[]; credited: string[] } = { remembered: [], credited: [] },
+): Promise<TestRouter> {
 	const here = testPool(own);
 	const there: ModelPool = {
 		...testPool([other], { id: 'cell:west/m', cell: 'west', apiKey: 'mesh-key' }),
@@ -424,8 +430,11 @@ async function besideAnotherCell(own: readonly string[], other: string, answer: 
 					}
 				},
 				decideInDoubt: (_pool, _excluded, out) => void (out.count = 0),
-				remember: () => undefined,
+				remember: (_id, pool) => void taken.remembered.push(pool === there ? 'there' : 'here'),
 			},
+			prefixes: Object.assign(createPrefixIndex({ blocksMax: 64 }), {
+				insert: (pool: ModelPool, row: number) => void taken.credited.push(pool.targets[row]?.id ?? ''),
+			}),
 		},
 	});
 }
@@ -471,6 +480,20 @@ test('a request that targets of this cell refuse for want of room has its last a
 	t.is((await ask(Array.from({ length: 9 }, () => broken.origin))).status, 500, 'errors are no want of room');
 	t.is(other.seen.length, 1);
 	await Promise.all([full, broken, other].map((engine) => engine.close()));
+});
+
+test('only the target a request goes to is remembered and credited with its prompt', async (t) => {
+	const full = await fakeEngine((_req, res) => res.writeHead(429).end());
+	const other = await fakeEngine(answerWhole);
+	const taken: { remembered: string[]; credited: string[] } = { remembered: [], credited: [] };
+	const own = Array.from({ length: 9 }, () => full.origin);
+	const mesh = await besideAnotherCell(own, other.origin, 'route', taken);
+	const response = await post(`${mesh.url}/v1/chat/completions`, chatBody());
+	await response.text();
+	t.is(response.headers.get('x-infermesh-target'), 'cell:west/m');
+	t.deepEqual(taken, { remembered: ['here', 'here', 'there'], credited: ['t0', 't1', 'cell:west/m'] });
+	await mesh.close();
+	await Promise.all([full.close(), other.close()]);
 });
 
 test('connections to a target are kept and reused, and stages are timed for a sample', async (t) => {
