@@ -23,6 +23,13 @@ export const cellErrors = defineErrors({
 		grpcStatus: 'RESOURCE_EXHAUSTED',
 		retryable: false,
 	},
+	IM_CELL_ROWS: {
+		summary: 'Other cells serve more models than this one keeps rows for.',
+		hint: 'Rows of other cells take a quarter of `fleet.targets_max` and of `fleet.models_max`; the rest is not routed to.',
+		httpStatus: 507,
+		grpcStatus: 'RESOURCE_EXHAUSTED',
+		retryable: false,
+	},
 	IM_CELL_NOT_GATEWAY: {
 		summary: 'The node asked is no gateway of its cell.',
 		hint: 'Name gateways (`fabric.gateway: true`) in `fabric.wan_join`.',

@@ -34,7 +34,7 @@ function rows(full = false) {
 			},
 			report: (id, report) => void reports.set(id, report),
 		},
-		(id) => void failures.push(id),
+		(what, { code }) => void failures.push(`${what}: ${code}`),
 	);
 	return { made, specs, reports, done, failures };
 }
@@ -73,15 +73,20 @@ test('a row goes when its cell is stale, its targets are all ill or it has no ro
 });
 
 test('no more rows than the bound stand for other cells', (t) => {
-	const { made, specs } = rows();
+	const { made, specs, failures } = rows();
 	made.apply(['a', 'b', 'c', 'd', 'e'].map((cell) => view(cell)));
 	t.deepEqual([...specs.keys()], ['cell:a/m', 'cell:b/m', 'cell:c/m']);
+	made.apply(['a', 'b', 'c', 'd'].map((cell) => view(cell)));
+	t.deepEqual(failures, ['rows of other cells: IM_CELL_ROWS'], 'told once');
+	made.apply([view('a')]);
+	made.apply(['a', 'b', 'c', 'd'].map((cell) => view(cell)));
+	t.is(failures.length, 2, 'and again when it comes again');
 });
 
 test('a row for which there is no room is told of once', (t) => {
 	const { made, failures } = rows(true);
 	for (let n = 0; n < 3; n++) made.apply([view('a')]);
-	t.deepEqual(failures, ['cell:a/m']);
+	t.deepEqual(failures, ['a row for cell:a/m: IM_FLEET_FULL']);
 });
 
 test('each node keeps to one router while it is there, and nodes spread over all of them', (t) => {

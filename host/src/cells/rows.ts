@@ -6,6 +6,7 @@ import type { ModelSummary } from '@infermesh/proto/grpc/cells/v1/cells';
 import type { TargetSpec } from '../fleet/registry.js';
 import { type Hash64, hashText } from '../router/hash.js';
 import type { CellView } from './book.js';
+import { cellErrors } from './errors.js';
 
 /** What a summary says of a row. */
 export interface CellReport {
@@ -36,11 +37,12 @@ export interface CellRowOptions {
 export class CellRows {
 	readonly #options: CellRowOptions;
 	readonly #actions: CellRowActions;
-	readonly #failed: (id: string, error: unknown) => void;
+	readonly #failed: (what: string, error: MeshError) => void;
 	/** Rows that were refused, so that each is told once. */
 	readonly #refused = new Set<string>();
+	#overflows = false;
 
-	constructor(options: CellRowOptions, actions: CellRowActions, failed: (id: string, error: unknown) => void) {
+	constructor(options: CellRowOptions, actions: CellRowActions, failed: (what: string, error: MeshError) => void) {
 		this.#options = options;
 		this.#actions = actions;
 		this.#failed = failed;
@@ -48,12 +50,15 @@ export class CellRows {
 
 	apply(cells: readonly CellView[]): void {
 		const wanted = new Map<string, { readonly spec: TargetSpec; readonly report: CellReport }>();
+		let omitted = 0;
 		for (const cell of cells)
 			for (const model of cell.stale ? [] : cell.summary.models) {
 				const spec = this.#specOf(cell, model);
-				if (spec !== undefined && wanted.size < this.#options.rowsMax)
-					wanted.set(spec.id, { spec, report: this.#reportOf(cell, model) });
+				if (spec === undefined) continue;
+				if (wanted.size < this.#options.rowsMax) wanted.set(spec.id, { spec, report: this.#reportOf(cell, model) });
+				else omitted++;
 			}
+		this.#tellOverflow(omitted);
 		const current = this.#actions.current();
 		for (const [id, spec] of current) {
 			const next = wanted.get(id)?.spec;
@@ -65,6 +70,16 @@ export class CellRows {
 			if (present.has(id) || this.#add(spec)) this.#actions.report(id, report);
 	}
 
+	#tellOverflow(omitted: number): void {
+		const { rowsMax } = this.#options;
+		if (omitted > 0 && !this.#overflows)
+			this.#failed(
+				'rows of other cells',
+				new MeshError(cellErrors, 'IM_CELL_ROWS', `${omitted} more than the ${rowsMax} there is room for`),
+			);
+		this.#overflows = omitted > 0;
+	}
+
 	#add(spec: TargetSpec): boolean {
 		try {
 			this.#actions.add(spec);
@@ -72,7 +87,7 @@ export class CellRows {
 			return true;
 		} catch (error) {
 			if (!(error instanceof MeshError)) throw error;
-			if (!this.#refused.has(spec.id)) this.#failed(spec.id, error);
+			if (!this.#refused.has(spec.id)) this.#failed(`a row for ${spec.id}`, error);
 			this.#refused.add(spec.id);
 			return false;
 		}

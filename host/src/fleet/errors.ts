@@ -44,6 +44,13 @@ export const fleetErrors = defineErrors({
 		grpcStatus: 'RESOURCE_EXHAUSTED',
 		retryable: false,
 	},
+	IM_FLEET_REMOTE_MODELS: {
+		summary: 'Other cells name more models than this one keeps rows of.',
+		hint: 'They may take a quarter of `fleet.models_max`; the rest of their models are not routed to.',
+		httpStatus: 507,
+		grpcStatus: 'RESOURCE_EXHAUSTED',
+		retryable: false,
+	},
 	IM_FLEET_FULL: {
 		summary: 'The fleet table has no room for another target.',
 		hint: 'Raise `fleet.targets_max` and restart, or remove targets.',

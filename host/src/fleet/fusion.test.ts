@@ -41,14 +41,18 @@ function fleet(count: number, healthPath = '') {
 	const table = new FleetTableWriter(createFleetTable(32));
 	const shared = createInflight(32, 1);
 	const names = new NameTable(64);
-	const registry = new TargetRegistry(table, {
-		targets: names,
-		nodes: names,
-		zones: names,
-		regions: names,
-		models: names,
-		revisions: names,
-	});
+	const registry = new TargetRegistry(
+		table,
+		{
+			targets: names,
+			nodes: names,
+			zones: names,
+			regions: names,
+			models: names,
+			revisions: names,
+		},
+		0,
+	);
 	const fusion = new FleetFusion(options, table, new InflightReader(shared), registry);
 	const add = (id: string): TargetRecord => {
 		const record = registry.add({

@@ -5,30 +5,38 @@ export class NameTable {
 	readonly #names: string[] = [''];
 	readonly #max: number;
 	readonly #free: number[] = [];
+	/** How many hold each id; infinite for names that stay. */
+	readonly #holders: number[] = [];
 
 	/** `max`: names it will hold; further names are 0. */
 	constructor(max: number) {
 		this.#max = max;
 	}
 
-	/** The id of `name`, given out on first use. */
+	/** The id of `name`, given out on first use and kept for good. */
 	intern(name: string): number {
-		if (name === '') return 0;
-		const known = this.#ids.get(name);
-		if (known !== undefined) return known;
-		const id = this.#free.pop() ?? this.#names.length;
-		if (id > this.#max) return 0;
-		this.#ids.set(name, id);
-		this.#names[id] = name;
+		const id = this.#give(name);
+		if (id !== 0) this.#holders[id] = Number.POSITIVE_INFINITY;
 		return id;
 	}
 
-	/** Gives a name's id back, for names that come and go. The caller knows that nothing holds it any more. */
+	/** The same for as long as somebody holds the name: each call is answered by one of `release`. */
+	hold(name: string): number {
+		const id = this.#give(name);
+		if (id !== 0) this.#holders[id] = (this.#holders[id] ?? 0) + 1;
+		return id;
+	}
+
+	/** One holder less; the id of a name that nobody holds goes to another one. */
 	release(name: string): void {
-		const id = this.#ids.get(name);
-		if (id === undefined) return;
+		const id = this.find(name);
+		if (id === 0) return;
+		const left = (this.#holders[id] ?? 0) - 1;
+		this.#holders[id] = left;
+		if (left > 0) return;
 		this.#ids.delete(name);
 		this.#names[id] = '';
+		this.#holders[id] = 0;
 		this.#free.push(id);
 	}
 
@@ -44,5 +52,16 @@ export class NameTable {
 	/** All names in id order from 1, to hand to another thread. */
 	entries(): readonly string[] {
 		return this.#names.slice(1);
+	}
+
+	#give(name: string): number {
+		if (name === '') return 0;
+		const known = this.#ids.get(name);
+		if (known !== undefined) return known;
+		const id = this.#free.pop() ?? this.#names.length;
+		if (id > this.#max) return 0;
+		this.#ids.set(name, id);
+		this.#names[id] = name;
+		return id;
 	}
 }

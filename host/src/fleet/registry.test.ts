@@ -7,7 +7,7 @@ import { createFleetTable, FleetTableWriter, GENERATION_COLUMN } from './table.j
 
 const ROWS = 16;
 
-function open(modelsMax = 32) {
+function open(modelsMax = 32, remoteModelsMax = 8) {
 	const table = new FleetTableWriter(createFleetTable(ROWS));
 	const names = {
 		targets: new NameTable(64),
@@ -17,7 +17,7 @@ function open(modelsMax = 32) {
 		models: new NameTable(modelsMax),
 		revisions: new NameTable(64),
 	};
-	return { table, names, registry: new TargetRegistry(table, names) };
+	return { table, names, registry: new TargetRegistry(table, names, remoteModelsMax) };
 }
 
 function spec(id: string, more: Partial<TargetSpec> = {}): TargetSpec {
@@ -152,11 +152,77 @@ test('names are numbered from 1, within their bound, and numbers given back are 
 	t.is(names.name(2), 'b');
 	t.is(names.name(99), '');
 	names.release('a');
+	t.is(names.find('a'), 1, 'what is interned stays');
 	names.release('nobody');
-	t.is(names.name(1), '');
-	t.is(names.intern('c'), 1);
-	t.is(names.find('a'), 0);
-	t.deepEqual(names.entries(), ['c', 'b']);
+	const held = new NameTable(2);
+	t.is(held.hold('a'), 1);
+	t.is(held.hold('a'), 1);
+	held.release('a');
+	t.is(held.find('a'), 1, 'another one holds it');
+	held.release('a');
+	t.is(held.name(1), '');
+	t.is(held.hold('c'), 1);
+	t.is(held.find('a'), 0);
+	t.deepEqual(held.entries(), ['c']);
+});
+
+test('a cell that calls its models something else all the time takes no room from this one', (t) => {
+	const { names, registry } = open(8, 2);
+	for (let round = 0; round < 300; round++) {
+		const row = registry.add(
+			spec('cell:west', {
+				cell: 'west',
+				models: [`m${round}`],
+				node: `n${round}`,
+				zone: `z${round}`,
+				region: `r${round}`,
+			}),
+		);
+		registry.remove('cell:west');
+		t.is(registry.pools().length, 1, 'it waits for what is in flight');
+		registry.release(row);
+		t.deepEqual(registry.pools(), []);
+	}
+	for (const table of Object.values(names)) t.true(table.entries().length <= 1, 'names are given back');
+	const own = Array.from({ length: 8 }, (_, n) => registry.add(spec(`own${n}`, { models: [`own${n}`] })));
+	t.is(new Set(own.map(({ row }) => row)).size, 8, 'every name is this cell’s');
+});
+
+test('models of other cells have a bound of their own, and one that is refused takes nothing', (t) => {
+	const { names, registry } = open(8, 2);
+	const away = (model: string) => spec(`cell:west/${model}`, { cell: 'west', models: [model] });
+	const a = registry.add(away('a'));
+	registry.add(away('b'));
+	t.throws(() => registry.add(away('c')), { code: 'IM_FLEET_REMOTE_MODELS' });
+	t.is(names.models.find('c'), 0);
+	registry.add({ ...away('a'), id: 'cell:east/a', cell: 'east' });
+	registry.remove('cell:west/a');
+	registry.release(a);
+	t.throws(() => registry.add(away('c')), { code: 'IM_FLEET_REMOTE_MODELS' }, 'the other cell’s row holds the name');
+	t.is(registry.pools().length, 2);
+});
+
+test('a model whose targets are gone stays known until its name is wanted', (t) => {
+	const { names, registry } = open(2);
+	registry.add(spec('a', { models: ['a'] }));
+	const b = registry.add(spec('b', { models: ['b'] }));
+	registry.remove('b');
+	t.throws(() => registry.add(spec('c', { models: ['c'] })), { code: 'IM_FLEET_MODELS' }, 'its row may have work');
+	registry.release(b);
+	t.deepEqual(
+		registry.pools().map(({ model }) => model),
+		['a', 'b'],
+	);
+	registry.add(spec('c', { models: ['c'] }));
+	t.deepEqual(
+		registry.pools().map(({ model, index }) => [model, index]),
+		[
+			['a', 0],
+			['c', 2],
+		],
+		'under an index that no pool had',
+	);
+	t.is(names.models.find('b'), 0);
 });
 
 test('rows that stand for other cells are a pool of their own beside that of the model’s engines', (t) => {

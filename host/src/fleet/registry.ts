@@ -65,9 +65,12 @@ export interface Names {
 }
 
 interface PoolSlots {
+	/** Never given to another pool: what is learnt of a pool is kept under it. */
 	readonly index: number;
 	readonly model: string;
 	readonly elsewhere: boolean;
+	/** Targets whose row is not released yet. */
+	members: number;
 	rows: (TargetRecord | undefined)[];
 	pool: ModelPool;
 }
@@ -79,32 +82,33 @@ export class TargetRegistry {
 	readonly #freeRows: number[] = [];
 	readonly #generations: Uint32Array;
 	readonly #pools = new Map<string, PoolSlots>();
+	readonly #remoteModelsMax: number;
 	#policies: PoolPolicies = { placements: [], slos: [] };
 	#nextRow = 0;
+	#nextPool = 0;
 
-	constructor(table: FleetTableWriter, names: Names) {
+	/** `remoteModelsMax`: models that rows of other cells may name, so that what those call theirs takes no room from this cell's. */
+	constructor(table: FleetTableWriter, names: Names, remoteModelsMax: number) {
 		this.#table = table;
 		this.#names = names;
+		this.#remoteModelsMax = remoteModelsMax;
 		this.#generations = new Uint32Array(table.rowsMax);
 	}
 
-	/** Gives the target a row and a place in the pool of each of its models. Throws IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_FLEET_FULL. */
+	/**
+	 * Gives the target a row and a place in the pool of each of its models. Throws IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_FLEET_FULL, IM_FLEET_MODELS and,
+	 * for a row of another cell, IM_FLEET_REMOTE_MODELS; nothing is taken then.
+	 */
 	add(spec: TargetSpec): TargetRecord {
 		if (this.#records.has(spec.id))
 			throw new MeshError(fleetErrors, 'IM_TARGET_EXISTS', `target ${spec.id} exists already`);
 		if (spec.models.length === 0)
 			throw new MeshError(fleetErrors, 'IM_TARGET_INVALID', `target ${spec.id} names no model`);
 		const url = targetUrl(spec);
-		for (const model of spec.models) {
-			// Id 0 means unknown: two models that shared it would share prefix hits.
-			if (this.#names.models.intern(model) === 0)
-				throw new MeshError(fleetErrors, 'IM_FLEET_MODELS', `no room for model ${model}`);
-		}
-		const row = this.#freeRows.pop() ?? this.#nextRow++;
-		if (row >= this.#table.rowsMax) {
-			this.#nextRow = this.#table.rowsMax;
+		if (this.#freeRows.length === 0 && this.#nextRow >= this.#table.rowsMax)
 			throw new MeshError(fleetErrors, 'IM_FLEET_FULL', `all ${this.#table.rowsMax} rows of the fleet table are taken`);
-		}
+		this.#enterPools(spec);
+		const row = this.#freeRows.pop() ?? this.#nextRow++;
 		const generation = ((this.#generations[row] as number) + 1) >>> 0;
 		this.#generations[row] = generation;
 		const upstream: UpstreamTarget = {
@@ -129,17 +133,28 @@ export class TargetRegistry {
 	remove(id: string): TargetRecord {
 		const record = this.get(id);
 		this.#records.delete(id);
-		for (const model of record.spec.models) this.#leave(model, record);
+		for (const model of new Set(record.spec.models)) this.#leave(model, record);
 		this.#table.setU32(COLUMN_STATE, record.row, TargetState.quarantined);
 		return record;
 	}
 
-	/** Gives a removed target's row back, once nothing is in flight on it. */
-	release(record: TargetRecord): void {
-		this.#table.resetRow(record.row);
-		// A target of the same id may have come back meanwhile: then the name is still in use.
-		if (!this.#records.has(record.spec.id)) this.#names.targets.release(record.spec.id);
-		this.#freeRows.push(record.row);
+	/** Gives a removed target's row and names back, once nothing is in flight on it. */
+	release({ spec, row }: TargetRecord): void {
+		this.#table.resetRow(row);
+		const names = this.#names;
+		names.targets.release(spec.id);
+		names.nodes.release(spec.node);
+		names.zones.release(spec.zone);
+		names.regions.release(spec.region);
+		names.revisions.release(spec.revision ?? '');
+		for (const model of new Set(spec.models)) {
+			const slots = this.#pools.get(poolKey(model, spec));
+			if (slots === undefined) continue;
+			slots.members--;
+			// A model of this cell stays known, so that its clients are told to come again; its name gives way when room is wanted.
+			if (slots.members === 0 && slots.elsewhere) this.#drop(slots);
+		}
+		this.#freeRows.push(row);
 	}
 
 	has(id: string): boolean {
@@ -178,35 +193,82 @@ export class TargetRegistry {
 		const table = this.#table;
 		table.resetRow(row);
 		table.setU32(GENERATION_COLUMN, row, record.generation);
-		table.setU32(COLUMN_TARGET, row, names.targets.intern(spec.id));
-		table.setU32(COLUMN_NODE, row, names.nodes.intern(spec.node));
-		table.setU32(COLUMN_ZONE, row, names.zones.intern(spec.zone));
-		table.setU32(COLUMN_REGION, row, names.regions.intern(spec.region));
-		table.setU32(COLUMN_MODEL, row, names.models.intern(spec.models[0] ?? ''));
-		table.setU32(COLUMN_REVISION, row, names.revisions.intern(spec.revision ?? ''));
+		table.setU32(COLUMN_TARGET, row, names.targets.hold(spec.id));
+		table.setU32(COLUMN_NODE, row, names.nodes.hold(spec.node));
+		table.setU32(COLUMN_ZONE, row, names.zones.hold(spec.zone));
+		table.setU32(COLUMN_REGION, row, names.regions.hold(spec.region));
+		table.setU32(COLUMN_MODEL, row, names.models.find(spec.models[0] ?? ''));
+		table.setU32(COLUMN_REVISION, row, names.revisions.hold(spec.revision ?? ''));
 		table.setU32(COLUMN_ROLE, row, TargetRole[spec.role]);
 		table.setF32(COLUMN_WEIGHT, row, spec.weight);
 		table.setF32(COLUMN_COST, row, spec.costPerHour);
 	}
 
-	#join(model: string, record: TargetRecord): void {
-		const key = poolKey(model, record);
-		const slots = this.#pools.get(key) ?? {
-			index: this.#pools.size,
+	/** Enters the target in a pool for each of its models, before anything else is taken. */
+	#enterPools(spec: TargetSpec): void {
+		const entered: PoolSlots[] = [];
+		const opened: PoolSlots[] = [];
+		try {
+			for (const model of new Set(spec.models)) {
+				let slots = this.#pools.get(poolKey(model, spec));
+				if (slots === undefined) {
+					slots = this.#open(model, spec);
+					opened.push(slots);
+				}
+				slots.members++;
+				entered.push(slots);
+			}
+		} catch (error) {
+			for (const slots of entered) slots.members--;
+			for (const slots of opened) this.#drop(slots);
+			throw error;
+		}
+	}
+
+	#open(model: string, spec: TargetSpec): PoolSlots {
+		const elsewhere = spec.cell !== undefined;
+		const remote = [...this.#pools.values()].filter((slots) => slots.elsewhere).length;
+		if (elsewhere && remote >= this.#remoteModelsMax)
+			throw new MeshError(fleetErrors, 'IM_FLEET_REMOTE_MODELS', `no room for model ${model} of cell ${spec.cell}`);
+		this.#holdModel(model);
+		const slots: PoolSlots = {
+			index: this.#nextPool++,
 			model,
-			elsewhere: record.spec.cell !== undefined,
+			elsewhere,
+			members: 0,
 			rows: [],
 			pool: undefined as unknown as ModelPool,
 		};
+		this.#pools.set(poolKey(model, spec), slots);
+		this.#rebuild(slots);
+		return slots;
+	}
+
+	/** Id 0 means unknown: two models that shared it would share prefix hits. */
+	#holdModel(model: string): void {
+		const { models } = this.#names;
+		if (models.hold(model) !== 0) return;
+		for (const slots of this.#pools.values()) if (slots.members === 0) this.#drop(slots);
+		if (models.hold(model) === 0) throw new MeshError(fleetErrors, 'IM_FLEET_MODELS', `no room for model ${model}`);
+	}
+
+	/** Forgets a pool of which no row is left. */
+	#drop(slots: PoolSlots): void {
+		for (const [key, known] of this.#pools) if (known === slots) this.#pools.delete(key);
+		this.#names.models.release(slots.model);
+	}
+
+	#join(model: string, record: TargetRecord): void {
+		const slots = this.#pools.get(poolKey(model, record.spec));
+		if (slots === undefined) return;
 		const hole = slots.rows.indexOf(undefined);
 		if (hole >= 0) slots.rows[hole] = record;
 		else slots.rows.push(record);
-		this.#pools.set(key, slots);
 		this.#rebuild(slots);
 	}
 
 	#leave(model: string, record: TargetRecord): void {
-		const slots = this.#pools.get(poolKey(model, record));
+		const slots = this.#pools.get(poolKey(model, record.spec));
 		if (slots === undefined) return;
 		slots.rows = slots.rows.map((present) => (present === record ? undefined : present));
 		while (slots.rows.length > 0 && slots.rows.at(-1) === undefined) slots.rows.pop();
@@ -219,7 +281,7 @@ export class TargetRegistry {
 			index: slots.index,
 			model,
 			elsewhere: slots.elsewhere,
-			modelId: this.#names.models.intern(model),
+			modelId: this.#names.models.find(model),
 			revision: slots.rows.find((record) => record !== undefined)?.spec.revision,
 			targets: slots.rows.map((record) => record?.upstream),
 			policy: poolPolicy(
@@ -232,8 +294,8 @@ export class TargetRegistry {
 }
 
 /** Targets of this cell and rows that stand for other cells form pools of their own: the others are asked only when these have nothing. */
-function poolKey(model: string, { spec }: TargetRecord): string {
-	return spec.cell === undefined ? `own ${model}` : `elsewhere ${model}`;
+function poolKey(model: string, { cell }: TargetSpec): string {
+	return cell === undefined ? `own ${model}` : `elsewhere ${model}`;
 }
 
 /** The URL of a target. Throws IM_TARGET_INVALID. */

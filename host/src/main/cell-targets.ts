@@ -16,7 +16,9 @@ import { type InflightReader, REQUESTS } from '../fleet/inflight.js';
 import type { TargetRecord } from '../fleet/registry.js';
 import { type FleetTableWriter, LOAD_BASE_COLUMN } from '../fleet/table.js';
 import type { Log } from '../telemetry/logger.js';
+import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
 import type { MeshFabric } from './fabric.js';
+import { REMOTE_SHARE } from './options.js';
 import type { TargetService } from './target-service.js';
 
 export interface CellTargetsParts {
@@ -25,14 +27,12 @@ export interface CellTargetsParts {
 	readonly targets: TargetService;
 	readonly table: FleetTableWriter;
 	readonly counters: InflightReader;
+	readonly metrics: MeshMetrics;
 	readonly log: Log;
 }
 
-/** Rows for other cells take at most one of so many of the table and of the list of models. */
-const ROWS_SHARE = 4;
-
 /** Answers how to stop. */
-export function followCells({ config, fabric, targets, table, counters, log }: CellTargetsParts): () => void {
+export function followCells({ config, fabric, targets, table, counters, metrics, log }: CellTargetsParts): () => void {
 	const { cells } = fabric;
 	if (cells === undefined) return () => undefined;
 	const { registry } = targets;
@@ -48,7 +48,7 @@ export function followCells({ config, fabric, targets, table, counters, log }: C
 			nodeId: fabric.nodeId,
 			place: config.node,
 			apiKey: config.fabric.cells.api_key,
-			rowsMax: Math.floor(Math.min(config.fleet.targets_max, config.fleet.models_max) / ROWS_SHARE),
+			rowsMax: Math.floor(Math.min(config.fleet.targets_max, config.fleet.models_max) / REMOTE_SHARE),
 		},
 		{
 			current: () =>
@@ -62,7 +62,10 @@ export function followCells({ config, fabric, targets, table, counters, log }: C
 			remove: (id) => void targets.remove(id),
 			report: (id, report) => targets.reportCell(id, report),
 		},
-		(id, error) => log.warn({ error: String(error) }, `a row for ${id}`),
+		(what, error) => {
+			metrics.cellRowsRefused(error.code);
+			log.warn({ error: error.message, code: error.code }, what);
+		},
 	);
 	return cells.onChange(() => rows.apply(cells.others()));
 }

@@ -232,7 +232,9 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	});
 
 	const stopCells =
-		router === undefined ? () => undefined : followCells({ config, fabric, targets, table, counters, log });
+		router === undefined
+			? () => undefined
+			: followCells({ config, fabric, targets, table, counters, metrics: meshMetrics, log });
 	const adminTokens = adminTokensOf(config);
 	let adminUrl = '';
 	const meshControl = createControl({

@@ -68,6 +68,9 @@ export function quarantineOptions({ strategy }: MeshConfig): QuarantineOptions {
 	};
 }
 
+/** What stands for other cells takes at most one of so many of the table's rows and of the models. */
+export const REMOTE_SHARE = 4;
+
 export function targetServiceOptions(config: MeshConfig): TargetServiceOptions {
 	const { fleet, health, outlier, scrape } = config;
 	return {
@@ -94,6 +97,7 @@ export function targetServiceOptions(config: MeshConfig): TargetServiceOptions {
 			concurrencyMax: scrape.concurrency_max,
 		},
 		policy: namePolicy(config),
+		remoteModelsMax: Math.floor(fleet.models_max / REMOTE_SHARE),
 		publishMs: fleet.publish_ms,
 		refreshMs: 200,
 	};

@@ -20,6 +20,8 @@ export interface TargetServiceOptions {
 	readonly fusion: FusionOptions;
 	readonly poller: PollerOptions;
 	readonly policy: NamePolicy;
+	/** Models that rows of other cells may name. */
+	readonly remoteModelsMax: number;
 	readonly publishMs: number;
 	/** States that follow from time alone are looked at this often. */
 	readonly refreshMs: number;
@@ -65,7 +67,7 @@ export class TargetService {
 		this.#ports = ports;
 		this.#policy = options.policy;
 		this.#createdS = Math.floor(ports.clock.wallMs() / 1000);
-		this.registry = new TargetRegistry(ports.table, ports.names);
+		this.registry = new TargetRegistry(ports.table, ports.names, options.remoteModelsMax);
 		this.fusion = new FleetFusion(options.fusion, ports.table, ports.counters, this.registry);
 		this.#poller = new TargetPoller(options.poller, {
 			clock: ports.clock,

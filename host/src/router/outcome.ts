@@ -59,6 +59,9 @@ function outcomeStatus(attempt: Attempt): OutcomeStatusName {
 
 function learn(env: RouterEnv, pool: number, tokensOut: number): void {
 	const mean = env.tokensOutMean.get(pool);
-	if (mean === undefined && env.tokensOutMean.size >= POOLS_MAX) return;
+	if (mean === undefined && env.tokensOutMean.size >= POOLS_MAX) {
+		const [oldest] = env.tokensOutMean.keys();
+		if (oldest !== undefined) env.tokensOutMean.delete(oldest);
+	}
 	env.tokensOutMean.set(pool, mean === undefined ? tokensOut : mean + (tokensOut - mean) * MEAN_WEIGHT);
 }

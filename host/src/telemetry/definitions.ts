@@ -198,6 +198,12 @@ export const metricDefinitions = Object.freeze({
 		'Calls of the Agent API over gRPC that have ended: ok, or the code of the refusal.',
 	),
 	agentStreams: gauge('agent_streams', [], 1, 'Streams open at the agent’s port: events, drains, health, reflection.'),
+	cellRowsRefused: counter(
+		'cell_rows_refused',
+		['code'],
+		8,
+		'Models of other cells that are not routed to because there is no room for a row, by code; each is counted once while that lasts.',
+	),
 	workerRestarts: counter('worker_restarts', [], 1, 'Data-plane workers that died and were replaced.'),
 	loopLag: gauge(
 		'event_loop_lag_seconds',

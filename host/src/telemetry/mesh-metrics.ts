@@ -14,6 +14,7 @@ export interface MeshMetrics {
 	healthChecked(target: string, ok: boolean): void;
 	ejected(target: string): void;
 	workerRestarted(): void;
+	cellRowsRefused(code: string): void;
 	/** `result`: ok, or the code of the refusal. */
 	agentCalled(method: string, result: string): void;
 	agentStreams(open: number): void;
@@ -38,6 +39,7 @@ export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
 		ejected: (target) => block.counter('ejections', target).add(1),
 		agentCalled: (method, result) => block.counter('agentCalls', method, result).add(1),
 		agentStreams: (open) => agentStreams.set(open),
+		cellRowsRefused: (code) => block.counter('cellRowsRefused', code).add(1),
 		workerRestarted: () => block.counter('workerRestarts').add(1),
 	};
 }

@@ -194,6 +194,9 @@ export class StrategyManager {
 
 	/** The set of pools changed: state blocks for new or re-shaped pools are made before workers hear of them; others keep theirs. */
 	poolsChanged(pools: readonly ModelPool[]): void {
+		const present = new Set(pools.map(({ index }) => index));
+		for (const keepers of this.#keepers.values())
+			for (const index of keepers.keys()) if (!present.has(index)) keepers.delete(index);
 		for (const loaded of this.#versions.values()) {
 			if (!keepsState(loaded)) continue;
 			for (const pool of pools) this.#keep(loaded, pool);

@@ -84,6 +84,9 @@ export class PlanRuntimes {
 			// Requests that began with the old object may still retry on it.
 			this.#retired.set(pool, runtime);
 		}
+		const indices = new Set(pools.map(({ index }) => index));
+		for (const byPool of this.#states.values())
+			for (const index of byPool.keys()) if (!indices.has(index)) byPool.delete(index);
 		for (const pool of pools) {
 			// A pool without targets (all were removed) needs no instances: a request finds nothing eligible.
 			if (this.#runtimes.has(pool) || pool.targets.every((target) => target === undefined)) continue;
