@@ -80,6 +80,7 @@ export type {
 	PacketHandlers,
 	PacketNetwork,
 } from './effects/packets.js';
+export { releaseMemoryOnceSettled } from './effects/release-memory.js';
 export { fabricErrorSections } from './errors.js';
 export {
 	type AuthorityChange,
@@ -277,7 +278,6 @@ export {
 } from './topology/links.js';
 export { Vivaldi, type VivaldiOptions, vivaldiDefaults } from './topology/vivaldi.js';
 export { formatAddress, parseAddress } from './transport/address.js';
-export { nodeCredentials } from './transport/connector.js';
 export {
 	type QuicCounts,
 	type RefusalReason,
@@ -286,6 +286,7 @@ export {
 } from './transport/counters.js';
 export { type TransportErrorCode, transportErrors } from './transport/errors.js';
 export { TlsExchange, type TlsExchangeOptions, tlsExchangeDefaults } from './transport/exchange.js';
+export { nodeCredentials } from './transport/grpc-credentials.js';
 export { type GrpcError, grpcErrorKey, grpcErrorOf, meshErrorOf } from './transport/grpc-errors.js';
 export { type CallWithPeer, guardService } from './transport/guard.js';
 export { type IdentityCallOptions, type Joined, joinMesh, remoteRenewer } from './transport/identity-client.js';

@@ -9,6 +9,7 @@ import type { Bench, BenchContext, Table } from './bench.js';
 import { consensusBench } from './consensus/bench.js';
 import { decisionBench } from './decision.js';
 import { fuelBench } from './fuel.js';
+import { idleBench } from './idle.js';
 import { logBench } from './log.js';
 import { membershipBench } from './membership.js';
 import { rankRaw } from './rank-raw.bench.js';
@@ -44,6 +45,7 @@ const benches: readonly Bench[] = [
 	consensusBench,
 	membershipBench,
 	serfBench,
+	idleBench,
 	rankRawBench,
 ];
 

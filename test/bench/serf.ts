@@ -5,9 +5,10 @@ import { once } from 'node:events';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { eventually, type Teardown } from '../support/mesh.js';
+import { eventually } from '../support/mesh.js';
 import { startAgent } from '../support/serf.js';
 import type { Bench, BenchContext, Table } from './bench.js';
+import { Ends } from './ends.js';
 import { median, sum } from './stats.js';
 
 const nodes = 32;
@@ -36,19 +37,6 @@ class Sightings {
 		if (by === of) return;
 		if (what === 'join') this.met.set(by, (this.met.get(by) ?? new Set()).add(of));
 		else this.failed.set(of, (this.failed.get(of) ?? new Map<string, number>()).set(by, performance.now()));
-	}
-}
-
-class Ends implements Teardown {
-	readonly #ends: (() => Promise<void> | void)[] = [];
-
-	/** Run all at once, at the end. */
-	teardown(end: () => Promise<void> | void): void {
-		this.#ends.push(end);
-	}
-
-	async run(): Promise<void> {
-		await Promise.all(this.#ends.splice(0).map(async (end) => end()));
 	}
 }
 

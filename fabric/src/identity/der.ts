@@ -1,4 +1,4 @@
-// Owns reading of DER (X.690): tag, definite length, content; nothing else of ASN.1. What is cut short, longer than its parent, of indefinite
+// Owns DER (X.690): tag, definite length, content; nothing else of ASN.1. Reading is strict. What is cut short, longer than its parent, of indefinite
 // or non-minimal length is refused. Depth and size are bounded by the callers, who know the structure they expect.
 
 /** One element. Offsets are in `bytes`. */
@@ -32,6 +32,14 @@ export const derTag = Object.freeze({
 
 /** Elements that one constructed element may hold. */
 const CHILDREN_MAX = 256;
+
+/** One element around `contents`, which are elements or bytes already. */
+export function writeElement(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
+	const length = contents.reduce((sum, { length: one }) => sum + one, 0);
+	const long = length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+	if (length > 0xffff) throw new DerError(`an element of ${length} bytes`);
+	return Buffer.concat([Uint8Array.of(tag, ...long), ...contents]);
+}
 
 /** Reads the element at `offset`, which must end at or before `limit`. Throws DerError. */
 export function readElement(bytes: Uint8Array, offset: number, limit: number): DerElement {

@@ -49,7 +49,7 @@ async function setUp(mutation?: IdentityMutation): Promise<{
 			(await tokens.create({ ttlMs: hour, ...options }, authority.fingerprint, clock.wallMs())).text,
 		join: async (token, keys) => {
 			const mine = keys ?? (await generateNodeKey());
-			const reply = await service.join({ token, csrDer: await makeCsr(mine) });
+			const reply = await service.join({ token, csrDer: makeCsr(mine) });
 			return makeIdentity(reply.chainDer, mine.privateKey, authority.bundle, clock.wallMs());
 		},
 		renew: async (identity, next, signedAtMs) => {
@@ -111,7 +111,7 @@ test('a join needs a token of the form, and a request that proves its key', asyn
 		await t.throwsAsync(join(bad), { code: 'IM_IDENTITY_TOKEN_MALFORMED' });
 	await t.throwsAsync(join(`imj1.${'0'.repeat(64)}.${'a'.repeat(43)}`), { code: 'IM_IDENTITY_TOKEN_UNKNOWN' });
 	const text = await token();
-	const csrDer = await makeCsr(await generateNodeKey());
+	const csrDer = makeCsr(await generateNodeKey());
 	csrDer[csrDer.length - 1] = (csrDer.at(-1) ?? 0) ^ 1;
 	await t.throwsAsync(service.join({ token: text, csrDer }), { code: 'IM_IDENTITY_CSR_INVALID' });
 	await t.notThrowsAsync(join(text), 'a bad request does not use the token up');
@@ -174,7 +174,7 @@ test('a renewal counts once, in its time, by its key', async (t) => {
 	await t.throwsAsync(renew(stolen, thief), { code: 'IM_IDENTITY_RENEW_SIGNATURE' });
 
 	const request = await makeRenewRequest(identity, next, clock.wallMs());
-	await t.throwsAsync(service.renew({ ...request, csrDer: await makeCsr(thief) }), {
+	await t.throwsAsync(service.renew({ ...request, csrDer: makeCsr(thief) }), {
 		code: 'IM_IDENTITY_RENEW_SIGNATURE',
 	});
 	await t.throwsAsync(service.renew({ ...request, signedAtMs: request.signedAtMs + 1n }), {

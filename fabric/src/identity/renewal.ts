@@ -15,7 +15,7 @@ export async function makeRenewRequest(
 	nowMs: number,
 ): Promise<RenewRequest> {
 	const certificateDer = identity.chain[0] ?? new Uint8Array();
-	const unsigned = { certificateDer, csrDer: await makeCsr(next), signedAtMs: BigInt(Math.floor(nowMs)) };
+	const unsigned = { certificateDer, csrDer: makeCsr(next), signedAtMs: BigInt(Math.floor(nowMs)) };
 	return { ...unsigned, signature: signFor(purpose, payloadOf(unsigned), identity.privateKey) };
 }
 

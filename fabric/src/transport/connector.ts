@@ -1,8 +1,6 @@
-// Owns the calling side of a connection: TCP, TLS with the current certificate, and the check that the node expected is the node that answered. For
-// gRPC it comes as channel credentials, so that every reconnect uses the certificate of that moment.
+// Owns the calling side of a connection: TCP, TLS with the current certificate, and the check that the node expected is the node that answered.
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
-import { CallCredentials, ChannelCredentials, type experimental } from '@grpc/grpc-js';
 import { type Clock, MeshError } from '@infermesh/proto';
 import type { HostPort } from '../effects/packets.js';
 import type { Identity } from '../identity/source.js';
@@ -10,7 +8,7 @@ import { refusalError, type SvidVerdict } from '../identity/svid.js';
 import type { RefusalReason, TransportCounters } from './counters.js';
 import { transportErrors } from './errors.js';
 import { checkPeer, ofNode, type TransportContext } from './peer.js';
-import { anonymousContext, ownContext } from './tls-options.js';
+import { ownContext } from './tls-options.js';
 
 /** ALPN names. */
 export const protocolNames = Object.freeze({ grpc: 'h2', exchange: 'infermesh-exchange/1' });
@@ -126,72 +124,6 @@ export async function connectAsNode(
 		context.counters.connected++;
 		return { tls, nodeUuid };
 	});
-}
-
-/** Channel credentials that connect as ourselves and accept one node only, or those that `acceptNode` accepts. */
-export function nodeCredentials(
-	context: TransportContext,
-	options: {
-		readonly expectedNode?: string;
-		readonly acceptNode?: (nodeUuid: string) => boolean;
-		readonly timeoutMs: number;
-	},
-): ChannelCredentials {
-	return new SocketCredentials(async (socket) => {
-		const { tls } = await connectAsNode(socket, context, { ...options, protocol: protocolNames.grpc });
-		return tls;
-	});
-}
-
-/** Channel credentials that show no certificate and accept whom `judge` accepts: for joining and renewing. */
-export function anonymousCredentials(
-	judge: (socket: TLSSocket) => SvidVerdict,
-	options: { readonly clock: Clock; readonly timeoutMs: number },
-): ChannelCredentials {
-	const secureContext = createSecureContext(anonymousContext());
-	return new SocketCredentials(async (socket) =>
-		shakeHands(socket, { secureContext, protocol: protocolNames.grpc, judge, ...options }),
-	);
-}
-
-/** gRPC's own TLS credentials verify names of hosts and fix the certificate; these leave the handshake to a function. */
-class SocketCredentials extends ChannelCredentials {
-	readonly #secure: (socket: Socket) => Promise<TLSSocket>;
-
-	constructor(secure: (socket: Socket) => Promise<TLSSocket>) {
-		super();
-		this.#secure = secure;
-	}
-
-	override _isSecure(): boolean {
-		return true;
-	}
-
-	override _equals(other: ChannelCredentials): boolean {
-		return other === this;
-	}
-
-	override _createSecureConnector(
-		_target: experimental.GrpcUri,
-		_options: object,
-		callCredentials?: CallCredentials,
-	): experimental.SecureConnector {
-		const credentials = callCredentials ?? CallCredentials.createEmpty();
-		return {
-			connect: async (socket) => {
-				try {
-					return { socket: await this.#secure(socket), secure: true };
-				} catch (cause) {
-					// gRPC passes on the text alone, so the code goes into it.
-					const text = cause instanceof MeshError ? `${cause.code}: ${cause.message}` : 'the handshake failed';
-					throw new Error(text, { cause });
-				}
-			},
-			waitForReady: async () => {},
-			getCallCredentials: () => credentials,
-			destroy: () => {},
-		};
-	}
 }
 
 async function counted<T>(counters: TransportCounters, work: () => Promise<T>): Promise<T> {

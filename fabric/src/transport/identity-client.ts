@@ -15,7 +15,7 @@ import { type Identity, makeIdentity } from '../identity/source.js';
 import { parseSpiffeId } from '../identity/spiffe-id.js';
 import { type Refusal, refusalError, type SvidVerdict, type TrustBundle, validateSvidChain } from '../identity/svid.js';
 import { parseAddress } from './address.js';
-import { anonymousCredentials } from './connector.js';
+import { anonymousCredentials } from './grpc-credentials.js';
 import { meshErrorOf } from './grpc-errors.js';
 import { chainOf, ofNode } from './peer.js';
 import { meshChannelOptions } from './peer-channels.js';
@@ -45,7 +45,7 @@ export async function joinMesh(
 ): Promise<Joined> {
 	const token = parseJoinToken(tokenText);
 	const judge = (chain: readonly Uint8Array[]): SvidVerdict => pinned(chain, token.fingerprint, options.clock.wallMs());
-	const csrDer = await makeCsr(keys);
+	const csrDer = makeCsr(keys);
 	const reply = await call(at, judge, options, (client, metadata, deadline, callback) =>
 		client.join({ token: tokenText.trim(), csrDer }, metadata, deadline, callback),
 	);

@@ -11,7 +11,7 @@ import { type IssuanceRecord, type JoinTokenRecord, MemoryRecordStore } from '..
 import { RevocationList } from '../identity/revocation.js';
 import { type IdentityStorage, RotatingIdentity } from '../identity/rotation.js';
 import { type Identity, makeIdentity } from '../identity/source.js';
-import { anonymousCredentials } from './connector.js';
+import { anonymousCredentials } from './grpc-credentials.js';
 import { joinMesh, remoteRenewer } from './identity-client.js';
 import { addIdentityEndpoint } from './identity-endpoint.js';
 import { PeerChannels } from './peer-channels.js';

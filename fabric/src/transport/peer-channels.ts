@@ -4,8 +4,8 @@ import { Channel, type ChannelOptions, type Client, credentials as grpcCredentia
 import { MeshError, type Timer } from '@infermesh/proto';
 import type { Address } from '../effects/packets.js';
 import { parseAddress } from './address.js';
-import { nodeCredentials } from './connector.js';
 import { transportErrors } from './errors.js';
+import { nodeCredentials } from './grpc-credentials.js';
 import type { TransportContext } from './peer.js';
 
 export interface PeerChannelOptions {

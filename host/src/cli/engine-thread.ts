@@ -1,7 +1,8 @@
 // Owns the thread in which `infermesh up` runs its emulated engines, away from the loops of the mesh. Told its engines in workerData; says
 // `ready` with their URLs or `failed` with a reason; ends at `close`.
 import { parentPort, workerData } from 'node:worker_threads';
-import { type DevelopmentEngineOptions, startDevelopmentEngines } from '../main/development.js';
+import { startDevelopmentEngines } from '../main/development.js';
+import type { DevelopmentEngineOptions } from '../main/development-options.js';
 import type { EngineThreadMessage } from './engines.js';
 
 const port = parentPort;

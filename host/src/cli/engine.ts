@@ -5,7 +5,7 @@ import { engineProfiles } from '../engine/model/profiles.js';
 import type { FaultSettings } from '../engine/server/faults.js';
 import type { MetricsDialect } from '../engine/server/options.js';
 import { startEngine } from '../engine/server/start-engine.js';
-import { developmentEngineDefaults } from '../main/development.js';
+import { developmentEngineDefaults } from '../main/development-options.js';
 import { act, type Cli, withExample, withJson } from './command.js';
 import type { CliContext } from './context.js';
 import { type OutputOptions, print } from './output.js';

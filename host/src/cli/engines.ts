@@ -2,7 +2,8 @@
 // stopped after it.
 import { Worker } from 'node:worker_threads';
 import { MeshError } from '@infermesh/proto';
-import type { DevelopmentEngineOptions, DevelopmentEngines } from '../main/development.js';
+import type { DevelopmentEngines } from '../main/development.js';
+import type { DevelopmentEngineOptions } from '../main/development-options.js';
 import { cliErrors } from './errors.js';
 
 export type EngineThreadMessage =

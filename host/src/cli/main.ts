@@ -3,6 +3,8 @@
 import { randomBytes } from 'node:crypto';
 import { createReadStream, readFileSync, writeFileSync } from 'node:fs';
 import { systemClock } from '../main/clock.js';
+import { routes } from '../main/options.js';
+import { setThriftyFlags } from '../main/thrifty-flags.js';
 import { meshVersion } from '../main/version.js';
 import type { CliContext } from './context.js';
 import { EXIT_INTERRUPTED } from './errors.js';
@@ -26,7 +28,10 @@ const context: CliContext = {
 	version: meshVersion,
 	signal: stop,
 	// The mesh sets engine flags and loads much: only commands that start one pay for it.
-	startMesh: async (loaded, deps) => (await import('../main/meshd.js')).startMesh(loaded, deps),
+	startMesh: async (loaded, deps) => {
+		if (!routes(loaded.config)) setThriftyFlags();
+		return (await import('../main/meshd.js')).startMesh(loaded, deps);
+	},
 	readText: (path) => readFileSync(path, 'utf8'),
 	readPieces: (path) => createReadStream(path),
 	writeFile: (path, content) => writeFileSync(path, content),

@@ -41,8 +41,16 @@ function allCommands(command: Command): Command[] {
 	return [command, ...command.commands.flatMap(allCommands)];
 }
 
-const program = createProgram({ context: { version: '' }, exitCode: 0 } as unknown as Cli);
+const program = await createProgram({ context: { version: '' }, exitCode: 0 } as unknown as Cli);
 const leaves = allCommands(program).filter((command) => command.commands.length === 0);
+
+for (const command of program.commands)
+	test(`${command.name()} loaded by itself is what it is in the whole tree`, async (t) => {
+		const alone = await createProgram({ context: { version: '' }, exitCode: 0 } as unknown as Cli, command.name());
+		const found = alone.commands.find((one) => one.name() === command.name());
+		t.is(found?.helpInformation(), command.helpInformation());
+		t.true(alone.commands.length < program.commands.length, 'and comes without the others');
+	});
 
 function fullName(command: Command): string[] {
 	const above: Command | null = command.parent;

@@ -1,58 +1,61 @@
 // Owns the command tree and the way from arguments to an exit code. Every failure ends as one message with code, place and hint.
 import { MeshError } from '@infermesh/proto';
 import { Command, CommanderError } from 'commander';
-import { addBenchCommand } from './bench.js';
-import { addCheckCommand } from './check.js';
 import type { Cli } from './command.js';
-import { addConfigCommands } from './config.js';
 import type { CliContext } from './context.js';
-import { addDevCommand } from './dev.js';
-import { addEngineCommand } from './engine.js';
 import { cliErrors, EXIT_OK, EXIT_USAGE, exitCodeOf } from './errors.js';
-import { addEventsCommand } from './events.js';
-import { addExplainCommand } from './explain.js';
-import { addFabricCommands } from './fabric.js';
-import { addIdentityCommands } from './identity.js';
-import { addNodeCommands } from './nodes.js';
-import { addPolicyCommands } from './policy.js';
-import { addSnapshotCommands } from './snapshot.js';
-import { addStatusCommand } from './status.js';
-import { addStrategyMeshCommands } from './strategy-mesh.js';
-import { addStrategiesCommand, addStrategyProjectCommands } from './strategy-project.js';
-import { addTargetCommands } from './target.js';
-import { addKeyCommands, addTenantCommands } from './tenant.js';
-import { addUpCommands } from './up.js';
-import { addVersionCommand } from './version.js';
 
-/** Builds the whole tree; also what docs/cli.md is generated from. */
-export function createProgram(cli: Cli): Command {
+type AddCommands = (program: Command, cli: Cli) => void;
+
+/** Top-level commands by the file that has them: a command loads what it needs and no more, the daemon above all. */
+const groups: readonly { readonly names: readonly string[]; readonly load: () => Promise<AddCommands> }[] = [
+	{ names: ['up', 'agent'], load: async () => (await import('./up.js')).addUpCommands },
+	{ names: ['status'], load: async () => (await import('./status.js')).addStatusCommand },
+	{ names: ['target'], load: async () => (await import('./target.js')).addTargetCommands },
+	{ names: ['policy'], load: async () => (await import('./policy.js')).addPolicyCommands },
+	{ names: ['tenant'], load: async () => (await import('./tenant.js')).addTenantCommands },
+	{ names: ['key'], load: async () => (await import('./tenant.js')).addKeyCommands },
+	{ names: ['nodes'], load: async () => (await import('./nodes.js')).addNodeCommands },
+	{
+		names: ['members', 'topology', 'cells', 'raft'],
+		load: async () => (await import('./fabric.js')).addFabricCommands,
+	},
+	{ names: ['events'], load: async () => (await import('./events.js')).addEventsCommand },
+	{ names: ['snapshot'], load: async () => (await import('./snapshot.js')).addSnapshotCommands },
+	{ names: ['strategy'], load: strategyCommands },
+	{ names: ['strategies'], load: async () => (await import('./strategy-project.js')).addStrategiesCommand },
+	{ names: ['dev'], load: async () => (await import('./dev.js')).addDevCommand },
+	{ names: ['explain'], load: async () => (await import('./explain.js')).addExplainCommand },
+	{ names: ['bench'], load: async () => (await import('./bench.js')).addBenchCommand },
+	{ names: ['engine'], load: async () => (await import('./engine.js')).addEngineCommand },
+	{ names: ['config'], load: async () => (await import('./config.js')).addConfigCommands },
+	{ names: ['check'], load: async () => (await import('./check.js')).addCheckCommand },
+	{ names: ['ca', 'join-token'], load: async () => (await import('./identity.js')).addIdentityCommands },
+	{ names: ['version'], load: async () => (await import('./version.js')).addVersionCommand },
+];
+
+async function strategyCommands(): Promise<AddCommands> {
+	const [{ addStrategyProjectCommands }, { addStrategyMeshCommands }] = await Promise.all([
+		import('./strategy-project.js'),
+		import('./strategy-mesh.js'),
+	]);
+	return (program, cli) => {
+		const strategy = program.command('strategy').description('write, test, load and stage strategies');
+		addStrategyProjectCommands(strategy, cli);
+		addStrategyMeshCommands(strategy, cli);
+	};
+}
+
+/** Builds the tree: with only the commands that come with `first`, when it is the name of one, else whole; docs/cli.md is generated from the whole. */
+export async function createProgram(cli: Cli, first?: string): Promise<Command> {
 	const program = new Command('infermesh')
 		.description('A mesh for inference: strategies decide where requests go.')
 		.version(cli.context.version, '-V, --version', 'print the version')
 		.helpCommand(false)
 		.showSuggestionAfterError(true);
-	addUpCommands(program, cli);
-	addStatusCommand(program, cli);
-	addTargetCommands(program, cli);
-	addPolicyCommands(program, cli);
-	addTenantCommands(program, cli);
-	addKeyCommands(program, cli);
-	addNodeCommands(program, cli);
-	addFabricCommands(program, cli);
-	addEventsCommand(program, cli);
-	addSnapshotCommands(program, cli);
-	const strategy = program.command('strategy').description('write, test, load and stage strategies');
-	addStrategyProjectCommands(strategy, cli);
-	addStrategyMeshCommands(strategy, cli);
-	addStrategiesCommand(program, cli);
-	addDevCommand(program, cli);
-	addExplainCommand(program, cli);
-	addBenchCommand(program, cli);
-	addEngineCommand(program, cli);
-	addConfigCommands(program, cli);
-	addCheckCommand(program, cli);
-	addIdentityCommands(program, cli);
-	addVersionCommand(program, cli);
+	const named = groups.filter(({ names }) => first !== undefined && names.includes(first));
+	const adding = await Promise.all((named.length > 0 ? named : groups).map(({ load }) => load()));
+	for (const add of adding) add(program, cli);
 	return program;
 }
 
@@ -65,7 +68,7 @@ function everyCommand(command: Command, apply: (command: Command) => void): void
 /** Runs one command line (without `node` and the script). Never throws; the message of a failure goes to standard error. */
 export async function runCli(argv: readonly string[], context: CliContext): Promise<number> {
 	const cli: Cli = { context, exitCode: EXIT_OK };
-	const program = createProgram(cli);
+	const program = await createProgram(cli, argv[0]);
 	everyCommand(program, (command) => {
 		command.exitOverride();
 		command.configureOutput({

@@ -31,7 +31,7 @@ function walk(command: Command, name: string): string[] {
 }
 
 /** Commands read their context only when they run, so a page needs none but the version. */
-export function cliPage(): string {
+export async function cliPage(): Promise<string> {
 	const cli = { context: { version: '' }, exitCode: 0 } as unknown as Cli;
-	return header('Command line', '`host/src/cli`', introduction) + walk(createProgram(cli), 'infermesh').join('');
+	return header('Command line', '`host/src/cli`', introduction) + walk(await createProgram(cli), 'infermesh').join('');
 }

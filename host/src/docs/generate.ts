@@ -5,7 +5,7 @@ import { referencePages } from './pages.js';
 
 const docs = new URL('../../../../docs/', import.meta.url);
 
-for (const [name, text] of referencePages()) {
+for (const [name, text] of await referencePages()) {
 	const file = fileURLToPath(new URL(name, docs));
 	if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;
 	writeFileSync(file, text);

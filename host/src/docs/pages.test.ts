@@ -6,7 +6,7 @@ import { referencePages } from './pages.js';
 
 const root = new URL('../../../../', import.meta.url);
 
-for (const [name, text] of referencePages())
+for (const [name, text] of await referencePages())
 	test(`docs/${name} is what \`npm run generate\` writes`, (t) => {
 		t.true(readFileSync(new URL(`docs/${name}`, root), 'utf8') === text, 'run `npm run generate` and commit the pages');
 	});

@@ -5,9 +5,9 @@ import { errorsPage } from './errors-page.js';
 import { metricsPage } from './metrics-page.js';
 
 /** File name in docs/ → its text. */
-export function referencePages(): ReadonlyMap<string, string> {
+export async function referencePages(): Promise<ReadonlyMap<string, string>> {
 	return new Map([
-		['cli.md', cliPage()],
+		['cli.md', await cliPage()],
 		['config.md', configPage()],
 		['errors.md', errorsPage()],
 		['metrics.md', metricsPage()],

@@ -1,29 +1,12 @@
 // Owns the development mesh's emulated engines: started in the mesh's own process on ports of their own, and the targets that name them.
 import { type EngineHandle, startEngine } from '../engine/server/start-engine.js';
 import { systemClock } from './clock.js';
+import type { DevelopmentEngineOptions } from './development-options.js';
 
 export interface DevelopmentEngines {
 	readonly engines: readonly { readonly id: string; readonly url: string; readonly model: string }[];
 	close(): Promise<void>;
 }
-
-export interface DevelopmentEngineOptions {
-	readonly count: number;
-	/** Model names: engine i serves `models[i mod length]`. */
-	readonly model: string;
-	readonly profile: string;
-	readonly speed: number;
-	/** First port; 0 takes free ones. */
-	readonly port: number;
-}
-
-export const developmentEngineDefaults: DevelopmentEngineOptions = {
-	count: 3,
-	model: 'llama-3-8b',
-	profile: 'h100-8b',
-	speed: 1,
-	port: 8100,
-};
 
 /** Starts the engines; takes those already started down again when one cannot start. */
 export async function startDevelopmentEngines(options: DevelopmentEngineOptions): Promise<DevelopmentEngines> {

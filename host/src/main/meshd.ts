@@ -3,6 +3,7 @@
 import './v8-flags.js';
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { releaseMemoryOnceSettled } from '@infermesh/fabric';
 import { createAdminServer } from '../admin/server.js';
 import { trafficOf } from '../admin/traffic.js';
 import { addAgentApi } from '../agent-api/agent-api.js';
@@ -328,6 +329,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		await close();
 		throw error;
 	}
+	releaseMemoryOnceSettled(clock);
 	return { dataUrl: router?.dataUrl, adminUrl, close };
 }
 

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Clock, SeededRandom } from '@infermesh/proto';
+import { releaseMemoryOnceSettled } from '../../effects/release-memory.js';
 import { FileDisk } from '../file-disk.js';
 import { type FolderLock, lockFolder } from '../lock.js';
 import { SegmentLog } from '../segment-log.js';
@@ -12,13 +13,15 @@ import { type FromLogThread, type LogThreadStart, type ToLogThread, toWireError 
 
 const clock: Pick<Clock, 'nowMs' | 'after'> = {
 	nowMs: () => performance.now(),
-	after(delayMs, fn) {
+	after(delayMs, fn, options) {
 		const timer = setTimeout(fn, delayMs);
+		if (options?.unref === true) timer.unref();
 		return { cancel: () => clearTimeout(timer) };
 	},
 };
 
 function run(): void {
+	releaseMemoryOnceSettled(clock);
 	const port = parentPort;
 	if (port === null) throw new Error('log-thread.js runs in a thread of its own');
 	const start = workerData as LogThreadStart;

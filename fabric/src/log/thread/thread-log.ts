@@ -28,6 +28,9 @@ export const logThreadDefaults: LogThreadOptions = {
 type Opened = Extract<FromLogThread, { readonly kind: 'opened' }>;
 type Answered = (answer: SnapshotAnswer | undefined, error: Error | undefined) => void;
 
+/** New objects of the log's thread: entries pass through as views of messages, so it makes few. */
+const YOUNG_HEAP_MB = 4;
+
 export class LogThread implements DurableLog {
 	/** What each group had when the log was opened. */
 	readonly recovered: ReadonlyMap<number, RecoveredGroup>;
@@ -49,7 +52,10 @@ export class LogThread implements DurableLog {
 	static open(root: string, clock: Clock, options: LogThreadOptions = logThreadDefaults): Promise<LogThread> {
 		const { log, snapshots, fullRetryMs } = options;
 		const workerData: LogThreadStart = { root, log, snapshots, fullRetryMs };
-		const worker = new Worker(new URL('./log-thread.js', import.meta.url), { workerData });
+		const worker = new Worker(new URL('./log-thread.js', import.meta.url), {
+			workerData,
+			resourceLimits: { maxYoungGenerationSizeMb: YOUNG_HEAP_MB },
+		});
 		return new Promise((resolve, reject) => {
 			const ended = (code: number): void =>
 				reject(new MeshError(logErrors, 'IM_LOG_THREAD_ENDED', `the log's thread ended with ${code} while it opened`));

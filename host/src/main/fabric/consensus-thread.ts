@@ -16,6 +16,7 @@ import {
 	RaftAdmin,
 	RaftGroup,
 	RevocationList,
+	releaseMemoryOnceSettled,
 	SecureServer,
 	SessionRegistry,
 	Store,
@@ -137,6 +138,8 @@ async function main(): Promise<void> {
 		void engine.close();
 	}
 
+	let told = '';
+
 	function tell(): void {
 		const { leader, role, term, members, commitIndex, appliedIndex } = group.status();
 		const ids = (wanted: string): string[] => members.filter((member) => member.role === wanted).map(({ id }) => id);
@@ -154,7 +157,10 @@ async function main(): Promise<void> {
 			queuedBytes: log.queuedBytes,
 			diskFull: log.full,
 		};
-		send({ kind: 'state', state });
+		// An idle group says nothing: each message would wake the agent.
+		const text = JSON.stringify(state);
+		if (text !== told) send({ kind: 'state', state });
+		told = text;
 		// The first leader of a cluster names it; the command of a second one changes nothing.
 		if (group.leads() && store.clusterId === '' && !founding) {
 			founding = true;
@@ -211,6 +217,7 @@ async function main(): Promise<void> {
 	server.addService(StoreService, storeService(engine, { clusterId }));
 	send({ kind: 'listening', address: await server.listen(start.listen) });
 	clock.every(STATE_PERIOD_MS, tell);
+	releaseMemoryOnceSettled(clock);
 	tell();
 
 	agent?.on('message', (message: ToConsensus) => {

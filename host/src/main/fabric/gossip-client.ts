@@ -13,6 +13,9 @@ export interface GossipOptions extends Omit<GossipStart, 'roles' | 'advertise'> 
 
 const LEAVE_TIMEOUT_MS = 5000;
 
+/** New objects of the gossip thread between two collections: packets are small and soon forgotten. */
+const YOUNG_HEAP_MB = 8;
+
 export class GossipThread {
 	readonly address: Address;
 	readonly #worker: Worker;
@@ -32,7 +35,10 @@ export class GossipThread {
 			advertise: advertiseHost === undefined || port === '0' ? undefined : `${advertiseHost}:${port}`,
 			roles: roles.reduce((bits, role) => bits | (roleBits[role as keyof typeof roleBits] ?? 0), 0),
 		};
-		const worker = new Worker(new URL('./gossip-thread.js', import.meta.url), { workerData });
+		const worker = new Worker(new URL('./gossip-thread.js', import.meta.url), {
+			workerData,
+			resourceLimits: { maxYoungGenerationSizeMb: YOUNG_HEAP_MB },
+		});
 		return new Promise((resolve, reject) => {
 			worker.once('error', reject);
 			worker.on('message', function first(message: FromGossip) {

@@ -15,12 +15,13 @@ import {
 	openExchange,
 	RecordAuthority,
 	RevocationList,
+	releaseMemoryOnceSettled,
 	SessionRegistry,
 	swimProfiles,
 	TransportCounters,
 	UdpNetwork,
 	Vivaldi,
-} from '@infermesh/fabric';
+} from '@infermesh/fabric/gossip';
 import { MeshError } from '@infermesh/proto';
 import { systemClock, systemRandom } from '../clock.js';
 import type { MemberView } from '../fabric.js';
@@ -232,6 +233,7 @@ clock.every(LAG_PERIOD_MS, () => {
 	if (lagMs > LAG_MS) membership.reportLoopLag(lagMs);
 });
 clock.every(LINKS_PERIOD_MS, tellLinks);
+releaseMemoryOnceSettled(clock);
 try {
 	const address = await membership.start();
 	send({ kind: 'started', address });
