@@ -40,9 +40,9 @@ test.serial('nodes remove takes a coordinator out of the group for good', async 
 	t.false((await voters(first)).includes(gone));
 	t.is((await voters(first)).length, 2);
 
-	// It comes back as it was: refused by name, and the group stays as it is.
+	// It comes back as it was: its certificate opens nothing, the authority says why, and the group stays as it is.
 	const refusal = await t.throwsAsync(third.start());
-	t.regex(refusal.message, /IM_NODE_REMOVED/);
+	t.regex(refusal.message, /IM_IDENTITY_REMOVED/);
 	t.is((await voters(first)).length, 2);
 
 	// It joins anew: another UUID, the same name, a vote.

@@ -97,7 +97,12 @@ export const identityErrors = defineErrors({
 	IM_IDENTITY_REVOKED: {
 		...refused,
 		summary: 'the identity of a node has been revoked',
-		hint: '`infermesh nodes release NODE` lifts a quarantine; a node that was removed joins anew with a token',
+		hint: '`infermesh nodes release NODE` lifts a quarantine',
+	},
+	IM_IDENTITY_REMOVED: {
+		...refused,
+		summary: 'the node was removed from the mesh, and its identity with it',
+		hint: 'let it join anew: an empty state folder and a join token; it gets another UUID and may take its name again',
 	},
 	IM_IDENTITY_UNEXPECTED_PEER: {
 		...refused,

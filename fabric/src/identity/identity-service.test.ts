@@ -22,6 +22,7 @@ async function setUp(mutation?: IdentityMutation): Promise<{
 	readonly tokens: JoinTokens;
 	readonly store: MemoryRecordStore<JoinTokenRecord>;
 	readonly revocations: RevocationList;
+	readonly removed: Set<string>;
 	readonly token: (options?: Partial<NewJoinToken>) => Promise<string>;
 	readonly join: (token: string, keys?: KeyPair) => Promise<Identity>;
 	readonly renew: (identity: Identity, next: KeyPair, signedAtMs?: number) => Promise<Identity>;
@@ -31,11 +32,13 @@ async function setUp(mutation?: IdentityMutation): Promise<{
 	const store = new MemoryRecordStore<JoinTokenRecord>();
 	const tokens = new JoinTokens(store);
 	const revocations = new RevocationList();
+	const removed = new Set<string>();
 	const service = new IdentityService({
 		authority,
 		tokens,
 		issuances: new MemoryRecordStore<IssuanceRecord>(),
 		revocations,
+		removed: (uuid) => removed.has(uuid),
 		clock,
 		mutations: new Set(mutation === undefined ? [] : [mutation]),
 	});
@@ -45,6 +48,7 @@ async function setUp(mutation?: IdentityMutation): Promise<{
 		tokens,
 		store,
 		revocations,
+		removed,
 		token: async (options) =>
 			(await tokens.create({ ttlMs: hour, ...options }, authority.fingerprint, clock.wallMs())).text,
 		join: async (token, keys) => {
@@ -143,6 +147,21 @@ test('a revoked node neither renews nor joins again with its token', async (t) =
 	await t.throwsAsync(join(text, keys), { code: 'IM_IDENTITY_REVOKED' });
 	revocations.update([], 6n);
 	await t.notThrowsAsync(renew(identity, await generateNodeKey()));
+});
+
+test('a node that was removed is told so: it neither renews nor joins again with its token', async (t) => {
+	const { token, join, renew, revocations, removed } = await setUp();
+	const text = await token();
+	const keys = await generateNodeKey();
+	const identity = await join(text, keys);
+	const uuid = identity.svid.nodeUuid ?? '';
+	removed.add(uuid);
+	revocations.update([uuid], 5n);
+	await t.throwsAsync(renew(identity, await generateNodeKey()), { code: 'IM_IDENTITY_REMOVED' });
+	await t.throwsAsync(join(text, keys), { code: 'IM_IDENTITY_REMOVED' });
+	const anew = await join(await token());
+	t.not(anew.svid.nodeUuid, uuid);
+	await t.notThrowsAsync(renew(anew, await generateNodeKey()));
 });
 
 test('a node that another cell has revoked is refused as well, and not told of as revoked here', async (t) => {

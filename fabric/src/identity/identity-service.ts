@@ -31,6 +31,8 @@ export interface IdentityServiceOptions {
 	readonly tokens: JoinTokens;
 	readonly issuances: RecordStore<IssuanceRecord>;
 	readonly revocations: RevocationView;
+	/** Whether a revoked node was removed for good, rather than shut out for a while. */
+	readonly removed?: (nodeUuid: string) => boolean;
 	readonly clock: Clock;
 	readonly mutations?: IdentityMutations;
 }
@@ -60,12 +62,12 @@ export class IdentityService {
 			const keyHash = keyHashOf(publicKey);
 			const nowMs = this.#options.clock.wallMs();
 			const nodeUuid = await this.#options.tokens.use(token, keyHash, nowMs);
-			if (this.#options.revocations.isRevoked(nodeUuid)) throw fault('IM_IDENTITY_REVOKED');
+			this.#checkRevoked(nodeUuid);
 			return this.#issue(nodeUuid, request.csrDer, undefined, nowMs);
 		});
 	}
 
-	/** Renews the certificate of a node, expired or not. Rejects with IM_IDENTITY_RENEW_*, IM_IDENTITY_REVOKED and what a leaf is refused for. */
+	/** Renews the certificate of a node, expired or not. Rejects with IM_IDENTITY_RENEW_*, IM_IDENTITY_REVOKED, IM_IDENTITY_REMOVED and what a leaf is refused for. */
 	async renew(request: RenewRequest): Promise<IdentityReply> {
 		return this.#counted(async () => {
 			const nowMs = this.#options.clock.wallMs();
@@ -73,7 +75,7 @@ export class IdentityService {
 			const offMs = Math.abs(Number(request.signedAtMs) - nowMs);
 			if (offMs > identityServiceBounds.signedAtWindowMs) throw fault('IM_IDENTITY_RENEW_STALE');
 			if (!renewRequestVerifies(request, leaf)) throw fault('IM_IDENTITY_RENEW_SIGNATURE');
-			if (this.#options.revocations.isRevoked(nodeUuid)) throw fault('IM_IDENTITY_REVOKED');
+			this.#checkRevoked(nodeUuid);
 			const noted = this.#replays.note(renewRequestId(request), nowMs);
 			if (noted !== 'new') throw fault(noted === 'seen' ? 'IM_IDENTITY_RENEW_REPLAYED' : 'IM_IDENTITY_RENEW_BUSY');
 			return this.#issue(nodeUuid, request.csrDer, leaf, nowMs);
@@ -89,6 +91,12 @@ export class IdentityService {
 			revoked: [...revocations.list()],
 			revision: revocations.revision,
 		};
+	}
+
+	#checkRevoked(nodeUuid: string): void {
+		const { revocations, removed } = this.#options;
+		if (!revocations.isRevoked(nodeUuid)) return;
+		throw fault(removed?.(nodeUuid) === true ? 'IM_IDENTITY_REMOVED' : 'IM_IDENTITY_REVOKED');
 	}
 
 	/** The node that a certificate of ours names, whatever has expired since. */

@@ -35,11 +35,16 @@ export class RevocationList implements RevocationView {
 		return () => this.#listeners.delete(listener);
 	}
 
-	/** Takes the whole list as of `revision`; false when what is known is as new. */
+	/**
+	 * Takes the whole list as of `revision`; false when what is known is newer, or the same. Another list of the same revision is taken: who tells it
+	 * puts it together from several kinds of records, of which one may have come after the other.
+	 */
 	update(revoked: Iterable<string>, revision: bigint): boolean {
-		if (revision <= this.#revision) return false;
+		if (revision < this.#revision) return false;
+		const next = new Set(revoked);
+		if (revision === this.#revision && next.symmetricDifference(this.#revoked).size === 0) return false;
 		this.#revision = revision;
-		this.#revoked = new Set(revoked);
+		this.#revoked = next;
 		for (const listener of this.#listeners) listener();
 		return true;
 	}

@@ -292,7 +292,8 @@ test('a caller closes its connections to a revoked node too', async (t) => {
 	caller.revocations.update([server.nodeUuid], 1n);
 	t.truthy(await talk.ended);
 	t.is(caller.counters.revokedClosed, 1);
-	t.false(caller.revocations.update([], 1n), 'an older list changes nothing');
+	t.false(caller.revocations.update([], 0n), 'an older list changes nothing');
+	t.false(caller.revocations.update([server.nodeUuid], 1n), 'neither does the same one');
 });
 
 test('plaintext and garbage to the port are refused and harm nobody', async (t) => {

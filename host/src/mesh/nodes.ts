@@ -116,7 +116,7 @@ export class Nodes {
 
 	/**
 	 * Forgets a node that is gone for good, with its targets, and resolves once it has no part in the group of coordinators any more: whoever leads takes
-	 * it out (autopilot.ts). IM_NODE_STATE while it is there, IM_NODE_QUORUM, IM_NODE_REMOVAL_PENDING.
+	 * it out (autopilot.ts). The record of it revokes the node's certificate. IM_NODE_STATE while it is there, IM_NODE_QUORUM, IM_NODE_REMOVAL_PENDING.
 	 */
 	async remove(nameOrId: string, by: string): Promise<NodeView> {
 		const { clock, records, quorumWithout } = this.#ports;
@@ -134,7 +134,7 @@ export class Nodes {
 			when: [],
 			then: [
 				{ put: keyOf(recordKinds.removals, id), value: encodeRecord(removal) },
-				// A quarantine stands: it is what keeps the certificate revoked.
+				// A quarantine stands: what the node knows was changed when it was decided.
 				...(node.state === 'quarantined' ? [] : [{ delete: { key: keyOf(recordKinds.lifecycle, id) } }]),
 			],
 		});

@@ -80,6 +80,14 @@ export class KeyRing {
 		this.#keys = this.#keys.filter((key) => key.id !== id);
 	}
 
+	/** Takes the whole list: the first seals, the others still open, and what was held before opens nothing any more. Throws MeshError IM_MEMBERSHIP_KEY. */
+	replace(secrets: readonly Uint8Array[]): void {
+		const [primary, ...others] = secrets;
+		if (primary === undefined) throw new MeshError(membershipErrors, 'IM_MEMBERSHIP_KEY', 'a ring without a key');
+		const next = new KeyRing(this.#label, primary, others.toReversed());
+		this.#keys = next.#keys;
+	}
+
 	/** The AES-256 key of one sender under a group key: HKDF-SHA256 (RFC 5869) with the sender's id as salt. */
 	senderKey(key: GroupKey, sender: string): KeyObject {
 		const info = `infermesh gossip v1 ${this.#label}`;

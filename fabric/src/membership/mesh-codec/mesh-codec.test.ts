@@ -5,7 +5,7 @@ import { ByteWriter } from '../../bytes/binary.js';
 import { refusalCauses } from '../codec.js';
 import { groupSecret } from '../membership-test-support.js';
 import { emptyBytes, type GossipMessage, type MemberRecord, type StreamMessage } from '../messages.js';
-import { KeyRing } from './key-ring.js';
+import { groupKeyOf, KeyRing } from './key-ring.js';
 import { MeshCodec } from './mesh-codec.js';
 import { ReplayWindow, replayWindowSize } from './replay-window.js';
 import { Sealer, sealKind } from './seal.js';
@@ -250,6 +250,27 @@ test('a rotation overlaps: install, use, remove', (t) => {
 	t.throws(() => a.ring.remove(before), { code: 'IM_MEMBERSHIP_KEY' });
 	t.throws(() => b.ring.use(before), { code: 'IM_MEMBERSHIP_KEY' });
 	t.throws(() => new KeyRing('one', new Uint8Array(16)), { code: 'IM_MEMBERSHIP_KEY' });
+});
+
+test('keys that are not in the list any more open nothing, and the others open what they sealed', (t) => {
+	const [a, b] = pair();
+	const nack: GossipMessage = { kind: 'nack', sequence: 1 };
+	const read = () => b.codec.decodePacket(a.codec.encodePacket([nack], nobody), from, 0).refused;
+	const old = a.ring.primary.secret;
+	const [next, other] = [groupSecret(), groupSecret()];
+	b.ring.replace([next, old, other]);
+	b.codec.forgetRemovedKeys();
+	t.is(read(), undefined, 'sealed under the key before');
+	t.deepEqual(
+		b.ring.ids,
+		[next, old, other].map((secret) => groupKeyOf(secret).id),
+	);
+	b.ring.replace([next]);
+	b.codec.forgetRemovedKeys();
+	t.is(read(), 'key');
+	a.ring.replace([next]);
+	t.is(read(), undefined);
+	t.throws(() => b.ring.replace([]), { code: 'IM_MEMBERSHIP_KEY' });
 });
 
 test('keys for strangers are derived at a bounded rate', (t) => {

@@ -24,7 +24,7 @@ const still: GroupState = {
 /** What the member `a` does in one round. */
 async function step(
 	group: Partial<GroupState>,
-	{ there = ['a', 'b', 'c'], removed = [] as readonly string[], votersMax = 5 },
+	{ there = ['a', 'b', 'c'], removed = [] as readonly string[], shutOut = [] as readonly string[], votersMax = 5 },
 ): Promise<GroupCall | undefined> {
 	const clock = new HandClock();
 	const calls: GroupCall[] = [];
@@ -35,6 +35,7 @@ async function step(
 		state: () => ({ ...still, ...group }),
 		coordinators: () => there,
 		removed: () => new Set(removed),
+		shutOut: (id) => shutOut.includes(id),
 		call: (call) => {
 			calls.push(call);
 			return Promise.resolve();
@@ -61,6 +62,14 @@ test('a member that is away stays; one that was removed is taken out and not tak
 	const without = { voters: ['a', 'b'] };
 	t.is(await step(without, { there: ['a', 'b', 'c'], removed: ['c'] }), undefined, 'it came back as it was');
 	t.deepEqual(await step(without, { there: ['a', 'b', 'e'], removed: ['c'] }), { call: 'addLearner', id: 'e' });
+});
+
+test('a leader that is quarantined hands over; whoever is quarantined keeps its place and gets no other', async (t) => {
+	t.deepEqual(await step({}, { shutOut: ['a'] }), { call: 'transfer', id: undefined });
+	t.is(await step({ leader: 'b' }, { shutOut: ['a'] }), undefined);
+	t.is(await step({}, { shutOut: ['c'] }), undefined);
+	t.is(await step({}, { there: ['a', 'b', 'c', 'd'], shutOut: ['d'] }), undefined);
+	t.is(await step({ learners: ['d'] }, { there: ['a', 'b', 'c', 'd'], shutOut: ['d'] }), undefined);
 });
 
 test('a leader that was removed hands over, and whoever does not lead does nothing', async (t) => {

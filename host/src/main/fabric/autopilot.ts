@@ -13,6 +13,8 @@ export interface AutopilotPorts {
 	readonly coordinators: () => readonly string[];
 	/** UUIDs of nodes that were removed from the mesh. */
 	readonly removed: () => ReadonlySet<string>;
+	/** Whether a node is quarantined (or removed): its connections are refused. */
+	readonly shutOut: (nodeId: string) => boolean;
 	readonly call: (call: GroupCall) => Promise<unknown>;
 	readonly log: (message: string, fields: Readonly<Record<string, unknown>>) => void;
 }
@@ -59,7 +61,10 @@ export class Autopilot {
 		// Who leads cannot take itself out: whoever leads next does.
 		if (gone !== undefined)
 			return gone === this.#ports.self ? { call: 'transfer', id: undefined } : { call: 'remove', id: gone };
-		const there = this.#ports.coordinators().filter((id) => !removed.has(id));
+		const { self, shutOut } = this.#ports;
+		// What must be done against whoever is shut out is not for itself to do.
+		if (shutOut(self)) return { call: 'transfer', id: undefined };
+		const there = this.#ports.coordinators().filter((id) => !removed.has(id) && !shutOut(id));
 		const newcomer = there.find((id) => !members.has(id));
 		if (newcomer !== undefined) return { call: 'addLearner', id: newcomer };
 		const ready = voters.length < this.#ports.votersMax ? learners.find((id) => there.includes(id)) : undefined;

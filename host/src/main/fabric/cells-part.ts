@@ -33,6 +33,7 @@ import type { CellsView, MemberView } from '../fabric.js';
 import { GossipThread } from './gossip-client.js';
 import { GossipKeys, gossipKeyNames } from './gossip-keys.js';
 import { cellMetrics } from './metrics.js';
+import type { ShutOut } from './shut-out.js';
 import type { WireIdentity } from './wire-identity.js';
 
 export interface CellsPartPorts {
@@ -54,8 +55,8 @@ export interface CellsPartPorts {
 	readonly nodes: () => readonly NodeRecord[];
 	readonly lifecycleOf: (nodeId: string) => LifecycleState;
 	readonly members: () => readonly MemberView[];
-	/** Other cells have quarantined these nodes: they are to be nobody's here either. */
-	readonly revokedElsewhere: (nodeIds: readonly string[]) => void;
+	/** Is told whom other cells have shut out: they are to be nobody's here either. */
+	readonly shutOut: ShutOut;
 	readonly stopped: () => boolean;
 	readonly failed: (what: string, error: unknown) => void;
 }
@@ -127,7 +128,7 @@ export class CellsPart implements CellsView {
 	/** Opens the pool of gateways, where this node is one; what the cell itself does never waits for it. */
 	async start(): Promise<void> {
 		if (!this.gateway) return;
-		const { config, nodeId, folder, agent, version, context, stopped, failed } = this.#ports;
+		const { config, nodeId, folder, agent, version, stopped, failed } = this.#ports;
 		const { fabric, node, roles } = config;
 		await this.#keys.start(() => this.#closed || stopped());
 		if (this.#closed || stopped()) return;
@@ -154,19 +155,13 @@ export class CellsPart implements CellsView {
 		);
 		if (this.#closed) return pool.close();
 		this.#pool = pool;
-		const { revocations } = context;
-		pool.send({ kind: 'revoked', nodeIds: [...revocations.list()], revision: revocations.revision });
-		pool.send({ kind: 'revokedElsewhere', nodeIds: this.#quarantinedElsewhere });
+		this.#ports.shutOut.addPart((message) => pool.send(message));
 		this.#keys.onChange(() => pool.send({ kind: 'keys', keys: this.#keys.secrets }));
 		this.#exchange.round();
 	}
 
 	setIdentity(identity: WireIdentity): void {
 		this.#pool?.send({ kind: 'identity', identity });
-	}
-
-	setRevoked(nodeIds: readonly string[], revision: bigint): void {
-		this.#pool?.send({ kind: 'revoked', nodeIds, revision });
 	}
 
 	/** What connections within the pool of gateways did. */
@@ -235,8 +230,7 @@ export class CellsPart implements CellsView {
 		const nodeIds = [...told].filter((id) => !own.has(id)).sort();
 		if (nodeIds.join() === this.#quarantinedElsewhere.join()) return;
 		this.#quarantinedElsewhere = nodeIds;
-		this.#ports.revokedElsewhere(nodeIds);
-		this.#pool?.send({ kind: 'revokedElsewhere', nodeIds });
+		this.#ports.shutOut.elsewhere(nodeIds);
 	}
 
 	#poolMembers(): readonly MemberView[] {

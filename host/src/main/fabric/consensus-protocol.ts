@@ -1,5 +1,6 @@
 // Owns the messages between the agent and the thread that runs this node's part in consensus. Plain data.
 
+import type { ShutOutMessage } from './shut-out.js';
 import type { WireIdentity } from './wire-identity.js';
 
 export interface ConsensusStart {
@@ -44,7 +45,7 @@ export interface SnapshotBegun {
 
 export type ToConsensus =
 	| { readonly kind: 'identity'; readonly identity: WireIdentity }
-	| { readonly kind: 'revoked'; readonly nodeIds: readonly string[]; readonly revision: bigint }
+	| ShutOutMessage
 	| { readonly kind: 'peers'; readonly peers: readonly (readonly [nodeId: string, address: string])[] }
 	| { readonly kind: 'call'; readonly number: number; readonly call: GroupCall }
 	/** The level of formats it may write from now on. */

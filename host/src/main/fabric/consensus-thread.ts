@@ -228,6 +228,9 @@ async function main(): Promise<void> {
 			case 'revoked':
 				revocations.update(message.nodeIds, message.revision);
 				break;
+			case 'revokedElsewhere':
+				revocations.updateElsewhere(message.nodeIds);
+				break;
 			case 'peers':
 				for (const [id, address] of message.peers) peers.set(id, address);
 				break;

@@ -1,6 +1,7 @@
 // Keys of gossip in real stores: who is first makes one, and cells that began apart come to use the same.
 import { createLocalEngine } from '@infermesh/fabric';
 import test, { type ExecutionContext } from 'ava';
+import { HandClock } from '../../fleet/testing.js';
 import { systemClock, systemRandom } from '../clock.js';
 import { GossipKeys, gossipKeyNames } from './gossip-keys.js';
 
@@ -57,4 +58,67 @@ test('no more keys are kept than the bound, and those that are known change noth
 	keys.adopt(keys.secrets);
 	await new Promise((resolve) => setImmediate(resolve));
 	t.is(changes, 0);
+});
+
+const shutOut = ['0b0e3d2c-0000-4000-8000-000000000001@7'];
+
+test('a key is made against whoever is shut out, once for each decision, and the one before is dropped after a grace', async (t) => {
+	const { engine } = await cell(t);
+	const clock = new HandClock();
+	const keys = new GossipKeys(gossipKeyNames.cell, engine, clock, [], (what, error) =>
+		t.fail(`${what}: ${String(error)}`),
+	);
+	await keys.start(() => false);
+	t.teardown(() => keys.close());
+	const [first] = hex(keys);
+	await keys.keepFrom(shutOut);
+	const [second, before] = hex(keys);
+	t.not(second, first);
+	t.is(before, first, 'what is on its way is still opened');
+	clock.advance(59_000);
+	await keys.keepFrom(shutOut);
+	t.deepEqual(hex(keys), [second, first]);
+	clock.advance(1000);
+	await keys.keepFrom(shutOut);
+	t.deepEqual(hex(keys), [second], 'what the node that is shut out knows opens nothing any more');
+	// Released in between, and shut out again: it has learnt the key that is in use.
+	await keys.keepFrom([]);
+	await keys.keepFrom(shutOut);
+	t.deepEqual(hex(keys), [second]);
+	await keys.keepFrom(['0b0e3d2c-0000-4000-8000-000000000001@9']);
+	t.is(hex(keys).length, 2);
+	t.not(hex(keys)[0], second);
+});
+
+test('a rotation that failed is made by the next call, and by whoever leads next', async (t) => {
+	const { engine } = await cell(t);
+	const failures: string[] = [];
+	let cut = false;
+	const broken: typeof engine = new Proxy(engine, {
+		get: (of, name) => {
+			if (name === 'transact' && cut) return () => Promise.reject(new Error('no quorum'));
+			const member: unknown = Reflect.get(of, name);
+			return typeof member === 'function' ? member.bind(of) : member;
+		},
+	});
+	const leader = new GossipKeys(gossipKeyNames.cell, broken, systemClock, [], (what) => failures.push(what));
+	await leader.start(() => false);
+	const other = new GossipKeys(gossipKeyNames.cell, engine, systemClock, [], () => undefined);
+	await other.start(() => false);
+	t.teardown(() => {
+		leader.close();
+		other.close();
+	});
+	const [first] = hex(leader);
+	cut = true;
+	await leader.keepFrom(shutOut);
+	t.deepEqual(failures, ['rotating the gossip key']);
+	t.deepEqual(hex(leader), [first]);
+	const told = changed(leader);
+	await other.keepFrom(shutOut);
+	await told;
+	t.not(hex(other)[0], first);
+	cut = false;
+	await leader.keepFrom(shutOut);
+	t.deepEqual(hex(leader), hex(other), 'found done');
 });

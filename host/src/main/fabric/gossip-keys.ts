@@ -1,5 +1,6 @@
-// Owns the keys of the gossip group in replicated state: made by whoever is first, followed by all, rotated when a node is quarantined so that what it
-// knows opens nothing any more. They travel over mutual TLS only; a node keeps a copy in its folder to find the others after a restart.
+// Owns the keys of the gossip group in replicated state: made by whoever is first, followed by all, rotated when a node is shut out. What it knows opens
+// nothing any more once the key before is dropped too, a grace later, when the others have the new one. They travel over mutual TLS only; a node
+// keeps a copy in its folder to find the others after a restart.
 import { randomBytes } from 'node:crypto';
 import type { ConsensusEngine, Watch } from '@infermesh/fabric';
 import type { Clock } from '@infermesh/proto';
@@ -12,11 +13,13 @@ const KEPT = 2;
 /** Cells may have begun with keys of their own before they met. */
 const ADOPTED_MAX = 4;
 const RETRY_MS = 500;
+/** For which the key before a rotation still opens: nodes hear of the new one within a second, or once they reach a coordinator again. */
+const GRACE_MS = 60_000;
 
 interface KeysRecord {
 	/** Base64, the one in use first. */
 	readonly keys: readonly string[];
-	/** Nodes that must not know the one in use. */
+	/** The decisions, `UUID@REVISION`, by which nodes were shut out before the one in use was made. */
 	readonly against: readonly string[];
 }
 
@@ -27,6 +30,9 @@ export class GossipKeys {
 	readonly #listeners = new Set<() => void>();
 	#record: KeysRecord;
 	#watch: Watch | undefined;
+	/** When the present record came here, by the clock that only goes forward. */
+	#tookAtMs = 0;
+	#keeping = false;
 	#closed = false;
 
 	readonly #key: string;
@@ -70,15 +76,31 @@ export class GossipKeys {
 		}
 	}
 
-	/** Makes a new key when a node has been shut out that knows the present one. */
-	rotateAgainst(nodeIds: readonly string[]): void {
-		const fresh = nodeIds.filter((id) => !this.#record.against.includes(id));
-		if (fresh.length === 0) return;
-		void this.#write((present) =>
-			fresh.every((id) => present.against.includes(id))
-				? present
-				: { keys: [newKey(), ...present.keys].slice(0, KEPT), against: [...nodeIds] },
-		).catch((error: unknown) => this.#failed('rotating the gossip key', error));
+	/**
+	 * For whoever leads to call again and again: makes a new key while there is a decision that the present one does not heed, and drops the key before
+	 * when its grace is over. Resolves when that is written, found done, or has failed and is for the next call.
+	 */
+	async keepFrom(decisions: readonly string[]): Promise<void> {
+		if (this.#keeping || this.#closed) return;
+		this.#keeping = true;
+		try {
+			if (unheeded(decisions, this.#record))
+				await this.#write((present) =>
+					unheeded(decisions, present)
+						? { keys: [newKey(), ...present.keys].slice(0, KEPT), against: decisions }
+						: undefined,
+				);
+			else if (this.#record.keys.length > 1 && this.#clock.nowMs() - this.#tookAtMs >= GRACE_MS) {
+				const [inUse] = this.#record.keys;
+				await this.#write((present) =>
+					present.keys[0] === inUse ? { ...present, keys: present.keys.slice(0, 1) } : undefined,
+				);
+			}
+		} catch (error) {
+			this.#failed('rotating the gossip key', error);
+		} finally {
+			this.#keeping = false;
+		}
 	}
 
 	/**
@@ -127,10 +149,15 @@ export class GossipKeys {
 		});
 	}
 
-	async #write(change: (present: KeysRecord) => KeysRecord): Promise<void> {
+	/** Writes what `change` makes of the record; nothing when that is undefined. */
+	async #write(change: (present: KeysRecord) => KeysRecord | undefined): Promise<void> {
 		const { items } = await this.#engine.read({ key: this.#key });
 		const found = items[0];
 		const next = change(found === undefined ? { keys: [], against: [] } : decode(found.value));
+		if (next === undefined) {
+			if (found !== undefined) this.#take(found.value);
+			return;
+		}
 		const value = Buffer.from(JSON.stringify(next), 'utf8');
 		const { held } = await this.#engine.transact({
 			when: [
@@ -149,8 +176,13 @@ export class GossipKeys {
 		const next = decode(bytes);
 		if (next.keys.length === 0 || JSON.stringify(next) === JSON.stringify(this.#record)) return;
 		this.#record = next;
+		this.#tookAtMs = this.#clock.nowMs();
 		for (const listener of this.#listeners) listener();
 	}
+}
+
+function unheeded(decisions: readonly string[], { against }: KeysRecord): boolean {
+	return decisions.some((one) => !against.includes(one));
 }
 
 function newKey(): string {

@@ -1,6 +1,7 @@
 // Owns the messages between the agent and the gossip thread. Plain data.
 import type { ExchangeTransport, LinkEstimate, TransportCounts } from '@infermesh/fabric';
 import type { MemberView } from '../fabric.js';
+import type { ShutOutMessage } from './shut-out.js';
 import type { WireIdentity } from './wire-identity.js';
 
 export interface GossipStart {
@@ -28,10 +29,8 @@ export interface GossipStart {
 
 export type ToGossip =
 	| { readonly kind: 'identity'; readonly identity: WireIdentity }
-	/** As of this revision of replicated state. */
-	| { readonly kind: 'revoked'; readonly nodeIds: readonly string[]; readonly revision: bigint }
-	/** What other cells have revoked. */
-	| { readonly kind: 'revokedElsewhere'; readonly nodeIds: readonly string[] }
+	| ShutOutMessage
+	/** All that are to open anything, the one that seals first. */
 	| { readonly kind: 'keys'; readonly keys: readonly Uint8Array[] }
 	| { readonly kind: 'join'; readonly seeds: readonly string[] }
 	| { readonly kind: 'places'; readonly places: readonly (readonly [nodeId: string, zone: string, region: string])[] }

@@ -199,13 +199,10 @@ agent.on('message', (message: ToGossip) => {
 			revokedElsewhere = message.nodeIds;
 			authority.setRevoked([...revokedHere, ...revokedElsewhere]);
 			break;
-		case 'keys': {
-			// The first seals from now on; the others still open what is on its way.
-			const [inUse, ...others] = message.keys;
-			for (const key of others) ring.install(key);
-			if (inUse !== undefined) ring.use(ring.install(inUse));
+		case 'keys':
+			ring.replace(message.keys);
+			codec.forgetRemovedKeys();
 			break;
-		}
 		case 'join':
 			membership.join(message.seeds);
 			break;

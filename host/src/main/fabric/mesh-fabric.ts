@@ -21,6 +21,7 @@ import {
 	RemoteEngine,
 	ReplicatedBlobs,
 	RevocationList,
+	RotatingIdentity,
 	SecureServer,
 	SessionRegistry,
 	serveWorkloadApi,
@@ -61,6 +62,7 @@ import { NodeCalls } from './node-calls.js';
 import { type KnownPeer, NodeFolder } from './node-folder.js';
 import { askStatus } from './node-status.js';
 import { completeReplacement } from './offline.js';
+import { decisionsOf, ShutOut } from './shut-out.js';
 import { blobFolderOf, nodeFolderOf, raftFolderOf } from './state-folders.js';
 import { TopologyPart } from './topology-part.js';
 import { toWireIdentity } from './wire-identity.js';
@@ -69,6 +71,9 @@ import { openWorkloadIdentity } from './workload-identity.js';
 const HANDSHAKE_TIMEOUT_MS = 3000;
 const FIRST_STATUS_RETRY_MS = 100;
 const PRUNE_MS = 60_000;
+const KEEP_KEYS_MS = 2000;
+/** While a node that starts gets no lease. */
+const ASK_STANDING_MS = 5000;
 
 export interface MeshFabricDeps {
 	readonly log: Log;
@@ -134,9 +139,12 @@ export async function startMeshFabric(
 	/** A node whose state is of another cluster than the mesh's does not come up: what it wrote would be of neither. */
 	const foreign = (): MeshError | undefined =>
 		memberEnded?.code === 'IM_CONSENSUS_OTHER_CLUSTER' ? memberEnded : undefined;
-	const stopped = (): boolean => ended || signal?.aborted === true || foreign() !== undefined;
+	/** What the authority says to a node that was removed. */
+	let removedHere: MeshError | undefined;
+	const refusalOf = (): MeshError | undefined => foreign() ?? removedHere;
+	const stopped = (): boolean => ended || signal?.aborted === true || refusalOf() !== undefined;
 	const goOn = (): void => {
-		const refusal = foreign();
+		const refusal = refusalOf();
 		if (refusal !== undefined) throw refusal;
 		if (stopped()) throw new MeshError(fabricNodeErrors, 'IM_FABRIC_STOPPED');
 	};
@@ -293,6 +301,7 @@ export async function startMeshFabric(
 		});
 		server.addService(CoordinationService, { discover: discoverHandler(tell) });
 		let agentOf: (id: string) => Address | undefined = () => undefined;
+		let isRemoved: (id: string) => boolean = () => false;
 		const calls = new NodeCalls({ agentOf: (id) => agentOf(id), acquire: (peer) => channels.acquire(peer) });
 		const topology = new TopologyPart({
 			clock,
@@ -309,6 +318,7 @@ export async function startMeshFabric(
 				tokens: new JoinTokens(new EngineRecords(engine, 'identity/tokens/')),
 				issuances: new EngineRecords(engine, 'identity/issuances/'),
 				revocations,
+				removed: (id) => isRemoved(id),
 				clock,
 			});
 			addIdentityEndpoint(server, service, { onChange: (listener) => revocations.onChange(listener) });
@@ -379,6 +389,10 @@ export async function startMeshFabric(
 			() => removals.close(),
 		);
 		agentOf = (id) => nodes.get(id)?.value.addresses.agent;
+		isRemoved = (id) => removals.get(id) !== undefined;
+		const shutOut = new ShutOut(revocations);
+		shutOut.addPart((message) => thread.send(message));
+		if (consensus !== undefined) shutOut.addPart((message) => consensus.send(message));
 		const cells = new CellsPart({
 			config,
 			clock,
@@ -398,7 +412,7 @@ export async function startMeshFabric(
 			nodes: () => nodes.all().map(({ value }) => value),
 			lifecycleOf: (id) => lifecycle.get(id)?.value.state ?? 'active',
 			members: () => thread.members,
-			revokedElsewhere: (nodeIds) => revocations.updateElsewhere(nodeIds),
+			shutOut,
 			stopped,
 			failed,
 		});
@@ -421,20 +435,15 @@ export async function startMeshFabric(
 			];
 			consensus?.send({ kind: 'peers', peers: coordinators.map((peer) => [peer.nodeId, peer.raft] as const) });
 			thread.send({ kind: 'places', places: records.map(({ id, zone, region }) => [id, zone, region] as const) });
-			const revoked = lifecycle
-				.all()
-				.filter(({ value }) => value.state === 'quarantined')
-				.map(({ id }) => id);
-			const revision = BigInt(lifecycle.revision);
-			if (revocations.update(revoked, revision)) {
-				consensus?.send({ kind: 'revoked', nodeIds: revoked, revision });
-				thread.send({ kind: 'revoked', nodeIds: revoked, revision });
-				cells.setRevoked(revoked, revision);
-				// Without a leader of our own every coordinator may: who comes second finds it done.
-				const rotates = onEtcd ? holdsBlobs : consensus?.state?.leader === nodeId;
-				if (rotates) keys.rotateAgainst(revoked);
-			}
+			shutOut.decided(decisionsOf(lifecycle, removals));
+			keepKeys();
 			remember();
+		}
+		/** Who is shut out must not know the key in use. Whoever leads sees to it until it is so; a leader that is shut out itself hands over first. */
+		function keepKeys(): void {
+			// Without a leader of our own every coordinator may: who comes second finds it done.
+			const leads = onEtcd ? holdsBlobs : consensus?.state?.leader === nodeId;
+			if (leads && !revocations.isRevoked(nodeId)) void keys.keepFrom(decisionsOf(lifecycle, removals).names);
 		}
 		function remember(): void {
 			const mesh = {
@@ -475,12 +484,29 @@ export async function startMeshFabric(
 				cells.setIdentity(toWireIdentity(next));
 			}),
 		);
-		await leases.start(stopped);
+		// Peers close on whoever is shut out without a word; the authority says it.
+		const standing =
+			identity instanceof RotatingIdentity
+				? clock.every(ASK_STANDING_MS, () => {
+						const cause = identity.health().lastError?.cause;
+						if (cause instanceof MeshError && cause.code === 'IM_IDENTITY_REMOVED') removedHere = cause;
+						else identity.renewSoon();
+					})
+				: undefined;
+		try {
+			await leases.start(stopped);
+		} finally {
+			standing?.cancel();
+		}
 		goOn();
 		await refresh();
 		closers.push(() => leases.close());
 		const pruning = clock.every(PRUNE_MS, () => void refresh(), { unref: true });
-		closers.push(() => pruning.cancel());
+		const keeping = clock.every(KEEP_KEYS_MS, keepKeys, { unref: true });
+		closers.push(
+			() => pruning.cancel(),
+			() => keeping.cancel(),
+		);
 
 		if (consensus !== undefined) {
 			const autopilot = new Autopilot({
@@ -495,6 +521,7 @@ export async function startMeshFabric(
 							value.roles.includes('coordinator') && value.addresses.raft !== undefined ? [value.id] : [],
 						),
 				removed: () => new Set(removals.all().map(({ id }) => id)),
+				shutOut: (id) => revocations.isRevoked(id),
 				call: (call) => consensus.call(call),
 				log: (message, fields) => log.info(fields, message),
 			});
