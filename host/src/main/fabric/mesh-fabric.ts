@@ -72,6 +72,7 @@ const HANDSHAKE_TIMEOUT_MS = 3000;
 const FIRST_STATUS_RETRY_MS = 100;
 const PRUNE_MS = 60_000;
 const KEEP_KEYS_MS = 2000;
+const KNOWN_AGENTS_MAX = 64;
 /** While a node that starts gets no lease. */
 const ASK_STANDING_MS = 5000;
 
@@ -160,7 +161,7 @@ export async function startMeshFabric(
 		const folder = new NodeFolder(nodeFolderOf(config));
 		const known = folder.mesh();
 		let coordinators: readonly KnownPeer[] = known?.coordinators ?? [];
-		let agents: readonly Address[] = [...fabric.authorities, ...fabric.join];
+		let agents: readonly Address[] = [...new Set([...fabric.authorities, ...fabric.join, ...(known?.agents ?? [])])];
 		if (known === undefined && fabric.join.length === 0 && !config.roles.includes('coordinator'))
 			throw new MeshError(fabricNodeErrors, 'IM_FABRIC_NO_COORDINATOR', `roles: ${config.roles.join(', ')}`);
 
@@ -430,9 +431,11 @@ export async function startMeshFabric(
 				);
 				coordinators = [...raft, ...others].slice(0, 64);
 			}
-			agents = [
-				...new Set([...records.map(({ addresses }) => addresses.agent), ...fabric.authorities, ...fabric.join]),
-			];
+			// Before the first reading, and cut off for long, those remembered are all there is.
+			if (records.length > 0)
+				agents = [
+					...new Set([...records.map(({ addresses }) => addresses.agent), ...fabric.authorities, ...fabric.join]),
+				];
 			consensus?.send({ kind: 'peers', peers: coordinators.map((peer) => [peer.nodeId, peer.raft] as const) });
 			thread.send({ kind: 'places', places: records.map(({ id, zone, region }) => [id, zone, region] as const) });
 			shutOut.decided(decisionsOf(lifecycle, removals));
@@ -454,6 +457,7 @@ export async function startMeshFabric(
 					.slice(0, 16)
 					.map(({ address }) => address),
 				gossipKeys: keys.secrets.map((secret) => Buffer.from(secret).toString('base64')),
+				agents: agents.slice(0, KNOWN_AGENTS_MAX),
 			};
 			const text = JSON.stringify(mesh);
 			if (text === remembered) return;

@@ -16,6 +16,8 @@ export interface KnownMesh {
 	readonly clusterId: string;
 	readonly coordinators: readonly KnownPeer[];
 	readonly gossip: readonly string[];
+	/** Where certificates are renewed, also by a node whose own has expired meanwhile. Missing in what older versions wrote. */
+	readonly agents?: readonly string[];
 	/** Secrets of the gossip group, base64, the one in use first. */
 	readonly gossipKeys: readonly string[];
 }

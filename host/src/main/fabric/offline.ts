@@ -170,6 +170,7 @@ export function recoverGroup(config: MeshConfig, { dryRun }: { readonly dryRun: 
 			coordinators: (mesh?.coordinators ?? []).filter(({ nodeId }) => nodeId === self),
 			gossip: mesh?.gossip ?? [],
 			gossipKeys: mesh?.gossipKeys ?? [],
+			agents: mesh?.agents ?? [],
 		});
 		return { ...told, clusterId, aside };
 	} finally {
