@@ -43,6 +43,8 @@ export class QuicConnection extends EventEmitter<Events> {
 	/** Streams that each side opened: ids rise by four, those of the caller are even. */
 	#nextOwn = 0;
 	#nextPeer = 0;
+	/** Below `#nextPeer`, but nothing of them has come yet: datagrams overtake each other. No more than the peer may open. */
+	readonly #overtaken = new Set<number>();
 	/** Where the next datagram is written; the socket holds it until it is sent. */
 	#unsent: Buffer | undefined;
 	#timer: Timer | undefined;
@@ -71,10 +73,6 @@ export class QuicConnection extends EventEmitter<Events> {
 
 	get destroyed(): boolean {
 		return this.#destroyed;
-	}
-
-	get openStreams(): number {
-		return this.#streams.size;
 	}
 
 	/** Datagrams of the peer that proved to be its own. */
@@ -136,7 +134,7 @@ export class QuicConnection extends EventEmitter<Events> {
 		this.#progress();
 	}
 
-	/** Frees what is left without another word: the socket is about to close. */
+	/** Ends it and forgets it at once: the socket is about to close. */
 	abandon(): void {
 		this.destroy();
 		this.#goAway();
@@ -197,9 +195,9 @@ export class QuicConnection extends EventEmitter<Events> {
 
 	/** A stream that the peer has just opened; undefined for one that is over here. */
 	#incoming(id: number): QuicStream | undefined {
-		const isPeers = this.listenerCount('stream') > 0 && id >= this.#nextPeer;
-		if (!isPeers) return undefined;
-		this.#nextPeer = id + 4;
+		if (this.listenerCount('stream') === 0) return undefined;
+		if (id < this.#nextPeer && !this.#overtaken.delete(id)) return undefined;
+		for (; this.#nextPeer <= id; this.#nextPeer += 4) if (this.#nextPeer < id) this.#overtaken.add(this.#nextPeer);
 		const stream = this.#add(id);
 		this.emit('stream', stream);
 		return stream;

@@ -181,7 +181,13 @@ export class QuicEndpoint implements DatagramGuest {
 	#accept(port: DatagramPort, from: HostPort, id: Uint8Array, original: Uint8Array, datagram: Uint8Array): void {
 		const { counters, clock, identity, sessions } = this.#context;
 		const config = this.#settings.of(identity.current());
-		const native = this.#quiche.Connection.accept(id, original, localOf(port), from, config);
+		let native: QuicheConnection;
+		try {
+			native = this.#quiche.Connection.accept(id, original, localOf(port), from, config);
+		} catch {
+			// An address that quiche cannot read, such as one with a zone.
+			return this.#drop();
+		}
 		const connection = this.#add(id, native, from, port);
 		this.#accepted++;
 		this.#handshakes++;

@@ -1,5 +1,5 @@
 // Owns exchanges over QUIC: one connection to a peer is kept, and each exchange is a stream of it, a frame each way. Same contract as over TLS
-// (exchange-contract.ts), bounds and refusals by the same names.
+// (exchange-contract-test-support.ts), bounds and refusals by the same names.
 import { MeshError, type Random } from '@infermesh/proto';
 import type {
 	Address,
@@ -187,12 +187,15 @@ export class QuicExchange implements ExchangePort {
 function readWhole(stream: QuicStream, bodyBytesMax: number): Promise<Uint8Array> {
 	const reader = new FrameReader(bodyBytesMax);
 	const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+	let refused = false;
 	const broken = (): void => reject(new MeshError(transportErrors, 'IM_TRANSPORT_CLOSED'));
 	stream.listen({
 		received: (bytes) => {
+			if (refused) return;
 			try {
 				reader.push(bytes);
 			} catch (error) {
+				refused = true;
 				reject(error);
 			}
 		},

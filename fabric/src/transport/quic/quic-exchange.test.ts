@@ -335,11 +335,12 @@ test('datagrams that are lost, doubled, held back or broken on their way: every 
 	};
 	const { address, server, exchange } = await quicPair(t, { silenceMs: 10_000 });
 	const between = await relay(t, address, alter);
-	for (let at = 0; at < 12; at++) {
-		const question = randomBytes(40_000);
-		const { bytes } = await exchange.exchange(between.address, question, { ...ask, timeoutMs: 60_000 });
+	const askAndCompare = async (): Promise<void> => {
+		const question = randomBytes(8_000);
+		const { bytes } = await exchange.exchange(between.address, question, { ...ask, timeoutMs: 30_000 });
 		t.true(Buffer.from(bytes).equals(Buffer.from(question.toReversed())));
-	}
+	};
+	for (let round = 0; round < 5; round++) await Promise.all(Array.from({ length: 12 }, askAndCompare));
 	t.true(
 		Object.values(happened).every((count) => count > 0),
 		JSON.stringify(happened),
