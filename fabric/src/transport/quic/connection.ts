@@ -154,9 +154,12 @@ export class QuicConnection extends EventEmitter<Events> {
 	#progress(): void {
 		if (this.#gone || this.#progressing) return;
 		this.#progressing = true;
-		this.#readAll();
-		this.#flush();
-		this.#progressing = false;
+		try {
+			this.#readAll();
+			this.#flush();
+		} finally {
+			this.#progressing = false;
+		}
 		if (this.#native.isClosed()) return this.#goAway();
 		// While it drains it only answers late datagrams with the news of its end.
 		if (this.#native.isDraining()) this.#end();

@@ -109,11 +109,13 @@ export class QuicEndpoint implements DatagramGuest {
 		const port = this.#port;
 		if (port === undefined) throw new MeshError(transportErrors, 'IM_TRANSPORT_CLOSED');
 		const id = randomBytes(ID_BYTES);
-		const config = this.#settings.of(this.#context.identity.current());
 		let native: QuicheConnection;
 		try {
+			const config = this.#settings.of(this.#context.identity.current());
 			native = this.#quiche.Connection.connect(null, id, localOf(port), to, config);
 		} catch (cause) {
+			if (cause instanceof MeshError) throw cause;
+			// An address or a certificate that quiche does not take: TLS may.
 			throw new MeshError(transportErrors, 'IM_TRANSPORT_UNREACHABLE', String(cause), { cause });
 		}
 		const connection = this.#add(id, native, to, port);
@@ -180,12 +182,12 @@ export class QuicEndpoint implements DatagramGuest {
 
 	#accept(port: DatagramPort, from: HostPort, id: Uint8Array, original: Uint8Array, datagram: Uint8Array): void {
 		const { counters, clock, identity, sessions } = this.#context;
-		const config = this.#settings.of(identity.current());
 		let native: QuicheConnection;
 		try {
+			const config = this.#settings.of(identity.current());
 			native = this.#quiche.Connection.accept(id, original, localOf(port), from, config);
 		} catch {
-			// An address that quiche cannot read, such as one with a zone.
+			// An address that quiche cannot read, such as one with a zone, or a certificate it does not take.
 			return this.#drop();
 		}
 		const connection = this.#add(id, native, from, port);
