@@ -72,7 +72,6 @@ export class RaftCore {
 		return this.#state.votedFor;
 	}
 
-	/** As of the commit index. */
 	/** It is the only member, of every kind. */
 	get alone(): boolean {
 		const { voters, outgoing, learners, learnersNext } = this.membership;
@@ -81,6 +80,7 @@ export class RaftCore {
 		);
 	}
 
+	/** As of the commit index. */
 	get membership(): Membership {
 		return this.#state.membership;
 	}

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { TopologyClient, TopologyService } from '@infermesh/proto/grpc/topology/v1/topology';
 import test, { type ExecutionContext } from 'ava';
-import { realClock, testAuthority, testIdentity } from '../identity/identity-test-support.js';
+import { ManualClock, realClock, testAuthority, testIdentity } from '../identity/identity-test-support.js';
 import { PeerChannels } from '../transport/peer-channels.js';
 import { SecureServer } from '../transport/secure-server.js';
 import { testNode } from '../transport/transport-test-support.js';
@@ -12,7 +12,7 @@ import { BandwidthProber, BandwidthSink, bandwidthBounds } from './bandwidth.js'
 const authority = await testAuthority();
 const ask = { bytesMax: 1024 * 1024, durationMsMax: 5000 };
 
-async function link(t: ExecutionContext, receive = new BandwidthSink().receive) {
+async function link(t: ExecutionContext, receive = new BandwidthSink(realClock).receive) {
 	const [server, caller] = [testNode(await testIdentity(authority)), testNode(await testIdentity(authority))];
 	const secure = new SecureServer(server.context);
 	// Only receiving is measured here; the other calls are the host's.
@@ -62,6 +62,26 @@ test('more than the bound is refused by whoever would send it, and by whoever ge
 		call.end();
 	});
 	t.regex(refused, /^IM_TOPOLOGY_PROBE_TOO_LARGE: /);
+});
+
+test('a sender that does not end is refused by name when its time is over, and holds up nobody after it', async (t) => {
+	const clock = new ManualClock();
+	const started = Promise.withResolvers<void>();
+	const sink = new BandwidthSink(clock);
+	const client = await link(t, (call, reply) => {
+		sink.receive(call, reply);
+		call.once('data', () => started.resolve());
+	});
+	const refused = Promise.withResolvers<string>();
+	const call = client.receive((error) => refused.resolve(error?.details ?? 'taken'));
+	call.write({ data: Buffer.alloc(1) });
+	await started.promise;
+	clock.advance(bandwidthBounds.durationMsMax);
+	await t.throwsAsync(new BandwidthProber(realClock).measure(client, ask), { code: 'IM_TOPOLOGY_PROBE_BUSY' });
+	clock.advance(5000);
+	t.regex(await refused.promise, /^IM_TOPOLOGY_PROBE_TIMEOUT: /);
+	t.is((await new BandwidthProber(realClock).measure(client, ask)).bytes, ask.bytesMax);
+	call.end();
 });
 
 test('a node that cannot be connected to is told by that name, one that never answers by another', async (t) => {

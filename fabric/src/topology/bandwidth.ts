@@ -95,7 +95,12 @@ function refusal(error: ServiceError): MeshError {
 
 /** The receiving side: counts what comes, keeps none of it. */
 export class BandwidthSink {
+	readonly #clock: Clock;
 	#busy = false;
+
+	constructor(clock: Clock) {
+		this.#clock = clock;
+	}
 
 	readonly receive = (call: ServerReadableStream<Piece, Received>, reply: sendUnaryData<Received>): void => {
 		if (this.#busy) {
@@ -109,16 +114,19 @@ export class BandwidthSink {
 			if (ended) return false;
 			ended = true;
 			this.#busy = false;
+			over.cancel();
 			return true;
 		};
+		const refuse = (code: keyof typeof topologyErrors, message: string): void => {
+			if (end()) reply(grpcErrorOf(new MeshError(topologyErrors, code, message)));
+		};
+		// A sender that keeps to the bounds has ended by then; one that does not holds up the next no longer.
+		const overMs = bandwidthBounds.durationMsMax + GRACE_MS;
+		const over = this.#clock.after(overMs, () => refuse('IM_TOPOLOGY_PROBE_TIMEOUT', `not over after ${overMs} ms`));
 		call.on('data', ({ data }: Piece) => {
 			bytes += data.length;
-			if (bytes > bandwidthBounds.bytesMax && end())
-				reply(
-					grpcErrorOf(
-						new MeshError(topologyErrors, 'IM_TOPOLOGY_PROBE_TOO_LARGE', `at most ${bandwidthBounds.bytesMax} bytes`),
-					),
-				);
+			if (bytes > bandwidthBounds.bytesMax)
+				refuse('IM_TOPOLOGY_PROBE_TOO_LARGE', `at most ${bandwidthBounds.bytesMax} bytes`);
 		});
 		call.on('end', () => {
 			if (end()) reply(null, { bytes });

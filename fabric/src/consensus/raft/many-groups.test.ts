@@ -170,3 +170,19 @@ test('shared ticks run while somebody wants them, all in one turn', async (t) =>
 	await clock.run(10);
 	t.is(seen.at(-1), 'c');
 });
+
+test('a group whose tick throws keeps no other from its own, and the error comes out of the timer', async (t) => {
+	const clock = new ManualClock();
+	const ticks = new SharedTicks(clock, 10);
+	const seen: string[] = [];
+	ticks.add(() => seen.push('before'));
+	const broken = ticks.add(() => {
+		throw new Error('broken group');
+	});
+	ticks.add(() => seen.push('after'));
+	await t.throwsAsync(clock.run(10), { message: 'broken group' });
+	t.deepEqual(seen, ['before', 'after']);
+	broken.cancel();
+	await clock.run(10);
+	t.deepEqual(seen, ['before', 'after', 'before', 'after']);
+});

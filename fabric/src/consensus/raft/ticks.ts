@@ -25,7 +25,7 @@ export class SharedTicks implements Ticks {
 		const member = (): void => tick();
 		this.#members.add(member);
 		this.#timer ??= this.#clock.every(this.#tickMs, () => {
-			for (const each of this.#members) each();
+			this.#tick();
 		});
 		return {
 			cancel: () => {
@@ -35,5 +35,18 @@ export class SharedTicks implements Ticks {
 				this.#timer = undefined;
 			},
 		};
+	}
+
+	/** Every group has its tick, whatever becomes of another's; what one threw is a bug, and comes out of the timer as it would have. */
+	#tick(): void {
+		const failures: unknown[] = [];
+		for (const each of this.#members) {
+			try {
+				each();
+			} catch (error) {
+				failures.push(error);
+			}
+		}
+		if (failures.length > 0) throw failures.length === 1 ? failures[0] : new AggregateError(failures, 'ticks failed');
 	}
 }

@@ -42,11 +42,12 @@ const classes: readonly LinkClass[] = ['same_node', 'same_zone', 'same_region', 
 export class TopologyPart {
 	readonly #ports: TopologyPartPorts;
 	readonly #prober: BandwidthProber;
-	readonly #sink = new BandwidthSink();
+	readonly #sink: BandwidthSink;
 
 	constructor(ports: TopologyPartPorts) {
 		this.#ports = ports;
 		this.#prober = new BandwidthProber(ports.clock);
+		this.#sink = new BandwidthSink(ports.clock);
 	}
 
 	/** The handlers of the service, for the agent's port. */
