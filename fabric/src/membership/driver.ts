@@ -241,9 +241,9 @@ export class Membership {
 	#onPacket(from: Address, packet: Uint8Array): void {
 		this.#packetsReceived++;
 		this.#bytesReceived += packet.length;
-		const { messages, refused } = this.#options.codec.decodePacket(packet, from, this.#options.clock.nowMs());
+		const { messages, sender, refused } = this.#options.codec.decodePacket(packet, from, this.#options.clock.nowMs());
 		if (refused !== undefined) this.#refused[refused]++;
-		if (messages.length > 0) this.#give({ kind: 'packet', from, messages });
+		if (messages.length > 0) this.#give({ kind: 'packet', from, sender, messages });
 	}
 
 	async #onExchange(from: Address, request: Uint8Array, node: CertifiedNode): Promise<Uint8Array> {

@@ -17,7 +17,13 @@ export type SwimEvent =
 	| { readonly kind: 'start' }
 	/** The deadline has come. */
 	| { readonly kind: 'tick' }
-	| { readonly kind: 'packet'; readonly from: Address; readonly messages: readonly GossipMessage[] }
+	| {
+			readonly kind: 'packet';
+			readonly from: Address;
+			/** Who sealed it, where the protocol tells. */
+			readonly sender?: NodeId | undefined;
+			readonly messages: readonly GossipMessage[];
+	  }
 	/** A peer opened a connection; answered by one `answer` effect with the same token, in the same step. */
 	| { readonly kind: 'request'; readonly token: number; readonly from: Address; readonly message: StreamMessage }
 	| { readonly kind: 'answered'; readonly exchange: number; readonly message: StreamMessage }

@@ -81,8 +81,11 @@ export class Prober {
 		if (this.#probe === undefined && nowMs >= this.#nextMs) this.#begin();
 	}
 
-	/** Whether the ack belongs to the probe under way. A relayed one carries the same number. */
-	onAck(ack: Ack, from: Address): boolean {
+	/**
+	 * Whether the ack belongs to the probe under way. A relayed one carries the same number, in a packet of the helper's: `sender` has sealed it. Where the
+	 * protocol does not tell, the address must do, which is another than the one known where a member is known by name or sits behind a NAT.
+	 */
+	onAck(ack: Ack, from: Address, sender: NodeId | undefined): boolean {
 		const probe = this.#probe;
 		if (probe === undefined || probe.sequence !== ack.sequence) return false;
 		if (probe.doubtful >= swimBounds.acksPerProbeMax) return true;
@@ -94,7 +97,7 @@ export class Prober {
 		if (!probe.indirect) {
 			const rttMs = this.#state.nowMs - probe.startMs;
 			this.#state.tell({ kind: 'coordinate', id: probe.id, rttMs, payload: ack.payload });
-		} else if (from !== probe.address && !probe.streamAnswered) {
+		} else if ((sender === undefined ? from !== probe.address : sender !== probe.id) && !probe.streamAnswered) {
 			this.#relayed = probe;
 			this.#state.tell({ kind: 'unreached', id: probe.id });
 		}

@@ -1,7 +1,7 @@
 // Owns what happens to the messages of a packet: each goes to the part that it concerns, pings are answered.
 import type { Address } from '../effects/packets.js';
 import type { ClaimKeeper } from './claim-keeper.js';
-import type { GossipMessage, Ping } from './messages.js';
+import type { GossipMessage, NodeId, Ping } from './messages.js';
 import type { Prober } from './prober.js';
 import { RateLimit } from './rate-limit.js';
 import type { Relays } from './relays.js';
@@ -26,15 +26,15 @@ export class Receiver {
 	}
 
 	/** Alive claims first, the last one first: what a packet tells of life counts before what it tells of death (memberlist's order). */
-	receive(messages: readonly GossipMessage[], from: Address, asNewcomer = false): void {
+	receive(messages: readonly GossipMessage[], from: Address, sender?: NodeId, asNewcomer = false): void {
 		for (let i = messages.length - 1; i >= 0; i--) {
 			const message = messages[i] as GossipMessage;
 			if (message.kind === 'alive') this.#keeper.apply(message, from, asNewcomer);
 		}
-		for (const message of messages) this.#receiveOne(message, from);
+		for (const message of messages) this.#receiveOne(message, from, sender);
 	}
 
-	#receiveOne(message: GossipMessage, from: Address): void {
+	#receiveOne(message: GossipMessage, from: Address, sender: NodeId | undefined): void {
 		switch (message.kind) {
 			case 'alive':
 				break;
@@ -53,7 +53,7 @@ export class Receiver {
 				this.#relays.onRequest(message, from);
 				break;
 			case 'ack':
-				if (!this.#prober.onAck(message, from)) this.#misdirectedUnless(this.#relays.onAck(message));
+				if (!this.#prober.onAck(message, from, sender)) this.#misdirectedUnless(this.#relays.onAck(message));
 				break;
 			case 'nack':
 				this.#misdirectedUnless(this.#prober.onNack(message.sequence));

@@ -167,3 +167,41 @@ test('a clone of this identity at another address is reported', (t) => {
 	t.true(effects.some((effect) => effect.kind === 'event' && effect.event.kind === 'identityConflict'));
 	t.is(swim.self.incarnation, 5);
 });
+
+for (const [what, sender, unreached] of [
+	['the member itself, from an address that is written otherwise than the one known', 'b', false],
+	['a helper', 'c', true],
+	['whoever, where the protocol tells nothing but the address', undefined, true],
+] as const)
+	test(`a late ack comes from ${what}: ${unreached ? 'the member was not reached' : 'it was'}`, (t) => {
+		const swim = core(false);
+		const effects = [...swim.step({ kind: 'start' }, 0)];
+		const alive = {
+			kind: 'alive',
+			id: 'b',
+			incarnation: 1,
+			address: 'b.mesh.test:1',
+			meta: emptyBytes,
+			credential: emptyBytes,
+			protocol: emptyBytes,
+			proof: emptyBytes,
+		} as const;
+		effects.push(...swim.step({ kind: 'packet', from: '10.0.0.2:1', messages: [alive] }, 1));
+		// Until a ping of its own has gone unanswered and a stream is tried beside it.
+		const tried = (): boolean =>
+			effects.some((effect) => effect.kind === 'exchange' && effect.message.kind === 'streamPing');
+		while (!tried()) effects.push(...swim.step({ kind: 'tick' }, swim.nextDeadlineMs()));
+		const ping = effects.flatMap((effect) => (effect.kind === 'packet' ? effect.messages : [])).find(isPing);
+		const nowMs = swim.nextDeadlineMs() - 1;
+		const ack = { kind: 'ack', sequence: ping?.sequence ?? -1, payload: emptyBytes } as const;
+		const after = swim.step({ kind: 'packet', from: '10.0.0.2:1', sender, messages: [ack] }, nowMs);
+		t.is(
+			after.some((effect) => effect.kind === 'event' && effect.event.kind === 'unreached'),
+			unreached,
+		);
+		t.is(swim.counters.misdirected, 0);
+	});
+
+function isPing(message: GossipMessage): message is GossipMessage & { readonly kind: 'ping' } {
+	return message.kind === 'ping';
+}

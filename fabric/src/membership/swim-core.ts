@@ -162,7 +162,7 @@ export class SwimCore {
 			case 'tick':
 				break;
 			case 'packet':
-				this.#receiver.receive(event.messages, event.from);
+				this.#receiver.receive(event.messages, event.from, event.sender);
 				break;
 			case 'request':
 				this.#state.emit({ kind: 'answer', token: event.token, message: this.#answer(event.message) });
@@ -174,7 +174,7 @@ export class SwimCore {
 				this.#onExchangeFailed(event.exchange);
 				break;
 			case 'claims':
-				this.#receiver.receive(event.claims, event.from, event.asNewcomer);
+				this.#receiver.receive(event.claims, event.from, undefined, event.asNewcomer);
 				break;
 			case 'restore':
 				for (const record of event.records) this.#keeper.restore(record, '');
