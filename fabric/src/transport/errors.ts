@@ -39,6 +39,11 @@ export const transportErrors = defineErrors({
 		summary: 'a port holds as many connections as it may',
 		hint: 'raise the bound if the mesh is that large, or look who connects so often',
 	},
+	IM_TRANSPORT_ADDRESS_TAKEN: {
+		...unavailable,
+		summary: 'another open connection to this port comes from the same address and port',
+		hint: 'two peers behind one NAT that reach this node at two of its addresses may meet so; they connect again, from another port',
+	},
 	IM_TRANSPORT_CHANNELS_MAX: {
 		...unavailable,
 		grpcStatus: 'RESOURCE_EXHAUSTED',

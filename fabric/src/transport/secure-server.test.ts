@@ -309,6 +309,37 @@ test('plaintext and garbage to the port are refused and harm nobody', async (t) 
 	t.is(server.counters.accepted, 1);
 });
 
+test('of two connections from one address and port, to two of this node, the second is refused: calls say where they come from, not where to', async (t) => {
+	const [server, first, second] = await Promise.all([1, 2, 3].map(async () => testNode(await testIdentity(authority))));
+	if (server === undefined || first === undefined || second === undefined) return t.fail();
+	const secure = new SecureServer(server.context);
+	t.teardown(() => secure.close());
+	const { port } = parseAddress(await secure.listen('0.0.0.0:0'));
+	const connect = (host: string, node: TestNode, localPort?: number) => {
+		const options = { host, port, localAddress: '127.0.0.1', ...(localPort === undefined ? {} : { localPort }) };
+		const socket = connectTls({
+			socket: connectTcp(options),
+			...ownContext(node.holder.current()),
+			rejectUnauthorized: false,
+			ALPNProtocols: ['h2'],
+		});
+		socket.on('error', () => {});
+		socket.resume();
+		return socket;
+	};
+	const open = connect('127.0.0.1', first);
+	await once(open, 'secureConnect');
+	await closed(connect('127.0.0.2', second, open.localPort));
+	await refusedFor(server, 'IM_TRANSPORT_ADDRESS_TAKEN');
+	t.false(open.destroyed);
+	open.destroy();
+	await closed(open);
+	while (secure.load.open > 0) await new Promise((resolve) => setImmediate(resolve));
+	const next = connect('127.0.0.2', second);
+	await once(next, 'secureConnect');
+	next.destroy();
+});
+
 test('garbage after a good handshake ends that connection only', async (t) => {
 	const { client, caller, address, secure } = await pair(t);
 	t.is(await echo(client, 'one'), 'one');

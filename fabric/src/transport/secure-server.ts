@@ -60,7 +60,7 @@ export class SecureServer {
 	readonly #listener: SecureListener;
 	readonly #nodes: Server;
 	readonly #strangers: Server | undefined;
-	/** By remote address and port, which an open connection alone holds. */
+	/** By remote address and port, all that a call says of its connection: while one is open from there, no other is taken. */
 	readonly #peers = new Map<string, VerifiedSvid>();
 	readonly #services = new Set<string>();
 
@@ -80,6 +80,12 @@ export class SecureServer {
 				protocols: [protocolNames.grpc],
 				onPeer: (socket, peer) => {
 					const key = `${socket.remoteAddress}:${socket.remotePort}`;
+					// To another address of this node, behind a NAT: calls of both would be taken for calls of one.
+					if (this.#peers.has(key)) {
+						context.counters.refuse('IM_TRANSPORT_ADDRESS_TAKEN');
+						socket.destroy();
+						return;
+					}
 					this.#peers.set(key, peer);
 					socket.once('close', () => this.#peers.delete(key));
 					nodes.injectConnection(socket);
