@@ -54,6 +54,8 @@ export interface SavedState {
 	/** Hex. */
 	readonly appliedHash: string;
 	readonly pieces: AsyncIterable<Uint8Array>;
+	/** Lets go of it, whether it was read to its end or not; to be called by whoever was given it. */
+	close(): Promise<void>;
 }
 
 /** So many bytes went over in so long. */

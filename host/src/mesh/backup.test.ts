@@ -41,12 +41,15 @@ test('a backup holds the modules that strategies name, once each, and names thos
 		pieces: (async function* () {
 			yield* state.snapshot();
 		})(),
+		close: () => Promise.resolve(void closed++),
 	};
+	let closed = 0;
 	const found = new Map<string, string>();
 	const reader = new BackupReader({ blob: (id, bytes) => void found.set(id, Buffer.from(bytes).toString('utf8')) });
 	const ports = { clock: systemClock, engine, blobs, version: '0.1.0', node: 'one' };
 	for await (const piece of backupPieces(ports, () => Promise.resolve(saved))) reader.push(piece);
 	const summary = reader.finish();
+	t.is(closed, 1, 'the state is let go of');
 	t.like(summary.header, { meshId: 'mesh', revision, node: 'one' });
 	t.deepEqual(Object.fromEntries(found), { [blobIdOf(module)]: 'module', [blobIdOf(sourceMap)]: 'source map' });
 	t.deepEqual(summary.missing, [gone]);

@@ -21,20 +21,25 @@ export async function* backupPieces(
 	{ clock, engine, blobs, version, node }: BackupPorts,
 	save: () => Promise<SavedState>,
 ): AsyncGenerator<Uint8Array> {
-	const { pieces, clusterId, revision, appliedIndex, appliedHash } = await save();
-	const writer = new BackupWriter();
-	const takenAtMs = Math.floor(clock.wallMs());
-	yield writer.header({ meshId: clusterId, revision, appliedIndex, appliedHash, version, node, takenAtMs });
-	for await (const piece of pieces) yield writer.state(piece);
-	for (const id of await blobsAt(engine, revision)) {
-		try {
-			yield* writer.blob(id, await blobs.get(id));
-		} catch (error) {
-			if (!(error instanceof MeshError) || !error.code.startsWith('IM_BLOB_')) throw error;
-			yield writer.missing(id);
+	const saved = await save();
+	try {
+		const { clusterId, revision, appliedIndex, appliedHash } = saved;
+		const writer = new BackupWriter();
+		const takenAtMs = Math.floor(clock.wallMs());
+		yield writer.header({ meshId: clusterId, revision, appliedIndex, appliedHash, version, node, takenAtMs });
+		for await (const piece of saved.pieces) yield writer.state(piece);
+		for (const id of await blobsAt(engine, revision)) {
+			try {
+				yield* writer.blob(id, await blobs.get(id));
+			} catch (error) {
+				if (!(error instanceof MeshError) || !error.code.startsWith('IM_BLOB_')) throw error;
+				yield writer.missing(id);
+			}
 		}
+		yield writer.end();
+	} finally {
+		await saved.close();
 	}
-	yield writer.end();
 }
 
 /** The blobs that the strategies of a revision name. Asked without a quorum too: a backup is wanted most when there is none. */

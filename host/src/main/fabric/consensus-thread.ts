@@ -3,7 +3,6 @@
 import { mkdirSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import {
-	consensusErrors,
 	emptyGroup,
 	encodeCommand,
 	foundedGroup,
@@ -37,6 +36,7 @@ import type {
 	SnapshotBegun,
 	ToConsensus,
 } from './consensus-protocol.js';
+import { OpenSnapshots } from './open-snapshots.js';
 import { logOptionsOf, MESH_GROUP } from './state-folders.js';
 import { fromWireIdentity } from './wire-identity.js';
 
@@ -45,8 +45,6 @@ const agent = parentPort;
 if (agent === null) throw new Error('consensus-thread.ts runs in a worker thread only');
 const send = (message: FromConsensus): void => agent.postMessage(message);
 
-/** Snapshots being read at once. */
-const SNAPSHOTS_MAX = 4;
 const STATE_PERIOD_MS = 500;
 /** Ticks are finer than heartbeats, so that drawn election timeouts differ enough. */
 const TICKS_PER_HEARTBEAT = 4;
@@ -128,8 +126,7 @@ async function main(): Promise<void> {
 		fault: (error) => send({ kind: 'fault', message: String(error) }),
 	});
 	let founding = false;
-	const snapshots = new Map<number, Iterator<Uint8Array>>();
-	let snapshotNumber = 0;
+	const snapshots = new OpenSnapshots(clock);
 
 	/** One peer alone does not end a group that works; a member that hears of no leader and is told that the mesh has gone on without it has no place. */
 	function leaveWhenForeign(_peer: string, error: MeshError): void {
@@ -180,11 +177,9 @@ async function main(): Promise<void> {
 	}
 
 	function beginSnapshot(): SnapshotBegun {
-		if (snapshots.size >= SNAPSHOTS_MAX)
-			throw new MeshError(consensusErrors, 'IM_CONSENSUS_LIMIT', `${SNAPSHOTS_MAX} snapshots are being read already`);
 		const { clusterId, revision, appliedIndex, appliedHash } = store;
-		snapshots.set(++snapshotNumber, store.snapshot()[Symbol.iterator]());
-		return { snapshot: snapshotNumber, clusterId, revision, appliedIndex, appliedHash };
+		const snapshot = snapshots.begin(() => store.snapshot());
+		return { snapshot, clusterId, revision, appliedIndex, appliedHash };
 	}
 
 	async function carryOut(call: GroupCall): Promise<unknown> {
@@ -202,13 +197,10 @@ async function main(): Promise<void> {
 				return engine.status();
 			case 'beginSnapshot':
 				return beginSnapshot();
-			case 'snapshotPiece': {
-				const next = snapshots.get(call.snapshot)?.next();
-				if (next?.done !== false) snapshots.delete(call.snapshot);
-				return next?.done === false ? next.value : undefined;
-			}
+			case 'snapshotPiece':
+				return snapshots.next(call.snapshot);
 			case 'endSnapshot':
-				snapshots.delete(call.snapshot);
+				snapshots.end(call.snapshot);
 				return undefined;
 		}
 	}
