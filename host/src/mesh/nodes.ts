@@ -53,6 +53,12 @@ export interface NodeView {
 	readonly revision: number;
 }
 
+export interface RemovedNode {
+	readonly node: NodeView;
+	/** It had been decided before. */
+	readonly before: boolean;
+}
+
 export interface NodesPorts {
 	readonly clock: Clock;
 	readonly records: Records;
@@ -89,10 +95,14 @@ export class Nodes {
 
 	/** By UUID or name; of two with one name, the one that is there. Throws IM_NODE_UNKNOWN. */
 	find(nameOrId: string): NodeView {
-		const fitting = this.list().filter(({ id, name }) => id === nameOrId || name === nameOrId);
-		const found = fitting.find(({ record }) => record !== undefined) ?? fitting[0];
-		if (found === undefined) throw new MeshError(meshErrors, 'IM_NODE_UNKNOWN', `no node is called ${nameOrId}`);
+		const found = this.#find(nameOrId);
+		if (found === undefined) throw unknown(nameOrId);
 		return found;
+	}
+
+	#find(nameOrId: string): NodeView | undefined {
+		const fitting = this.list().filter(({ id, name }) => id === nameOrId || name === nameOrId);
+		return fitting.find(({ record }) => record !== undefined) ?? fitting[0];
 	}
 
 	/** Decides something about a node. IM_NODE_UNKNOWN, IM_NODE_STATE, IM_NODE_QUORUM. */
@@ -115,14 +125,19 @@ export class Nodes {
 	}
 
 	/**
-	 * Forgets a node that is gone for good, with its targets, and resolves once it has no part in the group of coordinators any more: whoever leads takes
-	 * it out (autopilot.ts). The record of it revokes the node's certificate. IM_NODE_STATE while it is there, IM_NODE_QUORUM, IM_NODE_REMOVAL_PENDING.
+	 * Decides that a node is gone for good; the record of it revokes the node's certificate, `clearAway` does the rest. Asking again for what was decided
+	 * changes nothing. IM_NODE_UNKNOWN, IM_NODE_STATE while it is there, IM_NODE_QUORUM.
 	 */
-	async remove(nameOrId: string, by: string): Promise<NodeView> {
+	async remove(nameOrId: string, by: string): Promise<RemovedNode> {
 		const { clock, records, quorumWithout } = this.#ports;
-		const node = this.find(nameOrId);
+		const node = this.#find(nameOrId);
+		// By the records, not the mirror: whoever asks again may ask another node, which need not have heard of it yet.
+		const before = node?.record === undefined ? await this.#removedAs(node?.id ?? nameOrId) : undefined;
+		if (before !== undefined) return { node: before, before: true };
+		if (node === undefined) throw unknown(nameOrId);
 		const { id, name } = node;
-		if (node.record !== undefined) throw new MeshError(meshErrors, 'IM_NODE_STATE', `${name} is there; stop it first`);
+		const isThere = new MeshError(meshErrors, 'IM_NODE_STATE', `${name} is there; stop it first`);
+		if (node.record !== undefined) throw isThere;
 		if ((await quorumWithout(id)) === false)
 			throw new MeshError(meshErrors, 'IM_NODE_QUORUM', `without ${name} there would be no quorum of coordinators`);
 		const removal: RemovalRecord = {
@@ -130,18 +145,41 @@ export class Nodes {
 			removedBy: by,
 			removedAtMs: Math.floor(clock.wallMs()),
 		};
-		await records.engine.transact({
-			when: [],
+		const { held } = await records.engine.transact({
+			// It may have come back while this was asked.
+			when: [{ key: keyOf(recordKinds.nodes, id), exists: false }],
 			then: [
 				{ put: keyOf(recordKinds.removals, id), value: encodeRecord(removal) },
 				// A quarantine stands: what the node knows was changed when it was decided.
 				...(node.state === 'quarantined' ? [] : [{ delete: { key: keyOf(recordKinds.lifecycle, id) } }]),
 			],
 		});
+		if (!held) throw isThere;
+		return { node, before: false };
+	}
+
+	/**
+	 * Forgets the targets of a removed node, and resolves once it has no part in the group of coordinators any more: whoever leads takes it out
+	 * (autopilot.ts). IM_NODE_REMOVAL_PENDING.
+	 */
+	async clearAway({ id, name }: NodeView): Promise<void> {
+		const { records } = this.#ports;
 		const { items } = await records.list(recordKinds.targets);
-		for (const { id, value } of items) if (value.announcedBy === node.id) await records.remove(recordKinds.targets, id);
+		for (const target of items)
+			if (target.value.announcedBy === id) await records.remove(recordKinds.targets, target.id);
 		await this.#outOfGroup(id, name);
-		return node;
+	}
+
+	/** The last node removed under this name, or the one with this UUID. */
+	async #removedAs(nameOrId: string): Promise<NodeView | undefined> {
+		const { items } = await this.#ports.records.list(recordKinds.removals);
+		const found = items
+			.filter(({ id, value }) => id === nameOrId || value.name === nameOrId)
+			.reduce<(typeof items)[number] | undefined>(
+				(last, each) => (last === undefined || each.value.removedAtMs > last.value.removedAtMs ? each : last),
+				undefined,
+			);
+		return found === undefined ? undefined : { ...this.#view(found.id, undefined), name: found.value.name };
 	}
 
 	async #outOfGroup(id: string, name: string): Promise<void> {
@@ -166,6 +204,10 @@ export class Nodes {
 			revision: lifecycle?.revision ?? 0,
 		};
 	}
+}
+
+function unknown(nameOrId: string): MeshError {
+	return new MeshError(meshErrors, 'IM_NODE_UNKNOWN', `no node is called ${nameOrId}`);
 }
 
 function viewOf(

@@ -177,13 +177,69 @@ test('a node that is removed is forgotten, frees its name, and is refused when i
 		(await operations.listNodes()).items.map(({ name }) => name),
 		['one'],
 	);
-	t.is(await codeOf(operations.removeNode('two', asker)), 'IM_NODE_UNKNOWN');
+	t.is((await operations.removeNode('two', asker)).id, second, 'asking again changes nothing');
+	t.is(audits.filter(({ action }) => action === 'node.remove').length, 2);
+	t.is(await codeOf(operations.removeNode('four', asker)), 'IM_NODE_UNKNOWN');
 	t.is(await codeOf(claimName(records, nodeRecord(second, 'two'), undefined)), 'IM_NODE_REMOVED');
 	// Joined anew it has another UUID, and its name.
 	await claimName(records, nodeRecord('44444444-4444-4444-8444-444444444444', 'two'), undefined);
 	await claimName(records, nodeRecord('55555555-5555-4555-8555-555555555555', 'three'), undefined);
 	t.is((await records.get(recordKinds.lifecycle, second)) === undefined, true);
 	t.is((await records.get(recordKinds.lifecycle, third))?.value.state, 'quarantined', 'its certificate stays revoked');
+});
+
+test('a removal that takes long is audited at once, and whoever asks again waits for its end', async (t) => {
+	let inGroup = true;
+	const member = (id: string, role: 'voter' | 'learner') => ({ id, address: '', role, matchIndex: undefined });
+	const { operations, records, audits } = lonelyMesh({
+		status: {
+			get members() {
+				return [member(SELF, 'voter'), ...(inGroup ? [member(second, 'learner')] : [])];
+			},
+		},
+	});
+	await records.put(recordKinds.nodes, SELF, nodeRecord(SELF, 'one'));
+	await claimName(records, nodeRecord(second, 'two'), undefined);
+	await operations.listNodes();
+	await operations.decideNode('two', 'cordon', 'disk', asker);
+	await records.remove(recordKinds.nodes, second);
+	await operations.listNodes();
+	const first = operations.removeNode('two', asker);
+	while (audits.length < 2) await new Promise((resolve) => setImmediate(resolve));
+	const again = [operations.removeNode('two', asker), operations.removeNode(second, asker)];
+	t.deepEqual(
+		audits.slice(1).map(({ action, object }) => `${action} ${object}`),
+		['node.remove two'],
+		'it stands, whatever follows',
+	);
+	inGroup = false;
+	for (const removed of await Promise.all([first, ...again])) t.like(removed, { id: second, name: 'two' });
+	t.is(audits.length, 2);
+});
+
+test('a node that comes back while it is being removed stays', async (t) => {
+	let back = (): Promise<void> => Promise.resolve();
+	const { operations, records, audits } = lonelyMesh({
+		engine: (real) =>
+			new Proxy(real, {
+				get(_, name) {
+					if (name === 'status') return () => back().then(() => real.status());
+					const value = Reflect.get(real, name) as unknown;
+					return typeof value === 'function' ? value.bind(real) : value;
+				},
+			}),
+	});
+	await claimName(records, nodeRecord(second, 'two'), undefined);
+	await operations.listNodes();
+	await operations.decideNode('two', 'cordon', 'disk', asker);
+	await records.remove(recordKinds.nodes, second);
+	await operations.listNodes();
+	// After this node has looked whether it is there, before it writes.
+	back = () => claimName(records, nodeRecord(second, 'two'), undefined);
+	t.is(await codeOf(operations.removeNode('two', asker)), 'IM_NODE_STATE');
+	t.is((await records.list(recordKinds.removals)).items.length, 0);
+	t.is((await records.get(recordKinds.lifecycle, second))?.value.state, 'cordoned');
+	t.is(audits.at(-1)?.action, 'node.cordon');
 });
 
 test('no node is removed that the quorum needs', async (t) => {
