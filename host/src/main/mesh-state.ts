@@ -122,7 +122,7 @@ export class MeshState implements MeshMirrors {
 			retarget();
 			this.#drain.changed();
 		});
-		this.removals = mirror('removals', () => undefined);
+		this.removals = mirror('removals', () => this.level.changed());
 		this.targets = mirror('targets', retarget);
 		this.placements = mirror('placements', repolicy);
 		this.slos = mirror('slos', repolicy);

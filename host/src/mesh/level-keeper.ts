@@ -46,6 +46,7 @@ export class LevelKeeper {
 	readonly #ports: LevelKeeperPorts;
 	#told = 0;
 	#raising: { readonly to: number; readonly timer: Timer } | undefined;
+	#looking: Timer | undefined;
 	#closed = false;
 
 	constructor(ports: LevelKeeperPorts) {
@@ -85,25 +86,47 @@ export class LevelKeeper {
 			this.#ports.changed(Math.min(level, this.#ports.own));
 		}
 		const next = this.#next();
-		if (next === this.#raising?.to) return;
+		if (next !== undefined && next === this.#raising?.to) return;
 		this.#raising?.timer.cancel();
 		this.#raising = undefined;
-		if (next === undefined || this.#closed) return;
-		const timer = this.#ports.clock.after(this.#ports.settleMs, () => void this.#raise(), { unref: true });
-		this.#raising = { to: next, timer };
+		if (this.#closed) return;
+		if (next === undefined) this.#lookAgain();
+		else {
+			const timer = this.#ports.clock.after(this.#ports.settleMs, () => void this.#raise(), { unref: true });
+			this.#raising = { to: next, timer };
+		}
 	}
 
 	close(): void {
 		this.#closed = true;
 		this.#raising?.timer.cancel();
+		this.#looking?.cancel();
+	}
+
+	/** When a member that is away leaves the group, no record changes: while that is all that holds the rise up, it is looked for. */
+	#lookAgain(): void {
+		if (this.#looking !== undefined || this.#spoken() === undefined) return;
+		this.#looking = this.#ports.clock.after(
+			this.#ports.settleMs,
+			() => {
+				this.#looking = undefined;
+				this.changed();
+			},
+			{ unref: true },
+		);
 	}
 
 	/** The level that everybody speaks, when it is above the mesh's and nobody is missing. */
 	#next(): number | undefined {
-		const { mirrors, raises, members } = this.#ports;
+		const { mirrors, members } = this.#ports;
+		return members().every((id) => mirrors.nodes.get(id) !== undefined) ? this.#spoken() : undefined;
+	}
+
+	/** The level that all who are there speak, when it is above the mesh's and this node raises it. */
+	#spoken(): number | undefined {
+		const { mirrors, raises } = this.#ports;
 		const nodes = mirrors.nodes.all();
 		if (!raises || nodes.length === 0) return undefined;
-		if (!members().every((id) => mirrors.nodes.get(id) !== undefined)) return undefined;
 		const spoken = Math.min(...nodes.map(({ value }) => value.level ?? COMPAT_LEVEL_FIRST));
 		return spoken > this.level ? spoken : undefined;
 	}
