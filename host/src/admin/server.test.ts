@@ -1,4 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import test from 'ava';
+import type { GroupControl } from '../main/fabric.js';
+import { StreamBounds } from '../mesh/stream-bounds.js';
+import { lonelyMesh } from '../mesh/testing.js';
 import { createLog } from '../telemetry/logger.js';
 import { sameSecret } from './auth.js';
 import { adminRoutes } from './routes.js';
@@ -9,7 +13,11 @@ import { FakeMesh } from './testing.js';
 const silentLog = createLog({ level: 'silent', wallMs: () => 0 });
 const HOST = '127.0.0.1:8081';
 
-function open(token?: string, mesh = new FakeMesh()): { server: AdminServer; mesh: FakeMesh } {
+function open(
+	token?: string,
+	mesh = new FakeMesh(),
+	streams = new StreamBounds(() => undefined),
+): { server: AdminServer; mesh: FakeMesh } {
 	const server = createAdminServer(
 		{
 			tokens: token === undefined ? [] : [{ name: 'ann', token }],
@@ -17,6 +25,7 @@ function open(token?: string, mesh = new FakeMesh()): { server: AdminServer; mes
 			requestTimeoutMs: 1000,
 			version: '0.1.0',
 			log: silentLog,
+			streams,
 		},
 		mesh,
 	);
@@ -210,7 +219,14 @@ test('what breaks inside is logged and not told', async (t) => {
 		wallMs: () => 0,
 	});
 	const server = createAdminServer(
-		{ tokens: [], bodyMaxBytes: 4096, requestTimeoutMs: 1000, version: '0.1.0', log },
+		{
+			tokens: [],
+			bodyMaxBytes: 4096,
+			requestTimeoutMs: 1000,
+			version: '0.1.0',
+			log,
+			streams: new StreamBounds(() => undefined),
+		},
 		new FakeMesh(),
 	);
 	const answer = await call(server, 'DELETE', '/api/v1/strategies/crash');
@@ -218,6 +234,58 @@ test('what breaks inside is logged and not told', async (t) => {
 	t.is(answer.code, 'IM_ADMIN_INTERNAL');
 	t.false(answer.text.includes('secret detail'));
 	t.true(lines.join('').includes('secret detail'));
+});
+
+test('event streams have a bound, and one that ends makes room', async (t) => {
+	let count = 0;
+	const ended = Promise.withResolvers<void>();
+	const streams = new StreamBounds(
+		(now) => {
+			if (now < count) ended.resolve();
+			count = now;
+		},
+		{ perCaller: 1 },
+	);
+	const { server } = open(undefined, new FakeMesh(), streams);
+	const url = `${await server.listen({ host: '127.0.0.1', port: 0 })}/api/v1/events`;
+	const first = new AbortController();
+	t.is((await fetch(url, { signal: first.signal })).status, 200);
+	const refused = await fetch(url);
+	t.is(refused.status, 429);
+	t.is(refused.headers.get('x-infermesh-error'), 'IM_NODE_STREAMS_MAX');
+	first.abort();
+	await ended.promise;
+	const second = new AbortController();
+	t.is((await fetch(url, { signal: second.signal })).status, 200);
+	second.abort();
+	await server.close();
+});
+
+test('a snapshot that its reader leaves is let go of', async (t) => {
+	const closed = Promise.withResolvers<void>();
+	const group: GroupControl = {
+		transferLeadership: () => Promise.reject(new Error('nobody asks in this test')),
+		leads: () => true,
+		saveSnapshot: () =>
+			Promise.resolve({
+				clusterId: 'mesh',
+				revision: 1,
+				appliedIndex: 1,
+				appliedHash: 'ab'.repeat(32),
+				pieces: (async function* () {
+					for (;;) yield await Promise.resolve(randomBytes(65_536));
+				})(),
+				close: () => Promise.resolve(closed.resolve()),
+			}),
+	};
+	const { server } = open(undefined, Object.assign(new FakeMesh(), { mesh: lonelyMesh({ group }).operations }));
+	const url = await server.listen({ host: '127.0.0.1', port: 0 });
+	const reader = new AbortController();
+	const answer = await fetch(`${url}/api/v1/snapshot`, { signal: reader.signal });
+	t.is(answer.status, 200);
+	reader.abort();
+	await closed.promise;
+	await server.close();
 });
 
 test('it listens on a free port and closes', async (t) => {
@@ -238,7 +306,8 @@ test('secrets are compared whole', (t) => {
 test('a change is logged with who made it: the name of the token, or loopback where none is asked', async (t) => {
 	const lines: string[] = [];
 	const log = createLog({ level: 'info', destination: { write: (line: string) => lines.push(line) }, wallMs: () => 0 });
-	const options = { bodyMaxBytes: 4096, requestTimeoutMs: 1000, version: '0.1.0', log };
+	const streams = new StreamBounds(() => undefined);
+	const options = { bodyMaxBytes: 4096, requestTimeoutMs: 1000, version: '0.1.0', log, streams };
 	const tokens = [
 		{ name: 'ann', token: 'token-of-ann' },
 		{ name: 'bob', token: 'token-of-bob' },

@@ -3,6 +3,7 @@
 import { MeshError } from '@infermesh/proto';
 import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import type { Asker } from '../mesh/operations.js';
+import type { StreamBounds } from '../mesh/stream-bounds.js';
 import type { Log } from '../telemetry/logger.js';
 import { type AdminToken, authorize } from './auth.js';
 import type { MeshControl } from './control.js';
@@ -28,6 +29,8 @@ export interface AdminOptions {
 	/** Of the product, for the OpenAPI document. */
 	readonly version: string;
 	readonly log: Log;
+	/** Shared with the agent's gRPC API. */
+	readonly streams: StreamBounds;
 }
 
 export interface AdminServer {
@@ -75,7 +78,7 @@ export function createAdminServer(options: AdminOptions, control: MeshControl): 
 		),
 	);
 	addRoutes(app, control, options.log);
-	addStreams(app, control);
+	addStreams(app, control, options.streams);
 	addProbes(app, control, options.version);
 	return {
 		listen: (address) => app.listen({ ...address }),
@@ -120,15 +123,19 @@ function addRoutes(app: FastifyInstance, control: MeshControl, log: Log): void {
 	}
 }
 
-function addStreams(app: FastifyInstance, control: MeshControl): void {
+function addStreams(app: FastifyInstance, control: MeshControl, bounds: StreamBounds): void {
 	for (const stream of streamRoutes) {
 		app.route({
 			method: 'GET',
 			url: stream.path,
 			schema: stream.query === undefined ? {} : { querystring: stream.query },
 			handler: async (request, reply) => {
+				const release = bounds.admit(request.asker.by);
 				const gone = new AbortController();
-				reply.raw.once('close', () => gone.abort());
+				reply.raw.once('close', () => {
+					gone.abort();
+					release();
+				});
 				const body = await stream.open(control, request, gone.signal);
 				return reply.type(stream.contentType).send(body);
 			},

@@ -3,7 +3,8 @@
 import { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import type { TSchema } from 'typebox';
-import type { EventBatch, EventFeed, MeshEvent } from '../mesh/events.js';
+import type { EventFeed } from '../mesh/event-feed.js';
+import type { EventBatch, MeshEvent } from '../mesh/events.js';
 import type { MeshControl } from './control.js';
 import { eventsQuerySchema } from './mesh-schemas.js';
 
@@ -45,9 +46,11 @@ function afterOf(request: FastifyRequest): number {
 	return typeof last === 'string' && /^\d{1,15}$/.test(last) ? Number(last) : Number(after ?? 0);
 }
 
-/** Begins a stream: what refuses it does so before a byte is sent. */
-async function begun(pieces: AsyncIterable<Uint8Array>): Promise<Readable> {
+/** Begins a stream: what refuses it does so before a byte is sent. Whoever goes away, at whatever point, ends the making of its pieces. */
+async function begun(pieces: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Readable> {
 	const iterator = pieces[Symbol.asyncIterator]();
+	// What reads the rest may never have been asked for anything, and would not pass its end on: the pieces are ended themselves.
+	signal.addEventListener('abort', () => void iterator.return?.().catch(() => undefined));
 	const first = await iterator.next();
 	const rest = async function* (): AsyncGenerator<Uint8Array> {
 		if (first.done === true) return;
@@ -75,6 +78,6 @@ export const streamRoutes: readonly StreamRoute[] = [
 		summary: 'The whole replicated state, as `infermesh snapshot save` keeps it.',
 		query: undefined,
 		contentType: 'application/octet-stream',
-		open: ({ mesh }, { asker }) => begun(mesh.saveSnapshot(asker)),
+		open: ({ mesh }, { asker }, signal) => begun(mesh.saveSnapshot(asker), signal),
 	},
 ];

@@ -318,12 +318,12 @@ test('who follows a drain that is undone is told so', async (t) => {
 });
 
 test('streams have a bound, and one that ends makes room', async (t) => {
-	const agent = await openAgent(t, { streamsMax: 2 });
+	const agent = await openAgent(t, { streams: { all: 2 } });
 	const client = agent.client(agent.asClient);
 	const open = () => new Reader(client.subscribeEvents({ afterRevision: 0n }));
 	const [first, other] = [open(), open()];
 	await Promise.all([first.next(), other.next()]);
-	t.deepEqual(await refusal(open().next()), [status.RESOURCE_EXHAUSTED, 'IM_AGENT_STREAMS_MAX']);
+	t.deepEqual(await refusal(open().next()), [status.RESOURCE_EXHAUSTED, 'IM_NODE_STREAMS_MAX']);
 	first.call.cancel();
 	for (let refused = true; refused; ) {
 		const reader = open();
@@ -333,6 +333,14 @@ test('streams have a bound, and one that ends makes room', async (t) => {
 	}
 	other.call.cancel();
 	t.pass();
+});
+
+test('one caller cannot take all the streams there are', async (t) => {
+	const agent = await openAgent(t, { streams: { perCaller: 2 } });
+	const open = (who: typeof agent.asClient) => new Reader(agent.client(who).subscribeEvents({ afterRevision: 0n }));
+	await Promise.all([open(agent.asClient).next(), open(agent.asClient).next()]);
+	t.deepEqual(await refusal(open(agent.asClient).next()), [status.RESOURCE_EXHAUSTED, 'IM_NODE_STREAMS_MAX']);
+	t.truthy(await open(agent.asNode).next());
 });
 
 test('a node that stops ends its streams by name', async (t) => {

@@ -10,6 +10,7 @@ import type { AdminToken } from '../admin/auth.js';
 import { adminErrors } from '../admin/errors.js';
 import type { Readiness } from '../admin/schemas.js';
 import type { MeshOperations } from '../mesh/operations.js';
+import type { StreamBounds } from '../mesh/stream-bounds.js';
 import type { Log } from '../telemetry/logger.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
 import { type AgentSelf, createAgentService } from './agent-service.js';
@@ -17,9 +18,6 @@ import { Callers } from './callers.js';
 import { createHealthService } from './health.js';
 import { createReflectionService } from './reflection.js';
 import { OpenStreams } from './streams.js';
-
-/** Streams open at once, of all callers. */
-const STREAMS_MAX = 1024;
 
 export interface AgentApiPorts {
 	readonly mesh: MeshOperations;
@@ -29,8 +27,9 @@ export interface AgentApiPorts {
 	readonly tokens: readonly AdminToken[];
 	readonly clock: Clock;
 	readonly log: Log;
-	readonly metrics: Pick<MeshMetrics, 'agentCalled' | 'agentStreams'>;
-	readonly streamsMax?: number;
+	readonly metrics: Pick<MeshMetrics, 'agentCalled'>;
+	/** Shared with the admin API. */
+	readonly bounds: StreamBounds;
 }
 
 export interface AgentApi {
@@ -42,15 +41,15 @@ export function addAgentApi(
 	server: Pick<SecureServer, 'addClientService' | 'peerOf' | 'services'>,
 	ports: AgentApiPorts,
 ): AgentApi {
-	const { mesh, self, readiness, tokens, clock, log, metrics, streamsMax = STREAMS_MAX } = ports;
+	const { mesh, self, readiness, tokens, clock, log, metrics, bounds } = ports;
 	const toError = (error: unknown): MeshError => {
 		if (error instanceof MeshError) return error;
 		log.error({ error: error instanceof Error ? error.stack : String(error) }, 'agent call failed');
 		return new MeshError(adminErrors, 'IM_ADMIN_INTERNAL', undefined, { hint: 'The log has the cause.' });
 	};
-	const streams = new OpenStreams(streamsMax, { toError, changed: (open) => metrics.agentStreams(open) });
 	const services = (): readonly string[] => server.services;
 	const callers = new Callers(server, tokens);
+	const streams = new OpenStreams({ toError, bounds, callerOf: (call) => callers.uriOf(call) });
 	const reflection = createReflectionService({ services, streams, toError });
 	const called = (method: string, result: string): void => metrics.agentCalled(method, result);
 	const agent = createAgentService({ mesh, self, readiness, clock, callers, streams, toError, called });

@@ -1,7 +1,7 @@
 // Owns who may do what over the agent's gRPC API. Reading takes any certificate of the mesh, which the port has checked; changing takes a client's
 // certificate, or an admin token on top of a node's.
 import type { Metadata } from '@grpc/grpc-js';
-import { type CallWithPeer, identityErrors, type SecureServer } from '@infermesh/fabric';
+import { type CallWithPeer, identityErrors, type SecureServer, type SpiffeId } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
 import { type AdminToken, askerOfToken } from '../admin/auth.js';
 import type { Asker } from '../mesh/operations.js';
@@ -35,9 +35,19 @@ export class Callers {
 		throw new MeshError(agentApiErrors, 'IM_AGENT_READ_ONLY', `${uri} may read, but not change anything`);
 	}
 
-	#identify(call: AgentCall): { readonly uri: string; readonly asker: Asker | undefined } {
+	/** The SPIFFE id of the caller's certificate. Throws IM_IDENTITY_NO_CERTIFICATE (the connection is gone). */
+	uriOf(call: CallWithPeer): string {
+		return this.#idOf(call).uri;
+	}
+
+	#idOf(call: CallWithPeer): SpiffeId {
 		const id = this.#server.peerOf(call)?.id;
 		if (id === undefined) throw new MeshError(identityErrors, 'IM_IDENTITY_NO_CERTIFICATE');
+		return id;
+	}
+
+	#identify(call: AgentCall): { readonly uri: string; readonly asker: Asker | undefined } {
+		const id = this.#idOf(call);
 		const [authorization] = call.metadata.get('authorization');
 		// A token is looked at whenever one is sent: who sends a wrong one is told, rather than let in by something else.
 		if (authorization !== undefined) return { uri: id.uri, asker: askerOfToken(String(authorization), this.#tokens) };

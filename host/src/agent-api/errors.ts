@@ -9,13 +9,6 @@ export const agentApiErrors = defineErrors({
 		grpcStatus: 'PERMISSION_DENIED',
 		retryable: false,
 	},
-	IM_AGENT_STREAMS_MAX: {
-		summary: 'As many streams are open at this node as it serves.',
-		hint: 'Close some, or ask another node: all of them tell the same events.',
-		httpStatus: 429,
-		grpcStatus: 'RESOURCE_EXHAUSTED',
-		retryable: true,
-	},
 	IM_AGENT_STOPPING: {
 		summary: 'This node stops.',
 		hint: 'Go on at another node, from the last revision told.',

@@ -1,8 +1,9 @@
-// Owns the streams open at the agent's gRPC API: how many there may be, that each goes at its reader's pace, and how they end when the node does.
+// Owns the streams open at the agent's gRPC API: that each goes at its reader's pace, and how they end when the node does.
 // Nothing is queued here: what a reader has not taken is not made.
 import type { ServerDuplexStream, ServerWritableStream } from '@grpc/grpc-js';
-import { grpcErrorOf } from '@infermesh/fabric';
+import { type CallWithPeer, grpcErrorOf } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
+import type { StreamBounds } from '../mesh/stream-bounds.js';
 import { agentApiErrors } from './errors.js';
 
 type AnyStream = ServerWritableStream<never, never> | ServerDuplexStream<never, never>;
@@ -12,33 +13,31 @@ const endings = ['cancelled', 'close', 'finish', 'error'] as const;
 
 export interface OpenStreamsPorts {
 	readonly toError: (error: unknown) => MeshError;
-	/** Told how many are open whenever that has changed. */
-	readonly changed: (open: number) => void;
+	readonly bounds: StreamBounds;
+	/** Whose stream it is. */
+	readonly callerOf: (call: CallWithPeer) => string;
 }
 
 export class OpenStreams {
-	readonly #max: number;
 	readonly #ports: OpenStreamsPorts;
 	readonly #open = new Map<AnyStream, AbortController>();
 	#stopping = false;
 
-	constructor(max: number, ports: OpenStreamsPorts) {
-		this.#max = max;
+	constructor(ports: OpenStreamsPorts) {
 		this.#ports = ports;
 	}
 
-	/** Takes a stream in, until it ends; the signal aborts then. Throws IM_AGENT_STREAMS_MAX, IM_AGENT_STOPPING. */
+	/** Takes a stream in, until it ends; the signal aborts then. Throws IM_NODE_STREAMS_MAX, IM_AGENT_STOPPING. */
 	admit<Request, Reply>(call: ServerWritableStream<Request, Reply> | ServerDuplexStream<Request, Reply>): AbortSignal {
 		if (this.#stopping) throw new MeshError(agentApiErrors, 'IM_AGENT_STOPPING');
-		if (this.#open.size >= this.#max)
-			throw new MeshError(agentApiErrors, 'IM_AGENT_STREAMS_MAX', `at most ${this.#max} streams`);
+		const { bounds, callerOf } = this.#ports;
+		const release = bounds.admit(callerOf(call));
 		const stream = call as unknown as AnyStream;
 		const ended = new AbortController();
 		this.#open.set(stream, ended);
-		this.#ports.changed(this.#open.size);
 		for (const ending of endings)
 			call.once(ending, () => {
-				if (this.#open.delete(stream)) this.#ports.changed(this.#open.size);
+				if (this.#open.delete(stream)) release();
 				ended.abort();
 			});
 		return ended.signal;
@@ -84,9 +83,11 @@ async function drained(
 	signal: AbortSignal,
 ): Promise<void> {
 	const { promise, resolve } = Promise.withResolvers<void>();
-	call.once('drain', resolve);
-	signal.addEventListener('abort', () => resolve(), { once: true });
-	if (signal.aborted) resolve();
+	const done = (): void => resolve();
+	call.once('drain', done);
+	signal.addEventListener('abort', done);
+	if (signal.aborted) done();
 	await promise;
-	call.off('drain', resolve);
+	call.off('drain', done);
+	signal.removeEventListener('abort', done);
 }

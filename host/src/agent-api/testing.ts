@@ -17,6 +17,7 @@ import type { ExecutionContext } from 'ava';
 import type { Readiness } from '../admin/schemas.js';
 import { HandClock } from '../fleet/testing.js';
 import { systemClock } from '../main/clock.js';
+import { StreamBounds, type StreamLimits } from '../mesh/stream-bounds.js';
 import { type LonelyMesh, type LonelyMeshOptions, lonelyMesh, SELF } from '../mesh/testing.js';
 import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
 import { renderMetrics } from '../telemetry/exposition.js';
@@ -49,7 +50,7 @@ const pem = (certificates: readonly Uint8Array[]): Buffer => Buffer.from(certifi
 
 export async function openAgent(
 	t: ExecutionContext,
-	options: LonelyMeshOptions & { readonly streamsMax?: number } = {},
+	options: LonelyMeshOptions & { readonly streams?: Partial<StreamLimits> } = {},
 ): Promise<TestAgent> {
 	const nowMs = systemClock.wallMs();
 	const authority = await CertificateAuthority.create(TRUST_DOMAIN, nowMs);
@@ -78,6 +79,7 @@ export async function openAgent(
 	const mesh = lonelyMesh(options);
 	const clock = new HandClock();
 	const metrics = createMetricsBuffer();
+	const meshMetrics = createMeshMetrics(new MetricsBlock(metrics));
 	const made = {
 		mesh,
 		clock,
@@ -98,8 +100,8 @@ export async function openAgent(
 		tokens: [{ name: 'ann', token: TOKEN }],
 		clock,
 		log: createLog({ level: 'silent', wallMs: () => 0 }),
-		metrics: createMeshMetrics(new MetricsBlock(metrics)),
-		...(options.streamsMax === undefined ? {} : { streamsMax: options.streamsMax }),
+		metrics: meshMetrics,
+		bounds: new StreamBounds((open) => meshMetrics.agentStreams(open), options.streams),
 	});
 	const address = await server.listen('127.0.0.1:0');
 	const clients: { close(): void }[] = [];

@@ -9,6 +9,7 @@ import type { Command } from 'commander';
 import { createAdminServer } from '../admin/server.js';
 import { FakeMesh } from '../admin/testing.js';
 import type { LoadedConfig } from '../config/load.js';
+import { StreamBounds } from '../mesh/stream-bounds.js';
 import { createLog } from '../telemetry/logger.js';
 import type { Cli } from './command.js';
 import type { StartMesh } from './context.js';
@@ -29,6 +30,7 @@ async function openMesh(
 			requestTimeoutMs: 5000,
 			version: '0.1.0',
 			log: createLog({ level: 'silent', wallMs: () => 0 }),
+			streams: new StreamBounds(() => undefined),
 		},
 		mesh,
 	);

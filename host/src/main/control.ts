@@ -1,5 +1,5 @@
 // Owns what the admin API can ask of a running mesh: the calls of MeshControl over the target service, the strategy manager and the workers.
-import type { EngineStatus } from '@infermesh/fabric';
+import { type EngineStatus, hasCode } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
 import type { MeshControl } from '../admin/control.js';
 import type { TargetRequest, TargetView } from '../admin/schemas.js';
@@ -172,8 +172,11 @@ export function createControl(parts: ControlParts): MeshControl {
 			const degraded: string[] = [];
 			if (!parts.fabric.inTouch()) degraded.push('local-only: cut off from gossip');
 			const memberEnded = parts.fabric.memberEnded();
-			if (memberEnded !== undefined)
-				degraded.push(`this node’s part in the group of coordinators has ended: ${memberEnded.code}`);
+			if (memberEnded !== undefined) {
+				// Other coordinators do the work of one that has failed; to a node of another cluster they answer nothing.
+				const served = hasCode(memberEnded, 'IM_CONSENSUS_OTHER_CLUSTER') ? reasons : degraded;
+				served.push(`this node’s part in the group of coordinators has ended: ${memberEnded.code}`);
+			}
 			degraded.push(...parts.fabric.degraded());
 			const { quorum, noSpace } = await stateNow();
 			if (!quorum) degraded.push('no quorum of coordinators: the last configuration serves on and cannot be changed');

@@ -14,6 +14,7 @@ import { createFleetTable, FleetTableWriter } from '../fleet/table.js';
 import { type AccessSnapshot, accessOf } from '../mesh/access.js';
 import { ownLevel } from '../mesh/level-keeper.js';
 import { MeshOperations } from '../mesh/operations.js';
+import { StreamBounds } from '../mesh/stream-bounds.js';
 import { TargetLinks } from '../mesh/target-distances.js';
 import { isFull, StrategyJudge } from '../strategy/registry/judge.js';
 import type { Admit } from '../strategy/registry/ports.js';
@@ -26,6 +27,7 @@ import { AdmissionService, admissionServiceDefaults } from './admission-service.
 import { announceTargets } from './announce.js';
 import { followCells } from './cell-targets.js';
 import { systemClock, systemRandom } from './clock.js';
+import { closeAll } from './close-all.js';
 import { createControl } from './control.js';
 import { startMeshFabric } from './fabric/mesh-fabric.js';
 import { startLocalFabric } from './fabric.js';
@@ -237,6 +239,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			? () => undefined
 			: followCells({ config, fabric, targets, table, counters, metrics: meshMetrics, log });
 	const adminTokens = adminTokensOf(config);
+	const streams = new StreamBounds((open) => meshMetrics.agentStreams(open));
 	let adminUrl = '';
 	const meshControl = createControl({
 		loaded,
@@ -262,6 +265,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			requestTimeoutMs: config.admin.request_timeout_ms,
 			version: meshVersion,
 			log,
+			streams,
 		},
 		meshControl,
 	);
@@ -282,23 +286,27 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 					clock,
 					log,
 					metrics: meshMetrics,
+					bounds: streams,
 				});
 
 	let closing: Promise<void> | undefined;
 	const close = (): Promise<void> => {
-		closing ??= (async () => {
-			agentApi?.close();
-			await admin.close();
-			await router?.close();
-			unlink();
-			stopCells();
-			state.close();
-			targets.close();
-			await fabric.leave();
-			await fabric.close();
-			lag.stop();
-			fetcher.close();
-		})();
+		closing ??= closeAll(
+			[
+				() => agentApi?.close(),
+				() => admin.close(),
+				() => router?.close(),
+				unlink,
+				stopCells,
+				() => state.close(),
+				() => targets.close(),
+				() => fabric.leave(),
+				() => fabric.close(),
+				() => lag.stop(),
+				() => fetcher.close(),
+			],
+			(error) => log.warn({ error: String(error) }, 'a part of this node does not end'),
+		);
 		return closing;
 	};
 

@@ -51,6 +51,13 @@ export const meshErrors = defineErrors({
 		grpcStatus: 'DEADLINE_EXCEEDED',
 		retryable: true,
 	},
+	IM_NODE_STREAMS_MAX: {
+		summary: 'As many streams are open as this node serves, to this caller or in all.',
+		hint: 'Close some, or ask another node: all of them tell the same events.',
+		httpStatus: 429,
+		grpcStatus: 'RESOURCE_EXHAUSTED',
+		retryable: true,
+	},
 	IM_NODE_QUORUM: {
 		summary: 'Without this node the coordinators would have no quorum left.',
 		hint: 'Bring other coordinators back first, or add some.',

@@ -11,7 +11,7 @@ import { type CellRow, cellRows } from './cells-view.js';
 import { type CheckedNode, judgeMesh, type MeshFinding } from './check.js';
 import { type DrainProgress, drainProgress } from './drain-progress.js';
 import { meshErrors } from './errors.js';
-import { EventFeed } from './events.js';
+import { EventFeed } from './event-feed.js';
 import { freshOrHeld, type Listing } from './listing.js';
 import type { MeshMirrors } from './mirrors.js';
 import { type NodeAction, Nodes, type NodeView } from './nodes.js';
@@ -154,10 +154,12 @@ export class MeshOperations {
 		return node;
 	}
 
-	/** IM_NODE_UNKNOWN, IM_NODE_STATE, IM_NODE_QUORUM, IM_NODE_REMOVAL_PENDING. */
+	/** Asking again goes on waiting for what the first time did not see the end of. IM_NODE_UNKNOWN, IM_NODE_STATE, IM_NODE_QUORUM, IM_NODE_REMOVAL_PENDING. */
 	async removeNode(nameOrId: string, { by }: Asker): Promise<NodeView> {
-		const node = await this.nodes.remove(nameOrId, by);
-		this.#ports.audit({ by, action: 'node.remove', object: node.name });
+		const { node, before } = await this.nodes.remove(nameOrId, by);
+		// Before what may take long or fail: the decision stands from here on.
+		if (!before) this.#ports.audit({ by, action: 'node.remove', object: node.name });
+		await this.nodes.clearAway(node);
 		await this.#followed(() => this.#ports.mirrors.removals.get(node.id) !== undefined);
 		return node;
 	}

@@ -197,7 +197,12 @@ export const metricDefinitions = Object.freeze({
 		256,
 		'Calls of the Agent API over gRPC that have ended: ok, or the code of the refusal.',
 	),
-	agentStreams: gauge('agent_streams', [], 1, 'Streams open at the agent’s port: events, drains, health, reflection.'),
+	agentStreams: gauge(
+		'agent_streams',
+		[],
+		1,
+		'Streams open at this node, over gRPC and HTTP: events, drains, health, reflection, snapshots.',
+	),
 	cellRowsRefused: counter(
 		'cell_rows_refused',
 		['code'],

@@ -43,6 +43,7 @@ import { recordKinds } from '../../records/kinds.js';
 import { Mirror } from '../../records/mirror.js';
 import type { Log } from '../../telemetry/logger.js';
 import { systemClock, systemRandom } from '../clock.js';
+import { type Closer, closeAll } from '../close-all.js';
 import type { GroupControl, MeshFabric, TopologyView } from '../fabric.js';
 import { authorityDirectory, authorityExists, authorityFolder } from './authority-folder.js';
 import { Autopilot } from './autopilot.js';
@@ -114,14 +115,10 @@ async function openAuthority(config: MeshConfig, folder: NodeFolder): Promise<Ce
 }
 
 async function* snapshotPieces(consensus: ConsensusThread, snapshot: number): AsyncGenerator<Uint8Array> {
-	try {
-		for (;;) {
-			const piece = await consensus.call<Uint8Array | undefined>({ call: 'snapshotPiece', snapshot });
-			if (piece === undefined) return;
-			yield piece;
-		}
-	} finally {
-		await consensus.call({ call: 'endSnapshot', snapshot });
+	for (;;) {
+		const piece = await consensus.call<Uint8Array | undefined>({ call: 'snapshotPiece', snapshot });
+		if (piece === undefined) return;
+		yield piece;
 	}
 }
 
@@ -133,7 +130,7 @@ export async function startMeshFabric(
 	const clock = systemClock;
 	const random = systemRandom();
 	const { fabric } = config;
-	const closers: (() => Promise<void> | void)[] = [];
+	const closers: Closer[] = [];
 	let ended = false;
 	/** Why this node's part in the group of coordinators has ended for good. */
 	let memberEnded: MeshError | undefined;
@@ -153,7 +150,7 @@ export async function startMeshFabric(
 		log.warn({ error: error instanceof Error ? error.message : String(error) }, what);
 	const close = async (): Promise<void> => {
 		ended = true;
-		for (const closer of closers.splice(0).reverse()) await closer();
+		await closeAll(closers.splice(0).reverse(), (error) => failed('a part of this node does not end', error));
 	};
 	try {
 		// Before anything is made or joined: a node that cannot speak what it is told to speak does not begin.
@@ -575,7 +572,11 @@ export async function startMeshFabric(
 						leads: () => consensus.state?.leader === nodeId,
 						async saveSnapshot() {
 							const begun = await consensus.call<SnapshotBegun>({ call: 'beginSnapshot' });
-							return { ...begun, pieces: snapshotPieces(consensus, begun.snapshot) };
+							return {
+								...begun,
+								pieces: snapshotPieces(consensus, begun.snapshot),
+								close: () => consensus.call<void>({ call: 'endSnapshot', snapshot: begun.snapshot }),
+							};
 						},
 					};
 		return {

@@ -1,9 +1,10 @@
-import { createLocalEngine } from '@infermesh/fabric';
+import { type ConsensusEngine, createLocalEngine } from '@infermesh/fabric';
 import test from 'ava';
 import { systemClock, systemRandom } from '../main/clock.js';
 import { recordKinds } from '../records/kinds.js';
 import { encodeRecord, keyOf, Records } from '../records/records.js';
-import { EventFeed, type MeshEvent } from './events.js';
+import { EventFeed } from './event-feed.js';
+import type { MeshEvent } from './events.js';
 import { nodeRecord, SELF } from './testing.js';
 
 function open() {
@@ -156,4 +157,63 @@ test('from now on: what was before is not told, and leaving ends the watch', asy
 	);
 	stop.abort();
 	t.true((await stream.next()).done);
+});
+
+test('however many subscribe, level or far behind, the node has few watches open, and none when all have left', async (t) => {
+	const { engine, records } = open();
+	let watching = 0;
+	let watchingMost = 0;
+	const counted: ConsensusEngine = {
+		read: (selection, options) => engine.read(selection, options),
+		transact: (transaction, options) => engine.transact(transaction, options),
+		watch(selection, from, handlers) {
+			watchingMost = Math.max(watchingMost, ++watching);
+			const watch = engine.watch(selection, from, handlers);
+			let cancelled = false;
+			return {
+				cancel() {
+					if (!cancelled) watching--;
+					cancelled = true;
+					watch.cancel();
+				},
+			};
+		},
+		grantLease: (ttlMs) => engine.grantLease(ttlMs),
+		keepAlive: (id) => engine.keepAlive(id),
+		revokeLease: (id) => engine.revokeLease(id),
+		compact: (revision) => engine.compact(revision),
+		status: () => engine.status(),
+		close: () => engine.close(),
+	};
+	const feed = new EventFeed(counted);
+	const begin = await records.put(recordKinds.routes, 'first', route(0));
+	for (let n = 1; n <= 2000; n++) await records.put(recordKinds.routes, `r${n}`, route(n));
+	const stop = new AbortController();
+	const subscribed = Array.from({ length: 300 }, async (_, at) => {
+		const wanted = at % 2 === 0 ? 2001 : 1;
+		const told: number[] = [];
+		for await (const { events } of feed.follow(wanted === 1 ? 0 : begin, stop.signal)) {
+			told.push(...events.map(({ revision }) => revision));
+			if (told.length >= wanted) return told;
+		}
+		return told;
+	});
+	await engine.read({ prefix: '' });
+	const last = await records.put(recordKinds.routes, 'last', route(0));
+	for (const [at, told] of (await Promise.all(subscribed)).entries()) {
+		t.is(told.at(-1), last);
+		if (at % 2 === 0)
+			t.deepEqual(
+				told,
+				Array.from({ length: 2001 }, (_, n) => begin + 1 + n),
+			);
+	}
+	t.true(watchingMost <= 5, `${watchingMost} watches`);
+	t.is(watching, 0);
+	// Whoever waits for its turn at the history leaves at once when it is wanted no more.
+	const waiting = Array.from({ length: 20 }, async () => {
+		for await (const _ of feed.follow(begin, stop.signal)) stop.abort();
+	});
+	await Promise.all(waiting);
+	t.is(watching, 0);
 });
