@@ -37,6 +37,8 @@ export interface Fault {
 	readonly name: string;
 	/** Only in runs that give each node a network namespace. */
 	readonly inNamespaces?: boolean;
+	/** Only in runs of so many nodes. */
+	readonly nodesLeast?: number;
 	/** Why it cannot be had on this machine; undefined when it can. */
 	readonly missing?: (context: FaultContext) => string | undefined;
 	readonly strike: (context: FaultContext) => Promise<Struck>;

@@ -69,12 +69,16 @@ export class Nemesis {
 		this.#parts = parts;
 		this.#random = parts.context.random;
 		const { only } = parts.settings;
-		const { namespaces } = parts.context;
+		const { namespaces, mesh } = parts.context;
+		/** What another kind of run is for. */
+		const elsewhere = ({ inNamespaces, nodesLeast = 0 }: Fault): string | undefined => {
+			if (inNamespaces === true && namespaces === undefined) return 'only with --netns';
+			return mesh.nodes.length < nodesLeast ? `only with --nodes ${nodesLeast} or more` : undefined;
+		};
 		const wanted = parts.faults.filter((fault) =>
-			only === undefined ? fault.inNamespaces !== true || namespaces !== undefined : only.includes(fault.name),
+			only === undefined ? elsewhere(fault) === undefined : only.includes(fault.name),
 		);
-		const whyNot = (fault: Fault): string | undefined =>
-			fault.inNamespaces === true && namespaces === undefined ? 'only with --netns' : fault.missing?.(parts.context);
+		const whyNot = (fault: Fault): string | undefined => elsewhere(fault) ?? fault.missing?.(parts.context);
 		const reasons = wanted.map((fault) => [fault.name, whyNot(fault)] as const);
 		this.missing = Object.fromEntries(reasons.flatMap(([name, why]) => (why === undefined ? [] : [[name, why]])));
 		this.#possible = wanted.filter(({ name }) => !Object.hasOwn(this.missing, name));
@@ -84,9 +88,9 @@ export class Nemesis {
 	async run(): Promise<void> {
 		const { findings, settings } = this.#parts;
 		// What was asked for and cannot be made is not passed over in silence.
-		if (!settings.allowMissing)
-			for (const [name, why] of Object.entries(this.missing)) findings.violation(`without "${name}": ${why}`);
-		if (findings.violationsTotal > 0) return;
+		const missing = settings.allowMissing ? [] : Object.entries(this.missing);
+		for (const [name, why] of missing) findings.violation(`without "${name}": ${why}`);
+		if (missing.length > 0) return;
 		await this.#course();
 		if (!this.#parts.signal.aborted) this.#judge();
 	}

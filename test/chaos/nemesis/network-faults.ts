@@ -131,7 +131,8 @@ export const networkFaults: readonly Fault[] = [
 	{ name: 'isolate the leader', strike: async (context) => isolate(context, await leaderOf(context)) },
 	{
 		name: 'majority and minority',
-		missing: ({ mesh }) => (mesh.nodes.length < 4 ? 'of three nodes that is to isolate one' : undefined),
+		// Of three nodes that is to isolate one.
+		nodesLeast: 4,
 		strike: split,
 	},
 	{ name: 'one way: not heard', strike: (context) => oneWay(context, false) },

@@ -35,7 +35,14 @@ test('one that is left out is noticed by what comes next, by progress, and when 
 	const first = trail();
 	first.trail.tell(1, 12, ['a']);
 	first.trail.tell(0, 11, ['a']);
-	t.deepEqual(first.wrong, ['watcher 2 was not told revision 11']);
+	for (const watcher of [0, 1]) first.trail.tell(watcher, 13, ['a']);
+	t.deepEqual(first.wrong, ['watcher 2 was not told revision 11', 'watcher 1 was not told revision 12']);
+
+	const standing = trail();
+	standing.trail.progress(1, 12);
+	standing.trail.tell(0, 11, ['a']);
+	standing.trail.tell(1, 13, ['a']);
+	t.deepEqual(standing.wrong, ['watcher 2 was not told revision 11'], 'said once');
 });
 
 test('repeats, backward steps and other events are noticed', (t) => {

@@ -71,9 +71,10 @@ export class Trail {
 
 	#insert(at: number, entry: Entry): void {
 		for (const [other, position] of this.#positions.entries()) {
-			if (position >= entry.revision) this.#wrong(other, `was not told revision ${entry.revision}`);
 			const next = this.#next[other] ?? 0;
-			if (next > at) this.#next[other] = next + 1;
+			if (position < entry.revision) continue;
+			this.#wrong(other, `was not told revision ${entry.revision}`);
+			this.#next[other] = next + 1;
 		}
 		this.#entries.splice(at, 0, entry);
 	}
