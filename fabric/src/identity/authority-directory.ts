@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { MeshError } from '@infermesh/proto';
-import { type AuthorityLifetimes, CertificateAuthority } from './authority.js';
+import { type AuthorityChange, type AuthorityLifetimes, CertificateAuthority } from './authority.js';
 import { sealAuthority, unsealAuthority } from './authority-state.js';
 import { pemOfCertificate } from './certificate.js';
 import { identityErrors } from './errors.js';
@@ -45,6 +45,16 @@ export class AuthorityDirectory {
 		return new CertificateAuthority(state, this.#lifetimes);
 	}
 
+	/** Does what is due, and stores it before anything is issued by it. A failure leaves the authority as it was. */
+	async maintain(authority: CertificateAuthority, nowMs: number): Promise<readonly AuthorityChange[]> {
+		const next = authority.copy();
+		const changes = await next.maintain(nowMs);
+		if (changes.length === 0) return changes;
+		await this.save(next);
+		authority.adopt(next);
+		return changes;
+	}
+
 	/** To be called after every change of the authority, before what it then issues is given out. */
 	async save(authority: CertificateAuthority): Promise<void> {
 		writePrivateFile(sealedFile(this.#folder), await sealAuthority(authority.state, this.#secret));
@@ -63,7 +73,7 @@ export async function developmentAuthority(
 	const directory = new AuthorityDirectory(folder, readSealingSecret(keyFile));
 	if (!AuthorityDirectory.exists(folder)) return { authority: await directory.create(trustDomain, nowMs), directory };
 	const authority = await directory.open();
-	if ((await authority.maintain(nowMs)).length > 0) await directory.save(authority);
+	await directory.maintain(authority, nowMs);
 	return { authority, directory };
 }
 

@@ -72,6 +72,21 @@ export class CertificateAuthority {
 		return { trustDomain: this.trustDomain, roots: this.#state.roots.map((root) => root.certificate.der) };
 	}
 
+	/** When the root that signs and the intermediate expire, wall time. */
+	get expiry(): { readonly rootMs: number; readonly issuerMs: number } {
+		return { rootMs: this.#active().certificate.notAfterMs, issuerMs: this.#issuer().certificate.notAfterMs };
+	}
+
+	/** Another one of the same state, to be changed and stored before `adopt`. */
+	copy(): CertificateAuthority {
+		return new CertificateAuthority(this.#state, this.#lifetimes);
+	}
+
+	/** Goes on as `changed`. */
+	adopt(changed: CertificateAuthority): void {
+		this.#state = changed.#state;
+	}
+
 	/** SHA-256 of the root whose signature new certificates lead to: what join tokens pin. */
 	get fingerprint(): string {
 		return this.#active().certificate.fingerprint;

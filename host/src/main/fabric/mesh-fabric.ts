@@ -5,7 +5,6 @@ import {
 	type Address,
 	addIdentityEndpoint,
 	type BlobHolder,
-	type CertificateAuthority,
 	type ConsensusEngine,
 	checkTransport,
 	createBlobService,
@@ -46,6 +45,7 @@ import { systemClock, systemRandom } from '../clock.js';
 import { type Closer, closeAll } from '../close-all.js';
 import type { GroupControl, MeshFabric, TopologyView } from '../fabric.js';
 import { authorityDirectory, authorityExists, authorityFolder } from './authority-folder.js';
+import { AuthorityKeeper } from './authority-keeper.js';
 import { Autopilot } from './autopilot.js';
 import { CellsPart } from './cells-part.js';
 import { ConsensusThread } from './consensus-client.js';
@@ -93,16 +93,15 @@ function advertised(bound: Address, config: MeshConfig): Address {
 	return addressOf(config.fabric.advertise ?? config.fabric.host, port);
 }
 
-async function openAuthority(config: MeshConfig, folder: NodeFolder): Promise<CertificateAuthority | undefined> {
+async function openAuthority(
+	config: MeshConfig,
+	folder: NodeFolder,
+	failed: (what: string, error: unknown) => void,
+): Promise<AuthorityKeeper | undefined> {
 	const { fabric } = config;
 	const root = authorityFolder(config);
-	const directory = () => authorityDirectory(root, fabric.ca_passphrase);
-	if (authorityExists(root)) {
-		const here = directory();
-		const authority = await here.open();
-		if ((await authority.maintain(systemClock.wallMs())).length > 0) await here.save(authority);
-		return authority;
-	}
+	const ports = () => ({ directory: authorityDirectory(root, fabric.ca_passphrase), clock: systemClock, failed });
+	if (authorityExists(root)) return AuthorityKeeper.open(ports());
 	// A mesh on this machine alone needs no ceremony; off loopback an operator decides where the authority lives. A node that has been someone before has
 	// one elsewhere: one of its own would renew its certificate to what nobody trusts.
 	const begins =
@@ -111,7 +110,7 @@ async function openAuthority(config: MeshConfig, folder: NodeFolder): Promise<Ce
 		!folder.hasNodeId() &&
 		config.roles.includes('coordinator') &&
 		isLoopback(fabric.host);
-	return begins ? directory().create(fabric.trust_domain, systemClock.wallMs()) : undefined;
+	return begins ? AuthorityKeeper.create(fabric.trust_domain, ports()) : undefined;
 }
 
 async function* snapshotPieces(consensus: ConsensusThread, snapshot: number): AsyncGenerator<Uint8Array> {
@@ -163,7 +162,9 @@ export async function startMeshFabric(
 			throw new MeshError(fabricNodeErrors, 'IM_FABRIC_NO_COORDINATOR', `roles: ${config.roles.join(', ')}`);
 
 		const workloadApi = fabric.spiffe_socket ?? process.env['SPIFFE_ENDPOINT_SOCKET'];
-		const authority = workloadApi === undefined ? await openAuthority(config, folder) : undefined;
+		const keeper = workloadApi === undefined ? await openAuthority(config, folder, failed) : undefined;
+		if (keeper !== undefined) closers.push(() => keeper.close());
+		const authority = keeper?.authority;
 		const identity =
 			workloadApi === undefined
 				? await openIdentity({
@@ -187,6 +188,8 @@ export async function startMeshFabric(
 						stopped,
 					});
 		closers.push(() => identity.close());
+		if (keeper !== undefined && identity instanceof RotatingIdentity)
+			keeper.onChange(() => identity.updateBundle(keeper.authority.bundle));
 		if (fabric.workload_socket !== undefined) {
 			const served = await serveWorkloadApi(identity, path.resolve(fabric.workload_socket));
 			closers.push(() => served.close());
@@ -616,7 +619,8 @@ export async function startMeshFabric(
 				cells.metrics() +
 				transportMetrics([counters.snapshot(), ...thread.transport, ...cells.transport]) +
 				consensusMetrics(consensus?.state, nodeId, memberEnded) +
-				(etcd === undefined ? '' : etcdMetrics(etcd.members)),
+				(etcd === undefined ? '' : etcdMetrics(etcd.members)) +
+				(keeper?.metrics() ?? ''),
 			async leave() {
 				await cells.leave();
 				await thread.leave();
