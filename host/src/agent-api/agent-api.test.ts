@@ -1,9 +1,10 @@
 // The Agent API over real gRPC and mTLS: what it answers, whom it lets do what, and how its streams begin, go on and end.
-import { status } from '@grpc/grpc-js';
+import { type ServiceError, status } from '@grpc/grpc-js';
 import { type AgentClient, type Event, type EventsReply } from '@infermesh/proto/grpc/agent/v1/agent';
 import test from 'ava';
 import { nodeRecord, SELF, withoutQuorum } from '../mesh/testing.js';
 import { recordKinds } from '../records/kinds.js';
+import type { CallerRules } from './callers.js';
 import { ask, bearer, Reader, refusal } from './grpc-testing.js';
 import { openAgent, type TestAgent, TOKEN } from './testing.js';
 
@@ -114,6 +115,35 @@ test('each decision about a node is the one of its name, with reason and author'
 	await agent.mesh.records.remove(recordKinds.nodes, second);
 	await agent.mesh.until(() => agent.mesh.mirrors.nodes.get(second) === undefined);
 	t.is((await ask(client.removeNode.bind(client), { node: second })).id, second);
+});
+
+test('in a trust domain that others share, a path gives no rights: whoever is listed reads or changes, nobody else', async (t) => {
+	const bobMay = async (callers: Partial<CallerRules>, token?: string) => {
+		const agent = await openAgent(t, { callers });
+		const bob = agent.client(agent.asClient);
+		const with_ = token === undefined ? undefined : bearer(token);
+		const codeOf = (call: Promise<unknown>): Promise<string> =>
+			call.then(
+				() => 'ok',
+				(error: ServiceError) => String(error.metadata.get('x-infermesh-error')[0]),
+			);
+		await withSecond(agent);
+		const node = agent.client(agent.asNode);
+		t.is(await codeOf(ask(node.listNodes.bind(node), {})), 'ok', 'nodes read');
+		return [
+			await codeOf(ask(bob.listNodes.bind(bob), {}, with_)),
+			await codeOf(ask(bob.cordonNode.bind(bob), { node: 'two', reason: '' }, with_)),
+		];
+	};
+	t.deepEqual(await bobMay({ clientsChange: false }), ['IM_AGENT_DENIED', 'IM_AGENT_DENIED']);
+	t.deepEqual(await bobMay({ clientsChange: false, readers: [BOB] }), ['ok', 'IM_AGENT_READ_ONLY']);
+	t.deepEqual(await bobMay({ clientsChange: false, admins: [BOB] }), ['ok', 'ok']);
+	t.deepEqual(await bobMay({ clientsChange: false }, TOKEN), ['ok', 'ok'], 'by a token');
+	t.deepEqual(
+		await bobMay({ admins: [`${BOB}by`] }),
+		['IM_AGENT_DENIED', 'IM_AGENT_DENIED'],
+		'a list replaces the path',
+	);
 });
 
 test('who may not change something is told why, and nothing changes', async (t) => {

@@ -14,7 +14,7 @@ import type { StreamBounds } from '../mesh/stream-bounds.js';
 import type { Log } from '../telemetry/logger.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
 import { type AgentSelf, createAgentService } from './agent-service.js';
-import { Callers } from './callers.js';
+import { type CallerRules, Callers } from './callers.js';
 import { createHealthService } from './health.js';
 import { createReflectionService } from './reflection.js';
 import { OpenStreams } from './streams.js';
@@ -25,6 +25,7 @@ export interface AgentApiPorts {
 	readonly readiness: () => Promise<Readiness>;
 	/** The tokens of the admin API: they open here what they open there. */
 	readonly tokens: readonly AdminToken[];
+	readonly callers: CallerRules;
 	readonly clock: Clock;
 	readonly log: Log;
 	readonly metrics: Pick<MeshMetrics, 'agentCalled'>;
@@ -48,7 +49,7 @@ export function addAgentApi(
 		return new MeshError(adminErrors, 'IM_ADMIN_INTERNAL', undefined, { hint: 'The log has the cause.' });
 	};
 	const services = (): readonly string[] => server.services;
-	const callers = new Callers(server, tokens);
+	const callers = new Callers(server, tokens, ports.callers);
 	const streams = new OpenStreams({ toError, bounds, callerOf: (call) => callers.uriOf(call) });
 	const reflection = createReflectionService({ services, streams, toError });
 	const called = (method: string, result: string): void => metrics.agentCalled(method, result);

@@ -4,7 +4,14 @@ import { defineErrors } from '@infermesh/proto';
 export const agentApiErrors = defineErrors({
 	IM_AGENT_READ_ONLY: {
 		summary: 'The caller may read, but not change anything.',
-		hint: 'Show a certificate of `infermesh ca client NAME`, or send the admin token as `authorization: Bearer` metadata.',
+		hint: 'Show a certificate of `infermesh ca client NAME`, or of an id in admin.spiffe_admins, or send the admin token as `authorization: Bearer` metadata.',
+		httpStatus: 403,
+		grpcStatus: 'PERMISSION_DENIED',
+		retryable: false,
+	},
+	IM_AGENT_DENIED: {
+		summary: 'The caller has a certificate of the trust domain, and no rights here.',
+		hint: 'List its SPIFFE id in admin.spiffe_admins or admin.spiffe_readers, or send an admin token as `authorization: Bearer` metadata.',
 		httpStatus: 403,
 		grpcStatus: 'PERMISSION_DENIED',
 		retryable: false,

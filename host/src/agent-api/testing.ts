@@ -24,6 +24,7 @@ import { renderMetrics } from '../telemetry/exposition.js';
 import { createLog } from '../telemetry/logger.js';
 import { createMeshMetrics } from '../telemetry/mesh-metrics.js';
 import { type AgentApi, addAgentApi } from './agent-api.js';
+import type { CallerRules } from './callers.js';
 import { meshChannel, meshCredentials } from './grpc-testing.js';
 
 export const TRUST_DOMAIN = 'mesh.test';
@@ -50,7 +51,10 @@ const pem = (certificates: readonly Uint8Array[]): Buffer => Buffer.from(certifi
 
 export async function openAgent(
 	t: ExecutionContext,
-	options: LonelyMeshOptions & { readonly streams?: Partial<StreamLimits> } = {},
+	options: LonelyMeshOptions & {
+		readonly streams?: Partial<StreamLimits>;
+		readonly callers?: Partial<CallerRules>;
+	} = {},
 ): Promise<TestAgent> {
 	const nowMs = systemClock.wallMs();
 	const authority = await CertificateAuthority.create(TRUST_DOMAIN, nowMs);
@@ -98,6 +102,7 @@ export async function openAgent(
 		},
 		readiness: () => Promise.resolve(made.readiness),
 		tokens: [{ name: 'ann', token: TOKEN }],
+		callers: { admins: [], readers: [], clientsChange: true, ...options.callers },
 		clock,
 		log: createLog({ level: 'silent', wallMs: () => 0 }),
 		metrics: meshMetrics,

@@ -215,6 +215,11 @@ test('values are checked against each other', (t) => {
 		['admin: {tokens: [{name: ann, token: a}, {name: ann, token: b}]}', /"ann" is the name of another token/],
 		['admin: {token: a, tokens: [{name: admin, token: b}]}', /"admin" is the name of another token/],
 		['admin: {port: 8080}', /already the data port/],
+		[
+			'admin: {spiffe_admins: ["spiffe://elsewhere/ann"]}',
+			/"spiffe:\/\/elsewhere\/ann" is not a SPIFFE id of the form spiffe:\/\/infermesh.local\/PATH/,
+		],
+		['admin: {spiffe_readers: ["spiffe://infermesh.local/ops/*"]}', /is not a SPIFFE id/],
 		['targets: [{id: a}]', /needs "url"/],
 	];
 	for (const [yaml, expected] of broken) t.regex(refused(() => load(yaml)).message, expected, yaml);

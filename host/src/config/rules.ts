@@ -100,6 +100,18 @@ function adminTokens(config: MeshConfig): Problem[] {
 	return problems;
 }
 
+/** An id of another trust domain, or with a wildcard, would never be seen. */
+function spiffeIds({ admin, fabric }: MeshConfig): Problem[] {
+	const own = `spiffe://${fabric.trust_domain}/`;
+	return (['spiffe_admins', 'spiffe_readers'] as const).flatMap((list) =>
+		admin[list].flatMap((id, index) =>
+			id.startsWith(own) && /^[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*$/.test(id.slice(own.length))
+				? []
+				: [invalid(['admin', list, String(index)], `"${id}" is not a SPIFFE id of the form ${own}PATH`)],
+		),
+	);
+}
+
 function models(config: MeshConfig): Problem[] {
 	const { aliases, revisions, fallbacks } = config.models;
 	const problems: Problem[] = [];
@@ -177,6 +189,7 @@ export function checkRules(config: MeshConfig): Problem[] {
 		...targets(config),
 		...keys(config),
 		...adminTokens(config),
+		...spiffeIds(config),
 		...models(config),
 		...cells(config),
 		...consensus(config),

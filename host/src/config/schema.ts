@@ -179,6 +179,16 @@ export const adminSchema = section('The admin API, status page and metrics.', {
 	port: integer(8081, 'Port; 0 takes any free one.', PORT),
 	token: secret('Bearer token that callers must send; the log names its holder `admin`'),
 	tokens: list(adminTokenSchema, 'Further tokens, each with the name of its holder.', 256),
+	spiffe_admins: list(
+		Type.String({ minLength: 1 }),
+		'SPIFFE ids that may change the mesh over the Agent API. Where this and `spiffe_readers` are empty: every `/client/NAME` of the built-in authority; with a SPIFFE Workload API nobody.',
+		256,
+	),
+	spiffe_readers: list(
+		Type.String({ minLength: 1 }),
+		'SPIFFE ids that may read over the Agent API, as nodes may.',
+		256,
+	),
 	body_max_bytes: integer(4 * 1024 * 1024, 'Largest request body (a strategy module travels as base64).', {
 		...BYTES,
 		max: 64 * 1024 * 1024,

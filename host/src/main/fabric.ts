@@ -133,6 +133,8 @@ export interface MeshFabric {
 	readonly certificate: () => CertificateLife | undefined;
 	/** What a node says of itself, this one included, asked over the Agent API. Rejects with what transport or that node refuses with. */
 	readonly statusOf: (nodeId: string) => Promise<NodeStatus>;
+	/** Certificates of its trust domain are issued by others than the built-in authority. */
+	readonly sharedTrustDomain: boolean;
 	/** The built-in authority and its join tokens, where this node holds it. */
 	readonly authority: CertificateAuthority | undefined;
 	readonly tokens: JoinTokens | undefined;
@@ -185,6 +187,7 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 			Promise.reject(
 				new MeshError(topologyErrors, 'IM_TOPOLOGY_UNREACHABLE', 'this node is alone: it has no port to ask at'),
 			),
+		sharedTrustDomain: false,
 		authority: undefined,
 		tokens: undefined,
 		state: () => undefined,

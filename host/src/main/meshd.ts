@@ -283,6 +283,11 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 					},
 					readiness: () => meshControl.readiness(),
 					tokens: adminTokens,
+					callers: {
+						admins: config.admin.spiffe_admins,
+						readers: config.admin.spiffe_readers,
+						clientsChange: !fabric.sharedTrustDomain,
+					},
 					clock,
 					log,
 					metrics: meshMetrics,

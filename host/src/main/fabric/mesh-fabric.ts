@@ -599,6 +599,7 @@ export async function startMeshFabric(
 				return { beginsMs: leaf.notBeforeMs, expiresMs: notAfterMs };
 			},
 			statusOf: (id) => askStatus(calls, id, clock),
+			sharedTrustDomain: workloadApi !== undefined,
 			authority,
 			tokens: authority === undefined ? undefined : new JoinTokens(new EngineRecords(engine, 'identity/tokens/')),
 			members: () => thread.members,
