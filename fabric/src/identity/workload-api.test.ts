@@ -1,5 +1,5 @@
 // The Workload API over a Unix socket: our source against our server, and against one that answers as an agent of others might.
-import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, watch, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import {
@@ -105,6 +105,61 @@ test('an identity that its user does not accept is counted and passed over; the 
 	holder.set(await testIdentity(authority, Date.now(), own));
 	await until(() => source.health().updates === 2);
 	t.is(source.current().svid.nodeUuid, own);
+});
+
+test('of several identities the one that is accepted is taken, wherever it stands', async (t) => {
+	const [own, other] = [await testIdentity(authority), await testIdentity(authority)];
+	const keys = await generateNodeKey();
+	const chain = await authority.issueClient('build', keys.publicKey, Date.now());
+	const client = makeIdentity(chain, keys.privateKey, authority.bundle, Date.now());
+	for (const order of [
+		[own, other, client],
+		[client, other, own],
+	]) {
+		const source = new WorkloadApiSource({
+			endpoint: await answering(t, order.map(wire)),
+			clock: realClock,
+			random: new SeededRandom(1),
+			accept: ({ svid }) => {
+				if (svid.nodeUuid !== own.svid.nodeUuid) throw new Error('another node');
+			},
+		});
+		t.teardown(() => source.close());
+		t.is((await source.ready()).svid.nodeUuid, own.svid.nodeUuid);
+		t.is(source.health().refused, 0);
+	}
+});
+
+test('a live server keeps its socket, and what takes the place of one that closed is left alone', async (t) => {
+	const at = path.join(folder(t), 'agent.sock');
+	const holder = new IdentityHolder(await testIdentity(authority));
+	const first = await serveWorkloadApi(holder, at);
+	await t.throwsAsync(serveWorkloadApi(holder, at), { code: 'IM_IDENTITY_WORKLOAD_API', message: /another process/ });
+	await t.notThrowsAsync(sourceOf(t, first.endpoint).ready(), 'it still answers');
+	t.deepEqual(readdirSync(path.dirname(at)), ['agent.sock']);
+	first.close();
+	t.false(existsSync(at));
+	first.close();
+	const second = await serveWorkloadApi(holder, at);
+	t.teardown(() => second.close());
+	first.close();
+	await t.notThrowsAsync(sourceOf(t, second.endpoint).ready());
+});
+
+test('the socket comes to its place from a folder that is closed to others, so that nobody opens it before it has its mode', async (t) => {
+	const root = folder(t);
+	chmodSync(root, 0o777);
+	const names: (string | null)[] = [];
+	const watcher = watch(root, (_event, name) => names.push(name));
+	t.teardown(() => watcher.close());
+	const served = await serveWorkloadApi(
+		new IdentityHolder(await testIdentity(authority)),
+		path.join(root, 'agent.sock'),
+	);
+	t.teardown(() => served.close());
+	await until(() => names.includes('agent.sock'));
+	// `mkdtemp` makes folders of mode 0700.
+	t.regex(names[0] ?? '', /^\.w-/);
 });
 
 test('the socket is for its owner alone, and a stale one is replaced; a file is not', async (t) => {
@@ -245,6 +300,22 @@ test('field numbers are those of the standard', (t) => {
 	t.is(SpiffeWorkloadAPIService.fetchX509Svid.path, '/SpiffeWorkloadAPI/FetchX509SVID');
 	t.is(SpiffeWorkloadAPIService.fetchX509Bundles.path, '/SpiffeWorkloadAPI/FetchX509Bundles');
 });
+
+/** An agent that says the same to everybody. */
+async function answering(t: ExecutionContext, svids: X509SVID[]): Promise<string> {
+	const endpoint = `unix:${path.join(folder(t), 'agent.sock')}`;
+	const server = new Server();
+	server.addService(SpiffeWorkloadAPIService, {
+		fetchX509Svid: (call: ServerWritableStream<X509SVIDRequest, X509SVIDResponse>) =>
+			call.write({ svids, crl: [], federatedBundles: {} }),
+		fetchX509Bundles: () => {},
+	});
+	await new Promise((resolve) => {
+		server.bindAsync(endpoint, ServerCredentials.createInsecure(), resolve);
+	});
+	t.teardown(() => server.forceShutdown());
+	return endpoint;
+}
 
 function wire(identity: Identity): X509SVID {
 	return {

@@ -1,6 +1,8 @@
 // Owns the SPIFFE Workload API as this node serves it: its identity and trust bundle, to processes of the same user that can open the socket. Whoever can
-// open it can act as the node, so the socket is in a folder of ours and readable by us alone.
-import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+// open it can act as the node, so at no moment can anybody else: it is bound inside a folder that only we can enter, and appears at its place with its
+// mode, by a rename.
+import { chmodSync, lstatSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
 import path from 'node:path';
 import { Server, ServerCredentials, type ServerWritableStream, status } from '@grpc/grpc-js';
 import { MeshError } from '@infermesh/proto';
@@ -32,22 +34,41 @@ export async function serveWorkloadApi(source: IdentitySource, socketPath: strin
 		fetchX509Bundles: (call) => stream(call, source, bundlesOf),
 	};
 	server.addService(SpiffeWorkloadAPIService, { ...handlers });
+	let own: string | undefined;
 	try {
-		mkdirSync(path.dirname(socketPath), { recursive: true, mode: 0o700 });
-		removeStale(socketPath);
+		const folder = path.dirname(socketPath);
+		mkdirSync(folder, { recursive: true, mode: 0o700 });
+		await checkFree(socketPath);
+		// Made with mode 0700, whatever the umask and whoever else may enter the folder above.
+		own = mkdtempSync(path.join(folder, '.w-'));
+		const made = path.join(own, 's');
 		await new Promise<void>((resolve, reject) => {
-			server.bindAsync(`unix:${socketPath}`, ServerCredentials.createInsecure(), (error) => {
+			server.bindAsync(`unix:${made}`, ServerCredentials.createInsecure(), (error) => {
 				if (error === null) resolve();
 				else reject(error);
 			});
 		});
-		chmodSync(socketPath, 0o600);
+		chmodSync(made, 0o600);
+		renameSync(made, socketPath);
 	} catch (cause) {
 		server.forceShutdown();
 		const message = cause instanceof Error ? cause.message : 'the socket cannot be made';
 		throw new MeshError(identityErrors, 'IM_IDENTITY_WORKLOAD_API', message, { cause });
+	} finally {
+		if (own !== undefined) rmSync(own, { recursive: true, force: true });
 	}
-	return { endpoint: `unix://${socketPath}`, close: () => server.forceShutdown() };
+	const { ino } = lstatSync(socketPath);
+	let closed = false;
+	return {
+		endpoint: `unix://${socketPath}`,
+		close() {
+			if (closed) return;
+			closed = true;
+			// What Node removes is the name the socket was bound under; at its place something else may be by now.
+			if (lstatSync(socketPath, { throwIfNoEntry: false })?.ino === ino) rmSync(socketPath);
+			server.forceShutdown();
+		},
+	};
 }
 
 /** Each message is the whole: a slow reader gets the newest when it reads on. */
@@ -95,8 +116,20 @@ function bundlesOf({ bundle }: Identity): X509BundlesResponse {
 	return { crl: [], bundles: { [`spiffe://${bundle.trustDomain}`]: Buffer.concat(bundle.roots) } };
 }
 
-/** A socket that a process before left; anything else at the path is not ours to remove. */
-function removeStale(socketPath: string): void {
+/** Only a socket that a process before has left may be replaced. Rejects when somebody answers at it, and for anything else that is there. */
+async function checkFree(socketPath: string): Promise<void> {
 	const found = lstatSync(socketPath, { throwIfNoEntry: false });
-	if (found?.isSocket() === true) rmSync(socketPath);
+	if (found === undefined) return;
+	if (!found.isSocket()) throw new Error(`${socketPath} is there and no socket`);
+	await new Promise<void>((resolve, reject) => {
+		const socket = connect(socketPath);
+		socket.once('connect', () => {
+			socket.destroy();
+			reject(new Error(`another process serves at ${socketPath}`));
+		});
+		socket.once('error', (error: NodeJS.ErrnoException) => {
+			if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') resolve();
+			else reject(error);
+		});
+	});
 }

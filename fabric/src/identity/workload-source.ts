@@ -22,8 +22,10 @@ export interface WorkloadApiOptions {
 	readonly endpoint: string;
 	readonly clock: Clock;
 	readonly random: Random;
-	/** Whether an identity that keeps the rules is one to be used here: throws why not, and the one before stays. */
+	/** Whether an identity that keeps the rules is one to be used here: throws why not. Of one message, those of nodes are asked about first. */
 	readonly accept?: (identity: Identity) => void;
+	/** Nothing in a message was usable, and the identity before stays: why the first one was not. */
+	readonly onRefused?: (why: MeshError) => void;
 	readonly retryMsMin?: number;
 	readonly retryMsMax?: number;
 }
@@ -109,25 +111,30 @@ export class WorkloadApiSource implements IdentitySource {
 
 	#take(message: X509SVIDResponse): void {
 		this.#failuresInRow = 0;
-		try {
-			const identity = this.#identityOf(message);
-			this.#options.accept?.(identity);
-			this.#updates++;
-			this.#lastError = undefined;
-			this.#holder.set(identity);
-			this.#ready.resolve(identity);
-		} catch (cause) {
-			this.#refused++;
-			this.#lastError = cause instanceof MeshError ? cause : fault('an identity cannot be read', cause);
-		}
+		const svids = message.svids.slice(0, workloadApiBounds.svidsMax);
+		const refusals: MeshError[] = [];
+		// Several registrations of one workload come in one message, in no order that means anything.
+		for (const svid of [...svids.filter((one) => isNode(one)), ...svids.filter((one) => !isNode(one))])
+			try {
+				const identity = this.#identityOf(svid);
+				this.#options.accept?.(identity);
+				this.#updates++;
+				this.#lastError = undefined;
+				this.#holder.set(identity);
+				this.#ready.resolve(identity);
+				return;
+			} catch (cause) {
+				refusals.push(cause instanceof MeshError ? cause : fault('an identity cannot be read', cause));
+			}
+		const refusal = refusals[0] ?? fault('the answer holds no identity');
+		this.#refused++;
+		this.#lastError = refusal;
+		this.#options.onRefused?.(refusal);
 	}
 
-	/** The identity of a node where there is one, else the default. */
-	#identityOf(message: X509SVIDResponse): Identity {
-		const svids = message.svids.slice(0, workloadApiBounds.svidsMax);
-		const chosen = svids.find((svid) => isNode(svid)) ?? svids[0];
-		const id = parseSpiffeId(chosen?.spiffeId ?? '');
-		if (chosen === undefined || id === undefined) throw fault('the answer holds no SPIFFE id');
+	#identityOf(chosen: X509SVID): Identity {
+		const id = parseSpiffeId(chosen.spiffeId);
+		if (id === undefined) throw fault('the answer holds no SPIFFE id');
 		const chain = splitDerCertificates(chosen.x509Svid, CHAIN_LENGTH_MAX);
 		const roots = splitDerCertificates(chosen.bundle, workloadApiBounds.rootsMax);
 		if (chain === undefined || roots === undefined) throw fault('certificates of the answer cannot be read');

@@ -24,15 +24,21 @@ export async function openWorkloadIdentity(parts: WorkloadIdentityParts): Promis
 	const { endpoint, trustDomain, folder, clock, random, log, stopped } = parts;
 	const first = Promise.withResolvers<void>();
 	let uuid: string | undefined;
+	const remembered = folder.hasNodeId() ? folder.nodeId() : undefined;
 	const accept = (identity: Identity): void => {
 		const fault = faultOf(identity, trustDomain, uuid);
-		if (fault === undefined) return;
-		const error = new MeshError(fabricNodeErrors, 'IM_FABRIC_SPIFFE_ID', fault, { where: endpoint });
-		// What is wrong at the start is a wrong registration, and told; later on the identity before is good until it expires.
-		first.reject(error);
-		throw error;
+		if (fault !== undefined) throw new MeshError(fabricNodeErrors, 'IM_FABRIC_SPIFFE_ID', fault, { where: endpoint });
+		const { nodeUuid } = identity.svid;
+		if (remembered !== undefined && nodeUuid !== remembered)
+			throw new MeshError(fabricNodeErrors, 'IM_FABRIC_NODE_ID', `${remembered} and ${nodeUuid}`, {
+				where: folder.root,
+			});
 	};
-	const source = new WorkloadApiSource({ endpoint, clock, random, accept });
+	// What is wrong at the start is a wrong registration, and told; later on the identity before is good until it expires.
+	const onRefused = (why: MeshError): void => {
+		if (why.code === 'IM_FABRIC_SPIFFE_ID' || why.code === 'IM_FABRIC_NODE_ID') first.reject(why);
+	};
+	const source = new WorkloadApiSource({ endpoint, clock, random, accept, onRefused });
 	let complaining: Timer | undefined;
 	try {
 		complaining = clock.every(COMPLAIN_MS, () => {
@@ -42,10 +48,6 @@ export async function openWorkloadIdentity(parts: WorkloadIdentityParts): Promis
 		source.ready().then(() => first.resolve(), first.reject);
 		await first.promise;
 		uuid = source.current().svid.nodeUuid ?? '';
-		if (folder.hasNodeId() && folder.nodeId() !== uuid)
-			throw new MeshError(fabricNodeErrors, 'IM_FABRIC_NODE_ID', `${folder.nodeId()} and ${uuid}`, {
-				where: folder.root,
-			});
 		folder.setNodeId(uuid);
 		return source;
 	} catch (error) {
