@@ -95,6 +95,8 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	};
 	const tenants = new NameTable(config.fleet.tenants_max);
 	let access: AccessSnapshot = accessOf(tenants, config.keys, [], [], clock.wallMs());
+	// A level that is none is refused before anything has started.
+	const level = ownLevel(config.fabric.compat_level);
 	const mode = config.fabric.mode === 'auto' ? (deps.fabric ?? 'alone') : config.fabric.mode;
 	const fabric =
 		mode === 'mesh'
@@ -192,16 +194,16 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			fabric.nodeId,
 		),
 		level: {
-			own: ownLevel(config.fabric.compat_level),
+			own: level,
 			raises: config.roles.includes('coordinator'),
 			members: () => {
 				const group = fabric.state();
 				return group === undefined ? [] : [...group.voters, ...group.learners];
 			},
 			settleMs: 2 * config.fabric.lease_ttl_ms,
-			changed: (level) => {
-				log.info({ level }, 'level of the mesh');
-				fabric.setLevel(level);
+			changed: (next) => {
+				log.info({ level: next }, 'level of the mesh');
+				fabric.setLevel(next);
 			},
 		},
 		handOver: async () => {

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { consensusErrors, fabricErrorSections } from '@infermesh/fabric';
 import { type ErrorCode, MeshError } from '@infermesh/proto';
 import type { ConsensusStart, FromConsensus, GroupCall, GroupState, ToConsensus } from './consensus-protocol.js';
+import { threadBegun } from './thread-begun.js';
 
 export interface ConsensusEvents {
 	state(state: GroupState): void;
@@ -25,15 +26,9 @@ export class ConsensusThread {
 	/** Resolves when it listens. Rejects with IM_LOG_LOCKED, IM_LOG_CORRUPT, or what the port refuses. */
 	static open(start: ConsensusStart, events: ConsensusEvents): Promise<ConsensusThread> {
 		const worker = new Worker(new URL('./consensus-thread.js', import.meta.url), { workerData: start });
-		return new Promise((resolve, reject) => {
-			worker.once('error', reject);
-			worker.on('message', function first(message: FromConsensus) {
-				if (message.kind === 'refused') reject(meshErrorOf(message));
-				if (message.kind !== 'listening') return;
-				worker.off('message', first);
-				worker.off('error', reject);
-				resolve(new ConsensusThread(worker, message.address, events));
-			});
+		return threadBegun(worker, (message: FromConsensus) => {
+			if (message.kind === 'refused') throw meshErrorOf(message);
+			return message.kind === 'listening' ? new ConsensusThread(worker, message.address, events) : undefined;
 		});
 	}
 

@@ -4,6 +4,7 @@ import { type Address, membershipErrors, roleBits, type TransportCounts } from '
 import { type ErrorCode, MeshError } from '@infermesh/proto';
 import type { MemberView, TopologyView } from '../fabric.js';
 import type { FromGossip, GossipFigures, GossipStart, ToGossip } from './gossip-protocol.js';
+import { threadBegun } from './thread-begun.js';
 
 export interface GossipOptions extends Omit<GossipStart, 'roles' | 'advertise'> {
 	readonly roles: readonly string[];
@@ -39,16 +40,9 @@ export class GossipThread {
 			workerData,
 			resourceLimits: { maxYoungGenerationSizeMb: YOUNG_HEAP_MB },
 		});
-		return new Promise((resolve, reject) => {
-			worker.once('error', reject);
-			worker.on('message', function first(message: FromGossip) {
-				if (message.kind === 'refused')
-					reject(new MeshError(membershipErrors, message.code as ErrorCode, message.message));
-				if (message.kind !== 'started') return;
-				worker.off('message', first);
-				worker.off('error', reject);
-				resolve(new GossipThread(worker, message.address, failed));
-			});
+		return threadBegun(worker, (message: FromGossip) => {
+			if (message.kind === 'refused') throw new MeshError(membershipErrors, message.code as ErrorCode, message.message);
+			return message.kind === 'started' ? new GossipThread(worker, message.address, failed) : undefined;
 		});
 	}
 
