@@ -1,5 +1,5 @@
 // Owns what the admin API can ask of a running mesh: the calls of MeshControl over the target service, the strategy manager and the workers.
-import { type EngineStatus, hasCode } from '@infermesh/fabric';
+import type { EngineStatus } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
 import type { MeshControl } from '../admin/control.js';
 import type { TargetRequest, TargetView } from '../admin/schemas.js';
@@ -21,6 +21,7 @@ import type { Log } from '../telemetry/logger.js';
 import { systemClock } from './clock.js';
 import { fabricNodeErrors } from './fabric/errors.js';
 import type { MeshFabric } from './fabric.js';
+import { memberSigns } from './member-signs.js';
 import type { MeshState } from './mesh-state.js';
 import { targetSpec } from './options.js';
 import type { RouterPart } from './router-part.js';
@@ -171,12 +172,9 @@ export function createControl(parts: ControlParts): MeshControl {
 			if (apart !== undefined) reasons.push(apart);
 			const degraded: string[] = [];
 			if (!parts.fabric.inTouch()) degraded.push('local-only: cut off from gossip');
-			const memberEnded = parts.fabric.memberEnded();
-			if (memberEnded !== undefined) {
-				// Other coordinators do the work of one that has failed; to a node of another cluster they answer nothing.
-				const served = hasCode(memberEnded, 'IM_CONSENSUS_OTHER_CLUSTER') ? reasons : degraded;
-				served.push(`this node’s part in the group of coordinators has ended: ${memberEnded.code}`);
-			}
+			const member = memberSigns(parts.fabric.memberEnded());
+			reasons.push(...member.reasons);
+			degraded.push(...member.degraded);
 			degraded.push(...parts.fabric.degraded());
 			const { quorum, noSpace } = await stateNow();
 			if (!quorum) degraded.push('no quorum of coordinators: the last configuration serves on and cannot be changed');
