@@ -4,6 +4,7 @@ export { readCertificate } from './identity/certificate.js';
 export { writePrivateFile } from './identity/private-files.js';
 export { RevocationList } from './identity/revocation.js';
 export { type Identity, IdentityHolder, makeIdentity } from './identity/source.js';
+export { SwimCounters } from './membership/counters.js';
 export { Membership as GossipMembership } from './membership/driver.js';
 export type { MembershipEvent } from './membership/events.js';
 export { KeyRing } from './membership/mesh-codec/key-ring.js';

@@ -181,6 +181,7 @@ export {
 	type StreamFraming,
 	type UnwrapResult,
 } from './membership/codec.js';
+export { SwimCounters } from './membership/counters.js';
 export type { CredentialKeeper } from './membership/credential-fetcher.js';
 export { Membership as GossipMembership, type MembershipOptions, type TransferCounters } from './membership/driver.js';
 export { membershipErrors } from './membership/errors.js';

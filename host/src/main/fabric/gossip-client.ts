@@ -4,6 +4,7 @@ import { type Address, membershipErrors, roleBits, type TransportCounts } from '
 import { type ErrorCode, MeshError } from '@infermesh/proto';
 import type { MemberView, TopologyView } from '../fabric.js';
 import type { FromGossip, GossipFigures, GossipStart, ToGossip } from './gossip-protocol.js';
+import { type GossipPool, gossipMetrics } from './metrics.js';
 import { threadBegun } from './thread-begun.js';
 
 export interface GossipOptions extends Omit<GossipStart, 'roles' | 'advertise'> {
@@ -82,28 +83,8 @@ export class GossipThread {
 	}
 
 	/** `pool` names the pool in the metrics' names. */
-	metrics(pool: 'gossip' | 'wan_gossip' = 'gossip'): string {
-		const figures = this.#figures;
-		if (figures === undefined) return '';
-		const line = (name: string, value: number, labels = ''): string => `infermesh_${pool}_${name}${labels} ${value}\n`;
-		const head = (name: string, type: string, help: string): string =>
-			`# HELP infermesh_${pool}_${name} ${help}\n# TYPE infermesh_${pool}_${name} ${type}\n`;
-		return (
-			head('live_members', 'gauge', 'Members that are alive or suspected, this node included.') +
-			line('live_members', figures.liveMembers) +
-			head('local_health', 'gauge', 'Lifeguard local health multiplier; 0 = sound.') +
-			line('local_health', figures.healthScore) +
-			head('packets_total', 'counter', 'Datagrams.') +
-			line('packets_total', figures.packetsSent, '{direction="out"}') +
-			line('packets_total', figures.packetsReceived, '{direction="in"}') +
-			head('bytes_total', 'counter', 'Bytes of datagrams.') +
-			line('bytes_total', figures.bytesSent, '{direction="out"}') +
-			line('bytes_total', figures.bytesReceived, '{direction="in"}') +
-			head('refused_total', 'counter', 'Packets and exchanges refused, by cause.') +
-			Object.entries(figures.refused)
-				.map(([cause, count]) => line('refused_total', count, `{cause="${cause}"}`))
-				.join('')
-		);
+	metrics(pool: GossipPool = 'gossip'): string {
+		return this.#figures === undefined ? '' : gossipMetrics(this.#figures, pool);
 	}
 
 	/** Tells the others that this node goes; resolves when that has been spread. */

@@ -1,5 +1,5 @@
 // Owns the messages between the agent and the gossip thread. Plain data.
-import type { ExchangeTransport, LinkEstimate, TransportCounts } from '@infermesh/fabric';
+import type { ExchangeTransport, LinkEstimate, SwimCounters, TransportCounts } from '@infermesh/fabric';
 import type { MemberView } from '../fabric.js';
 import type { ShutOutMessage } from './shut-out.js';
 import type { WireIdentity } from './wire-identity.js';
@@ -51,6 +51,8 @@ export interface GossipFigures {
 	readonly bytesSent: number;
 	readonly bytesReceived: number;
 	readonly refused: Readonly<Record<string, number>>;
+	/** What the protocol did and refused. */
+	readonly counts: Readonly<SwimCounters>;
 	/** Of its connections. */
 	readonly transport: TransportCounts;
 }

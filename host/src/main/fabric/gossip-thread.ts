@@ -17,6 +17,7 @@ import {
 	RevocationList,
 	releaseMemoryOnceSettled,
 	SessionRegistry,
+	SwimCounters,
 	swimProfiles,
 	TransportCounters,
 	UdpNetwork,
@@ -162,6 +163,7 @@ function tellMembers(): void {
 			bytesSent: transfer.bytesSent,
 			bytesReceived: transfer.bytesReceived,
 			refused: transfer.refused,
+			counts: { ...(core?.counters ?? new SwimCounters()) },
 			transport: counters.snapshot(),
 		},
 	});

@@ -1,6 +1,7 @@
-// What Prometheus is told of a coordinator.
+// What Prometheus is told of a coordinator, and of gossip.
+import { SwimCounters, TransportCounters } from '@infermesh/fabric';
 import test from 'ava';
-import { consensusMetrics } from './metrics.js';
+import { consensusMetrics, gossipMetrics } from './metrics.js';
 
 const state = {
 	clusterId: 'c',
@@ -38,4 +39,25 @@ test('a coordinator tells its part in consensus', (t) => {
 
 test('a node that is no coordinator tells nothing of it', (t) => {
 	t.is(consensusMetrics(undefined, 'me', undefined), '');
+});
+
+test('gossip tells everything it counts: what was forged and what was dropped too', (t) => {
+	const counts = Object.assign(new SwimCounters(), { acksForged: 3, pingsDropped: 5, stallMs: 1500 });
+	const figures = {
+		liveMembers: 4,
+		healthScore: 1,
+		packetsSent: 10,
+		packetsReceived: 9,
+		bytesSent: 1000,
+		bytesReceived: 900,
+		refused: { replayed: 2 },
+		counts,
+		transport: new TransportCounters().snapshot(),
+	};
+	const text = gossipMetrics(figures, 'wan_gossip');
+	t.regex(text, /^infermesh_wan_gossip_events_total\{event="acks_forged"\} 3$/m);
+	t.regex(text, /^infermesh_wan_gossip_events_total\{event="pings_dropped"\} 5$/m);
+	t.regex(text, /^infermesh_wan_gossip_stall_seconds_total 1.5$/m);
+	t.regex(text, /^infermesh_wan_gossip_refused_total\{cause="replayed"\} 2$/m);
+	t.is([...text.matchAll(/_events_total\{/g)].length, Object.keys(counts).length - 1, 'each of them');
 });

@@ -5,6 +5,7 @@ import type { CellView } from '../../cells/book.js';
 import type { ExchangeFigures } from '../../cells/exchange.js';
 import type { TopologyView } from '../fabric.js';
 import type { GroupState } from './consensus-protocol.js';
+import type { GossipFigures } from './gossip-protocol.js';
 
 export function cellMetrics(
 	cells: readonly CellView[],
@@ -38,6 +39,42 @@ export function cellMetrics(
 		'# HELP infermesh_cell_summaries_refused_total Summaries that were malformed, too many, or of a name that another cell has.\n# TYPE infermesh_cell_summaries_refused_total counter\n',
 		`infermesh_cell_summaries_refused_total ${refused}\n`,
 	].join('');
+}
+
+/** The nodes of this cell, and the gateways of all cells. */
+export type GossipPool = 'gossip' | 'wan_gossip';
+
+export function gossipMetrics(figures: GossipFigures, pool: GossipPool): string {
+	const line = (name: string, value: number, labels = ''): string => `infermesh_${pool}_${name}${labels} ${value}\n`;
+	const head = (name: string, type: string, help: string): string =>
+		`# HELP infermesh_${pool}_${name} ${help}\n# TYPE infermesh_${pool}_${name} ${type}\n`;
+	const { stallMs, ...events } = figures.counts;
+	return [
+		head('live_members', 'gauge', 'Members that are alive or suspected, this node included.'),
+		line('live_members', figures.liveMembers),
+		head('local_health', 'gauge', 'Lifeguard local health multiplier; 0 = sound.'),
+		line('local_health', figures.healthScore),
+		head('packets_total', 'counter', 'Datagrams.'),
+		line('packets_total', figures.packetsSent, '{direction="out"}'),
+		line('packets_total', figures.packetsReceived, '{direction="in"}'),
+		head('bytes_total', 'counter', 'Bytes of datagrams.'),
+		line('bytes_total', figures.bytesSent, '{direction="out"}'),
+		line('bytes_total', figures.bytesReceived, '{direction="in"}'),
+		head('refused_total', 'counter', 'Packets and exchanges refused, by cause.'),
+		...Object.entries(figures.refused).map(([cause, count]) => line('refused_total', count, `{cause="${cause}"}`)),
+		head(
+			'events_total',
+			'counter',
+			'What the protocol did and refused: `acks_forged` and `claims_forged` are attacks.',
+		),
+		...Object.entries(events).map(([name, count]) => line('events_total', count, `{event="${snakeCase(name)}"}`)),
+		head('stall_seconds_total', 'counter', 'For how long this node stood still, and accused nobody.'),
+		line('stall_seconds_total', stallMs / 1000),
+	].join('');
+}
+
+function snakeCase(name: string): string {
+	return name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 export function topologyMetrics({ links, error }: TopologyView): string {
