@@ -1,12 +1,11 @@
-// Joining, renewing and the watch of trust over real connections.
-import { randomUUID } from 'node:crypto';
+// Joining and renewing over real connections.
 import { SeededRandom } from '@infermesh/proto';
 import test, { type ExecutionContext } from 'ava';
 import type { CertificateAuthority } from '../identity/authority.js';
 import { IdentityService } from '../identity/identity-service.js';
 import { ManualClock, realClock, testAuthority, testIdentity } from '../identity/identity-test-support.js';
 import { JoinTokens } from '../identity/join-tokens.js';
-import { generateNodeKey, type KeyPair } from '../identity/keys.js';
+import { generateNodeKey } from '../identity/keys.js';
 import { type IssuanceRecord, type JoinTokenRecord, MemoryRecordStore } from '../identity/ports.js';
 import { RevocationList } from '../identity/revocation.js';
 import { type IdentityStorage, RotatingIdentity } from '../identity/rotation.js';
@@ -25,7 +24,6 @@ import {
 	type TestNode,
 	testNode,
 } from './transport-test-support.js';
-import { TrustWatch } from './trust-watch.js';
 
 const timeoutMs = 10_000;
 
@@ -37,7 +35,6 @@ interface Mesh {
 	readonly address: string;
 	readonly tokens: JoinTokens;
 	readonly revocations: RevocationList;
-	readonly changed: () => void;
 }
 
 /** A coordinator with an authority whose leaves live a minute, so that time can be moved past them without leaving OpenSSL's. */
@@ -52,24 +49,11 @@ async function mesh(t: ExecutionContext): Promise<Mesh> {
 	const { revocations } = node;
 	const issuances = new MemoryRecordStore<IssuanceRecord>();
 	const service = new IdentityService({ authority, tokens, issuances, revocations, clock });
-	const listeners = new Set<() => void>();
-	addIdentityEndpoint(secure, service, {
-		onChange: (listener) => {
-			listeners.add(listener);
-			const stop = revocations.onChange(listener);
-			return () => {
-				stop();
-				listeners.delete(listener);
-			};
-		},
-	});
+	addIdentityEndpoint(secure, service);
 	secure.addService(echoService, echoHandlers());
 	const address = await secure.listen('127.0.0.1:0');
 	t.teardown(() => secure.close());
-	const changed = (): void => {
-		for (const listener of listeners) listener();
-	};
-	return { clock, authority, node, secure, address, tokens, revocations, changed };
+	return { clock, authority, node, secure, address, tokens, revocations };
 }
 
 function callClock(clock: ManualClock): typeof realClock {
@@ -190,53 +174,4 @@ test('a renewal is refused for a revoked node, and told so', async (t) => {
 	await t.throwsAsync(remoteRenewer(() => [], options)(identity, await generateNodeKey()), {
 		code: 'IM_IDENTITY_RENEWAL_FAILED',
 	});
-});
-
-test('roots and revocations reach a node as they change, also after the authority went away and came back', async (t) => {
-	const one = await mesh(t);
-	const options = { clock: callClock(one.clock), timeoutMs };
-	const keys: KeyPair = await generateNodeKey();
-	const { identity } = await joinMesh(one.address, await tokenOf(one), keys, options);
-	const joined = testNode(identity);
-	const channels = new PeerChannels(joined.context);
-	let roots = 0;
-	let bundles = Promise.withResolvers<void>();
-	const watch = new TrustWatch({
-		channels,
-		authorities: () => [{ address: one.address, nodeUuid: one.node.nodeUuid }],
-		revocations: joined.revocations,
-		onBundle: (bundle) => {
-			roots = bundle.roots.length;
-			bundles.resolve();
-		},
-		clock: realClock,
-		random: new SeededRandom(5),
-		retryMsMin: 20,
-	});
-	t.teardown(() => {
-		watch.close();
-		channels.close();
-	});
-	await bundles.promise;
-	t.is(roots, 1);
-
-	bundles = Promise.withResolvers();
-	await one.authority.prepareRoot(one.clock.wallMs());
-	one.changed();
-	await bundles.promise;
-	t.is(roots, 2);
-
-	const revoked = randomUUID();
-	let told = new Promise<void>((resolve) => joined.revocations.onChange(resolve));
-	one.revocations.update([revoked], 1n);
-	await told;
-	t.true(joined.revocations.isRevoked(revoked));
-
-	// Revoked for a moment: the authority closes the stream, and takes the node back when it is released.
-	one.revocations.update([identity.svid.nodeUuid ?? ''], 2n);
-	told = new Promise<void>((resolve) => joined.revocations.onChange(resolve));
-	one.revocations.update([], 3n);
-	await told;
-	while (joined.revocations.revision < 3n) await new Promise((resolve) => setImmediate(resolve));
-	t.false(joined.revocations.isRevoked(revoked));
 });

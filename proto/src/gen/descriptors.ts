@@ -425,7 +425,6 @@ export const embeddedFiles: readonly EmbeddedFile[] = [
       "infermesh.identity.v1.IdentityReply",
       "infermesh.identity.v1.IdentityReply.chain_der",
       "infermesh.identity.v1.IdentityReply.trust",
-      "infermesh.identity.v1.WatchTrustRequest",
       "infermesh.identity.v1.TrustReply",
       "infermesh.identity.v1.TrustReply.trust_domain",
       "infermesh.identity.v1.TrustReply.roots_der",
@@ -433,10 +432,9 @@ export const embeddedFiles: readonly EmbeddedFile[] = [
       "infermesh.identity.v1.TrustReply.revision",
       "infermesh.identity.v1.Identity",
       "infermesh.identity.v1.Identity.Join",
-      "infermesh.identity.v1.Identity.Renew",
-      "infermesh.identity.v1.Identity.WatchTrust"
+      "infermesh.identity.v1.Identity.Renew"
     ],
-    "base64": "CiRpbmZlcm1lc2gvaWRlbnRpdHkvdjEvaWRlbnRpdHkucHJvdG8SFWluZmVybWVzaC5pZGVudGl0eS52MSI8CgtKb2luUmVxdWVzdBIUCgV0b2tlbhgBIAEoCVIFdG9rZW4SFwoHY3NyX2RlchgCIAEoDFIGY3NyRGVyIpABCgxSZW5ld1JlcXVlc3QSJwoPY2VydGlmaWNhdGVfZGVyGAEgASgMUg5jZXJ0aWZpY2F0ZURlchIXCgdjc3JfZGVyGAIgASgMUgZjc3JEZXISHAoJc2lnbmF0dXJlGAMgASgMUglzaWduYXR1cmUSIAoMc2lnbmVkX2F0X21zGAQgASgEUgpzaWduZWRBdE1zImUKDUlkZW50aXR5UmVwbHkSGwoJY2hhaW5fZGVyGAEgAygMUghjaGFpbkRlchI3CgV0cnVzdBgCIAEoCzIhLmluZmVybWVzaC5pZGVudGl0eS52MS5UcnVzdFJlcGx5UgV0cnVzdCITChFXYXRjaFRydXN0UmVxdWVzdCKCAQoKVHJ1c3RSZXBseRIhCgx0cnVzdF9kb21haW4YASABKAlSC3RydXN0RG9tYWluEhsKCXJvb3RzX2RlchgCIAMoDFIIcm9vdHNEZXISGAoHcmV2b2tlZBgDIAMoCVIHcmV2b2tlZBIaCghyZXZpc2lvbhgEIAEoBFIIcmV2aXNpb24yjQIKCElkZW50aXR5ElAKBEpvaW4SIi5pbmZlcm1lc2guaWRlbnRpdHkudjEuSm9pblJlcXVlc3QaJC5pbmZlcm1lc2guaWRlbnRpdHkudjEuSWRlbnRpdHlSZXBseRJSCgVSZW5ldxIjLmluZmVybWVzaC5pZGVudGl0eS52MS5SZW5ld1JlcXVlc3QaJC5pbmZlcm1lc2guaWRlbnRpdHkudjEuSWRlbnRpdHlSZXBseRJbCgpXYXRjaFRydXN0EiguaW5mZXJtZXNoLmlkZW50aXR5LnYxLldhdGNoVHJ1c3RSZXF1ZXN0GiEuaW5mZXJtZXNoLmlkZW50aXR5LnYxLlRydXN0UmVwbHkwAWIGcHJvdG8z"
+    "base64": "CiRpbmZlcm1lc2gvaWRlbnRpdHkvdjEvaWRlbnRpdHkucHJvdG8SFWluZmVybWVzaC5pZGVudGl0eS52MSI8CgtKb2luUmVxdWVzdBIUCgV0b2tlbhgBIAEoCVIFdG9rZW4SFwoHY3NyX2RlchgCIAEoDFIGY3NyRGVyIpABCgxSZW5ld1JlcXVlc3QSJwoPY2VydGlmaWNhdGVfZGVyGAEgASgMUg5jZXJ0aWZpY2F0ZURlchIXCgdjc3JfZGVyGAIgASgMUgZjc3JEZXISHAoJc2lnbmF0dXJlGAMgASgMUglzaWduYXR1cmUSIAoMc2lnbmVkX2F0X21zGAQgASgEUgpzaWduZWRBdE1zImUKDUlkZW50aXR5UmVwbHkSGwoJY2hhaW5fZGVyGAEgAygMUghjaGFpbkRlchI3CgV0cnVzdBgCIAEoCzIhLmluZmVybWVzaC5pZGVudGl0eS52MS5UcnVzdFJlcGx5UgV0cnVzdCKCAQoKVHJ1c3RSZXBseRIhCgx0cnVzdF9kb21haW4YASABKAlSC3RydXN0RG9tYWluEhsKCXJvb3RzX2RlchgCIAMoDFIIcm9vdHNEZXISGAoHcmV2b2tlZBgDIAMoCVIHcmV2b2tlZBIaCghyZXZpc2lvbhgEIAEoBFIIcmV2aXNpb24ysAEKCElkZW50aXR5ElAKBEpvaW4SIi5pbmZlcm1lc2guaWRlbnRpdHkudjEuSm9pblJlcXVlc3QaJC5pbmZlcm1lc2guaWRlbnRpdHkudjEuSWRlbnRpdHlSZXBseRJSCgVSZW5ldxIjLmluZmVybWVzaC5pZGVudGl0eS52MS5SZW5ld1JlcXVlc3QaJC5pbmZlcm1lc2guaWRlbnRpdHkudjEuSWRlbnRpdHlSZXBseWIGcHJvdG8z"
   },
   {
     "name": "infermesh/raft/v1/raft.proto",

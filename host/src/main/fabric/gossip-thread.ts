@@ -163,7 +163,7 @@ function tellMembers(): void {
 			bytesSent: transfer.bytesSent,
 			bytesReceived: transfer.bytesReceived,
 			refused: transfer.refused,
-			counts: { ...(core?.counters ?? new SwimCounters()) },
+			counts: core?.counters ?? new SwimCounters(),
 			transport: counters.snapshot(),
 		},
 	});

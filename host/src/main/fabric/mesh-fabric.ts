@@ -322,7 +322,7 @@ export async function startMeshFabric(
 				removed: (id) => isRemoved(id),
 				clock,
 			});
-			addIdentityEndpoint(server, service, { onChange: (listener) => revocations.onChange(listener) });
+			addIdentityEndpoint(server, service);
 		}
 		const agentAddress = advertised(await server.listen(addressOf(fabric.host, fabric.agent_port)), config);
 		closers.push(() => server.close(1000));

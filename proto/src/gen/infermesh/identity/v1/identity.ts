@@ -11,9 +11,7 @@ import {
   type ChannelCredentials,
   Client,
   type ClientOptions,
-  type ClientReadableStream,
   type ClientUnaryCall,
-  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -46,9 +44,6 @@ export interface IdentityReply {
   /** Leaf first. */
   chainDer: Uint8Array[];
   trust: TrustReply | undefined;
-}
-
-export interface WatchTrustRequest {
 }
 
 export interface TrustReply {
@@ -255,41 +250,6 @@ export const IdentityReply: MessageFns<IdentityReply> = {
   },
 };
 
-function createBaseWatchTrustRequest(): WatchTrustRequest {
-  return {};
-}
-
-export const WatchTrustRequest: MessageFns<WatchTrustRequest> = {
-  encode(_: WatchTrustRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    return writer;
-  },
-
-  decode(input: BinaryReader | Uint8Array, length?: number): WatchTrustRequest {
-    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
-    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
-    if (previousRecursionDepth >= 100) {
-      throw new globalThis.Error("protobuf decode recursion limit exceeded");
-    }
-    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
-    try {
-      const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseWatchTrustRequest();
-      while (reader.pos < end) {
-        const tag = reader.uint32();
-        switch (tag >>> 3) {
-        }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
-        }
-        reader.skip(tag & 7);
-      }
-      return message;
-    } finally {
-      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
-    }
-  },
-};
-
 function createBaseTrustReply(): TrustReply {
   return { trustDomain: "", rootsDer: [], revoked: [], revision: 0n };
 }
@@ -395,16 +355,6 @@ export const IdentityService = {
     responseSerialize: (value: IdentityReply): Buffer => Buffer.from(IdentityReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): IdentityReply => IdentityReply.decode(value),
   },
-  /** Trust bundle and revocations, now and on every change. */
-  watchTrust: {
-    path: "/infermesh.identity.v1.Identity/WatchTrust" as const,
-    requestStream: false as const,
-    responseStream: true as const,
-    requestSerialize: (value: WatchTrustRequest): Buffer => Buffer.from(WatchTrustRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): WatchTrustRequest => WatchTrustRequest.decode(value),
-    responseSerialize: (value: TrustReply): Buffer => Buffer.from(TrustReply.encode(value).finish()),
-    responseDeserialize: (value: Buffer): TrustReply => TrustReply.decode(value),
-  },
 } as const;
 
 export interface IdentityServer extends UntypedServiceImplementation {
@@ -412,8 +362,6 @@ export interface IdentityServer extends UntypedServiceImplementation {
   join: handleUnaryCall<JoinRequest, IdentityReply>;
   /** A node renews. Authorised by a signature of the key that its last certificate named, whether or not that certificate has expired. */
   renew: handleUnaryCall<RenewRequest, IdentityReply>;
-  /** Trust bundle and revocations, now and on every change. */
-  watchTrust: handleServerStreamingCall<WatchTrustRequest, TrustReply>;
 }
 
 export interface IdentityClient extends Client {
@@ -446,13 +394,6 @@ export interface IdentityClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: IdentityReply) => void,
   ): ClientUnaryCall;
-  /** Trust bundle and revocations, now and on every change. */
-  watchTrust(request: WatchTrustRequest, options?: Partial<CallOptions>): ClientReadableStream<TrustReply>;
-  watchTrust(
-    request: WatchTrustRequest,
-    metadata?: Metadata,
-    options?: Partial<CallOptions>,
-  ): ClientReadableStream<TrustReply>;
 }
 
 export const IdentityClient = makeGenericClientConstructor(
