@@ -1,5 +1,5 @@
 export type { LoadResult, MeshStatus, StrategyView, TargetView } from './admin/schemas.js';
-export { CellExchange, type CellPeer, type Gateway } from './cells/exchange.js';
+export { type Answered, CellExchange, type CellPeer, type Gateway } from './cells/exchange.js';
 export { type SummarisedTarget, summarise } from './cells/summary.js';
 export { loadConfig } from './config/load.js';
 export type { FaultSettings } from './engine/server/faults.js';

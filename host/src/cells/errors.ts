@@ -9,6 +9,13 @@ export const cellErrors = defineErrors({
 		grpcStatus: 'ALREADY_EXISTS',
 		retryable: false,
 	},
+	IM_CELL_OTHER_NODE: {
+		summary: 'A summary is not of the node that brings it, or not of the cell that node speaks for.',
+		hint: 'The message names both. Whoever brings it poses as a gateway: look at what runs there.',
+		httpStatus: 403,
+		grpcStatus: 'PERMISSION_DENIED',
+		retryable: false,
+	},
 	IM_CELL_SUMMARY: {
 		summary: 'A cell’s summary is malformed or larger than it may be.',
 		hint: 'The message names the field; the gateway that sent it runs other software.',

@@ -2,7 +2,14 @@ import { SeededRandom } from '@infermesh/proto';
 import type { Hello, Summaries, Summary } from '@infermesh/proto/grpc/cells/v1/cells';
 import test from 'ava';
 import { HandClock } from '../fleet/testing.js';
-import { CellExchange, type CellPeer, type ExchangeOptions, type ExchangePorts, type Gateway } from './exchange.js';
+import {
+	type Answered,
+	CellExchange,
+	type CellPeer,
+	type ExchangeOptions,
+	type ExchangePorts,
+	type Gateway,
+} from './exchange.js';
 import { summaryOf } from './testing.js';
 
 const options: ExchangeOptions = {
@@ -19,6 +26,8 @@ const gateway = (cell: string, n: number): Gateway => ({
 	cell,
 	rttMs: n,
 });
+/** What a node answers: itself, unless it poses as another. */
+const from = (nodeId: string, summary: Summary): Answered => ({ nodeId, hello: hello({ ...summary, nodeId }) });
 const hello = (summary: Summary | undefined): Hello => ({
 	summary,
 	gossipKeys: [new Uint8Array(32), new Uint8Array(5)],
@@ -30,7 +39,7 @@ const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolv
 function exchange(over: Partial<ExchangeOptions>, ports: Partial<ExchangePorts>) {
 	const clock = new HandClock();
 	const calls: string[] = [];
-	const met: [number, readonly string[]][] = [];
+	const met: [number, readonly string[], boolean][] = [];
 	const failures: string[] = [];
 	const made = new CellExchange(
 		{ ...options, ...over },
@@ -43,7 +52,8 @@ function exchange(over: Partial<ExchangeOptions>, ports: Partial<ExchangePorts>)
 			ownGateways: () => [],
 			gossipKeys: () => [],
 			gossipAddresses: () => [],
-			meet: (keys, addresses) => void met.push([keys.length, addresses]),
+			meet: (keys, addresses, joins) => void met.push([keys.length, addresses, joins]),
+			ofItsOwn: (summary) => ({ summary, foreign: 0 }),
 			callExchange: () => Promise.reject(new Error('nobody there')),
 			callSummaries: () => Promise.reject(new Error('nobody there')),
 			changed: () => undefined,
@@ -75,7 +85,7 @@ test('a gateway calls one gateway of each other cell a period, and the next one 
 			callExchange(peer) {
 				const id = run.to(peer);
 				run.calls.push(id);
-				return dead.has(id) ? Promise.reject(new Error('dead')) : Promise.resolve(hello(summaryOf(id.slice(0, 1))));
+				return dead.has(id) ? Promise.reject(new Error('dead')) : Promise.resolve(from(id, summaryOf(id.slice(0, 1))));
 			},
 		},
 	);
@@ -111,13 +121,13 @@ test('an address to join is called until its cell is known in the pool of gatewa
 			gateways: () => gateways,
 			callExchange(peer) {
 				run.calls.push(run.to(peer));
-				return Promise.resolve(hello(summaryOf(run.to(peer).startsWith('a') ? 'a' : 'own')));
+				return Promise.resolve(from('a-1', summaryOf(run.to(peer).startsWith('a') ? 'a' : 'own')));
 			},
 		},
 	);
 	await run.period();
 	t.deepEqual(run.calls.splice(0), ['a:9', 'own:9']);
-	t.deepEqual(run.met, [[1, ['g:1']]], 'keys of another length are no keys; the own cell has nothing to tell');
+	t.deepEqual(run.met, [[1, ['g:1'], true]], 'keys of another length are no keys; the own cell has nothing to tell');
 	gateways = [gateway('a', 1)];
 	await run.period();
 	t.deepEqual(run.calls.splice(0), ['a-1']);
@@ -156,15 +166,60 @@ test('a node that is no gateway asks one of its own cell, and answers no other c
 	await run.period();
 	t.is(run.calls.length, 1);
 	t.is(run.made.cells()[0]?.ageMs, 300);
-	t.throws(() => run.made.answer(hello(summaryOf('a'))), { code: 'IM_CELL_NOT_GATEWAY' });
+	t.throws(() => run.made.answer('a-1', hello(summaryOf('a'))), { code: 'IM_CELL_NOT_GATEWAY' });
 });
 
-test('a cell that calls is learnt of by that; one with this cell’s name and another cluster is refused', (t) => {
-	const run = exchange({}, {});
-	t.is(run.made.answer(hello(summaryOf('a'))).summary?.cell, 'own');
+test('a cell whose gateway calls is learnt of by that; one with this cell’s name and another cluster is refused', (t) => {
+	const run = exchange({}, { gateways: () => [gateway('a', 1)] });
+	const call = (nodeId: string, summary: Summary): Hello => run.made.answer(nodeId, from(nodeId, summary).hello);
+	t.is(call('a-1', summaryOf('a')).summary?.cell, 'own');
 	t.is(run.made.cells()[0]?.summary.cell, 'a');
-	t.throws(() => run.made.answer(hello(summaryOf('own', { clusterId: 'elsewhere' }))), { code: 'IM_CELL_NAME_TAKEN' });
-	t.throws(() => run.made.answer(hello(undefined)), { code: 'IM_CELL_SUMMARY' });
+	t.is(run.made.cells()[0]?.rttMs, 1);
+	t.throws(() => call('x', summaryOf('own', { clusterId: 'elsewhere' })), { code: 'IM_CELL_NAME_TAKEN' });
+	t.throws(() => run.made.answer('x', hello(undefined)), { code: 'IM_CELL_SUMMARY' });
 	t.is(run.made.figures.refused, 1);
-	t.is(run.met.length, 1, 'nothing is taken over from who is refused');
+	t.deepEqual(run.met, [[1, ['g:1'], false]], 'nothing is taken over from who is refused');
+});
+
+test('nothing is taken from a node that the pool of gateways does not have, and it is let in', (t) => {
+	let gateways: Gateway[] = [];
+	const run = exchange({}, { gateways: () => gateways });
+	const { hello: told } = from('a-1', summaryOf('a', { quarantined: ['8a3c5b1e-0000-4000-8000-000000000001'] }));
+	t.is(run.made.answer('a-1', told).summary?.cell, 'own');
+	t.deepEqual(run.made.cells(), []);
+	t.deepEqual(run.met, []);
+	t.is(run.made.figures.strangers, 1);
+	gateways = [gateway('a', 1)];
+	run.made.answer('a-1', told);
+	t.is(run.made.cells()[0]?.summary.cell, 'a');
+});
+
+test('a node speaks for itself and for the cell it is of in the pool of gateways, whoever calls whom', async (t) => {
+	let answer = from('a-1', summaryOf('a'));
+	const run = exchange({}, { gateways: () => [gateway('a', 1)], callExchange: () => Promise.resolve(answer) });
+	const posing = { code: 'IM_CELL_OTHER_NODE' };
+	t.throws(() => run.made.answer('a-1', hello(summaryOf('a', { nodeId: 'a-2' }))), posing);
+	t.throws(() => run.made.answer('a-1', from('a-1', summaryOf('b')).hello), posing);
+	t.throws(() => run.made.answer('x', hello(summaryOf('a', { nodeId: 'a-1' }))), posing);
+	for (const posed of [from('a-1', summaryOf('b')), { ...answer, hello: hello(summaryOf('a')) }]) {
+		answer = posed;
+		await run.period();
+	}
+	t.deepEqual(run.made.cells(), []);
+	t.deepEqual(run.met, []);
+	t.like(run.made.figures, { refused: 5, failed: 2 });
+});
+
+test('a cell’s word about a node of another is left out of what is known and passed on', (t) => {
+	const id = '8a3c5b1e-0000-4000-8000-000000000001';
+	const run = exchange(
+		{},
+		{
+			gateways: () => [gateway('a', 1)],
+			ofItsOwn: (summary) => ({ summary: { ...summary, quarantined: [] }, foreign: 1 }),
+		},
+	);
+	run.made.answer('a-1', from('a-1', summaryOf('a', { quarantined: [id] })).hello);
+	t.deepEqual(run.made.book.known(0)[0]?.summary?.quarantined, []);
+	t.is(run.made.figures.foreign, 1);
 });

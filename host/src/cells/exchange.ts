@@ -1,6 +1,7 @@
 // Owns when a node speaks to whom about cells. A gateway calls one gateway of each other cell a period, and the nodes it was told to join by until their
 // cell is known; any other node asks one gateway of its own cell. One call at a time to each, the next gateway after a failure. What it costs
-// follows the number of cells, never that of nodes in them.
+// follows the number of cells, never that of nodes in them. A node is heard for itself only, and believed when the pool of gateways has it alive under the
+// cell it speaks for, or when it answered at an address that the operator named.
 import { type Clock, MeshError, type Random, type Timer } from '@infermesh/proto';
 import type { Hello, KnownSummary, Summaries, Summary } from '@infermesh/proto/grpc/cells/v1/cells';
 import { type BookOptions, CellBook, type CellView } from './book.js';
@@ -19,6 +20,12 @@ export interface Gateway extends CellPeer {
 	readonly rttMs: number | undefined;
 }
 
+/** What a gateway answered, and which node of the trust domain it proved to be. */
+export interface Answered {
+	readonly nodeId: string;
+	readonly hello: Hello;
+}
+
 export interface ExchangePorts {
 	readonly clock: Clock;
 	readonly random: Random;
@@ -32,9 +39,11 @@ export interface ExchangePorts {
 	readonly gossipKeys: () => readonly Uint8Array[];
 	/** Members of the pool of gateways, this one first. */
 	readonly gossipAddresses: () => readonly string[];
-	/** What another gateway said of the pool of gateways. */
-	readonly meet: (keys: readonly Uint8Array[], addresses: readonly string[]) => void;
-	readonly callExchange: (peer: CellPeer | string, hello: Hello) => Promise<Hello>;
+	/** What another gateway said of the pool of gateways; `joins`: the operator has named it as the way into the pool. */
+	readonly meet: (keys: readonly Uint8Array[], addresses: readonly string[], joins: boolean) => void;
+	/** The summary without what is not for its cell to say. */
+	readonly ofItsOwn: (summary: Summary) => { readonly summary: Summary; readonly foreign: number };
+	readonly callExchange: (peer: CellPeer | string, hello: Hello) => Promise<Answered>;
 	readonly callSummaries: (peer: CellPeer) => Promise<Summaries>;
 	/** Something in the book is new, or has aged. */
 	readonly changed: () => void;
@@ -55,7 +64,14 @@ export interface ExchangeFigures {
 	readonly pulls: number;
 	readonly failed: number;
 	readonly refused: number;
+	/** Calls of nodes that the pool of gateways does not have alive under their cell. */
+	readonly strangers: number;
+	/** Quarantines of nodes that are another cell's than the one that tells. */
+	readonly foreign: number;
 }
+
+/** How a node that brings a summary is known. */
+type Standing = 'member' | 'joined' | 'stranger';
 
 /** A failure that lasts is told again after so many periods. */
 const TELL_EVERY = 30;
@@ -73,7 +89,7 @@ export class CellExchange {
 	/** The cell that answered at an address to join. */
 	readonly #cellAt = new Map<string, string>();
 	readonly #failures = new Map<string, number>();
-	#figures = { exchanges: 0, pulls: 0, failed: 0, refused: 0 };
+	#figures = { exchanges: 0, pulls: 0, failed: 0, refused: 0, strangers: 0, foreign: 0 };
 
 	constructor(options: ExchangeOptions, ports: ExchangePorts) {
 		this.#options = options;
@@ -102,11 +118,15 @@ export class CellExchange {
 		this.#ports.changed();
 	}
 
-	/** Another cell's gateway has called. Throws IM_CELL_*. */
-	answer(hello: Hello): Hello {
+	/**
+	 * A node has called. One that is not yet in the pool of gateways gets what it needs to come in, and nothing is taken from it. Throws IM_CELL_*.
+	 */
+	answer(caller: string, hello: Hello): Hello {
 		const own = this.#hello();
 		if (own === undefined) throw new MeshError(cellErrors, 'IM_CELL_NOT_GATEWAY');
-		this.#take(hello, undefined);
+		const member = this.#ports.gateways().find(({ nodeId }) => nodeId === caller);
+		if (member === undefined) this.#take({ nodeId: caller, hello }, 'stranger');
+		else this.#take({ nodeId: caller, hello }, 'member', member);
 		return own;
 	}
 
@@ -126,7 +146,7 @@ export class CellExchange {
 			const peer = this.#next(cell, gateways);
 			this.#once(`cell ${cell}`, cell, async () => {
 				this.#figures.exchanges++;
-				this.#take(await this.#ports.callExchange(peer, hello), peer.rttMs);
+				this.#take(await this.#ports.callExchange(peer, hello), 'member', peer);
 			});
 		}
 		for (const address of this.#options.join) {
@@ -135,8 +155,8 @@ export class CellExchange {
 			this.#once(`the gateway at ${address}`, address, async () => {
 				this.#figures.exchanges++;
 				const answer = await this.#ports.callExchange(address, hello);
-				this.#cellAt.set(address, answer.summary?.cell ?? '');
-				this.#take(answer, undefined);
+				this.#take(answer, 'joined');
+				this.#cellAt.set(address, answer.hello.summary?.cell ?? '');
 			});
 		}
 	}
@@ -175,18 +195,34 @@ export class CellExchange {
 			.finally(() => this.#underWay.delete(key));
 	}
 
-	#take({ summary, gossipKeys, gossipAddresses }: Hello, rttMs: number | undefined): void {
+	#take({ nodeId, hello }: Answered, standing: Standing, member?: Gateway): void {
+		const { summary, gossipKeys, gossipAddresses } = hello;
 		checkSummary(summary);
-		const { ownClusterId, meet } = this.#ports;
-		if (summary.cell === this.#options.cell) {
-			if (summary.clusterId === ownClusterId()) return;
-			this.#figures.refused++;
-			const clusters = `clusters ${ownClusterId()} and ${summary.clusterId}`;
-			throw new MeshError(cellErrors, 'IM_CELL_NAME_TAKEN', `cell ${summary.cell}: ${clusters}`);
+		this.#checkSource(summary, nodeId, member);
+		if (summary.cell === this.#options.cell) return;
+		if (standing === 'stranger') {
+			this.#figures.strangers++;
+			return;
 		}
-		this.#learn({ summary, ageMs: 0, rttMs });
+		const { summary: believed, foreign } = this.#ports.ofItsOwn(summary);
+		this.#figures.foreign += foreign;
+		this.#learn({ summary: believed, ageMs: 0, rttMs: member?.rttMs });
 		const keys = gossipKeys.filter(({ length }) => length === 32).slice(0, GOSSIP_KEYS_MAX);
-		meet(keys, gossipAddresses.slice(0, ADDRESSES_MAX));
+		this.#ports.meet(keys, gossipAddresses.slice(0, ADDRESSES_MAX), standing === 'joined');
+	}
+
+	/** Throws IM_CELL_OTHER_NODE, and IM_CELL_NAME_TAKEN for another cluster under this cell's name. */
+	#checkSource({ cell, nodeId, clusterId }: Summary, source: string, member: Gateway | undefined): void {
+		const refuse = (code: 'IM_CELL_OTHER_NODE' | 'IM_CELL_NAME_TAKEN', message: string): never => {
+			this.#figures.refused++;
+			throw new MeshError(cellErrors, code, message);
+		};
+		if (nodeId !== source) refuse('IM_CELL_OTHER_NODE', `node ${source} brings the summary of node ${nodeId}`);
+		if (member !== undefined && member.cell !== cell)
+			refuse('IM_CELL_OTHER_NODE', `node ${source} speaks for cell ${member.cell}, not for ${cell}`);
+		const own = this.#ports.ownClusterId();
+		if (cell === this.#options.cell && clusterId !== own)
+			refuse('IM_CELL_NAME_TAKEN', `cell ${cell}: clusters ${own} and ${clusterId}`);
 	}
 
 	#learn(known: KnownSummary): void {

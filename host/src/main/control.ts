@@ -249,8 +249,9 @@ export function createControl(parts: ControlParts): MeshControl {
 			const samples = [
 				...collectSamples(listTargets(), shelf.list(), parts.version, process.version),
 				...fabricSamples(mesh.nodes.list(), fabric.inTouch(), await stateNow(), state.level),
+				...fabric.metrics(),
 			];
-			return renderMetrics(metricsBuffers, samples) + fabric.metrics() + (await parts.processMetrics.text());
+			return renderMetrics(metricsBuffers, samples) + (await parts.processMetrics.text());
 		},
 		logLevel: () => log.level(),
 		setLogLevel(level) {

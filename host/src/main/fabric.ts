@@ -18,6 +18,7 @@ import { MeshError } from '@infermesh/proto';
 import type { Summary } from '@infermesh/proto/grpc/cells/v1/cells';
 import type { CellView } from '../cells/book.js';
 import type { SummarisedTarget } from '../cells/summary.js';
+import type { CollectedSample } from '../telemetry/exposition.js';
 import { systemClock, systemRandom } from './clock.js';
 import type { GroupState } from './fabric/consensus-protocol.js';
 
@@ -161,8 +162,8 @@ export interface MeshFabric {
 	readonly setLevel: (level: number) => void;
 	/** Undefined where this node is no coordinator of the embedded Raft. */
 	readonly group: GroupControl | undefined;
-	/** Further Prometheus samples of the fabric, as text; empty for a lone node. */
-	readonly metrics: () => string;
+	/** What the fabric tells Prometheus; empty for a lone node. */
+	readonly metrics: () => readonly CollectedSample[];
 	/** Tells the others that this node goes for good, rather than that it fails. */
 	leave(): Promise<void>;
 	close(): Promise<void>;
@@ -205,7 +206,7 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 		onChange: () => () => undefined,
 		setLevel: () => undefined,
 		group: undefined,
-		metrics: () => '',
+		metrics: () => [],
 		leave: () => Promise.resolve(),
 		close: () => engine.close(),
 	};

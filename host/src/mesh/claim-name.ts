@@ -8,7 +8,7 @@ import { meshErrors } from './errors.js';
 /** Between finding who has the name and writing over it the name may change hands; more often than this it does not. */
 const ROUNDS_MAX = 8;
 
-/** Writes `nodes/ID` and `node-names/NAME` under the lease. IM_NODE_NAME_TAKEN, IM_NODE_REMOVED. */
+/** Writes `nodes/ID` and `node-names/NAME` under the lease, and that the node is of this mesh for good. IM_NODE_NAME_TAKEN, IM_NODE_REMOVED. */
 export async function claimName(records: Records, record: NodeRecord, lease: LeaseId | undefined): Promise<void> {
 	const [lifecycle, removals] = await Promise.all([
 		records.list(recordKinds.lifecycle),
@@ -25,6 +25,7 @@ export async function claimName(records: Records, record: NodeRecord, lease: Lea
 	const puts = [
 		{ put: nameKey, value: encodeRecord({ id: record.id }), ...held },
 		{ put: keyOf(recordKinds.nodes, record.id), value: encodeRecord(record), ...held },
+		{ put: keyOf(recordKinds.registrations, record.id), value: encodeRecord({ name: record.name }) },
 	];
 	let revision = 0;
 	for (let round = 0; round < ROUNDS_MAX; round++) {

@@ -150,6 +150,7 @@ export class Nodes {
 			when: [{ key: keyOf(recordKinds.nodes, id), exists: false }],
 			then: [
 				{ put: keyOf(recordKinds.removals, id), value: encodeRecord(removal) },
+				{ delete: { key: keyOf(recordKinds.registrations, id) } },
 				// A quarantine stands: what the node knows was changed when it was decided.
 				...(node.state === 'quarantined' ? [] : [{ delete: { key: keyOf(recordKinds.lifecycle, id) } }]),
 			],

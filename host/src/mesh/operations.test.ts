@@ -317,6 +317,11 @@ test('two nodes never have one name, and a node that comes back keeps its own', 
 	await claimName(records, { ...nodeRecord(SELF, 'one'), zone: 'z2' }, lease.id);
 	t.is((await records.get(recordKinds.nodes, SELF))?.value.zone, 'z2');
 	await engine.revokeLease(lease.id);
+	t.deepEqual(
+		(await records.get(recordKinds.registrations, SELF))?.value,
+		{ name: 'one' },
+		'whose it is stays known while it is away',
+	);
 	await claimName(records, nodeRecord(second, 'one'), undefined);
 	await records.put(recordKinds.lifecycle, third, {
 		name: 'three',

@@ -13,6 +13,9 @@ const names = (description: string, maxItems = 256) =>
 /** Who has a name, under the lease of the node that has it: two nodes cannot take one name at the same time. */
 export const nodeNameSchema = Type.Object({ id: Type.String(describe('UUID of the node.')) });
 
+/** A node that has once been taken in, under no lease: whose it is stays known while it is away. */
+export const registrationRecordSchema = Type.Object({ name: Type.String(describe('The last it had.')) });
+
 /** What a node says of itself, under a lease of its own: gone when the node is. */
 export const nodeRecordSchema = Type.Object({
 	id: Type.String(describe('UUID of the node, as in its certificate.')),
@@ -239,6 +242,7 @@ const kind = <const S extends TSchema>(prefix: string, schema: S): RecordKind<S>
 
 export const recordKinds = {
 	nodes: kind('nodes/', nodeRecordSchema),
+	registrations: kind('registrations/', registrationRecordSchema),
 	levels: kind('mesh/', levelRecordSchema),
 	nodeNames: kind('node-names/', nodeNameSchema),
 	lifecycle: kind('lifecycle/', lifecycleRecordSchema),

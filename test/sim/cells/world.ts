@@ -1,7 +1,14 @@
 // Owns a simulated world of cells: nodes that speak to each other about cells as real ones do, on one clock turned by hand, with what crosses from cell to
 // cell counted apart from what stays within. Gossip among gateways is the real core's, in a pool of its own.
 import { swimProfiles } from '@infermesh/fabric';
-import { CellExchange, type CellPeer, type Gateway, type SummarisedTarget, summarise } from '@infermesh/host';
+import {
+	type Answered,
+	CellExchange,
+	type CellPeer,
+	type Gateway,
+	type SummarisedTarget,
+	summarise,
+} from '@infermesh/host';
 import { type Clock, SeededRandom } from '@infermesh/proto';
 import { Hello, Summaries } from '@infermesh/proto/grpc/cells/v1/cells';
 import { Pool } from '../membership/pool.js';
@@ -124,6 +131,7 @@ export class CellsWorld {
 					gossipKeys: () => [new Uint8Array(32)],
 					gossipAddresses: () => [`${id}:8947`],
 					meet: () => undefined,
+					ofItsOwn: (summary) => ({ summary, foreign: 0 }),
 					callExchange: (peer, hello) => this.#exchange(node, peer as CellPeer, hello),
 					callSummaries: (peer) => this.#summaries(peer),
 					changed: () => undefined,
@@ -147,13 +155,13 @@ export class CellsWorld {
 		return (this.#gatewaysOf.get(cell) ?? []).filter(({ up }) => up);
 	}
 
-	#exchange(from: SimNode, { nodeId }: CellPeer, hello: Hello): Promise<Hello> {
+	#exchange(from: SimNode, { nodeId }: CellPeer, hello: Hello): Promise<Answered> {
 		const to = this.#byId.get(nodeId);
 		if (to?.up !== true || this.cut.has(from.cell) || this.cut.has(to.cell)) return Promise.reject(new Error('gone'));
-		const answer = to.exchange.answer(hello);
+		const answer = to.exchange.answer(from.id, hello);
 		this.crossing.calls++;
 		this.crossing.bytes += Hello.encode(hello).finish().length + Hello.encode(answer).finish().length;
-		return Promise.resolve(answer);
+		return Promise.resolve({ nodeId, hello: answer });
 	}
 
 	#summaries({ nodeId }: CellPeer): Promise<Summaries> {

@@ -2,6 +2,7 @@
 // at the start and looked at every hour, stored first, and told. A node runs for longer than certificates live.
 import type { AuthorityDirectory, CertificateAuthority } from '@infermesh/fabric';
 import type { Clock, Timer } from '@infermesh/proto';
+import type { CollectedSample } from '../../telemetry/exposition.js';
 
 /** A machine that slept is late by this much at most; what failed is tried again. */
 const LOOK_MS = 3_600_000;
@@ -43,18 +44,15 @@ export class AuthorityKeeper {
 		this.#listeners.add(listener);
 	}
 
-	metrics(): string {
+	metrics(): readonly CollectedSample[] {
 		const nowMs = this.#ports.clock.wallMs();
 		const { rootMs, issuerMs } = this.authority.expiry;
-		const expires = 'infermesh_authority_expires_seconds';
-		const failed = 'infermesh_authority_maintenance_failed_total';
+		const left = (untilMs: number): number => Math.floor((untilMs - nowMs) / 1000);
 		return [
-			`# HELP ${expires} Until a certificate of the authority expires; the issuer is renewed at half of its year, the root in the last third of its ten.\n# TYPE ${expires} gauge\n`,
-			`${expires}{certificate="root"} ${Math.floor((rootMs - nowMs) / 1000)}\n`,
-			`${expires}{certificate="issuer"} ${Math.floor((issuerMs - nowMs) / 1000)}\n`,
-			`# HELP ${failed} Renewals within the authority that could not be made or stored; each is tried again within the hour.\n# TYPE ${failed} counter\n`,
-			`${failed} ${this.#failures}\n`,
-		].join('');
+			{ metric: 'authorityExpires', labels: ['root'], value: left(rootMs) },
+			{ metric: 'authorityExpires', labels: ['issuer'], value: left(issuerMs) },
+			{ metric: 'authorityMaintenanceFailed', labels: [], value: this.#failures },
+		];
 	}
 
 	close(): void {

@@ -25,14 +25,16 @@ import {
 } from '@infermesh/proto/grpc/cells/v1/cells';
 import { cellErrors } from '../../cells/errors.js';
 import { CellExchange, type CellPeer, type Gateway } from '../../cells/exchange.js';
+import { GatewayCells, shutOutBy } from '../../cells/ownership.js';
 import { routersOf } from '../../cells/routers.js';
 import { type SummarisedTarget, summarise } from '../../cells/summary.js';
 import type { MeshConfig } from '../../config/schema.js';
 import type { LifecycleState, NodeRecord } from '../../records/kinds.js';
+import type { CollectedSample } from '../../telemetry/exposition.js';
 import type { CellsView, MemberView } from '../fabric.js';
 import { GossipThread } from './gossip-client.js';
 import { GossipKeys, gossipKeyNames } from './gossip-keys.js';
-import { cellMetrics } from './metrics.js';
+import { cellMetrics, gossipMetrics } from './metrics.js';
 import type { ShutOut } from './shut-out.js';
 import type { WireIdentity } from './wire-identity.js';
 
@@ -55,6 +57,8 @@ export interface CellsPartPorts {
 	readonly nodes: () => readonly NodeRecord[];
 	readonly lifecycleOf: (nodeId: string) => LifecycleState;
 	readonly members: () => readonly MemberView[];
+	/** Whether a node is of this cell, there or away: what others say of it is for this cell to decide. */
+	readonly isOwn: (nodeId: string) => boolean;
 	/** Is told whom other cells have shut out: they are to be nobody's here either. */
 	readonly shutOut: ShutOut;
 	readonly stopped: () => boolean;
@@ -62,6 +66,7 @@ export interface CellsPartPorts {
 }
 
 const CALL_TIMEOUT_MS = 3000;
+const OPEN_RETRY_MS = 2000;
 const HANDSHAKE_TIMEOUT_MS = 3000;
 
 export class CellsPart implements CellsView {
@@ -71,8 +76,10 @@ export class CellsPart implements CellsView {
 	readonly #exchange: CellExchange;
 	readonly #keys: GossipKeys;
 	readonly #listeners = new Set<() => void>();
+	readonly #gatewayCells = new GatewayCells();
 	#targets: (() => readonly SummarisedTarget[]) | undefined;
 	#pool: GossipThread | undefined;
+	#poolFailure: string | undefined;
 	#quarantinedElsewhere: readonly string[] = [];
 	#closed = false;
 
@@ -100,9 +107,17 @@ export class CellsPart implements CellsView {
 				ownGateways: () => this.#ownGateways(),
 				gossipKeys: () => this.#keys.secrets,
 				gossipAddresses: () => this.#poolMembers().map(({ address }) => address),
-				meet: (keys, addresses) => this.#meet(keys, addresses),
-				callExchange: (peer, hello) =>
-					this.#call<Hello>(peer, (client, done) => client.exchange(hello, new Metadata(), this.#deadline(), done)),
+				meet: (keys, addresses, joins) => this.#meet(keys, addresses, joins),
+				ofItsOwn: (summary) => this.#gatewayCells.ofItsOwn(summary),
+				callExchange: async (peer, hello) => {
+					let nodeId = typeof peer === 'string' ? '' : peer.nodeId;
+					const answer = await this.#call<Hello>(
+						peer,
+						(client, done) => client.exchange(hello, new Metadata(), this.#deadline(), done),
+						(proved) => void (nodeId = proved),
+					);
+					return { nodeId, hello: answer };
+				},
 				callSummaries: (peer) =>
 					this.#call<Summaries>(peer, (client, done) =>
 						client.getSummaries({}, new Metadata(), this.#deadline(), done),
@@ -113,10 +128,7 @@ export class CellsPart implements CellsView {
 		);
 		ports.server.addService(CellsService, {
 			exchange: (call: ServerUnaryCall<Hello, Hello>, reply: sendUnaryData<Hello>) =>
-				this.#answer(reply, () => {
-					ports.server.nodeOf(call);
-					return this.#exchange.answer(call.request);
-				}),
+				this.#answer(reply, () => this.#exchange.answer(ports.server.nodeOf(call), call.request)),
 			getSummaries: (call: ServerUnaryCall<GetSummariesRequest, Summaries>, reply: sendUnaryData<Summaries>) =>
 				this.#answer(reply, () => {
 					ports.server.nodeOf(call);
@@ -125,13 +137,31 @@ export class CellsPart implements CellsView {
 		});
 	}
 
-	/** Opens the pool of gateways, where this node is one; what the cell itself does never waits for it. */
+	/**
+	 * Opens the pool of gateways, where this node is one, and tries again for as long as that does not succeed; what the cell itself does never waits for it.
+	 */
 	async start(): Promise<void> {
 		if (!this.gateway) return;
-		const { config, nodeId, folder, agent, version, stopped, failed } = this.#ports;
+		const stopped = (): boolean => this.#closed || this.#ports.stopped();
+		await this.#keys.start(stopped);
+		while (!stopped() && this.#pool === undefined) {
+			try {
+				await this.#openPool();
+				this.#poolFailure = undefined;
+			} catch (error) {
+				const failure = error instanceof Error ? error.message : String(error);
+				// What lasts is told once.
+				if (failure !== this.#poolFailure) this.#ports.failed('opening the pool of gateways', error);
+				this.#poolFailure = failure;
+				await new Promise<void>((resolve) => void this.#ports.clock.after(OPEN_RETRY_MS, resolve, { unref: true }));
+			}
+		}
+	}
+
+	/** Rejects with IM_MEMBERSHIP_BIND when the port is taken. */
+	async #openPool(): Promise<void> {
+		const { config, nodeId, folder, agent, version, failed } = this.#ports;
 		const { fabric, node, roles } = config;
-		await this.#keys.start(() => this.#closed || stopped());
-		if (this.#closed || stopped()) return;
 		const pool = await GossipThread.open(
 			{
 				nodeId,
@@ -156,8 +186,15 @@ export class CellsPart implements CellsView {
 		if (this.#closed) return pool.close();
 		this.#pool = pool;
 		this.#ports.shutOut.addPart((message) => pool.send(message));
+		pool.onChange(() => this.#noteGateways());
 		this.#keys.onChange(() => pool.send({ kind: 'keys', keys: this.#keys.secrets }));
 		this.#exchange.round();
+	}
+
+	/** Why this gateway speaks for nobody, although it serves. */
+	degraded(): readonly string[] {
+		if (this.#poolFailure === undefined) return [];
+		return [`no gateway: the pool of gateways does not open: ${this.#poolFailure}`];
 	}
 
 	setIdentity(identity: WireIdentity): void {
@@ -202,8 +239,12 @@ export class CellsPart implements CellsView {
 		return () => void this.#listeners.delete(listener);
 	}
 
-	metrics(): string {
-		return cellMetrics(this.#exchange.cells(), this.#exchange.figures) + (this.#pool?.metrics('wan_gossip') ?? '');
+	metrics(): readonly CollectedSample[] {
+		const open = this.gateway ? this.#pool !== undefined : undefined;
+		return [
+			...cellMetrics(this.#exchange.cells(), this.#exchange.figures, open),
+			...gossipMetrics('wanGossip', this.#pool?.figures),
+		];
 	}
 
 	/** Tells the other gateways that this one goes. */
@@ -223,14 +264,18 @@ export class CellsPart implements CellsView {
 		for (const listener of this.#listeners) listener();
 	}
 
-	/** What other cells say of nodes of this one is for this one to decide. */
 	#applyQuarantines(): void {
-		const own = new Set(this.#ports.nodes().map(({ id }) => id));
-		const told = new Set(this.#exchange.cells().flatMap(({ summary }) => summary.quarantined));
-		const nodeIds = [...told].filter((id) => !own.has(id)).sort();
+		const summaries = this.#exchange.cells().map(({ summary }) => summary);
+		const nodeIds = shutOutBy(summaries, this.#ports.isOwn);
 		if (nodeIds.join() === this.#quarantinedElsewhere.join()) return;
 		this.#quarantinedElsewhere = nodeIds;
 		this.#ports.shutOut.elsewhere(nodeIds);
+	}
+
+	/** Each says itself which cell it is of, in a claim that it signs. */
+	#noteGateways(): void {
+		for (const { id, speaksFor } of this.pool())
+			if (speaksFor !== undefined) this.#gatewayCells.note(id, speaksFor.cell);
 	}
 
 	#poolMembers(): readonly MemberView[] {
@@ -277,9 +322,9 @@ export class CellsPart implements CellsView {
 		);
 	}
 
-	#meet(keys: readonly Uint8Array[], addresses: readonly Address[]): void {
+	#meet(keys: readonly Uint8Array[], addresses: readonly Address[], joins: boolean): void {
 		if (this.#pool === undefined) return;
-		this.#keys.adopt(keys);
+		this.#keys.adopt(keys, joins);
 		// Once one of them is known here, gossip tells of the others.
 		const known = new Set(this.#poolMembers().map(({ address }) => address));
 		if (!addresses.some((address) => known.has(address))) this.#pool.send({ kind: 'join', seeds: [...addresses] });
@@ -297,16 +342,17 @@ export class CellsPart implements CellsView {
 		return { deadline: this.#ports.clock.wallMs() + CALL_TIMEOUT_MS };
 	}
 
-	/** A peer is called under the UUID it is known by; an address to join may be any node's of the trust domain. */
+	/** A peer is called under the UUID it is known by; an address to join may be any node's of the trust domain, and `proved` hears whose. */
 	async #call<T>(
 		peer: CellPeer | string,
 		start: (client: CellsClient, done: (error: ServiceError | null, reply: T) => void) => void,
+		proved: (nodeId: string) => void = () => undefined,
 	): Promise<T> {
 		const lease =
 			typeof peer === 'string'
 				? undefined
 				: this.#ports.channels.acquire({ address: peer.address, nodeUuid: peer.nodeId });
-		const client = lease?.client(CellsClient) ?? this.#strange(peer as string);
+		const client = lease?.client(CellsClient) ?? this.#strange(peer as string, proved);
 		try {
 			return await new Promise<T>((resolve, reject) =>
 				start(client, (error, reply) => (error === null ? resolve(reply) : reject(meshErrorOf(error, cellErrors)))),
@@ -317,8 +363,13 @@ export class CellsPart implements CellsView {
 		}
 	}
 
-	#strange(address: Address): CellsClient {
-		return new CellsClient(address, nodeCredentials(this.#ports.context, { timeoutMs: HANDSHAKE_TIMEOUT_MS }), {
+	#strange(address: Address, proved: (nodeId: string) => void): CellsClient {
+		const acceptNode = (nodeId: string): boolean => {
+			proved(nodeId);
+			return true;
+		};
+		const credentials = nodeCredentials(this.#ports.context, { timeoutMs: HANDSHAKE_TIMEOUT_MS, acceptNode });
+		return new CellsClient(address, credentials, {
 			'grpc.enable_http_proxy': 0,
 			'grpc.service_config_disable_resolution': 1,
 		});

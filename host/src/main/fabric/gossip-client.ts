@@ -4,7 +4,6 @@ import { type Address, membershipErrors, roleBits, type TransportCounts } from '
 import { type ErrorCode, MeshError } from '@infermesh/proto';
 import type { MemberView, TopologyView } from '../fabric.js';
 import type { FromGossip, GossipFigures, GossipStart, ToGossip } from './gossip-protocol.js';
-import { type GossipPool, gossipMetrics } from './metrics.js';
 import { threadBegun } from './thread-begun.js';
 
 export interface GossipOptions extends Omit<GossipStart, 'roles' | 'advertise'> {
@@ -82,9 +81,8 @@ export class GossipThread {
 		if (!this.#ended) this.#worker.postMessage(message);
 	}
 
-	/** `pool` names the pool in the metrics' names. */
-	metrics(pool: GossipPool = 'gossip'): string {
-		return this.#figures === undefined ? '' : gossipMetrics(this.#figures, pool);
+	get figures(): GossipFigures | undefined {
+		return this.#figures;
 	}
 
 	/** Tells the others that this node goes; resolves when that has been spread. */

@@ -30,34 +30,46 @@ const changed = (keys: GossipKeys): Promise<void> =>
 	});
 const hex = (keys: GossipKeys): string[] => keys.secrets.map((key) => Buffer.from(key).toString('hex'));
 
-test('two cells that met use one key and know both, whichever asked; what a later node reads is the same', async (t) => {
+test('a cell that joins another’s gateways uses their key, and they know its own; what a later node reads is the same', async (t) => {
 	const [west, east] = [await cell(t), await cell(t)];
-	t.notDeepEqual(hex(west.keys), hex(east.keys));
-	const both = Promise.all([changed(west.keys), changed(east.keys)]);
-	const [ofWest, ofEast] = [west.keys.secrets, east.keys.secrets];
-	east.keys.adopt(ofWest);
-	west.keys.adopt(ofEast);
-	await both;
-	t.is(hex(west.keys).length, 2);
-	t.deepEqual(hex(west.keys), hex(east.keys));
+	const [ofWest, ofEast] = [hex(west.keys), hex(east.keys)];
+	t.notDeepEqual(ofWest, ofEast);
+	const joined = changed(east.keys);
+	east.keys.adopt(west.keys.secrets, true);
+	await joined;
+	t.deepEqual(hex(east.keys), [...ofWest, ...ofEast]);
+	const told = changed(west.keys);
+	west.keys.adopt(east.keys.secrets, false);
+	await told;
+	t.deepEqual(hex(west.keys), [...ofWest, ...ofEast]);
 	const late = new GossipKeys(gossipKeyNames.gateways, west.engine, systemClock, [], () => undefined);
 	await late.start(() => false);
 	late.close();
 	t.deepEqual(hex(late), hex(west.keys));
 });
 
-test('no more keys are kept than the bound, and those that are known change nothing', async (t) => {
+test('keys of other cells never displace one that is known, whatever their order and number', async (t) => {
 	const { keys } = await cell(t);
+	const [own] = hex(keys);
 	const met = changed(keys);
-	keys.adopt(Array.from({ length: 9 }, (_, n) => new Uint8Array(32).fill(n)));
+	keys.adopt(
+		Array.from({ length: 9 }, (_, n) => new Uint8Array(32).fill(n)),
+		false,
+	);
 	await met;
-	t.is(keys.secrets.length, 4);
-	t.deepEqual(keys.secrets[0], new Uint8Array(32));
+	const full = hex(keys);
+	t.is(full.length, 4);
+	t.is(full[0], own, 'the key in use stays');
 	let changes = 0;
 	keys.onChange(() => changes++);
-	keys.adopt(keys.secrets);
+	keys.adopt([new Uint8Array(32).fill(200)], false);
+	keys.adopt(keys.secrets.toReversed(), true);
 	await new Promise((resolve) => setImmediate(resolve));
-	t.is(changes, 0);
+	t.is(changes, 0, 'nor does joining gateways that know the key in use');
+	const joined = changed(keys);
+	keys.adopt([new Uint8Array(32).fill(201)], true);
+	await joined;
+	t.deepEqual(hex(keys), ['c9'.repeat(32), ...full.slice(0, 3)]);
 });
 
 const shutOut = ['0b0e3d2c-0000-4000-8000-000000000001@7'];

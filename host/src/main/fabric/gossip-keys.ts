@@ -104,14 +104,17 @@ export class GossipKeys {
 	}
 
 	/**
-	 * Keys that another cell's gateways have. All are known to all from then on, and the least is in use: cells that have met agree on it,
-	 * whichever of them asked the other.
+	 * Keys that another cell's gateways have: as many as there is room for open packets from then on, and none takes the place of one that is known here.
+	 * `joins`: their pool is to be entered. Where they do not know the key in use here they would open nothing of this cell's, so theirs comes into use.
 	 */
-	adopt(theirs: readonly Uint8Array[]): void {
-		const wanted = (present: readonly string[]): string[] =>
-			[...new Set([...present, ...theirs.map((key) => Buffer.from(key).toString('base64'))])]
-				.sort()
-				.slice(0, ADOPTED_MAX);
+	adopt(theirs: readonly Uint8Array[], joins: boolean): void {
+		const foreign = theirs.map((key) => Buffer.from(key).toString('base64'));
+		const wanted = (present: readonly string[]): string[] => {
+			const [inUse] = present;
+			const [first] = foreign;
+			const enters = joins && first !== undefined && (inUse === undefined || !foreign.includes(inUse));
+			return [...new Set([...(enters ? [first] : []), ...present, ...foreign])].slice(0, ADOPTED_MAX);
+		};
 		if (JSON.stringify(wanted(this.#record.keys)) === JSON.stringify(this.#record.keys)) return;
 		void this.#write((present) => ({ ...present, keys: wanted(present.keys) })).catch((error: unknown) =>
 			this.#failed('taking over a gossip key', error),

@@ -58,7 +58,7 @@ import { GossipThread } from './gossip-client.js';
 import { GossipKeys, gossipKeyNames } from './gossip-keys.js';
 import { openIdentity } from './identity.js';
 import { LeaseKeeper } from './lease-keeper.js';
-import { consensusMetrics, etcdMetrics, topologyMetrics, transportMetrics } from './metrics.js';
+import { consensusMetrics, etcdMetrics, gossipMetrics, topologyMetrics, transportMetrics } from './metrics.js';
 import { NodeCalls } from './node-calls.js';
 import { type KnownPeer, NodeFolder } from './node-folder.js';
 import { askStatus } from './node-status.js';
@@ -384,10 +384,12 @@ export async function startMeshFabric(
 		const nodes = new Mirror(recordKinds.nodes, engine, clock, { changed: () => follow() });
 		const lifecycle = new Mirror(recordKinds.lifecycle, engine, clock, { changed: () => follow() });
 		const removals = new Mirror(recordKinds.removals, engine, clock, { changed: () => follow() });
+		const registrations = new Mirror(recordKinds.registrations, engine, clock, { changed: () => undefined });
 		closers.push(
 			() => nodes.close(),
 			() => lifecycle.close(),
 			() => removals.close(),
+			() => registrations.close(),
 		);
 		agentOf = (id) => nodes.get(id)?.value.addresses.agent;
 		isRemoved = (id) => removals.get(id) !== undefined;
@@ -414,6 +416,10 @@ export async function startMeshFabric(
 			lifecycleOf: (id) => lifecycle.get(id)?.value.state ?? 'active',
 			members: () => thread.members,
 			shutOut,
+			// Not by issuances: an authority issues for nodes of other cells too.
+			isOwn: (id) =>
+				[nodes, registrations, lifecycle, removals].some((mirror) => mirror.get(id) !== undefined) ||
+				thread.members.some((member) => member.id === id),
 			stopped,
 			failed,
 		});
@@ -564,7 +570,7 @@ export async function startMeshFabric(
 			for (const { lease } of holders.values()) lease.release();
 		});
 
-		cells.start().catch((error: unknown) => log.error({ error: String(error) }, 'the pool of gateways does not open'));
+		void cells.start();
 
 		const group: GroupControl | undefined =
 			consensus === undefined
@@ -613,15 +619,16 @@ export async function startMeshFabric(
 			state: () => consensus?.state,
 			setLevel: (level) => consensus?.send({ kind: 'level', level }),
 			memberEnded: () => memberEnded,
-			degraded: () => etcd?.degraded() ?? [],
-			metrics: () =>
-				thread.metrics() +
-				topologyMetrics(thread.topology) +
-				cells.metrics() +
-				transportMetrics([counters.snapshot(), ...thread.transport, ...cells.transport]) +
-				consensusMetrics(consensus?.state, nodeId, memberEnded) +
-				(etcd === undefined ? '' : etcdMetrics(etcd.members)) +
-				(keeper?.metrics() ?? ''),
+			degraded: () => [...(etcd?.degraded() ?? []), ...cells.degraded()],
+			metrics: () => [
+				...gossipMetrics('gossip', thread.figures),
+				...topologyMetrics(thread.topology),
+				...cells.metrics(),
+				...transportMetrics([counters.snapshot(), ...thread.transport, ...cells.transport]),
+				...consensusMetrics(consensus?.state, nodeId, memberEnded),
+				...(etcd === undefined ? [] : etcdMetrics(etcd.members)),
+				...(keeper?.metrics() ?? []),
+			],
 			async leave() {
 				await cells.leave();
 				await thread.leave();
