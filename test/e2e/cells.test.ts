@@ -1,4 +1,7 @@
 // Two cells of two real processes each, under one authority: what they tell each other, and where requests go when one of them has nothing left.
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import test from 'ava';
 import { eventually, MODEL, startTestEngine } from '../support/mesh.js';
 import { infermesh, joinNodes, joinToken, type MeshNode, prepareNodes } from '../support/mesh-nodes.js';
@@ -179,5 +182,56 @@ test.serial(
 			{ withinMs: 20_000, everyMs: 20 },
 		);
 		t.true(served > 10, `${served} requests served meanwhile`);
+	},
+);
+
+test.serial(
+	'a gateway whose port is taken says so, serves, and comes into its pool when the port is free',
+	async (t) => {
+		t.timeout(120_000);
+		const taken = createSocket('udp4').bind(0, '127.0.0.1').unref();
+		await once(taken, 'listening');
+		const engine = await startTestEngine(t);
+		const [node] = (await prepareNodes(t, [
+			{
+				name: 'lonely',
+				targets: [{ id: 'engine', url: engine.url, models: [MODEL] }],
+				fabric: { ...quick, wan_port: taken.address().port },
+			},
+		])) as [MeshNode];
+		await node.start();
+		const readiness = async () =>
+			(await (await fetch(`${node.admin}/readyz`)).json()) as { ready: boolean; degraded: readonly string[] };
+		const metrics = async (): Promise<string> => (await fetch(`${node.admin}/metrics`)).text();
+		await eventually(
+			'the node says that it is no gateway, and why',
+			async () => (await readiness()).degraded.some((one) => one.startsWith('no gateway: the pool of gateways')),
+			{ withinMs: 20_000, everyMs: 50 },
+		);
+		t.regex(await metrics(), /^infermesh_cell_pool_open 0$/m);
+		await eventually('and serves all the same', async () => (await ask(node)) === 'engine', {
+			withinMs: 20_000,
+			everyMs: 50,
+		});
+		await new Promise<void>((resolve) => void taken.close(resolve));
+		await eventually(
+			'it comes in',
+			async () => /^infermesh_wan_gossip_live_members 1$[^]*^infermesh_cell_pool_open 1$/m.test(await metrics()),
+			{ withinMs: 20_000, everyMs: 50 },
+		);
+		t.deepEqual((await readiness()).degraded, []);
+
+		// --- nothing is exposed that the page does not explain; this node is a coordinator, a router and a gateway
+		const page = readFileSync(new URL('../../../docs/metrics.md', import.meta.url), 'utf8');
+		const exposed = [...(await metrics()).matchAll(/^# TYPE (infermesh_\w+)/gm)].map(([, name = '']) => name);
+		for (const room of ['gossip', 'wan_gossip', 'transport', 'topology', 'consensus', 'cell'])
+			t.true(
+				exposed.some((name) => name.startsWith(`infermesh_${room}_`)),
+				room,
+			);
+		t.deepEqual(
+			exposed.filter((name) => !page.includes(`\`${name}\``)),
+			[],
+		);
 	},
 );
