@@ -9,6 +9,7 @@ import { issueIntermediate, issueLeaf, issueRoot, type LeafNames, type Signer, t
 import { generateNodeKey, isP256, type KeyPair } from './keys.js';
 import { clientSpiffeId, nodeSpiffeId, trustDomainId } from './spiffe-id.js';
 import type { TrustBundle } from './svid.js';
+import { signTrust } from './trust-signature.js';
 
 export interface AuthorityLifetimes {
 	readonly rootMs: number;
@@ -111,6 +112,11 @@ export class CertificateAuthority {
 	): Promise<readonly Uint8Array[]> {
 		const names = { uri: clientSpiffeId(this.trustDomain, name).uri, dns: [] };
 		return this.#issue(names, publicKey, nowMs, Math.min(lifetimeMs, this.#lifetimes.clientMaxMs));
+	}
+
+	/** The bundle's signature for whoever gets the leaf, by the intermediate that signed it. */
+	signTrust(leafDer: Uint8Array): Uint8Array {
+		return signTrust(this.bundle, leafDer, this.#issuer().keys);
 	}
 
 	/** Whether this authority signed the leaf, now or in the past, whatever has expired since. */

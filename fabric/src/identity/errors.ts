@@ -99,6 +99,11 @@ export const identityErrors = defineErrors({
 		summary: 'the identity of a node has been revoked',
 		hint: '`infermesh nodes release NODE` lifts a quarantine',
 	},
+	IM_IDENTITY_TRUST_UNSIGNED: {
+		...refused,
+		summary: 'a node that answered a join or a renewal told of roots that the authority has not signed',
+		hint: 'the node that answered has been taken over, or the authority is of an older version while its root changes: look at the node, update the authority',
+	},
 	IM_IDENTITY_REMOVED: {
 		...refused,
 		summary: 'the node was removed from the mesh, and its identity with it',

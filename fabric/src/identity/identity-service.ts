@@ -137,7 +137,8 @@ export class IdentityService {
 			if (leaf === undefined) throw fault('IM_IDENTITY_AUTHORITY');
 			const previousKeyHash = last?.value.keyHash === keyHash ? last.value.previousKeyHash : last?.value.keyHash;
 			const record = { keyHash, previousKeyHash, serial: leaf.serial, notAfterMs: leaf.notAfterMs };
-			if (await issuances.put(nodeUuid, record, last?.revision)) return { chainDer: [...chain], trust: this.trust() };
+			if (await issuances.put(nodeUuid, record, last?.revision))
+				return { chainDer: [...chain], trust: this.trust(), trustSignature: authority.signTrust(leaf.der) };
 		}
 		throw fault('IM_IDENTITY_RENEW_BUSY');
 	}

@@ -5,6 +5,7 @@ import { identityErrors } from './errors.js';
 import { generateNodeKey, type KeyPair } from './keys.js';
 import { type Identity, IdentityHolder, type IdentitySource, makeIdentity } from './source.js';
 import { type TrustBundle, validateSvidChain } from './svid.js';
+import { rootsText } from './trust-signature.js';
 
 /** Asks the authority for a certificate for `next`, in the name of `current`, which may have expired. */
 export type SvidRenewer = (
@@ -114,7 +115,7 @@ export class RotatingIdentity implements IdentitySource {
 	/** Takes a newer trust bundle. When it no longer vouches for our own certificate, that is renewed at once. Throws what the storage throws. */
 	updateBundle(bundle: TrustBundle): void {
 		const identity = this.current();
-		if (bundle.trustDomain !== identity.bundle.trustDomain || sameRoots(bundle, identity.bundle)) return;
+		if (bundle.trustDomain !== identity.bundle.trustDomain || rootsText(bundle) === rootsText(identity.bundle)) return;
 		this.#options.storage.saveBundle(bundle);
 		this.#install({ ...identity, bundle });
 		// Time does not matter here: an expired certificate is being renewed anyway.
@@ -203,13 +204,4 @@ export class RotatingIdentity implements IdentitySource {
 		const fullMs = Math.min(retryMsMax, retryMsMin * 2 ** Math.min(this.#failuresInRow - 1, 30));
 		return fullMs * (0.5 + 0.5 * this.#options.random.nextFloat());
 	}
-}
-
-function sameRoots(a: TrustBundle, b: TrustBundle): boolean {
-	const texts = (bundle: TrustBundle): string =>
-		bundle.roots
-			.map((root) => Buffer.from(root).toString('base64'))
-			.sort()
-			.join();
-	return texts(a) === texts(b);
 }

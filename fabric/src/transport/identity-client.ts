@@ -14,6 +14,7 @@ import type { SvidRenewer } from '../identity/rotation.js';
 import { type Identity, makeIdentity } from '../identity/source.js';
 import { parseSpiffeId } from '../identity/spiffe-id.js';
 import { type Refusal, refusalError, type SvidVerdict, type TrustBundle, validateSvidChain } from '../identity/svid.js';
+import { checkTrust } from '../identity/trust-signature.js';
 import { parseAddress } from './address.js';
 import { anonymousCredentials } from './grpc-credentials.js';
 import { meshErrorOf } from './grpc-errors.js';
@@ -49,10 +50,13 @@ export async function joinMesh(
 	const reply = await call(at, judge, options, (client, metadata, deadline, callback) =>
 		client.join({ token: tokenText.trim(), csrDer }, metadata, deadline, callback),
 	);
-	const bundle = bundleOf(reply);
-	if (!bundle.roots.some((root) => readCertificate(root)?.fingerprint === token.fingerprint))
-		throw new MeshError(identityErrors, 'IM_IDENTITY_PIN_MISMATCH');
-	const identity = makeIdentity(reply.chainDer, keys.privateKey, bundle, options.clock.wallMs());
+	const told = bundleOf(reply);
+	const root = told.roots.find((one) => readCertificate(one)?.fingerprint === token.fingerprint);
+	if (root === undefined) throw new MeshError(identityErrors, 'IM_IDENTITY_PIN_MISMATCH');
+	const nowMs = options.clock.wallMs();
+	const known = { trustDomain: told.trustDomain, roots: [root] };
+	const bundle = checkTrust(told, reply.chainDer, reply.trustSignature, known, nowMs);
+	const identity = makeIdentity(reply.chainDer, keys.privateKey, bundle, nowMs);
 	return { identity, revoked: reply.trust?.revoked ?? [], revision: reply.trust?.revision ?? 0n };
 }
 
@@ -72,7 +76,9 @@ export function remoteRenewer(addresses: () => readonly Address[], options: Iden
 		const reply = await call(at, judge, options, (client, metadata, deadline, callback) =>
 			client.renew(request, metadata, deadline, callback),
 		);
-		return { chain: reply.chainDer, bundle: bundleOf(reply) };
+		const nowMs = options.clock.wallMs();
+		const bundle = checkTrust(bundleOf(reply), reply.chainDer, reply.trustSignature, current.bundle, nowMs);
+		return { chain: reply.chainDer, bundle };
 	};
 }
 

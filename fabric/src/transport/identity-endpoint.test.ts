@@ -30,6 +30,7 @@ const timeoutMs = 10_000;
 interface Mesh {
 	readonly clock: ManualClock;
 	readonly authority: CertificateAuthority;
+	readonly service: IdentityService;
 	readonly node: TestNode;
 	readonly secure: SecureServer;
 	readonly address: string;
@@ -53,7 +54,7 @@ async function mesh(t: ExecutionContext): Promise<Mesh> {
 	secure.addService(echoService, echoHandlers());
 	const address = await secure.listen('127.0.0.1:0');
 	t.teardown(() => secure.close());
-	return { clock, authority, node, secure, address, tokens, revocations };
+	return { clock, authority, service, node, secure, address, tokens, revocations };
 }
 
 function callClock(clock: ManualClock): typeof realClock {
@@ -174,4 +175,41 @@ test('a renewal is refused for a revoked node, and told so', async (t) => {
 	await t.throwsAsync(remoteRenewer(() => [], options)(identity, await generateNodeKey()), {
 		code: 'IM_IDENTITY_RENEWAL_FAILED',
 	});
+});
+
+test('roots that the authority has prepared come with a renewal; those that a node adds to the answer do not', async (t) => {
+	const one = await mesh(t);
+	const options = { clock: callClock(one.clock), timeoutMs };
+	const { identity } = await joinMesh(one.address, await tokenOf(one), await generateNodeKey(), options);
+	t.is(identity.bundle.roots.length, 1);
+	await one.authority.prepareRoot(one.clock.wallMs());
+	const renewed = await remoteRenewer(() => [one.address], options)(identity, await generateNodeKey());
+	t.is(renewed.bundle.roots.length, 2);
+	const joined = await joinMesh(one.address, await tokenOf(one), await generateNodeKey(), options);
+	t.is(joined.identity.bundle.roots.length, 2);
+
+	// A node of the mesh that passes requests on, and adds a root of its own to what comes back.
+	const [extra] = (await testAuthority(one.clock.wallMs())).bundle.roots;
+	const crooked = new SecureServer(testNode(await testIdentity(one.authority, one.clock.wallMs())).context, {
+		joining: true,
+	});
+	addIdentityEndpoint(
+		crooked,
+		new Proxy(one.service, {
+			get: (service, name) => {
+				if (name !== 'join' && name !== 'renew') return undefined;
+				return async (request: never) => {
+					const reply = await service[name](request);
+					const rootsDer = [...(reply.trust?.rootsDer ?? []), extra];
+					return { ...reply, trust: { ...reply.trust, rootsDer } };
+				};
+			},
+		}),
+	);
+	const address = await crooked.listen('127.0.0.1:0');
+	t.teardown(() => crooked.close());
+	const unsigned = { code: 'IM_IDENTITY_TRUST_UNSIGNED' };
+	const renew = remoteRenewer(() => [address], options);
+	await t.throwsAsync(renew(joined.identity, await generateNodeKey()), unsigned);
+	await t.throwsAsync(joinMesh(address, await tokenOf(one), await generateNodeKey(), options), unsigned);
 });

@@ -43,7 +43,14 @@ export interface RenewRequest {
 export interface IdentityReply {
   /** Leaf first. */
   chainDer: Uint8Array[];
-  trust: TrustReply | undefined;
+  trust:
+    | TrustReply
+    | undefined;
+  /**
+   * By the intermediate that signed the leaf, for the purpose `infermesh.identity.v1.Trust`, over trust domain, leaf and roots: any node may answer, and
+   * other roots than those known are not taken from it without this.
+   */
+  trustSignature: Uint8Array;
 }
 
 export interface TrustReply {
@@ -194,7 +201,7 @@ export const RenewRequest: MessageFns<RenewRequest> = {
 };
 
 function createBaseIdentityReply(): IdentityReply {
-  return { chainDer: [], trust: undefined };
+  return { chainDer: [], trust: undefined, trustSignature: new Uint8Array(0) };
 }
 
 export const IdentityReply: MessageFns<IdentityReply> = {
@@ -204,6 +211,9 @@ export const IdentityReply: MessageFns<IdentityReply> = {
     }
     if (message.trust !== undefined) {
       TrustReply.encode(message.trust, writer.uint32(18).fork()).join();
+    }
+    if (message.trustSignature.length !== 0) {
+      writer.uint32(26).bytes(message.trustSignature);
     }
     return writer;
   },
@@ -235,6 +245,14 @@ export const IdentityReply: MessageFns<IdentityReply> = {
             }
 
             message.trust = TrustReply.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.trustSignature = reader.bytes();
             continue;
           }
         }
