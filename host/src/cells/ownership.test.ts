@@ -1,5 +1,5 @@
 import test from 'ava';
-import { GatewayCells, shutOutBy } from './ownership.js';
+import { GatewayCells, ownNodes, shutOutBy } from './ownership.js';
 import { summaryOf } from './testing.js';
 
 test('a cell shuts out nodes of its own, never the gateway of a third cell, there or away', (t) => {
@@ -23,4 +23,15 @@ test('a node of this cell is shut out by this cell alone', (t) => {
 		shutOutBy(summaries, (id) => id === 'mine'),
 		['a', 'z'],
 	);
+});
+
+test('a node of this cell that is away is not shut out by another’s word', (t) => {
+	const present = new Map([['here', {}]]);
+	const registered = new Map([
+		['here', {}],
+		['rebooting', {}],
+	]);
+	const isOwn = ownNodes([present, registered], () => [{ id: 'of-gossip' }]);
+	const quarantined = ['here', 'rebooting', 'of-gossip', 'stranger'];
+	t.deepEqual(shutOutBy([summaryOf('a', { quarantined })], isOwn), ['stranger']);
 });

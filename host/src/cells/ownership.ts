@@ -28,3 +28,15 @@ export class GatewayCells {
 export function shutOutBy(summaries: readonly Summary[], isOwn: (nodeId: string) => boolean): readonly string[] {
 	return [...new Set(summaries.flatMap(({ quarantined }) => quarantined))].filter((id) => !isOwn(id)).sort();
 }
+
+/**
+ * Which nodes are of this cell, there or away: those that replicated state has a record of, or gossip. A certificate issued here says nothing: an authority
+ * issues for nodes of other cells too.
+ */
+export function ownNodes(
+	records: readonly { readonly get: (id: string) => unknown }[],
+	members: () => readonly { readonly id: string }[],
+): (nodeId: string) => boolean {
+	return (nodeId) =>
+		records.some((kind) => kind.get(nodeId) !== undefined) || members().some(({ id }) => id === nodeId);
+}

@@ -35,6 +35,7 @@ import {
 	type DiscoverReply,
 } from '@infermesh/proto/grpc/agent/v1/agent';
 import { TopologyService } from '@infermesh/proto/grpc/topology/v1/topology';
+import { ownNodes } from '../../cells/ownership.js';
 import { isLoopback } from '../../config/rules.js';
 import type { MeshConfig } from '../../config/schema.js';
 import { ownLevel } from '../../mesh/level-keeper.js';
@@ -416,10 +417,7 @@ export async function startMeshFabric(
 			lifecycleOf: (id) => lifecycle.get(id)?.value.state ?? 'active',
 			members: () => thread.members,
 			shutOut,
-			// Not by issuances: an authority issues for nodes of other cells too.
-			isOwn: (id) =>
-				[nodes, registrations, lifecycle, removals].some((mirror) => mirror.get(id) !== undefined) ||
-				thread.members.some((member) => member.id === id),
+			isOwn: ownNodes([nodes, registrations, lifecycle, removals], () => thread.members),
 			stopped,
 			failed,
 		});
