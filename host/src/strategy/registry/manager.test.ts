@@ -117,3 +117,17 @@ test('with many pools loading is refused for want of instances, and everything e
 	t.is(await rollback(), kept.at(-2)?.strategy.label);
 	manager.close();
 });
+
+test('the state kept for a pool goes with the pool', async (t) => {
+	const { manager, pools } = managerForTests(2, { stateBytes: 32, hooks: ['rank', 'tick'] });
+	await manager.load(wasm, { label: 'least_queue@1.0.1', sourceMap: undefined, settings: undefined });
+	const introduced = (): number[] => {
+		const indices: number[] = [];
+		manager.introduce({ addStrategy: () => undefined, addState: (_version, index) => void indices.push(index) });
+		return indices;
+	};
+	t.deepEqual(introduced(), [0, 1]);
+	manager.poolsChanged(pools.slice(1));
+	t.deepEqual(introduced(), [1]);
+	manager.close();
+});

@@ -8,7 +8,7 @@ import { systemClock } from '../../main/clock.js';
 import { openStrategy } from '../../project/prepare.js';
 import type { ModelPool } from '../../router/ports.js';
 import { wasmEngine } from '../admission/engine.js';
-import { type Inspection, inspectDefaults, inspectModule } from '../admission/inspect.js';
+import { type AdmittedModule, type Inspection, inspectDefaults, inspectModule } from '../admission/inspect.js';
 import { fuelDefaults } from '../runtime/instance.js';
 import type { RoutingPlan } from '../runtime/plan.js';
 import { quarantineDefaults } from '../runtime/quarantine.js';
@@ -46,7 +46,8 @@ export const { wasm } = await openStrategy('least_queue');
 const limits = { fuel: fuelDefaults, moduleBytesMax: 1 << 20, calibration: { sizes: [16], decisions: 10, seed: 1 } };
 const inspected: Inspection = inspectModule(wasm, { ...inspectDefaults, ...limits }, systemClock);
 
-export function managerForTests(poolCount = 1) {
+/** `manifest`: what the strategies claim beside what least_queue does. */
+export function managerForTests(poolCount = 1, manifest: Partial<AdmittedModule['manifest']> = {}) {
 	const clock = new HandClock();
 	const table = createFleetTable(64);
 	const counters = createInflight(64, 1);
@@ -69,13 +70,18 @@ export function managerForTests(poolCount = 1) {
 			},
 		],
 	}));
+	const { admitted, report } = inspected;
+	const claimed: Inspection = {
+		report,
+		admitted: admitted && { ...admitted, manifest: { ...admitted.manifest, ...manifest } },
+	};
 	const committed: RoutingPlan[] = [];
 	const attempted: number[] = [];
 	const events: string[] = [];
 	const workers = { failing: false };
 	const judge = new StrategyJudge(
 		{ fuel: fuelDefaults, moduleBytesMax: 1 << 20, settings: {} },
-		{ clock, admit: () => Promise.resolve(inspected), admitted: () => undefined },
+		{ clock, admit: () => Promise.resolve(claimed), admitted: () => undefined },
 	);
 	const manager = new StrategyManager(
 		{
@@ -118,5 +124,5 @@ export function managerForTests(poolCount = 1) {
 	);
 	const strike = (versionId: number) =>
 		manager.strike({ versionId, label: '', cause: 'trap', model: 'm0', trap: '', fuel: 0 });
-	return { manager, judge, clock, committed, attempted, events, workers, strike };
+	return { manager, judge, clock, committed, attempted, events, workers, strike, pools };
 }
