@@ -99,8 +99,8 @@ function transportOf(start: MemberStart): GrpcRaftTransport {
 		},
 		peerOf: (call) => {
 			const { subjectaltname } = (call as ServerUnaryCall<unknown, unknown>).getAuthContext()?.sslPeerCertificate ?? {};
-			const names = subjectaltname ?? '';
-			const id = parseSpiffeId(names.replace(/^URI:/, ''));
+			const uri = subjectaltname?.split(', ').find((name) => name.startsWith('URI:'));
+			const id = parseSpiffeId(uri?.slice('URI:'.length) ?? '');
 			return id === undefined ? undefined : nodeUuidOf(id);
 		},
 	});
