@@ -27,71 +27,74 @@ const listsAs = (agent: SerfAgent, name: string, status: string) => async (): Pr
 	(await agent.member(name))?.status === status;
 
 // One pool at a time: agents that starve beside two other pools are rightly suspected.
-test.serial('a mixed pool: all list all, with tags; probes keep all content; deaths and leaves are seen by both kinds', async (t) => {
-	const alpha = await startAgent(t, 'alpha', { tag: 'role=agent' });
-	const beta = await startAgent(t, 'beta', { join: alpha.address });
-	const gamma = await startAgent(t, 'gamma', { join: alpha.address });
-	const delta = await startAgent(t, 'delta', { join: beta.address });
-	const one = await startedOwn(t, 'one', { seeds: [alpha.address], tags: { role: 'ours' } });
-	const two = await startedOwn(t, 'two', { seeds: [beta.address] });
-	const three = await startedOwn(t, 'three', { seeds: [one.address] });
-	const agents = [alpha, beta, gamma, delta];
-	const own = [one, two, three];
-	const names = [...agents, ...own].map(({ name }) => name).sort((a, b) => a.localeCompare(b));
-	for (const agent of agents)
-		await eventually(
-			`${agent.name} lists all`,
-			async () => {
-				const alive = (await agent.members()).filter(({ status }) => status === 'alive').map(({ name }) => name);
-				return alive.sort((a, b) => a.localeCompare(b)).join(' ') === names.join(' ');
-			},
-			joinMs,
-		);
-	for (const member of own)
-		await eventually(`${member.name} lists all`, () => member.membership.liveMembers === names.length, joinMs);
-	t.like(await alpha.member('one'), { addr: one.address, tags: { role: 'ours' } });
-	t.is(one.membership.member('beta')?.claim.address, beta.address);
+test.serial(
+	'a mixed pool: all list all, with tags; probes keep all content; deaths and leaves are seen by both kinds',
+	async (t) => {
+		const alpha = await startAgent(t, 'alpha', { tag: 'role=agent' });
+		const beta = await startAgent(t, 'beta', { join: alpha.address });
+		const gamma = await startAgent(t, 'gamma', { join: alpha.address });
+		const delta = await startAgent(t, 'delta', { join: beta.address });
+		const one = await startedOwn(t, 'one', { seeds: [alpha.address], tags: { role: 'ours' } });
+		const two = await startedOwn(t, 'two', { seeds: [beta.address] });
+		const three = await startedOwn(t, 'three', { seeds: [one.address] });
+		const agents = [alpha, beta, gamma, delta];
+		const own = [one, two, three];
+		const names = [...agents, ...own].map(({ name }) => name).sort((a, b) => a.localeCompare(b));
+		for (const agent of agents)
+			await eventually(
+				`${agent.name} lists all`,
+				async () => {
+					const alive = (await agent.members()).filter(({ status }) => status === 'alive').map(({ name }) => name);
+					return alive.sort((a, b) => a.localeCompare(b)).join(' ') === names.join(' ');
+				},
+				joinMs,
+			);
+		for (const member of own)
+			await eventually(`${member.name} lists all`, () => member.membership.liveMembers === names.length, joinMs);
+		t.like(await alpha.member('one'), { addr: one.address, tags: { role: 'ours' } });
+		t.is(one.membership.member('beta')?.claim.address, beta.address);
 
-	// More than ten probe intervals of a second: each of ours probes on, answers, and nobody is suspected.
-	const probes = one.membership.core?.counters.probes ?? 0;
-	await eventually('twelve probes', () => (one.membership.core?.counters.probes ?? 0) >= probes + 12, {
-		withinMs: 30_000,
-		everyMs: 50,
-	});
-	for (const member of own) {
-		t.is(refusals(member), 0, JSON.stringify(member.membership.transfer.refused));
-		t.false(member.events.some(({ kind }) => kind === 'suspect' || kind === 'refuted' || kind === 'failed'));
-		t.false(member.events.some(({ kind }) => kind === 'packetsBlocked'));
-	}
-	const acks = one.events.filter((event) => event.kind === 'coordinate' && event.payload.length > 0);
-	t.true(acks.length >= 5, `${acks.length} coordinates of agents`);
-	for (const agent of agents) t.deepEqual(complaints(agent), [], agent.name);
+		// More than ten probe intervals of a second: each of ours probes on, answers, and nobody is suspected.
+		const probes = one.membership.core?.counters.probes ?? 0;
+		await eventually('twelve probes', () => (one.membership.core?.counters.probes ?? 0) >= probes + 12, {
+			withinMs: 30_000,
+			everyMs: 50,
+		});
+		for (const member of own) {
+			t.is(refusals(member), 0, JSON.stringify(member.membership.transfer.refused));
+			t.false(member.events.some(({ kind }) => kind === 'suspect' || kind === 'refuted' || kind === 'failed'));
+			t.false(member.events.some(({ kind }) => kind === 'packetsBlocked'));
+		}
+		const acks = one.events.filter((event) => event.kind === 'coordinate' && event.payload.length > 0);
+		t.true(acks.length >= 5, `${acks.length} coordinates of agents`);
+		for (const agent of agents) t.deepEqual(complaints(agent), [], agent.name);
 
-	two.membership.update({ meta: Uint8Array.of(255, 0x81, 0xa1, 0x61, 0xa1, 0x62) });
-	await eventually('new tags are seen', async () => (await delta.member('two'))?.tags['a'] === 'b', joinMs);
+		two.membership.update({ meta: Uint8Array.of(255, 0x81, 0xa1, 0x61, 0xa1, 0x62) });
+		await eventually('new tags are seen', async () => (await delta.member('two'))?.tags['a'] === 'b', joinMs);
 
-	// A graceful leave of either kind is a leave to the other, never a failure.
-	await delta.leave();
-	await eventually('ours see the agent leave', () => own.every((member) => member.state('delta') === 'left'), joinMs);
-	await three.membership.leave();
-	await three.membership.stop();
-	for (const agent of [alpha, beta, gamma])
-		await eventually(`${agent.name} sees ours leave`, listsAs(agent, 'three', 'left'), joinMs);
-	t.false(own.some((member) => happened(member, 'failed', 'delta')));
+		// A graceful leave of either kind is a leave to the other, never a failure.
+		await delta.leave();
+		await eventually('ours see the agent leave', () => own.every((member) => member.state('delta') === 'left'), joinMs);
+		await three.membership.leave();
+		await three.membership.stop();
+		for (const agent of [alpha, beta, gamma])
+			await eventually(`${agent.name} sees ours leave`, listsAs(agent, 'three', 'left'), joinMs);
+		t.false(own.some((member) => happened(member, 'failed', 'delta')));
 
-	// One of each kind dies without a word.
-	await gamma.kill();
-	await two.membership.stop();
-	await eventually('ours find the agent dead', () => one.state('gamma') === 'dead', failureMs);
-	await eventually('ours find ours dead', () => one.state('two') === 'dead', failureMs);
-	t.true(happened(one, 'suspect', 'gamma') && happened(one, 'failed', 'gamma'));
-	for (const agent of [alpha, beta])
-		for (const dead of ['gamma', 'two'])
-			await eventually(`${agent.name} marks ${dead} failed`, listsAs(agent, dead, 'failed'), failureMs);
-	t.is(one.state('alpha'), 'alive');
-	t.is(one.state('beta'), 'alive');
-	t.true(await listsAs(alpha, 'one', 'alive')());
-});
+		// One of each kind dies without a word.
+		await gamma.kill();
+		await two.membership.stop();
+		await eventually('ours find the agent dead', () => one.state('gamma') === 'dead', failureMs);
+		await eventually('ours find ours dead', () => one.state('two') === 'dead', failureMs);
+		t.true(happened(one, 'suspect', 'gamma') && happened(one, 'failed', 'gamma'));
+		for (const agent of [alpha, beta])
+			for (const dead of ['gamma', 'two'])
+				await eventually(`${agent.name} marks ${dead} failed`, listsAs(agent, dead, 'failed'), failureMs);
+		t.is(one.state('alpha'), 'alive');
+		t.is(one.state('beta'), 'alive');
+		t.true(await listsAs(alpha, 'one', 'alive')());
+	},
+);
 
 /** What an agent found wrong with messages, as its log tells. */
 function complaints(agent: SerfAgent): readonly string[] {
