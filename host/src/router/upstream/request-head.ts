@@ -1,5 +1,6 @@
 // Owns the bytes of a request head. Nothing a client sent may end a line of it early.
 import { UpstreamFault } from './faults.js';
+import { BAD_VALUE, TOKEN } from './syntax.js';
 
 export interface UpstreamRequest {
 	readonly method: string;
@@ -10,9 +11,7 @@ export interface UpstreamRequest {
 	readonly body: Buffer | null;
 }
 
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const BAD_PATH = /[^\x21-\x7e\x80-\xff]/;
-const BAD_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 
 /** Methods whose requests have a body by their nature: an empty one is said to be empty. */
 const WITH_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);

@@ -1,6 +1,7 @@
 // Owns the reading of HTTP/1.1 responses from bytes (RFC 9112): pure, no socket. What two readers could understand differently is refused, not
 // guessed at: an upstream must not be able to make the end of one response the beginning of another client's.
 import { UpstreamFault } from './faults.js';
+import { BAD_VALUE, TOKEN } from './syntax.js';
 
 /** Names in lower case, fields that were repeated as lists. */
 export type ResponseHeaders = Record<string, string | string[] | undefined>;
@@ -41,11 +42,9 @@ const NINE = 0x39;
 const SIZE_DIGITS_MAX = 12;
 const VERSION = 'HTTP/1.';
 const NOTHING = Buffer.alloc(0);
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** RFC 9112 section 7.1.1, without the spaces it allows where no sender puts any. */
 const EXTENSIONS =
 	/^(?:;[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:=(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+|"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"))?)+$/;
-const BAD_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 const LENGTH_VALUE = /^\d{1,15}$/;
 const TIMEOUT_HINT = /(?:^|[,;\s])timeout=(\d{1,6})/i;
 
