@@ -11,7 +11,7 @@ import { raftGroupSettings } from './options.js';
 import { LogMachine } from './testing/log-machine.js';
 import { LoopbackNode } from './testing/loopback.js';
 import { ManualClock } from './testing/manual-clock.js';
-import { realClock } from './testing/real-clock.js';
+import { realClock, until } from './testing/real-clock.js';
 import { SharedTicks } from './ticks.js';
 
 const GROUPS = 24;
@@ -73,21 +73,6 @@ async function stop(node: Node): Promise<void> {
 	await Promise.all(groups.map((group) => group.close()));
 	loopback.close();
 	await log.close();
-}
-
-function until(what: string, done: () => boolean): Promise<void> {
-	return new Promise((resolve, reject) => {
-		const give = realClock.after(20_000, () => {
-			poll.cancel();
-			reject(new Error(`not within 20 s: ${what}`));
-		});
-		const poll = realClock.every(5, () => {
-			if (!done()) return;
-			poll.cancel();
-			give.cancel();
-			resolve();
-		});
-	});
 }
 
 /** The leaders there are, in the order of the groups. */

@@ -9,7 +9,7 @@ import { RaftGroup } from '../group.js';
 import { LogMachine } from '../testing/log-machine.js';
 import { LoopbackNode } from '../testing/loopback.js';
 import { MemoryStorage } from '../testing/memory-storage.js';
-import { realClock } from '../testing/real-clock.js';
+import { realClock, until } from '../testing/real-clock.js';
 
 class Collected {
 	readonly messages: Message[] = [];
@@ -22,21 +22,6 @@ class Collected {
 		onSnapshotOffered: () => this.writer,
 		onSnapshotReceived: () => void this.snapshots++,
 	};
-}
-
-function until(done: () => boolean): Promise<void> {
-	return new Promise((resolve, reject) => {
-		const give = realClock.after(10_000, () => {
-			poll.cancel();
-			reject(new Error('did not happen within 10 s'));
-		});
-		const poll = realClock.every(2, () => {
-			if (!done()) return;
-			poll.cancel();
-			give.cancel();
-			resolve();
-		});
-	});
 }
 
 function heartbeat(from: string, to: string, commit: number): Message {
@@ -57,7 +42,7 @@ async function pair(claims?: string): Promise<{ a: LoopbackNode; b: LoopbackNode
 test('messages arrive in order, many in one batch', async (t) => {
 	const { a, b, inB } = await pair();
 	for (let commit = 0; commit < 500; commit++) a.transport.send(1, heartbeat('a', 'b', commit));
-	await until(() => inB.messages.length === 500);
+	await until('it is so', () => inB.messages.length === 500);
 	t.deepEqual(
 		inB.messages,
 		Array.from({ length: 500 }, (_, commit) => heartbeat('a', 'b', commit)),
@@ -70,7 +55,7 @@ test('messages arrive in order, many in one batch', async (t) => {
 test('a message from someone else than the authenticated peer does not count', async (t) => {
 	const { a, b, inB } = await pair('mallory');
 	a.transport.send(1, heartbeat('a', 'b', 1));
-	await until(() => b.transport.counters.messagesRefused > 0);
+	await until('it is so', () => b.transport.counters.messagesRefused > 0);
 	t.deepEqual(inB.messages, []);
 	a.close();
 	b.close();
@@ -80,14 +65,14 @@ test('a member of another cluster is refused by name; one that has no state yet 
 	const { a, b, inB } = await pair();
 	b.clusterId = 'recovered';
 	a.transport.send(1, heartbeat('a', 'b', 1));
-	await until(() => inB.messages.length === 1);
+	await until('it is so', () => inB.messages.length === 1);
 	a.close();
 
 	const old = await pair();
 	old.a.clusterId = 'old';
 	old.b.clusterId = 'recovered';
 	old.a.transport.send(1, heartbeat('a', 'b', 2));
-	await until(() => old.a.foreign.length > 0);
+	await until('it is so', () => old.a.foreign.length > 0);
 	t.is(old.a.foreign[0], 'b: IM_CONSENSUS_OTHER_CLUSTER');
 	t.deepEqual(old.inB.messages, []);
 	t.true(old.b.transport.counters.foreignRefused > 0);
@@ -100,9 +85,9 @@ test('a peer that comes back on the same address is reached again', async (t) =>
 	const { a, b, inA } = await pair();
 	const addresses = new Map<string, string>();
 	a.transport.send(1, heartbeat('a', 'b', 1));
-	await until(() => b.transport.counters.messagesReceived === 1);
+	await until('it is so', () => b.transport.counters.messagesReceived === 1);
 	b.close();
-	await until(() => {
+	await until('it is so', () => {
 		a.transport.send(1, heartbeat('a', 'b', 2));
 		return inA.unreachable.length > 0;
 	});
@@ -111,7 +96,7 @@ test('a peer that comes back on the same address is reached again', async (t) =>
 	await again.listen(b.port);
 	const collected = new Collected();
 	again.transport.listen(1, collected.inbox);
-	await until(() => {
+	await until('it is so', () => {
 		a.transport.send(1, heartbeat('a', 'b', 3));
 		return collected.messages.length > 0;
 	});
@@ -141,7 +126,7 @@ test('a queue that is full drops appends first, and stays within its bound', asy
 		});
 		a.transport.send(1, heartbeat('a', 'b', at));
 	}
-	await until(() => inB.messages.filter(({ kind }) => kind === 'heartbeat').length === 20);
+	await until('it is so', () => inB.messages.filter(({ kind }) => kind === 'heartbeat').length === 20);
 	t.true(a.transport.counters.messagesDropped >= 15);
 	t.true(inB.messages.filter(({ kind }) => kind === 'append').length <= 4);
 	a.close();

@@ -15,3 +15,19 @@ export const realClock: Clock = {
 		return { cancel: () => clearInterval(timer) };
 	},
 };
+
+/** Resolves when `done` holds, looking every few milliseconds; rejects after 20 s. */
+export function until(what: string, done: () => boolean): Promise<void> {
+	return new Promise((resolve, reject) => {
+		const give = realClock.after(20_000, () => {
+			poll.cancel();
+			reject(new Error(`not within 20 s: ${what}`));
+		});
+		const poll = realClock.every(5, () => {
+			if (!done()) return;
+			poll.cancel();
+			give.cancel();
+			resolve();
+		});
+	});
+}
