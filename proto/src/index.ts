@@ -1,4 +1,11 @@
-export { deltaBounds, type ModelStateDelta } from './deltas.js';
+export {
+	deltaBounds,
+	type GpuStateDelta,
+	type ModelStateDelta,
+	type RankState,
+	throttleBits,
+	type XidCount,
+} from './deltas.js';
 export type { Clock, Random, Timer } from './effects.js';
 export {
 	defineErrors,

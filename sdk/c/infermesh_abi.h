@@ -16,7 +16,7 @@
 #define IM_ABI_VERSION 0x10000u /* major << 16 | minor */
 #define IM_SECTION_ALIGN_BYTES 64u /* alignment of every section */
 #define IM_COLUMN_TABLE_ENTRIES 128u /* entries of the column table */
-#define IM_COLUMN_COUNT 51u /* columns in the dictionary of this version */
+#define IM_COLUMN_COUNT 57u /* columns in the dictionary of this version */
 #define IM_RANKED_ROWS_MAX 16u /* most rows a decision may rank */
 #define IM_FACTORS_MAX 8u /* most explain factors per ranked row */
 #define IM_STATE_BYTES_MAX 0x40000u /* largest state block */
@@ -568,18 +568,18 @@ IM_STATIC_ASSERT(offsetof(im_plan_output, rule_channels) == 212, "im_plan_output
 #define IM_COLUMN_ERROR_RATIO 28u /* f32, ratio: failed share of recent requests, smoothed, 0 to 1 */
 #define IM_COLUMN_RTT_MS 29u /* f32, ms: round-trip time from this router to the target’s node; rtt_basis says how it is known, 0 where it is not */
 #define IM_COLUMN_BANDWIDTH_MBPS 30u /* f32, MB/s: bandwidth to the target’s node, as transfers and `infermesh topology probe` have shown; 0 = unknown */
-#define IM_COLUMN_VRAM_USED_MIB 31u /* f32, MiB: device memory in use (no source yet: stays at its initial value) */
-#define IM_COLUMN_VRAM_TOTAL_MIB 32u /* f32, MiB: device memory in all; 0 = unknown (no source yet: stays at its initial value) */
-#define IM_COLUMN_SM_UTILIZATION 33u /* f32, ratio: streaming-multiprocessor activity, 0 to 1 (no source yet: stays at its initial value) */
-#define IM_COLUMN_MEMORY_UTILIZATION 34u /* f32, ratio: device-memory bandwidth activity, 0 to 1 (no source yet: stays at its initial value) */
-#define IM_COLUMN_TEMPERATURE_C 35u /* f32, °C: device temperature (no source yet: stays at its initial value) */
-#define IM_COLUMN_THROTTLE 36u /* u32, bits: clock-event reasons in force (no source yet: stays at its initial value) */
-#define IM_COLUMN_ECC_UNCORRECTED 37u /* f32, errors: uncorrected ECC errors since boot (no source yet: stays at its initial value) */
-#define IM_COLUMN_MIG_FRACTION 38u /* f32, ratio: share of the device this target has; 1 = whole (no source yet: stays at its initial value) */
+#define IM_COLUMN_VRAM_USED_MIB 31u /* f32, MiB: device memory in use */
+#define IM_COLUMN_VRAM_TOTAL_MIB 32u /* f32, MiB: device memory in all; 0 = unknown */
+#define IM_COLUMN_SM_UTILIZATION 33u /* f32, ratio: how busy the compute units are, 0 to 1 */
+#define IM_COLUMN_MEMORY_UTILIZATION 34u /* f32, ratio: device-memory bandwidth activity, 0 to 1 */
+#define IM_COLUMN_TEMPERATURE_C 35u /* f32, °C: device temperature; of several devices the hottest */
+#define IM_COLUMN_THROTTLE 36u /* u32, bits: clock-event reasons in force, by NVML’s bits: 0x4 power cap, 0x8 hardware slowdown, 0x20/0x40 thermal, 0x80 power brake */
+#define IM_COLUMN_ECC_UNCORRECTED 37u /* f32, errors: uncorrected ECC errors since the driver was loaded, all devices of the target */
+#define IM_COLUMN_MIG_FRACTION 38u /* f32, ratio: share of the device this target has, as a MIG slice or MPS share; 1 = whole */
 #define IM_COLUMN_COST 39u /* f32, currency/h: price of an hour of this target */
 #define IM_COLUMN_HEALTH 40u /* f32, ratio: health score, 1 = sound, 0 = out */
 #define IM_COLUMN_SPEED 41u /* f32, ratio: learned speed against the median of the pool; 1 = normal */
-#define IM_COLUMN_MAX_SEQUENCES 42u /* f32, requests: most sequences the engine runs at once; 0 = unknown (no source yet: stays at its initial value) */
+#define IM_COLUMN_MAX_SEQUENCES 42u /* f32, requests: most sequences the engine runs at once; 0 = unknown */
 #define IM_COLUMN_PREFIX_HIT_RATIO 43u /* f32, ratio: cached share of prompt tokens over the last interval */
 #define IM_COLUMN_PREEMPTIONS_PER_S 44u /* f32, 1/s: preemptions a second over the last interval */
 #define IM_COLUMN_DP_RANK 45u /* u32: data-parallel rank inside the engine (no source yet: stays at its initial value) */
@@ -588,5 +588,11 @@ IM_STATIC_ASSERT(offsetof(im_plan_output, rule_channels) == 212, "im_plan_output
 #define IM_COLUMN_RTT_BASIS 48u /* u32, RttBasis: how rtt_ms is known */
 #define IM_COLUMN_RTT_AT_MS 49u /* u32, ms: mesh clock of what rtt_ms rests on, to about 5 s; its age = Request.now_ms − this (modulo 2^32); 0 = none */
 #define IM_COLUMN_LINK_CLASS 50u /* u32, LinkClass: how far the target’s node is by zone and region */
+#define IM_COLUMN_REQUEST_MS 51u /* f32, ms: mean time of a request in the runtime over the last interval; 0 = unknown */
+#define IM_COLUMN_QUEUE_MS 52u /* f32, ms: mean wait of a request in the runtime over the last interval; 0 = unknown */
+#define IM_COLUMN_POWER_W 53u /* f32, W: power the target’s devices draw */
+#define IM_COLUMN_POWER_LIMIT_W 54u /* f32, W: power limit of the target’s devices; 0 = unknown */
+#define IM_COLUMN_GPU_HEALTH 55u /* f32, ratio: health of the target’s devices by the rules of quarantine, 1 = sound, 0 = out */
+#define IM_COLUMN_GPU_AT_MS 56u /* u32, ms: mesh clock of the last report on the target’s devices; 0 = none (modulo 2^32) */
 
 #endif

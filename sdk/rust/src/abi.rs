@@ -14,7 +14,7 @@ pub const SECTION_ALIGN_BYTES: u32 = 64;
 /// entries of the column table
 pub const COLUMN_TABLE_ENTRIES: u32 = 128;
 /// columns in the dictionary of this version
-pub const COLUMN_COUNT: u32 = 51;
+pub const COLUMN_COUNT: u32 = 57;
 /// most rows a decision may rank
 pub const RANKED_ROWS_MAX: u32 = 16;
 /// most explain factors per ranked row
@@ -706,21 +706,21 @@ pub const COLUMN_ERROR_RATIO: u32 = 28;
 pub const COLUMN_RTT_MS: u32 = 29;
 /// f32, MB/s: bandwidth to the target’s node, as transfers and `infermesh topology probe` have shown; 0 = unknown
 pub const COLUMN_BANDWIDTH_MBPS: u32 = 30;
-/// f32, MiB: device memory in use (no source yet: stays at its initial value)
+/// f32, MiB: device memory in use
 pub const COLUMN_VRAM_USED_MIB: u32 = 31;
-/// f32, MiB: device memory in all; 0 = unknown (no source yet: stays at its initial value)
+/// f32, MiB: device memory in all; 0 = unknown
 pub const COLUMN_VRAM_TOTAL_MIB: u32 = 32;
-/// f32, ratio: streaming-multiprocessor activity, 0 to 1 (no source yet: stays at its initial value)
+/// f32, ratio: how busy the compute units are, 0 to 1
 pub const COLUMN_SM_UTILIZATION: u32 = 33;
-/// f32, ratio: device-memory bandwidth activity, 0 to 1 (no source yet: stays at its initial value)
+/// f32, ratio: device-memory bandwidth activity, 0 to 1
 pub const COLUMN_MEMORY_UTILIZATION: u32 = 34;
-/// f32, °C: device temperature (no source yet: stays at its initial value)
+/// f32, °C: device temperature; of several devices the hottest
 pub const COLUMN_TEMPERATURE_C: u32 = 35;
-/// u32, bits: clock-event reasons in force (no source yet: stays at its initial value)
+/// u32, bits: clock-event reasons in force, by NVML’s bits: 0x4 power cap, 0x8 hardware slowdown, 0x20/0x40 thermal, 0x80 power brake
 pub const COLUMN_THROTTLE: u32 = 36;
-/// f32, errors: uncorrected ECC errors since boot (no source yet: stays at its initial value)
+/// f32, errors: uncorrected ECC errors since the driver was loaded, all devices of the target
 pub const COLUMN_ECC_UNCORRECTED: u32 = 37;
-/// f32, ratio: share of the device this target has; 1 = whole (no source yet: stays at its initial value)
+/// f32, ratio: share of the device this target has, as a MIG slice or MPS share; 1 = whole
 pub const COLUMN_MIG_FRACTION: u32 = 38;
 /// f32, currency/h: price of an hour of this target
 pub const COLUMN_COST: u32 = 39;
@@ -728,7 +728,7 @@ pub const COLUMN_COST: u32 = 39;
 pub const COLUMN_HEALTH: u32 = 40;
 /// f32, ratio: learned speed against the median of the pool; 1 = normal
 pub const COLUMN_SPEED: u32 = 41;
-/// f32, requests: most sequences the engine runs at once; 0 = unknown (no source yet: stays at its initial value)
+/// f32, requests: most sequences the engine runs at once; 0 = unknown
 pub const COLUMN_MAX_SEQUENCES: u32 = 42;
 /// f32, ratio: cached share of prompt tokens over the last interval
 pub const COLUMN_PREFIX_HIT_RATIO: u32 = 43;
@@ -746,3 +746,15 @@ pub const COLUMN_RTT_BASIS: u32 = 48;
 pub const COLUMN_RTT_AT_MS: u32 = 49;
 /// u32, LinkClass: how far the target’s node is by zone and region
 pub const COLUMN_LINK_CLASS: u32 = 50;
+/// f32, ms: mean time of a request in the runtime over the last interval; 0 = unknown
+pub const COLUMN_REQUEST_MS: u32 = 51;
+/// f32, ms: mean wait of a request in the runtime over the last interval; 0 = unknown
+pub const COLUMN_QUEUE_MS: u32 = 52;
+/// f32, W: power the target’s devices draw
+pub const COLUMN_POWER_W: u32 = 53;
+/// f32, W: power limit of the target’s devices; 0 = unknown
+pub const COLUMN_POWER_LIMIT_W: u32 = 54;
+/// f32, ratio: health of the target’s devices by the rules of quarantine, 1 = sound, 0 = out
+pub const COLUMN_GPU_HEALTH: u32 = 55;
+/// u32, ms: mesh clock of the last report on the target’s devices; 0 = none (modulo 2^32)
+pub const COLUMN_GPU_AT_MS: u32 = 56;

@@ -14,7 +14,7 @@ export const SECTION_ALIGN_BYTES = 64;
 /** entries of the column table */
 export const COLUMN_TABLE_ENTRIES = 128;
 /** columns in the dictionary of this version */
-export const COLUMN_COUNT = 51;
+export const COLUMN_COUNT = 57;
 /** most rows a decision may rank */
 export const RANKED_ROWS_MAX = 16;
 /** most explain factors per ranked row */
@@ -547,21 +547,21 @@ export const COLUMN_ERROR_RATIO = 28;
 export const COLUMN_RTT_MS = 29;
 /** f32, MB/s: bandwidth to the target’s node, as transfers and `infermesh topology probe` have shown; 0 = unknown */
 export const COLUMN_BANDWIDTH_MBPS = 30;
-/** f32, MiB: device memory in use (no source yet: stays at its initial value) */
+/** f32, MiB: device memory in use */
 export const COLUMN_VRAM_USED_MIB = 31;
-/** f32, MiB: device memory in all; 0 = unknown (no source yet: stays at its initial value) */
+/** f32, MiB: device memory in all; 0 = unknown */
 export const COLUMN_VRAM_TOTAL_MIB = 32;
-/** f32, ratio: streaming-multiprocessor activity, 0 to 1 (no source yet: stays at its initial value) */
+/** f32, ratio: how busy the compute units are, 0 to 1 */
 export const COLUMN_SM_UTILIZATION = 33;
-/** f32, ratio: device-memory bandwidth activity, 0 to 1 (no source yet: stays at its initial value) */
+/** f32, ratio: device-memory bandwidth activity, 0 to 1 */
 export const COLUMN_MEMORY_UTILIZATION = 34;
-/** f32, °C: device temperature (no source yet: stays at its initial value) */
+/** f32, °C: device temperature; of several devices the hottest */
 export const COLUMN_TEMPERATURE_C = 35;
-/** u32, bits: clock-event reasons in force (no source yet: stays at its initial value) */
+/** u32, bits: clock-event reasons in force, by NVML’s bits: 0x4 power cap, 0x8 hardware slowdown, 0x20/0x40 thermal, 0x80 power brake */
 export const COLUMN_THROTTLE = 36;
-/** f32, errors: uncorrected ECC errors since boot (no source yet: stays at its initial value) */
+/** f32, errors: uncorrected ECC errors since the driver was loaded, all devices of the target */
 export const COLUMN_ECC_UNCORRECTED = 37;
-/** f32, ratio: share of the device this target has; 1 = whole (no source yet: stays at its initial value) */
+/** f32, ratio: share of the device this target has, as a MIG slice or MPS share; 1 = whole */
 export const COLUMN_MIG_FRACTION = 38;
 /** f32, currency/h: price of an hour of this target */
 export const COLUMN_COST = 39;
@@ -569,7 +569,7 @@ export const COLUMN_COST = 39;
 export const COLUMN_HEALTH = 40;
 /** f32, ratio: learned speed against the median of the pool; 1 = normal */
 export const COLUMN_SPEED = 41;
-/** f32, requests: most sequences the engine runs at once; 0 = unknown (no source yet: stays at its initial value) */
+/** f32, requests: most sequences the engine runs at once; 0 = unknown */
 export const COLUMN_MAX_SEQUENCES = 42;
 /** f32, ratio: cached share of prompt tokens over the last interval */
 export const COLUMN_PREFIX_HIT_RATIO = 43;
@@ -587,6 +587,18 @@ export const COLUMN_RTT_BASIS = 48;
 export const COLUMN_RTT_AT_MS = 49;
 /** u32, LinkClass: how far the target’s node is by zone and region */
 export const COLUMN_LINK_CLASS = 50;
+/** f32, ms: mean time of a request in the runtime over the last interval; 0 = unknown */
+export const COLUMN_REQUEST_MS = 51;
+/** f32, ms: mean wait of a request in the runtime over the last interval; 0 = unknown */
+export const COLUMN_QUEUE_MS = 52;
+/** f32, W: power the target’s devices draw */
+export const COLUMN_POWER_W = 53;
+/** f32, W: power limit of the target’s devices; 0 = unknown */
+export const COLUMN_POWER_LIMIT_W = 54;
+/** f32, ratio: health of the target’s devices by the rules of quarantine, 1 = sound, 0 = out */
+export const COLUMN_GPU_HEALTH = 55;
+/** u32, ms: mesh clock of the last report on the target’s devices; 0 = none (modulo 2^32) */
+export const COLUMN_GPU_AT_MS = 56;
 
 /** Column names by id. */
 export const columnNames = [
@@ -641,5 +653,11 @@ export const columnNames = [
 	'rtt_basis',
 	'rtt_at_ms',
 	'link_class',
+	'request_ms',
+	'queue_ms',
+	'power_w',
+	'power_limit_w',
+	'gpu_health',
+	'gpu_at_ms',
 ] as const;
 export type ColumnName = (typeof columnNames)[number];
