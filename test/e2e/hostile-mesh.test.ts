@@ -68,7 +68,7 @@ test.serial('a quarantine ends, and the next is twice as long', async (t) => {
 	const mesh = await startTestMesh(t, {
 		engines: 1,
 		admit: admitWithoutTrial,
-		config: { strategy: { quarantine_ms: 400, quarantine_max_ms: 60_000 } },
+		config: { strategy: { quarantine_ms: 2000, quarantine_max_ms: 60_000 } },
 	});
 	const { admin } = mesh;
 	await admin.load(hostile('trap').wasm, { activate: true });
@@ -81,7 +81,7 @@ test.serial('a quarantine ends, and the next is twice as long', async (t) => {
 			return (await quarantined()) !== null;
 		});
 	await strikeOut();
-	t.true(((await quarantined()) ?? 0) <= 400);
+	t.true(((await quarantined()) ?? 0) <= 2000);
 	await eventually('it is released', async () => (await quarantined()) === null);
 	await eventually(
 		'the release is told',
@@ -89,7 +89,7 @@ test.serial('a quarantine ends, and the next is twice as long', async (t) => {
 	);
 	await strikeOut();
 	const again = (await quarantined()) ?? 0;
-	t.true(again > 400 && again <= 800, `${again} ms`);
+	t.true(again > 2000 && again <= 4000, `${again} ms`);
 	t.is(await admin.metric('infermesh_strategy_quarantines_total'), 2);
 });
 

