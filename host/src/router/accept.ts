@@ -2,12 +2,12 @@
 // anything with escapes, empty or dot segments is not a path of ours, so none can be read differently by an engine.
 
 import type { Refusal } from './errors.js';
-import type { Endpoint } from './exchange.js';
 import type { PassThroughOptions } from './options.js';
+import type { HttpEndpoint } from './routed-request.js';
 
 export type Accepted =
 	/** Goes through the pipeline. */
-	| { readonly kind: 'forward'; readonly endpoint: Endpoint }
+	| { readonly kind: 'forward'; readonly endpoint: HttpEndpoint }
 	| { readonly kind: 'health' }
 	/** The list of models. */
 	| { readonly kind: 'models' }
@@ -16,7 +16,7 @@ export type Accepted =
 	| { readonly kind: 'options'; readonly allow: string }
 	| { readonly kind: 'refuse'; readonly refusal: Refusal };
 
-const POST_ENDPOINTS: ReadonlyMap<string, Endpoint> = new Map([
+const POST_ENDPOINTS: ReadonlyMap<string, HttpEndpoint> = new Map([
 	['/v1/chat/completions', 'chat'],
 	['/v1/completions', 'completion'],
 	['/v1/embeddings', 'embedding'],
@@ -27,7 +27,7 @@ const MODELS = '/v1/models';
 const PASS_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']);
 const PLAIN_PATH = /^(?:\/(?!\.{0,2}(?:\/|$))[\w\-.~:@+,=]+)+\/?$/;
 
-const forwards: Readonly<Record<Endpoint, Accepted>> = {
+const forwards: Readonly<Record<HttpEndpoint, Accepted>> = {
 	chat: { kind: 'forward', endpoint: 'chat' },
 	completion: { kind: 'forward', endpoint: 'completion' },
 	embedding: { kind: 'forward', endpoint: 'embedding' },

@@ -5,21 +5,19 @@ import type { RouterErrorCode } from './errors.js';
 import { EMPTY, type Exchange } from './exchange.js';
 import type { ModelPool, UpstreamTarget } from './ports.js';
 import { commit } from './respond.js';
+import type { AttemptEnd, RunningAttempt } from './routed-request.js';
 import { SseRelay } from './sse-relay.js';
 import type { UpstreamCall, UpstreamHandler } from './upstream/connection.js';
 import { UpstreamFault, type UpstreamFaultKind } from './upstream/faults.js';
-import type { UpstreamRequest } from './upstream/request-head.js';
 import type { ResponseHeaders } from './upstream/response-parser.js';
-import { type AttemptPlan, header, type UpstreamResponse } from './upstream-response.js';
+import { upstreamRequest } from './upstream-request.js';
+import { type AttemptPlan, header } from './upstream-response.js';
 import { type Usage, usageInTail } from './usage.js';
-
-/** How an attempt ended. `held`: the whole response is here and nothing of it was sent. `relayed`: the client has it. */
-export type AttemptEnd = 'held' | 'relayed' | 'failed' | 'cancelled';
 
 /** Bytes of a passed-on body in which `usage` is looked for. */
 const TAIL_BYTES = 4096;
 
-export class Attempt implements UpstreamHandler, UpstreamResponse {
+export class Attempt implements UpstreamHandler, RunningAttempt {
 	readonly pool: ModelPool;
 	readonly poolRow: number;
 	readonly target: UpstreamTarget;
@@ -86,8 +84,13 @@ export class Attempt implements UpstreamHandler, UpstreamResponse {
 		this.#onEnd = onEnd;
 	}
 
+	get events(): number {
+		return this.relay?.events ?? 0;
+	}
+
 	/** Sends the request. The number of connections to one target is bounded without a queue: beyond it the target counts as full. */
-	start(request: UpstreamRequest): void {
+	start(): void {
+		const request = upstreamRequest(this.#exchange, this);
 		try {
 			this.#call = this.#env.pools.dispatch(this.target.origin, request, this);
 		} catch (error) {

@@ -4,6 +4,7 @@ import { authenticate } from './authenticate.js';
 import { createEnv, type RouterEnv } from './env.js';
 import { Exchange } from './exchange.js';
 import type { Caller, RouterPorts } from './ports.js';
+import type { Protocol } from './routed-request.js';
 import { testClock } from './testing/kit.js';
 
 const callers = new Map<string, Caller>([
@@ -26,7 +27,7 @@ function open() {
 	/** Tenant of a request on `socket`, or why it is refused. */
 	const ask = (socket: object, headers: Readonly<Record<string, string>>): string => {
 		const req = { socket, headers } as unknown as IncomingMessage;
-		const exchange = new Exchange(req, {} as ServerResponse, 'chat', '/', '/', 0);
+		const exchange = new Exchange({} as Protocol, req, {} as ServerResponse, 'chat', '/', '/', 0);
 		return authenticate(env, exchange)?.code ?? exchange.caller.tenant;
 	};
 	return { ask, asked, taken };

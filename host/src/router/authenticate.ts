@@ -1,24 +1,23 @@
 // Owns the authenticate stage: who is calling, and which of the caller's wishes count. Checking keys is the port's.
-import type { Socket } from 'node:net';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
-import type { Exchange } from './exchange.js';
 import type { Caller } from './ports.js';
 import { readWishes } from './request-headers.js';
+import type { RoutedRequest } from './routed-request.js';
 
 /** Sets caller, tenant and wishes. `api-key` and `x-api-key` stand for a bearer token, as some clients send them. */
-export function authenticate(env: RouterEnv, exchange: Exchange): Refusal | undefined {
-	const { headers } = exchange.req;
+export function authenticate(env: RouterEnv, request: RoutedRequest): Refusal | undefined {
+	const { headers } = request;
 	const key = headers['x-api-key'] ?? headers['api-key'];
 	const credentials = headers.authorization ?? (typeof key === 'string' ? `Bearer ${key}` : undefined);
-	const caller = identify(env, exchange.req.socket, credentials);
+	const caller = identify(env, request.connection, credentials);
 	if (caller === undefined) return { code: 'IM_REQUEST_UNAUTHENTICATED' };
-	exchange.caller = caller;
-	exchange.tenantId = caller.tenantId;
+	request.caller = caller;
+	request.tenantId = caller.tenantId;
 	if (!caller.trusted) return undefined;
-	exchange.wishes = readWishes(exchange);
-	const { tenant } = exchange.wishes;
-	if (tenant !== undefined) exchange.tenantId = env.ports.interner.tenant(tenant);
+	request.wishes = readWishes(request);
+	const { tenant } = request.wishes;
+	if (tenant !== undefined) request.tenantId = env.ports.interner.tenant(tenant);
 	return undefined;
 }
 
@@ -26,12 +25,12 @@ export function authenticate(env: RouterEnv, exchange: Exchange): Refusal | unde
  * A connection that sends what it has sent before is not hashed for again. What is presented is compared with what this very connection
  * presented, never with a key of somebody else's.
  */
-function identify(env: RouterEnv, socket: Socket, credentials: string | undefined): Caller | undefined {
-	const proof = env.proofs.get(socket);
+function identify(env: RouterEnv, connection: object, credentials: string | undefined): Caller | undefined {
+	const proof = env.proofs.get(connection);
 	const { authenticator } = env.ports;
 	if (proof !== undefined && proof.credentials === credentials && authenticator.stands(proof.caller))
 		return proof.caller;
 	const caller = authenticator.authenticate(credentials);
-	if (caller !== undefined && credentials !== undefined) env.proofs.set(socket, { credentials, caller });
+	if (caller !== undefined && credentials !== undefined) env.proofs.set(connection, { credentials, caller });
 	return caller;
 }

@@ -4,9 +4,9 @@ import { Phase, RejectReason, RequestFlag } from '@infermesh/sdk';
 import type { Decision } from '../strategy/runtime/decision.js';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
-import type { Exchange } from './exchange.js';
 import { recallPrompt } from './parse.js';
 import type { ModelPool } from './ports.js';
+import type { RoutedRequest } from './routed-request.js';
 import type { AttemptPlan } from './upstream-response.js';
 
 export type Step =
@@ -19,25 +19,25 @@ const FORCED = 'forced@host';
 const NO_ROWS: readonly number[] = [];
 
 /** Finds the model of a request; once per request. */
-export function resolveRoute(env: RouterEnv, exchange: Exchange): Refusal | undefined {
+export function resolveRoute(env: RouterEnv, request: RoutedRequest): Refusal | undefined {
 	const { directory, random } = env.ports;
 	// A session keeps its revision; without one each request draws.
-	const draw = exchange.session === '' ? random.nextFloat() : exchange.sessionHigh / 0x1_0000_0000;
-	if (exchange.model !== '') {
-		exchange.route = directory.resolve(exchange.model, draw);
-		if (exchange.route === undefined)
+	const draw = request.session === '' ? random.nextFloat() : request.sessionHigh / 0x1_0000_0000;
+	if (request.model !== '') {
+		request.route = directory.resolve(request.model, draw);
+		if (request.route === undefined)
 			return {
 				code: 'IM_ROUTE_MODEL_UNKNOWN',
 				param: 'model',
-				message: `The model \`${printable(exchange.model)}\` is not served here.`,
+				message: `The model \`${printable(request.model)}\` is not served here.`,
 			};
 	} else {
 		const pool = directory.passThroughPool();
 		if (pool === undefined) return { code: 'IM_REQUEST_PATH' };
-		exchange.route = { requested: '', pool, fallbacks: [] };
+		request.route = { requested: '', pool, fallbacks: [] };
 	}
-	const { deadlineMs } = exchange.wishes;
-	if (deadlineMs > 0) exchange.deadlineAtMs = exchange.startMs + deadlineMs;
+	const { deadlineMs } = request.wishes;
+	if (deadlineMs > 0) request.deadlineAtMs = request.startMs + deadlineMs;
 	return undefined;
 }
 
@@ -45,28 +45,28 @@ export function resolveRoute(env: RouterEnv, exchange: Exchange): Refusal | unde
  * Decides where the next attempt goes. A model's fallbacks are asked when its own pool has nothing eligible; other cells when none of these has, or
  * when there is no room: the strategy says so, or targets have refused for that and this is the last attempt.
  */
-export function decide(env: RouterEnv, exchange: Exchange): Step {
+export function decide(env: RouterEnv, request: RoutedRequest): Step {
 	const now = env.ports.clock.nowMs();
-	const { route } = exchange;
-	if (route === undefined || now >= exchange.deadlineAtMs) return refuse({ code: 'IM_ROUTE_DEADLINE' });
-	recallPrompt(env, exchange);
-	fillFeatures(env, exchange, now);
-	if (exchange.wishes.targetId !== undefined) return force(env, exchange, route.pool, exchange.wishes.targetId);
+	const { route } = request;
+	if (route === undefined || now >= request.deadlineAtMs) return refuse({ code: 'IM_ROUTE_DEADLINE' });
+	recallPrompt(env, request);
+	fillFeatures(env, request, now);
+	if (request.wishes.targetId !== undefined) return force(env, request, route.pool, request.wishes.targetId);
 	const { elsewhere } = route;
 	// Its answer counts as taken once it leads somewhere: what is asked first is what the request goes to.
-	const awayFirst = elsewhere !== undefined && isLastForRoom(env, exchange);
+	const awayFirst = elsewhere !== undefined && isLastForRoom(env, request);
 	if (awayFirst) {
-		const away = ask(env, exchange, elsewhere);
+		const away = ask(env, request, elsewhere);
 		if (away?.kind === 'go') return away;
 	}
-	let step = ask(env, exchange, route.pool);
+	let step = ask(env, request, route.pool);
 	for (let at = 0; step === undefined && at < route.fallbacks.length; at++)
-		step = ask(env, exchange, route.fallbacks[at] as ModelPool);
+		step = ask(env, request, route.fallbacks[at] as ModelPool);
 	if (elsewhere !== undefined && !awayFirst && (step === undefined || isFull(step))) {
-		const away = ask(env, exchange, elsewhere);
+		const away = ask(env, request, elsewhere);
 		if (away?.kind === 'go') return away;
 	}
-	return step ?? askInDoubt(env, exchange, route.pool) ?? refuse(noTarget(env));
+	return step ?? askInDoubt(env, request, route.pool) ?? refuse(noTarget(env));
 }
 
 /** No room now, as the strategy sees it; a refusal for any other reason is final. */
@@ -74,7 +74,7 @@ function isFull(step: Step): boolean {
 	return step.kind === 'hold' || (step.kind === 'refuse' && step.refusal.code === 'IM_ROUTE_SATURATED');
 }
 
-function isLastForRoom(env: RouterEnv, { withoutRoom, attempts }: Exchange): boolean {
+function isLastForRoom(env: RouterEnv, { withoutRoom, attempts }: RoutedRequest): boolean {
 	return withoutRoom > 0 && attempts + 1 >= env.options.retry.attemptsMax;
 }
 
@@ -82,26 +82,26 @@ function isLastForRoom(env: RouterEnv, { withoutRoom, attempts }: Exchange): boo
  * One pool's answer; undefined when none of its rows is eligible, or when they stand for other cells and the request comes from one. One that leads to a
  * target is remembered and credited to it: whoever asks goes there.
  */
-function ask(env: RouterEnv, exchange: Exchange, pool: ModelPool): Step | undefined {
-	if (pool.elsewhere === true && exchange.relayed) return undefined;
+function ask(env: RouterEnv, request: RoutedRequest, pool: ModelPool): Step | undefined {
+	if (pool.elsewhere === true && request.relayed) return undefined;
 	const { decider, prefixes } = env.ports;
 	const { decision, features, hits } = env;
-	preparePool(env, exchange, pool);
+	preparePool(env, request, pool);
 	prefixes.lookup(pool, hits);
-	decider.decide(pool, features, hits, barredRows(exchange, pool), decision);
+	decider.decide(pool, features, hits, barredRows(request, pool), decision);
 	if (decision.verdict === 'hold') return { kind: 'hold', pool, key: decision.holdKey };
 	if (decision.verdict === 'reject') return refuse(rejection(env, decision));
 	if (decision.count === 0) return undefined;
-	return go(env, exchange, pool, decision.rows[decision.chosen] as number, decision.strategy);
+	return go(env, request, pool, decision.rows[decision.chosen] as number, decision.strategy);
 }
 
 /** A target that checks call unhealthy, when they say so of all; once per request, and never after an attempt that failed. */
-function askInDoubt(env: RouterEnv, exchange: Exchange, pool: ModelPool): Step | undefined {
-	if (!env.options.failOpen || exchange.attempts > 0 || (pool.elsewhere === true && exchange.relayed)) return undefined;
+function askInDoubt(env: RouterEnv, request: RoutedRequest, pool: ModelPool): Step | undefined {
+	if (!env.options.failOpen || request.attempts > 0 || (pool.elsewhere === true && request.relayed)) return undefined;
 	const { decision } = env;
-	env.ports.decider.decideInDoubt(pool, barredRows(exchange, pool), decision);
+	env.ports.decider.decideInDoubt(pool, barredRows(request, pool), decision);
 	if (decision.count === 0) return undefined;
-	return go(env, exchange, pool, decision.rows[0] as number, decision.strategy);
+	return go(env, request, pool, decision.rows[0] as number, decision.strategy);
 }
 
 /** What a request is told that no target can take. */
@@ -109,27 +109,27 @@ export function noTarget(env: RouterEnv): Refusal {
 	return { code: 'IM_ROUTE_NO_TARGET', retryAfterS: env.options.saturatedRetryAfterS };
 }
 
-function force(env: RouterEnv, exchange: Exchange, pool: ModelPool, targetId: string): Step {
+function force(env: RouterEnv, request: RoutedRequest, pool: ModelPool, targetId: string): Step {
 	const row = pool.targets.findIndex((target) => target?.id === targetId);
 	if (row < 0) return refuse({ code: 'IM_ROUTE_TARGET_UNKNOWN' });
-	if (barredRows(exchange, pool).includes(row)) return refuse({ code: 'IM_ROUTE_NO_TARGET' });
-	preparePool(env, exchange, pool);
+	if (barredRows(request, pool).includes(row)) return refuse({ code: 'IM_ROUTE_NO_TARGET' });
+	preparePool(env, request, pool);
 	env.ports.prefixes.lookup(pool, env.hits);
 	env.decision.cause = 'none';
 	env.decision.predictedTtftMs = 0;
-	return go(env, exchange, pool, row, FORCED);
+	return go(env, request, pool, row, FORCED);
 }
 
-function go(env: RouterEnv, exchange: Exchange, pool: ModelPool, row: number, strategy: string): Step {
+function go(env: RouterEnv, request: RoutedRequest, pool: ModelPool, row: number, strategy: string): Step {
 	const target = pool.targets[row];
 	if (target === undefined) return refuse({ code: 'IM_ROUTE_INTERNAL' });
 	const decisionId = env.ids.next();
 	if (strategy !== FORCED) {
-		const { requestId, path, session } = exchange;
-		env.ports.decider.remember(decisionId, pool, { requestId, path, tenant: tenantOf(exchange), session });
+		const { requestId, path, session } = request;
+		env.ports.decider.remember(decisionId, pool, { requestId, path, tenant: tenantOf(request), session });
 	}
 	env.ports.prefixes.insert(pool, row);
-	exchange.pool = pool;
+	request.pool = pool;
 	const { decision } = env;
 	return {
 		kind: 'go',
@@ -148,68 +148,68 @@ function go(env: RouterEnv, exchange: Exchange, pool: ModelPool, row: number, st
 }
 
 /** Sets what depends on the pool: its ids, the prompt's hashes under its salt, and what is known of its outputs. */
-function preparePool(env: RouterEnv, exchange: Exchange, pool: ModelPool): void {
+function preparePool(env: RouterEnv, request: RoutedRequest, pool: ModelPool): void {
 	const { features, ports, prompt } = env;
 	ports.prefixes.hashPrompt(pool.modelId, features.lora, prompt.bytes);
 	features.promptHashLow = ports.prefixes.promptHashLow;
 	features.promptHashHigh = ports.prefixes.promptHashHigh;
 	features.model = pool.modelId;
 	features.heldCount = env.holds.held(pool.index);
-	applyObjectives(env, exchange, pool);
-	if (exchange.endpoint === 'embedding') {
+	applyObjectives(env, request, pool);
+	if (request.endpoint === 'embedding') {
 		features.tokensOut = 0;
 		return;
 	}
 	const expected = env.tokensOutMean.get(pool.index) ?? env.options.tokensOutExpected;
-	features.tokensOut = Math.round(exchange.tokensOutMax === 0 ? expected : Math.min(expected, exchange.tokensOutMax));
+	features.tokensOut = Math.round(request.tokensOutMax === 0 ? expected : Math.min(expected, request.tokensOutMax));
 }
 
 /** A request's own objectives come first, then those of its tenant, then those of the model. */
-function applyObjectives(env: RouterEnv, exchange: Exchange, pool: ModelPool): void {
+function applyObjectives(env: RouterEnv, request: RoutedRequest, pool: ModelPool): void {
 	const { slos } = pool.policy;
-	const slo = slos.byTenant.get(tenantOf(exchange)) ?? slos.common;
-	const { wishes } = exchange;
+	const slo = slos.byTenant.get(tenantOf(request)) ?? slos.common;
+	const { wishes } = request;
 	env.features.sloTtftMs = wishes.sloTtftMs === 0 ? (slo?.ttftMs ?? 0) : wishes.sloTtftMs;
 	env.features.sloTpotMs = wishes.sloTpotMs === 0 ? (slo?.tpotMs ?? 0) : wishes.sloTpotMs;
 }
 
-function fillFeatures(env: RouterEnv, exchange: Exchange, now: number): void {
+function fillFeatures(env: RouterEnv, request: RoutedRequest, now: number): void {
 	const { features, ports } = env;
-	const { wishes, caller } = exchange;
+	const { wishes, caller } = request;
 	const wallMs = ports.clock.wallMs();
 	features.nowUs = Math.floor(wallMs * 1000);
 	features.nowMs = wallMs >>> 0;
 	features.seedLow = ports.random.nextU32();
 	features.seedHigh = ports.random.nextU32();
-	features.sessionLow = exchange.sessionLow;
-	features.sessionHigh = exchange.sessionHigh;
-	features.lora = exchange.lora === '' ? 0 : ports.interner.lora(exchange.lora);
-	features.tokensIn = exchange.tokensIn;
-	features.tokensOutMax = exchange.tokensOutMax;
+	features.sessionLow = request.sessionLow;
+	features.sessionHigh = request.sessionHigh;
+	features.lora = request.lora === '' ? 0 : ports.interner.lora(request.lora);
+	features.tokensIn = request.tokensIn;
+	features.tokensOutMax = request.tokensOutMax;
 	features.priority = wishes.priority;
-	features.tenant = exchange.tenantId;
+	features.tenant = request.tenantId;
 	features.policyMask = caller.policyMask;
-	features.deadlineMs = wishes.deadlineMs === 0 ? 0 : exchange.deadlineAtMs - now;
-	features.waitedMs = exchange.heldSinceMs === 0 ? 0 : now - exchange.heldSinceMs;
-	features.attempt = exchange.attempts;
-	features.phase = exchange.endpoint === 'embedding' ? Phase.embedding : Phase.aggregated;
+	features.deadlineMs = wishes.deadlineMs === 0 ? 0 : request.deadlineAtMs - now;
+	features.waitedMs = request.heldSinceMs === 0 ? 0 : now - request.heldSinceMs;
+	features.attempt = request.attempts;
+	features.phase = request.endpoint === 'embedding' ? Phase.embedding : Phase.aggregated;
 	features.flags =
-		(exchange.stream ? RequestFlag.stream : 0) |
+		(request.stream ? RequestFlag.stream : 0) |
 		(wishes.explain ? RequestFlag.explain : 0) |
-		(exchange.attempts > 0 ? RequestFlag.retry : 0) |
-		(exchange.endpoint === 'other' ? 0 : RequestFlag.idempotent);
+		(request.attempts > 0 ? RequestFlag.retry : 0) |
+		(request.endpoint === 'other' ? 0 : RequestFlag.idempotent);
 }
 
 /** Rows this request may not go to: those it has tried, and those that placement policies close to its tenant. */
-function barredRows(exchange: Exchange, pool: ModelPool): readonly number[] {
+function barredRows(request: RoutedRequest, pool: ModelPool): readonly number[] {
 	const { closedTo } = pool.policy;
-	const closed = closedTo.size === 0 ? undefined : closedTo.get(tenantOf(exchange));
-	if (exchange.tried.length === 0) return closed ?? NO_ROWS;
-	const tried = exchange.tried.filter((one) => one.pool === pool).map((one) => one.row);
+	const closed = closedTo.size === 0 ? undefined : closedTo.get(tenantOf(request));
+	if (request.tried.length === 0) return closed ?? NO_ROWS;
+	const tried = request.tried.filter((one) => one.pool === pool).map((one) => one.row);
 	return closed === undefined ? tried : [...closed, ...tried];
 }
 
-function tenantOf({ wishes, caller }: Exchange): string {
+function tenantOf({ wishes, caller }: RoutedRequest): string {
 	return wishes.tenant ?? caller.tenant;
 }
 

@@ -1,8 +1,6 @@
 // Owns what all stages of one router share: ports, options, and the scratch records that are filled anew for each decision. Made once.
-import type { Socket } from 'node:net';
 import { HITS_MAX } from '@infermesh/sdk';
 import { Decision, emptyFeatures, type PrefixHits, type RequestFeatures } from '../strategy/runtime/decision.js';
-import type { Exchange } from './exchange.js';
 import { HoldQueue } from './hold-queue.js';
 import { IdGenerator } from './ids.js';
 import { type RouterOptions, type RouterOptionsInput, resolveRouterOptions } from './options.js';
@@ -11,6 +9,7 @@ import { pipelineStages } from './ports.js';
 import { createPrefixHits } from './prefix-index.js';
 import { PromptBuffer } from './prompt-buffer.js';
 import { RetryBudget } from './retry-budget.js';
+import type { RoutedRequest } from './routed-request.js';
 import { UpstreamPools } from './upstream/pools.js';
 
 /** Who a connection last proved to be, and with what. */
@@ -25,16 +24,16 @@ export interface RouterEnv {
 	readonly ids: IdGenerator;
 	readonly pools: UpstreamPools;
 	readonly retries: RetryBudget;
-	readonly holds: HoldQueue<Exchange>;
+	readonly holds: HoldQueue<RoutedRequest>;
 	readonly decision: Decision;
 	readonly features: RequestFeatures;
 	readonly hits: PrefixHits;
 	readonly prompt: PromptBuffer;
 	/** Whose prompt the buffer holds. */
-	promptOf: Exchange | undefined;
+	promptOf: RoutedRequest | undefined;
 	/** Output tokens to expect, learned per pool index. */
 	readonly tokensOutMean: Map<number, number>;
-	readonly proofs: WeakMap<Socket, Proof>;
+	readonly proofs: WeakMap<object, Proof>;
 	/** Bytes of request bodies held now. */
 	bodyBytes: number;
 	requests: number;
@@ -81,9 +80,9 @@ export function createEnv(input: RouterOptionsInput, ports: RouterPorts): Router
 const stageIndex = new Map(pipelineStages.map((stage, index) => [stage, index]));
 
 /** Notes that a stage of a sampled request has ended. */
-export function stageEnded(env: RouterEnv, exchange: Exchange, stage: PipelineStage): void {
-	if (!exchange.sampled) return;
+export function stageEnded(env: RouterEnv, request: RoutedRequest, stage: PipelineStage): void {
+	if (!request.sampled) return;
 	const now = env.ports.clock.nowMs();
-	env.ports.metrics.stage(stageIndex.get(stage) as number, Math.round((now - exchange.stageAtMs) * 1e6));
-	exchange.stageAtMs = now;
+	env.ports.metrics.stage(stageIndex.get(stage) as number, Math.round((now - request.stageAtMs) * 1e6));
+	request.stageAtMs = now;
 }

@@ -1,8 +1,7 @@
 // Owns the outcome stage: what an attempt tells the fleet, the strategy and the metrics. Called exactly once per attempt.
-import type { Attempt } from './attempt.js';
 import type { RouterEnv } from './env.js';
-import type { Exchange } from './exchange.js';
 import type { OutcomeStatusName } from './ports.js';
+import type { RoutedRequest, RunningAttempt } from './routed-request.js';
 import { traceAttempt } from './trace.js';
 import { header } from './upstream-response.js';
 
@@ -10,14 +9,14 @@ import { header } from './upstream-response.js';
 const MEAN_WEIGHT = 1 / 32;
 const POOLS_MAX = 4096;
 
-export function recordOutcome(env: RouterEnv, exchange: Exchange, attempt: Attempt): void {
+export function recordOutcome(env: RouterEnv, request: RoutedRequest, attempt: RunningAttempt): void {
 	const { ports } = env;
 	const now = ports.clock.nowMs();
 	const status = outcomeStatus(attempt);
-	const tokensOut = attempt.usage?.tokensOut ?? attempt.relay?.events ?? 0;
+	const tokensOut = attempt.usage?.tokensOut ?? attempt.events;
 	const ttftMs = attempt.firstTokenMs === 0 ? 0 : attempt.firstTokenMs - attempt.startedMs;
 	const tpotMs = ttftMs > 0 && tokensOut > 1 ? (now - attempt.firstTokenMs) / (tokensOut - 1) : 0;
-	const tokensIn = attempt.usage?.tokensIn ?? exchange.tokensIn;
+	const tokensIn = attempt.usage?.tokensIn ?? request.tokensIn;
 	const tokensCached = attempt.usage?.tokensCached ?? 0;
 	ports.ledger.end(attempt.ledgerEntry);
 	ports.outcomes.record({
@@ -34,21 +33,21 @@ export function recordOutcome(env: RouterEnv, exchange: Exchange, attempt: Attem
 		tpotMs,
 		e2eMs: now - attempt.startedMs,
 		predictedTtftMs: attempt.predictedTtftMs,
-		tenant: exchange.tenantId,
+		tenant: request.tenantId,
 		fallbackDecided: attempt.fallbackDecided,
-		retried: exchange.attempts > 1,
+		retried: request.attempts > 1,
 		orca: header(attempt, 'endpoint-load-metrics'),
 	});
-	traceAttempt(exchange, attempt, tokensIn, tokensOut, ttftMs);
+	traceAttempt(request, attempt, tokensIn, tokensOut, ttftMs);
 	ports.metrics.attempt(attempt.pool, attempt.target, status, ttftMs, tpotMs);
 	if (attempt.chunks > 0) ports.metrics.streamChunks(attempt.chunks);
 	if (attempt.end === 'failed' || attempt.status >= 400) return;
-	ports.metrics.tokens(attempt.pool, exchange.tenantId, tokensIn, tokensOut, tokensCached);
+	ports.metrics.tokens(attempt.pool, request.tenantId, tokensIn, tokensOut, tokensCached);
 	if (attempt.end !== 'cancelled' && tokensOut > 0) learn(env, attempt.pool.index, tokensOut);
 }
 
 /** A 4xx is the client's doing and speaks well of the target. */
-function outcomeStatus(attempt: Attempt): OutcomeStatusName {
+function outcomeStatus(attempt: RunningAttempt): OutcomeStatusName {
 	// A deadline is the caller's own: it says nothing against the target.
 	if (attempt.end === 'cancelled' || attempt.failure === 'IM_ROUTE_DEADLINE') return 'cancelled';
 	if (attempt.failure === 'IM_UPSTREAM_SATURATED') return 'rejected';

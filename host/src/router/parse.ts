@@ -3,10 +3,11 @@
 import { isAscii, isUtf8 } from 'node:buffer';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
-import type { Exchange } from './exchange.js';
+import { Exchange } from './exchange.js';
 import { type Hash64, hashText } from './hash.js';
 import { isTame } from './json-bytes.js';
 import { collectPrompt } from './prompt.js';
+import type { RoutedRequest } from './routed-request.js';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -34,13 +35,13 @@ export function parse(env: RouterEnv, exchange: Exchange): Refusal | undefined {
 	return setSession(exchange, body);
 }
 
-/** Lays the prompt out again, for a decision in a later tick than the parse. */
-export function recallPrompt(env: RouterEnv, exchange: Exchange): void {
-	if (env.promptOf === exchange) return;
-	env.promptOf = exchange;
+/** Lays the prompt out again, for a decision in a later tick than the parse. Only HTTP bodies are read for one. */
+export function recallPrompt(env: RouterEnv, request: RoutedRequest): void {
+	if (env.promptOf === request) return;
+	env.promptOf = request;
 	env.prompt.reset();
-	if (exchange.endpoint === 'other' && exchange.model === '') return;
-	const body = parseBody(env, exchange.body);
+	if (!(request instanceof Exchange) || (request.endpoint === 'other' && request.model === '')) return;
+	const body = parseBody(env, request.body);
 	if (body !== undefined) collectPrompt(body, env.prompt);
 }
 
@@ -81,11 +82,11 @@ function key(value: unknown): string {
 }
 
 /** The session is what the client names most explicitly: header, then cache key, then session, then user. */
-function setSession(exchange: Exchange, body: Json): undefined {
-	exchange.session =
-		exchange.sessionHeader || key(body['session_id']) || key(body['prompt_cache_key']) || key(body['user']);
-	hashText(exchange.session, session);
-	exchange.sessionLow = session.low;
-	exchange.sessionHigh = session.high;
+export function setSession(request: RoutedRequest, body: Json): undefined {
+	request.session =
+		request.sessionHeader || key(body['session_id']) || key(body['prompt_cache_key']) || key(body['user']);
+	hashText(request.session, session);
+	request.sessionLow = session.low;
+	request.sessionHigh = session.high;
 	return undefined;
 }

@@ -2,7 +2,8 @@
 // hop-by-hop fields (RFC 9110 §7.6.1) and everything `x-infermesh-` stay here. Forwarded names are lower case.
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
-import type { Exchange, Wishes } from './exchange.js';
+import type { Exchange } from './exchange.js';
+import type { RoutedRequest, Wishes } from './routed-request.js';
 
 /** Never forwarded. accept-encoding is among them because token accounting reads response bytes as they are. */
 const dropped: ReadonlySet<string> = new Set([
@@ -50,28 +51,34 @@ const SESSION_CHARS_MAX = 256;
 
 /** Reads the headers into the exchange. */
 export function readHeaders(env: RouterEnv, exchange: Exchange): Refusal | undefined {
-	const { rawHeaders, headers } = exchange.req;
+	const { headers } = exchange;
+	const { rawHeaders } = exchange.req;
 	if (rawHeaders.length / 2 > env.options.headerCountMax) return { code: 'IM_REQUEST_HEADERS' };
 	const encoding = headers['content-encoding'];
 	if (encoding !== undefined && encoding !== 'identity') return { code: 'IM_REQUEST_ENCODING' };
-	const given = text(headers['x-request-id']);
-	exchange.requestId = given !== undefined && REQUEST_ID.test(given) ? given : env.ids.next();
 	exchange.forwarded = forwardable(rawHeaders, headers.connection);
-	exchange.sessionHeader = (text(headers['x-infermesh-session']) ?? '').slice(0, SESSION_CHARS_MAX);
-	exchange.loraHeader = (text(headers['x-infermesh-lora']) ?? '').slice(0, SESSION_CHARS_MAX);
-	exchange.relayed = headers[RELAYED_HEADER] !== undefined;
-	exchange.span = env.ports.tracer.start(
-		exchange.method,
-		exchange.path,
-		text(headers['traceparent']),
-		text(headers['tracestate']),
-	);
+	readNames(env, exchange);
 	return undefined;
 }
 
+/** What the headers of any protocol say of a request: its id, session, LoRA adapter and trace. */
+export function readNames(env: RouterEnv, request: RoutedRequest): void {
+	const { headers } = request;
+	const given = text(headers['x-request-id']);
+	request.requestId = given !== undefined && REQUEST_ID.test(given) ? given : env.ids.next();
+	request.sessionHeader = (text(headers['x-infermesh-session']) ?? '').slice(0, SESSION_CHARS_MAX);
+	request.loraHeader = (text(headers['x-infermesh-lora']) ?? '').slice(0, SESSION_CHARS_MAX);
+	request.relayed = headers[RELAYED_HEADER] !== undefined;
+	request.span = env.ports.tracer.start(
+		request.method,
+		request.path,
+		text(headers['traceparent']),
+		text(headers['tracestate']),
+	);
+}
+
 /** What a trusted caller asks for; numbers that are none count as not given. */
-export function readWishes(exchange: Exchange): Wishes {
-	const { headers } = exchange.req;
+export function readWishes({ headers }: RoutedRequest): Wishes {
 	return {
 		priority: Math.trunc(number(headers['x-infermesh-priority'], -1_000_000)),
 		sloTtftMs: number(headers['x-infermesh-slo-ttft-ms'], 0),

@@ -1,9 +1,8 @@
 // Owns which failed attempts are tried again: only ones of which nothing has reached the client, within the attempts of the request and
 // the budget of the router. Where the next attempt goes is decided anew.
-import type { Attempt } from './attempt.js';
 import type { RouterEnv } from './env.js';
 import type { RouterErrorCode } from './errors.js';
-import type { Exchange } from './exchange.js';
+import type { RoutedRequest, RunningAttempt } from './routed-request.js';
 
 const RETRIED_FAILURES: ReadonlySet<RouterErrorCode> = new Set([
 	'IM_UPSTREAM_CONNECT',
@@ -19,21 +18,21 @@ const RETRIED_FAILURES: ReadonlySet<RouterErrorCode> = new Set([
  * Why an ended attempt is to be retried, as a short word for metrics; undefined when it is not. Notes the target as tried, so that
  * the next decision goes elsewhere, unless the connection was merely stale.
  */
-export function retryReason(env: RouterEnv, exchange: Exchange, attempt: Attempt): string | undefined {
-	if (exchange.committed || exchange.finished) return undefined;
-	const reason = failureReason(exchange, attempt);
-	if (reason === undefined || exchange.attempts >= env.options.retry.attemptsMax) return undefined;
+export function retryReason(env: RouterEnv, request: RoutedRequest, attempt: RunningAttempt): string | undefined {
+	if (request.committed || request.finished) return undefined;
+	const reason = failureReason(request, attempt);
+	if (reason === undefined || request.attempts >= env.options.retry.attemptsMax) return undefined;
 	const now = env.ports.clock.nowMs();
-	if (now >= exchange.deadlineAtMs || !env.retries.take(now)) return undefined;
-	if (isStale(env, exchange, attempt, now)) {
-		exchange.staleRetries++;
+	if (now >= request.deadlineAtMs || !env.retries.take(now)) return undefined;
+	if (isStale(env, request, attempt, now)) {
+		request.staleRetries++;
 		return 'stale_connection';
 	}
-	exchange.tried.push({ pool: attempt.pool, row: attempt.poolRow });
+	request.tried.push({ pool: attempt.pool, row: attempt.poolRow });
 	return reason;
 }
 
-function failureReason(exchange: Exchange, attempt: Attempt): string | undefined {
+function failureReason(request: RoutedRequest, attempt: RunningAttempt): string | undefined {
 	if (attempt.end === 'failed') {
 		const { failure } = attempt;
 		if (failure === undefined || !RETRIED_FAILURES.has(failure)) return undefined;
@@ -42,21 +41,21 @@ function failureReason(exchange: Exchange, attempt: Attempt): string | undefined
 	if (attempt.end !== 'held') return undefined;
 	const { status } = attempt;
 	if (status === 429 || status === 503) {
-		exchange.withoutRoom++;
+		request.withoutRoom++;
 		return 'saturated';
 	}
-	if ((status === 500 || status === 502 || status === 504) && exchange.serverErrors === 0) {
-		exchange.serverErrors++;
+	if ((status === 500 || status === 502 || status === 504) && request.serverErrors === 0) {
+		request.serverErrors++;
 		return 'error';
 	}
 	return undefined;
 }
 
 /** An engine may close an idle connection just as a request goes out on it. That says nothing of its health: once, it may be asked again. */
-function isStale(env: RouterEnv, exchange: Exchange, attempt: Attempt, now: number): boolean {
+function isStale(env: RouterEnv, request: RoutedRequest, attempt: RunningAttempt, now: number): boolean {
 	return (
 		attempt.resetUnanswered &&
-		exchange.staleRetries === 0 &&
+		request.staleRetries === 0 &&
 		now - attempt.startedMs < env.options.retry.staleConnectionMs
 	);
 }

@@ -5,6 +5,7 @@ import { createEnv } from './env.js';
 import type { RouterOptions, RouterOptionsInput } from './options.js';
 import { Pipeline } from './pipeline.js';
 import type { RouterPorts } from './ports.js';
+import { Routing } from './routing.js';
 import { createDataServer } from './server.js';
 
 export interface CloseOptions {
@@ -34,7 +35,8 @@ const POOL_SWEEPS = 4;
 /** Makes a router. Its timer runs until `close`. Throws TypeError or RangeError for options Node refuses. */
 export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Router {
 	const env = createEnv(input, ports);
-	const pipeline = new Pipeline(env);
+	const routing = new Routing(env);
+	const pipeline = new Pipeline(env, routing);
 	const server = createDataServer(env.options, (req, res) => pipeline.handle(req, res));
 	const { poolIdleMs } = env.options.upstream;
 	const closeIdlePools = (): void => env.pools.sweep(ports.clock.nowMs());
@@ -43,7 +45,7 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 		options: env.options,
 		server,
 		handle: (req, res) => pipeline.handle(req, res),
-		inflight: () => pipeline.active.size,
+		inflight: () => routing.active.size,
 		held: () => env.holds.size,
 		retainOrigins: (origins) => env.pools.retain(origins),
 		async close({ graceMs }) {
@@ -53,8 +55,8 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 				else resolve();
 			});
 			server.closeIdleConnections();
-			await drained(pipeline, ports, env.options.sweepMs, graceMs);
-			pipeline.abortAll();
+			await drained(routing, ports, env.options.sweepMs, graceMs);
+			routing.abortAll();
 			server.closeAllConnections();
 			sweeper.cancel();
 			env.pools.destroy();
@@ -64,12 +66,12 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 }
 
 /** Resolves when nothing is in flight, or when the grace is over. */
-function drained(pipeline: Pipeline, ports: RouterPorts, periodMs: number, graceMs: number): Promise<void> {
-	if (pipeline.active.size === 0 || graceMs <= 0) return Promise.resolve();
+function drained(routing: Routing, ports: RouterPorts, periodMs: number, graceMs: number): Promise<void> {
+	if (routing.active.size === 0 || graceMs <= 0) return Promise.resolve();
 	const until = ports.clock.nowMs() + graceMs;
 	return new Promise((resolve) => {
 		const timer = ports.clock.every(Math.min(periodMs, graceMs), () => {
-			if (pipeline.active.size > 0 && ports.clock.nowMs() < until) return;
+			if (routing.active.size > 0 && ports.clock.nowMs() < until) return;
 			timer.cancel();
 			resolve();
 		});

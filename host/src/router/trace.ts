@@ -1,26 +1,28 @@
 // Owns what a request's span says: the names are those of telemetry's attribute table. Never prompt text.
-import type { Attempt } from './attempt.js';
-import type { Exchange } from './exchange.js';
 
-/** Notes an ended attempt on the span; a later attempt of the same request overwrites. */
+/** Notes an ended attempt on the span; a later attempt of the same request overwrites. */ import type {
+	RoutedRequest,
+	RunningAttempt,
+} from './routed-request.js';
+
 export function traceAttempt(
-	exchange: Exchange,
-	attempt: Attempt,
+	request: RoutedRequest,
+	attempt: RunningAttempt,
 	tokensIn: number,
 	tokensOut: number,
 	ttftMs: number,
 ): void {
-	const { span } = exchange;
+	const { span } = request;
 	if (span === undefined) return;
 	span.set('model', attempt.pool.model);
-	span.set('requestId', exchange.requestId);
+	span.set('requestId', request.requestId);
 	span.set('decisionId', attempt.decisionId);
 	span.set('strategy', attempt.strategy);
 	span.set('target', attempt.target.id);
 	span.set('runtime', attempt.target.runtime);
-	span.set('stream', exchange.stream);
+	span.set('stream', request.stream);
 	span.set('status', attempt.status);
-	span.set('attempts', exchange.attempts);
+	span.set('attempts', request.attempts);
 	span.set('tokensIn', tokensIn);
 	span.set('tokensOut', tokensOut);
 	span.set('tokensCached', attempt.usage?.tokensCached ?? 0);

@@ -4,9 +4,21 @@ import type { Exchange } from './exchange.js';
 import { prependMember, replaceSpan, topLevelValue } from './json-bytes.js';
 import type { ModelPool, UpstreamTarget } from './ports.js';
 import { RELAYED_HEADER } from './request-headers.js';
+import type { UpstreamRequest } from './upstream/request-head.js';
+import type { AttemptPlan } from './upstream-response.js';
+
+/** What an attempt sends. */
+export function upstreamRequest(exchange: Exchange, { pool, target, decisionId }: AttemptPlan): UpstreamRequest {
+	return {
+		method: exchange.method,
+		path: `${target.pathPrefix}${exchange.target}`,
+		headers: upstreamHeaders(exchange, target, decisionId),
+		body: upstreamBody(exchange, pool, target),
+	};
+}
 
 /** Header name and value pairs. The id is the decision's, so that two requests never share one in an engine, whatever clients send. */
-export function upstreamHeaders(exchange: Exchange, target: UpstreamTarget, decisionId: string): string[] {
+function upstreamHeaders(exchange: Exchange, target: UpstreamTarget, decisionId: string): string[] {
 	const headers = [...exchange.forwarded, 'x-request-id', decisionId];
 	if (target.apiKey !== undefined) headers.push('authorization', `Bearer ${target.apiKey}`);
 	if (target.cell !== undefined) headers.push(...relayHeaders(exchange));
@@ -30,7 +42,7 @@ function relayHeaders({ sessionHeader, loraHeader, wishes, caller }: Exchange): 
 }
 
 /** The bytes to send to `target`; the same buffer again when an earlier attempt sent the same. */
-export function upstreamBody(exchange: Exchange, pool: ModelPool, target: UpstreamTarget): Buffer | null {
+function upstreamBody(exchange: Exchange, pool: ModelPool, target: UpstreamTarget): Buffer | null {
 	if (exchange.body.length === 0) return null;
 	const model = exchange.model === '' ? '' : (target.upstreamModel ?? pool.model);
 	if (exchange.sentBody !== undefined && exchange.sentModel === model) return exchange.sentBody;

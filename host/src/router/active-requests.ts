@@ -1,35 +1,35 @@
 // Owns the list of requests in the router, from accept to the close of the response: its length is the saturation measure, and walking it
 // finds what is overdue. Add, remove and walk cost no allocation.
-import type { Exchange } from './exchange.js';
+import type { RoutedRequest } from './routed-request.js';
 
-export class ActiveExchanges {
-	readonly #list: Exchange[] = [];
+export class ActiveRequests {
+	readonly #list: RoutedRequest[] = [];
 
 	get size(): number {
 		return this.#list.length;
 	}
 
-	add(exchange: Exchange): void {
-		exchange.slot = this.#list.length;
-		this.#list.push(exchange);
+	add(request: RoutedRequest): void {
+		request.slot = this.#list.length;
+		this.#list.push(request);
 	}
 
 	/** Idempotent. The last one takes the free place. */
-	remove(exchange: Exchange): void {
-		const { slot } = exchange;
+	remove(request: RoutedRequest): void {
+		const { slot } = request;
 		if (slot < 0) return;
-		exchange.slot = -1;
-		const last = this.#list.pop() as Exchange;
-		if (last === exchange) return;
+		request.slot = -1;
+		const last = this.#list.pop() as RoutedRequest;
+		if (last === request) return;
 		this.#list[slot] = last;
 		last.slot = slot;
 	}
 
 	/** Calls `visit` for each, last first, so that a visit may remove the one it sees. */
-	forEach(visit: (exchange: Exchange) => void): void {
+	forEach(visit: (request: RoutedRequest) => void): void {
 		for (let at = this.#list.length - 1; at >= 0; at--) {
-			const exchange = this.#list[at];
-			if (exchange !== undefined) visit(exchange);
+			const request = this.#list[at];
+			if (request !== undefined) visit(request);
 		}
 	}
 }

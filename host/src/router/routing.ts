@@ -1,0 +1,206 @@
+// Owns the way of a request that has been read, whatever its protocol: decide → hold or dispatch → retry → outcome, what becomes overdue on the way,
+// and the giving back of what it held. Invariants: every request is answered or cut exactly once; every attempt ends in one ledger entry closed and
+// one outcome recorded; nothing waits without a bound in number and in time.
+import type { Timer } from '@infermesh/proto';
+import { ActiveRequests } from './active-requests.js';
+import { decide, noTarget } from './decide.js';
+import { dispatch } from './dispatch.js';
+import { type RouterEnv, stageEnded } from './env.js';
+import type { Refusal, RouterErrorCode } from './errors.js';
+import { recordOutcome } from './outcome.js';
+import { retryReason } from './retry.js';
+import type { RoutedRequest, RunningAttempt } from './routed-request.js';
+
+export class Routing {
+	readonly active = new ActiveRequests();
+	readonly #env: RouterEnv;
+	#waking = false;
+	#watching: Timer | undefined;
+
+	constructor(env: RouterEnv) {
+		this.#env = env;
+	}
+
+	/** Counts a request in. Whoever enters it sees to it that `leave` is called. */
+	enter(request: RoutedRequest): void {
+		const env = this.#env;
+		request.sampled = (env.requests++ & env.options.stageSampleMask) === 0;
+		this.active.add(request);
+		this.#watch();
+		env.ports.metrics.requestStarted();
+	}
+
+	/** What a request is told that comes when the router is full; undefined when it is not. */
+	saturated(): Refusal | undefined {
+		const { inflightMax, saturatedRetryAfterS } = this.#env.options;
+		if (this.active.size <= inflightMax) return undefined;
+		return { code: 'IM_ROUTE_SATURATED', retryAfterS: saturatedRetryAfterS };
+	}
+
+	/** Takes a request that has been read and whose route is known. */
+	begin(request: RoutedRequest): void {
+		this.#env.retries.earn();
+		this.#route(request, undefined);
+	}
+
+	/** Decides and dispatches. `last` is the attempt before, answered with if there is nowhere else to go. */
+	#route(request: RoutedRequest, last: RunningAttempt | undefined): void {
+		const env = this.#env;
+		const step = decide(env, request);
+		stageEnded(env, request, 'decide');
+		if (step.kind === 'go') {
+			dispatch(env, request, step, (attempt) => this.guarded(request, () => this.#attemptEnded(request, attempt)));
+			return stageEnded(env, request, 'dispatch');
+		}
+		if (step.kind === 'hold') return this.#hold(request, step.pool.index, step.key, last);
+		if (last !== undefined) return this.#answer(request, last);
+		request.protocol.refuse(request, step.refusal);
+	}
+
+	#hold(request: RoutedRequest, pool: number, key: number, last: RunningAttempt | undefined): void {
+		const env = this.#env;
+		if (request.heldSinceMs === 0) request.heldSinceMs = env.ports.clock.nowMs();
+		request.held = env.holds.push(pool, request, key, request.heldSinceMs);
+		if (request.held) return;
+		if (last !== undefined) return this.#answer(request, last);
+		request.protocol.refuse(request, { code: 'IM_ROUTE_HELD', retryAfterS: env.options.saturatedRetryAfterS });
+	}
+
+	#attemptEnded(request: RoutedRequest, attempt: RunningAttempt): void {
+		const env = this.#env;
+		stageEnded(env, request, 'stream_back');
+		recordOutcome(env, request, attempt);
+		request.attempt = undefined;
+		if (attempt.end === 'held' || attempt.end === 'failed') {
+			const reason = retryReason(env, request, attempt);
+			if (reason === undefined) this.#answer(request, attempt);
+			else {
+				env.ports.metrics.retry(attempt.pool, reason);
+				this.#route(request, attempt);
+			}
+		}
+		this.#wake(attempt.pool.index);
+	}
+
+	/** Answers with what the last attempt brought. */
+	#answer(request: RoutedRequest, attempt: RunningAttempt): void {
+		if (request.finished) return;
+		// What checks had said of the target was right: the request is told what it would have been told without the attempt.
+		if (attempt.failure !== undefined && attempt.inDoubt && !request.committed)
+			return request.protocol.refuse(request, noTarget(this.#env));
+		request.protocol.answer(request, attempt);
+	}
+
+	/** Room has appeared at a pool: its most urgent held requests are decided again, until one is held again. */
+	#wake(pool: number): void {
+		const { holds } = this.#env;
+		if (this.#waking || holds.size === 0) return;
+		this.#waking = true;
+		try {
+			for (let left = holds.held(pool); left > 0; left--) {
+				const request = holds.pop(pool);
+				if (request === undefined) return;
+				request.held = false;
+				this.guarded(request, () => this.#route(request, undefined));
+				if (request.held) return;
+			}
+		} finally {
+			this.#waking = false;
+		}
+	}
+
+	/** Sees to it that what becomes overdue is found. One timer for all requests, and none while there are none. */
+	#watch(): void {
+		const { ports, options } = this.#env;
+		this.#watching ??= ports.clock.after(options.sweepMs, () => this.#sweep(), { unref: true });
+	}
+
+	#sweep(): void {
+		const env = this.#env;
+		const now = env.ports.clock.nowMs();
+		this.#watching = undefined;
+		this.active.forEach((request) => this.guarded(request, () => this.#check(request, now)));
+		for (const pool of env.holds.pools()) this.#wake(pool);
+		if (this.active.size > 0) this.#watch();
+	}
+
+	#check(request: RoutedRequest, now: number): void {
+		const { clientWriteTimeoutMs, hold } = this.#env.options;
+		if (request.protocol.check(request, now)) return;
+		if (request.blockedSinceMs !== 0 && now - request.blockedSinceMs > clientWriteTimeoutMs)
+			return request.protocol.abort(request);
+		if (request.finished) {
+			// Answered, and still being written: the client has as long for the rest as for any other write.
+			if (request.blockedSinceMs === 0) request.blockedSinceMs = now;
+			return;
+		}
+		if (request.held && now - request.heldSinceMs > hold.waitMaxMs) return this.#release(request, 'IM_ROUTE_HELD');
+		if (request.held && now > request.deadlineAtMs) return this.#release(request, 'IM_ROUTE_DEADLINE');
+		const { attempt } = request;
+		if (attempt === undefined) return;
+		if (now > request.deadlineAtMs && !request.committed) return attempt.stop('failed', 'IM_ROUTE_DEADLINE');
+		const overdue = attempt.overdue(now);
+		if (overdue !== undefined) attempt.stop('failed', overdue);
+	}
+
+	#release(request: RoutedRequest, code: RouterErrorCode): void {
+		this.#env.holds.remove(request);
+		request.held = false;
+		request.protocol.refuse(request, { code, retryAfterS: this.#env.options.saturatedRetryAfterS });
+	}
+
+	/**
+	 * The response is over: sent whole, cut, or the client has gone. The one place where a request's resources are given back. `status` is the one
+	 * that metrics and logs name.
+	 */
+	leave(request: RoutedRequest, status: number): void {
+		const env = this.#env;
+		const cancelled = !request.finished;
+		request.finished = true;
+		if (request.held) env.holds.remove(request);
+		request.held = false;
+		this.active.remove(request);
+		request.attempt?.stop('cancelled');
+		env.bodyBytes -= request.bodyBytes;
+		request.bodyBytes = 0;
+		if (env.promptOf === request) env.promptOf = undefined;
+		const { pool, path, refusal, requestId, attempts } = request;
+		const shown = cancelled ? CLIENT_CLOSED : status;
+		const durationMs = env.ports.clock.nowMs() - request.startMs;
+		env.ports.metrics.requestEnded(pool, path, shown, refusal?.code, durationMs);
+		request.span?.end(refusal?.code);
+		if (!env.options.logRequests) return;
+		env.ports.log.info({ requestId, path, status: shown, durationMs, error: refusal?.code, attempts }, 'request');
+	}
+
+	/** Resets everything that is still here. */
+	abortAll(): void {
+		this.#watching?.cancel();
+		this.active.forEach((request) => {
+			request.attempt?.stop('cancelled');
+			request.protocol.abort(request);
+		});
+	}
+
+	guarded(request: RoutedRequest, step: () => void): void {
+		try {
+			step();
+		} catch (error) {
+			this.broken(request, error);
+		}
+	}
+
+	/** A bug must cost one request, not the router. */
+	broken(request: RoutedRequest, error: unknown): void {
+		this.#env.ports.log.error(
+			{ requestId: request.requestId, error: String(error) },
+			'request failed inside the router',
+		);
+		request.attempt?.stop('cancelled');
+		if (request.committed) request.protocol.abort(request);
+		else request.protocol.refuse(request, { code: 'IM_ROUTE_INTERNAL' });
+	}
+}
+
+/** Status in metrics of a request whose client left first, as nginx counts it. */
+const CLIENT_CLOSED = 499;
