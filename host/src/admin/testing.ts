@@ -218,6 +218,8 @@ export class FakeMesh implements MeshControl {
 				{ target: 'engine-b', row: 1, score: 52.5, factors: { wait: 42.5, prefill: 10 }, columns: { load: 4 } },
 			],
 			request: { tokens_in: 512 },
+			cachedTokens: 0,
+			cachedSource: 'none',
 			attempts: [
 				{
 					target: 'engine-a',

@@ -23,6 +23,8 @@ export function renderExplained(decision: ExplainedDecision): string {
 		);
 	if (decision.runnerUp !== null && decision.margin !== null)
 		lines.push(`runner-up  ${decision.runnerUp}, ${round(decision.margin)} behind`);
+	if (decision.cachedTokens > 0)
+		lines.push(`prefix     ${decision.cachedTokens} tokens expected in its cache (${decision.cachedSource})`);
 	const request = Object.entries(decision.request).filter(([, value]) => value !== 0 && value !== NO_ROW);
 	if (request.length > 0) lines.push(`inputs     ${request.map(([name, value]) => `${name}=${value}`).join(' ')}`);
 	const factors = [...new Set(decision.candidates.flatMap((candidate) => Object.keys(candidate.factors)))];

@@ -159,12 +159,21 @@ export const dataSchema = section('The data plane: where clients send inference 
 		wait_max_ms: integer(30_000, 'A held request is refused after this.', MS),
 	}),
 	prefix_index: section('The approximate index of which target holds which prompt prefix.', {
-		blocks_max: integer(1 << 18, 'Blocks remembered per worker.', { unit: 'blocks', min: 1024, max: 1 << 24 }),
+		blocks_max: integer(1 << 18, 'Pairs of a block and a target remembered per worker; about 70 bytes each.', {
+			unit: 'blocks',
+			min: 1024,
+			max: 1 << 24,
+		}),
 		block_tokens: integer(64, 'Tokens in a block, at 4 UTF-8 bytes a token.', { unit: 'tokens', min: 4, max: 4096 }),
 		lookup_blocks_max: integer(2048, 'Blocks of one prompt that are looked up.', {
 			unit: 'blocks',
 			min: 1,
 			max: 65_536,
+		}),
+		target_tokens: integer(500_000, 'Tokens a target’s cache is taken to have room for until its engine says.', {
+			unit: 'tokens',
+			min: 1024,
+			max: 1 << 30,
 		}),
 	}),
 });

@@ -157,7 +157,7 @@ export class RouterPart {
 	}
 
 	#workerStart(
-		{ config, log, names, access, table, inflight }: RouterPartDeps,
+		{ config, log, names, access, table, inflight, workerCount }: RouterPartDeps,
 		control: SharedArrayBuffer,
 		meshSeed: readonly [number, number],
 		worker: number,
@@ -178,6 +178,8 @@ export class RouterPart {
 				blocksMax: data.prefix_index.blocks_max,
 				blockTokens: data.prefix_index.block_tokens,
 				lookupBlocksMax: data.prefix_index.lookup_blocks_max,
+				targetTokens: data.prefix_index.target_tokens,
+				workers: workerCount,
 			},
 			fuel: fuelBudget(config),
 			spares: strategy.spares,

@@ -3,6 +3,7 @@
 import type { DirectorySnapshot } from '../fleet/directory.js';
 import type { InflightShared } from '../fleet/inflight.js';
 import type { FleetTableShared } from '../fleet/table.js';
+import type { PrefixIndexOptions } from '../prefix/prefix-index.js';
 import type { RouterOptionsInput } from '../router/options.js';
 import type { StrikeReport } from '../strategy/runtime/decision.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
@@ -33,7 +34,7 @@ export interface WorkerStart {
 	readonly control: SharedArrayBuffer;
 	readonly metrics: SharedArrayBuffer;
 	readonly router: RouterOptionsInput;
-	readonly prefixIndex: { readonly blocksMax: number; readonly blockTokens: number; readonly lookupBlocksMax: number };
+	readonly prefixIndex: PrefixIndexOptions;
 	readonly fuel: FuelBudget;
 	readonly spares: number;
 	/** Ranked rows asked of strategies. */

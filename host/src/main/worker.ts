@@ -4,11 +4,12 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { WorkerDirectory } from '../fleet/directory.js';
 import { InflightReader, InflightWriter } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
+import { kvCacheTokens } from '../fleet/kv-capacity.js';
 import { WorkerLedger } from '../fleet/ledger.js';
 import { FleetTableReader } from '../fleet/table.js';
+import { createPrefixIndex } from '../prefix/prefix-index.js';
 import type { AttemptOutcome, ModelPool } from '../router/ports.js';
 import { pipelineStages } from '../router/ports.js';
-import { createPrefixIndex } from '../router/prefix-index.js';
 import { createRouter } from '../router/router.js';
 import { deciderDefaults, FALLBACK_VERSION, WorkerDecider } from '../strategy/runtime/decider.js';
 import { LEAST_QUEUE_NAME } from '../strategy/runtime/fallback.js';
@@ -16,6 +17,7 @@ import { MetricsBlock } from '../telemetry/block.js';
 import { createDecisionMetrics } from '../telemetry/decision-metrics.js';
 import { createLog } from '../telemetry/logger.js';
 import { watchLoopLag } from '../telemetry/loop-lag.js';
+import { createPrefixMetrics } from '../telemetry/prefix-metrics.js';
 import { createRouterMetrics } from '../telemetry/router-metrics.js';
 import { createTracing } from '../telemetry/tracing.js';
 import { createAuthenticator } from './authenticator.js';
@@ -92,6 +94,12 @@ const authenticator = createAuthenticator(start.keys, clock, {
 	openWithoutKeys: start.openWithoutKeys,
 });
 
+const prefixes = createPrefixIndex(start.prefixIndex, {
+	nowMs: () => clock.nowMs(),
+	cacheTokens: (row) => kvCacheTokens(table, row),
+	metrics: createPrefixMetrics(block),
+});
+
 const router = createRouter(
 	{ ...start.router, logRequests: start.log.requests },
 	{
@@ -106,7 +114,7 @@ const router = createRouter(
 				batcher.add(outcome);
 			},
 		},
-		prefixes: createPrefixIndex(start.prefixIndex),
+		prefixes,
 		interner: { tenant: (name) => tenants.find(name), lora: (name) => loras.intern(name) },
 		authenticator,
 		metrics: createRouterMetrics(block, { tenantName: (id) => tenants.name(id), stages: pipelineStages }),
@@ -133,6 +141,7 @@ function listen(): void {
 
 function setPools(pools: readonly ModelPool[]): void {
 	decider.runtimes.setPools(pools);
+	prefixes.retain(pools);
 	// Connections to targets that are gone are closed once nothing is in flight on them.
 	router.retainOrigins(new Set(pools.flatMap((pool) => pool.targets.flatMap((target) => target?.origin ?? []))));
 }

@@ -3,7 +3,7 @@
 import { type RouterEnv, stageEnded } from './env.js';
 import type { RouterErrorCode } from './errors.js';
 import { EMPTY, type Exchange } from './exchange.js';
-import type { ModelPool, UpstreamTarget } from './ports.js';
+import type { ModelPool, PrefixSource, UpstreamTarget } from './ports.js';
 import { commit } from './respond.js';
 import type { AttemptEnd, RunningAttempt } from './routed-request.js';
 import { SseRelay } from './sse-relay.js';
@@ -26,6 +26,8 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 	readonly fallbackDecided: boolean;
 	readonly inDoubt: boolean;
 	readonly predictedTtftMs: number;
+	readonly cachedTokens: number;
+	readonly cachedSource: PrefixSource;
 	/** Entry in the in-flight ledger. */
 	readonly ledgerEntry: number;
 	readonly startedMs: number;
@@ -77,6 +79,8 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		this.fallbackDecided = plan.fallbackDecided;
 		this.inDoubt = plan.inDoubt;
 		this.predictedTtftMs = plan.predictedTtftMs;
+		this.cachedTokens = plan.cachedTokens;
+		this.cachedSource = plan.cachedSource;
 		this.ledgerEntry = ledgerEntry;
 		this.startedMs = env.ports.clock.nowMs();
 		this.#env = env;

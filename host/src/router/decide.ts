@@ -10,7 +10,7 @@ import type { RoutedRequest } from './routed-request.js';
 import type { AttemptPlan } from './upstream-response.js';
 
 export type Step =
-	| { readonly kind: 'go'; readonly plan: AttemptPlan; readonly cachedTokens: number }
+	| { readonly kind: 'go'; readonly plan: AttemptPlan }
 	| { readonly kind: 'hold'; readonly pool: ModelPool; readonly key: number }
 	| { readonly kind: 'refuse'; readonly refusal: Refusal };
 
@@ -124,16 +124,27 @@ function go(env: RouterEnv, request: RoutedRequest, pool: ModelPool, row: number
 	const target = pool.targets[row];
 	if (target === undefined) return refuse({ code: 'IM_ROUTE_INTERNAL' });
 	const decisionId = env.ids.next();
+	const { prefixes } = env.ports;
+	const cached = cachedTokens(env, row);
+	const cachedSource = cached > 0 ? prefixes.sourceOf(row) : 'none';
 	if (strategy !== FORCED) {
 		const { requestId, path, session } = request;
-		env.ports.decider.remember(decisionId, pool, { requestId, path, tenant: tenantOf(request), session });
+		const tenant = tenantOf(request);
+		env.ports.decider.remember(decisionId, pool, {
+			requestId,
+			path,
+			tenant,
+			session,
+			cachedTokens: cached,
+			cachedSource,
+		});
 	}
-	env.ports.prefixes.insert(pool, row);
+	prefixes.credited(cachedSource, cached);
+	prefixes.insert(pool, row);
 	request.pool = pool;
 	const { decision } = env;
 	return {
 		kind: 'go',
-		cachedTokens: cachedTokens(env, row),
 		plan: {
 			pool,
 			poolRow: row,
@@ -143,6 +154,8 @@ function go(env: RouterEnv, request: RoutedRequest, pool: ModelPool, row: number
 			fallbackDecided: decision.cause !== 'none',
 			inDoubt: decision.cause === 'all_unhealthy',
 			predictedTtftMs: decision.predictedTtftMs,
+			cachedTokens: cached,
+			cachedSource,
 		},
 	};
 }

@@ -10,8 +10,8 @@ export function dispatch(
 	step: Extract<Step, { kind: 'go' }>,
 	onEnd: (attempt: RunningAttempt) => void,
 ): void {
-	const { plan, cachedTokens } = step;
-	const uncached = Math.max(0, request.tokensIn - cachedTokens);
+	const { plan } = step;
+	const uncached = Math.max(0, request.tokensIn - plan.cachedTokens);
 	const entry = env.ports.ledger.dispatch(plan.target, request.tokensIn, uncached);
 	const attempt = request.protocol.attempt(request, plan, entry, onEnd);
 	request.attempt = attempt;

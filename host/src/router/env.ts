@@ -1,12 +1,11 @@
 // Owns what all stages of one router share: ports, options, and the scratch records that are filled anew for each decision. Made once.
-import { HITS_MAX } from '@infermesh/sdk';
+import { createPrefixHits, HITS_GIVEN_MAX } from '../prefix/hits.js';
 import { Decision, emptyFeatures, type PrefixHits, type RequestFeatures } from '../strategy/runtime/decision.js';
 import { HoldQueue } from './hold-queue.js';
 import { IdGenerator } from './ids.js';
 import { type RouterOptions, type RouterOptionsInput, resolveRouterOptions } from './options.js';
 import type { Caller, PipelineStage, RequestLog, RequestTracer, RouterMetrics, RouterPorts } from './ports.js';
 import { pipelineStages } from './ports.js';
-import { createPrefixHits } from './prefix-index.js';
 import { PromptBuffer } from './prompt-buffer.js';
 import { RetryBudget } from './retry-budget.js';
 import type { RoutedRequest } from './routed-request.js';
@@ -66,7 +65,7 @@ export function createEnv(input: RouterOptionsInput, ports: RouterPorts): Router
 		holds: new HoldQueue(options.hold),
 		decision: new Decision(),
 		features: emptyFeatures(),
-		hits: createPrefixHits(HITS_MAX),
+		hits: createPrefixHits(HITS_GIVEN_MAX),
 		prompt: new PromptBuffer(options.promptBytesMax),
 		promptOf: undefined,
 		tokensOutMean: new Map(),

@@ -42,6 +42,8 @@ export function recordOutcome(env: RouterEnv, request: RoutedRequest, attempt: R
 	ports.metrics.attempt(attempt.pool, attempt.target, status, ttftMs, tpotMs);
 	if (attempt.chunks > 0) ports.metrics.streamChunks(attempt.chunks);
 	if (attempt.end === 'failed' || attempt.status >= 400) return;
+	if (attempt.usage?.tellsCached === true)
+		ports.prefixes.reported(attempt.cachedTokens, attempt.cachedSource, tokensCached);
 	ports.metrics.tokens(attempt.pool, request.tenantId, tokensIn, tokensOut, tokensCached);
 	if (attempt.end !== 'cancelled' && tokensOut > 0) learn(env, attempt.pool.index, tokensOut);
 }

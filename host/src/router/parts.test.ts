@@ -170,6 +170,7 @@ test('usage is read from the end of a body, and only as counts', (t) => {
 		tokensIn: 3,
 		tokensOut: 2,
 		tokensCached: 0,
+		tellsCached: false,
 	});
 	t.deepEqual(
 		read(
@@ -179,6 +180,7 @@ test('usage is read from the end of a body, and only as counts', (t) => {
 			tokensIn: 0,
 			tokensOut: 0,
 			tokensCached: 4,
+			tellsCached: true,
 		},
 	);
 	t.is(read('{"usage":null}'), undefined);

@@ -5,8 +5,8 @@ import { RejectReason } from '@infermesh/sdk';
 import test from 'ava';
 import OpenAI from 'openai';
 import { openPolicy } from '../fleet/placement.js';
+import { createPrefixIndex } from '../prefix/prefix-index.js';
 import { type ModelPool, pipelineStages } from './ports.js';
-import { createPrefixIndex } from './prefix-index.js';
 import {
 	answer,
 	answerStream,

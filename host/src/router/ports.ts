@@ -82,6 +82,9 @@ export interface DecisionContext {
 	readonly path: string;
 	readonly tenant: string;
 	readonly session: string;
+	/** Prompt tokens the chosen target is expected to have cached, and what says so. */
+	readonly cachedTokens: number;
+	readonly cachedSource: PrefixSource;
 }
 
 /** What this worker has in flight, mirrored into shared counters. One entry per dispatched attempt. */
@@ -123,7 +126,7 @@ export interface OutcomeSink {
 	record(outcome: AttemptOutcome): void;
 }
 
-/** Approximate index of which rows hold which prompt prefixes. Bounded; cost per lookup is bounded by blocks, not by fleet. */
+/** What is known of which rows hold which prompt prefixes. Bounded; the cost of a lookup grows with the prompt, not with the fleet. */
 export interface PrefixIndex {
 	/** Hashes the prompt into chained blocks (salted by model and LoRA) into an internal buffer; returns the number of blocks. */
 	hashPrompt(modelId: number, loraId: number, promptUtf8: Uint8Array): number;
@@ -134,7 +137,17 @@ export interface PrefixIndex {
 	lookup(pool: ModelPool, hits: PrefixHits): void;
 	/** Remembers that `target` now holds the prompt last hashed (called at dispatch, in the same tick as hashPrompt). */
 	insert(pool: ModelPool, poolRow: number): void;
+	/** What said so of a row among the hits of the last lookup. */
+	sourceOf(poolRow: number): PrefixSource;
+	/** A request goes to a row that is expected to have this much of it. */
+	credited(source: PrefixSource, tokens: number): void;
+	/** What the engine says it had of a prompt, against what was expected. */
+	reported(predictedTokens: number, source: PrefixSource, reportedTokens: number): void;
 }
+
+/** What said that a row holds a prefix. */
+export const prefixSources = ['none', 'approximate', 'speculative', 'precise'] as const;
+export type PrefixSource = (typeof prefixSources)[number];
 
 /** Interns strings that come from configuration or bounded request fields; unknown or overflowing names are 0. */
 export interface Interner {

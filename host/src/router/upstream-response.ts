@@ -1,5 +1,5 @@
 // Owns the records an attempt is seen through by the stages after it: what was decided, and what the upstream answered so far.
-import type { ModelPool, UpstreamTarget } from './ports.js';
+import type { ModelPool, PrefixSource, UpstreamTarget } from './ports.js';
 import type { ResponseHeaders } from './upstream/response-parser.js';
 
 /** What was decided, kept for headers and outcome: the decision record itself is reused. */
@@ -14,6 +14,9 @@ export interface AttemptPlan {
 	/** Checks say that the target does not serve: it was asked because they say so of all. */
 	readonly inDoubt: boolean;
 	readonly predictedTtftMs: number;
+	/** Prompt tokens the target is expected to have cached, and what says so. */
+	readonly cachedTokens: number;
+	readonly cachedSource: PrefixSource;
 }
 
 export interface UpstreamResponse extends AttemptPlan {

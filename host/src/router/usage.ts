@@ -5,6 +5,8 @@ export interface Usage {
 	readonly tokensIn: number;
 	readonly tokensOut: number;
 	readonly tokensCached: number;
+	/** The engine says how much it had cached; many do not. */
+	readonly tellsCached: boolean;
 }
 
 const KEY = Buffer.from('"usage"');
@@ -44,6 +46,7 @@ export function readUsage(bytes: Buffer, open: number): Usage | undefined {
 			tokensIn: count(usage['prompt_tokens'] ?? usage['input_tokens']),
 			tokensOut: count(usage['completion_tokens'] ?? usage['output_tokens']),
 			tokensCached: count(details?.['cached_tokens']),
+			tellsCached: typeof details?.['cached_tokens'] === 'number',
 		};
 	} catch {
 		return undefined;

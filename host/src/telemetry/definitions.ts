@@ -126,6 +126,39 @@ export const metricDefinitions = Object.freeze({
 		decisionSeconds,
 		'Time in one stage of the pipeline, of a sample of requests.',
 	),
+	// What is known of prefixes, counted by the worker that decides.
+	prefixLookups: counter('prefix_lookups', ['result'], 4, 'Prompts looked up in the prefix indexes: hit or miss.'),
+	prefixHitTokens: counter(
+		'prefix_hit_tokens',
+		['source'],
+		8,
+		'Prompt tokens expected in the cache of the target a request went to, by what said so: approximate, speculative, precise.',
+	),
+	prefixCachedTokens: counter(
+		'prefix_cached_tokens',
+		['kind'],
+		4,
+		'Cached prompt tokens of answers whose engine reports them: predicted and reported.',
+	),
+	prefixErrorTokens: histogram(
+		'prefix_error_tokens',
+		['source'],
+		8,
+		geometric(16, 2, 15),
+		'Difference between cached tokens predicted and reported by the engine, either way, by what predicted.',
+	),
+	prefixIndexPairs: gauge(
+		'prefix_index_pairs',
+		['index'],
+		4,
+		'Pairs of a block and a target that a worker remembers: sent (approximate) and speculative.',
+	),
+	prefixIndexEvictions: counter(
+		'prefix_index_evictions',
+		['index'],
+		4,
+		'Pairs given up because the target’s cache, or the index, has no room for more.',
+	),
 	// Decisions, counted where they are made.
 	decisions: counter(
 		'decisions',

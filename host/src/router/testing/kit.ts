@@ -5,10 +5,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { type Clock, SeededRandom } from '@infermesh/proto';
 import { openPolicy } from '../../fleet/placement.js';
+import { createPrefixIndex } from '../../prefix/prefix-index.js';
 import type { Decision, RequestFeatures } from '../../strategy/runtime/decision.js';
 import type { RouterOptionsInput } from '../options.js';
 import type { AttemptOutcome, DecisionContext, ModelPool, RouterPorts, UpstreamTarget } from '../ports.js';
-import { createPrefixIndex } from '../prefix-index.js';
 import { createRouter, type Router } from '../router.js';
 
 export const testClock: Clock = {

@@ -214,7 +214,14 @@ test('what was decided can be explained, with what became of it, until newer dec
 	harness.add(leastQueue);
 	harness.plan({ activeVersionId: leastQueue.versionId });
 	const { decider, pool } = harness;
-	const context = { requestId: 'r', path: '/v1/chat/completions', tenant: 'a', session: 's' };
+	const context = {
+		requestId: 'r',
+		path: '/v1/chat/completions',
+		tenant: 'a',
+		session: 's',
+		cachedTokens: 64,
+		cachedSource: 'approximate',
+	} as const;
 	const out = harness.decide();
 	const chosen = pool.targets[out.rows[0] ?? 0]?.id;
 	decider.remember('one', pool, context);
@@ -252,7 +259,8 @@ test('what was decided can be explained, with what became of it, until newer dec
 test('a decision of the fallback is explained as such', (t) => {
 	const harness = ready(new Harness(3));
 	harness.decide();
-	harness.decider.remember('d', harness.pool, { requestId: '', path: '', tenant: '', session: '' });
+	const context = { requestId: '', path: '', tenant: '', session: '', cachedTokens: 0, cachedSource: 'none' } as const;
+	harness.decider.remember('d', harness.pool, context);
 	const explained = harness.decider.explain('d');
 	t.like(explained, { fallbackCause: 'no_strategy', strategy: 'least_queue@builtin', digest: '', request: {} });
 	t.is(explained?.runnerUp, explained?.candidates[1]?.target ?? '');

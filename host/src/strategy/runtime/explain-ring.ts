@@ -75,6 +75,9 @@ export interface ExplainedDecision {
 	readonly candidates: readonly ExplainedCandidate[];
 	/** The request block as the strategy saw it, by field name; 64-bit hashes and seeds as hexadecimal text. */
 	readonly request: Readonly<Record<string, number | string>>;
+	/** Prompt tokens the chosen target was expected to have cached, and what said so. */
+	readonly cachedTokens: number;
+	readonly cachedSource: string;
 	readonly attempts: readonly ExplainedAttempt[];
 }
 
@@ -244,6 +247,8 @@ export class ExplainRing {
 			margin: best === undefined || runnerUp === undefined ? null : runnerUp.score - best.score,
 			candidates,
 			request: entry.digest === '' ? {} : this.#requestFields(slot),
+			cachedTokens: entry.context.cachedTokens,
+			cachedSource: entry.context.cachedSource,
 			attempts: entry.attempts,
 		};
 	}

@@ -1,0 +1,69 @@
+// Owns the chained hashes of one prompt: position p of a chain names everything up to block p, salted by model and adapter. Two forms:
+// over UTF-8 bytes, where no token ids are known, and over token ids. Each is cut at a bound of blocks; the arrays are the chain's own and
+// valid until it is filled again.
+import { finish, mixHigh, mixLow } from '../router/hash.js';
+
+const SALT_LOW = 0x2f1b;
+const SALT_HIGH = 0x6c33;
+/** Keeps chains over token ids apart from chains over bytes. */
+const TOKEN_DOMAIN = 0x746f6b;
+
+export class HashChain {
+	/** Blocks of the prompt last hashed. */
+	blocks = 0;
+	readonly lows: Uint32Array;
+	readonly highs: Uint32Array;
+
+	constructor(blocksMax: number) {
+		this.lows = new Uint32Array(blocksMax);
+		this.highs = new Uint32Array(blocksMax);
+	}
+
+	get blocksMax(): number {
+		return this.lows.length;
+	}
+
+	/** Hashes the full blocks of `wordsPerBlock` words each; `words` holds at least `wordCount`. */
+	fill(modelId: number, loraId: number, words: Uint32Array, wordCount: number, wordsPerBlock: number): void {
+		this.#fill(saltLow(modelId, loraId), saltHigh(modelId, loraId), words, wordCount, wordsPerBlock);
+	}
+
+	fillTokens(modelId: number, loraId: number, tokens: Uint32Array, tokensPerBlock: number): void {
+		this.#fill(tokenSaltLow(modelId, loraId), tokenSaltHigh(modelId, loraId), tokens, tokens.length, tokensPerBlock);
+	}
+
+	#fill(lowSalt: number, highSalt: number, words: Uint32Array, wordCount: number, wordsPerBlock: number): void {
+		const { lows, highs } = this;
+		const blocks = Math.min(Math.floor(wordCount / wordsPerBlock), lows.length);
+		let low = lowSalt;
+		let high = highSalt;
+		for (let block = 0, at = 0; block < blocks; block++) {
+			const end = at + wordsPerBlock;
+			for (; at < end; at++) {
+				const word = words[at] as number;
+				low = mixLow(low, word);
+				high = mixHigh(high, word);
+			}
+			lows[block] = finish(low);
+			highs[block] = finish(high);
+		}
+		this.blocks = blocks;
+	}
+}
+
+export function saltLow(modelId: number, loraId: number): number {
+	return mixLow(mixLow(SALT_LOW, modelId), loraId);
+}
+
+export function saltHigh(modelId: number, loraId: number): number {
+	return mixHigh(mixHigh(SALT_HIGH, modelId), loraId);
+}
+
+/** Running state of a chain over token ids before its first token; `mixLow` and `mixHigh` take it on by a token, `finish` names the position. */
+export function tokenSaltLow(modelId: number, loraId: number): number {
+	return mixLow(saltLow(modelId, loraId), TOKEN_DOMAIN);
+}
+
+export function tokenSaltHigh(modelId: number, loraId: number): number {
+	return mixHigh(saltHigh(modelId, loraId), TOKEN_DOMAIN);
+}

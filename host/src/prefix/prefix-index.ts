@@ -1,0 +1,147 @@
+// Owns what a worker knows of "which target holds which part of this prompt": one prompt at a time is hashed, looked up and, once it is
+// sent, remembered. Leaves storage to the indexes and the merging of what they know to the collector.
+import { finish, mixHigh, mixLow } from '../router/hash.js';
+import type { ModelPool, PrefixIndex, PrefixSource } from '../router/ports.js';
+import type { PrefixHits } from '../strategy/runtime/decision.js';
+import { HashChain, saltHigh, saltLow } from './chain.js';
+import { HITS_GIVEN_MAX, HitCollector } from './hits.js';
+import { HolderIndex } from './holder-index.js';
+import { noPrefixMetrics, type PrefixMetrics } from './metrics.js';
+
+export interface PrefixIndexOptions {
+	/** Pairs of a block and a target remembered by this worker. */
+	readonly blocksMax: number;
+	readonly blockTokens: number;
+	/** Blocks of one prompt that are hashed, looked up and remembered. */
+	readonly lookupBlocksMax: number;
+	/** Tokens a target's cache is taken to have room for while its engine has not said. */
+	readonly targetTokens: number;
+	/** Workers that send to the same targets: what the others send takes its share of each cache. */
+	readonly workers: number;
+}
+
+export const prefixIndexDefaults: PrefixIndexOptions = {
+	blocksMax: 1 << 18,
+	blockTokens: 64,
+	lookupBlocksMax: 2048,
+	targetTokens: 500_000,
+	workers: 1,
+};
+
+export interface PrefixIndexPorts {
+	readonly nowMs: () => number;
+	/** Tokens the cache of a row of the fleet table has room for, as its engine reports; 0 = not known. */
+	readonly cacheTokens: (tableRow: number) => number;
+	readonly metrics?: PrefixMetrics;
+}
+
+const BYTES_PER_TOKEN = 4;
+/** Blocks that make up `prompt_hash`: enough to tell system prompts apart, few enough that a conversation keeps its hash. */
+const PROMPT_HASH_BLOCKS = 4;
+
+export function createPrefixIndex(
+	options: Partial<PrefixIndexOptions> = {},
+	ports: PrefixIndexPorts = { nowMs: () => 0, cacheTokens: () => 0 },
+): WorkerPrefixIndex {
+	return new WorkerPrefixIndex({ ...prefixIndexDefaults, ...options }, ports);
+}
+
+export class WorkerPrefixIndex implements PrefixIndex {
+	promptHashLow = 0;
+	promptHashHigh = 0;
+	readonly #options: PrefixIndexOptions;
+	readonly #ports: PrefixIndexPorts;
+	readonly #metrics: PrefixMetrics;
+	readonly #chain: HashChain;
+	readonly #sent: HolderIndex;
+	readonly #collector = new HitCollector(HITS_GIVEN_MAX);
+	/** For prompts that do not lie on a word's edge. */
+	#aligned = new Uint32Array(0);
+
+	constructor(options: PrefixIndexOptions, ports: PrefixIndexPorts) {
+		this.#options = options;
+		this.#ports = ports;
+		this.#metrics = ports.metrics ?? noPrefixMetrics;
+		this.#chain = new HashChain(options.lookupBlocksMax);
+		this.#sent = new HolderIndex({
+			pairsMax: options.blocksMax,
+			lifetimeMs: 0,
+			capacityOf: (row) => this.#capacity(row, options.blockTokens),
+		});
+	}
+
+	hashPrompt(modelId: number, loraId: number, promptUtf8: Uint8Array): number {
+		const { blockTokens, lookupBlocksMax } = this.#options;
+		const bytes = Math.min(promptUtf8.length, lookupBlocksMax * blockTokens * BYTES_PER_TOKEN);
+		const words = this.#words(promptUtf8, bytes);
+		const chain = this.#chain;
+		chain.fill(modelId, loraId, words, words.length, blockTokens);
+		if (chain.blocks > 0) {
+			const last = Math.min(chain.blocks, PROMPT_HASH_BLOCKS) - 1;
+			this.promptHashLow = chain.lows[last] as number;
+			this.promptHashHigh = chain.highs[last] as number;
+		} else this.#hashShort(modelId, loraId, promptUtf8);
+		return chain.blocks;
+	}
+
+	lookup(pool: ModelPool, hits: PrefixHits): void {
+		const collector = this.#collector;
+		collector.begin(pool);
+		if (this.#chain.blocks > 0)
+			collector.collect('approximate', this.#sent.view(this.#chain, this.#ports.nowMs()), this.#options.blockTokens);
+		collector.fill(hits);
+		this.#metrics.lookedUp(hits);
+	}
+
+	insert(pool: ModelPool, poolRow: number): void {
+		const target = pool.targets[poolRow];
+		if (target === undefined || this.#chain.blocks === 0) return;
+		this.#sent.insert(target.tableRow, target.generation, this.#chain, this.#ports.nowMs());
+		this.#metrics.sized(0, this.#sent.table.pairs, this.#sent.table.evictions);
+	}
+
+	sourceOf(poolRow: number): PrefixSource {
+		return this.#collector.sourceOf(poolRow);
+	}
+
+	credited(source: PrefixSource, tokens: number): void {
+		this.#metrics.credited(source, tokens);
+	}
+
+	reported(predictedTokens: number, source: PrefixSource, reportedTokens: number): void {
+		this.#metrics.reported(predictedTokens, source, reportedTokens);
+	}
+
+	retain(pools: readonly ModelPool[]): void {
+		const present = new Map<number, number>();
+		for (const { targets } of pools)
+			for (const target of targets) if (target !== undefined) present.set(target.tableRow, target.generation);
+		this.#sent.retain(present);
+	}
+
+	#capacity(tableRow: number, blockTokens: number): number {
+		const tokens = this.#ports.cacheTokens(tableRow) || this.#options.targetTokens;
+		return Math.max(1, Math.floor(tokens / this.#options.workers / blockTokens));
+	}
+
+	/** The first `bytes` of a prompt as words, where they lie if they lie on a word's edge. */
+	#words(prompt: Uint8Array, bytes: number): Uint32Array {
+		const count = bytes >>> 2;
+		if (prompt.byteOffset % 4 === 0) return new Uint32Array(prompt.buffer, prompt.byteOffset, count);
+		if (this.#aligned.length < count) this.#aligned = new Uint32Array(count);
+		new Uint8Array(this.#aligned.buffer).set(prompt.subarray(0, count * 4));
+		return this.#aligned.subarray(0, count);
+	}
+
+	/** A prompt of less than a block has a hash too, 0 only for the empty one. */
+	#hashShort(modelId: number, loraId: number, prompt: Uint8Array): void {
+		let low = saltLow(modelId, loraId);
+		let high = saltHigh(modelId, loraId);
+		for (const byte of prompt) {
+			low = mixLow(low, byte);
+			high = mixHigh(high, byte);
+		}
+		this.promptHashLow = prompt.length === 0 ? 0 : finish(low) || 1;
+		this.promptHashHigh = prompt.length === 0 ? 0 : finish(high);
+	}
+}
