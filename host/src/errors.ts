@@ -14,6 +14,7 @@ import { loadErrors } from './load/errors.js';
 import { traceErrors } from './load/trace/errors.js';
 import { fabricNodeErrors } from './main/fabric/errors.js';
 import { meshErrors } from './mesh/errors.js';
+import { peerLoadErrors } from './peer-load/errors.js';
 import { projectErrors } from './project/errors.js';
 import { recordErrors } from './records/errors.js';
 import { routerErrors } from './router/errors.js';
@@ -32,6 +33,7 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Records of the mesh', errors: recordErrors },
 	{ title: 'Nodes of the mesh', errors: meshErrors },
 	{ title: 'A node’s part in the mesh', errors: fabricNodeErrors },
+	{ title: 'Load of other routers', errors: peerLoadErrors },
 	{ title: 'Cells', errors: cellErrors },
 	...fabricErrorSections,
 	{ title: 'Loading and staging strategies', errors: registryErrors },

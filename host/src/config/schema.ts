@@ -88,6 +88,18 @@ export const fabricSchema = section('Membership of a mesh of several nodes.', {
 		),
 		api_key: secret('Sent to routers of other cells as `authorization: Bearer`; they must have it among their keys'),
 	}),
+	load: section('What routers of the mesh tell each other of what they have in flight.', {
+		period_ms: integer(20, 'Changes are told this often.', { ...MS, min: 5, max: 1000 }),
+		full_ms: integer(2000, 'Everything is told again this often.', { ...MS, min: 100 }),
+		lease_ms: integer(2000, 'What a router had in flight counts no longer when it has been silent for so long.', {
+			...MS,
+			min: 200,
+		}),
+		peers_max: integer(64, 'Routers followed, and followers; the load of others shows in reports of engines only.', {
+			min: 1,
+			max: 1024,
+		}),
+	}),
 	voters_max: integer(5, 'Coordinators that vote; further ones are learners.', { min: 1, max: 9 }),
 	lease_ttl_ms: integer(15_000, 'What a node says of itself lapses this long after it was last heard of.', {
 		...MS,

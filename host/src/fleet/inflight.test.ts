@@ -163,5 +163,5 @@ test('a total is never negative, and workers beyond the bound are refused', (t) 
 	t.is(new InflightReader(shared).total(REQUESTS, 0), 0);
 	t.throws(() => createInflight(ROWS, 0), { instanceOf: RangeError });
 	t.throws(() => createInflight(ROWS, 65), { instanceOf: RangeError });
-	t.throws(() => new InflightWriter(shared, 1), { instanceOf: RangeError });
+	t.throws(() => new InflightWriter(shared, 2), { instanceOf: RangeError });
 });

@@ -1,6 +1,7 @@
-// Owns the shared in-flight counters: how much work the mesh's workers have at each target at this moment. Totals are shared and
-// atomic; each worker also keeps a ledger of its own share, so that a dead worker's share can be taken back. Each worker lists the rows
-// it changed in a ring of its own (single producer), which all workers read. Which target a row belongs to is the registry's.
+// Owns the shared in-flight counters: how much work the mesh's routers have at each target at this moment. Totals are shared and
+// atomic; each worker also keeps a ledger of its own share, so that a dead worker's share can be taken back. What other routers have is one share
+// more, the remote one, written by the agent. Each writer lists the rows it changed in a ring of its own (single producer), which all workers
+// read. Which target a row belongs to is the registry's.
 
 /** Counters kept per row. */
 export const inflightCounters = ['requests', 'prefillTokens', 'decodeTokens', 'decodes'] as const;
@@ -16,6 +17,7 @@ export const WORKERS_MAX = 64;
 
 export interface InflightShared {
 	readonly rowsMax: number;
+	/** Of this process. */
 	readonly workers: number;
 	readonly buffer: SharedArrayBuffer;
 }
@@ -27,8 +29,14 @@ interface Views {
 	readonly rings: readonly Uint32Array[];
 }
 
+/** Who writes the share of other routers: it comes after the workers. */
+export function remoteWriter(shared: InflightShared): number {
+	return shared.workers;
+}
+
 function openViews(shared: InflightShared): Views {
-	const { buffer, rowsMax, workers } = shared;
+	const { buffer, rowsMax } = shared;
+	const writers = shared.workers + 1;
 	const counterWords = rowsMax * COUNTERS;
 	let at = 0;
 	const take = (words: number): number => {
@@ -36,11 +44,11 @@ function openViews(shared: InflightShared): Views {
 		at += words * 4;
 		return from;
 	};
-	const heads = new Int32Array(buffer, take(WORKERS_MAX * 16), WORKERS_MAX * 16);
+	const heads = new Int32Array(buffer, take(writers * 16), writers * 16);
 	const totals = new Int32Array(buffer, take(counterWords), counterWords);
 	const ledgers: Int32Array[] = [];
 	const rings: Uint32Array[] = [];
-	for (let worker = 0; worker < workers; worker++) {
+	for (let writer = 0; writer < writers; writer++) {
 		ledgers.push(new Int32Array(buffer, take(counterWords), counterWords));
 		rings.push(new Uint32Array(buffer, take(CHANGE_RING_ENTRIES), CHANGE_RING_ENTRIES));
 	}
@@ -50,18 +58,19 @@ function openViews(shared: InflightShared): Views {
 export function createInflight(rowsMax: number, workers: number): InflightShared {
 	if (!Number.isInteger(workers) || workers < 1 || workers > WORKERS_MAX)
 		throw new RangeError(`workers ${workers} is not in 1 … ${WORKERS_MAX}`);
-	const words = WORKERS_MAX * 16 + rowsMax * COUNTERS * (1 + workers) + CHANGE_RING_ENTRIES * workers;
+	const words = rowsMax * COUNTERS + (workers + 1) * (16 + rowsMax * COUNTERS + CHANGE_RING_ENTRIES);
 	return { rowsMax, workers, buffer: new SharedArrayBuffer(words * 4) };
 }
 
 /** Reads totals, and knows which rows changed since a reader's last look. */
 export class InflightReader {
-	readonly workers: number;
+	/** The workers of this process, and after them the writer of the remote share. */
+	readonly writers: number;
 	readonly rowsMax: number;
 	readonly #views: Views;
 
 	constructor(shared: InflightShared) {
-		this.workers = shared.workers;
+		this.writers = shared.workers + 1;
 		this.rowsMax = shared.rowsMax;
 		this.#views = openViews(shared);
 	}
@@ -72,16 +81,26 @@ export class InflightReader {
 		return value > 0 ? value : 0;
 	}
 
-	head(worker: number): number {
-		return Atomics.load(this.#views.heads, worker * 16) >>> 0;
+	/** The part of it that other routers have. */
+	remote(counter: number, row: number): number {
+		return (this.#views.ledgers[this.writers - 1] as Int32Array)[counter * this.rowsMax + row] as number;
 	}
 
-	changedRow(worker: number, index: number): number {
-		return (this.#views.rings[worker] as Uint32Array)[index & (CHANGE_RING_ENTRIES - 1)] as number;
+	/** The part of it that this process has. */
+	own(counter: number, row: number): number {
+		return Math.max(0, this.total(counter, row) - this.remote(counter, row));
+	}
+
+	head(writer: number): number {
+		return Atomics.load(this.#views.heads, writer * 16) >>> 0;
+	}
+
+	changedRow(writer: number, index: number): number {
+		return (this.#views.rings[writer] as Uint32Array)[index & (CHANGE_RING_ENTRIES - 1)] as number;
 	}
 }
 
-/** One worker's write side. */
+/** The write side of one worker, or of the remote share. */
 export class InflightWriter {
 	readonly #views: Views;
 	readonly #rowsMax: number;
@@ -96,7 +115,7 @@ export class InflightWriter {
 		const ledger = this.#views.ledgers[worker];
 		const ring = this.#views.rings[worker];
 		if (ledger === undefined || ring === undefined)
-			throw new RangeError(`worker ${worker} is not in 0 … ${shared.workers - 1}`);
+			throw new RangeError(`worker ${worker} is not in 0 … ${shared.workers}`);
 		this.#ledger = ledger;
 		this.#ring = ring;
 	}

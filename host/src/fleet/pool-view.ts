@@ -83,7 +83,7 @@ export class PoolView {
 			const tableRow = this.tableRows[row] as number;
 			if (tableRow !== HOLE) this.#poolRowOf[tableRow] = row;
 		}
-		this.#changeTails = new Float64Array(counters.workers);
+		this.#changeTails = new Float64Array(counters.writers);
 		this.#readAll();
 	}
 
@@ -99,7 +99,7 @@ export class PoolView {
 	/** Brings the view up to date with what all threads have published. Cost follows what changed, not the size of the fleet. */
 	sync(): void {
 		if (this.#table.epoch() !== this.tableEpoch) this.#readDirty();
-		for (let worker = 0; worker < this.#counters.workers; worker++) {
+		for (let worker = 0; worker < this.#counters.writers; worker++) {
 			const head = this.#counters.head(worker);
 			let tail = this.#changeTails[worker] as number;
 			if (head === tail) continue;
@@ -164,7 +164,7 @@ export class PoolView {
 	}
 
 	#readAll(): void {
-		for (let worker = 0; worker < this.#counters.workers; worker++)
+		for (let worker = 0; worker < this.#counters.writers; worker++)
 			this.#changeTails[worker] = this.#counters.head(worker);
 		this.tableEpoch = this.#table.consistently((cells, head) => {
 			this.#dirtyTail = head;

@@ -16,7 +16,7 @@ import type { MeshOperations } from '../mesh/operations.js';
 import { storedOf } from '../mesh/target-sync.js';
 import { type LifecycleState, recordKinds } from '../records/kinds.js';
 import type { FuelBudget } from '../strategy/runtime/instance.js';
-import { renderMetrics } from '../telemetry/exposition.js';
+import { type CollectedSample, renderMetrics } from '../telemetry/exposition.js';
 import type { Log } from '../telemetry/logger.js';
 import { systemClock } from './clock.js';
 import { fabricNodeErrors } from './fabric/errors.js';
@@ -52,6 +52,8 @@ export interface ControlParts {
 	readonly agentMetrics: SharedArrayBuffer;
 	readonly processMetrics: { text(): Promise<string> };
 	readonly fuel: FuelBudget;
+	/** Gauges of parts that only some nodes have. */
+	readonly samples: () => readonly CollectedSample[];
 	readonly log: Log;
 	readonly adminUrl: () => string;
 }
@@ -250,6 +252,7 @@ export function createControl(parts: ControlParts): MeshControl {
 				...collectSamples(listTargets(), shelf.list(), parts.version, process.version),
 				...fabricSamples(mesh.nodes.list(), fabric.inTouch(), await stateNow(), state.level),
 				...fabric.metrics(),
+				...parts.samples(),
 			];
 			return renderMetrics(metricsBuffers, samples) + (await parts.processMetrics.text());
 		},

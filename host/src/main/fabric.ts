@@ -11,6 +11,7 @@ import {
 	type LeaseId,
 	type LinkEstimate,
 	MemoryBlobs,
+	type PeerLease,
 	type SecureServer,
 	topologyErrors,
 } from '@infermesh/fabric';
@@ -130,6 +131,8 @@ export interface MeshFabric {
 	readonly addresses: { readonly agent: string; readonly raft?: string; readonly gossip?: string };
 	/** The agent's mTLS port, to add services to; undefined for a lone node. */
 	readonly server: SecureServer | undefined;
+	/** The channel to another node, to be released. Throws IM_TOPOLOGY_UNREACHABLE for one that is not there. */
+	readonly peer: (nodeId: string) => PeerLease;
 	/** Of this node's certificate; undefined for a lone node, which has none. */
 	readonly certificate: () => CertificateLife | undefined;
 	/** What a node says of itself, this one included, asked over the Agent API. Rejects with what transport or that node refuses with. */
@@ -183,6 +186,9 @@ export function startLocalFabric(name: string, fault: (error: unknown) => void):
 		onLease: () => () => undefined,
 		addresses: { agent: '' },
 		server: undefined,
+		peer: () => {
+			throw new MeshError(topologyErrors, 'IM_TOPOLOGY_UNREACHABLE', 'this node is alone');
+		},
 		certificate: () => undefined,
 		statusOf: () =>
 			Promise.reject(

@@ -12,5 +12,5 @@ export function inFlightOf(
 	const name = nodes.get(nodeId)?.value.name;
 	return targets
 		.filter(({ spec }) => spec.node === name || stored.get(spec.id)?.value.announcedBy === nodeId)
-		.reduce((sum, { row }) => sum + counters.total(REQUESTS, row), 0);
+		.reduce((sum, { row }) => sum + counters.own(REQUESTS, row), 0);
 }

@@ -37,6 +37,7 @@ import { MeshState } from './mesh-state.js';
 import { nodeRecordOf } from './node-record.js';
 import { adminTokensOf, fuelBudget, namePolicy, roomOptions, routes, targetServiceOptions } from './options.js';
 import { outlast } from './outlast.js';
+import { PeerLoad } from './peer-load.js';
 import type { RouterPart } from './router-part.js';
 import { openStrategySource } from './strategy-source.js';
 import { TargetService } from './target-service.js';
@@ -128,6 +129,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	);
 	const fetcher = createFetcher(clock);
 	let router: RouterPart | undefined;
+	let peerLoad: PeerLoad | undefined;
 	const targets: TargetService = new TargetService(targetServiceOptions(config), {
 		clock,
 		random,
@@ -139,7 +141,10 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		links: () => links.lookUp(),
 		watches: (id) =>
 			routes(config) || (config.roles.includes('gpu') && state.targets.get(id)?.value.announcedBy === fabric.nodeId),
-		onDirectory: (pools, snapshot) => router?.directory(pools, snapshot),
+		onDirectory: (pools, snapshot) => {
+			router?.directory(pools, snapshot);
+			peerLoad?.rowsChanged();
+		},
 	});
 	if (routes(config)) {
 		const part = await import('./router-part.js');
@@ -214,7 +219,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	const links = new TargetLinks({
 		nodeId: fabric.nodeId,
 		place: config.node,
-		nodes: () => ({ revision: state.nodes.revision, all: state.nodes.all().map(({ value }) => value) }),
+		nodes: () => nodesOf(),
 		announcedBy: (id) => state.targets.get(id)?.value.announcedBy,
 		topology: fabric.topology,
 	});
@@ -236,6 +241,20 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		targets.relink();
 	});
 
+	const nodesOf = () => ({ revision: state.nodes.revision, all: state.nodes.all().map(({ value }) => value) });
+	if (router !== undefined && fabric.server !== undefined)
+		peerLoad = new PeerLoad({
+			config,
+			clock,
+			random,
+			inflight: inflightShared,
+			fabric,
+			targets,
+			nodes: nodesOf,
+			onChange: (listener) => state.onChange(listener),
+			metrics: meshMetrics,
+			log,
+		});
 	const stopCells =
 		router === undefined
 			? () => undefined
@@ -257,6 +276,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		agentMetrics,
 		processMetrics: createProcessMetrics(),
 		fuel: fuelBudget(config),
+		samples: () => peerLoad?.samples() ?? [],
 		log,
 		adminUrl: () => adminUrl,
 	});
@@ -305,6 +325,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 				() => router?.close(),
 				unlink,
 				stopCells,
+				() => peerLoad?.close(),
 				() => state.close(),
 				() => targets.close(),
 				() => fabric.leave(),

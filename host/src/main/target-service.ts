@@ -195,7 +195,7 @@ export class TargetService {
 		this.fusion.refresh(this.#nowMs());
 		this.#countEjections();
 		this.#leaving = this.#leaving.filter((record) => {
-			if (this.#ports.counters.total(REQUESTS, record.row) > 0) return true;
+			if (this.#ports.counters.own(REQUESTS, record.row) > 0) return true;
 			this.registry.release(record);
 			return false;
 		});

@@ -235,6 +235,27 @@ export const metricDefinitions = Object.freeze({
 	),
 	healthChecks: counter('health_checks', ['target', 'result'], TARGETS, 'Active health checks: ok or failed.'),
 	ejections: counter('ejections', ['target'], TARGETS, 'Times a target was ejected for failing live requests.'),
+	peerLoadFrames: counter(
+		'peer_load_frames',
+		['direction'],
+		2,
+		'Frames in which routers tell their load: sent, heard.',
+	),
+	peerLoadDelay: histogram(
+		'peer_load_delay_seconds',
+		[],
+		1,
+		geometric(0.001, 2, 13),
+		'From the making of another router’s frame to its arrival, by the wall clocks of both: what these differ by shows in it.',
+	),
+	peerLoadGaps: counter(
+		'peer_load_gaps',
+		[],
+		1,
+		'Frames of other routers that did not come; the next full one heals it.',
+	),
+	peerLoadRefused: counter('peer_load_refused', ['code'], 4, 'Malformed frames of other routers.'),
+	peerLoadLapsed: counter('peer_load_lapsed', [], 1, 'Times a router was silent for its lease and lost its share.'),
 	agentCalls: counter(
 		'agent_calls',
 		['method', 'result'],
@@ -308,6 +329,15 @@ export const metricDefinitions = Object.freeze({
 	wanGossipStalled: collectedCounter('wan_gossip_stall_seconds', [], 1, `${gossipStalled} In the pool of gateways.`),
 	topologyLinks: collected('topology_links', ['basis'], 4, 'Other nodes, by how the way to them is known.'),
 	topologyError: collected('topology_error_ratio', [], 1, 'Expected relative error of this node’s coordinate.'),
+	// Other routers.
+	peerLoadAge: collected('peer_load_age_seconds', ['node'], 1024, 'Since another router was last heard of its load.'),
+	peerLoadFollowers: collected('peer_load_followers', [], 1, 'Routers that follow the load of this one.'),
+	targetInFlightElsewhere: collected(
+		'target_in_flight_elsewhere',
+		perTarget,
+		16_384,
+		'The part of the requests in flight at the target that other routers have.',
+	),
 	// Other cells.
 	cellSummaryAge: collected(
 		'cell_summary_age_seconds',

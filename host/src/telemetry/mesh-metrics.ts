@@ -18,10 +18,18 @@ export interface MeshMetrics {
 	/** `result`: ok, or the code of the refusal. */
 	agentCalled(method: string, result: string): void;
 	agentStreams(open: number): void;
+	peerLoadFrame(direction: 'sent' | 'heard'): void;
+	/** `delayMs`: since it was made, by the wall clocks of both routers; `gap`: frames before it did not come. */
+	peerLoadHeard(delayMs: number, gap: boolean): void;
+	peerLoadRefused(code: string): void;
+	peerLoadLapsed(routers: number): void;
 }
 
 export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
 	const scrapeDuration = block.histogram('scrapeDuration');
+	const sent = block.counter('peerLoadFrames', 'sent');
+	const heard = block.counter('peerLoadFrames', 'heard');
+	const peerLoadDelay = block.histogram('peerLoadDelay');
 	const agentStreams = block.gauge('agentStreams');
 	const admissionDuration = block.histogram('admissionDuration');
 	return {
@@ -39,6 +47,14 @@ export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
 		ejected: (target) => block.counter('ejections', target).add(1),
 		agentCalled: (method, result) => block.counter('agentCalls', method, result).add(1),
 		agentStreams: (open) => agentStreams.set(open),
+		peerLoadFrame: (direction) => (direction === 'sent' ? sent : heard).add(1),
+		peerLoadHeard(delayMs, gap) {
+			heard.add(1);
+			peerLoadDelay.observe(delayMs / 1000);
+			if (gap) block.counter('peerLoadGaps').add(1);
+		},
+		peerLoadRefused: (code) => block.counter('peerLoadRefused', code).add(1),
+		peerLoadLapsed: (routers) => block.counter('peerLoadLapsed').add(routers),
 		cellRowsRefused: (code) => block.counter('cellRowsRefused', code).add(1),
 		workerRestarted: () => block.counter('workerRestarts').add(1),
 	};

@@ -474,6 +474,30 @@ export const embeddedFiles: readonly EmbeddedFile[] = [
     "base64": "ChxpbmZlcm1lc2gvcmFmdC92MS9yYWZ0LnByb3RvEhFpbmZlcm1lc2gucmFmdC52MSJyCgxNZXNzYWdlQmF0Y2gSJQoOc2VuZGVyX3ZlcnNpb24YASABKA1SDXNlbmRlclZlcnNpb24SOwoIbWVzc2FnZXMYAiADKAsyHy5pbmZlcm1lc2gucmFmdC52MS5Hcm91cE1lc3NhZ2VSCG1lc3NhZ2VzIj4KDEdyb3VwTWVzc2FnZRIUCgVncm91cBgBIAEoDVIFZ3JvdXASGAoHbWVzc2FnZRgCIAEoDFIHbWVzc2FnZSIMCgpEZWxpdmVyRW5kIqQBCg1TbmFwc2hvdFBpZWNlEhQKBWdyb3VwGAEgASgNUgVncm91cBIYCgdtZXNzYWdlGAIgASgMUgdtZXNzYWdlEhYKBm9mZnNldBgDIAEoBFIGb2Zmc2V0EhIKBGRhdGEYBCABKAxSBGRhdGESHwoLdG90YWxfYnl0ZXMYBSABKARSCnRvdGFsQnl0ZXMSFgoGZGlnZXN0GAYgASgMUgZkaWdlc3QiDQoLU25hcHNob3RFbmQicQoXU25hcHNob3RQcm9ncmVzc1JlcXVlc3QSFAoFZ3JvdXAYASABKA1SBWdyb3VwEhQKBWluZGV4GAIgASgEUgVpbmRleBISCgR0ZXJtGAMgASgEUgR0ZXJtEhYKBmRpZ2VzdBgEIAEoDFIGZGlnZXN0Ij4KFVNuYXBzaG90UHJvZ3Jlc3NSZXBseRIlCg5yZWNlaXZlZF9ieXRlcxgBIAEoBFINcmVjZWl2ZWRCeXRlczKaAgoNUmFmdFRyYW5zcG9ydBJLCgdEZWxpdmVyEh8uaW5mZXJtZXNoLnJhZnQudjEuTWVzc2FnZUJhdGNoGh0uaW5mZXJtZXNoLnJhZnQudjEuRGVsaXZlckVuZCgBElIKDFNlbmRTbmFwc2hvdBIgLmluZmVybWVzaC5yYWZ0LnYxLlNuYXBzaG90UGllY2UaHi5pbmZlcm1lc2gucmFmdC52MS5TbmFwc2hvdEVuZCgBEmgKEFNuYXBzaG90UHJvZ3Jlc3MSKi5pbmZlcm1lc2gucmFmdC52MS5TbmFwc2hvdFByb2dyZXNzUmVxdWVzdBooLmluZmVybWVzaC5yYWZ0LnYxLlNuYXBzaG90UHJvZ3Jlc3NSZXBseWIGcHJvdG8z"
   },
   {
+    "name": "infermesh/routing/v1/load.proto",
+    "dependencies": [],
+    "services": [
+      "infermesh.routing.v1.PeerLoad"
+    ],
+    "symbols": [
+      "infermesh.routing.v1.FollowRequest",
+      "infermesh.routing.v1.LoadFrame",
+      "infermesh.routing.v1.LoadFrame.sequence",
+      "infermesh.routing.v1.LoadFrame.full",
+      "infermesh.routing.v1.LoadFrame.named",
+      "infermesh.routing.v1.LoadFrame.names",
+      "infermesh.routing.v1.LoadFrame.targets",
+      "infermesh.routing.v1.LoadFrame.requests",
+      "infermesh.routing.v1.LoadFrame.prefill_tokens",
+      "infermesh.routing.v1.LoadFrame.decode_tokens",
+      "infermesh.routing.v1.LoadFrame.decodes",
+      "infermesh.routing.v1.LoadFrame.made_at_ms",
+      "infermesh.routing.v1.PeerLoad",
+      "infermesh.routing.v1.PeerLoad.Follow"
+    ],
+    "base64": "Ch9pbmZlcm1lc2gvcm91dGluZy92MS9sb2FkLnByb3RvEhRpbmZlcm1lc2gucm91dGluZy52MSIPCg1Gb2xsb3dSZXF1ZXN0IqECCglMb2FkRnJhbWUSGgoIc2VxdWVuY2UYASABKA1SCHNlcXVlbmNlEhIKBGZ1bGwYAiABKAhSBGZ1bGwSFAoFbmFtZWQYAyADKA1SBW5hbWVkEhQKBW5hbWVzGAQgAygJUgVuYW1lcxIYCgd0YXJnZXRzGAUgAygNUgd0YXJnZXRzEhoKCHJlcXVlc3RzGAYgAygNUghyZXF1ZXN0cxIlCg5wcmVmaWxsX3Rva2VucxgHIAMoDVINcHJlZmlsbFRva2VucxIjCg1kZWNvZGVfdG9rZW5zGAggAygNUgxkZWNvZGVUb2tlbnMSGAoHZGVjb2RlcxgJIAMoDVIHZGVjb2RlcxIcCgptYWRlX2F0X21zGAogASgBUghtYWRlQXRNczJcCghQZWVyTG9hZBJQCgZGb2xsb3cSIy5pbmZlcm1lc2gucm91dGluZy52MS5Gb2xsb3dSZXF1ZXN0Gh8uaW5mZXJtZXNoLnJvdXRpbmcudjEuTG9hZEZyYW1lMAFiBnByb3RvMw=="
+  },
+  {
     "name": "infermesh/store/v1/store.proto",
     "dependencies": [],
     "services": [

@@ -598,6 +598,7 @@ export async function startMeshFabric(
 				gossip: thread.address,
 			},
 			server,
+			peer: (id) => calls.lease(id),
 			certificate: () => {
 				const { leaf, notAfterMs } = identity.current().svid;
 				return { beginsMs: leaf.notBeforeMs, expiresMs: notAfterMs };
