@@ -1,5 +1,5 @@
 export { orcaBounds, parseOrcaHeader } from './orca.js';
-export { MetricsParser, parseMetrics } from './prometheus/parser.js';
+export { LabelCache, MetricsParser, parseMetrics } from './prometheus/parser.js';
 export {
 	labelOf,
 	type MetricSamples,
@@ -9,8 +9,22 @@ export {
 	type ProblemKind,
 	type Sample,
 } from './prometheus/samples.js';
-export type { RuntimeAdapter, RuntimeName, Scrape } from './runtimes/adapter.js';
-export { detectRuntime, runtimeAdapters } from './runtimes/detect.js';
+export { WantedNames } from './prometheus/wanted-names.js';
+export {
+	type Answer,
+	type Companion,
+	type RuntimeAdapter,
+	type RuntimeName,
+	runtimeNames,
+	type Scrape,
+} from './runtimes/adapter.js';
+export {
+	detectEndpoint,
+	detectRuntime,
+	endpointHintPaths,
+	isRuntimeName,
+	runtimeAdapters,
+} from './runtimes/detect.js';
 export { RuntimeReader, type RuntimeReaderOptions } from './runtimes/reader.js';
 export { sglangAdapter } from './runtimes/sglang.js';
 export { vllmAdapter } from './runtimes/vllm.js';

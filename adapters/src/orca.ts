@@ -1,12 +1,17 @@
-// Owns reading ORCA load reports from a response header (`endpoint-load-metrics`), in its TEXT and JSON forms. A report
-// refreshes a few signals between two scrapes. Leaves asking for it (`endpoint-load-metrics-format`) to the router.
+// Owns reading ORCA load reports from a response header (`endpoint-load-metrics`), in its TEXT, JSON and BIN forms; what comes in
+// `endpoint-load-metrics-bin` is the last without its name. A report refreshes a few signals between two scrapes. Leaves asking for it
+// (`endpoint-load-metrics-format`) to the router, and the wire form of BIN to orca-binary.ts.
 import type { ModelStateDelta } from '@infermesh/proto';
+import { readOrcaReport } from './orca-binary.js';
 import { Draft } from './runtimes/draft.js';
 
 /** The bounds of one header: longer ones are not read, further metrics are passed over. */
 export const orcaBounds = Object.freeze({ charsMax: 8192, metricsMax: 64 });
 
-type OrcaSignal = { readonly signal: 'queueDepth' | 'running' | 'kvUsage'; readonly kind: 'count' | 'ratio' };
+type OrcaSignal = {
+	readonly signal: 'queueDepth' | 'running' | 'kvUsage' | 'utilization' | 'requestsPerSec' | 'cpu';
+	readonly kind: 'count' | 'ratio';
+};
 
 /** Named metrics that runtimes put into reports: vLLM's, those of Triton, and SGLang's names in case it adds them. */
 const signals: ReadonlyMap<string, OrcaSignal> = new Map<string, OrcaSignal>([
@@ -17,6 +22,9 @@ const signals: ReadonlyMap<string, OrcaSignal> = new Map<string, OrcaSignal>([
 	['num_queue_reqs', { signal: 'queueDepth', kind: 'count' }],
 	['num_requests_running', { signal: 'running', kind: 'count' }],
 	['num_running_reqs', { signal: 'running', kind: 'count' }],
+	['application_utilization', { signal: 'utilization', kind: 'ratio' }],
+	['rps_fractional', { signal: 'requestsPerSec', kind: 'count' }],
+	['cpu_utilization', { signal: 'cpu', kind: 'ratio' }],
 ]);
 
 /**
@@ -33,10 +41,22 @@ export function parseOrcaHeader(value: string, atMs: number): ModelStateDelta {
 	const space = text.search(/\s/);
 	const form = text.startsWith('{') ? 'JSON' : text.slice(0, Math.max(0, space)).toUpperCase();
 	const report = text.startsWith('{') ? text : text.slice(space + 1);
-	if (form === 'TEXT') readText(report, draft);
-	else if (form === 'JSON') readJson(report, draft);
-	else draft.unread(`orca: form ${form === '' ? 'missing' : form} is not TEXT or JSON`);
+	const read = forms[form];
+	if (read === undefined) draft.unread(`orca: form ${form === '' ? 'missing' : form} is not TEXT, JSON or BIN`);
+	else read(report, draft);
 	return draft.finish();
+}
+
+const forms: Readonly<Record<string, ((report: string, draft: Draft) => void) | undefined>> = Object.freeze({
+	TEXT: readText,
+	JSON: readJson,
+	BIN: readBinary,
+});
+
+function readBinary(report: string, draft: Draft): void {
+	const metrics = readOrcaReport(Buffer.from(report.trim(), 'base64'), orcaBounds.metricsMax);
+	if (metrics === undefined) draft.unread('orca: malformed binary report');
+	else for (const [name, value] of metrics) assign(name, value, draft);
 }
 
 function readText(report: string, draft: Draft): void {
@@ -72,6 +92,9 @@ function assign(name: string, value: unknown, draft: Draft): void {
 	const target = signals.get(name.startsWith('named_metrics.') ? name.slice('named_metrics.'.length) : name);
 	if (target === undefined) return;
 	if (typeof value !== 'number') draft.unread(`orca: ${name} is not a number`);
-	else if (target.kind === 'ratio') draft.ratio(target.signal, value);
+	// A server that knows its own utilization says it; its CPU stands in where it does not.
+	else if (target.signal === 'cpu') {
+		if (draft.get('utilization') === undefined) draft.ratio('utilization', Math.min(value, 1));
+	} else if (target.kind === 'ratio') draft.ratio(target.signal, value);
 	else draft.count(target.signal, value);
 }

@@ -32,7 +32,7 @@ function beforeAnyRequest(body: string): string {
 test('reads a live vLLM V1 body', (t) => {
 	const body = capture(vllm);
 	t.is(detectRuntime(body)?.name, 'vllm');
-	const found = parseMetrics(body, vllmAdapter.wantedNames);
+	const found = parseMetrics(body, vllmAdapter.wanted);
 	t.deepEqual(found.problems, []);
 	t.true(found.complete);
 	const reader = new RuntimeReader();
@@ -65,7 +65,7 @@ test('compares a live vLLM body with an earlier one', (t) => {
 test('reads the body of a loaded SGLang server', (t) => {
 	const body = capture(sglang);
 	t.is(detectRuntime(body)?.name, 'sglang');
-	t.deepEqual(parseMetrics(body, sglangAdapter.wantedNames).problems, []);
+	t.deepEqual(parseMetrics(body, sglangAdapter.wanted).problems, []);
 	const delta = new RuntimeReader().accept(body, 1000);
 	t.is(delta.running, 162);
 	t.is(delta.queueDepth, 2826);
@@ -89,4 +89,53 @@ test('takes latencies from the histograms of a loaded SGLang server', (t) => {
 	const rank = 0.95 * 7_400_757;
 	near(t, delta.tpotMsP95, 100 + (50 * (rank - 4_950_195)) / (7_039_435 - 4_950_195));
 	near(t, delta.decodeTokensPerSec, 7_557_572 / 3600);
+});
+
+/** A body of the same server as it was when its counters stood at 0. */
+function atTheStart(body: string, counters: RegExp): string {
+	return body.replace(counters, (line) => line.replace(/ [^ ]+$/, ' 0'));
+}
+
+test('reads the body of a Triton with eight models', (t) => {
+	const body = capture('triton/metrics.prom');
+	t.is(detectRuntime(body)?.name, 'triton');
+	const reader = new RuntimeReader();
+	reader.accept(atTheStart(body, /^nv_inference_(request|queue|count).*$/gm), 0);
+	const delta = reader.accept(body, 1000);
+	t.is(delta.queueDepth, 0);
+	t.is(delta.models?.length, 8);
+	t.true((delta.requestsPerSec ?? 0) > 0);
+	t.true((delta.requestMsMean ?? 0) > 0);
+	t.true((delta.errorRatio ?? -1) >= 0);
+	t.deepEqual(delta.unread, []);
+});
+
+test('reads the body of a TorchServe with five models, trailing commas and all', (t) => {
+	const body = capture('torchserve/metrics.prom');
+	t.is(detectRuntime(body)?.name, 'torchserve');
+	const reader = new RuntimeReader();
+	reader.accept(atTheStart(body, /^(ts_|Requests).*$/gm), 0);
+	const delta = reader.accept(body, 1000);
+	t.is(delta.requestsPerSec, 55);
+	t.is(delta.maxSequences, 5);
+	near(t, delta.utilization, 0.933);
+	near(t, delta.errorRatio, 60 / (58 + 59 + 60));
+	near(t, delta.queueMsMean, (9043769.588 + 4246.417 + 600973.085 + 2638.626 + 3052.874) / 55 / 1000);
+	t.is(delta.models?.length, 5);
+	t.deepEqual(delta.unread, []);
+});
+
+test('reads the body of an OpenVINO Model Server, which counts by API and by interface', (t) => {
+	const body = capture('ovms/metrics_output.out');
+	t.is(detectRuntime(body)?.name, 'ovms');
+	const reader = new RuntimeReader();
+	reader.accept(atTheStart(body, /^ovms_(requests|request_time|wait).*$/gm), 0);
+	const delta = reader.accept(body, 1000);
+	t.true((delta.requestsPerSec ?? 0) >= 8);
+	t.true((delta.requestMsMean ?? 0) > 0);
+	t.true((delta.requestMsP95 ?? 0) > 0);
+	t.true((delta.maxSequences ?? 0) > 0);
+	t.is(delta.queueDepth, 0);
+	t.true((delta.models ?? []).includes('resnet'));
+	t.deepEqual(delta.unread, []);
 });

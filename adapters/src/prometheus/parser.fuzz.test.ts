@@ -2,12 +2,12 @@
 // a body is cut.
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
-import { MetricsParser, parseMetrics } from './parser.js';
+import { LabelCache, MetricsParser, parseMetrics } from './parser.js';
 import { type MetricsLimits, metricsLimitDefaults } from './samples.js';
 
 const seed = Number(process.env['INFERMESH_TEST_SEED'] ?? Date.now() % 0x7fff_ffff);
 const wanted = ['m', 'm_bucket', 'vllm:x'];
-const small: MetricsLimits = { bodyCharsMax: 400, lineCharsMax: 60, labelsMax: 3, seriesPerNameMax: 4, problemsMax: 5 };
+const small: MetricsLimits = { bodyBytesMax: 400, lineBytesMax: 60, labelsMax: 3, seriesPerNameMax: 4, problemsMax: 5 };
 
 function check<T extends unknown[]>(t: ExecutionContext, property: fc.IProperty<T>, numRuns: number): void {
 	t.log(`seed ${seed}`);
@@ -60,12 +60,13 @@ const almost = fc
 
 function feed(body: string, cuts: readonly number[], limits: Partial<MetricsLimits>) {
 	const parser = new MetricsParser(wanted, limits);
+	const bytes = Buffer.from(body);
 	let from = 0;
-	for (const cut of cuts.map((cut) => cut % (body.length + 1)).sort((a, b) => a - b)) {
-		parser.push(body.slice(from, cut));
+	for (const cut of cuts.map((cut) => cut % (bytes.length + 1)).sort((a, b) => a - b)) {
+		parser.push(bytes.subarray(from, cut));
 		from = cut;
 	}
-	parser.push(body.slice(from));
+	parser.push(bytes.subarray(from));
 	return parser.end();
 }
 
@@ -153,3 +154,76 @@ test('reads back what was written', (t) => {
 		600,
 	);
 });
+
+/** What a reader without any care for speed keeps of `body`: every line by itself, by one expression. */
+function naive(body: string): readonly string[] {
+	const kept = new Map<string, string>();
+	for (const line of body.split('\n')) {
+		const found = /^([a-zA-Z_:][\w:]*)(\{(?:[a-zA-Z_]\w*="(?:[^"\\]|\\.)*",?)*\})?[ \t]+(\S+)$/.exec(line);
+		if (found === null || !wanted.includes(found[1] ?? '')) continue;
+		kept.set(`${found[1]}${found[2] ?? ''}`, found[3] ?? '');
+	}
+	return [...kept].map(([series, value]) => `${series} ${value}`).sort();
+}
+
+test('keeps what a naive reader keeps, whatever stands around it', (t) => {
+	// Names that begin alike, and lines that repeat the beginning of the one before them.
+	const name = fc.constantFrom(
+		'm',
+		'm_',
+		'm_b',
+		'm_bucket',
+		'm_bucket_',
+		'vllm:',
+		'vllm:x',
+		'vllm:xy',
+		'vllm:a',
+		'mm',
+		'other',
+		'_m',
+	);
+	const block = fc.constantFrom(
+		'',
+		'{}',
+		'{a="1"}',
+		'{a="2"}',
+		'{a="1",le="+Inf"}',
+		'{a="ä"}',
+		'{a="}"}',
+		'{a="{",b="\\""}',
+	);
+	const line = fc.oneof(
+		{ weight: 8, arbitrary: fc.tuple(name, block, fc.nat(99)).map(([n, b, v]) => `${n}${b} ${v}`) },
+		{ weight: 1, arbitrary: fc.constantFrom('# TYPE m gauge', '', 'm', 'vllm:', '# HELP vllm:x é') },
+	);
+	check(
+		t,
+		fc.property(
+			fc.array(line, { maxLength: 30 }),
+			fc.array(fc.nat(), { maxLength: 4 }),
+			fc.boolean(),
+			(lines, cuts, cached) => {
+				const body = lines.join('\n');
+				const found = cached ? twice(body) : feed(body, cuts, {});
+				const written = [...found.byName].flatMap(([metric, samples]) =>
+					samples.map(({ labels, value }) => `${metric}${JSON.stringify(labels)} ${value}`),
+				);
+				const expected = naive(body).map((series) => {
+					const [, metric, labels, value] = /^([\w:]+)(\{.*\})? (\d+)$/.exec(series) as RegExpExecArray;
+					const pairs = [...(labels ?? '').matchAll(/(\w+)="((?:[^"\\]|\\.)*)"/g)];
+					const flat = pairs.flatMap(([, label, text]) => [label, text?.replace('\\"', '"')]);
+					return `${metric}${JSON.stringify(flat)} ${value}`;
+				});
+				t.deepEqual(written.sort(), expected.sort());
+			},
+		),
+		1500,
+	);
+});
+
+/** Reads `body` with labels that an earlier reading has left. */
+function twice(body: string) {
+	const cache = new LabelCache();
+	parseMetrics(body, wanted, {}, cache);
+	return parseMetrics(body, wanted, {}, cache);
+}

@@ -192,14 +192,14 @@ test('keeps no more series, labels, characters and problems than allowed', (t) =
 	t.deepEqual(kinds(labels), ['too_many_labels']);
 	t.is(labels.byName.get('m')?.length, 1);
 
-	const line = parseMetrics(`m{a="${'x'.repeat(100)}"} 1\nm 2\n`, ['m'], { lineCharsMax: 50 });
+	const line = parseMetrics(`m{a="${'x'.repeat(100)}"} 1\nm 2\n`, ['m'], { lineBytesMax: 50 });
 	t.deepEqual(line.problems, [{ kind: 'line_too_long', line: 1, name: '' }]);
 	t.deepEqual(
 		line.byName.get('m')?.map((sample) => sample.value),
 		[2],
 	);
 
-	const body = parseMetrics('m{a="1"} 1\nm{a="2"} 22222\n', ['m'], { bodyCharsMax: 20 });
+	const body = parseMetrics('m{a="1"} 1\nm{a="2"} 22222\n', ['m'], { bodyBytesMax: 20 });
 	t.deepEqual(
 		body.byName.get('m')?.map((sample) => sample.value),
 		[1],
@@ -209,9 +209,9 @@ test('keeps no more series, labels, characters and problems than allowed', (t) =
 });
 
 test('holds no more than a line of an endless one', (t) => {
-	const parser = new MetricsParser(['m'], { lineCharsMax: 1000 });
-	for (let i = 0; i < 100; i++) parser.push('x'.repeat(500));
-	parser.push('\nm 1\n');
+	const parser = new MetricsParser(['m'], { lineBytesMax: 1000 });
+	for (let i = 0; i < 100; i++) parser.push(Buffer.alloc(500, 'x'));
+	parser.push(Buffer.from('\nm 1\n'));
 	const found = parser.end();
 	t.deepEqual(kinds(found), ['line_too_long']);
 	t.is(found.byName.get('m')?.[0]?.value, 1);
@@ -225,8 +225,8 @@ test('calls an HTML page what it is not', (t) => {
 
 test('reads nothing after the end', (t) => {
 	const parser = new MetricsParser(['m']);
-	parser.push('m{a="1"} 1\n');
+	parser.push(Buffer.from('m{a="1"} 1\n'));
 	parser.end();
-	parser.push('m{a="2"} 2\n');
+	parser.push(Buffer.from('m{a="2"} 2\n'));
 	t.is(parser.end().byName.get('m')?.length, 1);
 });

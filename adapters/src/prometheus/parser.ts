@@ -1,10 +1,14 @@
-// Owns reading Prometheus and OpenMetrics text: cuts a body, given in pieces, into lines and keeps the samples of the
-// metrics asked for. Everything else is passed over after a look at its name, so a body costs little more than a search
-// for its line ends. Leaves label blocks to label-scanner.ts and meaning to the runtimes.
+// Owns reading Prometheus and OpenMetrics text: cuts a body, given in pieces of bytes, into lines and keeps the samples of the metrics asked
+// for. Everything else is passed over as bytes after a look at its name, so a body costs little more than a search for its line ends; only
+// wanted lines become text. Leaves names to wanted-names.ts, label blocks to label-scanner.ts and meaning to the runtimes.
+//
+// Bytes are looked at as a string of Latin-1, one character a byte: engines search such a string, and read its characters, faster than they do
+// an array of bytes. A wanted line with a byte beyond ASCII is decoded as the UTF-8 it is.
 //
 // Never throws, whatever the input; every bound is in MetricsLimits and every line dropped is a problem by name.
 // Timestamps and exemplars are passed over: the time of a sample is the time of the scrape.
-import { isNameCode, LabelScanner, skipBlanks } from './label-scanner.js';
+import { isAscii } from 'node:buffer';
+import { LabelScanner, skipBlanks } from './label-scanner.js';
 import {
 	type MetricSamples,
 	type MetricsLimits,
@@ -14,11 +18,14 @@ import {
 	type Sample,
 } from './samples.js';
 import { parseValue, tokenEnd } from './value.js';
+import { NO_NAME, OTHER_NAME, WantedNames } from './wanted-names.js';
 
 const hash = 35;
 const openBrace = 123;
 const carriageReturn = 13;
-const byteOrderMark = 0xfeff;
+/** U+FEFF in UTF-8. */
+const byteOrderMark = '\u00ef\u00bb\u00bf';
+const endMark = '# EOF';
 
 interface Family {
 	readonly name: string;
@@ -27,48 +34,86 @@ interface Family {
 	readonly places: Map<string, number>;
 }
 
+/** Labels by their block as written, shared by bodies: the series of a target, and of targets alike, come again with every scrape. */
+export class LabelCache {
+	readonly #blocksMax: number;
+	readonly #blocks = new Map<string, readonly string[]>();
+
+	constructor(blocksMax = 65_536) {
+		this.#blocksMax = blocksMax;
+	}
+
+	get(block: string): readonly string[] | undefined {
+		return this.#blocks.get(block);
+	}
+
+	/** Keeps copies: a part of a body would keep the whole body in memory. Returns the labels it keeps. */
+	set(block: string, labels: readonly string[]): readonly string[] {
+		if (this.#blocks.size >= this.#blocksMax) this.#blocks.clear();
+		const kept = labels.map(copy);
+		this.#blocks.set(copy(block), kept);
+		return kept;
+	}
+}
+
+function copy(text: string): string {
+	return Buffer.from(text).toString();
+}
+
 /** Reads one body. Not to be used again after `end`. */
 export class MetricsParser {
 	readonly #limits: MetricsLimits;
-	readonly #families = new Map<string, Family>();
+	readonly #wanted: WantedNames;
+	readonly #families: (Family | undefined)[];
 	readonly #labels: LabelScanner;
-	readonly #decoder = new TextDecoder();
+	readonly #cache: LabelCache | undefined;
 	readonly #problems: MetricsProblem[] = [];
 	#problemCount = 0;
 	#complete = true;
 	#lines = 0;
-	#chars = 0;
+	#bytes = 0;
 	/** The beginning of a line whose end has not come yet. */
 	#carry = '';
+	/** The beginning by which the last line was known for one of another metric: the next ones are often of the same. */
+	#other = '';
+	/** No byte beyond ASCII has come. */
+	#ascii = true;
 	/** A line that passed the bound is dropped up to its end. */
 	#skipping = false;
 	#eof = false;
 	#closed = false;
-	/** The name last seen and its family: series of one metric follow each other. */
-	#lastName = '';
-	#lastFamily: Family | undefined;
 
 	/** `wanted` are full metric names, with `_bucket`, `_sum`, `_count` or `_total` where they carry them. */
-	constructor(wanted: Iterable<string>, limits: Partial<MetricsLimits> = {}) {
+	constructor(wanted: Iterable<string> | WantedNames, limits: Partial<MetricsLimits> = {}, cache?: LabelCache) {
 		this.#limits = { ...metricsLimitDefaults, ...limits };
 		this.#labels = new LabelScanner(this.#limits.labelsMax);
-		for (const name of wanted) this.#families.set(name, { name, samples: [], places: new Map() });
+		this.#wanted = wanted instanceof WantedNames ? wanted : new WantedNames(wanted);
+		this.#families = new Array(this.#wanted.names.length).fill(undefined);
+		this.#cache = cache;
 	}
 
-	/** Takes the next piece of the body, cut anywhere; bytes are UTF-8. */
-	push(piece: string | Uint8Array): void {
-		this.#accept(typeof piece === 'string' ? piece : this.#decoder.decode(piece, { stream: true }));
+	/** Takes the next piece of the body, UTF-8, cut anywhere. The bytes are not kept. */
+	push(piece: Uint8Array): void {
+		if (this.#closed || piece.length === 0) return;
+		const room = this.#limits.bodyBytesMax - this.#bytes;
+		this.#bytes += piece.length;
+		const bytes = Buffer.from(piece.buffer, piece.byteOffset, Math.min(piece.length, room));
+		this.#ascii &&= isAscii(bytes);
+		this.#split(bytes.toString('latin1'));
+		if (piece.length <= room) return;
+		this.#carry = '';
+		this.#closed = true;
+		this.#problem('body_too_long', '');
 	}
 
 	/** Ends the body: reads a last line without a line end and returns what was found. */
 	end(): MetricSamples {
-		this.#accept(this.#decoder.decode());
 		if (this.#carry !== '') this.#line(this.#carry, 0, this.#carry.length);
 		this.#carry = '';
 		this.#closed = true;
 		const byName = new Map<string, readonly Sample[]>();
-		for (const family of this.#families.values())
-			if (family.samples.length > 0) byName.set(family.name, family.samples);
+		for (const family of this.#families)
+			if (family !== undefined && family.samples.length > 0) byName.set(family.name, family.samples);
 		return {
 			byName,
 			problems: this.#problems,
@@ -78,33 +123,37 @@ export class MetricsParser {
 		};
 	}
 
-	#accept(piece: string): void {
-		if (this.#closed || piece === '') return;
-		const room = this.#limits.bodyCharsMax - this.#chars;
-		const fits = piece.length <= room;
-		const from = this.#chars === 0 && piece.charCodeAt(0) === byteOrderMark ? 1 : 0;
-		this.#chars += piece.length;
-		this.#split(this.#carry + (fits ? piece.slice(from) : piece.slice(from, room)));
-		if (fits) return;
-		this.#carry = '';
-		this.#closed = true;
-		this.#problem('body_too_long', '');
-	}
-
 	/** Cuts `text` into lines and keeps the rest for the next piece. */
 	#split(text: string): void {
 		let start = 0;
-		for (let end = text.indexOf('\n', start); end >= 0; end = text.indexOf('\n', start)) {
+		let end = text.indexOf('\n');
+		if (end >= 0 && (this.#skipping || this.#carry !== '')) {
 			if (this.#skipping) this.#skipping = false;
-			else this.#line(text, start, end);
+			else this.#joined(text.slice(0, end));
 			start = end + 1;
+			end = text.indexOf('\n', start);
 		}
-		const rest = text.length - start;
-		if (rest > this.#limits.lineCharsMax) {
-			if (!this.#skipping) this.#tooLong();
-			this.#skipping = true;
+		while (end >= 0) {
+			this.#line(text, start, end);
+			start = end + 1;
+			end = text.indexOf('\n', start);
 		}
-		this.#carry = this.#skipping ? '' : text.slice(start);
+		if (!this.#skipping) this.#keepRest(text.slice(start));
+	}
+
+	/** A line that began in an earlier piece. */
+	#joined(rest: string): void {
+		const line = this.#carry + rest;
+		this.#carry = '';
+		this.#line(line, 0, line.length);
+	}
+
+	#keepRest(rest: string): void {
+		this.#carry += rest;
+		if (this.#carry.length <= this.#limits.lineBytesMax) return;
+		this.#carry = '';
+		this.#skipping = true;
+		this.#tooLong();
 	}
 
 	#tooLong(): void {
@@ -113,68 +162,88 @@ export class MetricsParser {
 	}
 
 	#line(text: string, start: number, lineEnd: number): void {
-		if (lineEnd - start > this.#limits.lineCharsMax) {
+		if (lineEnd - start > this.#limits.lineBytesMax) {
 			this.#tooLong();
 			return;
 		}
-		this.#lines++;
-		const end = lineEnd > start && text.charCodeAt(lineEnd - 1) === carriageReturn ? lineEnd - 1 : lineEnd;
-		const at = skipBlanks(text, start, end);
-		if (at === end) return;
+		const begin = this.#lines++ === 0 && text.startsWith(byteOrderMark, start) ? start + byteOrderMark.length : start;
+		const end = lineEnd > begin && text.charCodeAt(lineEnd - 1) === carriageReturn ? lineEnd - 1 : lineEnd;
+		const at = skipBlanks(text, begin, end);
+		if (at >= end) return;
 		if (this.#eof) {
 			this.#problem('after_eof', '');
 			return;
 		}
-		const code = text.charCodeAt(at);
-		if (code === hash) this.#eof = end - at === 5 && text.startsWith('# EOF', at);
-		else if (code === openBrace) this.#labelled(text, at, end, undefined);
+		const first = text.charCodeAt(at);
+		if (first === hash) this.#eof = end - at === endMark.length && text.startsWith(endMark, at);
+		else if (first === openBrace) this.#labelled(this.#decoded(text.slice(at, end)), 0, undefined);
 		else this.#named(text, at, end);
 	}
 
 	/** A line that begins with a metric name. */
-	#named(text: string, start: number, end: number): void {
-		const nameEnd = this.#nameEnd(text, start, end);
-		if (nameEnd === start) this.#problem('bad_line', '');
-		else if (this.#lastFamily !== undefined) this.#series(text, nameEnd, end, this.#lastFamily);
-	}
-
-	/** Where the name at `start` ends; sets `#lastName` and `#lastFamily`. */
-	#nameEnd(text: string, start: number, end: number): number {
-		const repeated = start + this.#lastName.length;
-		if (repeated > start && text.startsWith(this.#lastName, start)) {
-			if (repeated >= end || !isNameCode(text.charCodeAt(repeated), true)) return repeated;
+	#named(body: string, start: number, end: number): void {
+		if (this.#other !== '' && body.startsWith(this.#other, start)) return;
+		const wanted = this.#wanted;
+		const id = wanted.match(body, start, end);
+		if (id === OTHER_NAME) {
+			if (wanted.end < end) this.#other = body.slice(start, wanted.end + 1);
+			return;
 		}
-		const first = text.charCodeAt(start);
-		if (first >= 48 && first <= 57) return start;
-		let at = start;
-		while (at < end && isNameCode(text.charCodeAt(at), true)) at++;
-		this.#lastName = text.slice(start, at);
-		this.#lastFamily = this.#families.get(this.#lastName);
-		return at;
+		if (id === NO_NAME) {
+			this.#problem('bad_line', '');
+			return;
+		}
+		const family = this.#family(id);
+		const text = this.#decoded(body.slice(wanted.end, end));
+		const at = skipBlanks(text, 0, text.length);
+		if (at < text.length && text.charCodeAt(at) === openBrace) this.#labelled(text, at, family);
+		else if (at === 0) this.#problem('bad_line', family.name);
+		else this.#value(text, at, at, [], family);
 	}
 
-	/** What follows a wanted name: labels or none, then the value. */
-	#series(text: string, nameEnd: number, end: number, family: Family): void {
-		const at = skipBlanks(text, nameEnd, end);
-		if (at < end && text.charCodeAt(at) === openBrace) this.#labelled(text, at, end, family);
-		else if (at === nameEnd) this.#problem('bad_line', family.name);
-		else this.#value(text, at, at, end, [], family);
+	/** The text that bytes, one a character, are in UTF-8. */
+	#decoded(bytes: string): string {
+		return this.#ascii ? bytes : Buffer.from(bytes, 'latin1').toString('utf8');
+	}
+
+	#family(id: number): Family {
+		let family = this.#families[id];
+		if (family === undefined) {
+			family = { name: this.#wanted.names[id] as string, samples: [], places: new Map() };
+			this.#families[id] = family;
+		}
+		return family;
 	}
 
 	/** The label block at `open`; without a `family` it must hold the quoted metric name. */
-	#labelled(text: string, open: number, end: number, family: Family | undefined): void {
+	#labelled(text: string, open: number, family: Family | undefined): void {
+		if (family !== undefined && this.#knownBlock(text, open, family)) return;
 		const scanner = this.#labels;
-		const close = scanner.scan(text, open + 1, end);
+		const close = scanner.scan(text, open + 1, text.length);
 		if (close < 0) this.#problem(scanner.fault, family?.name ?? '');
 		else if ((family === undefined) === (scanner.metricName === '')) this.#problem('bad_line', family?.name ?? '');
 		else {
-			const found = family ?? this.#families.get(scanner.metricName);
-			if (found !== undefined) this.#value(text, open, close, end, scanner.labels, found);
+			const id = family === undefined ? this.#wanted.idOf(scanner.metricName) : OTHER_NAME;
+			const found = family ?? (id === OTHER_NAME ? undefined : this.#family(id));
+			if (found === undefined) return;
+			const kept = family === undefined ? undefined : this.#cache?.set(text.slice(open, close), scanner.labels);
+			this.#value(text, open, close, kept ?? scanner.labels, found);
 		}
 	}
 
+	/** Reads a line whose label block has been seen before. Where the last brace ends something else, the block is not known. */
+	#knownBlock(text: string, open: number, family: Family): boolean {
+		if (this.#cache === undefined) return false;
+		const close = text.lastIndexOf('}') + 1;
+		const labels = close === 0 ? undefined : this.#cache.get(text.slice(open, close));
+		if (labels === undefined) return false;
+		this.#value(text, open, close, labels, family);
+		return true;
+	}
+
 	/** The value after the label block `[open, close)`, with nothing, a timestamp or an exemplar behind it. */
-	#value(text: string, open: number, close: number, end: number, labels: readonly string[], family: Family): void {
+	#value(text: string, open: number, close: number, labels: readonly string[], family: Family): void {
+		const end = text.length;
 		const start = skipBlanks(text, close, end);
 		const stop = tokenEnd(text, start, end);
 		const value = parseValue(text, start, stop);
@@ -213,10 +282,11 @@ export class MetricsParser {
 /** Reads a whole body: the samples of the `wanted` metric names. */
 export function parseMetrics(
 	body: string | Uint8Array,
-	wanted: Iterable<string>,
+	wanted: Iterable<string> | WantedNames,
 	limits: Partial<MetricsLimits> = {},
+	cache?: LabelCache,
 ): MetricSamples {
-	const parser = new MetricsParser(wanted, limits);
-	parser.push(body);
+	const parser = new MetricsParser(wanted, limits, cache);
+	parser.push(typeof body === 'string' ? Buffer.from(body) : body);
 	return parser.end();
 }

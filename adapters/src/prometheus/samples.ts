@@ -45,10 +45,10 @@ export interface MetricSamples {
 
 /** The bounds of one body. */
 export interface MetricsLimits {
-	/** UTF-16 units read of a body; the rest is dropped. */
-	readonly bodyCharsMax: number;
-	/** UTF-16 units of a line; a longer line is dropped. */
-	readonly lineCharsMax: number;
+	/** Bytes read of a body; the rest is dropped. */
+	readonly bodyBytesMax: number;
+	/** Bytes of a line; a longer line is dropped. */
+	readonly lineBytesMax: number;
 	/** Labels of a series. */
 	readonly labelsMax: number;
 	/** Series kept of one metric name. */
@@ -59,8 +59,8 @@ export interface MetricsLimits {
 
 /** Sixteen data-parallel engines with forty buckets each use 640 series of a name; the largest body seen in the field is under 1 MiB. */
 export const metricsLimitDefaults: MetricsLimits = Object.freeze({
-	bodyCharsMax: 8 * 1024 * 1024,
-	lineCharsMax: 16 * 1024,
+	bodyBytesMax: 8 * 1024 * 1024,
+	lineBytesMax: 16 * 1024,
 	labelsMax: 64,
 	seriesPerNameMax: 2048,
 	problemsMax: 16,

@@ -1,9 +1,25 @@
-// Owns the interface by which the mesh reads an inference runtime's metrics. Sans-I/O: the host fetches the body and
-// knows the time; an adapter turns one look, and the one before it, into a delta.
+// Owns the interface by which the mesh reads an inference runtime. Sans-I/O: the host fetches bodies and knows the time; an adapter turns one
+// look, and the one before it, into a delta.
 import type { ModelStateDelta } from '@infermesh/proto';
 import type { MetricSamples } from '../prometheus/samples.js';
+import type { WantedNames } from '../prometheus/wanted-names.js';
+import type { Draft } from './draft.js';
 
-export type RuntimeName = 'vllm' | 'sglang';
+/** The runtimes that are read by adapters of their own. */
+export const runtimeNames = [
+	'vllm',
+	'sglang',
+	'tgi',
+	'triton',
+	'trtllm',
+	'torchserve',
+	'tfserving',
+	'ovms',
+	'llamacpp',
+	'kserve',
+] as const;
+
+export type RuntimeName = (typeof runtimeNames)[number];
 
 /** The wanted samples of one fetch of a runtime's metrics. */
 export interface Scrape {
@@ -12,11 +28,29 @@ export interface Scrape {
 	readonly atMs: number;
 }
 
+/** What a target answered at one of its endpoints. */
+export interface Answer {
+	readonly path: string;
+	readonly status: number;
+	readonly body: string;
+}
+
+/** Endpoints beside the metrics which a runtime is asked for as well. */
+export interface Companion {
+	/** Paths to ask at a target that serves `models`, at most `companionPathsMax` are. */
+	paths(models: readonly string[]): readonly string[];
+	/** Time between two looks, ms; 0 = with every scrape. */
+	readonly periodMs: number;
+	/** Puts what the answer tells into `draft`; anything is taken for an answer. Never throws. */
+	read(answer: Answer, draft: Draft): void;
+}
+
 /** Reads one kind of runtime. Stateless: one instance serves any number of targets. */
 export interface RuntimeAdapter {
 	readonly name: RuntimeName;
 	/** The metric names to parse for, old and new ones, full as they stand in a body. */
-	readonly wantedNames: readonly string[];
+	readonly wanted: WantedNames;
+	readonly companions: readonly Companion[];
 	/** Whether `body` is the metrics text of this runtime. */
 	detect(body: string): boolean;
 	/** Whether there is any series of this runtime among `samples`; if not, they say nothing about where counters stood. */

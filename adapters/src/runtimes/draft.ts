@@ -1,5 +1,5 @@
 // Owns a delta while it is being filled: keeps its lists within their bounds and its numbers finite and in range.
-import { deltaBounds, type ModelStateDelta } from '@infermesh/proto';
+import { deltaBounds, type ModelStateDelta, type RankState } from '@infermesh/proto';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -12,8 +12,9 @@ export class Draft {
 	readonly #delta: Mutable<ModelStateDelta>;
 	readonly #unread: string[] = [];
 
-	constructor(observedAtMs: number) {
+	constructor(observedAtMs: number, runtime?: string) {
 		this.#delta = { observedAtMs, unread: this.#unread };
+		if (runtime !== undefined) this.#delta.runtime = runtime;
 	}
 
 	get(signal: NumericSignal): number | undefined {
@@ -43,6 +44,19 @@ export class Draft {
 
 	loras(names: readonly string[]): void {
 		this.#delta.loras = distinct(names, deltaBounds.lorasMax);
+	}
+
+	ranks(states: readonly RankState[]): void {
+		if (states.length > 0) this.#delta.ranks = states.slice(0, deltaBounds.ranksMax);
+	}
+
+	version(text: string): void {
+		this.#delta.runtimeVersion = text.slice(0, deltaBounds.unreadCharsMax);
+	}
+
+	/** Of several answers the worst holds: a server is not ready when one of the models asked for is not. */
+	ready(value: boolean): void {
+		this.#delta.ready = value && this.#delta.ready !== false;
 	}
 
 	sleeping(value: boolean): void {

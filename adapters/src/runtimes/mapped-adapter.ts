@@ -1,30 +1,46 @@
-// Owns the interpreter of runtime mappings: turns the data of vllm.ts and sglang.ts into adapters.
-import type { ModelStateDelta } from '@infermesh/proto';
-import { labelOf, type MetricSamples } from '../prometheus/samples.js';
-import type { RuntimeAdapter, RuntimeName, Scrape } from './adapter.js';
+// Owns the interpreter of runtime mappings: turns the data of vllm.ts, sglang.ts and their like into adapters.
+import { deltaBounds, type ModelStateDelta, type RankState } from '@infermesh/proto';
+import { labelOf, type MetricSamples, type Sample } from '../prometheus/samples.js';
+import { WantedNames } from '../prometheus/wanted-names.js';
+import type { Companion, RuntimeAdapter, RuntimeName, Scrape } from './adapter.js';
 import { Draft } from './draft.js';
 import { Increase, quantileOf } from './increase.js';
-import type { CounterTerm, GaugeRule, HistogramRule, RateRule, RatioRule, RuntimeMapping } from './mapping.js';
+import {
+	type CounterTerm,
+	type GaugeRule,
+	type HistogramRule,
+	type Metric,
+	type RateRule,
+	type RatioRule,
+	type RuntimeMapping,
+	selectorOf,
+} from './mapping.js';
 import { processStartName, ScrapeView } from './view.js';
 
 /** An adapter that reads a runtime as `mapping` describes it. */
 export class MappedAdapter implements RuntimeAdapter {
 	readonly name: RuntimeName;
-	readonly wantedNames: readonly string[];
+	readonly companions: readonly Companion[];
 	readonly #mapping: RuntimeMapping;
+	#wanted: WantedNames | undefined;
 
-	constructor(mapping: RuntimeMapping) {
+	constructor(mapping: RuntimeMapping, companions: readonly Companion[] = []) {
 		this.name = mapping.runtime;
+		this.companions = companions;
 		this.#mapping = mapping;
-		this.wantedNames = [
+	}
+
+	get wanted(): WantedNames {
+		this.#wanted ??= new WantedNames([
 			processStartName,
-			...mapping.prefixes.flatMap((prefix) => namesOf(mapping).map((n) => prefix + n)),
-		];
+			...this.#mapping.prefixes.flatMap((prefix) => namesOf(this.#mapping).map((name) => prefix + name)),
+		]);
+		return this.#wanted;
 	}
 
 	detect(body: string): boolean {
-		return this.#mapping.prefixes.some(
-			(prefix) => body.startsWith(prefix) || body.includes(`\n${prefix}`) || body.includes(`# TYPE ${prefix}`),
+		return (this.#mapping.knownBy ?? this.#mapping.prefixes).some(
+			(begin) => body.startsWith(begin) || body.includes(`\n${begin}`) || body.includes(`# TYPE ${begin}`),
 		);
 	}
 
@@ -35,7 +51,7 @@ export class MappedAdapter implements RuntimeAdapter {
 
 	read(current: Scrape, previous?: Scrape): ModelStateDelta {
 		const view = new ScrapeView(current.samples, this.#mapping);
-		const draft = new Draft(current.atMs);
+		const draft = new Draft(current.atMs, this.name);
 		this.#problems(view, draft);
 		this.#values(view, draft);
 		if (previous !== undefined && current.atMs > previous.atMs && this.recognises(previous.samples)) {
@@ -57,15 +73,16 @@ export class MappedAdapter implements RuntimeAdapter {
 
 	/** What one scrape tells by itself. */
 	#values(view: ScrapeView, draft: Draft): void {
-		const { gauges, totals, modelsFrom } = this.#mapping;
-		for (const rule of gauges) if (rule.use === 'always') gauge(view, rule, draft);
+		const { gauges, totals, modelsFrom, modelLabel, rankLabel } = this.#mapping;
+		for (const rule of gauges) if (rule.use !== 'fallback') gauge(view, rule, draft);
 		for (const { signal, anyOf } of totals) {
 			const name = view.firstOf(anyOf);
-			if (name !== undefined) draft.count(signal, sum(view, name));
+			if (name !== undefined) draft.count(signal, sum(view.series(name)));
 		}
 		const source = view.firstOf(modelsFrom);
-		if (source !== undefined) draft.models(view.every(source).map((sample) => labelOf(sample, 'model_name')));
-		this.#mapping.derive(view, draft);
+		if (source !== undefined) draft.models(view.every(source).map((sample) => labelOf(sample, modelLabel)));
+		if (rankLabel !== '') draft.ranks(ranksOf(view, gauges, rankLabel));
+		this.#mapping.derive?.(view, draft);
 	}
 
 	/** What two scrapes tell together. */
@@ -80,18 +97,15 @@ export class MappedAdapter implements RuntimeAdapter {
 
 /** Every metric name a mapping mentions, without prefix, each once. */
 function namesOf(mapping: RuntimeMapping): readonly string[] {
-	const names = new Set<string>([...mapping.modelsFrom, ...mapping.derivedFrom]);
-	const add = (list: readonly string[]): void => {
-		for (const name of list) names.add(name);
+	const names = new Set<string>([...mapping.modelsFrom, ...(mapping.derivedFrom ?? [])]);
+	const add = (list: readonly Metric[]): void => {
+		for (const metric of list) names.add(selectorOf(metric).name);
 	};
-	for (const rule of mapping.gauges) {
-		add(rule.anyOf);
-		for (const alternatives of rule.plus ?? []) add(alternatives);
-	}
+	for (const rule of mapping.gauges)
+		for (const list of [rule.anyOf, ...(rule.plus ?? []), ...(rule.minus ?? [])]) add(list);
 	for (const rule of mapping.totals) add(rule.anyOf);
 	for (const rule of mapping.rates) for (const term of rule.anyOf) add(namesOfTerm(term));
-	for (const rule of mapping.ratios)
-		for (const term of rule.anyOf) add([...term.part, ...term.whole].map((selector) => selector.name));
+	for (const rule of mapping.ratios) for (const term of rule.anyOf) add([...term.part, ...term.whole]);
 	for (const rule of mapping.histograms)
 		for (const name of rule.anyOf) add([`${name}_bucket`, `${name}_sum`, `${name}_count`]);
 	return [...names];
@@ -101,31 +115,55 @@ function namesOfTerm(term: CounterTerm): readonly string[] {
 	return [...term.plus, ...(term.minus ?? [])].map((selector) => selector.name);
 }
 
-function sum(view: ScrapeView, name: string): number {
-	return view.series(name).reduce((total, sample) => total + sample.value, 0);
+function sum(series: readonly Sample[]): number {
+	return series.reduce((total, sample) => total + sample.value, 0);
+}
+
+/** The first alternative present. */
+function pick(view: ScrapeView, metrics: readonly Metric[]): Metric | undefined {
+	return metrics.find((metric) => (typeof metric === 'string' ? view.has(metric) : view.all(metric).length > 0));
+}
+
+function nameOf(metric: Metric): string {
+	const { name, where } = selectorOf(metric);
+	return where === undefined ? name : `${name}${JSON.stringify(where)}`;
 }
 
 function gauge(view: ScrapeView, rule: GaugeRule, draft: Draft): void {
-	const name = view.firstOf(rule.anyOf);
-	if (name === undefined) {
-		draft.unread(`${rule.signal}: none of ${rule.anyOf.join(', ')}`);
+	const metric = pick(view, rule.anyOf);
+	if (metric === undefined) {
+		if (rule.use === 'always') draft.unread(`${rule.signal}: none of ${rule.anyOf.map(nameOf).join(', ')}`);
 		return;
 	}
-	if (view.every(name).some((sample) => !Number.isFinite(sample.value))) {
-		draft.unread(`${rule.signal}: ${name} is not a finite number`);
+	if (view.all(selectorOf(metric)).some((sample) => !Number.isFinite(sample.value))) {
+		draft.unread(`${rule.signal}: ${nameOf(metric)} is not a finite number`);
 		return;
 	}
-	set(draft, rule, fold(view, rule, name));
+	set(
+		draft,
+		rule,
+		fold(view, rule, metric, () => true),
+	);
 }
 
-function fold(view: ScrapeView, rule: GaugeRule, name: string): number {
-	if (rule.fold === 'max') return view.every(name).reduce((most, sample) => Math.max(most, sample.value), -Infinity);
-	let total = sum(view, name);
-	for (const alternatives of rule.plus ?? []) {
-		const other = view.firstOf(alternatives);
-		if (other !== undefined) total += sum(view, other);
+/** The value of a rule over the series of `metric`, and of its further metrics, that `kept` keeps. */
+function fold(view: ScrapeView, rule: GaugeRule, metric: Metric, kept: (sample: Sample) => boolean): number {
+	const scale = rule.scale ?? 1;
+	if (rule.fold === 'max') {
+		const most = view.all(selectorOf(metric)).reduce((top, s) => (kept(s) ? Math.max(top, s.value) : top), -Infinity);
+		return most * scale;
 	}
-	return total;
+	const of = (chosen: Metric): number => sum(view.select(selectorOf(chosen)).filter(kept));
+	let total = of(metric);
+	for (const alternatives of rule.plus ?? []) {
+		const other = pick(view, alternatives);
+		if (other !== undefined) total += of(other);
+	}
+	for (const alternatives of rule.minus ?? []) {
+		const other = pick(view, alternatives);
+		if (other !== undefined) total = Math.max(0, total - of(other));
+	}
+	return total * scale;
 }
 
 function set(draft: Draft, rule: GaugeRule, value: number): void {
@@ -135,10 +173,32 @@ function set(draft: Draft, rule: GaugeRule, value: number): void {
 
 /** A gauge that stands in for counters an older version does not have. Negative values mean "unknown" there. */
 function fallback(view: ScrapeView, rule: GaugeRule, draft: Draft): void {
-	const name = view.firstOf(rule.anyOf);
-	if (name === undefined || draft.get(rule.signal) !== undefined) return;
-	const value = fold(view, rule, name);
+	const metric = pick(view, rule.anyOf);
+	if (metric === undefined || draft.get(rule.signal) !== undefined) return;
+	const value = fold(view, rule, metric, () => true);
 	if (value >= 0) set(draft, rule, value);
+}
+
+const rankSignals = ['queueDepth', 'running', 'kvUsage', 'kvBlocksTotal', 'kvBlocksFree'] as const;
+
+/** The signals of each data-parallel rank, where a body tells more than one apart. */
+function ranksOf(view: ScrapeView, gauges: readonly GaugeRule[], label: string): readonly RankState[] {
+	const ranks = new Map<number, { rank: number } & { [K in (typeof rankSignals)[number]]?: number }>();
+	for (const rule of gauges) {
+		const signal = rankSignals.find((known) => known === rule.signal);
+		const metric = signal === undefined ? undefined : pick(view, rule.anyOf);
+		if (signal === undefined || metric === undefined) continue;
+		const numbers = new Set(view.all(selectorOf(metric)).map((sample) => labelOf(sample, label)));
+		for (const text of numbers) {
+			const rank = /^\d{1,6}$/.test(text) ? Number(text) : -1;
+			const value = fold(view, rule, metric, (sample) => labelOf(sample, label) === text);
+			if (rank < 0 || !(value >= 0) || !Number.isFinite(value)) continue;
+			const state = ranks.get(rank) ?? { rank };
+			state[signal] = value;
+			if (ranks.size < deltaBounds.ranksMax) ranks.set(rank, state);
+		}
+	}
+	return ranks.size < 2 ? [] : [...ranks.values()].sort((a, b) => a.rank - b.rank);
 }
 
 function rate(view: ScrapeView, increase: Increase, rule: RateRule, intervalMs: number, draft: Draft): void {
@@ -155,8 +215,10 @@ function ratio(view: ScrapeView, increase: Increase, rule: RatioRule, draft: Dra
 	if (term === undefined) return;
 	const part = increase.counters(term.part);
 	const whole = increase.counters(term.whole);
+	if (part === undefined || whole === undefined || !(whole > 0)) return;
+	if (rule.scale !== undefined) draft.count(rule.signal, (part / whole) * rule.scale);
 	// The two counters of a pair are not read at one instant, so the part may run ahead of the whole.
-	if (part !== undefined && whole !== undefined && whole > 0) draft.ratio(rule.signal, Math.min(1, part / whole));
+	else draft.ratio(rule.signal, Math.min(1, part / whole));
 }
 
 function histogram(view: ScrapeView, increase: Increase, rule: HistogramRule, draft: Draft): void {
@@ -164,7 +226,7 @@ function histogram(view: ScrapeView, increase: Increase, rule: HistogramRule, dr
 	if (name === undefined) return;
 	const grown = increase.histogram(name, rule.not ?? {});
 	if (grown === undefined || !(grown.count > 0)) return;
-	draft.count(rule.meanMs, (grown.sum / grown.count) * 1000);
-	const p95 = quantileOf(grown, 0.95);
-	if (p95 !== undefined) draft.count(rule.p95Ms, p95 * 1000);
+	draft.count(rule.meanMs, (grown.sum / grown.count) * rule.unitMs);
+	const p95 = rule.p95Ms === undefined ? undefined : quantileOf(grown, 0.95);
+	if (p95 !== undefined && rule.p95Ms !== undefined) draft.count(rule.p95Ms, p95 * rule.unitMs);
 }

@@ -44,7 +44,7 @@ test('an unknown runtime is said to be one, until it is known', (t) => {
 	const reader = new RuntimeReader();
 	t.deepEqual(reader.accept('up 1\n', 7), {
 		observedAtMs: 7,
-		unread: ['body: no metric of vllm or sglang in 5 characters'],
+		unread: [`body: no metric of ${Object.keys(runtimeAdapters).join(', ')} in 5 bytes`],
 	});
 	t.is(reader.accept(vllmBody([{ ...engine, waiting: 4 }]), 8).queueDepth, 4);
 });
@@ -67,7 +67,7 @@ test('after a reset there is nothing to compare with', (t) => {
 });
 
 test('limits of the parser are passed on', (t) => {
-	const reader = new RuntimeReader({ limits: { bodyCharsMax: 10 } });
+	const reader = new RuntimeReader({ limits: { bodyBytesMax: 10 } });
 	t.true(reader.accept(vllmBody([engine]), 0).unread.some((entry) => entry.includes('body_too_long')));
 });
 

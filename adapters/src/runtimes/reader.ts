@@ -1,26 +1,51 @@
-// Owns following one target over time: finds its runtime where none is configured, keeps the scrape before, and turns
-// each body into a delta. Leaves fetching, time and the meaning of failures to the host.
-import type { ModelStateDelta } from '@infermesh/proto';
-import { parseMetrics } from '../prometheus/parser.js';
+// Owns following one target over time: finds its runtime where none is configured, keeps the scrape before, joins what the runtime's other
+// endpoints told, and turns each look into a delta. Leaves fetching, time and the meaning of failures to the host.
+import { deltaBounds, type ModelStateDelta } from '@infermesh/proto';
+import { type LabelCache, parseMetrics } from '../prometheus/parser.js';
 import type { MetricsLimits } from '../prometheus/samples.js';
-import type { RuntimeAdapter, RuntimeName, Scrape } from './adapter.js';
-import { detectRuntime, runtimeAdapters } from './detect.js';
+import type { Answer, Companion, RuntimeAdapter, RuntimeName, Scrape } from './adapter.js';
+import { detectEndpoint, detectRuntime, endpointHintPaths, runtimeAdapters } from './detect.js';
+import { Draft } from './draft.js';
 
 export interface RuntimeReaderOptions {
 	/** The runtime, where it is known; otherwise the first body that can be told decides. */
 	readonly runtime?: RuntimeName;
+	/** Models the target serves, for endpoints that are asked model by model. */
+	readonly models?: readonly string[];
+	/** Ask endpoints to learn the runtime while the metrics do not tell it. */
+	readonly hints?: boolean;
 	readonly limits?: Partial<MetricsLimits>;
+	/** Labels shared with other readers of the same limits. */
+	readonly labels?: LabelCache;
+}
+
+/** Paths of companions asked of one target. */
+const COMPANION_PATHS_MAX = 16;
+/** Time between two rounds of questions to a target of unknown runtime. */
+const HINT_PERIOD_MS = 60_000;
+/** What a companion told holds for this many of its periods, and at least so long. */
+const FRAGMENT_PERIODS = 3;
+const FRAGMENT_MS_MIN = 5000;
+
+interface Asked {
+	readonly companion: Companion;
+	dueMs: number;
+	toldMs: number;
+	/** Answers of the look under way, put together in one draft. */
+	draft: Draft | undefined;
 }
 
 export class RuntimeReader {
-	readonly #limits: Partial<MetricsLimits>;
+	readonly #options: RuntimeReaderOptions;
 	#adapter: RuntimeAdapter | undefined;
+	#companions: readonly Asked[] = [];
 	#previous: Scrape | undefined;
 	#recognised = false;
+	#hintsDueMs = Number.NEGATIVE_INFINITY;
 
 	constructor(options: RuntimeReaderOptions = {}) {
-		this.#limits = options.limits ?? {};
-		this.#adapter = options.runtime === undefined ? undefined : runtimeAdapters[options.runtime];
+		this.#options = options;
+		if (options.runtime !== undefined) this.#settle(runtimeAdapters[options.runtime]);
 	}
 
 	/** The runtime, once known. */
@@ -32,29 +57,97 @@ export class RuntimeReader {
 	 * Reads the metrics text of the target as fetched at `atMs` (monotonic ms). Never throws. A body that cannot be read
 	 * gives a delta with nothing but `unread`, and the next one is compared with the last that could.
 	 */
-	accept(body: string, atMs: number): ModelStateDelta {
-		this.#adapter ??= detectRuntime(body);
+	accept(body: string | Uint8Array, atMs: number): ModelStateDelta {
+		if (this.#adapter === undefined) this.#settle(detectRuntime(typeof body === 'string' ? body : decode(body)));
 		const adapter = this.#adapter;
 		this.#recognised = false;
 		if (adapter === undefined) {
-			const names = Object.keys(runtimeAdapters).join(' or ');
-			return { observedAtMs: atMs, unread: [`body: no metric of ${names} in ${body.length} characters`] };
+			const names = Object.keys(runtimeAdapters).join(', ');
+			return { observedAtMs: atMs, unread: [`body: no metric of ${names} in ${body.length} bytes`] };
 		}
-		const current: Scrape = { samples: parseMetrics(body, adapter.wantedNames, this.#limits), atMs };
+		const { limits, labels } = this.#options;
+		const current: Scrape = { samples: parseMetrics(body, adapter.wanted, limits, labels), atMs };
 		const delta = adapter.read(current, this.#previous);
 		this.#recognised = adapter.recognises(current.samples);
 		if (this.#recognised) this.#previous = current;
-		return delta;
+		return this.#joined(delta, atMs);
 	}
 
 	/** As `accept`, but `undefined` for a body without a metric of the runtime: then nothing was observed, and nothing is fresh. */
-	read(body: string, atMs: number): ModelStateDelta | undefined {
+	read(body: string | Uint8Array, atMs: number): ModelStateDelta | undefined {
 		const delta = this.accept(body, atMs);
 		return this.#recognised ? delta : undefined;
+	}
+
+	/** What endpoints beside the metrics have told, for a target whose metrics cannot be had; `undefined` when nothing is fresh. */
+	readCompanions(atMs: number): ModelStateDelta | undefined {
+		const adapter = this.#adapter;
+		if (adapter === undefined || !this.#companions.some((asked) => fresh(asked, atMs))) return undefined;
+		return this.#joined({ observedAtMs: atMs, runtime: adapter.name, unread: [] }, atMs);
+	}
+
+	/** Paths of endpoints that are to be asked now; their answers come back by `answer`. */
+	due(atMs: number): readonly string[] {
+		const paths: string[] = [];
+		if (this.#adapter === undefined && this.#options.hints === true && atMs >= this.#hintsDueMs) {
+			this.#hintsDueMs = atMs + HINT_PERIOD_MS;
+			paths.push(...endpointHintPaths);
+		}
+		for (const asked of this.#companions) {
+			if (atMs < asked.dueMs) continue;
+			asked.dueMs = atMs + asked.companion.periodMs;
+			asked.draft = undefined;
+			paths.push(...asked.companion.paths(this.#options.models ?? []));
+		}
+		return paths.slice(0, COMPANION_PATHS_MAX);
+	}
+
+	/** Takes the answer to a path that `due` gave. */
+	answer(answer: Answer, atMs: number): void {
+		if (this.#adapter === undefined) {
+			const told = detectEndpoint(answer);
+			if (told !== undefined) this.#settle(runtimeAdapters[told]);
+			return;
+		}
+		for (const asked of this.#companions) {
+			if (!asked.companion.paths(this.#options.models ?? []).includes(answer.path)) continue;
+			asked.draft ??= new Draft(atMs, this.#adapter.name);
+			asked.companion.read(answer, asked.draft);
+			asked.toldMs = atMs;
+		}
 	}
 
 	/** Forgets the scrape before, as after a target has moved to another address. */
 	reset(): void {
 		this.#previous = undefined;
 	}
+
+	#settle(adapter: RuntimeAdapter | undefined): void {
+		this.#adapter = adapter;
+		this.#companions = (adapter?.companions ?? []).map((companion) => ({
+			companion,
+			dueMs: Number.NEGATIVE_INFINITY,
+			toldMs: Number.NEGATIVE_INFINITY,
+			draft: undefined,
+		}));
+	}
+
+	/** The delta of the metrics with what companions told beside it; where both speak, the metrics are right. */
+	#joined(delta: ModelStateDelta, atMs: number): ModelStateDelta {
+		let joined = delta;
+		for (const asked of this.#companions) {
+			const told = fresh(asked, atMs) ? asked.draft?.finish() : undefined;
+			if (told === undefined) continue;
+			joined = { ...told, ...joined, unread: [...joined.unread, ...told.unread].slice(0, deltaBounds.unreadMax) };
+		}
+		return joined;
+	}
+}
+
+function fresh({ companion, toldMs }: Asked, atMs: number): boolean {
+	return atMs - toldMs <= Math.max(FRAGMENT_MS_MIN, FRAGMENT_PERIODS * companion.periodMs);
+}
+
+function decode(body: Uint8Array): string {
+	return Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8');
 }

@@ -7,7 +7,7 @@ import { histogram, type Labels, series } from './bodies.fixture.js';
 import { sglangAdapter } from './sglang.js';
 
 function scrape(lines: readonly string[], atMs: number): Scrape {
-	return { samples: parseMetrics(`${lines.join('\n')}\n`, sglangAdapter.wantedNames), atMs };
+	return { samples: parseMetrics(`${lines.join('\n')}\n`, sglangAdapter.wanted), atMs };
 }
 
 const model = { model_name: 'org/model' };

@@ -16,6 +16,8 @@ const mapping: RuntimeMapping = {
 	prefixes: ['sglang:', 'sglang_'],
 	rankLabels: ['tp_rank', 'pp_rank', 'moe_ep_rank'],
 	totalsWhere: { priority: '' },
+	modelLabel: 'model_name',
+	rankLabel: 'dp_rank',
 	modelsFrom: ['num_running_reqs', 'num_queue_reqs'],
 	gauges: [
 		// With prefill and decode apart, requests also wait in the queues of the transfer; these exist (at 0) everywhere.
@@ -74,16 +76,20 @@ const mapping: RuntimeMapping = {
 		},
 	],
 	histograms: [
+		{ meanMs: 'requestMsMean', p95Ms: 'requestMsP95', unitMs: 1000, anyOf: ['e2e_request_latency_seconds'] },
+		{ meanMs: 'queueMsMean', unitMs: 1000, anyOf: ['queue_time_seconds'] },
 		// For a request that does not stream this is the time of the whole answer.
 		{
 			meanMs: 'ttftMsMean',
 			p95Ms: 'ttftMsP95',
+			unitMs: 1000,
 			anyOf: ['time_to_first_token_seconds'],
 			not: { is_streaming: 'false' },
 		},
 		{
 			meanMs: 'tpotMsMean',
 			p95Ms: 'tpotMsP95',
+			unitMs: 1000,
 			anyOf: ['inter_token_latency_seconds', 'time_per_output_token_seconds'],
 		},
 	],

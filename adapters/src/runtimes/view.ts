@@ -21,6 +21,10 @@ export interface ViewRules {
 	readonly rankLabels: readonly string[];
 	/** Series that break a total down, to be dropped everywhere: kept are only those with these label values. */
 	readonly totalsWhere: Readonly<Record<string, string>>;
+	/** The label that names the model of a series. */
+	readonly modelLabel: string;
+	/** The label that numbers data-parallel engines of one process; empty = they are not told apart. */
+	readonly rankLabel: string;
 }
 
 export class ScrapeView {
@@ -43,6 +47,13 @@ export class ScrapeView {
 		return names.find((name) => this.has(name));
 	}
 
+	/** Every series a selector meets, of all ranks; values may be anything. */
+	all({ name, where, not }: Selector): readonly Sample[] {
+		const series = this.every(name);
+		if (where === undefined && not === undefined) return series;
+		return series.filter((sample) => meets(sample, where, not));
+	}
+
 	/** Every series of `name`, of all ranks; values may be anything. */
 	every(name: string): readonly Sample[] {
 		for (const prefix of this.#rules.prefixes) {
@@ -56,8 +67,9 @@ export class ScrapeView {
 	series(name: string): readonly Sample[] {
 		const known = this.#spoken.get(name);
 		if (known !== undefined) return known;
-		const kept = this.every(name).filter((s) => Number.isFinite(s.value) && matches(s, this.#rules.totalsWhere));
-		const spoken = this.#rules.rankLabels.length === 0 ? kept : speakers(kept, this.#rules.rankLabels);
+		const { rankLabels, totalsWhere } = this.#rules;
+		const kept = this.every(name).filter((s) => Number.isFinite(s.value) && matches(s, totalsWhere));
+		const spoken = rankLabels.length === 0 ? kept : speakers(kept, rankLabels);
 		this.#spoken.set(name, spoken);
 		return spoken;
 	}
@@ -65,9 +77,9 @@ export class ScrapeView {
 	/** As `series`, narrowed by a selector. */
 	select(selector: Selector): readonly Sample[] {
 		const { where, not } = selector;
-		return this.series(selector.name).filter(
-			(sample) => (where === undefined || matches(sample, where)) && (not === undefined || !matchesAny(sample, not)),
-		);
+		const series = this.series(selector.name);
+		if (where === undefined && not === undefined) return series;
+		return series.filter((sample) => meets(sample, where, not));
 	}
 
 	/** The identity of a series of this runtime, without its rank and the labels in `dropped`. */
@@ -81,6 +93,10 @@ export class ScrapeView {
 	}
 }
 
+function meets(sample: Sample, where: Selector['where'], not: Selector['not']): boolean {
+	return (where === undefined || matches(sample, where)) && (not === undefined || !matchesAny(sample, not));
+}
+
 function matches(sample: Sample, where: Readonly<Record<string, string>>): boolean {
 	for (const name of Object.keys(where)) if (labelOf(sample, name) !== where[name]) return false;
 	return true;
@@ -90,8 +106,25 @@ function matchesAny(sample: Sample, not: Readonly<Record<string, string>>): bool
 	return Object.keys(not).some((name) => labelOf(sample, name) === not[name]);
 }
 
-function seriesKey(sample: Sample, ranks: readonly string[], dropped: string): string {
-	const { labels } = sample;
+/** Keys by labels, then by what they leave out: labels of a series are one array from scrape to scrape. */
+const keys = new WeakMap<readonly string[], Map<string, string>>();
+
+function seriesKey({ labels }: Sample, ranks: readonly string[], dropped: string): string {
+	let known = keys.get(labels);
+	if (known === undefined) {
+		known = new Map();
+		keys.set(labels, known);
+	}
+	const left = ranks.length === 0 ? dropped : `${ranks.join()},${dropped}`;
+	let key = known.get(left);
+	if (key === undefined) {
+		key = writeKey(labels, ranks, dropped);
+		known.set(left, key);
+	}
+	return key;
+}
+
+function writeKey(labels: readonly string[], ranks: readonly string[], dropped: string): string {
 	let key = '';
 	for (let i = 0; i + 1 < labels.length; i += 2) {
 		const name = labels[i] ?? '';

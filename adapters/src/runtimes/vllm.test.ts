@@ -6,7 +6,7 @@ import { histogram, series, tpotBounds, ttftBounds, vllmBody } from './bodies.fi
 import { vllmAdapter } from './vllm.js';
 
 function scrape(body: string, atMs: number): Scrape {
-	return { samples: parseMetrics(body, vllmAdapter.wantedNames), atMs };
+	return { samples: parseMetrics(body, vllmAdapter.wanted), atMs };
 }
 
 function near(
@@ -23,6 +23,7 @@ test('one scrape of one engine gives its state and no rates', (t) => {
 	]);
 	t.deepEqual(vllmAdapter.read(scrape(body, 5000)), {
 		observedAtMs: 5000,
+		runtime: 'vllm',
 		queueDepth: 3,
 		running: 8,
 		kvUsage: 0.25,
@@ -183,7 +184,7 @@ test('a scrape that is not older, or holds nothing of vLLM, gives no rates', (t)
 });
 
 test('a series missing from a cut body is not taken to have begun at zero', (t) => {
-	const cut = parseMetrics('vllm:num_requests_running 1\nvllm:generation_tokens_total{ 7\n', vllmAdapter.wantedNames);
+	const cut = parseMetrics('vllm:num_requests_running 1\nvllm:generation_tokens_total{ 7\n', vllmAdapter.wanted);
 	const body = vllmBody([{ waiting: 0, running: 0, usage: 0, generationTokens: 1_000_000, ttftSeconds: [1] }]);
 	const delta = vllmAdapter.read(scrape(body, 2000), { samples: cut, atMs: 1000 });
 	t.is(delta.intervalMs, 1000);
@@ -327,6 +328,17 @@ test('lists are bounded whatever a body says', (t) => {
 });
 
 test('asks for no metric that only tells when another was made', (t) => {
-	t.false(vllmAdapter.wantedNames.some((name) => name.endsWith('_created')));
-	t.is(new Set(vllmAdapter.wantedNames).size, vllmAdapter.wantedNames.length);
+	t.false(vllmAdapter.wanted.names.some((name) => name.endsWith('_created')));
+	t.is(new Set(vllmAdapter.wanted.names).size, vllmAdapter.wanted.names.length);
+});
+
+test('tells data-parallel engines apart', (t) => {
+	const body = vllmBody([
+		{ waiting: 3, running: 8, usage: 0.25 },
+		{ waiting: 0, running: 2, usage: 0.5 },
+	]);
+	t.deepEqual(vllmAdapter.read(scrape(body, 1)).ranks, [
+		{ rank: 0, queueDepth: 3, running: 8, kvUsage: 0.25 },
+		{ rank: 1, queueDepth: 0, running: 2, kvUsage: 0.5 },
+	]);
 });

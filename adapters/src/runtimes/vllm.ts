@@ -14,6 +14,8 @@ const mapping: RuntimeMapping = {
 	prefixes: ['vllm:'],
 	rankLabels: [],
 	totalsWhere: {},
+	modelLabel: 'model_name',
+	rankLabel: 'engine',
 	modelsFrom: ['num_requests_running', 'num_requests_waiting'],
 	gauges: [
 		// Requests V0 swapped out wait for room as well.
@@ -67,10 +69,13 @@ const mapping: RuntimeMapping = {
 		},
 	],
 	histograms: [
-		{ meanMs: 'ttftMsMean', p95Ms: 'ttftMsP95', anyOf: ['time_to_first_token_seconds'] },
+		{ meanMs: 'requestMsMean', p95Ms: 'requestMsP95', unitMs: 1000, anyOf: ['e2e_request_latency_seconds'] },
+		{ meanMs: 'queueMsMean', unitMs: 1000, anyOf: ['request_queue_time_seconds'] },
+		{ meanMs: 'ttftMsMean', p95Ms: 'ttftMsP95', unitMs: 1000, anyOf: ['time_to_first_token_seconds'] },
 		{
 			meanMs: 'tpotMsMean',
 			p95Ms: 'tpotMsP95',
+			unitMs: 1000,
 			anyOf: ['inter_token_latency_seconds', 'time_per_output_token_seconds'],
 		},
 	],

@@ -1,5 +1,6 @@
 // Owns the shapes of the admin API, as TypeBox schemas: types for the mesh and the command line, validation of requests, and
 // /api/v1/openapi.json. Names are camelCase; units last.
+import { runtimeNames } from '@infermesh/adapters';
 import { type Static, Type } from 'typebox';
 
 const describe = (description: string) => ({ description });
@@ -62,7 +63,7 @@ export const targetRequestSchema = Type.Object(
 				description: 'Empty = ask its /v1/models.',
 			}),
 		),
-		runtime: Type.Optional(Type.Enum(['auto', 'vllm', 'sglang', 'openai'])),
+		runtime: Type.Optional(Type.Enum(['auto', ...runtimeNames, 'openai'])),
 		apiKey: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
 		upstreamModel: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
 		revision: Type.Optional(Type.String({ maxLength: 128 })),

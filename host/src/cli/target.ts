@@ -1,4 +1,5 @@
 // Owns `infermesh target`: adding, listing, draining and removing upstreams of a running mesh.
+import { runtimeNames } from '@infermesh/adapters';
 import type { Command } from 'commander';
 import type { TargetRequest, TargetView } from '../admin/schemas.js';
 import { AdminClient } from './admin-client.js';
@@ -60,7 +61,11 @@ export function addTargetCommands(program: Command, cli: Cli): void {
 		withMesh(target.command('add').description('add an OpenAI-compatible server').argument('<url>', 'http://host:port'))
 			.option('--id <id>', 'public name (default: host and port)')
 			.option('--model <name>', 'model it serves, repeatable (default: ask its /v1/models)', collect)
-			.option('--runtime <name>', 'auto, vllm, sglang or openai', oneOf('auto', 'vllm', 'sglang', 'openai'))
+			.option(
+				'--runtime <name>',
+				`auto, ${runtimeNames.join(', ')} or openai`,
+				oneOf('auto', ...runtimeNames, 'openai'),
+			)
 			.option('--api-key <key>', 'sent to it in place of the client’s own credentials')
 			.option('--upstream-model <name>', 'its own name of the model, when it differs')
 			.option('--revision <name>', 'model revision, a label')

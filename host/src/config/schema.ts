@@ -1,5 +1,6 @@
 // Owns the configuration of the mesh: every number with its default, unit and meaning, in one schema from which types, validation
 // and docs/config.md come. Leaves reading to load.ts and what values mean together to rules.ts. Keys are snake_case, units last.
+import { runtimeNames } from '@infermesh/adapters';
 import { type Static, Type } from 'typebox';
 import { choice, flag, integer, item, list, map, number, optional, required, secret, section, text } from './fields.js';
 
@@ -226,7 +227,7 @@ export const targetSchema = item('One upstream: a model replica behind an OpenAI
 		description: 'Model names it serves; empty = ask its `/v1/models`.',
 	}),
 	runtime: choice(
-		['auto', 'vllm', 'sglang', 'openai'],
+		['auto', ...runtimeNames, 'openai'],
 		'auto',
 		'Runtime, which says how its metrics are read; `auto` looks.',
 	),

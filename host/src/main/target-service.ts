@@ -1,6 +1,6 @@
 // Owns the life of targets in the agent: adding (asking a runtime for its models when none are named), draining, removing, and telling
 // pollers, fusion and workers each time. Rows of removed targets are released when nothing is in flight on them.
-import { RuntimeReader } from '@infermesh/adapters';
+import { isRuntimeName, RuntimeReader } from '@infermesh/adapters';
 import type { LinkEstimate } from '@infermesh/fabric';
 import { type Clock, MeshError, type Random, type Timer } from '@infermesh/proto';
 import type { CellReport } from '../cells/rows.js';
@@ -73,7 +73,7 @@ export class TargetService {
 			clock: ports.clock,
 			random: ports.random,
 			fetch: ports.fetch,
-			makeReader: (runtime) => new RuntimeReader(runtime === 'vllm' || runtime === 'sglang' ? { runtime } : {}),
+			makeReader: (runtime) => new RuntimeReader(isRuntimeName(runtime) ? { runtime } : {}),
 			events: {
 				report: (record, delta) => this.fusion.report(record, delta, this.#nowMs()),
 				checked: (record, ok, rttMs) => {
