@@ -1,3 +1,36 @@
+export type { CommPlace } from './comm/draft.js';
+export { judgeFlightDumps, type RankDump, readFlightDump } from './comm/flight-recorder.js';
+export { InspectorReader } from './comm/inspector.js';
+export { readInspectorText } from './comm/inspector-text.js';
+export { NcclLogReader } from './comm/nccl-log.js';
+export { PortReader } from './comm/port-counters.js';
+export { SysfsPorts } from './comm/port-sysfs.js';
+export { readEthtool, readRdma } from './comm/port-text.js';
+export { askRas, type RasOptions, rasDefaults, readRas } from './comm/ras.js';
+export { FolderTail, tailLimitDefaults } from './comm/tail.js';
+export { UccLogReader } from './comm/ucc.js';
+export { UcxReader } from './comm/ucx.js';
+export type {
+	AdapterEffects,
+	AdapterFiles,
+	ConnectLines,
+	FilePiece,
+	HttpAnswer,
+	HttpAsk,
+	HttpCall,
+	LineConnection,
+	ListenDatagrams,
+	RunProgram,
+} from './effects/ports.js';
+export { systemEffects } from './effects/system.js';
+export { FileStore } from './io/file-store.js';
+export { GcsStore } from './io/gcs-store.js';
+export { type ProbeOptions, probeDefaults, StoreProbe } from './io/probe.js';
+export { S3Store } from './io/s3-store.js';
+export { type S3Credentials, signV4 } from './io/sigv4.js';
+export type { ObjectStore } from './io/store.js';
+export { StoreMetricsReader } from './io/store-metrics.js';
+export { TrainingMetricsReader, trainingMetricNames } from './io/training-metrics.js';
 export { orcaBounds, parseOrcaHeader } from './orca.js';
 export { LabelCache, MetricsParser, parseMetrics } from './prometheus/parser.js';
 export {

@@ -1,4 +1,21 @@
 export {
+	type CollectiveStat,
+	type CommPath,
+	type CommSource,
+	type CommStatsDelta,
+	type CommunicatorStat,
+	type CommunicatorState,
+	commBounds,
+	commSources,
+	communicatorStates,
+	type LinkLayer,
+	type LinkStat,
+	linkLayers,
+	type RankFinding,
+	type RankTrouble,
+	rankTroubles,
+} from './comm-stats.js';
+export {
 	deltaBounds,
 	type GpuStateDelta,
 	type ModelStateDelta,
@@ -16,4 +33,12 @@ export {
 	MeshError,
 	type MeshErrorOptions,
 } from './errors.js';
+export {
+	type CheckpointStat,
+	type DatasetStat,
+	type IoSource,
+	type IoStateDelta,
+	ioBounds,
+	ioSources,
+} from './io-state.js';
 export { SeededRandom } from './random.js';
