@@ -16,7 +16,7 @@ export type MeshOptions = AdminOptions & OutputOptions;
 
 /** Adds `--json`. */
 export function withJson(command: Command): Command {
-	return command.option('--json', 'print one JSON document on standard output');
+	return command.option('--json', 'print one JSON document on standard output, an error as one on standard error');
 }
 
 /** Adds `--admin`, `--token` and `--json`. */

@@ -9,6 +9,7 @@ import { act, type Cli, type MeshOptions, withExample, withMesh } from './comman
 import type { CliContext } from './context.js';
 import { EXIT_FAILED, EXIT_OK } from './errors.js';
 import { type Column, print, printListing, showTime } from './output.js';
+import { pause } from './pause.js';
 import { duration } from './values.js';
 
 const columns: readonly Column<NodeRow>[] = [
@@ -62,19 +63,6 @@ function progressText({ name, present, routers, inFlight }: DrainRow): string {
 	const waiting =
 		silent.length === 0 ? '' : `; ${silent.join(', ')} ${silent.length === 1 ? 'has' : 'have'} not answered`;
 	return `${name}: ${inFlight} in flight${busy.length === 0 ? '' : `: ${busy.join(', ')}`}${waiting}${away}`;
-}
-
-/** Resolves after `ms`, or at once when the signal aborts. */
-function pause(context: CliContext, ms: number): Promise<void> {
-	return new Promise((resolve) => {
-		const done = (): void => {
-			timer.cancel();
-			context.signal.removeEventListener('abort', done);
-			resolve();
-		};
-		const timer = context.clock.after(ms, done);
-		context.signal.addEventListener('abort', done);
-	});
 }
 
 async function drain(

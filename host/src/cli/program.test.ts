@@ -96,6 +96,52 @@ test('a wrong command line ends with 2, what is wrong and a hint', async (t) => 
 	}
 });
 
+for (const command of leaves.filter(({ options }) => options.some(({ long }) => long === '--json'))) {
+	const name = fullName(command);
+	test(`${name.join(' ')} --json says what is wrong in one JSON document on standard error`, async (t) => {
+		const { code, out, err } = await run([...name, '--json', '--no-such-option']);
+		t.is(code, 2);
+		t.is(out, '');
+		t.is(err.trimEnd().split('\n').length, 1, err);
+		t.like(JSON.parse(err), { error: { code: 'IM_CLI_USAGE', retryable: false } });
+	});
+}
+
+test('an error of the mesh, or of the way to it, is a document too; what comes after -- is no option', async (t) => {
+	const away = await run(['target', 'list', '--admin', 'http://127.0.0.1:1', '--json']);
+	t.is(away.code, 4);
+	t.like(JSON.parse(away.err), { error: { code: 'IM_CLI_UNREACHABLE' } });
+	const { url } = await openMesh(t);
+	const gone = await run(['target', 'rm', 'a', '--admin', url, '--json']);
+	t.deepEqual(JSON.parse(gone.err), {
+		error: { code: 'IM_TEST_UNKNOWN', message: 'no target a', hint: 'list first', retryable: false },
+	});
+	t.regex((await run(['target', 'rm', '--admin', url, '--', '--json'])).err, /^IM_TEST_UNKNOWN: no target --json/);
+});
+
+test('a drain that is waited for ends when nothing is in flight, in time or not', async (t) => {
+	const { mesh, url } = await openMesh(t);
+	await run(['target', 'add', 'http://127.0.0.1:9', '--id', 'a', '--model', 'x', '--admin', url]);
+	const target = mesh.targets.get('a');
+	const wait = (timeout: string) =>
+		run(['target', 'drain', 'a', '--timeout', timeout, '--admin', url, '--json'], {
+			signal: new AbortController().signal,
+		});
+	const late = await wait('300ms');
+	t.is(late.code, 1);
+	const [progress = '', error = ''] = late.err.split('\n');
+	t.is(progress, 'a: 3 in flight');
+	t.like(JSON.parse(error), { error: { code: 'IM_TARGET_DRAIN_TIMEOUT', retryable: true } });
+	t.true(mesh.targets.get('a')?.draining, 'it stays drained');
+	mesh.targets.set('a', { ...(target as NonNullable<typeof target>), inFlight: 0 });
+	const done = await wait('1m');
+	t.is(done.code, 0, done.err);
+	t.like(done.json, { id: 'a', inFlight: 0, draining: true });
+	const interrupted = await run(['target', 'drain', 'a', '--timeout', '1m', '--admin', url]);
+	t.is(interrupted.code, 1);
+	t.regex(interrupted.err, /no longer waited for/);
+});
+
 test('no command at all shows the help on standard error and ends with 2', async (t) => {
 	const { code, out, err } = await run([]);
 	t.is(code, 2);
@@ -470,6 +516,24 @@ test('bench drives an engine, writes the report, and a missed threshold ends wit
 	t.like(good?.json, { model: 'm', requests: { completed: 5, failed: 0 } });
 	t.regex(written.get('r.html') ?? '', /^<!doctype html>/i);
 	t.is(missed?.code, 1);
+});
+
+test('a bench of which every request failed ends with 1, though no threshold was given', async (t) => {
+	const server = createServer((request, response) => {
+		request.resume();
+		response.writeHead(500).end('{}');
+	});
+	await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+	t.teardown(() => void server.close());
+	const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+	const bench = (...more: string[]) =>
+		run(['bench', '--url', url, '--model', 'm', '--requests', '3', '--rate', '100', '--json', ...more], {
+			signal: new AbortController().signal,
+		});
+	const failed = await bench();
+	t.is(failed.code, 1);
+	t.like(failed.json, { requests: { completed: 0, failed: 3 } });
+	t.is((await bench('--threshold', 'fail.rate<=100%')).code, 0, 'who says what is good is believed');
 });
 
 test('bench without a mesh or URL ends with 4', async (t) => {

@@ -82,20 +82,31 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
 		await program.parseAsync([...argv], { from: 'user' });
 		return cli.exitCode;
 	} catch (error) {
-		return report(error, context);
+		return report(error, context, asksForJson(argv));
 	}
 }
 
-function report(error: unknown, context: CliContext): number {
+/** Also where the command line is not understood: who asked for JSON reads nothing else. */
+function asksForJson(argv: readonly string[]): boolean {
+	const end = argv.indexOf('--');
+	return (end < 0 ? argv : argv.slice(0, end)).includes('--json');
+}
+
+/** With --json an error is one JSON document on one line of standard error, the last that is written there. */
+function write(error: MeshError, context: CliContext, json: boolean): void {
+	context.stderr.write(json ? `${JSON.stringify({ error: error.toJSON() })}\n` : `${error.format()}\n`);
+}
+
+function report(error: unknown, context: CliContext, json: boolean): number {
 	if (error instanceof CommanderError) {
 		if (error.exitCode === 0) return EXIT_OK;
 		if (error.code === 'commander.help') return EXIT_USAGE;
 		const message = error.message.replace(/^error: /, '').replaceAll('\n', ' ');
-		context.stderr.write(`${new MeshError(cliErrors, 'IM_CLI_USAGE', message).format()}\n`);
+		write(new MeshError(cliErrors, 'IM_CLI_USAGE', message), context, json);
 		return EXIT_USAGE;
 	}
 	const named = error instanceof MeshError ? error : unnamed(error);
-	context.stderr.write(`${named.format()}\n`);
+	write(named, context, json);
 	if (named.code === 'IM_CLI_BUG' && context.env['INFERMESH_DEBUG'] === '1')
 		context.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
 	return exitCodeOf(named);

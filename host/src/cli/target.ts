@@ -1,12 +1,16 @@
 // Owns `infermesh target`: adding, listing, draining and removing upstreams of a running mesh.
 import { runtimeNames } from '@infermesh/adapters';
+import { MeshError } from '@infermesh/proto';
 import type { Command } from 'commander';
-import type { TargetRequest, TargetView } from '../admin/schemas.js';
+import type { MeshStatus, TargetRequest, TargetView } from '../admin/schemas.js';
+import { fleetErrors } from '../fleet/errors.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
 import type { CliContext } from './context.js';
+import { cliErrors, EXIT_FAILED, EXIT_OK } from './errors.js';
 import { type Column, print, printItems, showMs, showNumber } from './output.js';
-import { collect, decimal, oneOf } from './values.js';
+import { pause } from './pause.js';
+import { collect, decimal, duration, oneOf } from './values.js';
 
 const columns: readonly Column<TargetView>[] = [
 	{ title: 'TARGET', value: (target) => target.id },
@@ -25,6 +29,10 @@ const columns: readonly Column<TargetView>[] = [
 	},
 	{ title: 'URL', value: (target) => target.url },
 ];
+
+type DrainOptions = MeshOptions & { readonly timeout?: number };
+
+const pathOf = (id: string): string => `/targets/${encodeURIComponent(id)}`;
 
 type AddOptions = MeshOptions & Omit<TargetRequest, 'url' | 'models'> & { readonly model?: readonly string[] };
 
@@ -47,12 +55,57 @@ async function change(
 	action: 'drain' | 'undrain' | 'rm',
 ): Promise<void> {
 	const client = new AdminClient(context, options);
-	const path = `/targets/${encodeURIComponent(id)}`;
+	const path = pathOf(id);
 	const target =
 		action === 'rm' ? await client.delete<TargetView>(path) : await client.post<TargetView>(`${path}/${action}`);
 	const inFlight = target.inFlight > 0 ? `; ${target.inFlight} requests there end by themselves` : '';
 	const done = { rm: 'removed', drain: 'draining', undrain: 'serving again:' }[action];
 	print(context, options, target, () => `${done} ${target.id}${action === 'undrain' ? '' : inFlight}\n`);
+}
+
+const POLL_MS = 250;
+/** Nothing may be in flight for so long: other routers hear of the drain, and are heard of, moments later. */
+const QUIET_MS = 1000;
+
+/** Drains a target and waits until no router has anything in flight there. */
+async function drainAndWait(
+	context: CliContext,
+	id: string,
+	options: DrainOptions,
+	timeoutMs: number,
+): Promise<number> {
+	const client = new AdminClient(context, options);
+	const { dataUrl, node } = await client.get<MeshStatus>('/status');
+	if (dataUrl === null)
+		throw new MeshError(cliErrors, 'IM_CLI_USAGE', `${node} runs no router and does not know what is in flight`, {
+			where: '--admin',
+			hint: 'name a router’s admin API; `infermesh nodes list` shows the roles of all',
+		});
+	let target = await client.post<TargetView>(`${pathOf(id)}/drain`);
+	const beganMs = context.clock.nowMs();
+	let quietSinceMs = beganMs;
+	let shown = -1;
+	for (;;) {
+		const nowMs = context.clock.nowMs();
+		if (target.inFlight > 0) quietSinceMs = nowMs;
+		if (target.inFlight !== shown) context.stderr.write(`${id}: ${target.inFlight} in flight\n`);
+		shown = target.inFlight;
+		if (nowMs - quietSinceMs >= QUIET_MS) break;
+		if (context.signal.aborted) {
+			context.stderr.write('no longer waited for; the target stays drained\n');
+			return EXIT_FAILED;
+		}
+		if (nowMs - beganMs >= timeoutMs)
+			throw new MeshError(fleetErrors, 'IM_TARGET_DRAIN_TIMEOUT', `${id}: ${target.inFlight} in flight`);
+		await pause(context, POLL_MS);
+		const { items } = await client.get<{ items: TargetView[] }>('/targets');
+		const found = items.find((one) => one.id === id);
+		if (found === undefined) throw new MeshError(fleetErrors, 'IM_TARGET_UNKNOWN', `${id} has been removed meanwhile`);
+		if (!found.draining) throw new MeshError(fleetErrors, 'IM_TARGET_UNDRAINED', `${id} serves again`);
+		target = found;
+	}
+	print(context, options, target, () => `${id} is drained: nothing is in flight there\n`);
+	return EXIT_OK;
 }
 
 export function addTargetCommands(program: Command, cli: Cli): void {
@@ -91,9 +144,27 @@ export function addTargetCommands(program: Command, cli: Cli): void {
 	);
 	const changes = [
 		['rm', 'remove a target; what is in flight there ends by itself'],
-		['drain', 'send a target no new requests'],
 		['undrain', 'send a drained target requests again'],
 	] as const;
+	withExample(
+		withMesh(
+			target
+				.command('drain')
+				.description('send a target no new requests; streams there finish')
+				.argument('<id>', 'target id'),
+		).option(
+			'--timeout <duration>',
+			'wait until nothing is in flight there, at most this long, and show progress',
+			duration,
+		),
+		'infermesh target drain gpu-5 --timeout 5m',
+	).action(
+		act(cli, (context, id: string, options: DrainOptions) =>
+			options.timeout === undefined
+				? change(context, id, options, 'drain')
+				: drainAndWait(context, id, options, options.timeout),
+		),
+	);
 	for (const [action, description] of changes)
 		withExample(
 			withMesh(target.command(action).description(description).argument('<id>', 'target id')),

@@ -16,6 +16,20 @@ export const fleetErrors = defineErrors({
 		grpcStatus: 'DEADLINE_EXCEEDED',
 		retryable: false,
 	},
+	IM_TARGET_DRAIN_TIMEOUT: {
+		summary: 'Requests on the target have not ended in time; it stays drained and they go on.',
+		hint: 'Wait longer with `--timeout`, or send it requests again with `infermesh target undrain`.',
+		httpStatus: 504,
+		grpcStatus: 'DEADLINE_EXCEEDED',
+		retryable: true,
+	},
+	IM_TARGET_UNDRAINED: {
+		summary: 'The drain that was waited for has been undone.',
+		hint: 'Ask who did it; drain the target again if it is still to go.',
+		httpStatus: 409,
+		grpcStatus: 'ABORTED',
+		retryable: false,
+	},
 	IM_TARGET_UNKNOWN: {
 		summary: 'No target has this id.',
 		hint: '`infermesh target list` shows the ids.',
