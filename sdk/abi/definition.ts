@@ -314,14 +314,15 @@ export const outputBlock: StructDef = defineStruct(
 			name: 'hedge_delay_ms',
 			type: 'f32',
 			unit: 'ms',
-			meaning: 'send a copy to the next ranked row after this long without a first token',
+			meaning:
+				'send a copy to the next ranked row after this long without a first token; 0 with copies = the host’s adaptive delay',
 			since,
 		},
 		{
 			name: 'hedge_copies',
 			type: 'u32',
 			unit: '',
-			meaning: 'extra copies allowed; 0 = no hedge (checked; the router does not act on it yet)',
+			meaning: 'extra copies allowed, within the host’s bound and budget; 0 = none asked for',
 			since,
 		},
 		{

@@ -106,7 +106,7 @@ export const enums: readonly EnumDef[] = [
 			{ name: 'explain', value: 2, meaning: 'factors are wanted' },
 			{ name: 'shadow', value: 4, meaning: 'a shadow decision: it routes nothing' },
 			{ name: 'retry', value: 8, meaning: 'an earlier attempt failed' },
-			{ name: 'idempotent', value: 16, meaning: 'may be hedged' },
+			{ name: 'idempotent', value: 16, meaning: 'may be sent twice: hedged if it is streamed' },
 		],
 	},
 	{
@@ -116,7 +116,7 @@ export const enums: readonly EnumDef[] = [
 			{ name: 'ok', value: 0, meaning: 'answered' },
 			{ name: 'upstream_error', value: 1, meaning: 'the target failed' },
 			{ name: 'timeout', value: 2, meaning: 'the target was too slow' },
-			{ name: 'cancelled', value: 3, meaning: 'the client went away' },
+			{ name: 'cancelled', value: 3, meaning: 'the client went away, or another copy of a hedged request was faster' },
 			{ name: 'rejected', value: 4, meaning: 'the target refused (429 or 503)' },
 		],
 	},

@@ -187,9 +187,9 @@ export class Output {
 	prefill_row: u32;
 	/** row: row that holds the prefix and can transfer it; NO_ROW = none (checked; the router does not act on it yet) */
 	fetch_from_row: u32;
-	/** ms: send a copy to the next ranked row after this long without a first token */
+	/** ms: send a copy to the next ranked row after this long without a first token; 0 with copies = the host’s adaptive delay */
 	hedge_delay_ms: f32;
-	/** extra copies allowed; 0 = no hedge (checked; the router does not act on it yet) */
+	/** extra copies allowed, within the host’s bound and budget; 0 = none asked for */
 	hedge_copies: u32;
 	/** exploration wanted over the ranked rows (softmax of -score); the host draws and logs propensities; 0 = always the best */
 	temperature: f32;
@@ -446,7 +446,7 @@ export namespace RequestFlag {
 	export const shadow: i32 = 4;
 	/** an earlier attempt failed */
 	export const retry: i32 = 8;
-	/** may be hedged */
+	/** may be sent twice: hedged if it is streamed */
 	export const idempotent: i32 = 16;
 }
 
@@ -458,7 +458,7 @@ export namespace OutcomeStatus {
 	export const upstream_error: i32 = 1;
 	/** the target was too slow */
 	export const timeout: i32 = 2;
-	/** the client went away */
+	/** the client went away, or another copy of a hedged request was faster */
 	export const cancelled: i32 = 3;
 	/** the target refused (429 or 503) */
 	export const rejected: i32 = 4;

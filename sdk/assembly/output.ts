@@ -58,7 +58,7 @@ export function decline(): i32 {
 	return Status.decline;
 }
 
-/** Allows `copies` extra copies to the next ranked rows after `delayMs` without a first token. The router checks it and does not act on it yet. */
+/** Allows `copies` extra copies to the next ranked rows after `delayMs` without a first token; 0 ms = the host's adaptive delay. */
 @inline
 export function hedge(delayMs: f32, copies: u32): void {
 	output().hedge_delay_ms = delayMs;

@@ -234,9 +234,9 @@ typedef struct im_output {
 	uint32_t prefill_row;
 	/* row: row that holds the prefix and can transfer it; NO_ROW = none (checked; the router does not act on it yet) */
 	uint32_t fetch_from_row;
-	/* ms: send a copy to the next ranked row after this long without a first token */
+	/* ms: send a copy to the next ranked row after this long without a first token; 0 with copies = the host’s adaptive delay */
 	float hedge_delay_ms;
-	/* extra copies allowed; 0 = no hedge (checked; the router does not act on it yet) */
+	/* extra copies allowed, within the host’s bound and budget; 0 = none asked for */
 	uint32_t hedge_copies;
 	/* exploration wanted over the ranked rows (softmax of -score); the host draws and logs propensities; 0 = always the best */
 	float temperature;
@@ -509,13 +509,13 @@ IM_STATIC_ASSERT(offsetof(im_plan_output, rule_channels) == 212, "im_plan_output
 #define IM_REQUEST_FLAG_EXPLAIN 2 /* factors are wanted */
 #define IM_REQUEST_FLAG_SHADOW 4 /* a shadow decision: it routes nothing */
 #define IM_REQUEST_FLAG_RETRY 8 /* an earlier attempt failed */
-#define IM_REQUEST_FLAG_IDEMPOTENT 16 /* may be hedged */
+#define IM_REQUEST_FLAG_IDEMPOTENT 16 /* may be sent twice: hedged if it is streamed */
 
 /* How a request ended. */
 #define IM_OUTCOME_STATUS_OK 0 /* answered */
 #define IM_OUTCOME_STATUS_UPSTREAM_ERROR 1 /* the target failed */
 #define IM_OUTCOME_STATUS_TIMEOUT 2 /* the target was too slow */
-#define IM_OUTCOME_STATUS_CANCELLED 3 /* the client went away */
+#define IM_OUTCOME_STATUS_CANCELLED 3 /* the client went away, or another copy of a hedged request was faster */
 #define IM_OUTCOME_STATUS_REJECTED 4 /* the target refused (429 or 503) */
 
 /* What a hook returns; any other value counts as an invalid answer. */

@@ -231,6 +231,9 @@ export class FakeMesh implements MeshControl {
 					tokensIn: 512,
 					tokensOut: 80,
 					tokensCached: 0,
+					hedge: 'none',
+					lost: false,
+					wastedTokens: 0,
 				},
 			],
 		});

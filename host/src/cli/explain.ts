@@ -46,9 +46,15 @@ export function renderExplained(decision: ExplainedDecision): string {
 	if (decision.attempts.length > 0) lines.push('', 'what became of it');
 	for (const attempt of decision.attempts)
 		lines.push(
-			`  ${attempt.target}  ${attempt.status} ${attempt.httpStatus}  TTFT ${showMs(attempt.ttftMs)}  TPOT ${showMs(attempt.tpotMs)}  E2E ${showMs(attempt.e2eMs)}  ${attempt.tokensIn} in (${attempt.tokensCached} cached), ${attempt.tokensOut} out`,
+			`  ${attempt.target}  ${attempt.status} ${attempt.httpStatus}  TTFT ${showMs(attempt.ttftMs)}  TPOT ${showMs(attempt.tpotMs)}  E2E ${showMs(attempt.e2eMs)}  ${attempt.tokensIn} in (${attempt.tokensCached} cached), ${attempt.tokensOut} out${raceOf(attempt)}`,
 		);
 	return `${lines.join('\n')}\n`;
+}
+
+function raceOf({ hedge, lost, wastedTokens }: ExplainedDecision['attempts'][number]): string {
+	if (hedge === 'none') return '';
+	const which = hedge === 'copy' ? 'copy' : 'first of several';
+	return lost ? `; ${which}, lost the race: about ${wastedTokens} tokens in vain` : `; ${which}`;
 }
 
 export function addExplainCommand(program: Command, cli: Cli): void {

@@ -43,6 +43,10 @@ export const required = (description: string) => Type.String({ minLength: 1, ...
 /** A text that may be left out. */
 export const optional = (description: string) => Type.Optional(Type.String({ minLength: 1, ...notes(description) }));
 
+/** A number that may be left out, and has no default of its own. */
+export const maybe = (description: string, max: number, unit?: string) =>
+	Type.Optional(Type.Number({ minimum: 0, maximum: max, ...notes(description, unit) }));
+
 /** A secret: a literal, `env:NAME` or `file:PATH`. Resolved at load; never printed. */
 export const secret = (description: string) =>
 	Type.Optional(

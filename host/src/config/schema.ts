@@ -2,7 +2,21 @@
 // and docs/config.md come. Leaves reading to load.ts and what values mean together to rules.ts. Keys are snake_case, units last.
 import { runtimeNames } from '@infermesh/adapters';
 import { type Static, Type } from 'typebox';
-import { choice, flag, integer, item, list, map, number, optional, required, secret, section, text } from './fields.js';
+import {
+	choice,
+	flag,
+	integer,
+	item,
+	list,
+	map,
+	maybe,
+	number,
+	optional,
+	required,
+	secret,
+	section,
+	text,
+} from './fields.js';
 
 const MS = { unit: 'ms', min: 1, max: 86_400_000 } as const;
 const BYTES = { unit: 'bytes', min: 1 } as const;
@@ -167,6 +181,22 @@ export const dataSchema = section('The data plane: where clients send inference 
 		budget_ratio: number(0.2, 'Retries allowed per request on average; more would be a storm.', { max: 1 }),
 		budget_burst: integer(10, 'Retries a second allowed beyond the ratio.', { max: 10_000 }),
 	}),
+	hedge: section('Copies of a request whose first token is late, to the next ranked targets; the first token wins.', {
+		copies: integer(0, 'Copies of a request for which the strategy asks none; 0 = only strategies ask.', { max: 4 }),
+		copies_max: integer(1, 'Most copies of one request, whoever asks; 0 = hedging is off.', { max: 4 }),
+		delay_ms: integer(0, 'Wait for a first token where the strategy names none; 0 = adaptive.', { ...MS, min: 0 }),
+		delay_quantile: number(0.95, 'Adaptive wait: this quantile of the model’s recent times to first token.', {
+			max: 1,
+		}),
+		budget_ratio: number(0.05, 'Tokens copies may cost, as a share of the tokens served.', { max: 1 }),
+		delay_min_ms: integer(20, 'No wait for a first token is shorter.', MS),
+		budget_tokens_max: integer(65_536, 'Unused budget kept at most, per model and worker.', {
+			unit: 'tokens',
+			max: 1_000_000_000,
+		}),
+		queue_max: integer(0, 'No copy goes to a target with more requests waiting in its engine.', { max: 100_000 }),
+		kv_usage_max: number(0.8, 'No copy goes to a target with more of its KV cache in use.', { max: 1 }),
+	}),
 	hold: section('Requests a strategy holds back until there is room.', {
 		requests_max: integer(1024, 'Held requests per worker; more are answered 429. 0 = never hold.', { max: 100_000 }),
 		wait_max_ms: integer(30_000, 'A held request is refused after this.', MS),
@@ -272,6 +302,17 @@ export const modelsSchema = section('Names of models and where they lead.', {
 			{ minItems: 1, maxItems: 16 },
 		),
 		'Public name → weighted models.',
+		1024,
+	),
+	hedging: map(
+		item('What differs from `data.hedge` for one model.', {
+			copies: maybe('As `data.hedge.copies`.', 4),
+			copies_max: maybe('As `data.hedge.copies_max`.', 4),
+			delay_ms: maybe('As `data.hedge.delay_ms`.', 3_600_000, 'ms'),
+			delay_quantile: maybe('As `data.hedge.delay_quantile`.', 1),
+			budget_ratio: maybe('As `data.hedge.budget_ratio`.', 1),
+		}),
+		'Model → its own hedging.',
 		1024,
 	),
 });

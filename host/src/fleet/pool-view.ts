@@ -128,6 +128,14 @@ export class PoolView {
 		return this.#table.cells(this.tableEpoch);
 	}
 
+	/** One cell of the table as last published; a torn read costs a wrong guess, no more. 0 where no target stands. */
+	cellF32(column: number, row: number): number {
+		const tableRow = this.tableRows[row] as number;
+		if (tableRow === HOLE) return 0;
+		bits[0] = this.cells()[column * this.rowsMax + tableRow] as number;
+		return asFloat[0] as number;
+	}
+
 	/** True when the table has been published again since `sync`: cells copied meanwhile may be torn. */
 	moved(): boolean {
 		return this.#table.epochAfterReads() !== this.tableEpoch;

@@ -3,6 +3,7 @@ import type { AdminToken } from '../admin/auth.js';
 import type { MeshConfig, TargetConfig } from '../config/schema.js';
 import type { NamePolicy } from '../fleet/directory.js';
 import type { TargetSpec } from '../fleet/registry.js';
+import type { HedgeOptions } from '../router/hedge/options.js';
 import type { RouterOptionsInput } from '../router/options.js';
 import type { RoomOptions } from '../strategy/registry/judge.js';
 import type { FuelBudget } from '../strategy/runtime/instance.js';
@@ -15,7 +16,7 @@ export function routes({ roles }: Pick<MeshConfig, 'roles'>): boolean {
 	return roles.includes('router') || roles.includes('edge');
 }
 
-export function routerOptions({ data, health }: MeshConfig): RouterOptionsInput {
+export function routerOptions({ data, health, models }: MeshConfig): RouterOptionsInput {
 	return {
 		bodyBytesMax: data.body_max_bytes,
 		headerBytesMax: data.header_max_bytes,
@@ -40,8 +41,41 @@ export function routerOptions({ data, health }: MeshConfig): RouterOptionsInput 
 			budgetRatio: data.retry.budget_ratio,
 			budgetBurst: data.retry.budget_burst,
 		},
+		hedge: { ...hedgeOptions(data.hedge), models: hedgedModels(models.hedging) },
 		hold: { requestsMax: data.hold.requests_max, waitMaxMs: data.hold.wait_max_ms },
 	};
+}
+
+type HedgeConfig = MeshConfig['data']['hedge'];
+
+function hedgeOptions(hedge: HedgeConfig): HedgeOptions {
+	return {
+		copies: hedge.copies,
+		copiesMax: hedge.copies_max,
+		delayMs: hedge.delay_ms,
+		delayQuantile: hedge.delay_quantile,
+		delayMsMin: hedge.delay_min_ms,
+		budgetRatio: hedge.budget_ratio,
+		budgetTokensMax: hedge.budget_tokens_max,
+		queueMax: hedge.queue_max,
+		kvUsageMax: hedge.kv_usage_max,
+	};
+}
+
+/** Only what is said of a model differs from the rest. */
+function hedgedModels(models: MeshConfig['models']['hedging']): Record<string, Partial<HedgeOptions>> {
+	return Object.fromEntries(
+		Object.entries(models).map(([model, { copies, copies_max, delay_ms, delay_quantile, budget_ratio }]) => [
+			model,
+			{
+				...(copies === undefined ? {} : { copies }),
+				...(copies_max === undefined ? {} : { copiesMax: copies_max }),
+				...(delay_ms === undefined ? {} : { delayMs: delay_ms }),
+				...(delay_quantile === undefined ? {} : { delayQuantile: delay_quantile }),
+				...(budget_ratio === undefined ? {} : { budgetRatio: budget_ratio }),
+			},
+		]),
+	);
 }
 
 /** Who may call the admin API, and change something over the agent's. */

@@ -24,6 +24,9 @@ function outcome(more: Partial<AttemptOutcome> = {}): AttemptOutcome {
 		tenant: 1,
 		fallbackDecided: false,
 		retried: false,
+		hedge: 'none',
+		lost: false,
+		wastedTokens: 0,
 		orca: undefined,
 		...more,
 	};

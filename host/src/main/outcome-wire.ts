@@ -22,6 +22,7 @@ const FLAGS = 13;
 export const OUTCOME_CELLS = 14;
 
 const FLAG_FALLBACK = 1;
+const FLAG_HEDGE_COPY = 2;
 const FLAG_RETRIED = 4;
 
 const statuses: readonly OutcomeStatusName[] = ['ok', 'upstream_error', 'timeout', 'cancelled', 'rejected'];
@@ -54,7 +55,10 @@ export function writeOutcome(cells: Float64Array, index: number, outcome: Attemp
 	cells[at + E2E_MS] = outcome.e2eMs;
 	cells[at + PREDICTED_TTFT_MS] = outcome.predictedTtftMs;
 	cells[at + TENANT] = outcome.tenant;
-	cells[at + FLAGS] = (outcome.fallbackDecided ? FLAG_FALLBACK : 0) | (outcome.retried ? FLAG_RETRIED : 0);
+	cells[at + FLAGS] =
+		(outcome.fallbackDecided ? FLAG_FALLBACK : 0) |
+		(outcome.hedge === 'copy' ? FLAG_HEDGE_COPY : 0) |
+		(outcome.retried ? FLAG_RETRIED : 0);
 }
 
 /** What the fleet learns from a batch. */

@@ -30,6 +30,9 @@ const agent = parentPort;
 if (agent === null) throw new Error('worker.ts runs in a worker thread only');
 const send = (message: FromWorker): void => agent.postMessage(message);
 
+/** Attempts a request may have under way at once: the first and its copies. */
+const ATTEMPTS_AT_ONCE = 5;
+
 // A trap is caught on the decision path; a deep stack trace would cost more than the decision.
 Error.stackTraceLimit = 8;
 
@@ -47,8 +50,7 @@ const loras = new NameTable(start.lorasMax);
 const table = new FleetTableReader(start.table);
 const counters = new InflightReader(start.inflight);
 const inflightMax = start.router.inflightMax ?? 4096;
-const attemptsMax = start.router.retry?.attemptsMax ?? 3;
-const ledger = new WorkerLedger(new InflightWriter(start.inflight, start.worker), inflightMax * attemptsMax);
+const ledger = new WorkerLedger(new InflightWriter(start.inflight, start.worker), inflightMax * ATTEMPTS_AT_ONCE);
 const directory = new WorkerDirectory();
 
 const decider = new WorkerDecider(

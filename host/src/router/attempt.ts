@@ -154,9 +154,10 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 			this.body = this.#held.length === 1 ? (this.#held[0] as Buffer) : Buffer.concat(this.#held, this.#heldBytes);
 			this.#held = [];
 			this.usage = this.status < 300 ? usageInTail(this.body) : undefined;
+			if (!isServerRefusal(this.status)) this.#exchange.race?.won(this);
 			return this.#finish('held');
 		}
-		if (!this.#exchange.committed) commit(this.#exchange, this, header(this, 'content-length'));
+		this.#commit(header(this, 'content-length'));
 		this.usage = usageInTail(this.#tail);
 		this.#endClient();
 	}
@@ -199,7 +200,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 			if (relay.startsWithError) return this.stop('failed', 'IM_UPSTREAM_ERROR');
 			this.firstTokenMs = this.#env.ports.clock.nowMs();
 			this.#env.ports.ledger.firstToken(this.ledgerEntry);
-			commit(this.#exchange, this, undefined);
+			this.#commit(undefined);
 		}
 		if (out.length > 0) this.#write(out);
 	}
@@ -207,7 +208,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 	#streamEnd(relay: SseRelay): void {
 		const rest = relay.flush();
 		if (!relay.started) return this.#finish('failed', 'IM_UPSTREAM_DIED');
-		if (!this.#exchange.committed) commit(this.#exchange, this, undefined);
+		this.#commit(undefined);
 		if (rest.length > 0) this.#write(rest);
 		this.usage = relay.usage;
 		this.#endClient();
@@ -233,10 +234,17 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 
 	#pass(chunk: Buffer): void {
 		this.#active = true;
-		if (!this.#exchange.committed) commit(this.#exchange, this, header(this, 'content-length'));
+		this.#commit(header(this, 'content-length'));
 		const tail = chunk.length >= TAIL_BYTES ? chunk : Buffer.concat([this.#tail, chunk]);
 		this.#tail = tail.length > TAIL_BYTES ? tail.subarray(tail.length - TAIL_BYTES) : tail;
 		this.#write(chunk);
+	}
+
+	/** The head goes to the client, once; of several attempts the one that comes to this first has won. */
+	#commit(length: string | undefined): void {
+		if (this.#exchange.committed) return;
+		this.#exchange.race?.won(this);
+		commit(this.#exchange, this, length);
 	}
 
 	#write(bytes: Buffer): void {
@@ -264,6 +272,11 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		this.failure = failure;
 		this.#onEnd(this);
 	}
+}
+
+/** An answer that says nothing of the request: another target may do better. */
+function isServerRefusal(status: number): boolean {
+	return status === 429 || status >= 500;
 }
 
 const failureCodes: Readonly<Record<UpstreamFaultKind, RouterErrorCode>> = {

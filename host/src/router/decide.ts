@@ -4,13 +4,14 @@ import { Phase, RejectReason, RequestFlag } from '@infermesh/sdk';
 import type { Decision } from '../strategy/runtime/decision.js';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
+import type { HedgePlan, HedgeRow } from './hedge/hedging.js';
 import { recallPrompt } from './parse.js';
 import type { ModelPool } from './ports.js';
 import type { RoutedRequest } from './routed-request.js';
 import type { AttemptPlan } from './upstream-response.js';
 
 export type Step =
-	| { readonly kind: 'go'; readonly plan: AttemptPlan }
+	| { readonly kind: 'go'; readonly plan: AttemptPlan; readonly hedge: HedgePlan | undefined }
 	| { readonly kind: 'hold'; readonly pool: ModelPool; readonly key: number }
 	| { readonly kind: 'refuse'; readonly refusal: Refusal };
 
@@ -123,10 +124,12 @@ function force(env: RouterEnv, request: RoutedRequest, pool: ModelPool, targetId
 function go(env: RouterEnv, request: RoutedRequest, pool: ModelPool, row: number, strategy: string): Step {
 	const target = pool.targets[row];
 	if (target === undefined) return refuse({ code: 'IM_ROUTE_INTERNAL' });
+	const { decision } = env;
+	const hedge =
+		strategy === FORCED ? undefined : env.hedging.plan(request, pool, decision, (other) => expectedAt(env, other));
 	const decisionId = env.ids.next();
 	const { prefixes } = env.ports;
-	const cached = cachedTokens(env, row);
-	const cachedSource = cached > 0 ? prefixes.sourceOf(row) : 'none';
+	const { cachedTokens: cached, cachedSource } = expectedAt(env, row);
 	if (strategy !== FORCED) {
 		const { requestId, path, session } = request;
 		const tenant = tenantOf(request);
@@ -142,9 +145,9 @@ function go(env: RouterEnv, request: RoutedRequest, pool: ModelPool, row: number
 	prefixes.credited(cachedSource, cached);
 	prefixes.insert(pool, row);
 	request.pool = pool;
-	const { decision } = env;
 	return {
 		kind: 'go',
+		hedge,
 		plan: {
 			pool,
 			poolRow: row,
@@ -224,6 +227,12 @@ function barredRows(request: RoutedRequest, pool: ModelPool): readonly number[] 
 
 function tenantOf({ wishes, caller }: RoutedRequest): string {
 	return wishes.tenant ?? caller.tenant;
+}
+
+/** What of the prompt a row is expected to hold, and what says so. */
+function expectedAt(env: RouterEnv, row: number): HedgeRow {
+	const cached = cachedTokens(env, row);
+	return { row, cachedTokens: cached, cachedSource: cached > 0 ? env.ports.prefixes.sourceOf(row) : 'none' };
 }
 
 function cachedTokens(env: RouterEnv, row: number): number {

@@ -1,20 +1,22 @@
-// Owns the dispatch stage: it enters the attempt in the ledger and sends the request to the target that was decided.
+// Owns the dispatch stage: it starts the attempt that was decided, and the race where copies of it may follow.
 import type { Step } from './decide.js';
 import type { RouterEnv } from './env.js';
+import { Race } from './hedge/race.js';
 import type { RoutedRequest, RunningAttempt } from './routed-request.js';
+import { startAttempt } from './start-attempt.js';
 
-/** Starts the attempt; `onEnd` is called once, possibly before this returns. */
+/** `onEnd` is called once for the attempt and for each copy of it, possibly before this returns. */
 export function dispatch(
 	env: RouterEnv,
 	request: RoutedRequest,
 	step: Extract<Step, { kind: 'go' }>,
 	onEnd: (attempt: RunningAttempt) => void,
 ): void {
-	const { plan } = step;
+	const { plan, hedge } = step;
 	const uncached = Math.max(0, request.tokensIn - plan.cachedTokens);
-	const entry = env.ports.ledger.dispatch(plan.target, request.tokensIn, uncached);
-	const attempt = request.protocol.attempt(request, plan, entry, onEnd);
-	request.attempt = attempt;
 	request.attempts++;
-	attempt.start();
+	startAttempt(env, request, plan, uncached, onEnd, (attempt) => {
+		request.attempt = attempt;
+		request.race = hedge === undefined ? undefined : new Race(env, request, attempt, uncached, plan, hedge, onEnd);
+	});
 }

@@ -1,6 +1,7 @@
 // Owns what all stages of one router share: ports, options, and the scratch records that are filled anew for each decision. Made once.
 import { createPrefixHits, HITS_GIVEN_MAX } from '../prefix/hits.js';
 import { Decision, emptyFeatures, type PrefixHits, type RequestFeatures } from '../strategy/runtime/decision.js';
+import { Hedging } from './hedge/hedging.js';
 import { HoldQueue } from './hold-queue.js';
 import { IdGenerator } from './ids.js';
 import { type RouterOptions, type RouterOptionsInput, resolveRouterOptions } from './options.js';
@@ -23,6 +24,7 @@ export interface RouterEnv {
 	readonly ids: IdGenerator;
 	readonly pools: UpstreamPools;
 	readonly retries: RetryBudget;
+	readonly hedging: Hedging;
 	readonly holds: HoldQueue<RoutedRequest>;
 	readonly decision: Decision;
 	readonly features: RequestFeatures;
@@ -45,6 +47,8 @@ const noMetrics: RouterMetrics = {
 	requestEnded: ignore,
 	attempt: ignore,
 	retry: ignore,
+	hedge: ignore,
+	hedgeWaste: ignore,
 	tokens: ignore,
 	streamChunks: ignore,
 	stage: ignore,
@@ -62,6 +66,7 @@ export function createEnv(input: RouterOptionsInput, ports: RouterPorts): Router
 		ids: new IdGenerator(ports.clock, ports.random),
 		pools: new UpstreamPools(options.upstream, ports.clock),
 		retries: new RetryBudget(options.retry, ports.clock.nowMs()),
+		hedging: new Hedging(options.hedge),
 		holds: new HoldQueue(options.hold),
 		decision: new Decision(),
 		features: emptyFeatures(),

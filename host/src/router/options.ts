@@ -1,5 +1,6 @@
 // Owns the router's options and their defaults. Every bound of the data plane has its name here; the config schema feeds it.
 
+import { type HedgingOptions, hedgingDefaults } from './hedge/options.js';
 import type { PoolOptions } from './upstream/pools.js';
 
 export interface UpstreamOptions extends PoolOptions {
@@ -76,6 +77,7 @@ export interface RouterOptions {
 	readonly logRequests: boolean;
 	readonly upstream: UpstreamOptions;
 	readonly retry: RetryOptions;
+	readonly hedge: HedgingOptions;
 	readonly hold: HoldOptions;
 	readonly passThrough: PassThroughOptions;
 }
@@ -117,6 +119,7 @@ export const routerDefaults: RouterOptions = {
 		headerBytesMax: 32 * 1024,
 	},
 	retry: { attemptsMax: 3, budgetRatio: 0.2, budgetBurst: 10, staleConnectionMs: 1000 },
+	hedge: hedgingDefaults,
 	hold: { requestsMax: 1024, waitMaxMs: 30_000, ageingPerS: 1 },
 	passThrough: {
 		allow: [
@@ -153,6 +156,7 @@ export function resolveRouterOptions(input: RouterOptionsInput): RouterOptions {
 		...input,
 		upstream: { ...routerDefaults.upstream, ...input.upstream },
 		retry: { ...routerDefaults.retry, ...input.retry },
+		hedge: { ...routerDefaults.hedge, ...input.hedge },
 		hold: { ...routerDefaults.hold, ...input.hold },
 		passThrough: { ...routerDefaults.passThrough, ...input.passThrough },
 	};

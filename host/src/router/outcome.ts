@@ -1,5 +1,6 @@
 // Owns the outcome stage: what an attempt tells the fleet, the strategy and the metrics. Called exactly once per attempt.
 import type { RouterEnv } from './env.js';
+import type { Lane } from './hedge/race.js';
 import type { OutcomeStatusName } from './ports.js';
 import type { RoutedRequest, RunningAttempt } from './routed-request.js';
 import { traceAttempt } from './trace.js';
@@ -9,8 +10,15 @@ import { header } from './upstream-response.js';
 const MEAN_WEIGHT = 1 / 32;
 const POOLS_MAX = 4096;
 
-export function recordOutcome(env: RouterEnv, request: RoutedRequest, attempt: RunningAttempt): void {
+/** `lane`: what the attempt was in the race of several, if it was in one. */
+export function recordOutcome(
+	env: RouterEnv,
+	request: RoutedRequest,
+	attempt: RunningAttempt,
+	lane: Lane | undefined,
+): void {
 	const { ports } = env;
+	const lost = lane?.lost === true;
 	const now = ports.clock.nowMs();
 	const status = outcomeStatus(attempt);
 	const tokensOut = attempt.usage?.tokensOut ?? attempt.events;
@@ -36,12 +44,16 @@ export function recordOutcome(env: RouterEnv, request: RoutedRequest, attempt: R
 		tenant: request.tenantId,
 		fallbackDecided: attempt.fallbackDecided,
 		retried: request.attempts > 1,
+		hedge: lane?.role ?? 'none',
+		lost,
+		wastedTokens: lane?.wastedTokens ?? 0,
 		orca: header(attempt, 'endpoint-load-metrics'),
 	});
-	traceAttempt(request, attempt, tokensIn, tokensOut, ttftMs);
+	if (!lost) traceAttempt(request, attempt, tokensIn, tokensOut, ttftMs);
 	ports.metrics.attempt(attempt.pool, attempt.target, status, ttftMs, tpotMs);
 	if (attempt.chunks > 0) ports.metrics.streamChunks(attempt.chunks);
-	if (attempt.end === 'failed' || attempt.status >= 400) return;
+	if (lost || attempt.end === 'failed' || attempt.status >= 400) return;
+	env.hedging.of(attempt.pool.model)?.served(tokensIn - tokensCached + tokensOut, ttftMs);
 	if (attempt.usage?.tellsCached === true)
 		ports.prefixes.reported(attempt.cachedTokens, attempt.cachedSource, tokensCached);
 	ports.metrics.tokens(attempt.pool, request.tenantId, tokensIn, tokensOut, tokensCached);

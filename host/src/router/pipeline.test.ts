@@ -384,6 +384,7 @@ test('a model without eligible targets falls back to another, under its own name
 					out.count = 0;
 				},
 				remember: () => undefined,
+				standing: () => true,
 			},
 		},
 	});
@@ -430,6 +431,7 @@ async function besideAnotherCell(
 					}
 				},
 				decideInDoubt: (_pool, _excluded, out) => void (out.count = 0),
+				standing: () => true,
 				remember: (_id, pool) => void taken.remembered.push(pool === there ? 'there' : 'here'),
 			},
 			prefixes: Object.assign(createPrefixIndex({ blocksMax: 64 }), {

@@ -73,8 +73,24 @@ export interface Decider {
 	 * may be wrong of all targets at once (a busy machine, a cut on the agent's side), and then a refusal would lose what they could have served.
 	 */
 	decideInDoubt(pool: ModelPool, excluded: readonly number[], out: Decision): void;
+	/**
+	 * Fills `out` with what is known of a row at this moment, for attempts beyond the decision; false when the row may not be chosen any more.
+	 */
+	standing(pool: ModelPool, row: number, out: RowStanding): boolean;
 	/** Keeps what `explain` needs of the decision just made, under its id. Called off the decision itself. */
 	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void;
+}
+
+/** How busy a row is. */
+export interface RowStanding {
+	/** Requests waiting in the engine at its last report. */
+	queueDepth: number;
+	/** Used share of its KV cache at its last report. */
+	kvUsage: number;
+	/** What the prompts sent there and not yet answered take it. */
+	prefillWaitMs: number;
+	/** Prompt tokens a second; 0 = unknown. */
+	prefillRate: number;
 }
 
 export interface DecisionContext {
@@ -118,6 +134,12 @@ export interface AttemptOutcome {
 	readonly tenant: number;
 	readonly fallbackDecided: boolean;
 	readonly retried: boolean;
+	/** What the attempt was in a hedged request. */
+	readonly hedge: 'none' | 'first' | 'copy';
+	/** Another attempt of the request was faster: its status is `cancelled`, and says nothing against the target. */
+	readonly lost: boolean;
+	/** What a loser computed in vain, estimated from above. */
+	readonly wastedTokens: number;
 	/** Response header `endpoint-load-metrics` (ORCA), when the engine sent one. */
 	readonly orca: string | undefined;
 }
@@ -171,6 +193,9 @@ export interface Authenticator {
 	readonly stands: (caller: Caller) => boolean;
 }
 
+/** What became of the wish for a copy of a request. */
+export type HedgeResult = 'sent' | 'won' | 'no_room' | 'no_budget';
+
 /** Counters and histograms of the data plane. Implementations only add to plain arrays. */
 export interface RouterMetrics {
 	requestStarted(): void;
@@ -183,6 +208,10 @@ export interface RouterMetrics {
 	): void;
 	attempt(pool: ModelPool, target: UpstreamTarget, status: OutcomeStatusName, ttftMs: number, tpotMs: number): void;
 	retry(pool: ModelPool, reason: string): void;
+	/** A wish for a copy of a request, and what became of it. */
+	hedge(pool: ModelPool, result: HedgeResult): void;
+	/** Tokens a loser prefilled and decoded in vain. */
+	hedgeWaste(pool: ModelPool, prefillTokens: number, decodeTokens: number): void;
 	tokens(pool: ModelPool, tenantId: number, tokensIn: number, tokensOut: number, tokensCached: number): void;
 	streamChunks(count: number): void;
 	/** Stage timings in nanoseconds, indexed as `pipelineStages`. */

@@ -4,6 +4,7 @@
 // written to the client after it.
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Refusal, RouterErrorCode } from './errors.js';
+import type { Race } from './hedge/race.js';
 import type { Caller, ModelPool, ModelRoute, RequestSpan } from './ports.js';
 import type { AttemptPlan, UpstreamResponse } from './upstream-response.js';
 import type { Usage } from './usage.js';
@@ -139,7 +140,10 @@ export abstract class RoutedRequest {
 	held = false;
 
 	// dispatch and stream back
+	/** The attempt the answer is awaited of. */
 	attempt: RunningAttempt | undefined;
+	/** All its attempts, where several may be under way at once: whoever has something for the client tells it first. */
+	race: Race | undefined;
 	/** Status and headers have gone to the client. */
 	committed = false;
 	/** Since when the client takes nothing; 0 = it keeps up. */

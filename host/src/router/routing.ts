@@ -3,6 +3,7 @@
 // one outcome recorded; nothing waits without a bound in number and in time.
 import type { Timer } from '@infermesh/proto';
 import { ActiveRequests } from './active-requests.js';
+import { attemptsOf, stopAttempts } from './attempts.js';
 import { decide, noTarget } from './decide.js';
 import { dispatch } from './dispatch.js';
 import { type RouterEnv, stageEnded } from './env.js';
@@ -69,8 +70,11 @@ export class Routing {
 	#attemptEnded(request: RoutedRequest, attempt: RunningAttempt): void {
 		const env = this.#env;
 		stageEnded(env, request, 'stream_back');
-		recordOutcome(env, request, attempt);
+		const lane = request.race?.left(attempt);
+		recordOutcome(env, request, attempt, lane);
+		if (lane?.awaitsOthers === true) return this.#wake(attempt.pool.index);
 		request.attempt = undefined;
+		request.race = undefined;
 		if (attempt.end === 'held' || attempt.end === 'failed') {
 			const reason = retryReason(env, request, attempt);
 			if (reason === undefined) this.#answer(request, attempt);
@@ -136,11 +140,11 @@ export class Routing {
 		}
 		if (request.held && now - request.heldSinceMs > hold.waitMaxMs) return this.#release(request, 'IM_ROUTE_HELD');
 		if (request.held && now > request.deadlineAtMs) return this.#release(request, 'IM_ROUTE_DEADLINE');
-		const { attempt } = request;
-		if (attempt === undefined) return;
-		if (now > request.deadlineAtMs && !request.committed) return attempt.stop('failed', 'IM_ROUTE_DEADLINE');
-		const overdue = attempt.overdue(now);
-		if (overdue !== undefined) attempt.stop('failed', overdue);
+		if (now > request.deadlineAtMs && !request.committed) return stopAttempts(request, 'failed', 'IM_ROUTE_DEADLINE');
+		for (const attempt of attemptsOf(request)) {
+			const overdue = attempt.overdue(now);
+			if (overdue !== undefined) attempt.stop('failed', overdue);
+		}
 	}
 
 	#release(request: RoutedRequest, code: RouterErrorCode): void {
@@ -160,7 +164,7 @@ export class Routing {
 		if (request.held) env.holds.remove(request);
 		request.held = false;
 		this.active.remove(request);
-		request.attempt?.stop('cancelled');
+		stopAttempts(request, 'cancelled');
 		env.bodyBytes -= request.bodyBytes;
 		request.bodyBytes = 0;
 		if (env.promptOf === request) env.promptOf = undefined;
@@ -177,7 +181,7 @@ export class Routing {
 	abortAll(): void {
 		this.#watching?.cancel();
 		this.active.forEach((request) => {
-			request.attempt?.stop('cancelled');
+			stopAttempts(request, 'cancelled');
 			request.protocol.abort(request);
 		});
 	}
@@ -196,7 +200,7 @@ export class Routing {
 			{ requestId: request.requestId, error: String(error) },
 			'request failed inside the router',
 		);
-		request.attempt?.stop('cancelled');
+		stopAttempts(request, 'cancelled');
 		if (request.committed) request.protocol.abort(request);
 		else request.protocol.refuse(request, { code: 'IM_ROUTE_INTERNAL' });
 	}

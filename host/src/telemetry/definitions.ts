@@ -112,6 +112,18 @@ export const metricDefinitions = Object.freeze({
 		256,
 		'Requests tried again at another target before the first byte.',
 	),
+	hedges: counter(
+		'hedges',
+		['model', 'result'],
+		512,
+		'Copies of requests whose first token was late: `sent`, and `won` of these; not sent for want of room (`no_room`) or of budget (`no_budget`).',
+	),
+	hedgeWaste: counter(
+		'hedge_wasted_tokens',
+		['model', 'kind'],
+		256,
+		'Tokens that cancelled losers of hedges prefilled and decoded, estimated from above: prompts as far as the target’s prefill rate can have got.',
+	),
 	tokens: counter(
 		'tokens',
 		['model', 'revision', 'tenant', 'kind'],

@@ -1,6 +1,6 @@
 // Owns the data plane's counters: `RouterMetrics` over a metrics block. Series are looked up once per pool, target and outcome and then
 // kept, so a request costs a few additions. Paths outside the served set share one label, so no client can make series.
-import type { ModelPool, OutcomeStatusName, RouterMetrics, UpstreamTarget } from '../router/ports.js';
+import type { HedgeResult, ModelPool, OutcomeStatusName, RouterMetrics, UpstreamTarget } from '../router/ports.js';
 import type { HistogramSeries, MetricsBlock, Series } from './block.js';
 
 /** Paths that are labels of their own. */
@@ -24,6 +24,9 @@ interface PoolSeries {
 	readonly ttft: HistogramSeries;
 	readonly tpot: HistogramSeries;
 	readonly retries: Map<string, Series>;
+	readonly hedges: Map<HedgeResult, Series>;
+	/** Prefilled and decoded; opened by the first loser. */
+	waste: readonly [Series, Series] | undefined;
 	/** Three per tenant: input, output, cached. */
 	readonly tokens: Map<number, readonly [Series, Series, Series]>;
 }
@@ -86,6 +89,21 @@ export function createRouterMetrics(block: MetricsBlock, options: RouterMetricsO
 			}
 			series.add(1);
 		},
+		hedge(pool, result) {
+			const { hedges } = seriesOf(pool);
+			let series = hedges.get(result);
+			if (series === undefined) hedges.set(result, (series = block.counter('hedges', pool.model, result)));
+			series.add(1);
+		},
+		hedgeWaste(pool, prefillTokens, decodeTokens) {
+			const found = seriesOf(pool);
+			found.waste ??= [
+				block.counter('hedgeWaste', pool.model, 'prefill'),
+				block.counter('hedgeWaste', pool.model, 'decode'),
+			];
+			found.waste[0].add(prefillTokens);
+			found.waste[1].add(decodeTokens);
+		},
 		tokens(pool, tenantId, tokensIn, tokensOut, tokensCached) {
 			const { tokens } = seriesOf(pool);
 			let kinds = tokens.get(tenantId);
@@ -113,6 +131,8 @@ function openPool(block: MetricsBlock, model: string, revision: string): PoolSer
 		ttft: block.histogram('timeToFirstToken', model, revision),
 		tpot: block.histogram('timePerOutputToken', model, revision),
 		retries: new Map(),
+		hedges: new Map(),
+		waste: undefined,
 		tokens: new Map(),
 	};
 }

@@ -256,9 +256,9 @@ pub struct Output {
     pub prefill_row: u32,
     /// row: row that holds the prefix and can transfer it; NO_ROW = none (checked; the router does not act on it yet)
     pub fetch_from_row: u32,
-    /// ms: send a copy to the next ranked row after this long without a first token
+    /// ms: send a copy to the next ranked row after this long without a first token; 0 with copies = the host’s adaptive delay
     pub hedge_delay_ms: f32,
-    /// extra copies allowed; 0 = no hedge (checked; the router does not act on it yet)
+    /// extra copies allowed, within the host’s bound and budget; 0 = none asked for
     pub hedge_copies: u32,
     /// exploration wanted over the ranked rows (softmax of -score); the host draws and logs propensities; 0 = always the best
     pub temperature: f32,
@@ -605,7 +605,7 @@ pub const REQUEST_FLAG_EXPLAIN: i32 = 2;
 pub const REQUEST_FLAG_SHADOW: i32 = 4;
 /// an earlier attempt failed
 pub const REQUEST_FLAG_RETRY: i32 = 8;
-/// may be hedged
+/// may be sent twice: hedged if it is streamed
 pub const REQUEST_FLAG_IDEMPOTENT: i32 = 16;
 
 // How a request ended.
@@ -615,7 +615,7 @@ pub const OUTCOME_STATUS_OK: i32 = 0;
 pub const OUTCOME_STATUS_UPSTREAM_ERROR: i32 = 1;
 /// the target was too slow
 pub const OUTCOME_STATUS_TIMEOUT: i32 = 2;
-/// the client went away
+/// the client went away, or another copy of a hedged request was faster
 pub const OUTCOME_STATUS_CANCELLED: i32 = 3;
 /// the target refused (429 or 503)
 pub const OUTCOME_STATUS_REJECTED: i32 = 4;

@@ -174,9 +174,9 @@ export const OUTPUT_HOLD_KEY_WORD = 4;
 export const OUTPUT_PREFILL_ROW_WORD = 5;
 /** u32, row: row that holds the prefix and can transfer it; NO_ROW = none (checked; the router does not act on it yet) */
 export const OUTPUT_FETCH_FROM_ROW_WORD = 6;
-/** f32, ms: send a copy to the next ranked row after this long without a first token */
+/** f32, ms: send a copy to the next ranked row after this long without a first token; 0 with copies = the host’s adaptive delay */
 export const OUTPUT_HEDGE_DELAY_MS_WORD = 7;
-/** u32: extra copies allowed; 0 = no hedge (checked; the router does not act on it yet) */
+/** u32: extra copies allowed, within the host’s bound and budget; 0 = none asked for */
 export const OUTPUT_HEDGE_COPIES_WORD = 8;
 /** f32: exploration wanted over the ranked rows (softmax of -score); the host draws and logs propensities; 0 = always the best */
 export const OUTPUT_TEMPERATURE_WORD = 9;
@@ -432,7 +432,7 @@ export const RequestFlag = {
 	shadow: 4,
 	/** an earlier attempt failed */
 	retry: 8,
-	/** may be hedged */
+	/** may be sent twice: hedged if it is streamed */
 	idempotent: 16,
 } as const;
 export type RequestFlag = (typeof RequestFlag)[keyof typeof RequestFlag];
@@ -445,7 +445,7 @@ export const OutcomeStatus = {
 	upstream_error: 1,
 	/** the target was too slow */
 	timeout: 2,
-	/** the client went away */
+	/** the client went away, or another copy of a hedged request was faster */
 	cancelled: 3,
 	/** the target refused (429 or 503) */
 	rejected: 4,

@@ -8,7 +8,15 @@ import { openPolicy } from '../../fleet/placement.js';
 import { createPrefixIndex } from '../../prefix/prefix-index.js';
 import type { Decision, RequestFeatures } from '../../strategy/runtime/decision.js';
 import type { RouterOptionsInput } from '../options.js';
-import type { AttemptOutcome, DecisionContext, ModelPool, RouterPorts, UpstreamTarget } from '../ports.js';
+import type {
+	AttemptOutcome,
+	DecisionContext,
+	HedgeResult,
+	ModelPool,
+	RouterPorts,
+	RowStanding,
+	UpstreamTarget,
+} from '../ports.js';
 import { createRouter, type Router } from '../router.js';
 
 export const testClock: Clock = {
@@ -108,6 +116,9 @@ export interface TestRouter {
 	readonly errors: unknown[];
 	/** Stages timed, by index. */
 	readonly stages: number[];
+	/** What became of wishes for copies, and the prefilled and decoded tokens of losers. */
+	readonly hedges: HedgeResult[];
+	readonly waste: (readonly [prefill: number, decode: number])[];
 	/** Entries of the ledger not ended yet. */
 	open(): number;
 	/** Entries ended more than once. */
@@ -123,6 +134,8 @@ export interface TestRouterOptions {
 	readonly decide?: (out: Decision, excluded: readonly number[], features: RequestFeatures) => void;
 	/** Rows that only checks keep out. Default none. */
 	readonly doubtful?: readonly number[];
+	/** What is known of a row; default: it has room. */
+	readonly standing?: (pool: ModelPool, row: number, out: RowStanding) => boolean;
 	/** API key asked of clients; undefined = everyone is trusted. */
 	readonly key?: string;
 	readonly ports?: Partial<RouterPorts>;
@@ -160,9 +173,18 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 	const pool = testPool(given.origins, given.targets);
 	const decide = given.decide ?? firstRow(given.origins.length);
 	const entries = new Map<number, number>();
-	const record = { outcomes: [], decided: [], remembered: [], ended: [], errors: [], stages: [] } as unknown as Pick<
+	const record = {
+		outcomes: [],
+		decided: [],
+		remembered: [],
+		ended: [],
+		errors: [],
+		stages: [],
+		hedges: [],
+		waste: [],
+	} as unknown as Pick<
 		TestRouter,
-		'outcomes' | 'decided' | 'remembered' | 'ended' | 'errors' | 'stages'
+		'outcomes' | 'decided' | 'remembered' | 'ended' | 'errors' | 'stages' | 'hedges' | 'waste'
 	>;
 	let next = 0;
 	const router = createRouter(
@@ -194,6 +216,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 					out.strategy = 'least_queue@builtin';
 					for (const row of given.doubtful ?? []) if (!excluded.includes(row)) out.rows[out.count++] = row;
 				},
+				standing: given.standing ?? (() => true),
 				remember: (id, _pool, context) => record.remembered.push({ id, context }),
 			},
 			ledger: {
@@ -219,6 +242,8 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 				requestEnded: (_pool, path, status, code) => record.ended.push({ path, status, code }),
 				attempt: () => undefined,
 				retry: () => undefined,
+				hedge: (_pool, result) => record.hedges.push(result),
+				hedgeWaste: (_pool, prefill, decode) => record.waste.push([prefill, decode]),
 				tokens: () => undefined,
 				streamChunks: () => undefined,
 				stage: (stage) => record.stages.push(stage),
@@ -240,9 +265,9 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 }
 
 /** Resolves when `condition` holds; rejects after a second, naming it. */
-export async function until(what: string, condition: () => boolean, withinMs = 3000): Promise<void> {
+export async function until(what: string, condition: () => boolean | Promise<boolean>, withinMs = 3000): Promise<void> {
 	const deadline = performance.now() + withinMs;
-	while (!condition()) {
+	while (!(await condition())) {
 		if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
 		await new Promise((resolve) => {
 			setTimeout(resolve, 5);

@@ -2,6 +2,9 @@
 // anything is wrong. It never throws and never blames wall-clock time. What is ready to decide is plan-runtimes.ts's.
 import type { Clock, Random } from '@infermesh/proto';
 import {
+	COLUMN_KV_USAGE,
+	COLUMN_PREFILL_RATE,
+	COLUMN_QUEUE_DEPTH,
 	OUTPUT_COUNT_WORD,
 	OUTPUT_ROWS_WORD,
 	OUTPUT_SCORES_WORD,
@@ -11,7 +14,7 @@ import {
 import type { InflightReader } from '../../fleet/inflight.js';
 import type { PoolView } from '../../fleet/pool-view.js';
 import type { FleetTableReader } from '../../fleet/table.js';
-import type { AttemptOutcome, Decider, DecisionContext, ModelPool } from '../../router/ports.js';
+import type { AttemptOutcome, Decider, DecisionContext, ModelPool, RowStanding } from '../../router/ports.js';
 import {
 	type Decision,
 	type DecisionMetrics,
@@ -174,6 +177,18 @@ export class WorkerDecider implements Decider {
 		out.durationNs = (this.#ports.clock.nowMs() - beganMs) * 1e6;
 		this.#ports.metrics.decided(FALLBACK_VERSION, out.cause, out.durationNs, 0);
 		this.#last = { instance: undefined, decision: out, eligible: 0 };
+	}
+
+	standing(pool: ModelPool, row: number, out: RowStanding): boolean {
+		const view = this.#runtimes.of(pool)?.view;
+		if (view === undefined || row >= view.rowCount) return false;
+		view.sync();
+		const rate = view.cellF32(COLUMN_PREFILL_RATE, row);
+		out.queueDepth = view.cellF32(COLUMN_QUEUE_DEPTH, row);
+		out.kvUsage = view.cellF32(COLUMN_KV_USAGE, row);
+		out.prefillRate = rate;
+		out.prefillWaitMs = rate > 0 ? ((view.pendingPrefillTokens[row] as number) * 1000) / rate : 0;
+		return view.isEligible(row);
 	}
 
 	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void {

@@ -50,6 +50,12 @@ export interface ExplainedAttempt {
 	readonly tokensIn: number;
 	readonly tokensOut: number;
 	readonly tokensCached: number;
+	/** In a hedged request: `first` or `copy`. */
+	readonly hedge: string;
+	/** Another attempt brought the answer; this one was cancelled. */
+	readonly lost: boolean;
+	/** What a loser computed in vain, estimated from above. */
+	readonly wastedTokens: number;
 }
 
 export interface ExplainedDecision {
@@ -205,6 +211,7 @@ export class ExplainRing {
 		const entry = slot === undefined ? undefined : this.#entries[slot];
 		if (entry === undefined || entry.attempts.length >= ATTEMPTS_MAX) return;
 		const { status, httpStatus, ttftMs, tpotMs, e2eMs, tokensIn, tokensOut, tokensCached } = outcome;
+		const { hedge, lost, wastedTokens } = outcome;
 		entry.attempts.push({
 			target: outcome.target.id,
 			status,
@@ -215,6 +222,9 @@ export class ExplainRing {
 			tokensIn,
 			tokensOut,
 			tokensCached,
+			hedge,
+			lost,
+			wastedTokens,
 		});
 	}
 
