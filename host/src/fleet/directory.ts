@@ -1,6 +1,7 @@
 // Owns the resolution of model names: aliases, weighted revisions, fallbacks. The agent compiles a snapshot; each worker keeps one, and
 // keeps the identity of pools that did not change, because instances hang on it.
-import type { ModelDirectory, ModelPool, ModelRoute } from '../router/ports.js';
+import type { ModelDirectory, ModelPool, ModelRoute, TargetOwner } from '../router/ports.js';
+import { targetTag } from '../router/response-ids.js';
 
 export interface WeightedModel {
 	readonly model: string;
@@ -52,6 +53,8 @@ export class WorkerDirectory implements ModelDirectory {
 	#policy: NamePolicy = { aliases: {}, revisions: {}, fallbacks: {} };
 	#models: readonly { readonly id: string; readonly ownedBy: string; readonly createdS: number }[] = [];
 	#passThrough: ModelPool | undefined;
+	/** Where each target stands, by its tag: once for each of its models. */
+	#owners = new Map<string, TargetOwner[]>();
 
 	/** Returns the pools now in force, unchanged ones as the same objects. */
 	update(snapshot: DirectorySnapshot): readonly ModelPool[] {
@@ -64,6 +67,7 @@ export class WorkerDirectory implements ModelDirectory {
 			(kept.elsewhere === true ? elsewhere : byModel).set(kept.model, kept);
 		}
 		this.#elsewhere = elsewhere;
+		this.#owners = ownersOf(byVersion.values());
 		this.#byVersion = byVersion;
 		this.#byModel = byModel;
 		this.#policy = snapshot.policy;
@@ -103,6 +107,11 @@ export class WorkerDirectory implements ModelDirectory {
 		return this.#passThrough;
 	}
 
+	owner(tag: string, pool: ModelPool | undefined): TargetOwner | undefined {
+		const owners = this.#owners.get(tag);
+		return pool === undefined ? owners?.[0] : owners?.find((owner) => owner.pool === pool);
+	}
+
 	#publicNames(createdS: number): { id: string; ownedBy: string; createdS: number }[] {
 		const names = new Set<string>();
 		for (const pool of [...this.#byModel.values(), ...this.#elsewhere.values()])
@@ -112,6 +121,20 @@ export class WorkerDirectory implements ModelDirectory {
 		}
 		return [...names].sort().map((id) => ({ id, ownedBy: 'infermesh', createdS }));
 	}
+}
+
+function ownersOf(pools: Iterable<ModelPool>): Map<string, TargetOwner[]> {
+	const owners = new Map<string, TargetOwner[]>();
+	for (const pool of pools) {
+		for (const [row, target] of pool.targets.entries()) {
+			if (target === undefined) continue;
+			const tag = targetTag(target.id);
+			const known = owners.get(tag);
+			if (known === undefined) owners.set(tag, [{ pool, row }]);
+			else known.push({ pool, row });
+		}
+	}
+	return owners;
 }
 
 /** Own properties only: a model may be called `constructor`. */

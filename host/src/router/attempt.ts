@@ -5,6 +5,7 @@ import type { RouterErrorCode } from './errors.js';
 import { EMPTY, type Exchange } from './exchange.js';
 import type { ModelPool, PrefixSource, UpstreamTarget } from './ports.js';
 import { commit } from './respond.js';
+import { tagResponses, targetTag } from './response-ids.js';
 import type { AttemptEnd, RunningAttempt } from './routed-request.js';
 import { SseRelay } from './sse-relay.js';
 import type { UpstreamCall, UpstreamHandler } from './upstream/connection.js';
@@ -12,7 +13,7 @@ import { UpstreamFault, type UpstreamFaultKind } from './upstream/faults.js';
 import type { ResponseHeaders } from './upstream/response-parser.js';
 import { upstreamRequest } from './upstream-request.js';
 import { type AttemptPlan, header } from './upstream-response.js';
-import { type Usage, usageInTail } from './usage.js';
+import { type Usage, usageInHeaders, usageInTail, usageKey } from './usage.js';
 
 /** Bytes of a passed-on body in which `usage` is looked for. */
 const TAIL_BYTES = 4096;
@@ -28,6 +29,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 	readonly predictedTtftMs: number;
 	readonly cachedTokens: number;
 	readonly cachedSource: PrefixSource;
+	readonly scores: string | undefined;
 	/** Entry in the in-flight ledger. */
 	readonly ledgerEntry: number;
 	readonly startedMs: number;
@@ -81,6 +83,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		this.predictedTtftMs = plan.predictedTtftMs;
 		this.cachedTokens = plan.cachedTokens;
 		this.cachedSource = plan.cachedSource;
+		this.scores = plan.scores;
 		this.ledgerEntry = ledgerEntry;
 		this.startedMs = env.ports.clock.nowMs();
 		this.#env = env;
@@ -130,7 +133,9 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		const plain = this.headers['content-encoding'] === undefined;
 		if (status < 300 && plain && type.startsWith('text/event-stream')) {
 			const { eventBytesMax } = this.#env.options;
-			this.relay = new SseRelay({ eventBytesMax, stripUsage: this.#exchange.usageInjected });
+			const { dialect, usageInjected } = this.#exchange;
+			const key = usageKey(dialect.usageKey);
+			this.relay = new SseRelay({ eventBytesMax, stripUsage: usageInjected, usageKey: key, edit: this.#edit() });
 			return;
 		}
 		this.#active = true;
@@ -153,13 +158,30 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		if (this.#holding) {
 			this.body = this.#held.length === 1 ? (this.#held[0] as Buffer) : Buffer.concat(this.#held, this.#heldBytes);
 			this.#held = [];
-			this.usage = this.status < 300 ? usageInTail(this.body) : undefined;
+			this.usage = this.status < 300 ? this.#usageIn(this.body) : undefined;
+			this.body = this.#edit()?.(this.body) ?? this.body;
 			if (!isServerRefusal(this.status)) this.#exchange.race?.won(this);
 			return this.#finish('held');
 		}
-		this.#commit(header(this, 'content-length'));
-		this.usage = usageInTail(this.#tail);
+		this.#commit(this.#length());
+		this.usage = this.#usageIn(this.#tail);
 		this.#endClient();
+	}
+
+	/** What the dialect changes in answers: ids of stored responses tell where they are. Such an answer's length is not the engine's. */
+	#edit(): ((bytes: Buffer) => Buffer) | undefined {
+		if (!this.#exchange.dialect.responseIds || this.status >= 300) return undefined;
+		const tag = targetTag(this.target.id);
+		return (bytes) => tagResponses(bytes, tag);
+	}
+
+	#usageIn(bytes: Buffer): Usage | undefined {
+		const { usageKey: name, usageHeaders } = this.#exchange.dialect;
+		return usageInTail(bytes, usageKey(name)) ?? usageInHeaders(this, usageHeaders);
+	}
+
+	#length(): string | undefined {
+		return this.#exchange.dialect.responseIds ? undefined : header(this, 'content-length');
 	}
 
 	onFault({ kind, cause }: UpstreamFault): void {
@@ -210,7 +232,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		if (!relay.started) return this.#finish('failed', 'IM_UPSTREAM_DIED');
 		this.#commit(undefined);
 		if (rest.length > 0) this.#write(rest);
-		this.usage = relay.usage;
+		this.usage = relay.usage ?? usageInHeaders(this, this.#exchange.dialect.usageHeaders);
 		this.#endClient();
 	}
 
@@ -229,12 +251,12 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 			return;
 		}
 		this.#holding = false;
-		this.#pass(held);
+		this.#pass(this.#edit()?.(held) ?? held);
 	}
 
 	#pass(chunk: Buffer): void {
 		this.#active = true;
-		this.#commit(header(this, 'content-length'));
+		this.#commit(this.#length());
 		const tail = chunk.length >= TAIL_BYTES ? chunk : Buffer.concat([this.#tail, chunk]);
 		this.#tail = tail.length > TAIL_BYTES ? tail.subarray(tail.length - TAIL_BYTES) : tail;
 		this.#write(chunk);

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { passThrough } from '@infermesh/adapters';
 import test from 'ava';
 import { authenticate } from './authenticate.js';
 import { createEnv, type RouterEnv } from './env.js';
@@ -27,7 +28,7 @@ function open() {
 	/** Tenant of a request on `socket`, or why it is refused. */
 	const ask = (socket: object, headers: Readonly<Record<string, string>>): string => {
 		const req = { socket, headers } as unknown as IncomingMessage;
-		const exchange = new Exchange({} as Protocol, req, {} as ServerResponse, 'chat', '/', '/', 0);
+		const exchange = new Exchange({} as Protocol, req, {} as ServerResponse, passThrough, '/', '/', 0);
 		return authenticate(env, exchange)?.code ?? exchange.caller.tenant;
 	};
 	return { ask, asked, taken };

@@ -6,7 +6,7 @@ import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
 import type { HedgePlan, HedgeRow } from './hedge/hedging.js';
 import { recallPrompt } from './parse.js';
-import type { ModelPool } from './ports.js';
+import type { ModelPool, TargetOwner } from './ports.js';
 import type { RoutedRequest } from './routed-request.js';
 import type { AttemptPlan } from './upstream-response.js';
 
@@ -32,6 +32,8 @@ export function resolveRoute(env: RouterEnv, request: RoutedRequest): Refusal | 
 				param: 'model',
 				message: `The model \`${printable(request.model)}\` is not served here.`,
 			};
+	} else if (request.owner !== undefined) {
+		request.route = { requested: '', pool: request.owner.pool, fallbacks: [] };
 	} else {
 		const pool = directory.passThroughPool();
 		if (pool === undefined) return { code: 'IM_REQUEST_PATH' };
@@ -52,6 +54,7 @@ export function decide(env: RouterEnv, request: RoutedRequest): Step {
 	if (route === undefined || now >= request.deadlineAtMs) return refuse({ code: 'IM_ROUTE_DEADLINE' });
 	recallPrompt(env, request);
 	fillFeatures(env, request, now);
+	if (request.owner !== undefined) return goTo(env, request, request.owner);
 	if (request.wishes.targetId !== undefined) return force(env, request, route.pool, request.wishes.targetId);
 	const { elsewhere } = route;
 	// Its answer counts as taken once it leads somewhere: what is asked first is what the request goes to.
@@ -112,7 +115,11 @@ export function noTarget(env: RouterEnv): Refusal {
 
 function force(env: RouterEnv, request: RoutedRequest, pool: ModelPool, targetId: string): Step {
 	const row = pool.targets.findIndex((target) => target?.id === targetId);
-	if (row < 0) return refuse({ code: 'IM_ROUTE_TARGET_UNKNOWN' });
+	return row < 0 ? refuse({ code: 'IM_ROUTE_TARGET_UNKNOWN' }) : goTo(env, request, { pool, row });
+}
+
+/** To one target, if the request may go there. */
+function goTo(env: RouterEnv, request: RoutedRequest, { pool, row }: TargetOwner): Step {
 	if (barredRows(request, pool).includes(row)) return refuse({ code: 'IM_ROUTE_NO_TARGET' });
 	preparePool(env, request, pool);
 	env.ports.prefixes.lookup(pool, env.hits);
@@ -159,8 +166,23 @@ function go(env: RouterEnv, request: RoutedRequest, pool: ModelPool, row: number
 			predictedTtftMs: decision.predictedTtftMs,
 			cachedTokens: cached,
 			cachedSource,
+			scores: request.wishes.explain && strategy !== FORCED ? scoresText(pool, decision) : undefined,
 		},
 	};
+}
+
+const SCORES_CHARS_MAX = 1024;
+
+/** The ranked targets with their scores, best first, as many as fit: `a=0.91,b=0.4`. */
+function scoresText(pool: ModelPool, { rows, scores, count }: Decision): string {
+	let text = '';
+	for (let at = 0; at < count; at++) {
+		const id = encodeURIComponent(pool.targets[rows[at] as number]?.id ?? '');
+		const next = `${at === 0 ? '' : ','}${id}=${Number((scores[at] as number).toPrecision(6))}`;
+		if (text.length + next.length > SCORES_CHARS_MAX) break;
+		text += next;
+	}
+	return text;
 }
 
 /** Sets what depends on the pool: its ids, the prompt's hashes under its salt, and what is known of its outputs. */
@@ -172,7 +194,7 @@ function preparePool(env: RouterEnv, request: RoutedRequest, pool: ModelPool): v
 	features.model = pool.modelId;
 	features.heldCount = env.holds.held(pool.index);
 	applyObjectives(env, request, pool);
-	if (request.endpoint === 'embedding') {
+	if (request.dialect.work !== 'generation') {
 		features.tokensOut = 0;
 		return;
 	}
@@ -208,12 +230,12 @@ function fillFeatures(env: RouterEnv, request: RoutedRequest, now: number): void
 	features.deadlineMs = wishes.deadlineMs === 0 ? 0 : request.deadlineAtMs - now;
 	features.waitedMs = request.heldSinceMs === 0 ? 0 : now - request.heldSinceMs;
 	features.attempt = request.attempts;
-	features.phase = request.endpoint === 'embedding' ? Phase.embedding : Phase.aggregated;
+	features.phase = request.dialect.work === 'embedding' ? Phase.embedding : Phase.aggregated;
 	features.flags =
 		(request.stream ? RequestFlag.stream : 0) |
 		(wishes.explain ? RequestFlag.explain : 0) |
 		(request.attempts > 0 ? RequestFlag.retry : 0) |
-		(request.endpoint === 'other' ? 0 : RequestFlag.idempotent);
+		(request.dialect.idempotent ? RequestFlag.idempotent : 0);
 }
 
 /** Rows this request may not go to: those it has tried, and those that placement policies close to its tenant. */

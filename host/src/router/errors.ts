@@ -49,6 +49,11 @@ export const routerErrors = defineErrors({
 		summary: 'The request body is not valid JSON.',
 		hint: 'Send one JSON object in UTF-8.',
 	},
+	IM_REQUEST_FORM: {
+		...badRequest,
+		summary: 'The form in the request body cannot be read.',
+		hint: 'Send multipart/form-data with one field `model`.',
+	},
 	IM_REQUEST_FIELD: {
 		...badRequest,
 		summary: 'A field of the request is missing or of the wrong type.',
@@ -67,7 +72,7 @@ export const routerErrors = defineErrors({
 		httpStatus: 404,
 		grpcStatus: 'NOT_FOUND',
 		summary: 'There is nothing at this path.',
-		hint: 'The data plane serves /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models and inference paths of its runtimes.',
+		hint: 'docs/protocols.md lists the paths of the data plane; a path that names no model needs x-infermesh-model where several are served.',
 		openaiCode: 'unknown_url',
 	},
 	IM_REQUEST_METHOD: {
@@ -85,6 +90,13 @@ export const routerErrors = defineErrors({
 		hint: 'GET /v1/models lists the names.',
 		openaiCode: 'model_not_found',
 	},
+	IM_ROUTE_RESPONSE_UNKNOWN: {
+		httpStatus: 404,
+		grpcStatus: 'NOT_FOUND',
+		retryable: false,
+		summary: 'No target here has the response of this id.',
+		hint: 'Stored responses go with the target that made them; ask the model again.',
+	},
 	IM_ROUTE_NO_TARGET: {
 		httpStatus: 503,
 		grpcStatus: 'UNAVAILABLE',
@@ -97,7 +109,7 @@ export const routerErrors = defineErrors({
 		grpcStatus: 'NOT_FOUND',
 		retryable: false,
 		summary: 'The target asked for does not serve this model.',
-		hint: 'x-infermesh-target must be the id of a target of the model.',
+		hint: 'x-infermesh-force-target must be the id of a target of the model.',
 	},
 	IM_ROUTE_SATURATED: {
 		...busy,

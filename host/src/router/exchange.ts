@@ -1,6 +1,10 @@
 // Owns the state of one HTTP request while it is in the router: the record every protocol shares, and what only HTTP has.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type Endpoint, type Protocol, RoutedRequest } from './routed-request.js';
+import type { Dialect } from '@infermesh/adapters';
+import type { PathName } from './accept.js';
+import type { Span } from './json-bytes.js';
+import type { UpstreamTarget } from './ports.js';
+import { type Protocol, RoutedRequest } from './routed-request.js';
 
 export const EMPTY = Buffer.alloc(0);
 
@@ -9,20 +13,32 @@ export class Exchange extends RoutedRequest {
 	readonly res: ServerResponse;
 	/** Path with the query, as sent upstream. */
 	readonly target: string;
+	/** The model's name in the path. */
+	pathModel: PathName | undefined;
+	/** The id of a stored response in the path. */
+	pathId: PathName | undefined;
 
 	// receive
 	body: Buffer = EMPTY;
 
 	// parse
+	/** The body is JSON and was read. */
+	parsed = false;
+	/** The model's name is the member `model` of the body. */
+	modelInBody = false;
+	/** Where the model's name stands in a form. */
+	formModel: Span | undefined;
+	/** Id of the stored response that the request goes on from. */
+	previousId = '';
 	/** The router asked for `usage` on the client's behalf, and strips it again. */
 	usageInjected = false;
 	/** The body's own `stream_options`, where it has some. */
 	streamOptions: unknown;
 
 	// dispatch and stream back
-	/** Body as last sent, and the model name in it. */
+	/** Body as last sent, and the target it was made for. */
 	sentBody: Buffer | undefined;
-	sentModel = '';
+	sentTo: UpstreamTarget | undefined;
 	/** When a connection that is being drained of a refused upload is cut. */
 	lingerUntilMs = 0;
 	/** When the connection of a response that cannot be completed is cut; 0 = it can. */
@@ -32,12 +48,12 @@ export class Exchange extends RoutedRequest {
 		protocol: Protocol,
 		req: IncomingMessage,
 		res: ServerResponse,
-		endpoint: Endpoint,
+		dialect: Dialect,
 		path: string,
 		target: string,
 		startMs: number,
 	) {
-		super(protocol, endpoint, req.method ?? 'GET', path, req.headers, req.socket, startMs);
+		super(protocol, dialect, req.method ?? 'GET', path, req.headers, req.socket, startMs);
 		this.req = req;
 		this.res = res;
 		this.target = target;

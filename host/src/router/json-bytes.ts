@@ -58,10 +58,11 @@ export function replaceSpan(body: Buffer, span: Span, text: string): Buffer {
 	return Buffer.concat([body.subarray(0, span.start), Buffer.from(text), body.subarray(span.end)]);
 }
 
-/** `body`, a non-empty object, with a member put first. The text is `"key":value`. */
+/** `body`, an object, with a member put first. The text is `"key":value`. */
 export function prependMember(body: Buffer, text: string): Buffer {
 	const at = body.indexOf(OPEN_BRACE) + 1;
-	return Buffer.concat([body.subarray(0, at), Buffer.from(`${text},`), body.subarray(at)]);
+	const more = body[skipSpace(body, at)] === CLOSE_BRACE ? '' : ',';
+	return Buffer.concat([body.subarray(0, at), Buffer.from(`${text}${more}`), body.subarray(at)]);
 }
 
 function skipSpace(body: Buffer, from: number): number {

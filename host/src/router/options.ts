@@ -125,6 +125,7 @@ export const routerDefaults: RouterOptions = {
 		allow: [
 			'/v1/',
 			'/v2/',
+			'/v3/',
 			'/tokenize',
 			'/detokenize',
 			'/pooling',
@@ -136,7 +137,17 @@ export const routerDefaults: RouterOptions = {
 			'/encode',
 			'/invocations',
 		],
-		deny: ['/v1/load_lora_adapter', '/v1/unload_lora_adapter', '/v2/repository/', '/v2/logging', '/v2/trace/'],
+		deny: [
+			'/v1/load_lora_adapter',
+			'/v1/unload_lora_adapter',
+			'/v1/config',
+			'/v1/config/',
+			'/v2/repository/',
+			'/v2/logging',
+			'/v2/trace/',
+			'/v2/systemsharedmemory/',
+			'/v2/cudasharedmemory/',
+		],
 	},
 };
 

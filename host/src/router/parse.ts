@@ -1,11 +1,13 @@
-// Owns the parse stage: one JSON.parse of the body, and from it just what routing needs. Whatever else is in the body is the engine's to
-// judge. The prompt goes to the shared buffer; the parsed body is let go.
+// Owns the parse stage: one JSON.parse of the body, and from it just what routing needs, where the request's dialect says it lies. Whatever else is in the body
+// is the engine's to judge. The prompt goes to the shared buffer; the parsed body is let go.
 import { isAscii, isUtf8 } from 'node:buffer';
+import type { Dialect } from '@infermesh/adapters';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
 import { Exchange } from './exchange.js';
 import { type Hash64, hashText } from './hash.js';
 import { isTame } from './json-bytes.js';
+import { formModel } from './multipart.js';
 import { collectPrompt } from './prompt.js';
 import type { RoutedRequest } from './routed-request.js';
 
@@ -19,18 +21,17 @@ const session: Hash64 = { low: 0, high: 0 };
 export function parse(env: RouterEnv, exchange: Exchange): Refusal | undefined {
 	env.promptOf = exchange;
 	env.prompt.reset();
-	if (exchange.endpoint === 'other' && !looksLikeJson(exchange)) return setSession(exchange, {});
-	const body = parseBody(env, exchange.body);
-	if (body === undefined) {
-		if (exchange.endpoint === 'other') return setSession(exchange, {});
-		return { code: 'IM_REQUEST_JSON' };
-	}
-	const model = body['model'];
-	if (typeof model === 'string' && model !== '' && model.length <= MODEL_CHARS_MAX) exchange.model = model;
-	else if (exchange.endpoint !== 'other')
-		return { code: 'IM_REQUEST_FIELD', param: 'model', message: '`model` must be the name of a model.' };
+	const { dialect } = exchange;
+	exchange.stream = dialect.stream === 'always';
+	if (dialect.model === 'form') return readForm(exchange);
+	if (exchange.pathModel !== undefined) exchange.model = exchange.pathModel.name;
+	const body = isRead(exchange) ? parseBody(env, exchange.body) : undefined;
+	const refusal = readModel(exchange, body);
+	if (refusal !== undefined) return refusal;
+	if (body === undefined) return setSession(exchange, {});
+	exchange.parsed = true;
 	readGeneration(env, exchange, body);
-	collectPrompt(body, env.prompt);
+	collectPrompt(body, env.prompt, dialect.prompt);
 	exchange.tokensIn = env.prompt.tokens;
 	return setSession(exchange, body);
 }
@@ -40,13 +41,47 @@ export function recallPrompt(env: RouterEnv, request: RoutedRequest): void {
 	if (env.promptOf === request) return;
 	env.promptOf = request;
 	env.prompt.reset();
-	if (!(request instanceof Exchange) || (request.endpoint === 'other' && request.model === '')) return;
+	if (!(request instanceof Exchange) || !request.parsed) return;
 	const body = parseBody(env, request.body);
-	if (body !== undefined) collectPrompt(body, env.prompt);
+	if (body !== undefined) collectPrompt(body, env.prompt, request.dialect.prompt);
 }
 
-function looksLikeJson(exchange: Exchange): boolean {
-	return exchange.body[0] === 0x7b && (exchange.req.headers['content-type'] ?? '').includes('json');
+/** Says how the tensors after the JSON of a body are told from it; such a body is not looked into. */
+const BINARY_TENSORS = 'inference-header-content-length';
+
+/** Whether the body is to be read as JSON. One that must name a model is, whatever it says of itself. */
+function isRead({ dialect, body, req }: Exchange): boolean {
+	if (dialect.model === 'body' && dialect.modelRequired) return true;
+	if (dialect.prompt.length === 0 || body[0] !== OPEN_BRACE || req.headers[BINARY_TENSORS] !== undefined) return false;
+	return (req.headers['content-type'] ?? '').includes('json');
+}
+
+const OPEN_BRACE = 0x7b;
+
+/** A model the request does not name where its dialect has one may be named by a header. */
+function readModel(exchange: Exchange, body: Json | undefined): Refusal | undefined {
+	const { dialect, modelHeader } = exchange;
+	if (dialect.model === 'path') return undefined;
+	const named = dialect.model === 'body' ? body?.['model'] : undefined;
+	if (typeof named === 'string' && named !== '' && named.length <= MODEL_CHARS_MAX) {
+		exchange.model = named;
+		exchange.modelInBody = true;
+		return undefined;
+	}
+	if (dialect.modelRequired)
+		return body === undefined
+			? { code: 'IM_REQUEST_JSON' }
+			: { code: 'IM_REQUEST_FIELD', param: 'model', message: '`model` must be the name of a model.' };
+	exchange.model = modelHeader;
+	return undefined;
+}
+
+function readForm(exchange: Exchange): Refusal | undefined {
+	const found = formModel(exchange.body, exchange.req.headers['content-type'], MODEL_CHARS_MAX);
+	if (typeof found === 'string') return { code: 'IM_REQUEST_FORM', param: 'model', message: found };
+	exchange.model = found.model;
+	exchange.formModel = found.span;
+	return setSession(exchange, {});
 }
 
 function parseBody(env: RouterEnv, body: Buffer): Json | undefined {
@@ -64,13 +99,29 @@ function parseBody(env: RouterEnv, body: Buffer): Json | undefined {
 }
 
 function readGeneration(env: RouterEnv, exchange: Exchange, body: Json): void {
-	exchange.tokensOutMax = count(body['max_completion_tokens'] ?? body['max_tokens']);
+	const { dialect } = exchange;
+	exchange.tokensOutMax = tokensOutMax(dialect, body);
 	exchange.lora = exchange.loraHeader || key(body['lora_path'] ?? body['lora_name'] ?? body['lora']);
-	exchange.stream = body['stream'] === true;
-	if (!exchange.stream || (exchange.endpoint !== 'chat' && exchange.endpoint !== 'completion')) return;
+	if (dialect.responseIds) exchange.previousId = key(body['previous_response_id']);
+	if (dialect.stream === 'body') exchange.stream = body['stream'] === true;
+	if (!exchange.stream || !dialect.usageAskedByStreamOptions) return;
 	const asked = body['stream_options'];
 	exchange.streamOptions = asked;
 	exchange.usageInjected = env.options.injectUsage && (asked as Json | null | undefined)?.['include_usage'] !== true;
+}
+
+function tokensOutMax({ tokensOutMax: places }: Dialect, body: Json): number {
+	for (const path of places) {
+		const given = member(body, path);
+		if (given !== undefined && given !== null) return count(given);
+	}
+	return 0;
+}
+
+function member(body: Json, path: readonly string[]): unknown {
+	let value: unknown = body;
+	for (const name of path) value = typeof value === 'object' && value !== null ? (value as Json)[name] : undefined;
+	return value;
 }
 
 function count(value: unknown): number {
@@ -78,13 +129,18 @@ function count(value: unknown): number {
 }
 
 function key(value: unknown): string {
+	if (typeof value === 'number') return String(value);
 	return typeof value === 'string' ? value.slice(0, KEY_CHARS_MAX) : '';
 }
 
-/** The session is what the client names most explicitly: header, then cache key, then session, then user. */
+/** The session is what the client names most explicitly: a header, a place of its dialect, session, cache key, user. */
 export function setSession(request: RoutedRequest, body: Json): undefined {
 	request.session =
-		request.sessionHeader || key(body['session_id']) || key(body['prompt_cache_key']) || key(body['user']);
+		request.sessionHeader ||
+		request.dialect.session.map((path) => key(member(body, path))).find((named) => named !== '') ||
+		key(body['session_id']) ||
+		key(body['prompt_cache_key']) ||
+		key(body['user']);
 	hashText(request.session, session);
 	request.sessionLow = session.low;
 	request.sessionHigh = session.high;

@@ -374,6 +374,7 @@ test('a model without eligible targets falls back to another, under its own name
 				resolve: (requested) => ({ requested, pool: empty, fallbacks: [small] }),
 				models: () => [],
 				passThroughPool: () => undefined,
+				owner: () => undefined,
 			},
 			decider: {
 				decide: (pool, _features, _hits, excluded, out) => {
@@ -383,6 +384,7 @@ test('a model without eligible targets falls back to another, under its own name
 				decideInDoubt: (_pool, _excluded, out) => {
 					out.count = 0;
 				},
+				ready: () => true,
 				remember: () => undefined,
 				standing: () => true,
 			},
@@ -418,6 +420,7 @@ async function besideAnotherCell(
 				resolve: (requested) => ({ requested, pool: here, fallbacks: [], elsewhere: there }),
 				models: () => [],
 				passThroughPool: () => undefined,
+				owner: () => undefined,
 			},
 			decider: {
 				decide(pool, _features, _hits, excluded, out) {
@@ -432,6 +435,7 @@ async function besideAnotherCell(
 				},
 				decideInDoubt: (_pool, _excluded, out) => void (out.count = 0),
 				standing: () => true,
+				ready: () => true,
 				remember: (_id, pool) => void taken.remembered.push(pool === there ? 'there' : 'here'),
 			},
 			prefixes: Object.assign(createPrefixIndex({ blocksMax: 64 }), {

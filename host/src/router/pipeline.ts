@@ -2,18 +2,20 @@
 // accept → headers → authenticate → receive → parse, then, in routing.ts and shared with other protocols, decide → dispatch → outcome. Each stage is a
 // small function in a file of its own; streaming back is the attempt's. It is also what HTTP does where protocols differ: attempts, answers, cuts.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { accept } from './accept.js';
+import { type OwnAnswer, passThrough } from '@infermesh/adapters';
+import { type Accepted, accept } from './accept.js';
 import { Attempt } from './attempt.js';
 import { authenticate } from './authenticate.js';
 import { resolveRoute } from './decide.js';
 import { type RouterEnv, stageEnded } from './env.js';
 import { type Refusal, type RouterErrorCode, routerErrors } from './errors.js';
 import { Exchange } from './exchange.js';
-import { modelBody, modelsBody } from './models.js';
+import { isOpen, ownAnswer } from './own-answers.js';
 import { parse } from './parse.js';
 import { dropBody, receive } from './receive.js';
 import { readHeaders } from './request-headers.js';
 import { cut, sendEmpty, sendHeld, sendJson, sendRefusal } from './respond.js';
+import { untagged } from './response-ids.js';
 import type { Protocol, RunningAttempt } from './routed-request.js';
 import type { Routing } from './routing.js';
 import type { AttemptPlan } from './upstream-response.js';
@@ -34,21 +36,29 @@ export class Pipeline implements Protocol {
 		const query = target.indexOf('?');
 		const path = query < 0 ? target : target.slice(0, query);
 		const accepted = accept(req.method ?? 'GET', path, env.options.passThrough);
-		const endpoint = accepted.kind === 'forward' ? accepted.endpoint : 'other';
-		const exchange = new Exchange(this, req, res, endpoint, path, target, env.ports.clock.nowMs());
+		const exchange = this.#exchange(accepted, req, res, path, target);
 		this.#enter(exchange);
 		try {
-			if (accepted.kind === 'health') return this.#health(exchange);
+			if (accepted.kind === 'own' && isOpen(accepted.answer)) return this.#own(exchange, accepted.answer, '');
 			const refusal = this.#routing.saturated() ?? this.#identify(exchange);
 			if (refusal !== undefined) return this.refuse(exchange, refusal);
 			if (accepted.kind === 'refuse') return this.refuse(exchange, accepted.refusal);
 			if (accepted.kind === 'options') return sendEmpty(exchange, 204, ['allow', accepted.allow]);
-			if (accepted.kind === 'models') return sendJson(exchange, 200, modelsBody(env.ports.directory));
-			if (accepted.kind === 'model') return this.#model(exchange, accepted.id);
+			if (accepted.kind === 'own') return this.#own(exchange, accepted.answer, accepted.model);
 			receive(env, exchange, (refused) => this.#routing.guarded(exchange, () => this.#received(exchange, refused)));
 		} catch (error) {
 			this.#routing.broken(exchange, error);
 		}
+	}
+
+	#exchange(accepted: Accepted, req: IncomingMessage, res: ServerResponse, path: string, target: string): Exchange {
+		const dialect = accepted.kind === 'forward' ? accepted.dialect : passThrough;
+		const exchange = new Exchange(this, req, res, dialect, path, target, this.#env.ports.clock.nowMs());
+		if (accepted.kind === 'forward' || accepted.kind === 'own') exchange.label = accepted.label;
+		if (accepted.kind !== 'forward') return exchange;
+		exchange.pathModel = accepted.model;
+		exchange.pathId = accepted.id;
+		return exchange;
 	}
 
 	#enter(exchange: Exchange): void {
@@ -73,10 +83,27 @@ export class Pipeline implements Protocol {
 	#received(exchange: Exchange, refused: Refusal | undefined): void {
 		const env = this.#env;
 		stageEnded(env, exchange, 'receive');
-		const refusal = refused ?? parse(env, exchange) ?? resolveRoute(env, exchange);
+		const refusal = refused ?? parse(env, exchange) ?? this.#resolve(exchange);
 		stageEnded(env, exchange, 'parse');
 		if (refusal !== undefined) return this.refuse(exchange, refusal);
 		this.#routing.begin(exchange);
+	}
+
+	/** Finds the model; and, for what goes on from a stored response, the target that has it. */
+	#resolve(exchange: Exchange): Refusal | undefined {
+		const { directory } = this.#env.ports;
+		const { pathId, previousId } = exchange;
+		const tag = untagged(pathId?.name ?? previousId)?.tag;
+		if (tag !== undefined && pathId !== undefined) {
+			exchange.owner = directory.owner(tag, undefined);
+			if (exchange.owner === undefined) return { code: 'IM_ROUTE_RESPONSE_UNKNOWN' };
+		}
+		const refusal = resolveRoute(this.#env, exchange);
+		if (refusal !== undefined || tag === undefined || pathId !== undefined) return refusal;
+		exchange.owner = directory.owner(tag, exchange.route?.pool);
+		return exchange.owner === undefined
+			? { code: 'IM_ROUTE_RESPONSE_UNKNOWN', param: 'previous_response_id' }
+			: undefined;
 	}
 
 	attempt(
@@ -120,14 +147,10 @@ export class Pipeline implements Protocol {
 		exchange.res.destroy();
 	}
 
-	#health(exchange: Exchange): void {
-		const { closing } = this.#env;
-		sendJson(exchange, closing ? 503 : 200, JSON.stringify({ status: closing ? 'closing' : 'ok' }));
-	}
-
-	#model(exchange: Exchange, id: string): void {
-		const body = modelBody(this.#env.ports.directory, id);
-		if (body === undefined) this.refuse(exchange, { code: 'IM_ROUTE_MODEL_UNKNOWN', param: 'model' });
-		else sendJson(exchange, 200, body);
+	/** Answers what the router knows of itself. */
+	#own(exchange: Exchange, answer: OwnAnswer, model: string): void {
+		const { status, body, refusal } = ownAnswer(this.#env, answer, model);
+		if (refusal === undefined) sendJson(exchange, status, body);
+		else this.refuse(exchange, refusal);
 	}
 }

@@ -21,6 +21,8 @@ export interface UpstreamTarget {
 	readonly runtime: string;
 	/** Engine's own model name when it differs from the pool's; the body's `model` is rewritten only then. */
 	readonly upstreamModel: string | undefined;
+	/** The engine's data-parallel rank it stands for: its requests ask for it. */
+	readonly dataParallelRank?: number | undefined;
 	/** The cell it stands for: a router there decides again. Undefined for an engine. */
 	readonly cell?: string | undefined;
 }
@@ -54,6 +56,13 @@ export interface ModelDirectory {
 	models(): readonly { readonly id: string; readonly ownedBy: string; readonly createdS: number }[];
 	/** A pool that unknown paths of a known runtime may pass through to, when the request names no model. */
 	passThroughPool(): ModelPool | undefined;
+	/** Where the target of this tag (`response-ids.ts`) stands: in `pool`, or in any pool when none is given. */
+	owner(tag: string, pool: ModelPool | undefined): TargetOwner | undefined;
+}
+
+export interface TargetOwner {
+	readonly pool: ModelPool;
+	readonly row: number;
 }
 
 export interface Decider {
@@ -77,6 +86,8 @@ export interface Decider {
 	 * Fills `out` with what is known of a row at this moment, for attempts beyond the decision; false when the row may not be chosen any more.
 	 */
 	standing(pool: ModelPool, row: number, out: RowStanding): boolean;
+	/** Whether any row of the pool may be chosen now. */
+	ready(pool: ModelPool): boolean;
 	/** Keeps what `explain` needs of the decision just made, under its id. Called off the decision itself. */
 	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void;
 }
@@ -227,7 +238,14 @@ export interface RequestSpan {
 }
 
 export interface RequestTracer {
-	start(method: string, path: string, traceparent: string | undefined, tracestate: string | undefined): RequestSpan;
+	/** `operation` is the `gen_ai.operation.name`. */
+	start(
+		method: string,
+		path: string,
+		traceparent: string | undefined,
+		tracestate: string | undefined,
+		operation: string | undefined,
+	): RequestSpan;
 }
 
 export interface RequestLog {

@@ -1,5 +1,6 @@
-// Owns which parts of a request body are its prompt: chat messages with their content parts and tools, completion prompts, embedding
-// inputs. It walks to a fixed depth whatever the body holds. Leaves the bytes to PromptBuffer.
+// Owns how the parts of a request body that its dialect calls the prompt are laid out: messages with their content parts, tools, texts, token ids, tensors.
+// It walks to a fixed depth whatever the body holds. Leaves the bytes to PromptBuffer.
+import { type PromptField, passThrough } from '@infermesh/adapters';
 import type { PromptBuffer } from './prompt-buffer.js';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -13,21 +14,45 @@ function isObject(value: unknown): value is Json {
 	return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Lays out the prompt of `body` in `into`, in the order in which chat templates place it. */
-export function collectPrompt(body: Json, into: PromptBuffer): void {
+/** Lays out the prompt of `body` in `into`, in the order of `fields`: that in which templates place them. */
+export function collectPrompt(
+	body: Json,
+	into: PromptBuffer,
+	fields: readonly PromptField[] = passThrough.prompt,
+): void {
 	into.reset();
-	const { messages, prompt, input, tools } = body;
-	if (Array.isArray(messages)) {
-		if (Array.isArray(tools) && tools.length > 0) {
-			into.mark(MARK_TOOLS);
-			into.text(JSON.stringify(tools));
-		}
-		for (const message of messages) if (isObject(message)) collectMessage(message, into);
-		return;
+	for (const { member, as } of fields) {
+		const value = body[member];
+		if (value !== undefined && value !== null) layouts[as](value, into);
 	}
-	const given = prompt ?? input ?? body['inputs'] ?? body['text'];
-	if (typeof given === 'string') into.text(given);
-	else if (Array.isArray(given)) collectBatch(given, into);
+}
+
+const layouts: Readonly<Record<PromptField['as'], (value: unknown, into: PromptBuffer) => void>> = {
+	text: collectText,
+	batch: collectBatch,
+	messages: collectMessages,
+	items: (value, into) => (Array.isArray(value) ? collectMessages(value, into) : collectText(value, into)),
+	json(value, into) {
+		if (!Array.isArray(value) || value.length === 0) return;
+		into.mark(MARK_TOOLS);
+		into.text(JSON.stringify(value));
+	},
+	tensors(value, into) {
+		if (!Array.isArray(value)) return;
+		for (const tensor of value)
+			if (isObject(tensor) && tensor['datatype'] === 'BYTES') collectBatch(tensor['data'], into);
+	},
+};
+
+function collectMessages(value: unknown, into: PromptBuffer): void {
+	if (!Array.isArray(value)) return;
+	for (const message of value) if (isObject(message)) collectMessage(message, into);
+}
+
+function collectText(value: unknown, into: PromptBuffer): void {
+	into.mark(MARK_MESSAGE);
+	if (typeof value === 'string') into.text(value);
+	else if (Array.isArray(value)) for (const part of value) collectPart(part, into);
 }
 
 function collectMessage(message: Json, into: PromptBuffer): void {
@@ -37,6 +62,8 @@ function collectMessage(message: Json, into: PromptBuffer): void {
 	into.mark(typeof role === 'string' ? role.charCodeAt(0) & 0x7f : 0);
 	if (typeof content === 'string') into.text(content);
 	else if (Array.isArray(content)) for (const part of content) collectPart(part, into);
+	// What a tool has answered, as OpenAI's responses have it.
+	if (typeof message['output'] === 'string') into.text(message['output']);
 	const calls = message['tool_calls'];
 	if (Array.isArray(calls) && calls.length > 0) into.text(JSON.stringify(calls));
 }
@@ -46,8 +73,11 @@ function collectPart(part: unknown, into: PromptBuffer): void {
 	if (typeof part === 'string') return into.text(part);
 	if (!isObject(part)) return;
 	if (typeof part['text'] === 'string') return into.text(part['text']);
-	const image = part['image_url'];
-	if (isObject(image) && typeof image['url'] === 'string') collectMedia(image['url'], into);
+	// OpenAI's chat has an object there, its responses the URL itself; Anthropic's messages have a source.
+	const { image_url: image, source } = part;
+	if (typeof image === 'string') collectMedia(image, into);
+	else if (isObject(image) && typeof image['url'] === 'string') collectMedia(image['url'], into);
+	else if (isObject(source) && typeof source['data'] === 'string') collectMedia(source['data'], into);
 }
 
 /** Tokens an image is taken for; its encoded length says nothing of them. */
@@ -61,8 +91,10 @@ function collectMedia(url: string, into: PromptBuffer): void {
 	into.count(IMAGE_TOKENS);
 }
 
-/** An array is a batch of texts, a batch of token lists, or one token list. */
-function collectBatch(items: readonly unknown[], into: PromptBuffer): void {
+/** A text, or an array: a batch of texts, a batch of token lists, or one token list. */
+function collectBatch(items: unknown, into: PromptBuffer): void {
+	if (typeof items === 'string') return into.text(items);
+	if (!Array.isArray(items)) return;
 	if (typeof items[0] === 'number') return into.ids(items);
 	for (const item of items) {
 		into.mark(MARK_PART);

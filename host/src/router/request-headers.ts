@@ -30,6 +30,7 @@ const dropped: ReadonlySet<string> = new Set([
 	'upgrade',
 	'via',
 	'x-api-key',
+	'x-data-parallel-rank',
 	'x-forwarded-for',
 	'x-forwarded-host',
 	'x-forwarded-port',
@@ -48,6 +49,7 @@ const NAMES_MAX = 1024;
 
 const REQUEST_ID = /^[\w.:@-]{1,128}$/;
 const SESSION_CHARS_MAX = 256;
+const MODEL_CHARS_MAX = 512;
 
 /** Reads the headers into the exchange. */
 export function readHeaders(env: RouterEnv, exchange: Exchange): Refusal | undefined {
@@ -68,12 +70,14 @@ export function readNames(env: RouterEnv, request: RoutedRequest): void {
 	request.requestId = given !== undefined && REQUEST_ID.test(given) ? given : env.ids.next();
 	request.sessionHeader = (text(headers['x-infermesh-session']) ?? '').slice(0, SESSION_CHARS_MAX);
 	request.loraHeader = (text(headers['x-infermesh-lora']) ?? '').slice(0, SESSION_CHARS_MAX);
+	request.modelHeader = (text(headers['x-infermesh-model']) ?? '').slice(0, MODEL_CHARS_MAX);
 	request.relayed = headers[RELAYED_HEADER] !== undefined;
 	request.span = env.ports.tracer.start(
 		request.method,
 		request.path,
 		text(headers['traceparent']),
 		text(headers['tracestate']),
+		request.dialect.operation,
 	);
 }
 
@@ -85,7 +89,7 @@ export function readWishes({ headers }: RoutedRequest): Wishes {
 		sloTpotMs: number(headers['x-infermesh-slo-tpot-ms'], 0),
 		deadlineMs: number(headers['x-infermesh-deadline-ms'], 0),
 		tenant: text(headers['x-infermesh-tenant']),
-		targetId: text(headers['x-infermesh-target']),
+		targetId: text(headers['x-infermesh-force-target'] ?? headers['x-infermesh-target']),
 		explain: headers['x-infermesh-explain'] === '1',
 	};
 }

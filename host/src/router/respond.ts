@@ -2,7 +2,7 @@
 // be completed. Invariant: at most one head per exchange; what an upstream says of itself (address, server, cookies) stays here.
 import type { IncomingMessage } from 'node:http';
 import type { RouterEnv } from './env.js';
-import { errorEvent, openaiErrorBody, refusalBody, refusalStatus } from './error-body.js';
+import { errorEvent, refusalBody, refusalStatus, upstreamErrorBody } from './error-body.js';
 import type { Refusal, RouterErrorCode } from './errors.js';
 import type { Exchange } from './exchange.js';
 import { header, type UpstreamResponse } from './upstream-response.js';
@@ -64,7 +64,7 @@ export function sendRefusal(
 ): void {
 	exchange.refusal = refusal;
 	const { req, res } = exchange;
-	const body = Buffer.from(refusalBody(refusal));
+	const body = Buffer.from(refusalBody(refusal, exchange.dialect.errors));
 	const headers = ['content-type', JSON_TYPE, 'content-length', String(body.length), 'x-infermesh-error', refusal.code];
 	if (exchange.requestId !== '') headers.push('x-request-id', exchange.requestId);
 	if (refusal.retryAfterS !== undefined) headers.push('retry-after', String(refusal.retryAfterS));
@@ -113,11 +113,11 @@ export function commit(exchange: Exchange, attempt: UpstreamResponse, length: st
 	exchange.res.writeHead(attempt.status, headers);
 }
 
-/** Sends a response that was held whole. Error bodies get OpenAI's shape, whatever engine made them. */
+/** Sends a response that was held whole. Error bodies get the shape of the request's dialect, whatever engine made them. */
 export function sendHeld(env: RouterEnv, exchange: Exchange, attempt: UpstreamResponse): void {
 	const { status } = attempt;
 	if (status >= 400) {
-		const body = openaiErrorBody(attempt.body, status);
+		const body = upstreamErrorBody(attempt.body, status, exchange.dialect.errors);
 		const code: RouterErrorCode = status === 429 || status === 503 ? 'IM_UPSTREAM_SATURATED' : 'IM_UPSTREAM_ERROR';
 		const retryAfterS = retryAfter(env, attempt, status);
 		if (body === undefined) {
@@ -169,7 +169,7 @@ export function cut(
 		res.destroy();
 		return;
 	}
-	res.write(`${midEvent ? '\n\n' : ''}${errorEvent(code)}`);
+	res.write(`${midEvent ? '\n\n' : ''}${errorEvent(code, exchange.dialect.errors)}`);
 	exchange.cutAtMs = env.ports.clock.nowMs() + env.options.cutDelayMs;
 }
 
@@ -188,6 +188,7 @@ function pushDecision(headers: string[], attempt: UpstreamResponse): void {
 		'x-infermesh-strategy',
 		valid(attempt.strategy),
 	);
+	if (attempt.scores !== undefined) headers.push('x-infermesh-scores', attempt.scores);
 }
 
 /** A redirect of the engine's to itself, without its address; any other is dropped. */

@@ -3,15 +3,12 @@
 // stages fill in order; no stage keeps state of its own. Invariant: `finished` is set once, by whoever answers or gives up, and nothing is
 // written to the client after it.
 import type { IncomingHttpHeaders } from 'node:http';
+import type { Dialect } from '@infermesh/adapters';
 import type { Refusal, RouterErrorCode } from './errors.js';
 import type { Race } from './hedge/race.js';
-import type { Caller, ModelPool, ModelRoute, RequestSpan } from './ports.js';
+import type { Caller, ModelPool, ModelRoute, RequestSpan, TargetOwner } from './ports.js';
 import type { AttemptPlan, UpstreamResponse } from './upstream-response.js';
 import type { Usage } from './usage.js';
-
-/** What a path stands for. `other` passes through unread as far as it is not JSON that names a model; `grpc` is any gRPC method. */
-export type HttpEndpoint = 'chat' | 'completion' | 'embedding' | 'other';
-export type Endpoint = HttpEndpoint | 'grpc';
 
 /** What a caller may ask of the router by header; only trusted callers' wishes are kept. */
 export interface Wishes {
@@ -84,10 +81,13 @@ export interface Protocol {
 
 export abstract class RoutedRequest {
 	readonly protocol: Protocol;
-	readonly endpoint: Endpoint;
+	/** How the request and its answer are to be read. */
+	readonly dialect: Dialect;
 	readonly method: string;
-	/** Path without the query: what metrics and logs name. */
+	/** Path without the query: what logs name. */
 	readonly path: string;
+	/** What metrics name: the path, or what paths with names in them have in common. */
+	label: string;
 	/** Request headers by lower-case name. */
 	readonly headers: IncomingHttpHeaders;
 	/** The client's connection, as an identity only. */
@@ -101,6 +101,7 @@ export abstract class RoutedRequest {
 	forwarded: readonly string[] = [];
 	sessionHeader = '';
 	loraHeader = '';
+	modelHeader = '';
 	/** Another cell's router has sent it here: it stays in this cell. */
 	relayed = false;
 	wishes: Wishes = noWishes;
@@ -127,6 +128,8 @@ export abstract class RoutedRequest {
 
 	// decide
 	route: ModelRoute | undefined;
+	/** The one target that has what the request asks for, whatever a strategy would think. */
+	owner: TargetOwner | undefined;
 	pool: ModelPool | undefined;
 	/** What was tried and is not to be tried again. */
 	tried: { readonly pool: ModelPool; readonly row: number }[] = [];
@@ -159,7 +162,7 @@ export abstract class RoutedRequest {
 
 	constructor(
 		protocol: Protocol,
-		endpoint: Endpoint,
+		dialect: Dialect,
 		method: string,
 		path: string,
 		headers: IncomingHttpHeaders,
@@ -167,9 +170,10 @@ export abstract class RoutedRequest {
 		startMs: number,
 	) {
 		this.protocol = protocol;
-		this.endpoint = endpoint;
+		this.dialect = dialect;
 		this.method = method;
 		this.path = path;
+		this.label = path;
 		this.headers = headers;
 		this.connection = connection;
 		this.startMs = startMs;

@@ -168,10 +168,10 @@ export class Routing {
 		env.bodyBytes -= request.bodyBytes;
 		request.bodyBytes = 0;
 		if (env.promptOf === request) env.promptOf = undefined;
-		const { pool, path, refusal, requestId, attempts } = request;
+		const { pool, path, label, refusal, requestId, attempts } = request;
 		const shown = cancelled ? CLIENT_CLOSED : status;
 		const durationMs = env.ports.clock.nowMs() - request.startMs;
-		env.ports.metrics.requestEnded(pool, path, shown, refusal?.code, durationMs);
+		env.ports.metrics.requestEnded(pool, label, shown, refusal?.code, durationMs);
 		request.span?.end(refusal?.code);
 		if (!env.options.logRequests) return;
 		env.ports.log.info({ requestId, path, status: shown, durationMs, error: refusal?.code, attempts }, 'request');

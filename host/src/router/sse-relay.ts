@@ -2,7 +2,7 @@
 // usage, takes out the usage-only event when the client did not ask for it, and tells whether the first event is an error. Holds back at
 // most one incomplete event, so that a stream cut inside one still ends on an event boundary. Writing is the attempt's.
 import { EMPTY } from './exchange.js';
-import { findUsage, readUsage, type Usage } from './usage.js';
+import { findUsage, mergeUsage, readUsage, type Usage, usageKey } from './usage.js';
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -15,6 +15,10 @@ const DONE = Buffer.from('[DONE]');
 export interface SseRelayOptions {
 	readonly eventBytesMax: number;
 	readonly stripUsage: boolean;
+	/** Key of the object with token counts, quoted. */
+	readonly usageKey?: Buffer;
+	/** Whole events, changed before they are passed on. */
+	readonly edit?: ((events: Buffer) => Buffer) | undefined;
 }
 
 export class SseRelay {
@@ -30,6 +34,8 @@ export class SseRelay {
 
 	readonly #eventBytesMax: number;
 	readonly #stripUsage: boolean;
+	readonly #usageKey: Buffer;
+	readonly #edit: ((events: Buffer) => Buffer) | undefined;
 	/** Bytes of the incomplete event, in arrival order. */
 	#parts: Buffer[] = [];
 	#partBytes = 0;
@@ -39,6 +45,8 @@ export class SseRelay {
 	constructor(options: SseRelayOptions) {
 		this.#eventBytesMax = options.eventBytesMax;
 		this.#stripUsage = options.stripUsage;
+		this.#usageKey = options.usageKey ?? usageKey('usage');
+		this.#edit = options.edit;
 	}
 
 	/** What has been passed on may have stopped inside an event. Otherwise it stopped at the end of one. */
@@ -101,7 +109,7 @@ export class SseRelay {
 
 	/** Looks at whole events; returns what of them is passed on. */
 	#look(whole: Buffer): Buffer {
-		const mayHaveUsage = findUsage(whole, 0) >= 0;
+		const mayHaveUsage = findUsage(whole, 0, this.#usageKey) >= 0;
 		let kept: Buffer[] | undefined;
 		let from = 0;
 		for (let at = 0; at < whole.length; ) {
@@ -113,9 +121,9 @@ export class SseRelay {
 			}
 			at = end;
 		}
-		if (kept === undefined) return whole;
-		kept.push(whole.subarray(from));
-		return Buffer.concat(kept);
+		kept?.push(whole.subarray(from));
+		const events = kept === undefined ? whole : Buffer.concat(kept);
+		return this.#edit === undefined ? events : this.#edit(events);
 	}
 
 	/** Notes one event; true when it is to be taken out. */
@@ -132,9 +140,10 @@ export class SseRelay {
 			return false;
 		}
 		if (mayHaveUsage) {
-			const open = findUsage(bytes, from);
+			const open = findUsage(bytes, from, this.#usageKey);
 			if (open >= 0 && open < end) {
-				this.usage = readUsage(bytes, open) ?? this.usage;
+				const read = readUsage(bytes, open);
+				if (read !== undefined) this.usage = mergeUsage(this.usage, read);
 				const event = bytes.subarray(from, end);
 				if (EMPTY_CHOICES.some((key) => event.includes(key))) return this.#stripUsage;
 			}

@@ -1,10 +1,7 @@
 // Owns what a request's span says: the names are those of telemetry's attribute table. Never prompt text.
+import type { RoutedRequest, RunningAttempt } from './routed-request.js';
 
-/** Notes an ended attempt on the span; a later attempt of the same request overwrites. */ import type {
-	RoutedRequest,
-	RunningAttempt,
-} from './routed-request.js';
-
+/** Notes an ended attempt on the span; a later attempt of the same request overwrites. */
 export function traceAttempt(
 	request: RoutedRequest,
 	attempt: RunningAttempt,
@@ -14,7 +11,11 @@ export function traceAttempt(
 ): void {
 	const { span } = request;
 	if (span === undefined) return;
-	span.set('model', attempt.pool.model);
+	// The name the client knows, and the one the engine does.
+	span.set('model', request.model === '' ? attempt.pool.model : request.model);
+	span.set('upstreamModel', attempt.target.upstreamModel ?? attempt.pool.model);
+	if (request.session !== '') span.set('session', request.session);
+	if (request.tokensOutMax > 0) span.set('maxTokens', request.tokensOutMax);
 	span.set('requestId', request.requestId);
 	span.set('decisionId', attempt.decisionId);
 	span.set('strategy', attempt.strategy);

@@ -4,6 +4,7 @@ import type { Exchange } from './exchange.js';
 import { prependMember, replaceSpan, topLevelValue } from './json-bytes.js';
 import type { ModelPool, UpstreamTarget } from './ports.js';
 import { RELAYED_HEADER } from './request-headers.js';
+import { untagged } from './response-ids.js';
 import type { UpstreamRequest } from './upstream/request-head.js';
 import type { AttemptPlan } from './upstream-response.js';
 
@@ -11,10 +12,24 @@ import type { AttemptPlan } from './upstream-response.js';
 export function upstreamRequest(exchange: Exchange, { pool, target, decisionId }: AttemptPlan): UpstreamRequest {
 	return {
 		method: exchange.method,
-		path: `${target.pathPrefix}${exchange.target}`,
+		path: `${target.pathPrefix}${upstreamPath(exchange, pool, target)}`,
 		headers: upstreamHeaders(exchange, target, decisionId),
 		body: upstreamBody(exchange, pool, target),
 	};
+}
+
+const PLAIN_NAME = /^[\w\-.~:@+,=]+$/;
+
+/** The path as sent, but for the model's name where the engine knows it by another or it could be read in two ways, and the tag of a stored response. */
+function upstreamPath({ target: sent, pathModel, pathId }: Exchange, pool: ModelPool, target: UpstreamTarget): string {
+	if (pathId !== undefined) {
+		const id = untagged(pathId.name)?.id ?? pathId.name;
+		return `${sent.slice(0, pathId.start)}${id}${sent.slice(pathId.end)}`;
+	}
+	if (pathModel === undefined) return sent;
+	const name = target.upstreamModel ?? pool.model;
+	if (name === pathModel.name && PLAIN_NAME.test(sent.slice(pathModel.start, pathModel.end))) return sent;
+	return `${sent.slice(0, pathModel.start)}${encodeURIComponent(name)}${sent.slice(pathModel.end)}`;
 }
 
 /** Header name and value pairs. The id is the decision's, so that two requests never share one in an engine, whatever clients send. */
@@ -22,6 +37,7 @@ function upstreamHeaders(exchange: Exchange, target: UpstreamTarget, decisionId:
 	const headers = [...exchange.forwarded, 'x-request-id', decisionId];
 	if (target.apiKey !== undefined) headers.push('authorization', `Bearer ${target.apiKey}`);
 	if (target.cell !== undefined) headers.push(...relayHeaders(exchange));
+	if (target.dataParallelRank !== undefined) headers.push(RANK_HEADER, String(target.dataParallelRank));
 	const traceparent = exchange.span?.traceparent;
 	if (traceparent === undefined) return headers;
 	headers.push('traceparent', traceparent);
@@ -31,12 +47,13 @@ function upstreamHeaders(exchange: Exchange, target: UpstreamTarget, decisionId:
 }
 
 /** What another cell's router is to know of a request: that it is relayed, and whose it is. It believes the latter of a trusted key only. */
-function relayHeaders({ sessionHeader, loraHeader, wishes, caller }: Exchange): string[] {
+function relayHeaders({ sessionHeader, loraHeader, modelHeader, wishes, caller }: Exchange): string[] {
 	const headers = [RELAYED_HEADER, '1'];
 	const tenant = wishes.tenant ?? caller.tenant;
 	if (tenant !== '') headers.push('x-infermesh-tenant', tenant);
 	if (sessionHeader !== '') headers.push('x-infermesh-session', sessionHeader);
 	if (loraHeader !== '') headers.push('x-infermesh-lora', loraHeader);
+	if (modelHeader !== '') headers.push('x-infermesh-model', modelHeader);
 	if (wishes.priority !== 0) headers.push('x-infermesh-priority', String(wishes.priority));
 	return headers;
 }
@@ -44,15 +61,24 @@ function relayHeaders({ sessionHeader, loraHeader, wishes, caller }: Exchange): 
 /** The bytes to send to `target`; the same buffer again when an earlier attempt sent the same. */
 function upstreamBody(exchange: Exchange, pool: ModelPool, target: UpstreamTarget): Buffer | null {
 	if (exchange.body.length === 0) return null;
-	const model = exchange.model === '' ? '' : (target.upstreamModel ?? pool.model);
-	if (exchange.sentBody !== undefined && exchange.sentModel === model) return exchange.sentBody;
+	if (exchange.sentBody !== undefined && exchange.sentTo === target) return exchange.sentBody;
+	const model = target.upstreamModel ?? pool.model;
 	let body = exchange.body;
 	if (exchange.usageInjected) body = withUsage(body, exchange.streamOptions);
-	if (model !== exchange.model) body = withModel(body, model);
+	if (model !== exchange.model && exchange.modelInBody) body = withMember(body, 'model', JSON.stringify(model));
+	if (model !== exchange.model && exchange.formModel !== undefined) body = replaceSpan(body, exchange.formModel, model);
+	const previous = exchange.previousId === '' ? undefined : untagged(exchange.previousId);
+	if (previous !== undefined) body = withMember(body, 'previous_response_id', JSON.stringify(previous.id));
+	if (target.dataParallelRank !== undefined && target.runtime === 'sglang' && exchange.parsed)
+		for (const member of RANK_MEMBERS) body = withMember(body, member, String(target.dataParallelRank));
 	exchange.sentBody = body;
-	exchange.sentModel = model;
+	exchange.sentTo = target;
 	return body;
 }
+
+/** What vLLM, and SGLang since it takes headers for it, read a rank from; and the members of a body SGLang reads it from, the newer first. */
+const RANK_HEADER = 'x-data-parallel-rank';
+const RANK_MEMBERS = ['routed_dp_rank', 'data_parallel_rank'] as const;
 
 function withUsage(body: Buffer, asked: unknown): Buffer {
 	if (asked === undefined) return prependMember(body, '"stream_options":{"include_usage":true}');
@@ -62,7 +88,8 @@ function withUsage(body: Buffer, asked: unknown): Buffer {
 	return replaceSpan(body, span, JSON.stringify({ ...options, include_usage: true }));
 }
 
-function withModel(body: Buffer, model: string): Buffer {
-	const span = topLevelValue(body, 'model');
-	return span === undefined ? body : replaceSpan(body, span, JSON.stringify(model));
+/** `body`, a JSON object, with a member set. */
+function withMember(body: Buffer, name: string, json: string): Buffer {
+	const span = topLevelValue(body, name);
+	return span === undefined ? prependMember(body, `"${name}":${json}`) : replaceSpan(body, span, json);
 }

@@ -17,6 +17,8 @@ export interface AttemptPlan {
 	/** Prompt tokens the target is expected to have cached, and what says so. */
 	readonly cachedTokens: number;
 	readonly cachedSource: PrefixSource;
+	/** What the strategy thought of the ranked targets, for a caller that asked. */
+	readonly scores?: string | undefined;
 }
 
 export interface UpstreamResponse extends AttemptPlan {

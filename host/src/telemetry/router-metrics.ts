@@ -1,15 +1,11 @@
 // Owns the data plane's counters: `RouterMetrics` over a metrics block. Series are looked up once per pool, target and outcome and then
 // kept, so a request costs a few additions. Paths outside the served set share one label, so no client can make series.
+import { dialectRoutes } from '@infermesh/adapters';
 import type { HedgeResult, ModelPool, OutcomeStatusName, RouterMetrics, UpstreamTarget } from '../router/ports.js';
 import type { HistogramSeries, MetricsBlock, Series } from './block.js';
 
-/** Paths that are labels of their own. */
-export const labelledPaths: ReadonlySet<string> = new Set([
-	'/v1/chat/completions',
-	'/v1/completions',
-	'/v1/embeddings',
-	'/v1/models',
-]);
+/** Paths that are labels of their own: those of the dialects. */
+export const labelledPaths: ReadonlySet<string> = new Set(dialectRoutes.map(({ path }) => path));
 const OTHER_PATH = 'other';
 
 interface PathSeries {

@@ -31,12 +31,12 @@ test('traceparent: what the specification accepts and refuses', (t) => {
 test('with tracing off the caller’s context is passed on untouched, a bad one is dropped', async (t) => {
 	const { tracer, close } = await createTracing(options);
 	t.is(tracer, passiveTracer);
-	const span = tracer.start('POST', '/v1/chat/completions', PARENT, 'vendor=1');
+	const span = tracer.start('POST', '/v1/chat/completions', PARENT, 'vendor=1', 'chat');
 	t.is(span.traceparent, PARENT);
 	span.set('model', 'm');
 	span.end(undefined);
-	t.is(tracer.start('POST', '/', 'nonsense', undefined).traceparent, undefined);
-	t.is(tracer.start('POST', '/', undefined, undefined).traceparent, undefined);
+	t.is(tracer.start('POST', '/', 'nonsense', undefined, undefined).traceparent, undefined);
+	t.is(tracer.start('POST', '/', undefined, undefined, undefined).traceparent, undefined);
 	await close();
 });
 
@@ -45,7 +45,7 @@ test('with tracing on the trace goes on with our span as parent, and carries Gen
 	const shutdown = exporter.shutdown.bind(exporter);
 	exporter.shutdown = () => Promise.resolve();
 	const { tracer, close } = await createTracing({ ...options, exporter });
-	const span = tracer.start('POST', '/v1/chat/completions', PARENT, 'vendor=1');
+	const span = tracer.start('POST', '/v1/chat/completions', PARENT, 'vendor=1', 'chat');
 	const sent = parseTraceParent(span.traceparent);
 	t.is(sent?.traceId, TRACE);
 	t.not(sent?.spanId, '00f067aa0ba902b7');
@@ -73,7 +73,7 @@ test('a caller that does not sample is obeyed', async (t) => {
 	const exporter = new InMemorySpanExporter();
 	exporter.shutdown = () => Promise.resolve();
 	const { tracer, close } = await createTracing({ ...options, exporter });
-	const span = tracer.start('POST', '/v1/completions', `00-${TRACE}-00f067aa0ba902b7-00`, undefined);
+	const span = tracer.start('POST', '/v1/completions', `00-${TRACE}-00f067aa0ba902b7-00`, undefined, 'text_completion');
 	t.is(parseTraceParent(span.traceparent)?.flags, 0);
 	span.end(undefined);
 	await close();
@@ -94,7 +94,7 @@ test('spans reach a collector over OTLP/HTTP', async (t) => {
 	const address = server.address();
 	const port = typeof address === 'object' && address !== null ? address.port : 0;
 	const { tracer, close } = await createTracing({ ...options, endpoint: `http://127.0.0.1:${port}/` });
-	tracer.start('POST', '/v1/embeddings', PARENT, undefined).end(undefined);
+	tracer.start('POST', '/v1/embeddings', PARENT, undefined, 'embeddings').end(undefined);
 	await close();
 	server.closeAllConnections();
 	server.close();

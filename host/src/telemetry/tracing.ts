@@ -31,12 +31,6 @@ export const spanAttributes: Readonly<Record<string, string>> = {
 	fuel: 'infermesh.decision_fuel',
 };
 
-const operations: Readonly<Record<string, string>> = {
-	'/v1/chat/completions': 'chat',
-	'/v1/completions': 'text_completion',
-	'/v1/embeddings': 'embeddings',
-};
-
 const silent: RequestSpan = { traceparent: undefined, set: () => undefined, end: () => undefined };
 
 /** Keeps the caller's context and records nothing. A context that is not valid is not passed on. */
@@ -98,7 +92,7 @@ export async function createTracing(options: TracingOptions): Promise<Tracing> {
 
 function activeTracer(tracer: Tracer, api: typeof import('@opentelemetry/api')): RequestTracer {
 	return {
-		start(method, path, traceparent, tracestate) {
+		start(method, path, traceparent, tracestate, operation) {
 			const parent = parseTraceParent(traceparent);
 			let context = api.ROOT_CONTEXT;
 			if (parent !== undefined) {
@@ -111,7 +105,6 @@ function activeTracer(tracer: Tracer, api: typeof import('@opentelemetry/api')):
 					...state,
 				});
 			}
-			const operation = operations[path];
 			const attributes = {
 				'http.request.method': method,
 				'url.path': path,

@@ -17,6 +17,7 @@ import type {
 	RowStanding,
 	UpstreamTarget,
 } from '../ports.js';
+import { targetTag } from '../response-ids.js';
 import { createRouter, type Router } from '../router.js';
 
 export const testClock: Clock = {
@@ -200,6 +201,10 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 					{ id: 'm', ownedBy: 'infermesh', createdS: 1 },
 				],
 				passThroughPool: () => pool,
+				owner(tag) {
+					const row = pool.targets.findIndex((target) => target !== undefined && targetTag(target.id) === tag);
+					return row < 0 ? undefined : { pool, row };
+				},
 			},
 			decider: {
 				decide(_pool, features, hits, excluded, out) {
@@ -217,6 +222,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 					for (const row of given.doubtful ?? []) if (!excluded.includes(row)) out.rows[out.count++] = row;
 				},
 				standing: given.standing ?? (() => true),
+				ready: () => true,
 				remember: (id, _pool, context) => record.remembered.push({ id, context }),
 			},
 			ledger: {

@@ -191,6 +191,12 @@ export class WorkerDecider implements Decider {
 		return view.isEligible(row);
 	}
 
+	ready(pool: ModelPool): boolean {
+		const view = this.#runtimes.of(pool)?.view;
+		view?.sync();
+		return view !== undefined && view.eligibleCount > 0;
+	}
+
 	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void {
 		const last = this.#last;
 		if (last === undefined) return;
