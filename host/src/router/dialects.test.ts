@@ -145,6 +145,7 @@ test('the router itself answers for the server and for readiness', async (t) => 
 				decide: () => undefined,
 				decideInDoubt: () => undefined,
 				ready: () => (ready = false),
+				standing: () => true,
 				remember: () => undefined,
 			},
 		},

@@ -106,9 +106,7 @@ export class Hedging {
 }
 
 /** May be sent twice, and shows its first token. */
-function isHedgeable({ endpoint, stream, wishes }: RoutedRequest): boolean {
-	return (
-		wishes.targetId === undefined &&
-		(endpoint === 'embedding' || (stream && (endpoint === 'chat' || endpoint === 'completion')))
-	);
+function isHedgeable({ dialect, stream, wishes }: RoutedRequest): boolean {
+	if (wishes.targetId !== undefined || !dialect.idempotent) return false;
+	return dialect.work === 'embedding' || (dialect.work === 'generation' && stream);
 }
