@@ -86,7 +86,6 @@ function delta(values: Partial<ModelStateDelta>): ModelStateDelta {
 
 function attempt({ row, generation }: TargetRecord, more: Partial<AttemptReport> = {}): AttemptReport {
 	return {
-		orca: undefined,
 		tableRow: row,
 		generation,
 		ok: true,
@@ -249,13 +248,33 @@ test('what is learned of latency reaches the columns; equal engines get one rate
 	t.is(table.getF32(COLUMN_TTFT_MS, row), 500);
 });
 
-test('a load report on a response counts like a scrape', (t) => {
-	const { table, fusion, records } = fleet(1);
+test('a load report on a response counts like a scrape made when it came: what was sent since is added', (t) => {
+	const { table, fusion, records, inflight } = fleet(1);
 	const [record] = records as [TargetRecord];
-	const orca = 'TEXT named_metrics.kv_cache_usage_perc=0.75, named_metrics.num_requests_waiting=7';
-	fusion.attempts([attempt(record, { orca })], T0 + 3);
-	t.is(table.getF32(COLUMN_QUEUE_DEPTH, record.row), 7);
+	const { row, generation } = record;
+	const load = (orca: string, inFlight: number, atMs: number): void =>
+		fusion.loads([{ tableRow: row, generation, orca, inFlight, atMs }]);
+	const queued = 'TEXT named_metrics.kv_cache_usage_perc=0.75, named_metrics.num_requests_waiting=7';
+	inflight.add(REQUESTS, row, 5);
+	load(queued, 2, T0 + 3);
+	t.is(table.getF32(COLUMN_QUEUE_DEPTH, row), 7);
 	t.is(fusion.status(record).reportedMs, T0 + 3);
+	t.is(table.getF32(LOAD_BASE_COLUMN, row), 5, '7 there, 2 of them the mesh’s: with the 5 it has now the load is 10');
+	load(queued.replace('=7', '=1'), 2, T0 + 2);
+	t.is(table.getF32(COLUMN_QUEUE_DEPTH, row), 7, 'one that is older than what is known changes nothing');
+	fusion.loads([
+		{ tableRow: row, generation: generation + 1, orca: queued.replace('=7', '=1'), inFlight: 0, atMs: T0 + 9 },
+	]);
+	t.is(table.getF32(COLUMN_QUEUE_DEPTH, row), 7, 'nor does one of another target that had the row');
+
+	// Once scrapes tell what runs, a report of the queue alone is no sum.
+	fusion.report(record, delta({ queueDepth: 0, running: 10 }), T0 + 20);
+	t.is(table.getF32(LOAD_BASE_COLUMN, row), 5);
+	load(queued, 1, T0 + 30);
+	t.is(table.getF32(COLUMN_QUEUE_DEPTH, row), 7);
+	t.is(table.getF32(LOAD_BASE_COLUMN, row), 5);
+	load(`${queued}, named_metrics.num_requests_running=4`, 3, T0 + 31);
+	t.is(table.getF32(LOAD_BASE_COLUMN, row), 8);
 });
 
 test('the round trip is the least seen of warm checks, and near is zero', (t) => {

@@ -46,8 +46,6 @@ import { type FleetTableWriter, LOAD_BASE_COLUMN } from './table.js';
 
 /** One ended attempt as workers report it. `failed` = by the target's fault: errors, timeouts, deaths; not 4xx, not cancellation. */
 export interface AttemptReport {
-	/** The engine's own load report on the response (ORCA text), when it sent one. */
-	readonly orca: string | undefined;
 	readonly tableRow: number;
 	readonly generation: number;
 	readonly failed: boolean;
@@ -55,6 +53,17 @@ export interface AttemptReport {
 	readonly ttftMs: number;
 	readonly tpotMs: number;
 	readonly uncachedTokens: number;
+}
+
+/** What an engine said of its load in the head of a response (ORCA text). */
+export interface LoadReport {
+	readonly tableRow: number;
+	readonly generation: number;
+	readonly orca: string;
+	/** Requests that the mesh had there when it came. */
+	readonly inFlight: number;
+	/** When it came, on the mesh clock. */
+	readonly atMs: number;
 }
 
 /** A learned rate counts as different from its peers' beyond this factor. */
@@ -76,6 +85,8 @@ interface Known {
 	prefillRate: number;
 	lastUnread: readonly string[];
 	report: ModelStateDelta | undefined;
+	/** Its scrapes tell how many requests run. */
+	reportsRunning: boolean;
 }
 
 /** What operators see of a target beside its columns. */
@@ -119,6 +130,7 @@ export class FleetFusion {
 			prefillRate: 0,
 			lastUnread: [],
 			report: undefined,
+			reportsRunning: false,
 		});
 		this.refresh(nowMs);
 	}
@@ -141,7 +153,31 @@ export class FleetFusion {
 	report(record: TargetRecord, delta: ModelStateDelta, nowMs: number): void {
 		const known = this.#byRow.get(record.row);
 		if (known === undefined || known.record !== record) return;
-		const { row } = record;
+		known.reportsRunning ||= delta.running !== undefined;
+		this.#take(known, delta, nowMs, this.#counters.total(REQUESTS, record.row));
+	}
+
+	/** What engines said of their load on responses, in order: fresher than the last scrape, unless one has come since. */
+	loads(reports: readonly LoadReport[]): void {
+		for (const { tableRow, generation, orca, inFlight, atMs } of reports) {
+			const known = this.#byRow.get(tableRow);
+			if (known === undefined || known.record.generation !== generation) continue;
+			if (known.health.reportedMs !== undefined && known.health.reportedMs > atMs) continue;
+			const delta = parseOrcaHeader(orca, atMs);
+			// Only the queue, where scrapes tell what runs too: a sum with what ran then would count what has ended since.
+			if (known.reportsRunning && delta.running === undefined) this.#takeQueue(known, delta);
+			else this.#take(known, delta, atMs, inFlight);
+		}
+	}
+
+	#takeQueue({ record }: Known, { queueDepth, kvUsage }: ModelStateDelta): void {
+		if (queueDepth !== undefined) this.#table.setF32(COLUMN_QUEUE_DEPTH, record.row, queueDepth);
+		if (kvUsage !== undefined) this.#table.setF32(COLUMN_KV_USAGE, record.row, kvUsage);
+	}
+
+	/** `inFlight`: the mesh's requests there when the report was made. */
+	#take(known: Known, delta: ModelStateDelta, nowMs: number, inFlight: number): void {
+		const { row } = known.record;
 		const table = this.#table;
 		const put = (column: number, value: number | undefined): void => {
 			if (value !== undefined && Number.isFinite(value)) table.setF32(column, row, value);
@@ -157,9 +193,8 @@ export class FleetFusion {
 		put(COLUMN_PREEMPTIONS_PER_S, delta.preemptionsPerSec);
 		if (delta.queueDepth !== undefined || delta.running !== undefined) {
 			// load(t) = report(t₀) + in flight(t) − in flight(t₀): what others sent stays in the base, what this mesh sent is counted once.
-			// A load report on a response may name only one of the two: the other is then the last one known.
 			const reported = table.getF32(COLUMN_QUEUE_DEPTH, row) + table.getF32(COLUMN_RUNNING, row);
-			table.setF32(LOAD_BASE_COLUMN, row, reported - this.#counters.total(REQUESTS, row));
+			table.setF32(LOAD_BASE_COLUMN, row, reported - inFlight);
 			table.setU32(COLUMN_TELEMETRY_AT_MS, row, nowMs % 0x1_0000_0000);
 			known.health = { ...known.health, reportedMs: nowMs, sleeping: delta.sleeping === true };
 		}
@@ -193,12 +228,10 @@ export class FleetFusion {
 	 * at once, because requests keep going to a target that fails them until it is.
 	 */
 	attempts(reports: readonly AttemptReport[], nowMs: number): boolean {
-		const loads = new Map<Known, string>();
 		const touched = new Map<Known, { requests: number; failures: number; trailing: number }>();
 		for (const report of reports) {
 			const known = this.#byRow.get(report.tableRow);
 			if (known === undefined || known.record.generation !== report.generation) continue;
-			if (report.orca !== undefined) loads.set(known, report.orca);
 			const tally = touched.get(known) ?? { requests: 0, failures: 0, trailing: 0 };
 			if (report.ok || report.failed) {
 				tally.requests++;
@@ -217,7 +250,6 @@ export class FleetFusion {
 			}
 			touched.set(known, tally);
 		}
-		for (const [known, orca] of loads) this.report(known.record, parseOrcaHeader(orca, nowMs), nowMs);
 		let changed = false;
 		for (const [known, tally] of touched) {
 			if (tally.requests === 0) continue;

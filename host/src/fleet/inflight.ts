@@ -128,6 +128,11 @@ export class InflightWriter {
 		this.#ledger[at] = (this.#ledger[at] as number) + amount;
 	}
 
+	/** Current total of a counter at a row, over all writers. */
+	total(counter: number, row: number): number {
+		return Math.max(0, Atomics.load(this.#views.totals, counter * this.#rowsMax + row));
+	}
+
 	/** Tells all readers that `row` changed. */
 	changed(row: number): void {
 		const at = this.#worker * 16;

@@ -30,6 +30,10 @@ export class WorkerLedger implements InflightLedger {
 		return this.#underWay;
 	}
 
+	inFlight(target: UpstreamTarget): number {
+		return this.#writer.total(REQUESTS, target.tableRow);
+	}
+
 	dispatch(target: UpstreamTarget, promptTokens: number, uncachedTokens: number): number {
 		const entry = this.#free.pop();
 		if (entry === undefined) return -1;

@@ -1,5 +1,5 @@
 import test from 'ava';
-import type { AttemptReport } from '../fleet/fusion.js';
+import type { AttemptReport, LoadReport } from '../fleet/fusion.js';
 import { HandClock } from '../fleet/testing.js';
 import type { AttemptOutcome } from '../router/ports.js';
 import type { ObservedOutcome } from '../strategy/registry/state-keeper.js';
@@ -27,16 +27,19 @@ function outcome(more: Partial<AttemptOutcome> = {}): AttemptOutcome {
 		hedge: 'none',
 		lost: false,
 		wastedTokens: 0,
-		orca: undefined,
 		...more,
 	};
 }
 
 function open(batchMax = 100) {
 	const clock = new HandClock();
-	const posts: { attempts: readonly AttemptReport[]; observed: readonly ObservedOutcome[] }[] = [];
-	const batcher = new OutcomeBatcher({ periodMs: 50, failureMs: 2, batchMax }, clock, (batch) =>
-		posts.push({ attempts: attemptsOf(batch), observed: observedOf(batch) }),
+	const posts: {
+		attempts: readonly AttemptReport[];
+		observed: readonly ObservedOutcome[];
+		loads: readonly LoadReport[];
+	}[] = [];
+	const batcher = new OutcomeBatcher({ periodMs: 50, failureMs: 2, loadMs: 10, batchMax }, clock, (batch) =>
+		posts.push({ attempts: attemptsOf(batch), observed: observedOf(batch), loads: batch.loads }),
 	);
 	return { clock, posts, batcher, sizes: () => posts.map(({ attempts }) => attempts.length) };
 }
@@ -103,19 +106,25 @@ test('each side gets what it needs: whose fault it was, the uncached prompt, the
 	t.like(observed[0], { poolRow: 1, tableRow: 7, status: 'cancelled', tokensIn: 100 });
 });
 
-test('a batch carries the last load report of each target, with the attempt it came with', (t) => {
-	const { posts, batcher } = open();
+test('a batch carries the last load report of each target, and need not wait for an outcome', (t) => {
+	const { clock, posts, batcher } = open();
 	const other = { tableRow: 8, generation: 1 } as AttemptOutcome['target'];
-	const target = outcome().target;
-	batcher.add(outcome({ target, orca: 'old' }));
-	batcher.add(outcome({ target: other, orca: 'other' }));
-	batcher.add(outcome({ target, orca: 'new' }));
-	batcher.flush();
+	const { target } = outcome();
+	batcher.load(target, 'old', 1);
+	batcher.load(other, 'other', 2);
+	batcher.load(target, 'new', 3);
+	clock.advance(10);
 	batcher.add(outcome({ target }));
 	batcher.flush();
 	t.deepEqual(
-		posts.map(({ attempts }) => attempts.map(({ orca }) => orca)),
-		[[undefined, 'other', 'new'], [undefined]],
+		posts.map(({ loads }) => loads.map(({ tableRow, orca, inFlight }) => [tableRow, orca, inFlight])),
+		[
+			[
+				[target.tableRow, 'new', 3],
+				[8, 'other', 2],
+			],
+			[],
+		],
 	);
 });
 

@@ -1,6 +1,7 @@
 // Owns when outcomes leave a worker for the agent: gathered and posted a few times a second, because each post wakes a thread, and a publish
 // follows it; bounded by count.
 import type { Clock, Timer } from '@infermesh/proto';
+import type { LoadReport } from '../fleet/fusion.js';
 import type { AttemptOutcome, UpstreamTarget } from '../router/ports.js';
 import { isFailure, OUTCOME_CELLS, type OutcomeBatch, writeOutcome } from './outcome-wire.js';
 
@@ -9,11 +10,13 @@ export interface OutcomeBatcherOptions {
 	readonly periodMs: number;
 	/** A failure waits no longer than this: until a dead target is ejected, every request sent to it costs a retry. */
 	readonly failureMs: number;
+	/** An engine's load report waits no longer than this: it is fresher than the last scrape. */
+	readonly loadMs: number;
 	/** Posted at once when this many have gathered. */
 	readonly batchMax: number;
 }
 
-export const outcomeBatcherDefaults: OutcomeBatcherOptions = { periodMs: 200, failureMs: 2, batchMax: 256 };
+export const outcomeBatcherDefaults: OutcomeBatcherOptions = { periodMs: 200, failureMs: 2, loadMs: 40, batchMax: 256 };
 
 export class OutcomeBatcher {
 	readonly #options: OutcomeBatcherOptions;
@@ -21,11 +24,11 @@ export class OutcomeBatcher {
 	readonly #post: (batch: OutcomeBatch) => void;
 	/** Records gathered; what is posted is a copy of the part in use. */
 	readonly #cells: Float64Array;
-	readonly #loads = new Map<UpstreamTarget, OutcomeBatch['loads'][number]>();
+	/** By table row: the newest of each target. */
+	readonly #loads = new Map<number, LoadReport>();
 	#count = 0;
 	#due: Timer | undefined;
-	/** The post that is due is a failure's. */
-	#urgent = false;
+	#dueMs = 0;
 
 	constructor(options: OutcomeBatcherOptions, clock: Clock, post: (batch: OutcomeBatch) => void) {
 		this.#options = options;
@@ -35,27 +38,31 @@ export class OutcomeBatcher {
 	}
 
 	add(outcome: AttemptOutcome): void {
-		const { target, orca } = outcome;
-		if (orca !== undefined) this.#loads.set(target, { index: this.#count, orca });
 		writeOutcome(this.#cells, this.#count, outcome);
 		this.#count++;
 		if (this.#count >= this.#options.batchMax) this.flush();
-		else if (isFailure(outcome.status)) this.#hurry();
-		else this.#due ??= this.#clock.after(this.#options.periodMs, () => this.flush(), { unref: true });
+		else this.#within(isFailure(outcome.status) ? this.#options.failureMs : this.#options.periodMs);
 	}
 
-	#hurry(): void {
-		if (this.#urgent) return;
-		this.#urgent = true;
+	/** What an engine said of its load in the head of a response, when the mesh had `inFlight` requests there. */
+	load({ tableRow, generation }: UpstreamTarget, orca: string, inFlight: number): void {
+		this.#loads.set(tableRow, { tableRow, generation, orca, inFlight, atMs: this.#clock.wallMs() });
+		this.#within(this.#options.loadMs);
+	}
+
+	/** What has gathered is posted within so long. */
+	#within(waitMs: number): void {
+		const dueMs = this.#clock.nowMs() + waitMs;
+		if (this.#due !== undefined && this.#dueMs <= dueMs) return;
 		this.#due?.cancel();
-		this.#due = this.#clock.after(this.#options.failureMs, () => this.flush(), { unref: true });
+		this.#dueMs = dueMs;
+		this.#due = this.#clock.after(waitMs, () => this.flush(), { unref: true });
 	}
 
 	flush(): void {
 		this.#due?.cancel();
 		this.#due = undefined;
-		this.#urgent = false;
-		if (this.#count === 0) return;
+		if (this.#count === 0 && this.#loads.size === 0) return;
 		this.#post({ cells: this.#cells.slice(0, this.#count * OUTCOME_CELLS), loads: [...this.#loads.values()] });
 		this.#count = 0;
 		this.#loads.clear();

@@ -1,6 +1,6 @@
 // Owns how outcomes cross from a worker to the agent: one record of numbers each in one block, which is copied as memory. A list of objects
 // would be walked field by field in both threads, for every request.
-import type { AttemptReport } from '../fleet/fusion.js';
+import type { AttemptReport, LoadReport } from '../fleet/fusion.js';
 import type { AttemptOutcome, OutcomeStatusName } from '../router/ports.js';
 import type { ObservedOutcome } from '../strategy/registry/state-keeper.js';
 
@@ -30,8 +30,8 @@ const statuses: readonly OutcomeStatusName[] = ['ok', 'upstream_error', 'timeout
 export interface OutcomeBatch {
 	/** Records of `OUTCOME_CELLS` cells, in the order in which the attempts ended. */
 	readonly cells: Float64Array;
-	/** Load reports of engines (ORCA): the last one of each target, with the record it came with. */
-	readonly loads: ReadonlyArray<{ readonly index: number; readonly orca: string }>;
+	/** Load reports of engines (ORCA): the last one of each target. */
+	readonly loads: readonly LoadReport[];
 }
 
 /** A failure by the target's fault. */
@@ -62,9 +62,8 @@ export function writeOutcome(cells: Float64Array, index: number, outcome: Attemp
 }
 
 /** What the fleet learns from a batch. */
-export function attemptsOf({ cells, loads }: OutcomeBatch): AttemptReport[] {
-	const orcas = new Map(loads.map(({ index, orca }) => [index, orca]));
-	return records(cells, (at, index) => {
+export function attemptsOf({ cells }: OutcomeBatch): AttemptReport[] {
+	return records(cells, (at) => {
 		const status = statusAt(cells, at);
 		return {
 			tableRow: cells[at + TABLE_ROW] as number,
@@ -74,7 +73,6 @@ export function attemptsOf({ cells, loads }: OutcomeBatch): AttemptReport[] {
 			ttftMs: cells[at + TTFT_MS] as number,
 			tpotMs: cells[at + TPOT_MS] as number,
 			uncachedTokens: Math.max(0, (cells[at + TOKENS_IN] as number) - (cells[at + TOKENS_CACHED] as number)),
-			orca: orcas.get(index),
 		};
 	});
 }
@@ -98,8 +96,8 @@ export function observedOf({ cells }: OutcomeBatch): ObservedOutcome[] {
 	}));
 }
 
-function records<T>(cells: Float64Array, read: (at: number, index: number) => T): T[] {
-	return Array.from({ length: cells.length / OUTCOME_CELLS }, (_, index) => read(index * OUTCOME_CELLS, index));
+function records<T>(cells: Float64Array, read: (at: number) => T): T[] {
+	return Array.from({ length: cells.length / OUTCOME_CELLS }, (_, index) => read(index * OUTCOME_CELLS));
 }
 
 function statusAt(cells: Float64Array, at: number): OutcomeStatusName {

@@ -78,7 +78,7 @@ export class RouterPart {
 			},
 			{
 				outcomes: (batch) => {
-					targets.attempts(attemptsOf(batch));
+					targets.attempts(attemptsOf(batch), batch.loads);
 					if (this.strategies.observes) this.strategies.observe(observedOf(batch));
 				},
 				strike: (strike) => this.strategies.strike(strike),

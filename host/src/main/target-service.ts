@@ -6,7 +6,7 @@ import { type Clock, MeshError, type Random, type Timer } from '@infermesh/proto
 import type { CellReport } from '../cells/rows.js';
 import { DirectoryCompiler, type DirectorySnapshot, type NamePolicy } from '../fleet/directory.js';
 import { fleetErrors } from '../fleet/errors.js';
-import { type AttemptReport, FleetFusion, type FusionOptions } from '../fleet/fusion.js';
+import { type AttemptReport, FleetFusion, type FusionOptions, type LoadReport } from '../fleet/fusion.js';
 import type { TargetHold } from '../fleet/health.js';
 import { type InflightReader, REQUESTS } from '../fleet/inflight.js';
 import type { PoolPolicies } from '../fleet/placement.js';
@@ -164,7 +164,8 @@ export class TargetService {
 		this.fusion.linked(record, link, nowMs);
 	}
 
-	attempts(reports: readonly AttemptReport[]): void {
+	attempts(reports: readonly AttemptReport[], loads: readonly LoadReport[]): void {
+		this.fusion.loads(loads);
 		if (this.fusion.attempts(reports, this.#nowMs())) this.#ports.table.publish();
 	}
 

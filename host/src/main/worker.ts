@@ -115,6 +115,7 @@ const router = createRouter(
 				decider.outcome(outcome);
 				batcher.add(outcome);
 			},
+			loadReported: (target, orca, inFlight) => batcher.load(target, orca, inFlight),
 		},
 		prefixes,
 		interner: { tenant: (name) => tenants.find(name), lora: (name) => loras.intern(name) },

@@ -3,6 +3,7 @@
 import { type RouterEnv, stageEnded } from './env.js';
 import type { RouterErrorCode } from './errors.js';
 import { EMPTY, type Exchange } from './exchange.js';
+import { reportLoad } from './outcome.js';
 import type { ModelPool, PrefixSource, UpstreamTarget } from './ports.js';
 import { commit } from './respond.js';
 import { tagResponses, targetTag } from './response-ids.js';
@@ -136,8 +137,10 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 			const { dialect, usageInjected } = this.#exchange;
 			const key = usageKey(dialect.usageKey);
 			this.relay = new SseRelay({ eventBytesMax, stripUsage: usageInjected, usageKey: key, edit: this.#edit() });
+			reportLoad(this.#env, this, true);
 			return;
 		}
+		reportLoad(this.#env, this, false);
 		this.#active = true;
 		this.#holding = status >= 300 || type.includes('json');
 	}

@@ -47,7 +47,6 @@ export function recordOutcome(
 		hedge: lane?.role ?? 'none',
 		lost,
 		wastedTokens: lane?.wastedTokens ?? 0,
-		orca: header(attempt, 'endpoint-load-metrics'),
 	});
 	if (!lost) traceAttempt(request, attempt, tokensIn, tokensOut, ttftMs);
 	ports.metrics.attempt(attempt.pool, attempt.target, status, ttftMs, tpotMs);
@@ -58,6 +57,14 @@ export function recordOutcome(
 		ports.prefixes.reported(attempt.cachedTokens, attempt.cachedSource, tokensCached);
 	ports.metrics.tokens(attempt.pool, request.tenantId, tokensIn, tokensOut, tokensCached);
 	if (attempt.end !== 'cancelled' && tokensOut > 0) learn(env, attempt.pool.index, tokensOut);
+}
+
+/** What the engine says of its load in the head of a response. One that answers in one piece has ended the request before it counts; a stream it is in. */
+export function reportLoad(env: RouterEnv, attempt: RunningAttempt, streams: boolean): void {
+	const orca = header(attempt, 'endpoint-load-metrics');
+	if (orca === undefined) return;
+	const { ledger, outcomes } = env.ports;
+	outcomes.loadReported(attempt.target, orca, ledger.inFlight(attempt.target) - (streams ? 0 : 1));
 }
 
 /** A 4xx is the client's doing and speaks well of the target. */

@@ -194,6 +194,32 @@ test('credentials, hop-by-hop and mesh headers stay here; the rest and the bytes
 	await engine.close();
 });
 
+test('engines are asked for their load, which counts from when it comes and stays here', async (t) => {
+	const report = 'TEXT named_metrics.num_requests_waiting=2.0';
+	const asked: unknown[] = [];
+	const engine = await fakeEngine((request, response, body) => {
+		asked.push(request.headers['endpoint-load-metrics-format']);
+		response.setHeader('endpoint-load-metrics', report);
+		(asked.length === 1 ? answerWhole : answerStream(['a']))(request, response, body);
+	});
+	const mesh = await startRouter({ origins: [engine.origin], targets: { runtime: 'vllm' } });
+	for (const stream of [false, true]) {
+		const response = await post(`${mesh.url}/v1/chat/completions`, chatBody({ stream }), {
+			'endpoint-load-metrics-format': 'JSON',
+		});
+		t.is(response.headers.get('endpoint-load-metrics'), null);
+		await response.arrayBuffer();
+	}
+	t.deepEqual(asked, ['TEXT', 'TEXT']);
+	t.deepEqual(
+		mesh.loads,
+		[0, 1].map((inFlight) => ({ target: 't0', orca: report, inFlight })),
+		'a whole answer comes from an engine that is done with it, a stream’s head from one that is not',
+	);
+	await mesh.close();
+	await engine.close();
+});
+
 test('the model is renamed in place, and only where the engine knows it by another name', async (t) => {
 	const engine = await fakeEngine(answerWhole);
 	const mesh = await startRouter({ origins: [engine.origin], targets: { upstreamModel: 'engine "name"' } });

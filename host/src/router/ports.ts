@@ -122,6 +122,8 @@ export interface InflightLedger {
 	firstToken(entry: number): void;
 	/** The attempt is over, however it ended. Idempotent for one entry. */
 	end(entry: number): void;
+	/** Requests that all routers have at the target now. */
+	inFlight(target: UpstreamTarget): number;
 }
 
 export type OutcomeStatusName = 'ok' | 'upstream_error' | 'timeout' | 'cancelled' | 'rejected';
@@ -151,12 +153,12 @@ export interface AttemptOutcome {
 	readonly lost: boolean;
 	/** What a loser computed in vain, estimated from above. */
 	readonly wastedTokens: number;
-	/** Response header `endpoint-load-metrics` (ORCA), when the engine sent one. */
-	readonly orca: string | undefined;
 }
 
 export interface OutcomeSink {
 	record(outcome: AttemptOutcome): void;
+	/** A response began with the engine's own load report (ORCA text), when so many requests of the mesh were there. */
+	loadReported(target: UpstreamTarget, orca: string, inFlight: number): void;
 }
 
 /** What is known of which rows hold which prompt prefixes. Bounded; the cost of a lookup grows with the prompt, not with the fleet. */

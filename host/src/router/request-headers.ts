@@ -14,6 +14,7 @@ const dropped: ReadonlySet<string> = new Set([
 	'content-length',
 	'cookie',
 	'cookie2',
+	'endpoint-load-metrics-format',
 	'expect',
 	'forwarded',
 	'host',

@@ -8,6 +8,9 @@ import { untagged } from './response-ids.js';
 import type { UpstreamRequest } from './upstream/request-head.js';
 import type { AttemptPlan } from './upstream-response.js';
 
+/** Runtimes that may tell their load in the head of a response (ORCA) when asked to. */
+const reportsLoad: ReadonlySet<string> = new Set(['auto', 'vllm', 'triton']);
+
 /** What an attempt sends. */
 export function upstreamRequest(exchange: Exchange, { pool, target, decisionId }: AttemptPlan): UpstreamRequest {
 	return {
@@ -36,6 +39,7 @@ function upstreamPath({ target: sent, pathModel, pathId }: Exchange, pool: Model
 function upstreamHeaders(exchange: Exchange, target: UpstreamTarget, decisionId: string): string[] {
 	const headers = [...exchange.forwarded, 'x-request-id', decisionId];
 	if (target.apiKey !== undefined) headers.push('authorization', `Bearer ${target.apiKey}`);
+	if (reportsLoad.has(target.runtime)) headers.push('endpoint-load-metrics-format', 'TEXT');
 	if (target.cell !== undefined) headers.push(...relayHeaders(exchange));
 	if (target.dataParallelRank !== undefined) headers.push(RANK_HEADER, String(target.dataParallelRank));
 	const traceparent = exchange.span?.traceparent;

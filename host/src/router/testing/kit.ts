@@ -107,6 +107,8 @@ export interface TestRouter {
 	readonly url: string;
 	readonly port: number;
 	readonly outcomes: AttemptOutcome[];
+	/** Load reports of engines. */
+	readonly loads: { readonly target: string; readonly orca: string; readonly inFlight: number }[];
 	readonly decided: {
 		readonly features: RequestFeatures;
 		readonly excluded: readonly number[];
@@ -176,6 +178,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 	const entries = new Map<number, number>();
 	const record = {
 		outcomes: [],
+		loads: [],
 		decided: [],
 		remembered: [],
 		ended: [],
@@ -185,7 +188,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 		waste: [],
 	} as unknown as Pick<
 		TestRouter,
-		'outcomes' | 'decided' | 'remembered' | 'ended' | 'errors' | 'stages' | 'hedges' | 'waste'
+		'outcomes' | 'loads' | 'decided' | 'remembered' | 'ended' | 'errors' | 'stages' | 'hedges' | 'waste'
 	>;
 	let next = 0;
 	const router = createRouter(
@@ -232,8 +235,12 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 				},
 				firstToken: () => undefined,
 				end: (entry) => entries.set(entry, (entries.get(entry) ?? 0) + 1),
+				inFlight: () => [...entries.values()].filter((ends) => ends === 0).length,
 			},
-			outcomes: { record: (outcome) => record.outcomes.push(outcome) },
+			outcomes: {
+				record: (outcome) => record.outcomes.push(outcome),
+				loadReported: (target, orca, inFlight) => record.loads.push({ target: target.id, orca, inFlight }),
+			},
 			prefixes: createPrefixIndex({ blocksMax: 4096 }),
 			interner: { tenant: (name) => name.length, lora: (name) => name.length },
 			authenticator: {
