@@ -60,7 +60,7 @@ export {
 export { GrpcRaftTransport } from './consensus/raft/grpc/transport.js';
 export { type RaftGroupOptions, type RaftGroupSettings, raftGroupSettings } from './consensus/raft/options.js';
 export type { RaftGroupStatus } from './consensus/raft/status.js';
-export { SharedTicks, type Ticks } from './consensus/raft/ticks.js';
+export { SharedTicks, type Ticked, type Ticking, type Ticks } from './consensus/raft/ticks.js';
 export { RemoteEngine, type RemoteEngineOptions } from './consensus/remote/engine.js';
 export { storeService } from './consensus/remote/service.js';
 export type { Replicator, ReplicatorStatus } from './consensus/replicator.js';

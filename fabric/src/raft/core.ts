@@ -1,6 +1,6 @@
 // Owns the face of one Raft member: a pure state machine. Ticks, messages and calls go in; `ready` says what to do, `persisted` and `applied` say
 // that it was done. No time, no I/O, no promises: the same inputs give the same outputs. The rules are in the files beside it.
-import { campaign, countOwnVote, tick, transferLeadership } from './election.js';
+import { campaign, countOwnVote, idleTicks, tick, transferLeadership } from './election.js';
 import { invariant } from './invariant.js';
 import type { ChangeStep } from './membership.js';
 import type { HardState, Membership, Message, PeerId, SnapshotMeta } from './messages.js';
@@ -78,6 +78,11 @@ export class RaftCore {
 		return (
 			outgoing.length + learners.length + learnersNext.length === 0 && voters.length === 1 && voters[0] === this.id
 		);
+	}
+
+	/** Ticks until something happens by itself, when nothing comes in before; at least 1, infinite where nothing will. */
+	get idleTicks(): number {
+		return idleTicks(this.#state, this.alone);
 	}
 
 	/** As of the commit index. */

@@ -171,6 +171,16 @@ export function tick(state: RaftState): void {
 	}
 }
 
+/** Ticks until `tick` does something: a leader's heartbeat (with which it looks at its quorum), a repeated pre-vote, an election. */
+export function idleTicks(state: RaftState, alone: boolean): number {
+	const { heartbeatTicks } = state.limits;
+	if (state.role === 'leader')
+		return alone ? Number.POSITIVE_INFINITY : Math.max(1, heartbeatTicks - state.heartbeatElapsed);
+	const election = Math.max(1, state.electionTimeout - state.electionElapsed);
+	if (state.role !== 'preCandidate') return election;
+	return Math.min(election, heartbeatTicks - (state.electionElapsed % heartbeatTicks));
+}
+
 /** Hands leadership to a voter: it catches up first, proposals are refused meanwhile (dissertation §3.10). */
 export function transferLeadership(state: RaftState, to: PeerId): TransferResult {
 	if (state.role !== 'leader') return 'not-leader';

@@ -26,6 +26,10 @@ export class Barriers {
 		this.#context = firstContext;
 	}
 
+	get size(): number {
+		return this.#size;
+	}
+
 	add(nowMs: number, timeoutMs: number): Promise<void> {
 		const { callsMax } = this.#settings;
 		if (this.#size >= callsMax)

@@ -69,7 +69,7 @@ async function cluster(): Promise<ContractCluster> {
 	const heal = async (): Promise<void> => network.cut.clear();
 	return {
 		engines: [first.engine, ...members.slice(1).map(({ engine }) => engine)],
-		leaseMinMs: leaseTtlMinMs,
+		leaseMinMs: leaseTtlMinMs * 3,
 		breakConnections: async () => {
 			for (const id of ids) network.cut.add(id);
 			realClock.after(100, () => network.cut.clear());

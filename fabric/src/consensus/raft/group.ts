@@ -1,6 +1,5 @@
 // Owns one member of a Raft group as it runs: joins the core to clock, log, snapshots, transport and state machine, and answers the engine above
 // (Replicator). All of it happens in callbacks of these, so it runs the same in a simulation. When the disk fails or a bug shows it stops for good.
-import type { Timer } from '@infermesh/proto';
 import type { AnnouncedSnapshot, SnapshotWriter } from '../../log/ports.js';
 import { RaftCore } from '../../raft/core.js';
 import type { Entry, Message, MessageOf, PeerId, SnapshotMeta } from '../../raft/messages.js';
@@ -14,7 +13,7 @@ import { type RaftGroupOptions, type RaftGroupSettings, raftGroupSettings } from
 import { batches, Proposals } from './proposals.js';
 import { SnapshotKeeper } from './snapshot-keeper.js';
 import { groupStatus, type RaftGroupStatus } from './status.js';
-import { SharedTicks, type Ticks } from './ticks.js';
+import { SharedTicks, type Ticking } from './ticks.js';
 import { WriteQueue } from './write-queue.js';
 
 export class RaftGroup implements Replicator {
@@ -26,10 +25,7 @@ export class RaftGroup implements Replicator {
 	readonly #proposals: Proposals;
 	readonly #barriers: Barriers;
 	readonly #origin: number;
-	readonly #ticks: Ticks;
-	#timer: Timer;
-	/** The timer is that of a member that leads nobody but itself. */
-	#slow = false;
+	readonly #ticking: Ticking;
 	/** Called when what was asked of the group may have come true: a commit, a change of leader. */
 	readonly #watchers = new Set<() => void>();
 	#snapshotIndex: number;
@@ -70,8 +66,11 @@ export class RaftGroup implements Replicator {
 			failed,
 		});
 		this.#snapshotIndex = recovered.snapshot?.index ?? 0;
-		this.#ticks = options.ticks ?? new SharedTicks(clock, this.#settings.tickMs);
-		this.#timer = this.#ticks.add(() => this.#tick());
+		this.#ticking = (options.ticks ?? new SharedTicks(clock, this.#settings.tickMs)).add({
+			tick: (count) => this.#tick(count),
+			pass: (count) => this.#passTicks(count),
+			idleTicks: () => this.#idleTicks(),
+		});
 		options.transport.listen(group, {
 			onMessage: (message) => this.#enter(() => this.core.step(message)),
 			onUnreachable: (peer) => this.#enter(() => this.core.reportUnreachable(peer)),
@@ -94,22 +93,25 @@ export class RaftGroup implements Replicator {
 	#enter(event: () => void): void {
 		if (this.ended) return;
 		try {
+			this.#ticking.catchUp();
 			event();
 			this.#work();
-			this.#pace();
+			this.#ticking.plan();
 		} catch (error) {
 			this.#fail(error instanceof Error ? error : new Error(String(error)));
 		}
 	}
 
-	/** A member that leads nobody but itself has no heartbeat to send and no election to watch for: it wakes an idle core less often. */
-	#pace(): void {
-		const slow = this.core.role === 'leader' && this.core.alone;
-		if (slow === this.#slow || this.ended) return;
-		this.#slow = slow;
-		this.#timer.cancel();
-		const tick = (): void => this.#tick();
-		this.#timer = slow ? this.#options.clock.every(this.#settings.aloneTickMs, tick) : this.#ticks.add(tick);
+	/** While calls, watchers or writes wait, every tick is looked at; otherwise the core says when something will happen by itself. */
+	#idleTicks(): number {
+		const waiting = this.#proposals.size + this.#barriers.size + this.#watchers.size > 0;
+		if (waiting || this.#writes.oldestMs !== undefined || this.#snapshots.restoring) return 1;
+		const { idleMsMax, tickMs } = this.#settings;
+		return Math.min(this.core.idleTicks, Math.max(1, Math.floor(idleMsMax / tickMs)));
+	}
+
+	#passTicks(count: number): void {
+		for (let tick = 0; tick < count && !this.ended; tick++) this.core.tick();
 	}
 
 	/** Closed or failed: nothing happens here any more. */
@@ -241,10 +243,10 @@ export class RaftGroup implements Replicator {
 		return this.#options.snapshots.receive(this.#options.group, announced);
 	}
 
-	#tick(): void {
+	#tick(count: number): void {
 		const now = this.#options.clock.nowMs();
 		this.#enter(() => {
-			this.core.tick();
+			this.#passTicks(count);
 			this.#handOverWhenStalled(now);
 		});
 		this.#flush(true);
@@ -355,6 +357,7 @@ export class RaftGroup implements Replicator {
 	/** Calls `check` after every apply and tick until it is cancelled. */
 	watch(check: () => void): () => void {
 		this.#watchers.add(check);
+		this.#ticking.plan();
 		return () => this.#watchers.delete(check);
 	}
 
@@ -381,7 +384,7 @@ export class RaftGroup implements Replicator {
 	}
 
 	#end(): void {
-		this.#timer.cancel();
+		this.#ticking.cancel();
 		this.#writes.stop();
 		this.#snapshots.stop();
 		this.#options.transport.listen(this.#options.group, undefined);

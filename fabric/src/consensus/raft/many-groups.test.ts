@@ -12,7 +12,7 @@ import { LogMachine } from './testing/log-machine.js';
 import { LoopbackNode } from './testing/loopback.js';
 import { ManualClock } from './testing/manual-clock.js';
 import { realClock, until } from './testing/real-clock.js';
-import { SharedTicks } from './ticks.js';
+import { SharedTicks, type Ticked } from './ticks.js';
 
 const GROUPS = 24;
 const ids = ['a', 'b', 'c'];
@@ -135,39 +135,88 @@ test('groups share a log, a timer and the way to each peer, and each is a group 
 	await again.close();
 });
 
+/** A group that wants every tick, or as it says. */
+function member(seen: string[], name: string, idle: () => number = () => 1): Ticked {
+	return {
+		tick: (count) => void seen.push(`${name} ${count}`),
+		pass: (count) => void seen.push(`${name} passes ${count}`),
+		idleTicks: idle,
+	};
+}
+
 test('shared ticks run while somebody wants them, all in one turn', async (t) => {
 	const clock = new ManualClock();
 	const ticks = new SharedTicks(clock, 10);
 	const seen: string[] = [];
-	const a = ticks.add(() => seen.push('a'));
-	const b = ticks.add(() => {
-		seen.push('b');
-		if (seen.length > 3) b.cancel();
-	});
+	const a = ticks.add(member(seen, 'a'));
+	const b = ticks.add(member(seen, 'b'));
 	await clock.run(25);
-	t.deepEqual(seen, ['a', 'b', 'a', 'b']);
+	t.deepEqual(seen, ['a 1', 'b 1', 'a 1', 'b 1']);
+	b.cancel();
 	await clock.run(10);
-	t.deepEqual(seen.slice(4), ['a']);
+	t.deepEqual(seen.slice(4), ['a 1']);
 	a.cancel();
 	await clock.run(50);
 	t.is(seen.length, 5);
-	ticks.add(() => seen.push('c'));
+	ticks.add(member(seen, 'c'));
 	await clock.run(10);
-	t.is(seen.at(-1), 'c');
+	t.is(seen.at(-1), 'c 1');
+});
+
+test('nobody is woken before something is due, and what comes in meanwhile finds the time passed', async (t) => {
+	const clock = new ManualClock();
+	const ticks = new SharedTicks(clock, 10);
+	const seen: string[] = [];
+	let idle = 20;
+	const ticking = ticks.add(member(seen, 'a', () => idle));
+	await clock.run(10);
+	t.deepEqual(seen, ['a 1']);
+	const fired = clock.fired;
+	await clock.run(155);
+	t.is(clock.fired, fired);
+	ticking.catchUp();
+	t.deepEqual(seen.slice(1), ['a passes 15']);
+	ticking.plan();
+	await clock.run(190);
+	t.is(seen.length, 2, 'what came in put it off');
+	await clock.run(10);
+	t.deepEqual(seen.slice(2), ['a 20']);
+	idle = 1;
+	ticking.plan();
+	await clock.run(20);
+	t.deepEqual(seen.slice(3), ['a 1', 'a 1'], 'and what is due sooner sets the timer anew');
+});
+
+test('a standstill is one tick, and never makes anything due', async (t) => {
+	const clock = new ManualClock();
+	const ticks = new SharedTicks(clock, 10);
+	const seen: string[] = [];
+	const ticking = ticks.add(member(seen, 'a', () => 20));
+	await clock.run(10);
+	clock.stall(5000);
+	ticking.catchUp();
+	t.deepEqual(seen, ['a 1'], 'what was sent meanwhile is taken in before anything is due');
+	await clock.run(150);
+	t.deepEqual(seen, ['a 1']);
+	await clock.run(60);
+	t.is(seen.length, 2);
 });
 
 test('a group whose tick throws keeps no other from its own, and the error comes out of the timer', async (t) => {
 	const clock = new ManualClock();
 	const ticks = new SharedTicks(clock, 10);
 	const seen: string[] = [];
-	ticks.add(() => seen.push('before'));
-	const broken = ticks.add(() => {
-		throw new Error('broken group');
+	ticks.add(member(seen, 'before'));
+	const broken = ticks.add({
+		...member(seen, 'broken'),
+		tick: () => {
+			throw new Error('broken group');
+		},
 	});
-	ticks.add(() => seen.push('after'));
+	ticks.add(member(seen, 'after'));
 	await t.throwsAsync(clock.run(10), { message: 'broken group' });
-	t.deepEqual(seen, ['before', 'after']);
+	t.deepEqual(seen, ['before 1', 'after 1']);
 	broken.cancel();
 	await clock.run(10);
-	t.deepEqual(seen, ['before', 'after', 'before', 'after']);
+	t.deepEqual(seen, ['before 1', 'after 1', 'before 1', 'after 1']);
 });

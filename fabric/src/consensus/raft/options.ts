@@ -12,8 +12,8 @@ import type { Ticks } from './ticks.js';
 export interface RaftGroupSettings {
 	/** One tick. Finer than a heartbeat, so that drawn election timeouts differ enough. */
 	readonly tickMs: number;
-	/** One tick of the leader of a group of one. */
-	readonly aloneTickMs: number;
+	/** An idle member looks around at least this often; one that leads nobody but itself has no other reason to. */
+	readonly idleMsMax: number;
 	/** In ticks of `tickMs`; the rest as in RaftLimits. By default 100 ms a heartbeat and 500 ms to 1 s an election timeout. */
 	readonly limits: Partial<RaftLimits>;
 	/** Applied entries between snapshots of the own state, or bytes of them if that comes first. */
@@ -40,7 +40,7 @@ export interface RaftGroupSettings {
 
 export const raftGroupSettings: RaftGroupSettings = {
 	tickMs: 25,
-	aloneTickMs: 250,
+	idleMsMax: 1_000,
 	limits: { heartbeatTicks: 4, electionTicks: 20 },
 	snapshotEntries: 10_000,
 	snapshotBytes: 64 * 1024 * 1024,

@@ -127,7 +127,7 @@ registerContract(
 		const { engines, relays, replicator, close } = await cluster();
 		return {
 			engines,
-			leaseMinMs: leaseTtlMinMs * 2,
+			leaseMinMs: leaseTtlMinMs * 3,
 			breakConnections: async () => {
 				for (const relay of relays) relay.breakAll();
 				if (relays.every(({ broken }) => broken === 0)) throw new Error('nothing was connected');

@@ -63,6 +63,11 @@ export class ManualClock implements Clock {
 		this.#now = end;
 	}
 
+	/** Lets time pass in which nothing runs: what was due is late. */
+	stall(ms: number): void {
+		this.#now += ms;
+	}
+
 	/** Lets time pass until `done`; throws after `maxMs`. */
 	async until(done: () => boolean, maxMs = 30_000): Promise<void> {
 		for (let passed = 0; !done(); passed += 5) {
