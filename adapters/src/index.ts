@@ -27,6 +27,16 @@ export type {
 	RunProgram,
 } from './effects/ports.js';
 export { systemEffects } from './effects/system.js';
+export {
+	type GpuAdapter,
+	type GpuLook,
+	type GpuReading,
+	type GpuSourceKind,
+	gpuBounds,
+	gpuSourceKinds,
+} from './gpus/adapter.js';
+export { nvidiaSmiArguments, unknownSmiField } from './gpus/nvidia-smi.js';
+export { gpuAdapters, gpuTools } from './gpus/sources.js';
 export { FileStore } from './io/file-store.js';
 export { GcsStore } from './io/gcs-store.js';
 export { type ProbeOptions, probeDefaults, StoreProbe } from './io/probe.js';

@@ -88,7 +88,7 @@ export class MetricsParser {
 		this.#limits = { ...metricsLimitDefaults, ...limits };
 		this.#labels = new LabelScanner(this.#limits.labelsMax);
 		this.#wanted = wanted instanceof WantedNames ? wanted : new WantedNames(wanted);
-		this.#families = new Array(this.#wanted.names.length).fill(undefined);
+		this.#families = Array.from<Family | undefined>({ length: this.#wanted.names.length });
 		this.#cache = cache;
 	}
 

@@ -1,6 +1,7 @@
 // Owns the list of known runtimes and telling them apart: by their metrics text, or by what they answer at an endpoint of theirs.
+
+import { listOf, parseJson, recordOf, textOf } from '../json-values.js';
 import { type Answer, type RuntimeAdapter, type RuntimeName, runtimeNames } from './adapter.js';
-import { arrayOf, objectOf, parseJson, textOf } from './json.js';
 import { kserveAdapter } from './kserve.js';
 import { llamacppAdapter } from './llamacpp.js';
 import { ovmsAdapter, tfservingAdapter, torchserveAdapter } from './servers.js';
@@ -8,6 +9,9 @@ import { sglangAdapter } from './sglang.js';
 import { tgiAdapter } from './tgi.js';
 import { tritonAdapter, trtllmAdapter } from './triton.js';
 import { vllmAdapter } from './vllm.js';
+
+/** Of names and versions that servers tell. */
+const TEXT_CHARS_MAX = 200;
 
 /** The adapters of this package by runtime name. */
 export const runtimeAdapters: Readonly<Record<RuntimeName, RuntimeAdapter>> = Object.freeze({
@@ -40,7 +44,7 @@ interface EndpointHint {
 
 /** Endpoints whose answers tell a runtime, in the order to ask. */
 const hints: readonly EndpointHint[] = [
-	{ path: '/v1/models', tell: ({ data }) => ownerOf(arrayOf(data)) },
+	{ path: '/v1/models', tell: ({ data }) => ownerOf(listOf(data)) },
 	{ path: '/v2', tell: (json) => protocolServer(json) },
 	{ path: '/info', tell: (json) => ('model_id' in json && 'max_concurrent_requests' in json ? 'tgi' : undefined) },
 	{
@@ -55,17 +59,17 @@ export const endpointHintPaths: readonly string[] = Object.freeze(hints.map(({ p
 
 /** The runtime that gave `answer`, where it can be told. */
 export function detectEndpoint({ path, status, body }: Answer): RuntimeName | undefined {
-	const json = status === 200 ? objectOf(parseJson(body)) : undefined;
+	const json = status === 200 ? recordOf(parseJson(body)) : undefined;
 	return json === undefined ? undefined : hints.find((hint) => hint.path === path)?.tell(json);
 }
 
-function ownerOf(models: readonly unknown[] | undefined): RuntimeName | undefined {
-	const owner = textOf(objectOf(models?.[0])?.['owned_by'])?.toLowerCase();
+function ownerOf(models: readonly unknown[]): RuntimeName | undefined {
+	const owner = textOf(recordOf(models[0])?.['owned_by'], TEXT_CHARS_MAX)?.toLowerCase();
 	return owner === 'vllm' || owner === 'sglang' || owner === 'llamacpp' ? owner : undefined;
 }
 
 function protocolServer(json: Readonly<Record<string, unknown>>): RuntimeName | undefined {
-	const name = textOf(json['name'])?.toLowerCase();
+	const name = textOf(json['name'], TEXT_CHARS_MAX)?.toLowerCase();
 	if (name === undefined) return undefined;
 	if (name.includes('triton')) return 'triton';
 	if (name.includes('openvino')) return 'ovms';

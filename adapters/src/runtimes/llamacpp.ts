@@ -1,8 +1,9 @@
 // Owns the description of llama.cpp's server: `/metrics` (with `--metrics`), whose series have no labels, and `/slots`, which tells what the
 // metrics no longer do: how many sequences fit and how full their contexts are.
+
+import { countOf, listOf, parseJson, recordOf } from '../json-values.js';
 import type { Answer, Companion } from './adapter.js';
 import type { Draft } from './draft.js';
-import { arrayOf, numberOf, objectOf, parseJson } from './json.js';
 import { MappedAdapter } from './mapped-adapter.js';
 import { plainRules, type RuntimeMapping } from './mapping.js';
 
@@ -50,8 +51,8 @@ export const slotsCompanion: Companion = {
 	periodMs: 0,
 	paths: () => ['/slots'],
 	read({ status, body }: Answer, draft: Draft): void {
-		const slots = status === 200 ? arrayOf(parseJson(body)) : undefined;
-		if (slots === undefined || slots.length === 0 || slots.length > SLOTS_MAX) {
+		const slots = status === 200 ? listOf(parseJson(body)) : [];
+		if (slots.length === 0 || slots.length > SLOTS_MAX) {
 			draft.unread(`maxSequences: /slots answered ${status}${status === 200 ? ' with no list of slots' : ''}`);
 			return;
 		}
@@ -59,10 +60,10 @@ export const slotsCompanion: Companion = {
 		let used = 0;
 		let room = 0;
 		for (const entry of slots) {
-			const slot = objectOf(entry);
-			const processing = slot?.['is_processing'] === true || (numberOf(slot?.['state']) ?? 0) > 0;
+			const slot = recordOf(entry);
+			const processing = slot?.['is_processing'] === true || (countOf(slot?.['state']) ?? 0) > 0;
 			busy += processing ? 1 : 0;
-			room += numberOf(slot?.['n_ctx']) ?? 0;
+			room += countOf(slot?.['n_ctx']) ?? 0;
 			if (processing && slot !== undefined) used += contextOf(slot);
 		}
 		draft.count('maxSequences', slots.length);
@@ -73,10 +74,10 @@ export const slotsCompanion: Companion = {
 
 /** Tokens in a busy slot's context: told outright by older servers, prompt and output apart by newer ones. */
 function contextOf(slot: Readonly<Record<string, unknown>>): number {
-	const past = numberOf(slot['n_past']);
+	const past = countOf(slot['n_past']);
 	if (past !== undefined) return Math.max(0, past);
-	const next = objectOf(arrayOf(slot['next_token'])?.[0] ?? slot['next_token']);
-	return Math.max(0, (numberOf(slot['n_prompt_tokens']) ?? 0) + (numberOf(next?.['n_decoded']) ?? 0));
+	const next = recordOf(listOf(slot['next_token'])?.[0] ?? slot['next_token']);
+	return Math.max(0, (countOf(slot['n_prompt_tokens']) ?? 0) + (countOf(next?.['n_decoded']) ?? 0));
 }
 
 export const llamacppAdapter = new MappedAdapter(mapping, [slotsCompanion]);

@@ -134,13 +134,10 @@ export class RuntimeReader {
 
 	/** The delta of the metrics with what companions told beside it; where both speak, the metrics are right. */
 	#joined(delta: ModelStateDelta, atMs: number): ModelStateDelta {
-		let joined = delta;
-		for (const asked of this.#companions) {
-			const told = fresh(asked, atMs) ? asked.draft?.finish() : undefined;
-			if (told === undefined) continue;
-			joined = { ...told, ...joined, unread: [...joined.unread, ...told.unread].slice(0, deltaBounds.unreadMax) };
-		}
-		return joined;
+		const told = this.#companions.flatMap((asked) => (fresh(asked, atMs) ? (asked.draft?.finish() ?? []) : []));
+		if (told.length === 0) return delta;
+		const unread = [delta, ...told].flatMap((part) => part.unread).slice(0, deltaBounds.unreadMax);
+		return Object.assign({}, ...told, delta, { unread }) as ModelStateDelta;
 	}
 }
 
