@@ -45,6 +45,23 @@ export { type S3Credentials, signV4 } from './io/sigv4.js';
 export type { ObjectStore } from './io/store.js';
 export { StoreMetricsReader } from './io/store-metrics.js';
 export { TrainingMetricsReader, trainingMetricNames } from './io/training-metrics.js';
+export {
+	type BlocksRemoved,
+	type BlocksStored,
+	decodeKvEvents,
+	type KvEvent,
+	type KvEventBatch,
+	KvTier,
+} from './kv-events/events.js';
+export { decodeMsgpack, encodeMsgpack, MsgpackError, type MsgpackValue } from './kv-events/msgpack.js';
+export {
+	type KvEndpoint,
+	KvEventSource,
+	type KvSourceEvents,
+	type KvSourceOptions,
+	kvSourceDefaults,
+	parseKvEndpoint,
+} from './kv-events/source.js';
 export { orcaBounds, parseOrcaHeader } from './orca.js';
 export { LabelCache, MetricsParser, parseMetrics } from './prometheus/parser.js';
 export {
@@ -75,3 +92,4 @@ export {
 export { RuntimeReader, type RuntimeReaderOptions } from './runtimes/reader.js';
 export { sglangAdapter } from './runtimes/sglang.js';
 export { vllmAdapter } from './runtimes/vllm.js';
+export { encodeMessage, ZmtpFault, type ZmtpLimits, ZmtpPeer, zmtpLimitDefaults } from './zmtp/frames.js';

@@ -76,6 +76,19 @@ export const targetRequestSchema = Type.Object(
 		costPerHour: Type.Optional(Type.Number({ minimum: 0 })),
 		metricsPath: Type.Optional(Type.String({ maxLength: 1024 })),
 		healthPath: Type.Optional(Type.String({ maxLength: 1024 })),
+		kvEvents: Type.Optional(
+			Type.Array(
+				Type.Object(
+					{
+						endpoint: Type.String({ minLength: 1, maxLength: 512, description: 'tcp://host:port' }),
+						replay: Type.Optional(Type.String({ minLength: 1, maxLength: 512, description: 'tcp://host:port' })),
+						topic: Type.Optional(Type.String({ maxLength: 256 })),
+					},
+					strict,
+				),
+				{ maxItems: 64, description: 'Publishers of its KV events, one for each data-parallel rank.' },
+			),
+		),
 	},
 	strict,
 );

@@ -1,7 +1,7 @@
 // Owns `infermesh target`: adding, listing, draining and removing upstreams of a running mesh.
-import { runtimeNames } from '@infermesh/adapters';
+import { parseKvEndpoint, runtimeNames } from '@infermesh/adapters';
 import { MeshError } from '@infermesh/proto';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { MeshStatus, TargetRequest, TargetView } from '../admin/schemas.js';
 import { fleetErrors } from '../fleet/errors.js';
 import { AdminClient } from './admin-client.js';
@@ -46,6 +46,15 @@ async function add(context: CliContext, url: string, options: AddOptions): Promi
 		target,
 		() => `added ${target.id}: ${target.models.join(', ')} at ${target.url}, ${target.state}\n`,
 	);
+}
+
+/** `tcp://host:port` of a publisher, with that of its replay socket behind a comma. */
+function collectPublishers(text: string, before: TargetRequest['kvEvents']): NonNullable<TargetRequest['kvEvents']> {
+	const [endpoint = '', replay, more] = text.split(',');
+	for (const one of [endpoint, ...(replay === undefined ? [] : [replay])])
+		if (more !== undefined || parseKvEndpoint(one) === undefined)
+			throw new InvalidArgumentError('It must be tcp://host:port, or two of them with a comma between.');
+	return [...(before ?? []), replay === undefined ? { endpoint } : { endpoint, replay }];
 }
 
 async function change(
@@ -130,6 +139,11 @@ export function addTargetCommands(program: Command, cli: Cli): void {
 			.option('--region <name>', 'region it runs in')
 			.option('--cost-per-hour <number>', 'price of an hour, in any one currency', decimal(0))
 			.option('--metrics-path <path>', 'path of its metrics; empty = none')
+			.option(
+				'--kv-events <endpoints>',
+				'tcp://host:port of its KV events, repeatable; “,tcp://host:port” behind it for the replay socket',
+				collectPublishers,
+			)
 			.option('--health-path <path>', 'path of its health check; empty = none'),
 		'infermesh target add http://10.0.0.5:8000 --id gpu-5 --model llama-3.1-8b --runtime vllm',
 	).action(act(cli, (context, url: string, options: AddOptions) => add(context, url, options)));

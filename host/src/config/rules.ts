@@ -1,5 +1,6 @@
 // Owns what configuration values mean together: uniqueness, references, and the refusal to listen in the open without credentials.
 // Takes a configuration that already satisfies the schema and has its secrets resolved.
+import { parseKvEndpoint } from '@infermesh/adapters';
 import type { ErrorCode } from '@infermesh/proto';
 import { cellNamePattern } from '../cells/name.js';
 import type { Path } from './pointer.js';
@@ -63,6 +64,13 @@ function targets(config: MeshConfig): Problem[] {
 			problems.push(
 				invalid([...path, 'id'], `"${id}" is not a target id: letters, digits and . _ : - only, at most 128`),
 			);
+		for (const [at, { endpoint, replay }] of target.kv_events.entries())
+			for (const [name, given] of [
+				['endpoint', endpoint],
+				['replay', replay],
+			] as const)
+				if (given !== undefined && parseKvEndpoint(given) === undefined)
+					problems.push(invalid([...path, 'kv_events', String(at), name], `"${given}" is not tcp://host:port`));
 		const earlier = seen.get(id);
 		if (earlier !== undefined) problems.push(invalid(path, `target id "${id}" is already that of targets[${earlier}]`));
 		seen.set(id, index);

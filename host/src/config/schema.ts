@@ -213,11 +213,36 @@ export const dataSchema = section('The data plane: where clients send inference 
 			min: 1,
 			max: 65_536,
 		}),
+		speculative_ms: integer(
+			2000,
+			'How long a prompt counts as held by the target it was sent to while that target’s KV events have not said so.',
+			{ ...MS, min: 1 },
+		),
 		target_tokens: integer(500_000, 'Tokens a target’s cache is taken to have room for until its engine says.', {
 			unit: 'tokens',
 			min: 1024,
 			max: 1 << 30,
 		}),
+	}),
+	kv_events: section('The precise index of what engines hold, from the KV events of targets that name `kv_events`.', {
+		blocks_max: integer(1 << 18, 'Blocks of all engines known at once; about 220 bytes each, taken as they come.', {
+			unit: 'blocks',
+			min: 1024,
+			max: 1 << 23,
+		}),
+		message_max_bytes: integer(16 * 1024 * 1024, 'Largest batch of events that is read.', {
+			...BYTES,
+			min: 4096,
+			max: 1024 * 1024 * 1024,
+		}),
+		waiting_max: integer(1024, 'Batches of one engine that wait while older ones are replayed.', {
+			unit: 'batches',
+			min: 1,
+			max: 1_000_000,
+		}),
+		connect_timeout_ms: integer(2000, 'Connecting to an engine’s socket, handshake included.', MS),
+		replay_timeout_ms: integer(5000, 'A replay must have ended by then.', MS),
+		reconnect_max_ms: integer(5000, 'Longest pause before a broken subscription is tried again.', { ...MS, min: 10 }),
 	}),
 });
 
@@ -272,6 +297,15 @@ export const targetSchema = item('One upstream: a model replica behind an OpenAI
 	region: optional('Region it runs in; default: this node’s.'),
 	cost_per_hour: number(0, 'Price of an hour, in any one currency.', { unit: 'currency/h' }),
 	metrics_path: text('/metrics', 'Path of its Prometheus metrics; empty = none.'),
+	kv_events: list(
+		item('One publisher of KV events, as a rule one for each data-parallel rank.', {
+			endpoint: required('Where it publishes, `tcp://host:port`.'),
+			replay: optional('Where it replays what was missed, `tcp://host:port`; without it a gap makes all be forgotten.'),
+			topic: text('', 'Prefix of the topics wanted; empty = all.'),
+		}),
+		'Publishers of its KV events over ZeroMQ: `{endpoint, replay, topic}`. Empty = what it holds is guessed.',
+		64,
+	),
 	health_path: text('/health', 'Path that answers 2xx when it is healthy; empty = no active checks.'),
 });
 

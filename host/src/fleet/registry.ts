@@ -22,6 +22,13 @@ import type { NameTable } from './interner.js';
 import { type PoolPolicies, poolPolicy, samePolicy } from './placement.js';
 import { type FleetTableWriter, GENERATION_COLUMN } from './table.js';
 
+/** One publisher of KV events: `tcp://host:port` twice, and the prefix of the topics wanted. */
+export interface KvPublisher {
+	readonly endpoint: string;
+	readonly replay?: string;
+	readonly topic: string;
+}
+
 /** What an operator says of a target. Every field present: defaults are filled in by the configuration. */
 export interface TargetSpec {
 	readonly id: string;
@@ -43,6 +50,8 @@ export interface TargetSpec {
 	readonly metricsPath: string;
 	/** Path of its health check; `''` = no active checks. */
 	readonly healthPath: string;
+	/** Publishers of its KV events; absent = none. */
+	readonly kvEvents?: readonly KvPublisher[];
 	/** The cell it stands for, reached at one of that cell's routers; absent for an engine. */
 	readonly cell?: string;
 }

@@ -65,7 +65,7 @@ function configured(request: TargetRequest, config: MeshConfig): TargetConfig {
 			'default' in schema ? [[key, schema.default]] : [],
 		),
 	) as unknown as TargetConfig;
-	const { apiKey, upstreamModel, costPerHour, metricsPath, healthPath, ...same } = request;
+	const { apiKey, upstreamModel, costPerHour, metricsPath, healthPath, kvEvents, ...same } = request;
 	const given = {
 		...same,
 		api_key: apiKey,
@@ -73,6 +73,7 @@ function configured(request: TargetRequest, config: MeshConfig): TargetConfig {
 		cost_per_hour: costPerHour,
 		metrics_path: metricsPath,
 		health_path: healthPath,
+		kv_events: kvEvents?.map((publisher) => ({ topic: '', ...publisher })),
 	};
 	const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 	return {

@@ -162,5 +162,6 @@ export function targetSpec(target: TargetConfig, { node }: MeshConfig): TargetSp
 		costPerHour: target.cost_per_hour,
 		metricsPath: target.metrics_path,
 		healthPath: target.health_path,
+		...(target.kv_events.length === 0 ? {} : { kvEvents: target.kv_events }),
 	};
 }

@@ -179,6 +179,7 @@ export class RouterPart {
 				blockTokens: data.prefix_index.block_tokens,
 				lookupBlocksMax: data.prefix_index.lookup_blocks_max,
 				targetTokens: data.prefix_index.target_tokens,
+				speculativeMs: data.prefix_index.speculative_ms,
 				workers: workerCount,
 			},
 			fuel: fuelBudget(config),

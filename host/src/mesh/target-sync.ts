@@ -87,7 +87,7 @@ export function specOf({ spec }: StoredTarget): TargetSpec {
 }
 
 export function storedOf(spec: TargetSpec, announcedBy: string | undefined): StoredTarget {
-	const { apiKey, upstreamModel, revision, quant, models, ...rest } = spec;
+	const { apiKey, upstreamModel, revision, quant, models, kvEvents, ...rest } = spec;
 	return {
 		spec: {
 			...rest,
@@ -96,6 +96,7 @@ export function storedOf(spec: TargetSpec, announcedBy: string | undefined): Sto
 			...(upstreamModel === undefined ? {} : { upstreamModel }),
 			...(revision === undefined ? {} : { revision }),
 			...(quant === undefined ? {} : { quant }),
+			...(kvEvents === undefined ? {} : { kvEvents: [...kvEvents] }),
 		},
 		...(announcedBy === undefined ? {} : { announcedBy }),
 		draining: false,

@@ -1,7 +1,7 @@
 // Owns the chained hashes of one prompt: position p of a chain names everything up to block p, salted by model and adapter. Two forms:
 // over UTF-8 bytes, where no token ids are known, and over token ids. Each is cut at a bound of blocks; the arrays are the chain's own and
 // valid until it is filled again.
-import { finish, mixHigh, mixLow } from '../router/hash.js';
+import { finish, type Hash64, hashText, mixHigh, mixLow } from '../router/hash.js';
 
 const SALT_LOW = 0x2f1b;
 const SALT_HIGH = 0x6c33;
@@ -28,8 +28,10 @@ export class HashChain {
 		this.#fill(saltLow(modelId, loraId), saltHigh(modelId, loraId), words, wordCount, wordsPerBlock);
 	}
 
-	fillTokens(modelId: number, loraId: number, tokens: Uint32Array, tokensPerBlock: number): void {
-		this.#fill(tokenSaltLow(modelId, loraId), tokenSaltHigh(modelId, loraId), tokens, tokens.length, tokensPerBlock);
+	/** Names the positions that are whole multiples of `stride` tokens. */
+	fillTokens(modelId: number, lora: number, tokens: Uint32Array, stride: number): void {
+		const low = tokenSaltLow(modelId, lora, stride);
+		this.#fill(low, tokenSaltHigh(modelId, lora, stride), tokens, tokens.length, stride);
 	}
 
 	#fill(lowSalt: number, highSalt: number, words: Uint32Array, wordCount: number, wordsPerBlock: number): void {
@@ -59,11 +61,21 @@ export function saltHigh(modelId: number, loraId: number): number {
 	return mixHigh(mixHigh(SALT_HIGH, modelId), loraId);
 }
 
-/** Running state of a chain over token ids before its first token; `mixLow` and `mixHigh` take it on by a token, `finish` names the position. */
-export function tokenSaltLow(modelId: number, loraId: number): number {
-	return mixLow(saltLow(modelId, loraId), TOKEN_DOMAIN);
+/**
+ * Running state of a chain over token ids before its first token; `mixLow` and `mixHigh` take it on by a token, `finish` names the position. Adapters go by
+ * a hash of their name. Chains with different strides are kept apart, so that each engine has all positions of its own chains.
+ */
+export function tokenSaltLow(modelId: number, lora: number, stride: number): number {
+	return mixLow(mixLow(saltLow(modelId, lora), TOKEN_DOMAIN), stride);
 }
 
-export function tokenSaltHigh(modelId: number, loraId: number): number {
-	return mixHigh(saltHigh(modelId, loraId), TOKEN_DOMAIN);
+export function tokenSaltHigh(modelId: number, lora: number, stride: number): number {
+	return mixHigh(mixHigh(saltHigh(modelId, lora), TOKEN_DOMAIN), stride);
 }
+
+/** Names are interned by each worker for itself, so a hash of an adapter's name stands for it; 0 = none. */
+export function loraSalt(name: string): number {
+	hashText(name, scratch);
+	return scratch.low;
+}
+const scratch: Hash64 = { low: 0, high: 0 };

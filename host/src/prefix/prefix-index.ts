@@ -3,10 +3,13 @@
 import { finish, mixHigh, mixLow } from '../router/hash.js';
 import type { ModelPool, PrefixIndex, PrefixSource } from '../router/ports.js';
 import type { PrefixHits } from '../strategy/runtime/decision.js';
-import { HashChain, saltHigh, saltLow } from './chain.js';
+import { HashChain, loraSalt, saltHigh, saltLow } from './chain.js';
 import { HITS_GIVEN_MAX, HitCollector } from './hits.js';
 import { HolderIndex } from './holder-index.js';
 import { noPrefixMetrics, type PrefixMetrics } from './metrics.js';
+import { STRIDE_TOKENS_MIN } from './precise/kv-index.js';
+import { KvView } from './precise/kv-view.js';
+import type { KvTableShared } from './precise/shared-table.js';
 
 export interface PrefixIndexOptions {
 	/** Pairs of a block and a target remembered by this worker. */
@@ -16,6 +19,8 @@ export interface PrefixIndexOptions {
 	readonly lookupBlocksMax: number;
 	/** Tokens a target's cache is taken to have room for while its engine has not said. */
 	readonly targetTokens: number;
+	/** How long a prompt counts as held by the target it was sent to while no event has said so. */
+	readonly speculativeMs: number;
 	/** Workers that send to the same targets: what the others send takes its share of each cache. */
 	readonly workers: number;
 }
@@ -25,6 +30,7 @@ export const prefixIndexDefaults: PrefixIndexOptions = {
 	blockTokens: 64,
 	lookupBlocksMax: 2048,
 	targetTokens: 500_000,
+	speculativeMs: 2000,
 	workers: 1,
 };
 
@@ -33,9 +39,13 @@ export interface PrefixIndexPorts {
 	/** Tokens the cache of a row of the fleet table has room for, as its engine reports; 0 = not known. */
 	readonly cacheTokens: (tableRow: number) => number;
 	readonly metrics?: PrefixMetrics;
+	/** What engines say they hold; absent where none is asked. */
+	readonly kv?: KvTableShared | undefined;
 }
 
 const BYTES_PER_TOKEN = 4;
+/** Pairs of what was sent within the speculative lifetime. */
+const SPECULATIVE_PAIRS_MAX = 1 << 17;
 /** Blocks that make up `prompt_hash`: enough to tell system prompts apart, few enough that a conversation keeps its hash. */
 const PROMPT_HASH_BLOCKS = 4;
 
@@ -54,6 +64,15 @@ export class WorkerPrefixIndex implements PrefixIndex {
 	readonly #metrics: PrefixMetrics;
 	readonly #chain: HashChain;
 	readonly #sent: HolderIndex;
+	readonly #kv: KvView | undefined;
+	/** What was sent to engines that will say so, until they do. */
+	readonly #speculative: HolderIndex | undefined;
+	/** Over tokens, with the stride last asked for. */
+	readonly #tokenChain: HashChain;
+	#tokenStride = 0;
+	#tokens: Uint32Array | undefined;
+	#modelId = 0;
+	#lora = '';
 	readonly #collector = new HitCollector(HITS_GIVEN_MAX);
 	/** For prompts that do not lie on a word's edge. */
 	#aligned = new Uint32Array(0);
@@ -68,9 +87,23 @@ export class WorkerPrefixIndex implements PrefixIndex {
 			lifetimeMs: 0,
 			capacityOf: (row) => this.#capacity(row, options.blockTokens),
 		});
+		this.#tokenChain = new HashChain(
+			ports.kv === undefined ? 0 : Math.ceil((options.lookupBlocksMax * options.blockTokens) / STRIDE_TOKENS_MIN),
+		);
+		if (ports.kv === undefined) return;
+		this.#kv = new KvView(ports.kv);
+		this.#speculative = new HolderIndex({
+			pairsMax: Math.min(options.blocksMax, SPECULATIVE_PAIRS_MAX),
+			lifetimeMs: options.speculativeMs,
+			capacityOf: (row) => this.#capacity(row, this.#tokenStride),
+		});
 	}
 
-	hashPrompt(modelId: number, loraId: number, promptUtf8: Uint8Array): number {
+	hashPrompt(modelId: number, loraId: number, promptUtf8: Uint8Array, tokens?: Uint32Array, lora = ''): number {
+		this.#tokens = tokens;
+		this.#tokenStride = 0;
+		this.#modelId = modelId;
+		this.#lora = lora;
 		const { blockTokens, lookupBlocksMax } = this.#options;
 		const bytes = Math.min(promptUtf8.length, lookupBlocksMax * blockTokens * BYTES_PER_TOKEN);
 		const words = this.#words(promptUtf8, bytes);
@@ -87,17 +120,57 @@ export class WorkerPrefixIndex implements PrefixIndex {
 	lookup(pool: ModelPool, hits: PrefixHits): void {
 		const collector = this.#collector;
 		collector.begin(pool);
+		const precise = this.#lookUpTokens(pool);
 		if (this.#chain.blocks > 0)
-			collector.collect('approximate', this.#sent.view(this.#chain, this.#ports.nowMs()), this.#options.blockTokens);
+			collector.collect(
+				'approximate',
+				this.#sent.view(this.#chain, this.#ports.nowMs()),
+				this.#options.blockTokens,
+				precise === undefined ? undefined : (row) => precise[row] !== 0,
+			);
 		collector.fill(hits);
 		this.#metrics.lookedUp(hits);
 	}
 
 	insert(pool: ModelPool, poolRow: number): void {
 		const target = pool.targets[poolRow];
-		if (target === undefined || this.#chain.blocks === 0) return;
-		this.#sent.insert(target.tableRow, target.generation, this.#chain, this.#ports.nowMs());
-		this.#metrics.sized(0, this.#sent.table.pairs, this.#sent.table.evictions);
+		if (target === undefined) return;
+		const nowMs = this.#ports.nowMs();
+		if (this.#chain.blocks > 0) {
+			this.#sent.insert(target.tableRow, target.generation, this.#chain, nowMs);
+			this.#metrics.sized(0, this.#sent.table.pairs, this.#sent.table.evictions);
+		}
+		const stride = this.#tokens === undefined ? 0 : (this.#kv?.strides(pool).byRow[poolRow] ?? 0);
+		if (stride === 0 || this.#speculative === undefined) return;
+		const chain = this.#chainOf(stride);
+		if (chain.blocks === 0) return;
+		this.#speculative.insert(target.tableRow, target.generation, chain, nowMs);
+		this.#metrics.sized(1, this.#speculative.table.pairs, this.#speculative.table.evictions);
+	}
+
+	/**
+	 * Takes what engines have said, and what they were sent a moment ago. Returns the stride of each row that says what it holds, undefined when nothing can
+	 * be said: the rows it names are not to be guessed at.
+	 */
+	#lookUpTokens(pool: ModelPool): Uint32Array | undefined {
+		if (this.#tokens === undefined || this.#kv === undefined || this.#speculative === undefined) return undefined;
+		const { distinct, byRow } = this.#kv.strides(pool);
+		if (distinct.length === 0) return undefined;
+		for (const stride of distinct) {
+			const chain = this.#chainOf(stride);
+			if (chain.blocks === 0) continue;
+			this.#collector.collect('precise', this.#kv.view(chain), stride);
+			this.#collector.collect('speculative', this.#speculative.view(chain, this.#ports.nowMs()), stride);
+		}
+		return byRow;
+	}
+
+	#chainOf(stride: number): HashChain {
+		const chain = this.#tokenChain;
+		if (stride === this.#tokenStride) return chain;
+		this.#tokenStride = stride;
+		chain.fillTokens(this.#modelId, loraSalt(this.#lora), this.#tokens as Uint32Array, stride);
+		return chain;
 	}
 
 	sourceOf(poolRow: number): PrefixSource {
@@ -117,6 +190,7 @@ export class WorkerPrefixIndex implements PrefixIndex {
 		for (const { targets } of pools)
 			for (const target of targets) if (target !== undefined) present.set(target.tableRow, target.generation);
 		this.#sent.retain(present);
+		this.#speculative?.retain(present);
 	}
 
 	#capacity(tableRow: number, blockTokens: number): number {

@@ -76,6 +76,9 @@ export const targetRecordSchema = Type.Object({
 		costPerHour: Type.Number(),
 		metricsPath: Type.String(),
 		healthPath: Type.String(),
+		kvEvents: Type.Optional(
+			Type.Array(Type.Object({ endpoint: Type.String(), replay: Type.Optional(Type.String()), topic: Type.String() })),
+		),
 	}),
 	/** Node UUID that announces it; undefined for one that an operator added. */
 	announcedBy: Type.Optional(Type.String()),

@@ -188,7 +188,7 @@ function scoresText(pool: ModelPool, { rows, scores, count }: Decision): string 
 /** Sets what depends on the pool: its ids, the prompt's hashes under its salt, and what is known of its outputs. */
 function preparePool(env: RouterEnv, request: RoutedRequest, pool: ModelPool): void {
 	const { features, ports, prompt } = env;
-	ports.prefixes.hashPrompt(pool.modelId, features.lora, prompt.bytes);
+	ports.prefixes.hashPrompt(pool.modelId, features.lora, prompt.bytes, request.tokenIds, request.lora);
 	features.promptHashLow = ports.prefixes.promptHashLow;
 	features.promptHashHigh = ports.prefixes.promptHashHigh;
 	features.model = pool.modelId;

@@ -163,8 +163,11 @@ export interface OutcomeSink {
 
 /** What is known of which rows hold which prompt prefixes. Bounded; the cost of a lookup grows with the prompt, not with the fleet. */
 export interface PrefixIndex {
-	/** Hashes the prompt into chained blocks (salted by model and LoRA) into an internal buffer; returns the number of blocks. */
-	hashPrompt(modelId: number, loraId: number, promptUtf8: Uint8Array): number;
+	/**
+	 * Hashes the prompt into chained blocks (salted by model and LoRA) into an internal buffer; returns the number of blocks. `tokens` are its exact token ids
+	 * where they are known; they must not change until the next call.
+	 */
+	hashPrompt(modelId: number, loraId: number, promptUtf8: Uint8Array, tokens?: Uint32Array, lora?: string): number;
 	/** Low and high words of the hash of the first blocks, for `prompt_hash`. Valid after hashPrompt. */
 	readonly promptHashLow: number;
 	readonly promptHashHigh: number;

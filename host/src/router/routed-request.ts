@@ -119,6 +119,8 @@ export abstract class RoutedRequest {
 	model = '';
 	stream = false;
 	tokensIn = 0;
+	/** Exact token ids of its prompt, where they are known. */
+	tokenIds: Uint32Array | undefined;
 	tokensOutMax = 0;
 	session = '';
 	sessionLow = 0;

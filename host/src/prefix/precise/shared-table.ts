@@ -1,0 +1,206 @@
+// Owns the published form of the precise index: a bounded table in shared memory from the chained hash of a prompt's tokens to the targets
+// that hold everything up to there. One writer, any number of readers. A bucket has sixteen ways whose tags lie in one cache line, so a
+// look-up reads one line of tags and one entry; each entry has a sequence number that is odd while it is written. Invariant: an entry
+// never claims more than is true when it is read; what finds no room is missing, never wrong.
+
+/** Holders an entry names; it counts all. */
+export const HOLDERS_NAMED_MAX = 8;
+const WAYS = 16;
+const ENTRY_WORDS = 4 + HOLDERS_NAMED_MAX;
+const SEQUENCE = 0;
+const LOW = 1;
+const HIGH = 2;
+const COUNT = 3;
+const HOLDERS = 4;
+/** Control words: one that moves whenever a row's state does. */
+const ROWS_EPOCH = 0;
+const CONTROL_WORDS = 16;
+const READ_ATTEMPTS_MAX = 8;
+
+const ROW_BITS = 14;
+const GENERATION_BITS = 15;
+const ROW_MASK = (1 << ROW_BITS) - 1;
+const GENERATION_MASK = (1 << GENERATION_BITS) - 1;
+
+export interface KvTableShared {
+	readonly rowsMax: number;
+	/** A power of two. */
+	readonly buckets: number;
+	readonly buffer: SharedArrayBuffer;
+}
+
+/** Room for about `blocksMax` entries: buckets are half full then. */
+export function createKvTable(rowsMax: number, blocksMax: number): KvTableShared {
+	if (rowsMax > 1 << ROW_BITS) throw new RangeError(`rowsMax ${rowsMax} is beyond 2^${ROW_BITS}`);
+	let buckets = 1;
+	while (buckets * WAYS < blocksMax * 2) buckets *= 2;
+	const words = CONTROL_WORDS + rowsMax * 2 + buckets * WAYS * (1 + ENTRY_WORDS);
+	return { rowsMax, buckets, buffer: new SharedArrayBuffer(words * 4) };
+}
+
+interface Views {
+	readonly control: Int32Array;
+	/** Two words a row: generation plus one while its events are all known, and the tokens between two positions of its chains. */
+	readonly rows: Int32Array;
+	readonly tags: Uint32Array;
+	readonly entries: Int32Array;
+}
+
+function openViews({ rowsMax, buckets, buffer }: KvTableShared): Views {
+	const rowsAt = CONTROL_WORDS * 4;
+	const tagsAt = rowsAt + rowsMax * 8;
+	const ways = buckets * WAYS;
+	return {
+		control: new Int32Array(buffer, 0, CONTROL_WORDS),
+		rows: new Int32Array(buffer, rowsAt, rowsMax * 2),
+		tags: new Uint32Array(buffer, tagsAt, ways),
+		entries: new Int32Array(buffer, tagsAt + ways * 4, ways * ENTRY_WORDS),
+	};
+}
+
+function bucketOf(low: number, high: number, buckets: number): number {
+	const mixed = Math.imul(high, 0x9e3779b1) ^ low;
+	return (mixed ^ (mixed >>> 15)) & (buckets - 1);
+}
+
+/** 0 marks a free way. */
+function tagOf(low: number): number {
+	return low === 0 ? 1 : low;
+}
+
+export function packHolder(row: number, generation: number, tier: number): number {
+	return (
+		(row | ((generation & GENERATION_MASK) << ROW_BITS) | (Math.min(tier, 7) << (ROW_BITS + GENERATION_BITS))) >>> 0
+	);
+}
+
+export class KvTableWriter {
+	readonly #buckets: number;
+	readonly #views: Views;
+
+	constructor(shared: KvTableShared) {
+		this.#buckets = shared.buckets;
+		this.#views = openViews(shared);
+	}
+
+	/** Takes a way for a hash that has none; -1 when its bucket is full. */
+	add(low: number, high: number): number {
+		const { tags, entries } = this.#views;
+		const base = bucketOf(low, high, this.#buckets) * WAYS;
+		for (let way = base; way < base + WAYS; way++) {
+			if (tags[way] !== 0) continue;
+			const at = way * ENTRY_WORDS;
+			this.#begin(at);
+			entries[at + LOW] = low;
+			entries[at + HIGH] = high;
+			entries[at + COUNT] = 0;
+			this.#end(at);
+			Atomics.store(tags, way, tagOf(low));
+			return way;
+		}
+		return -1;
+	}
+
+	/** Says who holds what a way stands for; `named` of them are in `holders`. */
+	set(way: number, count: number, holders: Uint32Array, named: number): void {
+		const { entries } = this.#views;
+		const at = way * ENTRY_WORDS;
+		this.#begin(at);
+		entries[at + COUNT] = count;
+		for (let i = 0; i < named; i++) entries[at + HOLDERS + i] = holders[i] as number;
+		this.#end(at);
+	}
+
+	remove(way: number): void {
+		const { tags, entries } = this.#views;
+		const at = way * ENTRY_WORDS;
+		this.#begin(at);
+		entries[at + COUNT] = 0;
+		this.#end(at);
+		Atomics.store(tags, way, 0);
+	}
+
+	/** `stride` 0 = not live: nothing is promised of the row. */
+	setRow(row: number, generation: number, stride: number): void {
+		const { control, rows } = this.#views;
+		Atomics.store(rows, row * 2 + 1, stride);
+		Atomics.store(rows, row * 2, stride === 0 ? 0 : (generation & GENERATION_MASK) + 1);
+		Atomics.add(control, ROWS_EPOCH, 1);
+	}
+
+	#begin(at: number): void {
+		Atomics.add(this.#views.entries, at + SEQUENCE, 1);
+	}
+
+	#end(at: number): void {
+		Atomics.add(this.#views.entries, at + SEQUENCE, 1);
+	}
+}
+
+/** One thread's read side. What `find` has found stays in its fields until the next call. */
+export class KvTableReader {
+	/** Holders of what was found last, named or not. */
+	count = 0;
+	named = 0;
+	readonly #holders = new Uint32Array(HOLDERS_NAMED_MAX);
+	readonly #buckets: number;
+	readonly #rowsMax: number;
+	readonly #views: Views;
+
+	constructor(shared: KvTableShared) {
+		this.#buckets = shared.buckets;
+		this.#rowsMax = shared.rowsMax;
+		this.#views = openViews(shared);
+	}
+
+	/** Looks a hash up; `count` is 0 when it is not there. Two words that come under a writer's hand are read again, a few times. */
+	find(low: number, high: number): void {
+		const { tags, entries } = this.#views;
+		const tag = tagOf(low);
+		const base = bucketOf(low, high, this.#buckets) * WAYS;
+		this.count = 0;
+		this.named = 0;
+		for (let way = base; way < base + WAYS; way++) {
+			if (tags[way] !== tag) continue;
+			const at = way * ENTRY_WORDS;
+			for (let attempt = 0; attempt < READ_ATTEMPTS_MAX; attempt++) {
+				const sequence = Atomics.load(entries, at + SEQUENCE);
+				const same = entries[at + LOW] === (low | 0) && entries[at + HIGH] === (high | 0);
+				const count = same ? (entries[at + COUNT] as number) : 0;
+				const named = Math.min(count, HOLDERS_NAMED_MAX);
+				for (let i = 0; i < named; i++) this.#holders[i] = entries[at + HOLDERS + i] as number;
+				// An atomic read-modify-write orders the reads before it, which a load alone does not on weakly ordered machines.
+				if ((sequence & 1) !== 0 || Atomics.add(entries, at + SEQUENCE, 0) !== sequence) continue;
+				if (count === 0) break;
+				this.count = count;
+				this.named = named;
+				return;
+			}
+		}
+	}
+
+	rowAt(holder: number): number {
+		return (this.#holders[holder] as number) & ROW_MASK;
+	}
+
+	generationAt(holder: number): number {
+		return ((this.#holders[holder] as number) >>> ROW_BITS) & GENERATION_MASK;
+	}
+
+	tierAt(holder: number): number {
+		return (this.#holders[holder] as number) >>> (ROW_BITS + GENERATION_BITS);
+	}
+
+	/** Moves whenever a row becomes live or ceases to be. */
+	rowsEpoch(): number {
+		return Atomics.load(this.#views.control, ROWS_EPOCH);
+	}
+
+	/** Tokens between two positions of a row's chains while all of its events are known, else 0. */
+	strideOf(row: number, generation: number): number {
+		if (row >= this.#rowsMax) return 0;
+		const { rows } = this.#views;
+		const live = Atomics.load(rows, row * 2) === (generation & GENERATION_MASK) + 1;
+		return live ? Atomics.load(rows, row * 2 + 1) : 0;
+	}
+}
