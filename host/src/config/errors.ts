@@ -29,6 +29,11 @@ export const configErrors = defineErrors({
 		summary: 'a secret named in the configuration cannot be found',
 		hint: 'set the environment variable of `env:NAME`, or create the file of `file:PATH` (mode 0600)',
 	},
+	IM_CONFIG_TLS_FILES: {
+		...refused,
+		summary: 'a certificate or key file cannot be used',
+		hint: 'check data.tls and data.upstream: PEM, readable by this user, key and certificate of one pair',
+	},
 	IM_CONFIG_DATA_KEY_REQUIRED: {
 		...refused,
 		summary: 'the data plane listens beyond loopback without an API key',

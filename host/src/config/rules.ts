@@ -190,6 +190,12 @@ function consensus({ consensus: { engine, endpoints, prefix, user, password, ...
 	return problems;
 }
 
+function certificates({ data }: MeshConfig): Problem[] {
+	return (['tls', 'upstream'] as const)
+		.filter((name) => (data[name].cert_file === undefined) !== (data[name].key_file === undefined))
+		.map((name) => invalid(['data', name, 'cert_file'], 'certificate and key belong together'));
+}
+
 /** Everything wrong with the values taken together; empty when all is well. */
 export function checkRules(config: MeshConfig): Problem[] {
 	const problems = [
@@ -201,6 +207,7 @@ export function checkRules(config: MeshConfig): Problem[] {
 		...models(config),
 		...cells(config),
 		...consensus(config),
+		...certificates(config),
 	];
 	if (config.data.port !== 0 && config.data.port === config.admin.port && config.data.host === config.admin.host)
 		problems.push(invalid(['admin', 'port'], `port ${config.admin.port} is already the data port`));

@@ -165,7 +165,46 @@ export const dataSchema = section('The data plane: where clients send inference 
 		min: 16,
 		max: 1_000_000,
 	}),
+	tls: section('TLS on the data port. Without a certificate it speaks in the clear.', {
+		cert_file: optional('PEM with the certificate and its chain. Read at the start.'),
+		key_file: optional('PEM with the key of that certificate.'),
+	}),
+	http2: section('HTTP/2 on the data port: by prior knowledge in the clear, by ALPN under TLS.', {
+		streams_max: integer(256, 'Streams of one connection at once.', { min: 1, max: 65_536 }),
+		window_bytes: integer(256 * 1024, 'What a client may send on one stream before it is taken.', {
+			...BYTES,
+			min: 65_535,
+			max: 64 * 1024 * 1024,
+		}),
+		connection_window_bytes: integer(4 * 1024 * 1024, 'What a client may send on one connection before it is taken.', {
+			...BYTES,
+			min: 65_535,
+			max: 1024 * 1024 * 1024,
+		}),
+		session_memory_mib: integer(32, 'Memory of one connection: streams, header tables, frames not sent yet.', {
+			unit: 'MiB',
+			min: 1,
+			max: 1024,
+		}),
+		reset_burst: integer(200, 'Streams a client may reset at once; a connection beyond it is closed.', {
+			min: 1,
+			max: 1_000_000,
+		}),
+		reset_rate_per_s: integer(50, 'Resets a client earns back.', { unit: '1/s', min: 1, max: 1_000_000 }),
+		invalid_frames_max: integer(100, 'Invalid frames, and streams beyond `streams_max`, after which it is closed.', {
+			min: 1,
+			max: 1_000_000,
+		}),
+		connection_age_max_ms: integer(
+			1_800_000,
+			'A connection is told to go after this, so that clients that keep one for ever spread over workers again; its streams end first.',
+			MS,
+		),
+	}),
 	upstream: section('Connections to targets.', {
+		ca_file: optional('PEM with the authorities that targets’ certificates are from; the system’s by default.'),
+		cert_file: optional('PEM with the certificate shown to targets (mutual TLS).'),
+		key_file: optional('PEM with the key of that certificate.'),
 		connect_timeout_ms: integer(2000, 'Connecting to a target.', MS),
 		first_byte_timeout_ms: integer(120_000, 'First byte of a response after the request was sent.', MS),
 		idle_timeout_ms: integer(60_000, 'Silence inside a response.', MS),

@@ -2,11 +2,12 @@
 // thread that mostly sleeps, so code that is cold each time: the same narrow client as the router's, without a promise or a stream in between.
 import type { Clock, Timer } from '@infermesh/proto';
 import type { Fetcher } from '../fleet/poller.js';
+import type { UpstreamTls } from '../router/tls.js';
 import type { UpstreamCall, UpstreamHandler } from '../router/upstream/connection.js';
 import type { UpstreamFault } from '../router/upstream/faults.js';
 import { type PoolOptions, UpstreamPools } from '../router/upstream/pools.js';
 
-const options: PoolOptions = {
+const options: Omit<PoolOptions, 'tls'> = {
 	connectTimeoutMs: 2000,
 	headerBytesMax: 32 * 1024,
 	keepAliveTimeoutMs: 10_000,
@@ -93,8 +94,11 @@ class Collector implements UpstreamHandler {
 }
 
 /** Makes a fetcher and the way to close its connections. */
-export function createFetcher(clock: Clock): { readonly fetch: Fetcher; readonly close: () => void } {
-	const pools = new UpstreamPools(options, clock);
+export function createFetcher(
+	clock: Clock,
+	tls: UpstreamTls = {},
+): { readonly fetch: Fetcher; readonly close: () => void } {
+	const pools = new UpstreamPools({ ...options, tls }, clock);
 	const sweeper = clock.every(SWEEP_MS, () => pools.sweep(clock.nowMs()), { unref: true });
 	const fetch: Fetcher = (url, limits) =>
 		new Promise((resolve, reject) => {

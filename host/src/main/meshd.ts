@@ -41,6 +41,7 @@ import { PeerLoad } from './peer-load.js';
 import type { RouterPart } from './router-part.js';
 import { openStrategySource } from './strategy-source.js';
 import { TargetService } from './target-service.js';
+import { readTlsFiles } from './tls-files.js';
 import { meshVersion } from './version.js';
 import type { SpawnWorker } from './worker-group.js';
 
@@ -127,7 +128,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			},
 		},
 	);
-	const fetcher = createFetcher(clock);
+	const fetcher = createFetcher(clock, readTlsFiles(config.data).upstream);
 	let router: RouterPart | undefined;
 	let peerLoad: PeerLoad | undefined;
 	const targets: TargetService = new TargetService(targetServiceOptions(config), {

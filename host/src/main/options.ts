@@ -16,6 +16,7 @@ export function routes({ roles }: Pick<MeshConfig, 'roles'>): boolean {
 	return roles.includes('router') || roles.includes('edge');
 }
 
+/** Without what is in files: certificates are read by tls-files.ts. */
 export function routerOptions({ data, health, models }: MeshConfig): RouterOptionsInput {
 	return {
 		bodyBytesMax: data.body_max_bytes,
@@ -28,6 +29,16 @@ export function routerOptions({ data, health, models }: MeshConfig): RouterOptio
 		connectionsMax: data.connections_max,
 		inflightMax: data.inflight_max,
 		saturatedRetryAfterS: data.saturated_retry_after_s,
+		http2: {
+			streamsMax: data.http2.streams_max,
+			windowBytes: data.http2.window_bytes,
+			connectionWindowBytes: data.http2.connection_window_bytes,
+			sessionMemoryMib: data.http2.session_memory_mib,
+			resetBurst: data.http2.reset_burst,
+			resetRatePerS: data.http2.reset_rate_per_s,
+			invalidFramesMax: data.http2.invalid_frames_max,
+			connectionAgeMaxMs: data.http2.connection_age_max_ms,
+		},
 		failOpen: health.fail_open,
 		upstream: {
 			connectTimeoutMs: data.upstream.connect_timeout_ms,

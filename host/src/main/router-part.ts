@@ -10,6 +10,7 @@ import type { NameTable } from '../fleet/interner.js';
 import { HOLE, PoolView } from '../fleet/pool-view.js';
 import { FleetTableReader, type FleetTableShared } from '../fleet/table.js';
 import type { AccessSnapshot } from '../mesh/access.js';
+import type { RouterOptionsInput } from '../router/options.js';
 import type { ModelPool } from '../router/ports.js';
 import type { StrategyJudge } from '../strategy/registry/judge.js';
 import { StrategyManager } from '../strategy/registry/manager.js';
@@ -22,6 +23,7 @@ import { fuelBudget, quarantineOptions, roomOptions, routerOptions } from './opt
 import { attemptsOf, observedOf } from './outcome-wire.js';
 import { checkPort } from './port-check.js';
 import type { TargetService } from './target-service.js';
+import { type DataPlaneTls, readTlsFiles } from './tls-files.js';
 import { type SpawnWorker, WorkerGroup, workerGroupDefaults } from './worker-group.js';
 import type { WorkerStart } from './worker-protocol.js';
 
@@ -52,12 +54,14 @@ export class RouterPart {
 	/** One for each worker. */
 	readonly metricsBuffers: readonly SharedArrayBuffer[];
 	readonly #config: MeshConfig;
+	readonly #tls: DataPlaneTls;
 	readonly #stopTicking: () => void;
 
 	constructor(deps: RouterPartDeps) {
 		const { config, clock, log, targets, metrics, workerCount } = deps;
 		this.#config = config;
 		this.workerCount = workerCount;
+		this.#tls = readTlsFiles(config.data);
 		this.metricsBuffers = Array.from({ length: workerCount }, () => createMetricsBuffer());
 		const control = new SharedArrayBuffer(CONTROL_BYTES);
 		const counters = new InflightReader(deps.inflight);
@@ -129,10 +133,11 @@ export class RouterPart {
 		this.#stopTicking = () => ticking.cancel();
 	}
 
-	/** `http://host:port` where clients send requests. */
+	/** `http(s)://host:port` where clients send requests. */
 	get dataUrl(): string {
 		const { host } = this.#config.data;
-		return `http://${host.includes(':') ? `[${host}]` : host}:${this.workers.port}`;
+		const scheme = this.#config.data.tls.cert_file === undefined ? 'http' : 'https';
+		return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${this.workers.port}`;
 	}
 
 	/** Rejects with EADDRINUSE when another process has the port: workers share theirs, so none of them would notice. */
@@ -173,7 +178,7 @@ export class RouterPart {
 			inflight,
 			control,
 			metrics: this.metricsBuffers[worker] as SharedArrayBuffer,
-			router: routerOptions(config),
+			router: withTls(routerOptions(config), this.#tls),
 			prefixIndex: {
 				blocksMax: data.prefix_index.blocks_max,
 				blockTokens: data.prefix_index.block_tokens,
@@ -206,4 +211,8 @@ export class RouterPart {
 			},
 		};
 	}
+}
+
+function withTls(options: RouterOptionsInput, { port, upstream }: DataPlaneTls): RouterOptionsInput {
+	return { ...options, tls: port, upstream: { ...options.upstream, tls: upstream } };
 }

@@ -51,6 +51,7 @@ const noMetrics: RouterMetrics = {
 	hedgeWaste: ignore,
 	tokens: ignore,
 	streamChunks: ignore,
+	http2Closed: ignore,
 	stage: ignore,
 };
 const noTracer: RequestTracer = {

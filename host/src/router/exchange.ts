@@ -1,5 +1,6 @@
 // Owns the state of one HTTP request while it is in the router: the record every protocol shares, and what only HTTP has.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
 import type { Dialect } from '@infermesh/adapters';
 import type { PathName } from './accept.js';
 import type { Span } from './json-bytes.js';
@@ -11,6 +12,8 @@ export const EMPTY = Buffer.alloc(0);
 export class Exchange extends RoutedRequest {
 	readonly req: IncomingMessage;
 	readonly res: ServerResponse;
+	/** The stream it came on; undefined for HTTP/1.1. */
+	readonly stream2: ServerHttp2Stream | undefined;
 	/** Path with the query, as sent upstream. */
 	readonly target: string;
 	/** The model's name in the path. */
@@ -20,6 +23,8 @@ export class Exchange extends RoutedRequest {
 
 	// receive
 	body: Buffer = EMPTY;
+	/** The body has not come yet. */
+	receiving = false;
 
 	// parse
 	/** The body is JSON and was read. */
@@ -52,10 +57,12 @@ export class Exchange extends RoutedRequest {
 		path: string,
 		target: string,
 		startMs: number,
+		stream2?: ServerHttp2Stream,
 	) {
-		super(protocol, dialect, req.method ?? 'GET', path, req.headers, req.socket, startMs);
+		super(protocol, dialect, req.method ?? 'GET', path, req.headers, stream2?.session ?? req.socket, startMs);
 		this.req = req;
 		this.res = res;
 		this.target = target;
+		this.stream2 = stream2;
 	}
 }

@@ -1,7 +1,26 @@
 // Owns the router's options and their defaults. Every bound of the data plane has its name here; the config schema feeds it.
 
 import { type HedgingOptions, hedgingDefaults } from './hedge/options.js';
+import type { TlsPair } from './tls.js';
 import type { PoolOptions } from './upstream/pools.js';
+
+/** Bounds of the HTTP/2 sessions that clients open. */
+export interface Http2Options {
+	/** Streams of one connection at once. */
+	readonly streamsMax: number;
+	/** Bytes a client may send on one stream, and on one connection, before they are taken. */
+	readonly windowBytes: number;
+	readonly connectionWindowBytes: number;
+	/** Memory of one session, in MiB: streams, header tables, frames not sent yet. */
+	readonly sessionMemoryMib: number;
+	/** Streams a client may reset at once, and a second; a connection beyond it is closed. */
+	readonly resetBurst: number;
+	readonly resetRatePerS: number;
+	/** Invalid frames, and streams opened beyond `streamsMax`, after which a connection is closed. */
+	readonly invalidFramesMax: number;
+	/** A connection is told to go after this, so that clients that keep one for ever spread over workers again. */
+	readonly connectionAgeMaxMs: number;
+}
 
 export interface UpstreamOptions extends PoolOptions {
 	readonly firstByteTimeoutMs: number;
@@ -75,6 +94,9 @@ export interface RouterOptions {
 	readonly stageSampleMask: number;
 	/** One log line a request; failures inside the router are logged in any case. */
 	readonly logRequests: boolean;
+	/** The data port speaks TLS when given. */
+	readonly tls: TlsPair | undefined;
+	readonly http2: Http2Options;
 	readonly upstream: UpstreamOptions;
 	readonly retry: RetryOptions;
 	readonly hedge: HedgingOptions;
@@ -108,6 +130,17 @@ export const routerDefaults: RouterOptions = {
 	promptBytesMax: 512 * 1024,
 	stageSampleMask: 15,
 	logRequests: true,
+	tls: undefined,
+	http2: {
+		streamsMax: 256,
+		windowBytes: 256 * 1024,
+		connectionWindowBytes: 4 * 1024 * 1024,
+		sessionMemoryMib: 32,
+		resetBurst: 200,
+		resetRatePerS: 50,
+		invalidFramesMax: 100,
+		connectionAgeMaxMs: 1_800_000,
+	},
 	upstream: {
 		connectTimeoutMs: 2000,
 		firstByteTimeoutMs: 120_000,
@@ -117,6 +150,7 @@ export const routerDefaults: RouterOptions = {
 		poolsMax: 4096,
 		poolIdleMs: 60_000,
 		headerBytesMax: 32 * 1024,
+		tls: {},
 	},
 	retry: { attemptsMax: 3, budgetRatio: 0.2, budgetBurst: 10, staleConnectionMs: 1000 },
 	hedge: hedgingDefaults,
@@ -165,6 +199,7 @@ export function resolveRouterOptions(input: RouterOptionsInput): RouterOptions {
 	return {
 		...routerDefaults,
 		...input,
+		http2: { ...routerDefaults.http2, ...input.http2 },
 		upstream: { ...routerDefaults.upstream, ...input.upstream },
 		retry: { ...routerDefaults.retry, ...input.retry },
 		hedge: { ...routerDefaults.hedge, ...input.hedge },

@@ -2,6 +2,7 @@
 // accept → headers → authenticate → receive → parse, then, in routing.ts and shared with other protocols, decide → dispatch → outcome. Each stage is a
 // small function in a file of its own; streaming back is the attempt's. It is also what HTTP does where protocols differ: attempts, answers, cuts.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerHttp2Stream } from 'node:http2';
 import { type OwnAnswer, passThrough } from '@infermesh/adapters';
 import { type Accepted, accept } from './accept.js';
 import { Attempt } from './attempt.js';
@@ -14,7 +15,7 @@ import { isOpen, ownAnswer } from './own-answers.js';
 import { parse } from './parse.js';
 import { dropBody, receive } from './receive.js';
 import { readHeaders } from './request-headers.js';
-import { cut, sendEmpty, sendHeld, sendJson, sendRefusal } from './respond.js';
+import { cut, cutClient, sendEmpty, sendHeld, sendJson, sendRefusal } from './respond.js';
 import { untagged } from './response-ids.js';
 import type { Protocol, RunningAttempt } from './routed-request.js';
 import type { Routing } from './routing.js';
@@ -29,14 +30,14 @@ export class Pipeline implements Protocol {
 		this.#routing = routing;
 	}
 
-	/** Takes a request from the server. Never throws. */
-	handle(req: IncomingMessage, res: ServerResponse): void {
+	/** Takes a request from the server; `stream2` is the stream it came on, if it came by HTTP/2. Never throws. */
+	handle(req: IncomingMessage, res: ServerResponse, stream2?: ServerHttp2Stream): void {
 		const env = this.#env;
 		const target = req.url ?? '/';
 		const query = target.indexOf('?');
 		const path = query < 0 ? target : target.slice(0, query);
 		const accepted = accept(req.method ?? 'GET', path, env.options.passThrough);
-		const exchange = this.#exchange(accepted, req, res, path, target);
+		const exchange = this.#exchange(accepted, req, res, path, target, stream2);
 		this.#enter(exchange);
 		try {
 			if (accepted.kind === 'own' && isOpen(accepted.answer)) return this.#own(exchange, accepted.answer, '');
@@ -51,9 +52,16 @@ export class Pipeline implements Protocol {
 		}
 	}
 
-	#exchange(accepted: Accepted, req: IncomingMessage, res: ServerResponse, path: string, target: string): Exchange {
+	#exchange(
+		accepted: Accepted,
+		req: IncomingMessage,
+		res: ServerResponse,
+		path: string,
+		target: string,
+		stream2: ServerHttp2Stream | undefined,
+	): Exchange {
 		const dialect = accepted.kind === 'forward' ? accepted.dialect : passThrough;
-		const exchange = new Exchange(this, req, res, dialect, path, target, this.#env.ports.clock.nowMs());
+		const exchange = new Exchange(this, req, res, dialect, path, target, this.#env.ports.clock.nowMs(), stream2);
 		if (accepted.kind === 'forward' || accepted.kind === 'own') exchange.label = accepted.label;
 		if (accepted.kind !== 'forward') return exchange;
 		exchange.pathModel = accepted.model;
@@ -64,7 +72,7 @@ export class Pipeline implements Protocol {
 	#enter(exchange: Exchange): void {
 		const { res } = exchange;
 		this.#routing.enter(exchange);
-		if (this.#env.closing) res.shouldKeepAlive = false;
+		if (this.#env.closing && exchange.stream2 === undefined) res.shouldKeepAlive = false;
 		res.on('close', () => {
 			this.#routing.leave(exchange, res.statusCode);
 			dropBody(this.#env, exchange);
@@ -136,15 +144,18 @@ export class Pipeline implements Protocol {
 		sendRefusal(exchange, refusal, undefined, this.#env.ports.clock.nowMs(), this.#env.options.lingerMs);
 	}
 
-	check({ res, cutAtMs, lingerUntilMs }: Exchange, now: number): boolean {
-		if (cutAtMs !== 0 && now > cutAtMs) res.destroy();
-		else if (lingerUntilMs !== 0 && now > lingerUntilMs) res.end();
+	check(exchange: Exchange, now: number): boolean {
+		const { cutAtMs, lingerUntilMs } = exchange;
+		if (cutAtMs !== 0 && now > cutAtMs) cutClient(exchange);
+		else if (lingerUntilMs !== 0 && now > lingerUntilMs) exchange.res.end();
+		else if (exchange.receiving && now - exchange.startMs > this.#env.options.requestTimeoutMs)
+			this.refuse(exchange, { code: 'IM_REQUEST_TIMEOUT' });
 		else return false;
 		return true;
 	}
 
 	abort(exchange: Exchange): void {
-		exchange.res.destroy();
+		cutClient(exchange);
 	}
 
 	/** Answers what the router knows of itself. */

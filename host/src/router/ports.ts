@@ -230,6 +230,8 @@ export interface RouterMetrics {
 	hedgeWaste(pool: ModelPool, prefillTokens: number, decodeTokens: number): void;
 	tokens(pool: ModelPool, tenantId: number, tokensIn: number, tokensOut: number, tokensCached: number): void;
 	streamChunks(count: number): void;
+	/** A client's HTTP/2 connection was closed for what it did. */
+	http2Closed(reason: Http2CloseReason): void;
 	/** Stage timings in nanoseconds, indexed as `pipelineStages`. */
 	stage(stage: number, durationNs: number): void;
 }
@@ -241,6 +243,10 @@ export interface RequestSpan {
 	set(name: string, value: string | number | boolean): void;
 	end(errorCode: string | undefined): void;
 }
+
+/** What a client did that cost it its HTTP/2 connection. */
+export const http2CloseReasons = ['rapid_reset', 'continuation_flood', 'frame_flood', 'protocol_error'] as const;
+export type Http2CloseReason = (typeof http2CloseReasons)[number];
 
 export interface RequestTracer {
 	/** `operation` is the `gen_ai.operation.name`. */

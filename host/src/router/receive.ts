@@ -8,10 +8,12 @@ import { EMPTY, type Exchange } from './exchange.js';
 export function receive(env: RouterEnv, exchange: Exchange, done: (refusal: Refusal | undefined) => void): void {
 	const { req } = exchange;
 	const declared = req.headers['content-length'];
-	if (declared === undefined && req.headers['transfer-encoding'] === undefined) return done(undefined);
+	if (!hasBody(exchange, declared)) return done(undefined);
 	const length = declared === undefined ? 0 : Number(declared);
 	const refusal = tooMuch(env, length, length);
 	if (refusal !== undefined) return done(refusal);
+	// Node's parser sees to it that a body of HTTP/1.1 comes in time.
+	exchange.receiving = exchange.stream2 !== undefined;
 	const chunks: Buffer[] = [];
 	let bytes = 0;
 	let over = false;
@@ -21,6 +23,7 @@ export function receive(env: RouterEnv, exchange: Exchange, done: (refusal: Refu
 		const refusal = tooMuch(env, bytes, chunk.length);
 		if (refusal !== undefined) {
 			over = true;
+			exchange.receiving = false;
 			chunks.length = 0;
 			return done(refusal);
 		}
@@ -29,10 +32,16 @@ export function receive(env: RouterEnv, exchange: Exchange, done: (refusal: Refu
 		chunks.push(chunk);
 	});
 	req.on('end', () => {
+		exchange.receiving = false;
 		if (over || exchange.finished) return;
 		exchange.body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes);
 		done(undefined);
 	});
+}
+
+function hasBody({ req, stream2 }: Exchange, declared: string | undefined): boolean {
+	if (stream2 !== undefined) return !stream2.endAfterHeaders;
+	return declared !== undefined || req.headers['transfer-encoding'] !== undefined;
 }
 
 /** Forgets the body: it has been sent and will not be sent again. */

@@ -56,12 +56,26 @@ const MODEL_CHARS_MAX = 512;
 export function readHeaders(env: RouterEnv, exchange: Exchange): Refusal | undefined {
 	const { headers } = exchange;
 	const { rawHeaders } = exchange.req;
-	if (rawHeaders.length / 2 > env.options.headerCountMax) return { code: 'IM_REQUEST_HEADERS' };
+	const fit =
+		exchange.stream2 === undefined ? rawHeaders.length / 2 <= env.options.headerCountMax : listFits(env, rawHeaders);
+	if (!fit) return { code: 'IM_REQUEST_HEADERS' };
 	const encoding = headers['content-encoding'];
 	if (encoding !== undefined && encoding !== 'identity') return { code: 'IM_REQUEST_ENCODING' };
 	exchange.forwarded = forwardable(rawHeaders, headers.connection);
 	readNames(env, exchange);
 	return undefined;
+}
+
+/** `:method`, `:path` and their like are not counted against the fields a client may send. */
+export const PSEUDO_FIELDS_MAX = 8;
+/** What a field weighs besides its name and value (RFC 9113 §6.5.2). */
+const FIELD_BYTES = 32;
+
+/** Whether a header list of HTTP/2 is within the bounds. Its own bounds hold only once the client has heard of them. */
+export function listFits({ options }: RouterEnv, rawHeaders: readonly string[]): boolean {
+	let bytes = 0;
+	for (const part of rawHeaders) bytes += part.length + FIELD_BYTES / 2;
+	return bytes <= options.headerBytesMax && rawHeaders.length / 2 <= options.headerCountMax + PSEUDO_FIELDS_MAX;
 }
 
 /** What the headers of any protocol say of a request: its id, session, LoRA adapter and trace. */
@@ -122,7 +136,7 @@ function forwardedName(raw: string): string {
 	const known = names.get(raw);
 	if (known !== undefined) return known;
 	const lower = raw.toLowerCase();
-	const name = dropped.has(lower) || lower.startsWith(OWN_PREFIX) ? '' : lower;
+	const name = dropped.has(lower) || lower.startsWith(OWN_PREFIX) || lower.startsWith(':') ? '' : lower;
 	if (names.size >= NAMES_MAX) names.clear();
 	names.set(raw, name);
 	return name;

@@ -5,6 +5,7 @@ import type { RouterEnv } from './env.js';
 import { errorEvent, refusalBody, refusalStatus, upstreamErrorBody } from './error-body.js';
 import type { Refusal, RouterErrorCode } from './errors.js';
 import type { Exchange } from './exchange.js';
+import { resetStream, stopUpload } from './http2/compat.js';
 import { header, type UpstreamResponse } from './upstream-response.js';
 
 const JSON_TYPE = 'application/json';
@@ -71,11 +72,17 @@ export function sendRefusal(
 	if (refusal.allow !== undefined) headers.push('allow', refusal.allow);
 	if (refusal.code === 'IM_REQUEST_UNAUTHENTICATED') headers.push('www-authenticate', 'Bearer');
 	if (attempt !== undefined) pushDecision(headers, attempt);
-	const uploading = isUploading(req);
+	const uploading = exchange.stream2 === undefined && isUploading(req);
 	if (uploading) headers.push('connection', 'close');
 	exchange.committed = true;
 	exchange.finished = true;
+	exchange.receiving = false;
 	res.writeHead(refusalStatus(refusal), headers);
+	if (exchange.stream2 !== undefined && !req.readableEnded && !exchange.stream2.endAfterHeaders) {
+		res.end(body);
+		req.resume();
+		return stopUpload(exchange.stream2);
+	}
 	if (!uploading) {
 		res.end(body);
 		return;
@@ -166,11 +173,17 @@ export function cut(
 	exchange.finished = true;
 	exchange.refusal = { code };
 	if (!asEvent || exchange.blockedSinceMs !== 0) {
-		res.destroy();
+		cutClient(exchange);
 		return;
 	}
 	res.write(`${midEvent ? '\n\n' : ''}${errorEvent(code, exchange.dialect.errors)}`);
 	exchange.cutAtMs = env.ports.clock.nowMs() + env.options.cutDelayMs;
+}
+
+/** Breaks the client's connection, or resets its stream: what it has of a response is not whole. */
+export function cutClient({ res, stream2 }: Exchange): void {
+	if (stream2 === undefined) res.destroy();
+	else resetStream(stream2);
 }
 
 const INVALID_VALUE = /[^\t\x20-\x7e\x80-\xff]/;

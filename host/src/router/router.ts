@@ -1,7 +1,9 @@
-// Owns the router as its users see it: made from options and ports, served by a `node:http` server, closed in order. The way of a request is
+// Owns the router as its users see it: made from options and ports, served by a `node:http` server that also takes HTTP/2, closed in order. The way of a request is
 // the pipeline's.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createEnv } from './env.js';
+import { exchangeOf } from './http2/compat.js';
+import { Http2Front } from './http2/front.js';
 import type { RouterOptions, RouterOptionsInput } from './options.js';
 import { Pipeline } from './pipeline.js';
 import type { RouterPorts } from './ports.js';
@@ -37,7 +39,16 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 	const env = createEnv(input, ports);
 	const routing = new Routing(env);
 	const pipeline = new Pipeline(env, routing);
-	const server = createDataServer(env.options, (req, res) => pipeline.handle(req, res));
+	const front = new Http2Front(env.options, ports.clock, ports.random, env.ports.metrics, (stream, headers, raw) => {
+		const { req, res } = exchangeOf(stream, headers, raw, env.options.bodyBytesMax);
+		pipeline.handle(req, res, stream);
+	});
+	const { server, closeWaiting } = createDataServer(
+		env.options,
+		ports.clock,
+		(req, res) => pipeline.handle(req, res),
+		(socket) => front.connection(socket),
+	);
 	const { poolIdleMs } = env.options.upstream;
 	const closeIdlePools = (): void => env.pools.sweep(ports.clock.nowMs());
 	const sweeper = ports.clock.every(poolIdleMs / POOL_SWEEPS, closeIdlePools, { unref: true });
@@ -55,9 +66,12 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 				else resolve();
 			});
 			server.closeIdleConnections();
+			closeWaiting();
+			front.drain();
 			await drained(routing, ports, env.options.sweepMs, graceMs);
 			routing.abortAll();
 			server.closeAllConnections();
+			front.destroy();
 			sweeper.cancel();
 			env.pools.destroy();
 			await closed;

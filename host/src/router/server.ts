@@ -1,17 +1,31 @@
-// Owns the HTTP server of the data plane: Node's strict parser with every limit set, and bytes that are no request answered in OpenAI's
-// shape. Where to listen is the caller's; what a request means, the pipeline's.
+// Owns the server of the data plane: Node's strict HTTP/1.1 parser with every limit set, bytes that are no request answered in OpenAI's
+// shape, and the parting of ways between HTTP/1.1 and HTTP/2. Where to listen is the caller's; what a request means, the pipeline's.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import type { Clock } from '@infermesh/proto';
 import { refusalBody, refusalStatus } from './error-body.js';
 import type { Refusal } from './errors.js';
+import { Sniffer, type Versions } from './http2/sniff.js';
 import type { RouterOptions } from './options.js';
 
-/** Makes the server; it is not listening yet. `handle` gets every well-formed request. */
+export interface DataServer {
+	readonly server: Server;
+	/** Closes connections whose version is not known yet. */
+	readonly closeWaiting: () => void;
+}
+
+/** Makes the server; it is not listening yet. `handle` gets every well-formed request of HTTP/1.1, `http2` every connection of HTTP/2. */
 export function createDataServer(
 	options: RouterOptions,
+	clock: Clock,
 	handle: (req: IncomingMessage, res: ServerResponse) => void,
-): Server {
+	http2: (socket: Socket) => void,
+): DataServer {
 	const server = makeServer(options);
+	const sniffer = partWays(server, options, clock, http2);
 	server.on('request', handle);
 	server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
 		if (Number(req.headers['content-length'] ?? 0) <= options.bodyBytesMax) res.writeContinue();
@@ -27,11 +41,30 @@ export function createDataServer(
 		res.end(body);
 	});
 	server.on('clientError', answerBadHttp);
-	return server;
+	return { server, closeWaiting: () => sniffer.closeWaiting() };
+}
+
+/** Puts the choice of a version before the listener that takes every connection for HTTP/1.1. */
+function partWays(server: Server, options: RouterOptions, clock: Clock, http2: (socket: Socket) => void): Sniffer {
+	const event = options.tls === undefined ? 'connection' : 'secureConnection';
+	const listeners = server.listeners(event) as ((this: Server, socket: Socket) => void)[];
+	server.removeAllListeners(event);
+	const versions: Versions = {
+		http1: (socket) => {
+			for (const listener of listeners) listener.call(server, socket);
+		},
+		http2,
+		late: (socket) => answerBadHttp(Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket),
+	};
+	const sniffer = new Sniffer(versions, clock, options.headersTimeoutMs);
+	if (options.tls === undefined) server.on(event, (socket: Socket) => sniffer.listen(socket));
+	else server.on(event, (socket: TLSSocket) => sniffer.agreed(socket));
+	return sniffer;
 }
 
 function makeServer(options: RouterOptions): Server {
-	const server = createServer({
+	const { tls } = options;
+	const parser = {
 		insecureHTTPParser: false,
 		requireHostHeader: true,
 		maxHeaderSize: options.headerBytesMax,
@@ -39,7 +72,17 @@ function makeServer(options: RouterOptions): Server {
 		requestTimeout: options.requestTimeoutMs,
 		keepAliveTimeout: options.keepAliveTimeoutMs,
 		connectionsCheckingInterval: Math.max(50, Math.min(1000, Math.floor(options.headersTimeoutMs / 4))),
-	});
+	};
+	const server: Server =
+		tls === undefined
+			? createServer(parser)
+			: createTlsServer({
+					...parser,
+					...tls,
+					ALPNProtocols: ['h2', 'http/1.1'],
+					minVersion: 'TLSv1.2',
+					handshakeTimeout: options.headersTimeoutMs,
+				});
 	// Node drops fields beyond its count without a word; one more than allowed lets the router see that there were too many.
 	server.maxHeadersCount = options.headerCountMax + 1;
 	server.maxConnections = options.connectionsMax;

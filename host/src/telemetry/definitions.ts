@@ -131,6 +131,12 @@ export const metricDefinitions = Object.freeze({
 		'Tokens of answered requests: input, cached (part of input) and output.',
 	),
 	streamChunks: counter('stream_chunks', [], 1, 'Chunks passed on in streamed answers.'),
+	http2Closed: counter(
+		'http2_connections_closed',
+		['reason'],
+		8,
+		'HTTP/2 connections of clients closed for what they did: resets or frames in floods, or frames that break the protocol.',
+	),
 	stageDuration: histogram(
 		'stage_duration_seconds',
 		['stage'],

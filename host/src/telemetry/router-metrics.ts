@@ -1,7 +1,14 @@
 // Owns the data plane's counters: `RouterMetrics` over a metrics block. Series are looked up once per pool, target and outcome and then
 // kept, so a request costs a few additions. Paths outside the served set share one label, so no client can make series.
 import { dialectRoutes } from '@infermesh/adapters';
-import type { HedgeResult, ModelPool, OutcomeStatusName, RouterMetrics, UpstreamTarget } from '../router/ports.js';
+import {
+	type HedgeResult,
+	http2CloseReasons,
+	type ModelPool,
+	type OutcomeStatusName,
+	type RouterMetrics,
+	type UpstreamTarget,
+} from '../router/ports.js';
 import type { HistogramSeries, MetricsBlock, Series } from './block.js';
 
 /** Paths that are labels of their own: those of the dialects. */
@@ -43,6 +50,7 @@ export function createRouterMetrics(block: MetricsBlock, options: RouterMetricsO
 	const unrouted = new Map<string, PathSeries>();
 	const inFlight = block.gauge('requestsInFlight');
 	const chunks = block.counter('streamChunks');
+	const http2Closed = new Map(http2CloseReasons.map((reason) => [reason, block.counter('http2Closed', reason)]));
 	const stages = options.stages.map((stage) => block.histogram('stageDuration', stage));
 
 	const seriesOf = (pool: ModelPool): PoolSeries => {
@@ -117,6 +125,7 @@ export function createRouterMetrics(block: MetricsBlock, options: RouterMetricsO
 			kinds[2].add(tokensCached);
 		},
 		streamChunks: (count) => chunks.add(count),
+		http2Closed: (reason) => http2Closed.get(reason)?.add(1),
 		stage: (stage, durationNs) => stages[stage]?.observe(durationNs / 1e9),
 	};
 }

@@ -117,6 +117,7 @@ export interface TestRouter {
 	readonly remembered: { readonly id: string; readonly context: DecisionContext }[];
 	readonly ended: { readonly path: string; readonly status: number; readonly code: string | undefined }[];
 	readonly errors: unknown[];
+	readonly http2Closed: string[];
 	/** Stages timed, by index. */
 	readonly stages: number[];
 	/** What became of wishes for copies, and the prefilled and decoded tokens of losers. */
@@ -184,11 +185,12 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 		ended: [],
 		errors: [],
 		stages: [],
+		http2Closed: [],
 		hedges: [],
 		waste: [],
 	} as unknown as Pick<
 		TestRouter,
-		'outcomes' | 'loads' | 'decided' | 'remembered' | 'ended' | 'errors' | 'stages' | 'hedges' | 'waste'
+		'outcomes' | 'loads' | 'http2Closed' | 'decided' | 'remembered' | 'ended' | 'errors' | 'stages' | 'hedges' | 'waste'
 	>;
 	let next = 0;
 	const router = createRouter(
@@ -259,13 +261,15 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 				hedgeWaste: (_pool, prefill, decode) => record.waste.push([prefill, decode]),
 				tokens: () => undefined,
 				streamChunks: () => undefined,
+				http2Closed: (reason) => record.http2Closed.push(reason),
 				stage: (stage) => record.stages.push(stage),
 			},
 			log: { info: () => undefined, warn: () => undefined, error: (fields) => record.errors.push(fields) },
 			...given.ports,
 		},
 	);
-	const url = await listening(router.server);
+	const clear = await listening(router.server);
+	const url = given.options?.tls === undefined ? clear : clear.replace('http:', 'https:');
 	return {
 		router,
 		url,

@@ -4,6 +4,7 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '@infermesh/proto';
+import type { UpstreamTls } from '../tls.js';
 import { UpstreamFault } from './faults.js';
 import { type ResponseHeaders, ResponseParser } from './response-parser.js';
 
@@ -29,6 +30,7 @@ export interface Endpoint {
 
 export interface ConnectionOptions {
 	readonly connectTimeoutMs: number;
+	readonly tls: UpstreamTls;
 	/** Largest head of a response, and most bytes of chunk extensions and trailers. */
 	readonly headerBytesMax: number;
 }
@@ -92,7 +94,9 @@ export class UpstreamConnection {
 	constructor(endpoint: Endpoint, options: ConnectionOptions, clock: Clock, owner: ConnectionOwner) {
 		this.#owner = owner;
 		this.#parser = new ResponseParser(options.headerBytesMax);
-		this.#socket = endpoint.tls ? this.#openTls(endpoint) : connectTcp({ ...address(endpoint), noDelay: true });
+		this.#socket = endpoint.tls
+			? this.#openTls(endpoint, options.tls)
+			: connectTcp({ ...address(endpoint), noDelay: true });
 		const socket = this.#socket;
 		socket.on(endpoint.tls ? 'secureConnect' : 'connect', () => {
 			this.#connected = true;
@@ -146,9 +150,10 @@ export class UpstreamConnection {
 		this.#lose(new UpstreamFault('reset', 'the connection was closed here'));
 	}
 
-	#openTls(endpoint: Endpoint): TLSSocket {
+	#openTls(endpoint: Endpoint, tls: UpstreamTls): TLSSocket {
 		const { host, session } = endpoint;
 		const socket = connectTls({
+			...tls,
 			...address(endpoint),
 			ALPNProtocols: ['http/1.1'],
 			...(isIP(host) === 0 ? { servername: host } : {}),
