@@ -66,6 +66,7 @@ export const targetRequestSchema = Type.Object(
 		runtime: Type.Optional(Type.Enum(['auto', ...runtimeNames, 'openai'])),
 		apiKey: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
 		upstreamModel: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
+		dataParallelRank: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
 		revision: Type.Optional(Type.String({ maxLength: 128 })),
 		quant: Type.Optional(Type.String({ maxLength: 64 })),
 		weight: Type.Optional(Type.Number({ minimum: 0, maximum: 1000 })),

@@ -10,7 +10,7 @@ import type { CliContext } from './context.js';
 import { cliErrors, EXIT_FAILED, EXIT_OK } from './errors.js';
 import { type Column, print, printItems, showMs, showNumber } from './output.js';
 import { pause } from './pause.js';
-import { collect, decimal, duration, oneOf } from './values.js';
+import { collect, decimal, duration, oneOf, whole } from './values.js';
 
 const columns: readonly Column<TargetView>[] = [
 	{ title: 'TARGET', value: (target) => target.id },
@@ -130,6 +130,7 @@ export function addTargetCommands(program: Command, cli: Cli): void {
 			)
 			.option('--api-key <key>', 'sent to it in place of the client’s own credentials')
 			.option('--upstream-model <name>', 'its own name of the model, when it differs')
+			.option('--data-parallel-rank <number>', 'the one rank of the engine it stands for', whole(0, 65_535))
 			.option('--revision <name>', 'model revision, a label')
 			.option('--quant <name>', 'quantisation, a label')
 			.option('--weight <number>', 'operator weight; 1 = normal', decimal(0, 1000))

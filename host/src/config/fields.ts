@@ -47,6 +47,10 @@ export const optional = (description: string) => Type.Optional(Type.String({ min
 export const maybe = (description: string, max: number, unit?: string) =>
 	Type.Optional(Type.Number({ minimum: 0, maximum: max, ...notes(description, unit) }));
 
+/** A whole number that may be left out, and has no default of its own. */
+export const maybeInteger = (description: string, max: number) =>
+	Type.Optional(Type.Integer({ minimum: 0, maximum: max, ...notes(description) }));
+
 /** A secret: a literal, `env:NAME` or `file:PATH`. Resolved at load; never printed. */
 export const secret = (description: string) =>
 	Type.Optional(

@@ -10,6 +10,7 @@ import {
 	list,
 	map,
 	maybe,
+	maybeInteger,
 	number,
 	optional,
 	required,
@@ -327,6 +328,10 @@ export const targetSchema = item('One upstream: a model replica behind an OpenAI
 	),
 	api_key: secret('Sent as `authorization: Bearer` in place of the client’s own'),
 	upstream_model: optional('The engine’s own name of the model, when it differs.'),
+	data_parallel_rank: maybeInteger(
+		'The one data-parallel rank of the engine that this target stands for; give each rank an `id` of its own.',
+		65_535,
+	),
 	revision: optional('Model revision, a label.'),
 	quant: optional('Quantisation, a label.'),
 	weight: number(1, 'Operator weight; 1 = normal.', { max: 1000 }),

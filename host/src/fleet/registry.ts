@@ -38,6 +38,8 @@ export interface TargetSpec {
 	readonly runtime: string;
 	readonly apiKey: string | undefined;
 	readonly upstreamModel: string | undefined;
+	/** The engine's data-parallel rank it stands for; absent for the whole engine. */
+	readonly dataParallelRank?: number;
 	readonly revision: string | undefined;
 	readonly quant: string | undefined;
 	readonly weight: number;
@@ -129,6 +131,7 @@ export class TargetRegistry {
 			apiKey: spec.apiKey,
 			runtime: spec.runtime,
 			upstreamModel: spec.upstreamModel,
+			dataParallelRank: spec.dataParallelRank,
 			cell: spec.cell,
 		};
 		const record: TargetRecord = { spec, row, generation, upstream, hold: 'none' };

@@ -65,11 +65,12 @@ function configured(request: TargetRequest, config: MeshConfig): TargetConfig {
 			'default' in schema ? [[key, schema.default]] : [],
 		),
 	) as unknown as TargetConfig;
-	const { apiKey, upstreamModel, costPerHour, metricsPath, healthPath, kvEvents, ...same } = request;
+	const { apiKey, upstreamModel, dataParallelRank, costPerHour, metricsPath, healthPath, kvEvents, ...same } = request;
 	const given = {
 		...same,
 		api_key: apiKey,
 		upstream_model: upstreamModel,
+		data_parallel_rank: dataParallelRank,
 		cost_per_hour: costPerHour,
 		metrics_path: metricsPath,
 		health_path: healthPath,

@@ -163,6 +163,7 @@ export function targetSpec(target: TargetConfig, { node }: MeshConfig): TargetSp
 		runtime: target.runtime,
 		apiKey: target.api_key,
 		upstreamModel: target.upstream_model,
+		...(target.data_parallel_rank === undefined ? {} : { dataParallelRank: target.data_parallel_rank }),
 		revision: target.revision,
 		quant: target.quant,
 		weight: target.weight,

@@ -66,6 +66,7 @@ export const targetRecordSchema = Type.Object({
 		runtime: Type.String(),
 		apiKey: Type.Optional(Type.String(describe('Secret: travels and rests as the mesh’s state does.'))),
 		upstreamModel: Type.Optional(Type.String()),
+		dataParallelRank: Type.Optional(Type.Integer()),
 		revision: Type.Optional(Type.String()),
 		quant: Type.Optional(Type.String()),
 		weight: Type.Number(),
