@@ -22,6 +22,8 @@ export interface Table {
 export interface BenchContext {
 	/** Fewer and shorter rounds: to see that it runs, not to quote. */
 	readonly quick: boolean;
+	/** A trace file to replay, for benches that replay one. */
+	readonly trace: string | undefined;
 	/** One line of progress for a person; not part of the result. */
 	readonly progress: (line: string) => void;
 }

@@ -1,4 +1,4 @@
-// Owns the command line of the benches: `npm run bench [-- NAME … --quick --json --list]`. Compiled to test/dist/bench/main.js. The exit code
+// Owns the command line of the benches: `npm run bench [-- NAME … --quick --json --list --trace FILE]`. Compiled to test/dist/bench/main.js. The exit code
 // says whether the benches ran, not whether their aims were met.
 import { cpus, loadavg } from 'node:os';
 import process from 'node:process';
@@ -18,6 +18,7 @@ import { streamsBench } from './router/streams.js';
 import { swapBench } from './router/swap.js';
 import { serfBench } from './serf.js';
 import { renderTable } from './table.js';
+import { tailBench } from './tail/bench.js';
 import { transportBench } from './transport.js';
 
 // As in meshd: code is optimised at once, before anything is compiled.
@@ -40,6 +41,7 @@ const benches: readonly Bench[] = [
 	swapBench,
 	routerBench,
 	streamsBench,
+	tailBench,
 	logBench,
 	transportBench,
 	consensusBench,
@@ -51,7 +53,7 @@ const benches: readonly Bench[] = [
 
 function usage(): string {
 	const lines = benches.map((bench) => `  ${bench.name.padEnd(10)} ${bench.summary}`);
-	return `npm run bench [-- NAME … --quick --json --list]\n\n${lines.join('\n')}\n`;
+	return `npm run bench [-- NAME … --quick --json --list --trace FILE]\n\n${lines.join('\n')}\n`;
 }
 
 async function main(): Promise<number> {
@@ -61,6 +63,7 @@ async function main(): Promise<number> {
 			json: { type: 'boolean' },
 			list: { type: 'boolean' },
 			quick: { type: 'boolean' },
+			trace: { type: 'string' },
 			help: { type: 'boolean' },
 		},
 	});
@@ -79,6 +82,7 @@ async function main(): Promise<number> {
 			: benches.filter((bench) => positionals.includes(bench.name));
 	const context: BenchContext = {
 		quick: values.quick === true,
+		trace: values.trace,
 		progress: (line) => process.stderr.write(`${line}\n`),
 	};
 	const results: { readonly name: string; readonly tables: readonly Table[] }[] = [];

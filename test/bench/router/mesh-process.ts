@@ -40,7 +40,12 @@ export async function startMeshProcess(options: MeshOptions): Promise<Mesh> {
 	};
 	const file = path.join(options.folder, 'mesh.yaml');
 	writeFileSync(file, JSON.stringify(config));
-	const args = [...(options.nodeArgs ?? []), cli, 'agent', '--config', file];
+	return startMeshAgent(file, options.nodeArgs);
+}
+
+/** A mesh with the configuration in `file`, once all its targets are healthy. */
+export async function startMeshAgent(file: string, nodeArgs: readonly string[] = []): Promise<Mesh> {
+	const args = [...nodeArgs, cli, 'agent', '--config', file];
 	const running = await spawnCommand(process.execPath, args, addresses);
 	const { data, admin } = running.ready as { readonly data: string; readonly admin: string };
 	await healthy(admin);

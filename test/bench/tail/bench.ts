@@ -1,0 +1,212 @@
+// Owns the figure of the tail: six emulated engines, one of them slowed four times, under a replay of the Azure conversation trace; what clients wait
+// for their first token without hedging, with a fixed delay and with the adaptive one, and what the copies cost, as the engines count it. Round robin
+// decides in all arms, because a strategy that knows the load avoids the slow engine by itself and leaves hedging little to do.
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import process from 'node:process';
+import {
+	type LoadRunResult as LoadResult,
+	openTraceFile,
+	runLoad,
+	syntheticTrace,
+	systemClock,
+	type TraceSource,
+} from '@infermesh/host';
+import type { Bench, BenchContext, Table } from '../bench.js';
+import { KEY, startMeshAgent } from '../router/mesh-process.js';
+import { forkModule, type Running } from '../router/processes.js';
+
+const MODEL = 'tail-model';
+const ENGINES = 6;
+const SLOW_FACTOR = 4;
+/** Of the trace's own clock. */
+const SPEED = 5;
+const ARM_MS = 16_000;
+const SEED = 7;
+const TRACE = path.join('traces', 'azure-2023', 'AzureLLMInferenceTrace_conv.csv');
+
+interface Arm {
+	readonly name: string;
+	/** `data.hedge` of the mesh. */
+	readonly hedge: Readonly<Record<string, number>>;
+}
+
+const COMMON = { copies: 1, budget_ratio: 0.1 };
+const ARMS: readonly Arm[] = [
+	{ name: 'no hedging', hedge: { copies_max: 0 } },
+	{ name: 'copy after 300 ms', hedge: { ...COMMON, delay_ms: 300 } },
+	{ name: 'copy after the p90', hedge: { ...COMMON, delay_quantile: 0.9 } },
+];
+
+interface Measured {
+	readonly arm: Arm;
+	readonly load: LoadResult;
+	readonly copies: number;
+	readonly won: number;
+	/** Tokens that losers cost: as the router estimates it, and as the engines have counted it. */
+	readonly estimated: number;
+	readonly computed: number;
+	readonly served: number;
+}
+
+export const tailBench: Bench = {
+	name: 'tail',
+	summary: 'first-token tail with and without hedging, one of six engines slowed 4x (about 60 s; --trace FILE)',
+	run: async (context) => {
+		const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-bench-'));
+		try {
+			const measured: Measured[] = [];
+			let workload = '';
+			for (const arm of ARMS) {
+				const source = await openWorkload(context);
+				workload = source.name;
+				measured.push(await measure(arm, source, folder, context));
+				context.progress(`  ${arm.name}`);
+			}
+			return [tableOf(measured, workload)];
+		} finally {
+			rmSync(folder, { recursive: true, force: true });
+		}
+	},
+};
+
+/** The trace named by the option, else that of INFERMESH_TEST_DATA, else one made up with its mean rate and lengths. */
+function openWorkload({ trace }: BenchContext): Promise<TraceSource> | TraceSource {
+	const data = process.env['INFERMESH_TEST_DATA'];
+	const file = trace ?? (data === undefined ? undefined : path.join(data, TRACE));
+	if (file !== undefined) return openTraceFile(file, { seed: SEED });
+	return syntheticTrace({
+		ratePerSecond: 5.4,
+		arrivals: { kind: 'gamma', cv: 1.5 },
+		input: { kind: 'lognormal', mean: 1155, cv: 1 },
+		output: { kind: 'lognormal', mean: 211, cv: 1 },
+		seed: SEED,
+	});
+}
+
+async function measure(arm: Arm, source: TraceSource, folder: string, context: BenchContext): Promise<Measured> {
+	const open: Running[] = [];
+	try {
+		const engines = await forkModule('../tail/engines.js', [String(ENGINES), String(SLOW_FACTOR), MODEL]);
+		open.unshift(engines);
+		const { ports } = engines.ready as { readonly ports: readonly number[] };
+		const file = path.join(folder, 'tail.yaml');
+		writeFileSync(file, JSON.stringify(configOf(arm, ports)));
+		const mesh = await startMeshAgent(file);
+		open.unshift(mesh);
+		const load = await runLoad(
+			{
+				url: `http://127.0.0.1:${mesh.port}`,
+				model: MODEL,
+				apiKey: KEY,
+				speed: SPEED,
+				durationMs: context.quick ? 4000 : ARM_MS,
+				seed: SEED,
+			},
+			{ clock: systemClock, source },
+		);
+		const router = await metricsOf(mesh.adminUrl);
+		const own = await Promise.all(ports.map((port) => metricsOf(`http://127.0.0.1:${port}`)));
+		const computed = own.reduce(
+			(total, text) => total + sumOf(text, 'vllm:prompt_tokens_total') + sumOf(text, 'vllm:generation_tokens_total'),
+			0,
+		);
+		const served =
+			sumOf(router, 'infermesh_tokens_total', 'kind="input"') +
+			sumOf(router, 'infermesh_tokens_total', 'kind="output"');
+		return {
+			arm,
+			load,
+			served,
+			copies: sumOf(router, 'infermesh_hedges_total', 'result="sent"'),
+			won: sumOf(router, 'infermesh_hedges_total', 'result="won"'),
+			estimated: sumOf(router, 'infermesh_hedge_wasted_tokens_total'),
+			computed: computed - served,
+		};
+	} finally {
+		for (const each of open) await each.close();
+	}
+}
+
+function configOf(arm: Arm, ports: readonly number[]): object {
+	return {
+		data: { port: 0, workers: 1, hedge: arm.hedge },
+		admin: { port: 0 },
+		strategy: { active: 'baseline_rr' },
+		keys: [{ id: 'bench', sha256: createHash('sha256').update(KEY).digest('hex') }],
+		targets: ports.map((port, index) => ({
+			id: `engine-${index}`,
+			url: `http://127.0.0.1:${port}`,
+			models: [MODEL],
+			runtime: 'vllm',
+		})),
+	};
+}
+
+async function metricsOf(url: string): Promise<string> {
+	return (await fetch(`${url}/metrics`)).text();
+}
+
+/** Sum of the series of a name whose labels hold `label`. */
+function sumOf(text: string, name: string, label = ''): number {
+	let total = 0;
+	for (const line of text.split('\n')) {
+		if (!line.startsWith(`${name}{`) || !line.includes(label)) continue;
+		total += Number(line.slice(line.lastIndexOf(' ') + 1));
+	}
+	return total;
+}
+
+function tableOf(measured: readonly Measured[], workload: string): Table {
+	const [base] = measured as [Measured];
+	const p99 = (one: Measured): number => one.load.latency.ttftMs?.p99 ?? Number.NaN;
+	return {
+		title: `First token with one of ${ENGINES} engines ${SLOW_FACTOR}x slow, round robin, ${workload} at ${SPEED}x`,
+		columns: [
+			'',
+			'requests',
+			'failed',
+			'p50 ms',
+			'p90 ms',
+			'p99 ms',
+			'p99 ratio',
+			'copies %',
+			'won %',
+			'waste %, engines',
+			'waste %, router',
+		],
+		rows: measured.map((one) => {
+			const ttft = one.load.latency.ttftMs;
+			const share = (part: number, whole: number): number => (whole === 0 ? 0 : (100 * part) / whole);
+			return [
+				one.arm.name,
+				one.load.requests.sent,
+				one.load.requests.failed,
+				ttft?.p50 ?? Number.NaN,
+				ttft?.p90 ?? Number.NaN,
+				p99(one),
+				p99(one) / p99(base),
+				share(one.copies, one.load.requests.sent),
+				share(one.won, one.copies),
+				share(one.computed, one.served + one.computed),
+				share(one.estimated, one.served + one.estimated),
+			];
+		}),
+		aims: measured.slice(1).map((one) => ({
+			what: `p99 with a ${one.arm.name}`,
+			figure: p99(one) / p99(base),
+			atMost: 0.5,
+			unit: 'of p99 without',
+		})),
+		notes: [
+			'waste = prompt and output tokens beyond those of the answers, as a share of all: counted by the engines, and as the router estimates it from above',
+			'the engines count the prompt of a sequence when they first schedule it, whole: what is cancelled before costs nothing there',
+			...measured.flatMap(({ load }) => load.workload.notes).filter((note, at, all) => all.indexOf(note) === at),
+			...(workload.endsWith('.csv')
+				? []
+				: ['no trace given: a made-up workload with the rate and lengths of the Azure trace stands in for it']),
+		],
+	};
+}
