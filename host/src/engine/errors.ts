@@ -31,6 +31,13 @@ export const engineErrors = defineErrors({
 		retryable: false,
 		openaiCode: 'context_length_exceeded',
 	},
+	IM_ENGINE_TRANSFER_FAILED: {
+		summary: 'KV that another engine was to hand over did not come.',
+		hint: 'Look at the prefill engine of the pair; send the request again.',
+		httpStatus: 500,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: true,
+	},
 	IM_ENGINE_UNAUTHENTICATED: {
 		summary: 'The API key is missing or wrong.',
 		hint: 'Send `Authorization: Bearer KEY` with the key the engine was started with.',

@@ -39,6 +39,8 @@ export interface EngineCounters {
 	/** Of these, found on the device; and in the host tier. */
 	prefixHitTokens: number;
 	hostHitTokens: number;
+	/** Prompt tokens not computed because their KV came from another engine. */
+	transferredTokens: number;
 	/** Tokens computed again after a preemption. */
 	recomputedTokens: number;
 }
@@ -73,6 +75,7 @@ export class EngineModel {
 		prefixQueryTokens: 0,
 		prefixHitTokens: 0,
 		hostHitTokens: 0,
+		transferredTokens: 0,
 		recomputedTokens: 0,
 	};
 	#nowUs = 0;
@@ -112,6 +115,11 @@ export class EngineModel {
 
 	get hostBlocksUsed(): number {
 		return this.#kv.hostUsed;
+	}
+
+	/** Leading tokens of a prompt's hash chain whose KV is on the device now. */
+	cachedPrefixTokens(hashes: Uint32Array): number {
+		return this.config.prefixCaching ? this.#kv.cachedPrefixTokens(hashes) : 0;
 	}
 
 	/** Whether `beginStep` was called and `endStep` not yet. */
@@ -336,6 +344,8 @@ export class EngineModel {
 		sequence.scheduledUs = nowUs;
 		sequence.cachedTokens = deviceTokens;
 		sequence.hostTokens = hostTokens;
+		sequence.transferredTokens = sequence.computedTokens - deviceTokens - hostTokens;
+		counters.transferredTokens += sequence.transferredTokens;
 		counters.promptTokens += sequence.promptTokens;
 	}
 

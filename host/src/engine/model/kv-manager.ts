@@ -49,7 +49,7 @@ export class KvManager {
 
 	/**
 	 * Gives the sequence that `fits` just accepted its blocks, shared ones by reference; its cached tokens count as
-	 * computed.
+	 * computed, and so do those whose KV was transferred, but for the last, which gives the logits of the next.
 	 */
 	allocate(sequence: SequenceRecord): void {
 		const blocks = sequence.blocks;
@@ -57,7 +57,9 @@ export class KvManager {
 		const cachedBlocks = this.deviceBlocks + this.hostBlocks;
 		if (sequence.hashes !== undefined) this.#share(sequence.hashes, blocks);
 		while (blocks.length < needed) blocks.push(this.#pool.take());
-		sequence.computedTokens = cachedBlocks * this.#blockTokens;
+		const transferred = Math.min(sequence.transferTokens, sequence.knownTokens - 1);
+		sequence.computedTokens = Math.max(cachedBlocks * this.#blockTokens, transferred);
+		sequence.transferTokens = 0;
 		this.nameFilled(sequence, this.deviceBlocks * this.#blockTokens, sequence.computedTokens);
 	}
 
@@ -93,6 +95,17 @@ export class KvManager {
 		for (let i = blocks.length - 1; i >= 0; i--) this.#pool.release(blocks[i] as number);
 		blocks.length = 0;
 		sequence.computedTokens = 0;
+	}
+
+	/** Leading tokens of a hash chain that are on the device now. */
+	cachedPrefixTokens(hashes: Uint32Array): number {
+		let block = 0;
+		while (
+			block < hashes.length >>> 1 &&
+			this.#pool.find(hashes[block * 2] as number, hashes[block * 2 + 1] as number) >= 0
+		)
+			block++;
+		return block * this.#blockTokens;
 	}
 
 	checkInvariants(): void {

@@ -12,6 +12,8 @@ export interface SequenceRequest {
 	 * before the prompt does (the rest is never shared) or run on into the output (whose blocks are then shared too).
 	 */
 	readonly blockHashes?: Uint32Array;
+	/** Prompt tokens whose KV has come from another engine; they need no computing at the first admission. */
+	readonly transferredTokens?: number;
 	/** The caller's own data, handed back untouched with every event. */
 	readonly tag?: unknown;
 }
@@ -32,6 +34,8 @@ export interface Sequence {
 	readonly cachedTokens: number;
 	/** Prompt tokens found in the host tier at first admission. */
 	readonly hostTokens: number;
+	/** Prompt tokens beyond both whose KV came from another engine. */
+	readonly transferredTokens: number;
 	readonly preemptions: number;
 	readonly arrivalUs: number;
 	/** Earliest time it may be scheduled: arrival and ingest. */
@@ -54,6 +58,9 @@ export class SequenceRecord implements Sequence {
 	generatedTokens = 0;
 	cachedTokens = -1;
 	hostTokens = 0;
+	transferredTokens = 0;
+	/** Transferred KV that no admission has used yet: a preemption loses it. */
+	transferTokens: number;
 	preemptions = 0;
 	scheduledUs = -1;
 	firstTokenUs = -1;
@@ -76,6 +83,7 @@ export class SequenceRecord implements Sequence {
 		this.outputTokens = request.outputTokens;
 		this.hashes = request.blockHashes;
 		this.tag = request.tag;
+		this.transferTokens = request.transferredTokens ?? 0;
 		this.arrivalUs = arrivalUs;
 		this.readyUs = readyUs;
 	}

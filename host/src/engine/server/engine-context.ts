@@ -2,6 +2,7 @@
 import type { SeededRandom } from '@infermesh/proto';
 import type { EngineDriver } from './engine-driver.js';
 import type { FaultSwitches } from './faults.js';
+import type { KvTransfer } from './kv-transfer.js';
 import type { EngineMetrics } from './metrics.js';
 import type { ResolvedEngineOptions } from './options.js';
 import type { FlushQueue } from './sse-stream.js';
@@ -11,6 +12,7 @@ export interface EngineContext {
 	readonly driver: EngineDriver;
 	readonly metrics: EngineMetrics;
 	readonly faults: FaultSwitches;
+	readonly transfer: KvTransfer;
 	/** Streams with text from the present turn. */
 	readonly queue: FlushQueue;
 	/** Randomness of request ids, apart from that of texts. */

@@ -7,8 +7,10 @@ import { createdSeconds, type EngineContext, newId } from './engine-context.js';
 import { type ChoiceState, Generation, type GenerationSink } from './generation.js';
 import { assertModel, chatRequest, completionRequest, type GenerationRequest } from './generation-request.js';
 import { readJsonObject, sendText } from './http-io.js';
+import type { Handover } from './kv-transfer.js';
 import { engineLoad } from './metrics.js';
 import { orcaHeaders } from './orca.js';
+import { sequenceHashes } from './prompt.js';
 import { type ReplyFormat, replyFormat } from './reply-format.js';
 import type { Body } from './request-fields.js';
 import { SseStream } from './sse-stream.js';
@@ -40,7 +42,16 @@ async function serve(
 	const parsed = parse(body, engine.options.choicesMax);
 	assertModel(parsed.model, engine.options.models);
 	if (faultBeforeWork(engine)) return;
-	new Exchange(engine, parsed, request, response).start();
+	const handover = await engine.transfer.prepare(body, request, () => promptChain(engine, parsed));
+	if (response.destroyed) return handover.fail();
+	new Exchange(engine, parsed, request, response, handover).start();
+}
+
+/** The hash chain of the first prompt: KV is handed over for that one only. */
+function promptChain(engine: EngineContext, { prompts, cacheSalt }: GenerationRequest): Uint32Array {
+	const [prompt] = prompts;
+	const { blockTokens } = engine.driver.model.config;
+	return prompt === undefined ? new Uint32Array() : sequenceHashes(prompt, '', blockTokens, cacheSalt);
 }
 
 /** Draws the faults that keep a request from being worked on: throws for `error`, returns true for `hang`. */
@@ -62,6 +73,7 @@ class Exchange implements GenerationSink {
 	readonly #response: ServerResponse;
 	readonly #format: ReplyFormat;
 	readonly #generation: Generation;
+	readonly #handover: Handover;
 	readonly #stream: SseStream | undefined;
 	/** Tokens after which the answer dies or goes silent, by a fault drawn for this request. */
 	readonly #dieAfterTokens: number;
@@ -69,7 +81,14 @@ class Exchange implements GenerationSink {
 	#tokens = 0;
 	#silent = false;
 
-	constructor(engine: EngineContext, request: GenerationRequest, message: IncomingMessage, response: ServerResponse) {
+	constructor(
+		engine: EngineContext,
+		request: GenerationRequest,
+		message: IncomingMessage,
+		response: ServerResponse,
+		handover: Handover,
+	) {
+		this.#handover = handover;
 		this.#engine = engine;
 		this.#request = request;
 		this.#message = message;
@@ -94,9 +113,11 @@ class Exchange implements GenerationSink {
 
 	/** Queues the work and, for a stream, sends the headers at once as engines do. */
 	start(): void {
-		this.#generation.start();
+		this.#generation.start(this.#handover.transferredTokens);
 		this.#response.once('close', () => {
-			if (!this.#response.writableFinished) this.#generation.cancel();
+			if (this.#response.writableFinished) return;
+			this.#generation.cancel();
+			this.#handover.fail();
 		});
 		if (this.#stream === undefined) return;
 		this.#response.writeHead(200, {
@@ -122,8 +143,11 @@ class Exchange implements GenerationSink {
 	onDone(): void {
 		if (this.#silent) return;
 		const { usage, choices } = this.#generation;
+		const handedOver = this.#handover.publish();
 		if (this.#stream === undefined) {
-			this.#sendWhole(this.#format.whole(choices, usage));
+			const text = this.#format.whole(choices, usage);
+			const more = handedOver === undefined ? '' : `,"kv_transfer_params":${JSON.stringify(handedOver)}`;
+			this.#sendWhole(`${text.slice(0, -1)}${more}}`);
 			return;
 		}
 		if (this.#request.includeUsage) this.#stream.event(this.#format.usageChunk(usage));

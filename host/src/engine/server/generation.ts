@@ -86,13 +86,18 @@ export class Generation {
 			if (choice.prompt === counted) continue;
 			counted = choice.prompt;
 			promptTokens += choice.prompt.tokens;
-			cachedTokens += Math.max(0, choice.sequence?.cachedTokens ?? 0) + (choice.sequence?.hostTokens ?? 0);
+			const { sequence } = choice;
+			if (sequence === undefined) continue;
+			cachedTokens += Math.max(0, sequence.cachedTokens) + sequence.hostTokens + sequence.transferredTokens;
 		}
 		return { promptTokens, cachedTokens, completionTokens };
 	}
 
-	/** Queues all choices; throws `IM_ENGINE_QUEUE_FULL` and leaves none queued when there is no room. */
-	start(): void {
+	/**
+	 * Queues all choices; throws `IM_ENGINE_QUEUE_FULL` and leaves none queued when there is no room. `transferredTokens` of the first prompt need no
+	 * computing: their KV has come from another engine.
+	 */
+	start(transferredTokens = 0): void {
 		const { driver } = this.#context;
 		const { blockTokens } = driver.model.config;
 		for (const choice of this.#choices) {
@@ -102,6 +107,7 @@ export class Generation {
 					promptTokens: prompt.tokens,
 					outputTokens: plan.pieces.length,
 					blockHashes: sequenceHashes(prompt, plan.pieces.join(''), blockTokens, this.#cacheSalt),
+					transferredTokens: prompt === this.#choices[0]?.prompt ? transferredTokens : 0,
 				},
 				{ onToken: () => this.#onToken(choice), onFinish: () => undefined },
 			);

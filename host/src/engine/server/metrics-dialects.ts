@@ -84,7 +84,8 @@ function vllm(page: MetricsPage, legacy: boolean): string {
 function externalCache(text: PrometheusText, counters: Readonly<EngineCounters>): void {
 	const asked = counters.prefixQueryTokens - counters.prefixHitTokens;
 	text.counter('external_prefix_cache_queries', 'External prefix cache queries, in tokens.', asked);
-	text.counter('external_prefix_cache_hits', 'External prefix cache hits, in tokens.', counters.hostHitTokens);
+	const hits = counters.hostHitTokens + counters.transferredTokens;
+	text.counter('external_prefix_cache_hits', 'External prefix cache hits, in tokens.', hits);
 }
 
 function legacyGauges(text: PrometheusText, kvUse: number): void {

@@ -17,6 +17,30 @@ export interface OutputLengths {
 	readonly sigma: number;
 }
 
+/** How KV is handed to other engines: as vLLM's NixlConnector does, or as SGLang's bootstrap. */
+export type TransferProtocol = 'none' | 'nixl' | 'bootstrap';
+
+/** Disaggregated prefill, and what a transfer of KV takes. */
+export interface TransferOptions {
+	readonly protocol: TransferProtocol;
+	/** SGLang's engines do one of the two only; to vLLM's it is a name. */
+	readonly role: 'both' | 'prefill' | 'decode';
+	readonly bytesPerSecond: number;
+	/** A prefill nobody has fetched is forgotten after this; a decode waits this long for its prefill. Real milliseconds. */
+	readonly waitMs: number;
+	/** When KV cannot be loaded: compute it (vLLM's default), or fail the request. */
+	readonly onLoadFailure: 'recompute' | 'fail';
+}
+
+/** 200 Gb/s, as of one network card. */
+export const transferDefaults: TransferOptions = {
+	protocol: 'none',
+	role: 'both',
+	bytesPerSecond: 25e9,
+	waitMs: 30_000,
+	onLoadFailure: 'recompute',
+};
+
 /** What `startEngine` takes. Only `clock` and `models` are required. */
 export interface EngineOptions {
 	/** Time for steps, time-outs and `created` stamps. */
@@ -41,6 +65,7 @@ export interface EngineOptions {
 	readonly apiKey?: string;
 	readonly metricsDialect?: MetricsDialect;
 	readonly outputLengths?: OutputLengths;
+	readonly transfer?: Partial<TransferOptions>;
 	/** Length of embedding vectors when the request does not say. Default 1,024. */
 	readonly embeddingDimensions?: number;
 	/** Fault switches that are on from the start. */
@@ -66,7 +91,9 @@ export interface EngineOptions {
 }
 
 /** Options with every default filled in. */
-export interface ResolvedEngineOptions extends Required<Omit<EngineOptions, 'profile' | 'model' | 'apiKey'>> {
+export interface ResolvedEngineOptions
+	extends Required<Omit<EngineOptions, 'profile' | 'model' | 'apiKey' | 'transfer'>> {
+	readonly transfer: TransferOptions;
 	readonly profile: EngineProfile;
 	readonly config: EngineModelConfig;
 	readonly apiKey: string | undefined;
@@ -94,6 +121,7 @@ export function resolveEngineOptions(options: EngineOptions): ResolvedEngineOpti
 		apiKey: options.apiKey,
 		metricsDialect: options.metricsDialect ?? 'vllm',
 		outputLengths: options.outputLengths ?? { medianTokens: 160, sigma: 0.8 },
+		transfer: { ...transferDefaults, ...options.transfer },
 		embeddingDimensions: options.embeddingDimensions ?? 1024,
 		faults: options.faults ?? {},
 		bodyBytesMax: options.bodyBytesMax ?? 16 * 2 ** 20,
@@ -120,6 +148,8 @@ function check(options: ResolvedEngineOptions): void {
 	}
 	const { medianTokens, sigma } = options.outputLengths;
 	if (!(medianTokens >= 1) || !(sigma >= 0)) invalid('outputLengths', 'needs medianTokens >= 1 and sigma >= 0');
+	if (!(options.transfer.bytesPerSecond > 0)) invalid('transfer.bytesPerSecond', 'must be a number above 0');
+	integer('transfer.waitMs', options.transfer.waitMs, 1, 2 ** 31 - 1);
 	integer('seed', options.seed, 0, 2 ** 32 - 1);
 	integer('port', options.port, 0, 65_535);
 	integer('embeddingDimensions', options.embeddingDimensions, 1, 65_536);

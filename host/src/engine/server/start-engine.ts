@@ -20,6 +20,7 @@ import {
 	serveTokenize,
 	serveVersion,
 } from './info-routes.js';
+import { KvTransfer } from './kv-transfer.js';
 import { EngineMetrics } from './metrics.js';
 import { type EngineOptions, type ResolvedEngineOptions, resolveEngineOptions } from './options.js';
 import { FlushQueue } from './sse-stream.js';
@@ -48,6 +49,7 @@ const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
 	'/version': { GET: serveVersion },
 	'/metrics': { GET: serveMetrics },
 	'/tokenize': { POST: serveTokenize },
+	'/_kv': { POST: (engine, request, response) => engine.transfer.serve(request, response) },
 	'/_fault': { GET: serveFaults, POST: changeFaults },
 };
 
@@ -73,6 +75,7 @@ export async function startEngine(options: EngineOptions): Promise<EngineHandle>
 	});
 	await listen(server, resolved);
 	const { port } = server.address() as AddressInfo;
+	engine.transfer.self = { host: resolved.host, port };
 	let closing: Promise<void> | undefined;
 	return {
 		url: `http://${resolved.host.includes(':') ? `[${resolved.host}]` : resolved.host}:${port}`,
@@ -101,11 +104,16 @@ function buildContext(options: ResolvedEngineOptions): EngineContext {
 	const faults = new FaultSwitches(options.seed, options.faults, (settings) => {
 		model.slowFactor = settings.slow?.factor ?? 1;
 	});
+	const transfer = new KvTransfer(options.transfer, options.clock, driver, {
+		bytesPerToken: options.profile.roofline.kvBytesPerToken,
+		speed: options.speed,
+	});
 	return {
 		options,
 		driver,
 		metrics,
 		faults,
+		transfer,
 		queue,
 		ids: new SeededRandom(options.seed, ID_STREAM),
 		startedWallMs: options.clock.wallMs(),
@@ -181,6 +189,7 @@ function drain(engine: EngineContext, server: Server): Promise<void> {
 			sweep.cancel();
 			deadline.cancel();
 			engine.driver.close();
+			engine.transfer.close();
 			resolve();
 		});
 	});
