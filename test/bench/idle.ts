@@ -76,6 +76,8 @@ async function idleNodes(context: BenchContext): Promise<readonly Idle[]> {
 	const reports = mkdtempSync(path.join(tmpdir(), 'infermesh-idle-'));
 	try {
 		const env = {
+			// As deploy/systemd sets it.
+			MALLOC_ARENA_MAX: '1',
 			NODE_OPTIONS: `--report-on-signal --report-compact --report-exclude-network --report-directory=${reports}`,
 		};
 		const one = {
