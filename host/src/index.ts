@@ -15,6 +15,7 @@ export { AdmissionService, admissionServiceDefaults } from './main/admission-ser
 export { systemClock, systemRandom } from './main/clock.js';
 export { type MeshHandle, startMesh } from './main/meshd.js';
 export { type SpawnWorker, spawnWorker } from './main/worker-group.js';
+export { type RoutersRigOptions, type RoutersRigResult, runRouters } from './peer-load/rig.js';
 export { openStrategy, type PreparedStrategy, prepareStrategy } from './project/prepare.js';
 export type { ModelPool } from './router/ports.js';
 export { admissionDigest, admitModule, INSTRUMENTER_VERSION, instrumentProfile } from './strategy/admission/admit.js';

@@ -16,6 +16,7 @@ import { rankRaw } from './rank-raw.bench.js';
 import { routerBench } from './router/bench.js';
 import { streamsBench } from './router/streams.js';
 import { swapBench } from './router/swap.js';
+import { routersBench } from './routers.js';
 import { serfBench } from './serf.js';
 import { renderTable } from './table.js';
 import { tailBench } from './tail/bench.js';
@@ -42,6 +43,7 @@ const benches: readonly Bench[] = [
 	routerBench,
 	streamsBench,
 	tailBench,
+	routersBench,
 	logBench,
 	transportBench,
 	consensusBench,

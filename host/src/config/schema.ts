@@ -105,7 +105,7 @@ export const fabricSchema = section('Membership of a mesh of several nodes.', {
 		api_key: secret('Sent to routers of other cells as `authorization: Bearer`; they must have it among their keys'),
 	}),
 	load: section('What routers of the mesh tell each other of what they have in flight.', {
-		period_ms: integer(20, 'Changes are told this often.', { ...MS, min: 5, max: 1000 }),
+		period_ms: integer(5, 'Changes are told this often.', { ...MS, min: 1, max: 1000 }),
 		full_ms: integer(2000, 'Everything is told again this often.', { ...MS, min: 100 }),
 		lease_ms: integer(2000, 'What a router had in flight counts no longer when it has been silent for so long.', {
 			...MS,
@@ -424,6 +424,11 @@ export const strategySchema = section('The strategy host.', {
 		min: 1,
 		max: 16,
 	}),
+	spread_ratio: number(
+		0.25,
+		'While several routers share the fleet: ranked targets that cost this share more than the best count as equal, and one is drawn, so that routers do not all take the same. 0 = always the best.',
+		{ max: 10 },
+	),
 	witness_every: integer(
 		1024,
 		'One of this many decisions is re-run on a fresh instance and must agree; a power of two, 0 = never.',

@@ -86,6 +86,11 @@ export class InflightReader {
 		return (this.#views.ledgers[this.writers - 1] as Int32Array)[counter * this.rowsMax + row] as number;
 	}
 
+	/** Other routers that share the fleet and are heard. */
+	peers(): number {
+		return Atomics.load(this.#views.heads, (this.writers - 1) * 16 + 1);
+	}
+
 	/** The part of it that this process has. */
 	own(counter: number, row: number): number {
 		return Math.max(0, this.total(counter, row) - this.remote(counter, row));
@@ -131,6 +136,11 @@ export class InflightWriter {
 	/** Current total of a counter at a row, over all writers. */
 	total(counter: number, row: number): number {
 		return Math.max(0, Atomics.load(this.#views.totals, counter * this.#rowsMax + row));
+	}
+
+	/** Of the remote share's writer: so many routers have it. */
+	setPeers(count: number): void {
+		Atomics.store(this.#views.heads, this.#worker * 16 + 1, count);
 	}
 
 	/** Tells all readers that `row` changed. */

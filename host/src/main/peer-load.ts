@@ -143,6 +143,7 @@ export class PeerLoad {
 	#lapse(metrics: MeshMetrics, log: Log): void {
 		const nowMs = this.#clock.nowMs();
 		const lapsed = this.#book.lapse(nowMs);
+		this.#share.setPeers(this.#book.heard(nowMs));
 		this.#book.forgetSilent(nowMs, new Set(this.#following.peers));
 		if (lapsed === 0) return;
 		metrics.peerLoadLapsed(lapsed);

@@ -190,6 +190,7 @@ export class RouterPart {
 			fuel: fuelBudget(config),
 			spares: strategy.spares,
 			topK: strategy.ranked_rows,
+			spreadRatio: strategy.spread_ratio,
 			witnessEvery: strategy.witness_every,
 			explainEntriesMax: data.decisions_kept_max,
 			meshSeed,

@@ -40,6 +40,7 @@ export interface WorkerStart {
 	/** Ranked rows asked of strategies. */
 	readonly topK: number;
 	/** Every this many decisions one is repeated on another instance; a power of two, 0 = never. */
+	readonly spreadRatio: number;
 	readonly witnessEvery: number;
 	readonly explainEntriesMax: number;
 	readonly meshSeed: readonly [low: number, high: number];

@@ -59,6 +59,7 @@ const decider = new WorkerDecider(
 		fuel: start.fuel,
 		spares: start.spares,
 		topK: start.topK,
+		spreadRatio: start.spreadRatio,
 		witnessEvery: start.witnessEvery,
 		zone: start.zone,
 		region: start.region,

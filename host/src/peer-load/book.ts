@@ -94,6 +94,14 @@ export class LoadBook {
 				this.#peers.delete(peer);
 	}
 
+	/** Routers heard within their lease. */
+	heard(nowMs: number): number {
+		let count = 0;
+		for (const { heardMs, sequence } of this.#peers.values())
+			if (sequence > 0 && nowMs - heardMs < this.#options.leaseMs) count++;
+		return count;
+	}
+
 	/** Since a router was last heard, milliseconds; undefined for one never followed. */
 	ageMs(peer: string, nowMs: number): number | undefined {
 		const state = this.#peers.get(peer);

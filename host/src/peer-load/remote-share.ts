@@ -31,6 +31,11 @@ export class RemoteShare {
 		}
 	}
 
+	/** So many other routers are heard. */
+	setPeers(count: number): void {
+		this.#writer.setPeers(count);
+	}
+
 	/** Targets came, went, or stand at other rows. */
 	rowsChanged(): void {
 		this.#book.takeChanged();

@@ -25,7 +25,7 @@ import {
 	strikeCauses,
 } from './decision.js';
 import { type ExplainedDecision, type ExplainOptions, ExplainRing, explainDefaults } from './explain-ring.js';
-import { explore } from './explore.js';
+import { explore, spread } from './explore.js';
 import { leastQueue, type RowTest, roundRobin } from './fallback.js';
 import { InputGuard } from './input-guard.js';
 import { type FuelBudget, fuelDefaults, type StrategyInstance, type StrategyModule } from './instance.js';
@@ -44,6 +44,8 @@ export interface DeciderOptions {
 	/** Ranked rows asked of a strategy: the best, and what a retry or hedge would need. */
 	readonly topK: number;
 	readonly meshSeed: readonly [low: number, high: number];
+	/** While other routers share the fleet: rows that cost this share more than the best count as equal. 0 = never. */
+	readonly spreadRatio: number;
 	/** Every this many decisions one is re-run on a fresh instance and must agree; a power of two, 0 = never. */
 	readonly witnessEvery: number;
 	readonly explain: ExplainOptions;
@@ -55,6 +57,7 @@ export const deciderDefaults: Omit<DeciderOptions, 'meshSeed'> = {
 	zone: 0,
 	region: 0,
 	topK: 4,
+	spreadRatio: 0.25,
 	witnessEvery: 1024,
 	explain: explainDefaults,
 };
@@ -144,7 +147,7 @@ export class WorkerDecider implements Decider {
 		}
 		if (cause === 'none' && set !== undefined) {
 			out.strategy = set.strategy.label;
-			explore(out, out.temperature > 0 ? this.#ports.random.nextFloat() : 0);
+			this.#draw(out);
 		} else {
 			instance = undefined;
 			const { fuel } = out;
@@ -161,6 +164,15 @@ export class WorkerDecider implements Decider {
 		} catch {
 			// A torn read in a side run: the decision stands, and the run is not counted.
 		}
+	}
+
+	/** The strategy's own exploration; else what keeps routers that share the fleet apart. */
+	#draw(out: Decision): void {
+		const { random, counters } = this.#ports;
+		if (out.temperature > 0) explore(out, random.nextFloat());
+		else if (out.count > 1 && this.#options.spreadRatio > 0 && counters.peers() > 0)
+			spread(out, this.#options.spreadRatio, random.nextFloat());
+		else explore(out, 0);
 	}
 
 	decideInDoubt(pool: ModelPool, excluded: readonly number[], out: Decision): void {

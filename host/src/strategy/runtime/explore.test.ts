@@ -1,7 +1,7 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 import { Decision } from './decision.js';
-import { explore } from './explore.js';
+import { explore, spread } from './explore.js';
 
 function decision(scores: readonly number[], temperature: number): Decision {
 	const out = new Decision();
@@ -64,4 +64,23 @@ test('scores that a strategy did not put in order are drawn by what they are', (
 	explore(out, 0.5);
 	t.is(out.chosen, 1);
 	t.is(out.propensity, 1);
+});
+
+test('rows that cost little more than the best are drawn evenly, others never', (t) => {
+	const out = decision([100, 110, 125, 126], 0);
+	const chosen = [0, 0.3, 0.34, 0.66, 0.67, 0.999].map((draw) => {
+		spread(out, 0.25, draw);
+		return out.chosen;
+	});
+	t.deepEqual(chosen, [0, 0, 1, 1, 2, 2]);
+	t.is(out.propensity, 1 / 3);
+	const alone = decision([100, 126], 0);
+	spread(alone, 0.25, 0.999);
+	t.deepEqual([alone.chosen, alone.propensity], [0, 1]);
+	const free = decision([0, 0, 1], 0);
+	spread(free, 0.25, 0.999);
+	t.is(free.chosen, 1, 'a best that costs nothing has only its equals');
+	const negative = decision([-100, -80, -70], 0);
+	spread(negative, 0.25, 0.999);
+	t.is(negative.chosen, 1);
 });

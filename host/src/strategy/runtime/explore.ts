@@ -1,4 +1,5 @@
-// Owns exploration: the host, not the strategy, draws among the ranked rows, so that the propensity of every choice is known.
+// Owns the draws among ranked rows: exploration, and the spreading of near-equal choices. The host draws, not the strategy, so that the propensity of every
+// choice is known.
 import type { Decision } from './decision.js';
 
 /**
@@ -22,4 +23,17 @@ export function explore(out: Decision, draw: number): void {
 		out.propensity = weight / total;
 		return;
 	}
+}
+
+/**
+ * Draws `out.chosen` evenly from the rows that cost at most `share` more than the best. Routers that share a fleet learn of each other's choices a moment
+ * late: each taking the one best row would send them all there.
+ */
+export function spread(out: Decision, share: number, draw: number): void {
+	const best = out.scores[0] as number;
+	const most = best + share * Math.abs(best);
+	let near = 1;
+	while (near < out.count && (out.scores[near] as number) <= most) near++;
+	out.chosen = Math.min(near - 1, Math.floor(draw * near));
+	out.propensity = 1 / near;
 }
