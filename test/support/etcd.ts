@@ -1,8 +1,8 @@
 // Owns a real etcd cluster on loopback for the external tests: members that can be killed, started again, stopped (SIGSTOP) and continued.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { credentials } from '@grpc/grpc-js';
+import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { EtcdEngine, type EtcdLogin } from '@infermesh/fabric';
 import { systemClock, systemRandom } from '@infermesh/host';
 import { eventually, type Teardown } from './mesh.js';
@@ -62,7 +62,7 @@ export async function makeEtcdTls(t: Teardown): Promise<EtcdTls> {
 	return { caFile, certFile, keyFile };
 }
 
-/** Ends with the test. `args` go to every member. With `tls` clients must show a certificate; `engine` is of no use then. */
+/** Ends with the test. `args` go to every member. With `tls` clients and members must show a certificate. */
 export async function startEtcd(
 	t: Teardown,
 	size: number,
@@ -74,16 +74,21 @@ export async function startEtcd(
 	const folder = temporaryFolder(t);
 	const plans = [];
 	for (let at = 0; at < size; at++) plans.push({ name: `m${at}`, client: await freePort(), peer: await freePort() });
-	const initial = plans.map(({ name, peer }) => `${name}=http://127.0.0.1:${peer}`).join(',');
+	const scheme = tls === undefined ? 'http' : 'https';
+	const initial = plans.map(({ name, peer }) => `${name}=${scheme}://127.0.0.1:${peer}`).join(',');
 	const members = plans.map(({ name, client, peer }) => {
-		const clientUrl = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${client}`;
-		const peerUrl = `http://127.0.0.1:${peer}`;
+		const clientUrl = `${scheme}://127.0.0.1:${client}`;
+		const peerUrl = `${scheme}://127.0.0.1:${peer}`;
 		const urls = ['--listen-client-urls', clientUrl, '--advertise-client-urls', clientUrl];
 		urls.push('--listen-peer-urls', peerUrl, '--initial-advertise-peer-urls', peerUrl);
 		const place = ['--name', name, '--data-dir', path.join(folder, name), '--initial-cluster', initial];
 		const logging = ['--logger', 'zap', '--log-level', 'error'];
 		const secured = tls === undefined ? [] : ['--cert-file', tls.certFile, '--key-file', tls.keyFile];
-		if (tls !== undefined) secured.push('--trusted-ca-file', tls.caFile, '--client-cert-auth');
+		if (tls !== undefined) {
+			secured.push('--trusted-ca-file', tls.caFile, '--client-cert-auth');
+			secured.push('--peer-cert-file', tls.certFile, '--peer-key-file', tls.keyFile);
+			secured.push('--peer-trusted-ca-file', tls.caFile, '--peer-client-cert-auth');
+		}
 		return memberProcess(name, `127.0.0.1:${client}`, binary, [...place, ...urls, ...logging, ...secured, ...args]);
 	});
 	for (const member of members) member.start();
@@ -109,7 +114,7 @@ export async function startEtcd(
 		const one = new EtcdEngine({
 			addresses,
 			prefix: `test-${engines}/`,
-			credentials: credentials.createInsecure(),
+			credentials: clientCredentials(tls),
 			clock: systemClock,
 			random: systemRandom(),
 			fault: () => undefined,
@@ -119,6 +124,12 @@ export async function startEtcd(
 		return one;
 	};
 	return { members, addresses, engine, etcdctl };
+}
+
+function clientCredentials(tls: EtcdTls | undefined): ChannelCredentials {
+	if (tls === undefined) return credentials.createInsecure();
+	const [ca, key, pair] = [tls.caFile, tls.keyFile, tls.certFile].map((file) => readFileSync(file));
+	return credentials.createSsl(ca, key, pair);
 }
 
 function memberProcess(name: string, address: string, binary: string, args: readonly string[]): EtcdMemberProcess {

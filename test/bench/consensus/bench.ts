@@ -2,6 +2,7 @@
 // how long a handover takes. Three processes on this machine, mTLS between them, fsync on.
 import type { Bench, BenchContext, Table } from '../bench.js';
 import { median, quantile } from '../stats.js';
+import { besideEtcd } from './etcd.js';
 import type { Cost, Load, LoadResult } from './member.js';
 import { ConsensusRig } from './rig.js';
 
@@ -9,11 +10,15 @@ const workers = 64;
 
 export const consensusBench: Bench = {
 	name: 'consensus',
-	summary: 'three processes, mTLS, fsync: writes and reads a second, failover, handover (about three minutes)',
+	summary:
+		'three processes, mTLS, fsync, beside etcd: writes and reads a second, failover, handover (about six minutes)',
 	run: async (context) => {
 		const rig = await ConsensusRig.open();
 		try {
-			return [await throughput(rig, context), await interruptions(rig, context), await idleGroups(context)];
+			const ours = await throughput(rig, context);
+			const interrupted = await interruptions(rig, context);
+			await rig.close();
+			return [ours, interrupted, ...(await besideEtcd(context)), await idleGroups(context)];
 		} finally {
 			await rig.close();
 		}
@@ -26,7 +31,7 @@ async function idleGroups(context: BenchContext): Promise<Table> {
 	const rows: (string | number)[][] = [];
 	for (const groups of [1, 100]) {
 		context.progress(`${groups} idle groups for ${forMs / 1000} s`);
-		const rig = await ConsensusRig.open(groups);
+		const rig = await ConsensusRig.open({ groups });
 		try {
 			const costs = (): Promise<Cost[]> =>
 				Promise.all(rig.members.map((member) => member.call<Cost>({ call: 'cost' })));
@@ -95,21 +100,6 @@ async function throughput(rig: ConsensusRig, context: BenchContext): Promise<Tab
 	};
 }
 
-/** Kills the leader and waits until a write at another member is committed. */
-async function failover(rig: ConsensusRig): Promise<number> {
-	const leader = await rig.leader();
-	const other = rig.members.find((member) => member !== leader) ?? leader;
-	const fromMs = performance.now();
-	const killed = leader.kill();
-	await other.call({ call: 'writeOnce', timeoutMs: 20_000 });
-	const tookMs = performance.now() - fromMs;
-	await killed;
-	await leader.run();
-	const { commitIndex } = await rig.status(await rig.leader());
-	while ((await rig.status(leader)).appliedIndex < commitIndex) await new Promise((resolve) => setTimeout(resolve, 20));
-	return tookMs;
-}
-
 /** Hands leadership over and waits until a write at the new leader is committed. */
 async function handover(rig: ConsensusRig): Promise<number> {
 	const leader = await rig.leader();
@@ -125,7 +115,7 @@ async function interruptions(rig: ConsensusRig, context: BenchContext): Promise<
 	context.progress(`${rounds} kills of the leader, ${rounds} handovers`);
 	const failovers: number[] = [];
 	const handovers: number[] = [];
-	for (let round = 0; round < rounds; round++) failovers.push(await failover(rig));
+	for (let round = 0; round < rounds; round++) failovers.push(await rig.failover());
 	for (let round = 0; round < rounds; round++) handovers.push(await handover(rig));
 	return {
 		title: 'from the leader killed, or asked to hand over, to the next committed write',

@@ -33,6 +33,8 @@ export interface MemberStart {
 	readonly keyPem: string;
 	/** Raft groups of the member; the load goes to the first. */
 	readonly groups: number;
+	/** Of 25 ms; the default of a mesh when not given. */
+	readonly electionTicks?: number;
 }
 
 export interface Load {
@@ -150,6 +152,7 @@ class Member {
 				addressOf: () => undefined,
 				defer: setImmediate,
 				ticks,
+				settings: start.electionTicks === undefined ? {} : { limits: { electionTicks: start.electionTicks } },
 				onFailed: (error) => process.stderr.write(`${start.id} stopped: ${error.stack}\n`),
 			});
 		const store = new Store();

@@ -88,6 +88,11 @@ class MemberProcess {
 	}
 }
 
+interface RigOptions {
+	readonly groups?: number;
+	readonly electionTicks?: number;
+}
+
 export class ConsensusRig {
 	readonly members: readonly MemberProcess[];
 	readonly #folder: string;
@@ -97,8 +102,8 @@ export class ConsensusRig {
 		this.#folder = folder;
 	}
 
-	/** `groups`: Raft groups on each member. */
-	static async open(groups = 1): Promise<ConsensusRig> {
+	/** `groups`: Raft groups on each member. `electionTicks`: as in MemberStart. */
+	static async open({ groups = 1, electionTicks }: RigOptions = {}): Promise<ConsensusRig> {
 		// On a real disk, beside the build: a folder in memory would make fsync free.
 		const folder = mkdtempSync(join(process.cwd(), '.bench-consensus-'));
 		const voters = Array.from({ length: 3 }, () => randomUUID()).sort();
@@ -112,7 +117,9 @@ export class ConsensusRig {
 				const chain = await authority.issueNode(id, keys.publicKey, nowMs);
 				const chainPem = chain.map((der) => pemOfCertificate(der)).join('');
 				const keyPem = keys.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
-				return new MemberProcess({ id, voters, ports, folder: join(folder, id), rootPem, chainPem, keyPem, groups });
+				const timing = electionTicks === undefined ? {} : { electionTicks };
+				const place = { id, voters, ports, folder: join(folder, id) };
+				return new MemberProcess({ ...place, rootPem, chainPem, keyPem, groups, ...timing });
 			}),
 		);
 		const rig = new ConsensusRig(members, folder);
@@ -138,6 +145,22 @@ export class ConsensusRig {
 
 	load(member: MemberProcess, load: Load): Promise<LoadResult> {
 		return member.call<LoadResult>({ call: 'load', load });
+	}
+
+	/** Kills the leader, waits until a write at another member is committed, and answers after how many milliseconds; then all are there again. */
+	async failover(): Promise<number> {
+		const leader = await this.leader();
+		const other = this.members.find((member) => member !== leader) ?? leader;
+		const fromMs = performance.now();
+		const killed = leader.kill();
+		await other.call({ call: 'writeOnce', timeoutMs: 20_000 });
+		const tookMs = performance.now() - fromMs;
+		await killed;
+		await leader.run();
+		const { commitIndex } = await this.status(await this.leader());
+		while ((await this.status(leader)).appliedIndex < commitIndex)
+			await new Promise((resolve) => setTimeout(resolve, 20));
+		return tookMs;
 	}
 
 	async close(): Promise<void> {
