@@ -125,19 +125,20 @@ async function failoversOf(cluster: EtcdCluster, context: BenchContext): Promise
  */
 async function firstCommitted(engine: EtcdEngine, withinMs: number): Promise<void> {
 	const untilMs = performance.now() + withinMs;
-	let committed = false;
+	const seen = { committed: false };
 	const attempt = async (): Promise<void> => {
 		try {
 			await write(engine, 'once', 1_000);
-			committed = true;
+			seen.committed = true;
 		} catch {
 			// No leader yet: another attempt is on its way.
 		}
 	};
-	while (!committed) {
+	while (!seen.committed) {
 		if (performance.now() > untilMs) throw new Error('etcd took no write');
 		void attempt();
-		for (let waited = 0; waited < 10 && !committed; waited++) await new Promise((resolve) => setTimeout(resolve, 2));
+		for (let waited = 0; waited < 10 && !seen.committed; waited++)
+			await new Promise((resolve) => setTimeout(resolve, 2));
 	}
 }
 
