@@ -92,4 +92,13 @@ export {
 export { RuntimeReader, type RuntimeReaderOptions } from './runtimes/reader.js';
 export { sglangAdapter } from './runtimes/sglang.js';
 export { vllmAdapter } from './runtimes/vllm.js';
+export { Outbox } from './stream/outbox.js';
+export {
+	type ReportCall,
+	ReportStream,
+	type ReportStreamOptions,
+	reportStreamDefaults,
+	type WireReport,
+} from './stream/report-stream.js';
+export { type DeltaOf, fromWire, type ReportKind, reportKinds, toWire, type WireState } from './stream/wire.js';
 export { encodeMessage, ZmtpFault, type ZmtpLimits, ZmtpPeer, zmtpLimitDefaults } from './zmtp/frames.js';

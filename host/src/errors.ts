@@ -17,6 +17,7 @@ import { meshErrors } from './mesh/errors.js';
 import { peerLoadErrors } from './peer-load/errors.js';
 import { projectErrors } from './project/errors.js';
 import { recordErrors } from './records/errors.js';
+import { reportErrors } from './reports/errors.js';
 import { routerErrors } from './router/errors.js';
 import { admissionErrors } from './strategy/admission/errors.js';
 import { registryErrors } from './strategy/registry/errors.js';
@@ -40,6 +41,7 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Admission of strategies', errors: admissionErrors },
 	{ title: 'Admin API', errors: adminErrors },
 	{ title: 'Agent API', errors: agentApiErrors },
+	{ title: 'Reports of adapters', errors: reportErrors },
 	{ title: 'Configuration', errors: configErrors },
 	{ title: 'Command line', errors: cliErrors },
 	{ title: 'Strategy projects', errors: projectErrors },

@@ -34,10 +34,10 @@ export interface CollectiveStat {
 	readonly bytes?: number;
 	readonly durationUsMean?: number;
 	readonly durationUsMax?: number;
-	/** Bytes of the message by the time of the operation, mean, 10^9 bytes a second. */
-	readonly algorithmBandwidthGBps?: number;
+	/** Bytes of the message by the time of the operation, mean. */
+	readonly algorithmBytesPerSec?: number;
 	/** The same, corrected for what the algorithm moves over the wires: comparable with the speed of a link. */
-	readonly busBandwidthGBps?: number;
+	readonly busBytesPerSec?: number;
 }
 
 export const communicatorStates = ['running', 'initialising', 'finalising', 'aborted', 'unknown'] as const;

@@ -26,17 +26,17 @@ test('NCCL Inspector’s JSON, plain and verbose', (t) => {
 	const delta = reader.look(0);
 	t.deepEqual(delta.unread, []);
 	t.deepEqual(
-		delta.collectives.map(({ communicator, collective, bucketId, rank, durationUsMean, busBandwidthGBps }) => [
+		delta.collectives.map(({ communicator, collective, bucketId, rank, durationUsMean, busBytesPerSec }) => [
 			communicator,
 			collective,
 			bucketId,
 			rank,
 			durationUsMean,
-			busBandwidthGBps,
+			busBytesPerSec,
 		]),
 		[
-			['0x7f8c496ae9f661', 'AllReduce', '16GiB', 2, 61974, 485.119099],
-			['0xe62dedaa97644a', 'ReduceScatter', '2GiB', 4, 41057, 366.134533],
+			['0x7f8c496ae9f661', 'AllReduce', '16GiB', 2, 61974, 485.119099e9],
+			['0xe62dedaa97644a', 'ReduceScatter', '2GiB', 4, 41057, 366.134533e9],
 		],
 	);
 });
@@ -55,7 +55,7 @@ test('NCCL Inspector’s text for Prometheus', (t) => {
 			gpu: 'GPU0',
 			ranks: 4,
 			nodes: 1,
-			busBandwidthGBps: 678.263,
+			busBytesPerSec: 678.263e9,
 			durationUsMean: 9498.47,
 		},
 		{
@@ -65,7 +65,7 @@ test('NCCL Inspector’s text for Prometheus', (t) => {
 			gpu: 'GPU0',
 			ranks: 4,
 			nodes: 1,
-			busBandwidthGBps: 464.9,
+			busBytesPerSec: 464.9e9,
 			durationUsMean: 1154.87,
 		},
 	]);

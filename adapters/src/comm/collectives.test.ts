@@ -47,8 +47,8 @@ test('collectives add up by communicator, rank and class of sizes, and a look st
 		bytes: 2 << 20,
 		durationUsMean: 200,
 		durationUsMax: 300,
-		algorithmBandwidthGBps: 10,
-		busBandwidthGBps: 20,
+		algorithmBytesPerSec: 10e9,
+		busBytesPerSec: 20e9,
 	});
 	t.is(delta.collectives[1]?.bucketId, '2GiB');
 	const next = reader.look(3000);
@@ -116,7 +116,7 @@ test('the text form gives one collective for each set of labels', (t) => {
 		gpu: 'GPU0',
 		ranks: 16,
 		nodes: 2,
-		busBandwidthGBps: 400.5,
+		busBytesPerSec: 400.5e9,
 		durationUsMean: 900,
 	});
 	t.is(delta.collectives[1]?.collective, 'Send');

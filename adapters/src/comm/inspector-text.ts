@@ -8,6 +8,9 @@ import { CommDraft, type CommPlace } from './draft.js';
 const bandwidths = ['nccl_bus_bandwidth_gbs', 'nccl_p2p_bus_bandwidth_gbs'] as const;
 const durations = ['nccl_collective_exec_time_microseconds', 'nccl_p2p_exec_time_microseconds'] as const;
 
+/** NCCL’s gigabytes are decimal. */
+const BYTES_PER_GB = 1e9;
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Reads one body. Node and job of its labels stand in for those not given. Never throws. */
@@ -23,7 +26,7 @@ export function readInspectorText(body: string, atMs: number, place: CommPlace =
 				else draft.unread(`${name}: ${sample.value} is not a measure`);
 			}
 	};
-	each(bandwidths, (stat, value) => (stat.busBandwidthGBps = value));
+	each(bandwidths, (stat, value) => (stat.busBytesPerSec = value * BYTES_PER_GB));
 	each(durations, (stat, value) => (stat.durationUsMean = value));
 	for (const stat of stats.values()) draft.collective(stat);
 	if (stats.size === 0) draft.unread(`no nccl_ metric of NCCL Inspector in ${found.lines} lines`);

@@ -10,6 +10,8 @@ import { sizeClass } from './size-class.js';
 const CELLS_MAX = 1024;
 /** An object indented over more than this is given up. */
 const OBJECT_CHARS_MAX = 64 * 1024;
+/** NCCL’s gigabytes are decimal. */
+const BYTES_PER_GB = 1e9;
 const NAME_MAX = commBounds.nameCharsMax;
 
 interface Cell {
@@ -159,7 +161,7 @@ function statOf(cell: Cell) {
 		bytes,
 		durationUsMean: durationUs / count,
 		durationUsMax,
-		...(cell.algorithm > 0 ? { algorithmBandwidthGBps: cell.algorithm / count } : {}),
-		...(cell.bus > 0 ? { busBandwidthGBps: cell.bus / count } : {}),
+		...(cell.algorithm > 0 ? { algorithmBytesPerSec: (cell.algorithm * BYTES_PER_GB) / count } : {}),
+		...(cell.bus > 0 ? { busBytesPerSec: (cell.bus * BYTES_PER_GB) / count } : {}),
 	};
 }

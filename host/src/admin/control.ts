@@ -2,6 +2,7 @@
 // it; methods throw MeshError with the codes of the room that refuses.
 import type { ConfigRow } from '../config/show.js';
 import type { MeshOperations } from '../mesh/operations.js';
+import type { Reports } from '../reports/reports.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type {
@@ -35,6 +36,9 @@ export interface MeshControl {
 
 	/** Nodes, policies, tenants, keys and what the fabric knows: what concerns the mesh rather than this node. */
 	readonly mesh: MeshOperations;
+
+	/** What adapters tell of collectives, networks and stores. */
+	readonly reports: Pick<Reports, 'commReports' | 'ioReports' | 'degradations'>;
 
 	listTargets(): readonly TargetView[];
 	/** Resolves when the target is in the table. IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_TARGET_MODELS_UNKNOWN, IM_FLEET_FULL. */

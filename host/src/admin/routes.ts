@@ -1,6 +1,7 @@
 // Owns the table of admin routes: path, schemas, what each does to the mesh. server.ts serves it, openapi.ts describes it.
 import { MeshError } from '@infermesh/proto';
 import { Type } from 'typebox';
+import { reportRoutes } from '../reports/routes.js';
 import { adminErrors } from './errors.js';
 import { meshRoutes } from './mesh-routes.js';
 import { type AdminRoute, route } from './route.js';
@@ -128,7 +129,13 @@ const statusRoutes: readonly AdminRoute[] = [
 	}),
 ];
 
-export const adminRoutes: readonly AdminRoute[] = [...statusRoutes, ...targetRoutes, ...strategyRoutes, ...meshRoutes];
+export const adminRoutes: readonly AdminRoute[] = [
+	...statusRoutes,
+	...targetRoutes,
+	...strategyRoutes,
+	...meshRoutes,
+	...reportRoutes,
+];
 
 const labelOf = ({ name, version }: StrategyView): string => `${name}@${version}`;
 

@@ -1,7 +1,9 @@
 // Owns a mesh for tests of the admin API and the command line: a MeshControl over plain lists that records what it was asked.
 import { defineErrors, MeshError } from '@infermesh/proto';
+import { HandClock } from '../fleet/testing.js';
 import type { MeshOperations } from '../mesh/operations.js';
 import { lonelyMesh } from '../mesh/testing.js';
+import { testReports } from '../reports/testing.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { LoadStrategyRequest, MeshControl } from './control.js';
 import type {
@@ -89,6 +91,7 @@ export class FakeMesh implements MeshControl {
 	readonly calls: string[] = [];
 	/** Real operations over a store in memory. */
 	readonly mesh: MeshOperations = lonelyMesh().operations;
+	readonly reports = testReports(new HandClock());
 	ready = true;
 	requestsTotal = 0;
 	#level: LogLevel = 'info';

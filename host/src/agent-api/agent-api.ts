@@ -3,6 +3,7 @@
 import type { SecureServer } from '@infermesh/fabric';
 import { type Clock, MeshError } from '@infermesh/proto';
 import { AgentService } from '@infermesh/proto/grpc/agent/v1/agent';
+import { TelemetryService } from '@infermesh/proto/grpc/telemetry/v1/telemetry';
 import { HealthService } from '@infermesh/proto/standard/health/v1/health';
 import { ServerReflectionService } from '@infermesh/proto/standard/reflection/v1/reflection';
 import { ServerReflectionService as OlderReflectionService } from '@infermesh/proto/standard/reflection/v1alpha/reflection';
@@ -11,6 +12,10 @@ import { adminErrors } from '../admin/errors.js';
 import type { Readiness } from '../admin/schemas.js';
 import type { MeshOperations } from '../mesh/operations.js';
 import type { StreamBounds } from '../mesh/stream-bounds.js';
+import { ReportLedger } from '../reports/ledger.js';
+import type { ReceiverOptions } from '../reports/receiver.js';
+import { createTelemetryService } from '../reports/service.js';
+import type { ReportSinks } from '../reports/sinks.js';
 import type { Log } from '../telemetry/logger.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
 import { type AgentSelf, createAgentService } from './agent-service.js';
@@ -28,9 +33,11 @@ export interface AgentApiPorts {
 	readonly callers: CallerRules;
 	readonly clock: Clock;
 	readonly log: Log;
-	readonly metrics: Pick<MeshMetrics, 'agentCalled'>;
+	readonly metrics: Pick<MeshMetrics, 'agentCalled' | 'report' | 'reportsDropped'>;
 	/** Shared with the admin API. */
 	readonly bounds: StreamBounds;
+	/** What comes of reports, and in which bounds they come. */
+	readonly reports: { readonly sinks: ReportSinks; readonly options: ReceiverOptions; readonly streamsMax: number };
 }
 
 export interface AgentApi {
@@ -42,7 +49,7 @@ export function addAgentApi(
 	server: Pick<SecureServer, 'addClientService' | 'peerOf' | 'services'>,
 	ports: AgentApiPorts,
 ): AgentApi {
-	const { mesh, self, readiness, tokens, clock, log, metrics, bounds } = ports;
+	const { mesh, self, readiness, tokens, clock, log, metrics, bounds, reports } = ports;
 	const toError = (error: unknown): MeshError => {
 		if (error instanceof MeshError) return error;
 		log.error({ error: error instanceof Error ? error.stack : String(error) }, 'agent call failed');
@@ -54,7 +61,19 @@ export function addAgentApi(
 	const reflection = createReflectionService({ services, streams, toError });
 	const called = (method: string, result: string): void => metrics.agentCalled(method, result);
 	const agent = createAgentService({ mesh, self, readiness, clock, callers, streams, toError, called });
+	const telemetry = createTelemetryService({
+		mayReport: (call) => callers.mayReport(call),
+		streams,
+		ledger: new ReportLedger(reports.streamsMax),
+		sinks: reports.sinks,
+		options: reports.options,
+		clock,
+		metrics,
+		toError,
+		called,
+	});
 	server.addClientService(AgentService, { ...agent });
+	server.addClientService(TelemetryService, { ...telemetry });
 	server.addClientService(HealthService, { ...createHealthService({ readiness, services, clock, streams, toError }) });
 	server.addClientService(ServerReflectionService, { ...reflection });
 	server.addClientService(OlderReflectionService, { ...reflection });

@@ -49,6 +49,14 @@ export class Callers {
 		throw new MeshError(agentApiErrors, 'IM_AGENT_READ_ONLY', `${uri} may read, but not change anything`);
 	}
 
+	/** Who reports what it observes: nodes, and whoever may change something. Throws as `mayChange`. */
+	mayReport(call: AgentCall): string {
+		const { asker, uri, node } = this.#identify(call);
+		if (asker !== undefined) return asker.by;
+		if (node) return uri;
+		throw new MeshError(agentApiErrors, 'IM_AGENT_READ_ONLY', `${uri} may read, but not report anything`);
+	}
+
 	/** The SPIFFE id of the caller's certificate. Throws IM_IDENTITY_NO_CERTIFICATE (the connection is gone). */
 	uriOf(call: CallWithPeer): string {
 		return this.#peerOf(call).id.uri;
@@ -60,15 +68,16 @@ export class Callers {
 		return peer;
 	}
 
-	#identify(call: AgentCall): { readonly uri: string; readonly asker: Asker | undefined } {
+	#identify(call: AgentCall): { readonly uri: string; readonly asker: Asker | undefined; readonly node: boolean } {
 		const peer = this.#peerOf(call);
 		const { uri, path } = peer.id;
+		const node = peer.nodeUuid !== undefined;
 		const [authorization] = call.metadata.get('authorization');
 		// A token is looked at whenever one is sent: who sends a wrong one is told, rather than let in by something else.
-		if (authorization !== undefined) return { uri, asker: askerOfToken(String(authorization), this.#tokens) };
+		if (authorization !== undefined) return { uri, asker: askerOfToken(String(authorization), this.#tokens), node };
 		if (this.#admins.has(uri) || (this.#clientsChange && path.startsWith(CLIENT_PATH)))
-			return { uri, asker: { by: uri } };
-		if (peer.nodeUuid !== undefined || this.#readers.has(uri)) return { uri, asker: undefined };
+			return { uri, asker: { by: uri }, node };
+		if (node || this.#readers.has(uri)) return { uri, asker: undefined, node };
 		throw new MeshError(agentApiErrors, 'IM_AGENT_DENIED', `${uri} is neither a node nor in the configuration`);
 	}
 }

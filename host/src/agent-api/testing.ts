@@ -12,6 +12,7 @@ import {
 	SessionRegistry,
 	TransportCounters,
 } from '@infermesh/fabric';
+import { MeshError } from '@infermesh/proto';
 import { AgentClient } from '@infermesh/proto/grpc/agent/v1/agent';
 import type { ExecutionContext } from 'ava';
 import type { Readiness } from '../admin/schemas.js';
@@ -19,6 +20,9 @@ import { HandClock } from '../fleet/testing.js';
 import { systemClock } from '../main/clock.js';
 import { StreamBounds, type StreamLimits } from '../mesh/stream-bounds.js';
 import { type LonelyMesh, type LonelyMeshOptions, lonelyMesh, SELF } from '../mesh/testing.js';
+import { reportErrors } from '../reports/errors.js';
+import type { Reports } from '../reports/reports.js';
+import { testReports } from '../reports/testing.js';
 import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
 import { renderMetrics } from '../telemetry/exposition.js';
 import { createLog } from '../telemetry/logger.js';
@@ -33,6 +37,7 @@ const OTHER_NODE = '99999999-9999-4999-8999-999999999999';
 
 export interface TestAgent {
 	readonly mesh: LonelyMesh;
+	readonly reports: Reports;
 	readonly api: AgentApi;
 	readonly address: string;
 	/** Of the API: what is periodic happens as it is turned. */
@@ -81,11 +86,16 @@ export async function openAgent(
 		sessions: new SessionRegistry(revocations, counters, systemClock),
 	});
 	const mesh = lonelyMesh(options);
+	const reports = testReports(systemClock);
+	const refuse = (): never => {
+		throw new MeshError(reportErrors, 'IM_REPORTS_KIND');
+	};
 	const clock = new HandClock();
 	const metrics = createMetricsBuffer();
 	const meshMetrics = createMeshMetrics(new MetricsBlock(metrics));
 	const made = {
 		mesh,
+		reports,
 		clock,
 		readiness: { ready: true, reasons: [], degraded: [] } as Readiness,
 		asClient: show(await authority.issueClient('bob', bob.publicKey, nowMs), bob),
@@ -106,6 +116,16 @@ export async function openAgent(
 		clock,
 		log: createLog({ level: 'silent', wallMs: () => 0 }),
 		metrics: meshMetrics,
+		reports: {
+			sinks: {
+				model: refuse,
+				gpu: refuse,
+				comm: (delta, from) => reports.comm(delta, from),
+				io: (delta, from) => reports.io(delta, from),
+			},
+			options: { window: 64, ackEveryMs: 1 },
+			streamsMax: 16,
+		},
 		bounds: new StreamBounds((open) => meshMetrics.agentStreams(open), options.streams),
 	});
 	const address = await server.listen('127.0.0.1:0');

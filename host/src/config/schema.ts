@@ -476,6 +476,45 @@ export const outlierSchema = section('Ejection of targets that fail live request
 	ejected_max_ratio: number(0.5, 'Most of a pool that may be ejected at once.', { max: 1 }),
 });
 
+export const reportsSchema = section(
+	'Reports of collectives, networks and stores, and those that adapters outside send.',
+	{
+		window: integer(64, 'Reports an adapter may send beyond the last acknowledgement.', { min: 1, max: 4096 }),
+		ack_every_ms: integer(10, 'A stream is acknowledged at most this often, which bounds its rate.', { ...MS, min: 1 }),
+		streams_max: integer(4096, 'Streams whose place is remembered over a reconnect.', { min: 16, max: 65_536 }),
+		origins_max: integer(
+			256,
+			'Sources of collectives, and of stores, kept; the one not heard of for longest goes first.',
+			{
+				min: 16,
+				max: 4096,
+			},
+		),
+		stale_after_ms: integer(30_000, 'A report older than this is shown as stale, and out of the metrics.', MS),
+		forget_after_ms: integer(
+			600_000,
+			'A source not heard of for this long is forgotten, its degradations with it.',
+			MS,
+		),
+		link_errors_per_s: number(1, 'Errors a second that degrade a link; 0 = not judged.'),
+		link_drops_per_s: number(1000, 'Dropped packets a second that degrade a link; 0 = not judged.'),
+		link_congestion_per_s: number(10_000, 'Congestion notifications a second that degrade a link; 0 = not judged.'),
+		store_failure_ratio: number(0.5, 'Failed share of requests that degrades a store; 0 = not judged.', { max: 1 }),
+		checkpoint_age_max_s: number(0, 'Age of the newest checkpoint that degrades a store; 0 = not judged.', {
+			unit: 's',
+		}),
+		raise_after_looks: integer(2, 'Bad looks in a row that raise a degradation; a link that goes down needs one.', {
+			min: 1,
+			max: 100,
+		}),
+		clear_after_ms: integer(60_000, 'All looks have been good this long when a degradation is cleared.', MS),
+		degradations_max: integer(256, 'Links, ranks and stores followed, in force or on the way to it.', {
+			min: 16,
+			max: 4096,
+		}),
+	},
+);
+
 export const telemetrySchema = section('Logs, metrics and traces.', {
 	log_level: choice(['trace', 'debug', 'info', 'warn', 'error', 'silent'], 'info', 'Least level that is written.'),
 	log_requests: flag(false, 'One log line per request, with ids and figures, never prompts.'),
@@ -515,6 +554,7 @@ export const configSchema = Type.Object(
 		scrape: scrapeSchema,
 		health: healthSchema,
 		outlier: outlierSchema,
+		reports: reportsSchema,
 		telemetry: telemetrySchema,
 	},
 	{ additionalProperties: false, default: {} },

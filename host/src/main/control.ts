@@ -15,6 +15,8 @@ import { meshErrors } from '../mesh/errors.js';
 import type { MeshOperations } from '../mesh/operations.js';
 import { storedOf } from '../mesh/target-sync.js';
 import { type LifecycleState, recordKinds } from '../records/kinds.js';
+import type { Reports } from '../reports/reports.js';
+import { reportSamples } from '../reports/samples.js';
 import type { FuelBudget } from '../strategy/runtime/instance.js';
 import { type CollectedSample, renderMetrics } from '../telemetry/exposition.js';
 import type { Log } from '../telemetry/logger.js';
@@ -49,6 +51,7 @@ export interface ControlParts {
 	readonly router: RouterPart | undefined;
 	readonly table: FleetTableWriter;
 	readonly counters: InflightReader;
+	readonly reports: Reports;
 	readonly agentMetrics: SharedArrayBuffer;
 	readonly processMetrics: { text(): Promise<string> };
 	readonly fuel: FuelBudget;
@@ -187,6 +190,7 @@ export function createControl(parts: ControlParts): MeshControl {
 			return { ready: reasons.length === 0, reasons, degraded };
 		},
 		mesh: parts.mesh,
+		reports: parts.reports,
 		listTargets,
 		async addTarget(request) {
 			const spec = await targets.complete(targetSpec(configured(request, config), config));
@@ -254,6 +258,7 @@ export function createControl(parts: ControlParts): MeshControl {
 				...collectSamples(listTargets(), shelf.list(), parts.version, process.version),
 				...fabricSamples(mesh.nodes.list(), fabric.inTouch(), await stateNow(), state.level),
 				...fabric.metrics(),
+				...reportSamples(parts.reports),
 				...parts.samples(),
 			];
 			return renderMetrics(metricsBuffers, samples) + (await parts.processMetrics.text());

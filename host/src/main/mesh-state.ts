@@ -14,6 +14,7 @@ import { cutOff } from '../mesh/listing.js';
 import type { MeshMirrors } from '../mesh/mirrors.js';
 import { type TargetActions, TargetSync } from '../mesh/target-sync.js';
 import {
+	type DegradationRecord,
 	type LifecycleRecord,
 	type LifecycleState,
 	type NodeRecord,
@@ -82,11 +83,13 @@ export class MeshState implements MeshMirrors {
 	readonly staging;
 	readonly routers;
 	readonly drains;
+	readonly degradations;
 	readonly #parts: MeshStateParts;
 	readonly #strategySync: StrategySync | undefined;
 	readonly #drain: Drain;
 	readonly #node: KeptRecord<NodeRecord>;
 	readonly #router: KeptRecord<RouterRecord>;
+	readonly #degradations: KeptRecord<DegradationRecord>;
 	readonly #mirrors: Mirror<never>[] = [];
 	readonly #listeners = new Set<() => void>();
 
@@ -137,6 +140,7 @@ export class MeshState implements MeshMirrors {
 			this.#drain.changed();
 		});
 		this.drains = mirror('drains', () => this.#drain.changed());
+		this.degradations = mirror('degradations', () => this.#degradations.changed());
 		const underLease = () => {
 			const lease = parts.lease();
 			return lease === undefined ? {} : { lease };
@@ -162,6 +166,14 @@ export class MeshState implements MeshMirrors {
 			write: async (record) => void (await this.records.put(recordKinds.routers, parts.nodeId, record, underLease())),
 			present: () => this.routers.get(parts.nodeId) !== undefined,
 			failed: (error) => parts.failed('reporting to the mesh', error),
+		});
+		this.#degradations = new KeptRecord({
+			clock,
+			passing,
+			write: async (record) =>
+				void (await this.records.put(recordKinds.degradations, parts.nodeId, record, underLease())),
+			present: () => this.degradations.get(parts.nodeId) !== undefined,
+			failed: (error) => parts.failed('telling the mesh of degradations', error),
 		});
 		this.#drain = new Drain({
 			clock,
@@ -223,10 +235,16 @@ export class MeshState implements MeshMirrors {
 		return this.#node.set(record);
 	}
 
+	/** Tells the mesh which degradations this node sees, and keeps it told. */
+	reportDegradations(record: DegradationRecord): Promise<void> {
+		return this.#degradations.set(record);
+	}
+
 	/** The node's lease was lost and another granted: what lay under it is written again. */
 	leaseRenewed(): void {
 		this.#node.again();
 		this.#router.again();
+		this.#degradations.again();
 		this.#drain.again();
 	}
 
@@ -264,6 +282,7 @@ export class MeshState implements MeshMirrors {
 		this.level.close();
 		this.#node.close();
 		this.#router.close();
+		this.#degradations.close();
 		for (const mirror of this.#mirrors) mirror.close();
 	}
 

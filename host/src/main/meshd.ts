@@ -16,6 +16,8 @@ import { ownLevel } from '../mesh/level-keeper.js';
 import { MeshOperations } from '../mesh/operations.js';
 import { StreamBounds } from '../mesh/stream-bounds.js';
 import { TargetLinks } from '../mesh/target-distances.js';
+import { Reports } from '../reports/reports.js';
+import { degradationRow } from '../reports/routes.js';
 import { isFull, StrategyJudge } from '../strategy/registry/judge.js';
 import type { Admit } from '../strategy/registry/ports.js';
 import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
@@ -38,6 +40,13 @@ import { nodeRecordOf } from './node-record.js';
 import { adminTokensOf, fuelBudget, namePolicy, roomOptions, routes, targetServiceOptions } from './options.js';
 import { outlast } from './outlast.js';
 import { PeerLoad } from './peer-load.js';
+import {
+	type LoopbackReports,
+	openLoopbackReports,
+	receiverOptions,
+	reportSinks,
+	reportsOptions,
+} from './report-part.js';
 import type { RouterPart } from './router-part.js';
 import { openStrategySource } from './strategy-source.js';
 import { TargetService } from './target-service.js';
@@ -260,6 +269,21 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		router === undefined
 			? () => undefined
 			: followCells({ config, fabric, targets, table, counters, metrics: meshMetrics, log });
+	const reports = new Reports(reportsOptions(config), {
+		clock,
+		degraded: (inForce) => {
+			const record = { name: config.node.id, inForce: inForce.map(degradationRow) };
+			log.warn({ degradations: record.inForce }, 'degradations of links, ranks and stores');
+			state
+				.reportDegradations(record)
+				.catch((error: unknown) => log.warn({ error: String(error) }, 'telling the mesh of degradations'));
+		},
+	});
+	const reporting = {
+		sinks: reportSinks(targets, reports),
+		options: receiverOptions(config),
+		streamsMax: config.reports.streams_max,
+	};
 	const adminTokens = adminTokensOf(config);
 	const streams = new StreamBounds((open) => meshMetrics.agentStreams(open));
 	let adminUrl = '';
@@ -274,6 +298,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		router,
 		table,
 		counters,
+		reports,
 		agentMetrics,
 		processMetrics: createProcessMetrics(),
 		fuel: fuelBudget(config),
@@ -315,13 +340,17 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 					log,
 					metrics: meshMetrics,
 					bounds: streams,
+					reports: reporting,
 				});
 
+	let loopback: LoopbackReports | undefined;
 	let closing: Promise<void> | undefined;
 	const close = (): Promise<void> => {
 		closing ??= closeAll(
 			[
 				() => agentApi?.close(),
+				() => loopback?.close(),
+				() => reports.close(),
 				() => admin.close(),
 				() => router?.close(),
 				unlink,
@@ -360,6 +389,15 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		}
 		await state.strategiesInForce(STRATEGIES_WAIT_MS);
 		await router?.start();
+		if (fabric.server === undefined)
+			loopback = await openLoopbackReports(config.fabric.agent_port, {
+				...reporting,
+				tokens: adminTokens,
+				bounds: streams,
+				clock,
+				log,
+				metrics: meshMetrics,
+			});
 		adminUrl = await admin.listen({ host: config.admin.host, port: config.admin.port });
 		await state.register(nodeRecordOf(config, fabric, startedMs, { admin: adminUrl, data: router?.dataUrl }));
 	} catch (error) {

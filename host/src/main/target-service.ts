@@ -2,7 +2,7 @@
 // pollers, fusion and workers each time. Rows of removed targets are released when nothing is in flight on them.
 import { isRuntimeName, RuntimeReader } from '@infermesh/adapters';
 import type { LinkEstimate } from '@infermesh/fabric';
-import { type Clock, MeshError, type Random, type Timer } from '@infermesh/proto';
+import { type Clock, MeshError, type ModelStateDelta, type Random, type Timer } from '@infermesh/proto';
 import type { CellReport } from '../cells/rows.js';
 import { DirectoryCompiler, type DirectorySnapshot, type NamePolicy } from '../fleet/directory.js';
 import { fleetErrors } from '../fleet/errors.js';
@@ -153,6 +153,11 @@ export class TargetService {
 		const linkOf = this.#ports.links();
 		for (const record of this.registry.records())
 			if (record.spec.cell === undefined) this.fusion.linked(record, linkOf(record.spec), this.#nowMs());
+	}
+
+	/** What an adapter tells of a target, from wherever it runs; observed `ageMs` ago. IM_TARGET_UNKNOWN. */
+	report(id: string, delta: ModelStateDelta, ageMs: number): void {
+		this.fusion.report(this.registry.get(id), delta, this.#nowMs() - ageMs);
 	}
 
 	/** What another cell has told of what stands behind its row. */

@@ -15,6 +15,7 @@ export const eventKinds = [
 	'tenant',
 	'key',
 	'lineage',
+	'degradation',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 
@@ -62,6 +63,7 @@ const shown: readonly Shown[] = [
 	{ kind: 'tenant', record: recordKinds.tenants, prefix: '' },
 	{ kind: 'key', record: recordKinds.apiKeys, prefix: '', withoutSecrets: keyWithoutSecrets },
 	{ kind: 'lineage', record: recordKinds.lineage, prefix: '' },
+	{ kind: 'degradation', record: recordKinds.degradations, prefix: '' },
 ];
 
 function targetWithoutSecrets({ spec, ...rest }: StoredTarget): unknown {

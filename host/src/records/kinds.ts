@@ -236,6 +236,26 @@ export const lineageRecordSchema = Type.Object({
 });
 export type LineageRecord = Static<typeof lineageRecordSchema>;
 
+/** The degradations a node sees, of links, ranks and stores; under its lease. */
+export const degradationRecordSchema = Type.Object({
+	name: Type.String(describe('Of the node that sees them.')),
+	inForce: Type.Array(
+		Type.Object({
+			rule: Type.String(),
+			kind: Type.Enum(['link', 'rank', 'store']),
+			node: Type.String(describe('Where it is; empty = not told.')),
+			jobId: Type.String(),
+			subject: Type.String(),
+			sinceMs: Type.Integer(),
+			value: Type.Number(),
+			threshold: Type.Number(),
+			detail: Type.String(),
+		}),
+		{ maxItems: 256 },
+	),
+});
+export type DegradationRecord = Static<typeof degradationRecordSchema>;
+
 /** A kind of record: where it lies, and what it must look like. `id` is the rest of the key. */
 export interface RecordKind<S extends TSchema> {
 	readonly prefix: string;
@@ -263,6 +283,7 @@ export const recordKinds = {
 	drains: kind('drains/', drainRecordSchema),
 	removals: kind('removals/', removalRecordSchema),
 	lineage: kind('lineage/', lineageRecordSchema),
+	degradations: kind('degradations/', degradationRecordSchema),
 } as const;
 
 /** Key part of an id that may hold any characters: percent-encoded, so that it stays printable ASCII without spaces or slashes. */

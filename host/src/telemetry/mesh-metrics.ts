@@ -18,6 +18,9 @@ export interface MeshMetrics {
 	/** `result`: ok, or the code of the refusal. */
 	agentCalled(method: string, result: string): void;
 	agentStreams(open: number): void;
+	/** A report of an adapter over gRPC: taken, duplicate or refused. */
+	report(kind: string, result: string): void;
+	reportsDropped(kind: string, count: number): void;
 	peerLoadFrame(direction: 'sent' | 'heard'): void;
 	/** `delayMs`: since it was made, by the wall clocks of both routers; `gap`: frames before it did not come. */
 	peerLoadHeard(delayMs: number, gap: boolean): void;
@@ -47,6 +50,8 @@ export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
 		ejected: (target) => block.counter('ejections', target).add(1),
 		agentCalled: (method, result) => block.counter('agentCalls', method, result).add(1),
 		agentStreams: (open) => agentStreams.set(open),
+		report: (kind, result) => block.counter('reports', kind, result).add(1),
+		reportsDropped: (kind, count) => block.counter('reportsDropped', kind).add(count),
 		peerLoadFrame: (direction) => (direction === 'sent' ? sent : heard).add(1),
 		peerLoadHeard(delayMs, gap) {
 			heard.add(1);
