@@ -79,6 +79,7 @@ for (const [version, Client] of [
 				'grpc.reflection.v1.ServerReflection',
 				'grpc.reflection.v1alpha.ServerReflection',
 				AGENT,
+				'infermesh.telemetry.v1.Telemetry',
 			],
 		);
 		const file = embeddedFiles.find(({ services }) => services.includes(AGENT));
