@@ -12,7 +12,7 @@ export { UccLogReader } from './comm/ucc.js';
 export { UcxReader } from './comm/ucx.js';
 export type { Dialect, ErrorShape, PromptField } from './dialects/dialect.js';
 export { type RouteMatch, RouteMatcher } from './dialects/matcher.js';
-export { passThrough } from './dialects/openai.js';
+export { passThrough, realtime } from './dialects/openai.js';
 export { type DialectRoute, dialectRoutes, type OwnAnswer } from './dialects/routes.js';
 export type {
 	AdapterEffects,

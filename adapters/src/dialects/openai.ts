@@ -92,6 +92,14 @@ export const anthropicCount = dialect('anthropic.count_tokens', {
 	errors: 'anthropic',
 });
 
+/** A session over WebSocket, which a client and a runtime hold between them: it cannot be begun twice. */
+export const realtime = dialect('realtime', {
+	model: 'none',
+	stream: 'always',
+	idempotent: false,
+	operation: 'chat',
+});
+
 /** What is allowed and not known: passed through unread as far as it is not JSON that names a model. */
 export const passThrough = dialect('other', {
 	modelRequired: false,

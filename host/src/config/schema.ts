@@ -170,6 +170,36 @@ export const dataSchema = section('The data plane: where clients send inference 
 		cert_file: optional('PEM with the certificate and its chain. Read at the start.'),
 		key_file: optional('PEM with the key of that certificate.'),
 	}),
+	websocket: section(
+		'WebSockets on the data port: chat at `/v1/chat/ws`, and pipes to runtimes that speak WebSocket.',
+		{
+			connections_max: integer(1024, 'WebSockets per worker; more are answered 503. 0 = none.', { max: 1_000_000 }),
+			message_max_bytes: integer(4 * 1024 * 1024, 'Largest message; a larger one closes the socket with 1009.', {
+				...BYTES,
+				max: 256 * 1024 * 1024,
+			}),
+			fragments_max: integer(1024, 'Pieces one message may come in.', { min: 1, max: 1_000_000 }),
+			requests_max: integer(16, 'Chats under way on one socket.', { min: 1, max: 1024 }),
+			send_buffer_max_bytes: integer(256 * 1024, 'Bytes that wait for a slow reader before its sender is held up.', {
+				...BYTES,
+				max: 64 * 1024 * 1024,
+			}),
+			ping_period_ms: integer(30_000, 'Sockets are pinged this often; one silent for two of them is cut.', MS),
+			pings_max: integer(64, 'Pings and pongs a peer may send in such a period.', { min: 2, max: 1_000_000 }),
+			close_timeout_ms: integer(5000, 'A peer must answer a close by then.', MS),
+			compression: flag(false, 'Offer permessage-deflate.'),
+			origins: list(
+				Type.String({ minLength: 1 }),
+				'Origins of pages that may connect, `https://host:port`, besides those of this machine; `*` = all.',
+				256,
+			),
+			pipe_paths: Type.Array(Type.String({ pattern: '^/[\\w./-]+$' }), {
+				default: ['/v1/realtime'],
+				maxItems: 64,
+				description: 'Paths that are piped to a runtime, the model named by the query.',
+			}),
+		},
+	),
 	http2: section('HTTP/2 on the data port: by prior knowledge in the clear, by ALPN under TLS.', {
 		streams_max: integer(256, 'Streams of one connection at once.', { min: 1, max: 65_536 }),
 		window_bytes: integer(256 * 1024, 'What a client may send on one stream before it is taken.', {

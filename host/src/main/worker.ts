@@ -20,6 +20,7 @@ import { watchLoopLag } from '../telemetry/loop-lag.js';
 import { createPrefixMetrics } from '../telemetry/prefix-metrics.js';
 import { createRouterMetrics } from '../telemetry/router-metrics.js';
 import { createTracing } from '../telemetry/tracing.js';
+import { createWebSocketMetrics } from '../telemetry/websocket-metrics.js';
 import { createAuthenticator } from './authenticator.js';
 import { systemClock, systemRandom } from './clock.js';
 import { OutcomeBatcher, outcomeBatcherDefaults } from './outcome-batcher.js';
@@ -122,6 +123,7 @@ const router = createRouter(
 		interner: { tenant: (name) => tenants.find(name), lora: (name) => loras.intern(name) },
 		authenticator,
 		metrics: createRouterMetrics(block, { tenantName: (id) => tenants.name(id), stages: pipelineStages }),
+		webSockets: createWebSocketMetrics(block),
 		tracer,
 		log,
 	},

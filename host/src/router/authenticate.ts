@@ -1,16 +1,20 @@
 // Owns the authenticate stage: who is calling, and which of the caller's wishes count. Checking keys is the port's.
+import type { IncomingHttpHeaders } from 'node:http';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
 import type { Caller } from './ports.js';
 import { readWishes } from './request-headers.js';
 import type { RoutedRequest } from './routed-request.js';
 
-/** Sets caller, tenant and wishes. `api-key` and `x-api-key` stand for a bearer token, as some clients send them. */
-export function authenticate(env: RouterEnv, request: RoutedRequest): Refusal | undefined {
-	const { headers } = request;
+/** What a client presents. `api-key` and `x-api-key` stand for a bearer token, as some clients send them. */
+export function credentialsOf(headers: IncomingHttpHeaders): string | undefined {
 	const key = headers['x-api-key'] ?? headers['api-key'];
-	const credentials = headers.authorization ?? (typeof key === 'string' ? `Bearer ${key}` : undefined);
-	const caller = identify(env, request.connection, credentials);
+	return headers.authorization ?? (typeof key === 'string' ? `Bearer ${key}` : undefined);
+}
+
+/** Sets caller, tenant and wishes. */
+export function authenticate(env: RouterEnv, request: RoutedRequest): Refusal | undefined {
+	const caller = identify(env, request.connection, credentialsOf(request.headers));
 	if (caller === undefined) return { code: 'IM_REQUEST_UNAUTHENTICATED' };
 	request.caller = caller;
 	request.tenantId = caller.tenantId;

@@ -5,7 +5,15 @@ import { Hedging } from './hedge/hedging.js';
 import { HoldQueue } from './hold-queue.js';
 import { IdGenerator } from './ids.js';
 import { type RouterOptions, type RouterOptionsInput, resolveRouterOptions } from './options.js';
-import type { Caller, PipelineStage, RequestLog, RequestTracer, RouterMetrics, RouterPorts } from './ports.js';
+import type {
+	Caller,
+	PipelineStage,
+	RequestLog,
+	RequestTracer,
+	RouterMetrics,
+	RouterPorts,
+	WebSocketMetrics,
+} from './ports.js';
 import { pipelineStages } from './ports.js';
 import { PromptBuffer } from './prompt-buffer.js';
 import { RetryBudget } from './retry-budget.js';
@@ -54,6 +62,7 @@ const noMetrics: RouterMetrics = {
 	http2Closed: ignore,
 	stage: ignore,
 };
+const noWebSockets: WebSocketMetrics = { opened: ignore, closed: ignore, refused: ignore };
 const noTracer: RequestTracer = {
 	start: (_method, _path, traceparent) => ({ traceparent, set: ignore, end: ignore }),
 };
@@ -63,7 +72,7 @@ export function createEnv(input: RouterOptionsInput, ports: RouterPorts): Router
 	const options = resolveRouterOptions(input);
 	return {
 		options,
-		ports: { metrics: noMetrics, tracer: noTracer, log: noLog, ...ports },
+		ports: { metrics: noMetrics, webSockets: noWebSockets, tracer: noTracer, log: noLog, ...ports },
 		ids: new IdGenerator(ports.clock, ports.random),
 		pools: new UpstreamPools(options.upstream, ports.clock),
 		retries: new RetryBudget(options.retry, ports.clock.nowMs()),

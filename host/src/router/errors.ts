@@ -82,6 +82,42 @@ export const routerErrors = defineErrors({
 		summary: 'The path does not take this method.',
 		hint: 'See the allow header.',
 	},
+	IM_WEBSOCKET_HANDSHAKE: {
+		...badRequest,
+		summary: 'The WebSocket handshake is not valid.',
+		hint: 'Send version 13, a key of 16 bytes in base64 and distinct subprotocols.',
+	},
+	IM_WEBSOCKET_ORIGIN: {
+		httpStatus: 403,
+		grpcStatus: 'PERMISSION_DENIED',
+		retryable: false,
+		summary: 'Pages of this origin may not connect.',
+		hint: 'The operator lists origins in data.websocket.origins.',
+	},
+	IM_WEBSOCKET_CONNECTIONS: {
+		...busy,
+		httpStatus: 503,
+		grpcStatus: 'UNAVAILABLE',
+		summary: 'There are as many WebSockets as may be.',
+		hint: 'Try again after the time in retry-after; the bound is data.websocket.connections_max.',
+	},
+	IM_WEBSOCKET_CLOSING: {
+		...busy,
+		httpStatus: 503,
+		grpcStatus: 'UNAVAILABLE',
+		summary: 'The router is closing.',
+		hint: 'Connect again: another router or worker takes it.',
+	},
+	IM_WEBSOCKET_REQUESTS: {
+		...busy,
+		summary: 'As many chats as may be are under way on this socket.',
+		hint: 'Wait for one to end, or open another socket; the bound is data.websocket.requests_max.',
+	},
+	IM_WEBSOCKET_MESSAGE: {
+		...badRequest,
+		summary: 'The message is none of the chat protocol.',
+		hint: 'docs/protocols.md describes the messages.',
+	},
 	IM_ROUTE_MODEL_UNKNOWN: {
 		httpStatus: 404,
 		grpcStatus: 'NOT_FOUND',

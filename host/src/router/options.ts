@@ -3,6 +3,7 @@
 import { type HedgingOptions, hedgingDefaults } from './hedge/options.js';
 import type { TlsPair } from './tls.js';
 import type { PoolOptions } from './upstream/pools.js';
+import { type WebSocketOptions, webSocketDefaults } from './websocket/options.js';
 
 /** Bounds of the HTTP/2 sessions that clients open. */
 export interface Http2Options {
@@ -102,6 +103,7 @@ export interface RouterOptions {
 	readonly hedge: HedgingOptions;
 	readonly hold: HoldOptions;
 	readonly passThrough: PassThroughOptions;
+	readonly webSocket: WebSocketOptions;
 }
 
 export const routerDefaults: RouterOptions = {
@@ -155,6 +157,7 @@ export const routerDefaults: RouterOptions = {
 	retry: { attemptsMax: 3, budgetRatio: 0.2, budgetBurst: 10, staleConnectionMs: 1000 },
 	hedge: hedgingDefaults,
 	hold: { requestsMax: 1024, waitMaxMs: 30_000, ageingPerS: 1 },
+	webSocket: webSocketDefaults,
 	passThrough: {
 		allow: [
 			'/v1/',
@@ -175,6 +178,8 @@ export const routerDefaults: RouterOptions = {
 			'/v1/load_lora_adapter',
 			'/v1/unload_lora_adapter',
 			'/v1/config',
+			'/v1/chat/ws',
+			'/v1/realtime',
 			'/v1/config/',
 			'/v2/repository/',
 			'/v2/logging',
@@ -205,5 +210,6 @@ export function resolveRouterOptions(input: RouterOptionsInput): RouterOptions {
 		hedge: { ...routerDefaults.hedge, ...input.hedge },
 		hold: { ...routerDefaults.hold, ...input.hold },
 		passThrough: { ...routerDefaults.passThrough, ...input.passThrough },
+		webSocket: { ...routerDefaults.webSocket, ...input.webSocket },
 	};
 }

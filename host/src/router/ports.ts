@@ -236,6 +236,33 @@ export interface RouterMetrics {
 	stage(stage: number, durationNs: number): void;
 }
 
+/** What a client's WebSocket is for. */
+export const webSocketKinds = ['chat', 'pipe'] as const;
+export type WebSocketKind = (typeof webSocketKinds)[number];
+
+/** Why a client's WebSocket ended. `closed`: by a close frame of either side; `lost`: without one. */
+export const webSocketCloseReasons = [
+	'closed',
+	'lost',
+	'half_open',
+	'ping_flood',
+	'fragment_flood',
+	'too_large',
+	'protocol_error',
+	'bad_messages',
+	'too_slow',
+	'upstream_lost',
+	'shutdown',
+] as const;
+export type WebSocketCloseReason = (typeof webSocketCloseReasons)[number];
+
+export interface WebSocketMetrics {
+	opened(kind: WebSocketKind): void;
+	closed(kind: WebSocketKind, reason: WebSocketCloseReason): void;
+	/** A handshake that was answered with an error before it was routed. */
+	refused(errorCode: string): void;
+}
+
 /** A span of the request, or a no-op when tracing is off. */
 export interface RequestSpan {
 	/** W3C `traceparent` to send upstream; undefined when neither the client nor tracing gave one. */
@@ -290,6 +317,7 @@ export interface RouterPorts {
 	readonly interner: Interner;
 	readonly authenticator: Authenticator;
 	readonly metrics?: RouterMetrics;
+	readonly webSockets?: WebSocketMetrics;
 	readonly tracer?: RequestTracer;
 	readonly log?: RequestLog;
 }

@@ -41,6 +41,8 @@ const dropped: ReadonlySet<string> = new Set([
 	'x-request-id',
 ]);
 const OWN_PREFIX = 'x-infermesh-';
+/** Each hop of a WebSocket has a handshake of its own. */
+const HANDSHAKE_PREFIX = 'sec-websocket-';
 /** Set on a request that goes to another cell; whoever gets one with it sends it no further. */
 export const RELAYED_HEADER = 'x-infermesh-relayed';
 
@@ -121,7 +123,8 @@ function number(value: string | readonly string[] | undefined, least: number): n
 	return Number.isFinite(parsed) && parsed >= least && parsed <= WISH_MAX ? parsed : 0;
 }
 
-function forwardable(raw: readonly string[], connection: string | undefined): string[] {
+/** Name and value pairs that may go upstream. */
+export function forwardable(raw: readonly string[], connection: string | undefined): string[] {
 	const listed = connectionTokens(connection);
 	const pairs: string[] = [];
 	for (let at = 0; at < raw.length; at += 2) {
@@ -136,7 +139,10 @@ function forwardedName(raw: string): string {
 	const known = names.get(raw);
 	if (known !== undefined) return known;
 	const lower = raw.toLowerCase();
-	const name = dropped.has(lower) || lower.startsWith(OWN_PREFIX) || lower.startsWith(':') ? '' : lower;
+	const name =
+		dropped.has(lower) || lower.startsWith(OWN_PREFIX) || lower.startsWith(HANDSHAKE_PREFIX) || lower.startsWith(':')
+			? ''
+			: lower;
 	if (names.size >= NAMES_MAX) names.clear();
 	names.set(raw, name);
 	return name;

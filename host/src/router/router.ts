@@ -9,6 +9,7 @@ import { Pipeline } from './pipeline.js';
 import type { RouterPorts } from './ports.js';
 import { Routing } from './routing.js';
 import { createDataServer } from './server.js';
+import { WebSocketRoom } from './websocket/room.js';
 
 export interface CloseOptions {
 	/** Requests in flight may take this long to end; then their connections are reset. */
@@ -49,6 +50,8 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 		(req, res) => pipeline.handle(req, res),
 		(socket) => front.connection(socket),
 	);
+	const webSockets = new WebSocketRoom(env, routing, (req, res) => pipeline.handle(req, res));
+	webSockets.listen(server);
 	const { poolIdleMs } = env.options.upstream;
 	const closeIdlePools = (): void => env.pools.sweep(ports.clock.nowMs());
 	const sweeper = ports.clock.every(poolIdleMs / POOL_SWEEPS, closeIdlePools, { unref: true });
@@ -68,10 +71,12 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 			server.closeIdleConnections();
 			closeWaiting();
 			front.drain();
+			webSockets.drain();
 			await drained(routing, ports, env.options.sweepMs, graceMs);
 			routing.abortAll();
 			server.closeAllConnections();
 			front.destroy();
+			webSockets.destroy();
 			sweeper.cancel();
 			env.pools.destroy();
 			await closed;

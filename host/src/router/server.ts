@@ -71,6 +71,8 @@ function makeServer(options: RouterOptions): Server {
 		headersTimeout: options.headersTimeoutMs,
 		requestTimeout: options.requestTimeoutMs,
 		keepAliveTimeout: options.keepAliveTimeoutMs,
+		// Anything else that asks for an upgrade is answered as the request it is besides.
+		shouldUpgradeCallback: ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === 'websocket',
 		connectionsCheckingInterval: Math.max(50, Math.min(1000, Math.floor(options.headersTimeoutMs / 4))),
 	};
 	const server: Server =

@@ -5,6 +5,7 @@ import { prependMember, replaceSpan, topLevelValue } from './json-bytes.js';
 import type { ModelPool, UpstreamTarget } from './ports.js';
 import { RELAYED_HEADER } from './request-headers.js';
 import { untagged } from './response-ids.js';
+import type { RoutedRequest } from './routed-request.js';
 import type { UpstreamRequest } from './upstream/request-head.js';
 import type { AttemptPlan } from './upstream-response.js';
 
@@ -36,7 +37,7 @@ function upstreamPath({ target: sent, pathModel, pathId }: Exchange, pool: Model
 }
 
 /** Header name and value pairs. The id is the decision's, so that two requests never share one in an engine, whatever clients send. */
-function upstreamHeaders(exchange: Exchange, target: UpstreamTarget, decisionId: string): string[] {
+export function upstreamHeaders(exchange: RoutedRequest, target: UpstreamTarget, decisionId: string): string[] {
 	const headers = [...exchange.forwarded, 'x-request-id', decisionId];
 	if (target.apiKey !== undefined) headers.push('authorization', `Bearer ${target.apiKey}`);
 	if (reportsLoad.has(target.runtime)) headers.push('endpoint-load-metrics-format', 'TEXT');
@@ -45,13 +46,13 @@ function upstreamHeaders(exchange: Exchange, target: UpstreamTarget, decisionId:
 	const traceparent = exchange.span?.traceparent;
 	if (traceparent === undefined) return headers;
 	headers.push('traceparent', traceparent);
-	const { tracestate } = exchange.req.headers;
+	const { tracestate } = exchange.headers;
 	if (typeof tracestate === 'string') headers.push('tracestate', tracestate);
 	return headers;
 }
 
 /** What another cell's router is to know of a request: that it is relayed, and whose it is. It believes the latter of a trusted key only. */
-function relayHeaders({ sessionHeader, loraHeader, modelHeader, wishes, caller }: Exchange): string[] {
+function relayHeaders({ sessionHeader, loraHeader, modelHeader, wishes, caller }: RoutedRequest): string[] {
 	const headers = [RELAYED_HEADER, '1'];
 	const tenant = wishes.tenant ?? caller.tenant;
 	if (tenant !== '') headers.push('x-infermesh-tenant', tenant);

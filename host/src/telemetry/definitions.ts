@@ -140,6 +140,19 @@ export const metricDefinitions = Object.freeze({
 		8,
 		'HTTP/2 connections of clients closed for what they did: resets or frames in floods, or frames that break the protocol.',
 	),
+	webSockets: gauge('websockets', ['kind'], 2, 'WebSockets of clients open now: `chat`, or `pipe` to a runtime.'),
+	webSocketsClosed: counter(
+		'websockets_closed',
+		['kind', 'reason'],
+		22,
+		'WebSockets of clients that have ended, by why.',
+	),
+	webSocketsRefused: counter(
+		'websockets_refused',
+		['error'],
+		16,
+		'Handshakes answered with an error before they were routed.',
+	),
 	stageDuration: histogram(
 		'stage_duration_seconds',
 		['stage'],

@@ -9,10 +9,14 @@ import {
 	type RouterMetrics,
 	type UpstreamTarget,
 } from '../router/ports.js';
+import { webSocketDefaults } from '../router/websocket/options.js';
 import type { HistogramSeries, MetricsBlock, Series } from './block.js';
 
 /** Paths that are labels of their own: those of the dialects. */
-export const labelledPaths: ReadonlySet<string> = new Set(dialectRoutes.map(({ path }) => path));
+export const labelledPaths: ReadonlySet<string> = new Set([
+	...dialectRoutes.map(({ path }) => path),
+	...webSocketDefaults.pipePaths,
+]);
 const OTHER_PATH = 'other';
 
 interface PathSeries {

@@ -108,9 +108,7 @@ export class Http2Front {
 		const age = http2.connectionAgeMaxMs * (AGE_LEAST + (1 - AGE_LEAST) * this.#random.nextFloat());
 		const state: Session = { leaveAtMs: this.#clock.nowMs() + age, resets: 0, streams: 0, leaving: false };
 		this.#sessions.set(session, state);
-		session.on('stream', (stream, headers, _flags, rawHeaders) =>
-			this.#stream(state, stream, headers, rawHeaders),
-		);
+		session.on('stream', (stream, headers, _flags, rawHeaders) => this.#stream(state, stream, headers, rawHeaders));
 		session.setLocalWindowSize(Math.max(http2.windowBytes, http2.connectionWindowBytes));
 		session.setTimeout(keepAliveTimeoutMs, () => {
 			if (state.streams === 0) session.destroy();
