@@ -100,6 +100,7 @@ export async function startTestMesh(t: Teardown, options: TestMeshOptions = {}):
 		id: `engine-${index + 1}`,
 		url: engines[index]?.url ?? '',
 		models: engine.models ?? [MODEL],
+		...(engines[index]?.kvEvents === undefined ? {} : { kv_events: [engines[index]?.kvEvents] }),
 		...engine.target,
 	}));
 	const lines: Record<string, unknown>[] = [];

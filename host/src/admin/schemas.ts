@@ -53,6 +53,9 @@ export const targetViewSchema = Type.Object({
 });
 export type TargetView = Static<typeof targetViewSchema>;
 
+/** A socket of ZeroMQ that can be connected to. */
+const TCP = '^tcp://(\\[[0-9a-fA-F:.]+\\]|[^\\s:/*\\[\\]]+):[0-9]{1,5}$';
+
 export const targetRequestSchema = Type.Object(
 	{
 		id: Type.Optional(Type.String({ minLength: 1, maxLength: 128, description: 'Default: host and port of the URL.' })),
@@ -81,8 +84,8 @@ export const targetRequestSchema = Type.Object(
 			Type.Array(
 				Type.Object(
 					{
-						endpoint: Type.String({ minLength: 1, maxLength: 512, description: 'tcp://host:port' }),
-						replay: Type.Optional(Type.String({ minLength: 1, maxLength: 512, description: 'tcp://host:port' })),
+						endpoint: Type.String({ pattern: TCP, maxLength: 512, description: '`tcp://host:port`' }),
+						replay: Type.Optional(Type.String({ pattern: TCP, maxLength: 512, description: '`tcp://host:port`' })),
 						topic: Type.Optional(Type.String({ maxLength: 256 })),
 					},
 					strict,

@@ -20,6 +20,8 @@ interface EngineFlags extends OutputOptions {
 	readonly speed: number;
 	readonly seed: number;
 	readonly apiKey?: string;
+	readonly kvEvents?: number;
+	readonly kvEncoding: 'map' | 'array';
 	readonly metrics: MetricsDialect;
 	readonly fault?: FaultSettings;
 	readonly listProfiles?: boolean;
@@ -58,15 +60,31 @@ async function engine(context: CliContext, options: EngineFlags): Promise<void> 
 		seed: options.seed,
 		metricsDialect: options.metrics,
 		...(options.apiKey === undefined ? {} : { apiKey: options.apiKey }),
+		...(options.kvEvents === undefined
+			? {}
+			: {
+					kvEvents: {
+						port: options.kvEvents,
+						replayPort: options.kvEvents === 0 ? 0 : options.kvEvents + 1,
+						encoding: options.kvEncoding,
+					},
+				}),
 		...(options.fault === undefined ? {} : { faults: options.fault }),
 	});
-	const data = { url: running.url, port: running.port, models, profile: options.profile, speed: options.speed };
+	const data = {
+		url: running.url,
+		port: running.port,
+		models,
+		profile: options.profile,
+		speed: options.speed,
+		kvEvents: running.kvEvents ?? null,
+	};
 	print(
 		context,
 		options,
 		data,
 		() =>
-			`emulated engine ${options.profile} serves ${models.join(', ')} at ${running.url} (speed ${options.speed}); stop with Ctrl-C\n`,
+			`emulated engine ${options.profile} serves ${models.join(', ')} at ${running.url} (speed ${options.speed})${running.kvEvents === undefined ? '' : `, KV events at ${running.kvEvents.endpoint},${running.kvEvents.replay}`}; stop with Ctrl-C\n`,
 	);
 	await aborted(context.signal);
 	await running.close();
@@ -91,6 +109,12 @@ export function addEngineCommand(program: Command, cli: Cli): void {
 				oneOf('vllm', 'vllm-legacy', 'sglang'),
 				'vllm',
 			)
+			.option(
+				'--kv-events <port>',
+				'publish KV events there, and replay them at the next port; 0 takes free ones',
+				whole(0, 65_534),
+			)
+			.option('--kv-encoding <form>', 'of KV events: map or array', oneOf('map', 'array'), 'map')
 			.option(
 				'--fault <name=json>',
 				'a fault switch, repeatable: slow error hang hangAfterTokens dieAfterTokens wrongLength resetOnAccept',

@@ -77,7 +77,7 @@ function configured(request: TargetRequest, config: MeshConfig): TargetConfig {
 		cost_per_hour: costPerHour,
 		metrics_path: metricsPath,
 		health_path: healthPath,
-		kv_events: kvEvents?.map((publisher) => ({ topic: '', ...publisher })),
+		kv_events: kvEvents?.map((publisher) => Object.assign({ topic: '' }, publisher)),
 	};
 	const present = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 	return {

@@ -10,6 +10,7 @@ import type { NameTable } from '../fleet/interner.js';
 import { HOLE, PoolView } from '../fleet/pool-view.js';
 import { FleetTableReader, type FleetTableShared } from '../fleet/table.js';
 import type { AccessSnapshot } from '../mesh/access.js';
+import { createKvTable, type KvTableShared } from '../prefix/precise/shared-table.js';
 import type { RouterOptionsInput } from '../router/options.js';
 import type { ModelPool } from '../router/ports.js';
 import type { StrategyJudge } from '../strategy/registry/judge.js';
@@ -19,6 +20,7 @@ import { createMetricsBuffer } from '../telemetry/block.js';
 import type { Log } from '../telemetry/logger.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
 import { compileInThread } from './compile-thread.js';
+import { KvEvents } from './kv-events.js';
 import { fuelBudget, quarantineOptions, roomOptions, routerOptions } from './options.js';
 import { attemptsOf, observedOf } from './outcome-wire.js';
 import { checkPort } from './port-check.js';
@@ -51,8 +53,11 @@ export class RouterPart {
 	readonly strategies: StrategyManager;
 	readonly workers: WorkerGroup;
 	readonly workerCount: number;
-	/** One for each worker. */
+	/** One for each worker, and the one of KV events behind them. */
 	readonly metricsBuffers: readonly SharedArrayBuffer[];
+	readonly #kvTable: KvTableShared;
+	readonly #kvEvents: KvEvents;
+	readonly #targets: TargetService;
 	readonly #config: MeshConfig;
 	readonly #tls: DataPlaneTls;
 	readonly #stopTicking: () => void;
@@ -62,7 +67,29 @@ export class RouterPart {
 		this.#config = config;
 		this.workerCount = workerCount;
 		this.#tls = readTlsFiles(config.data);
-		this.metricsBuffers = Array.from({ length: workerCount }, () => createMetricsBuffer());
+		const kvMetrics = createMetricsBuffer();
+		this.metricsBuffers = [...Array.from({ length: workerCount }, () => createMetricsBuffer()), kvMetrics];
+		const { kv_events: kv } = config.data;
+		this.#targets = targets;
+		this.#kvTable = createKvTable(config.fleet.targets_max, kv.blocks_max);
+		this.#kvEvents = new KvEvents(
+			{
+				table: this.#kvTable,
+				blocksMax: kv.blocks_max,
+				options: {
+					messageBytesMax: kv.message_max_bytes,
+					waitingMax: kv.waiting_max,
+					connectTimeoutMs: kv.connect_timeout_ms,
+					replayTimeoutMs: kv.replay_timeout_ms,
+					reconnectMsMax: kv.reconnect_max_ms,
+				},
+				metrics: kvMetrics,
+				logLevel: log.level(),
+				loopLagPeriodMs: config.telemetry.loop_lag_period_ms,
+			},
+			clock,
+			log,
+		);
 		const control = new SharedArrayBuffer(CONTROL_BYTES);
 		const counters = new InflightReader(deps.inflight);
 		const seed = randomBytes(8);
@@ -152,6 +179,7 @@ export class RouterPart {
 	directory(pools: readonly ModelPool[], snapshot: DirectorySnapshot): void {
 		this.strategies.poolsChanged(pools);
 		this.workers.directory(snapshot);
+		this.#kvEvents.directory(this.#targets.registry.records(), pools);
 	}
 
 	/** Streams may finish for `data.shutdown_grace_ms`. */
@@ -159,6 +187,7 @@ export class RouterPart {
 		await this.workers.close(this.#config.data.shutdown_grace_ms);
 		this.#stopTicking();
 		this.strategies.close();
+		await this.#kvEvents.close();
 	}
 
 	#workerStart(
@@ -187,6 +216,7 @@ export class RouterPart {
 				speculativeMs: data.prefix_index.speculative_ms,
 				workers: workerCount,
 			},
+			kvTable: this.#kvTable,
 			fuel: fuelBudget(config),
 			spares: strategy.spares,
 			topK: strategy.ranked_rows,

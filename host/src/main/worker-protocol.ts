@@ -3,6 +3,7 @@
 import type { DirectorySnapshot } from '../fleet/directory.js';
 import type { InflightShared } from '../fleet/inflight.js';
 import type { FleetTableShared } from '../fleet/table.js';
+import type { KvTableShared } from '../prefix/precise/shared-table.js';
 import type { PrefixIndexOptions } from '../prefix/prefix-index.js';
 import type { RouterOptionsInput } from '../router/options.js';
 import type { StrikeReport } from '../strategy/runtime/decision.js';
@@ -35,6 +36,7 @@ export interface WorkerStart {
 	readonly metrics: SharedArrayBuffer;
 	readonly router: RouterOptionsInput;
 	readonly prefixIndex: PrefixIndexOptions;
+	readonly kvTable: KvTableShared;
 	readonly fuel: FuelBudget;
 	readonly spares: number;
 	/** Ranked rows asked of strategies. */

@@ -102,6 +102,7 @@ const prefixes = createPrefixIndex(start.prefixIndex, {
 	nowMs: () => clock.nowMs(),
 	cacheTokens: (row) => kvCacheTokens(table, row),
 	metrics: createPrefixMetrics(block),
+	kv: start.kvTable,
 });
 
 const router = createRouter(

@@ -8,7 +8,7 @@ import { Exchange } from './exchange.js';
 import { type Hash64, hashText } from './hash.js';
 import { isTame } from './json-bytes.js';
 import { formModel } from './multipart.js';
-import { collectPrompt } from './prompt.js';
+import { collectPrompt, givenTokens } from './prompt.js';
 import type { RoutedRequest } from './routed-request.js';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -33,6 +33,7 @@ export function parse(env: RouterEnv, exchange: Exchange): Refusal | undefined {
 	readGeneration(env, exchange, body);
 	collectPrompt(body, env.prompt, dialect.prompt);
 	exchange.tokensIn = env.prompt.tokens;
+	exchange.tokenIds = givenTokens(body);
 	return setSession(exchange, body);
 }
 

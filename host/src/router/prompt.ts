@@ -102,3 +102,15 @@ function collectBatch(items: unknown, into: PromptBuffer): void {
 		else if (Array.isArray(item)) into.ids(item);
 	}
 }
+
+/** The prompt's token ids where the client gives them itself; undefined for anything else, a batch of several prompts too. */
+export function givenTokens({ prompt }: Json): Uint32Array | undefined {
+	const ids: unknown = Array.isArray(prompt) && prompt.length === 1 && Array.isArray(prompt[0]) ? prompt[0] : prompt;
+	if (
+		!Array.isArray(ids) ||
+		ids.length === 0 ||
+		!ids.every((id) => Number.isInteger(id) && id >= 0 && id <= 0xffff_ffff)
+	)
+		return undefined;
+	return Uint32Array.from(ids as number[]);
+}

@@ -193,6 +193,37 @@ export const metricDefinitions = Object.freeze({
 		4,
 		'Pairs given up because the target’s cache, or the index, has no room for more.',
 	),
+	// KV events, counted by the thread that follows them.
+	kvEvents: counter(
+		'kv_events',
+		['kind'],
+		8,
+		'KV events of engines, by kind; `unread` could not be read or are not known.',
+	),
+	kvEventLag: histogram(
+		'kv_event_lag_seconds',
+		[],
+		1,
+		geometric(0.0001, 2, 18),
+		'From the time an engine gives its batch of events to when it was applied; clocks of both machines count.',
+	),
+	kvBatchesMissing: counter('kv_batches_missing', ['target'], TARGETS, 'Batches of events that did not come in turn.'),
+	kvReplays: counter('kv_replays', ['target', 'result'], TARGETS, 'Replays asked for: done or failed.'),
+	kvForgets: counter(
+		'kv_forgets',
+		['target', 'cause'],
+		TARGETS,
+		'Times all that was known of an engine was forgotten: restarted, lost, replay_failed, reconnected, unreadable.',
+	),
+	kvTargetsLive: gauge('kv_targets_live', [], 1, 'Targets of which all KV events are known.'),
+	kvIndexBlocks: gauge('kv_index_blocks', [], 1, 'Blocks that engines have said they hold.'),
+	kvIndexPositions: gauge('kv_index_positions', [], 1, 'Distinct prefixes published of them.'),
+	kvBlocksLeftOut: counter(
+		'kv_blocks_left_out',
+		['cause'],
+		8,
+		'Blocks not indexed: no room for more blocks, no room in their bucket, or following a block that is not known.',
+	),
 	// Decisions, counted where they are made.
 	decisions: counter(
 		'decisions',

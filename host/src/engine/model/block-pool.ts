@@ -3,6 +3,7 @@
 // content stays findable while free, until it is taken for something else (least recently freed first).
 import { BlockIndex } from './block-index.js';
 import type { HostTier } from './host-tier.js';
+import type { KvObserver } from './kv-observer.js';
 import { SlotList } from './slot-list.js';
 
 export class BlockPool {
@@ -14,10 +15,11 @@ export class BlockPool {
 	readonly #free: SlotList;
 	readonly #index: BlockIndex;
 	readonly #host: HostTier | undefined;
+	readonly #observer: KvObserver | undefined;
 	#changes = 0;
 
-	/** `total` blocks, all free; evicted content goes to `host` when there is one. */
-	constructor(total: number, host?: HostTier) {
+	/** `total` blocks, all free; evicted content goes to `host` when there is one, and `observer` is told. */
+	constructor(total: number, host?: HostTier, observer?: KvObserver) {
 		this.total = total;
 		this.#references = new Int32Array(total);
 		this.#low = new Uint32Array(total);
@@ -26,6 +28,7 @@ export class BlockPool {
 		this.#free = new SlotList(total);
 		this.#index = new BlockIndex(total);
 		this.#host = host;
+		this.#observer = observer;
 		for (let block = 0; block < total; block++) this.#free.pushBack(block);
 	}
 
@@ -73,14 +76,17 @@ export class BlockPool {
 		return block;
 	}
 
-	/** Names the content of a full block. When another block has the same content already, this one stays nameless. */
-	name(block: number, low: number, high: number): void {
-		if (this.#named[block] === 1 || this.#index.get(low, high) >= 0) return;
+	/**
+	 * Names the content of a full block. When another block has the same content already, this one stays nameless. True when the content is new.
+	 */
+	name(block: number, low: number, high: number): boolean {
+		if (this.#named[block] === 1 || this.#index.get(low, high) >= 0) return false;
 		this.#named[block] = 1;
 		this.#low[block] = low;
 		this.#high[block] = high;
 		this.#index.set(low, high, block);
 		this.#changes++;
+		return true;
 	}
 
 	/** Drops one reference. Nameless blocks are reused first, named ones last. */
@@ -122,6 +128,11 @@ export class BlockPool {
 		const high = this.#high[block] as number;
 		this.#index.delete(low, high);
 		this.#named[block] = 0;
-		this.#host?.store(low, high);
+		if (this.#host !== undefined) {
+			this.#host.store(low, high);
+			// Told before the removal, so that nobody sees the content gone in between.
+			this.#observer?.moved(low, high);
+		}
+		this.#observer?.removed(low, high, 'device');
 	}
 }

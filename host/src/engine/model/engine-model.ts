@@ -5,6 +5,7 @@
 // flight.
 import type { EngineModelConfig } from './engine-config.js';
 import { KvManager } from './kv-manager.js';
+import type { KvObserver } from './kv-observer.js';
 import { clearStepShape, emptyStepShape, type LatencyModel, type StepShape } from './latency.js';
 import { type Sequence, SequenceRecord, type SequenceRequest, WaitingList } from './sequence.js';
 
@@ -48,6 +49,8 @@ export interface EngineCounters {
 export interface EngineModelOptions {
 	readonly config: EngineModelConfig;
 	readonly latency: LatencyModel;
+	/** Told what the prefix cache takes in and lets go. */
+	readonly observer?: KvObserver | undefined;
 }
 
 export class EngineModel {
@@ -88,7 +91,7 @@ export class EngineModel {
 	constructor(options: EngineModelOptions) {
 		this.config = options.config;
 		this.#latency = options.latency;
-		this.#kv = new KvManager(this.config);
+		this.#kv = new KvManager(this.config, options.observer);
 		this.#shape = emptyStepShape(this.config.kvBlocks * this.config.blockTokens);
 	}
 

@@ -9,10 +9,13 @@ export class HostTier {
 	readonly #low: Uint32Array;
 	readonly #high: Uint32Array;
 	readonly #order: SlotList;
+	readonly #evicted: (low: number, high: number) => void;
 	#used = 0;
 
-	constructor(blocksMax: number) {
+	/** `evicted` is told of each block that is dropped. */
+	constructor(blocksMax: number, evicted: (low: number, high: number) => void = () => undefined) {
 		this.blocksMax = blocksMax;
+		this.#evicted = evicted;
 		this.#index = new BlockIndex(blocksMax);
 		this.#low = new Uint32Array(blocksMax);
 		this.#high = new Uint32Array(blocksMax);
@@ -53,7 +56,9 @@ export class HostTier {
 	#evict(): number {
 		const slot = this.#order.first();
 		this.#order.remove(slot);
-		this.#index.delete(this.#low[slot] as number, this.#high[slot] as number);
+		const [low, high] = [this.#low[slot] as number, this.#high[slot] as number];
+		this.#index.delete(low, high);
+		this.#evicted(low, high);
 		return slot;
 	}
 }

@@ -3,6 +3,7 @@
 import { BlockPool } from './block-pool.js';
 import type { EngineModelConfig } from './engine-config.js';
 import { HostTier } from './host-tier.js';
+import type { KvObserver } from './kv-observer.js';
 import type { SequenceRecord } from './sequence.js';
 
 export class KvManager {
@@ -18,11 +19,17 @@ export class KvManager {
 	#blocked: SequenceRecord | undefined;
 	#blockedChanges = 0;
 
-	constructor(config: EngineModelConfig) {
+	readonly #observer: KvObserver | undefined;
+
+	constructor(config: EngineModelConfig, observer?: KvObserver) {
+		this.#observer = observer;
 		this.#blockTokens = config.blockTokens;
 		this.#prefixCaching = config.prefixCaching;
-		this.#host = config.hostBlocks > 0 ? new HostTier(config.hostBlocks) : undefined;
-		this.#pool = new BlockPool(config.kvBlocks, this.#host);
+		this.#host =
+			config.hostBlocks > 0
+				? new HostTier(config.hostBlocks, (low, high) => observer?.removed(low, high, 'host'))
+				: undefined;
+		this.#pool = new BlockPool(config.kvBlocks, this.#host, observer);
 	}
 
 	get used(): number {
@@ -81,9 +88,19 @@ export class KvManager {
 		const hashes = sequence.hashes;
 		if (hashes === undefined || !this.#prefixCaching) return;
 		const end = Math.min(Math.floor(toTokens / this.#blockTokens), hashes.length >>> 1);
-		for (let block = Math.floor(fromTokens / this.#blockTokens); block < end; block++) {
-			this.#pool.name(sequence.blocks[block] as number, hashes[block * 2] as number, hashes[block * 2 + 1] as number);
+		const first = Math.floor(fromTokens / this.#blockTokens);
+		let run = first;
+		for (let block = first; block < end; block++) {
+			const [low, high] = [hashes[block * 2] as number, hashes[block * 2 + 1] as number];
+			if (this.#pool.name(sequence.blocks[block] as number, low, high)) continue;
+			this.#tell(sequence, run, block);
+			run = block + 1;
 		}
+		this.#tell(sequence, run, end);
+	}
+
+	#tell({ hashes, tokens }: SequenceRecord, from: number, to: number): void {
+		if (from < to && hashes !== undefined && tokens !== undefined) this.#observer?.stored(hashes, tokens, from, to);
 	}
 
 	/**

@@ -14,6 +14,8 @@ export interface SequenceRequest {
 	readonly blockHashes?: Uint32Array;
 	/** Prompt tokens whose KV has come from another engine; they need no computing at the first admission. */
 	readonly transferredTokens?: number;
+	/** Token ids of the same blocks, for whoever is told what is stored; needed by nobody else. */
+	readonly tokens?: Uint32Array;
 	/** The caller's own data, handed back untouched with every event. */
 	readonly tag?: unknown;
 }
@@ -51,6 +53,7 @@ export class SequenceRecord implements Sequence {
 	readonly promptTokens: number;
 	readonly outputTokens: number;
 	readonly hashes: Uint32Array | undefined;
+	readonly tokens: Uint32Array | undefined;
 	readonly tag: unknown;
 	readonly arrivalUs: number;
 	readonly readyUs: number;
@@ -82,6 +85,7 @@ export class SequenceRecord implements Sequence {
 		this.promptTokens = request.promptTokens;
 		this.outputTokens = request.outputTokens;
 		this.hashes = request.blockHashes;
+		this.tokens = request.tokens;
 		this.tag = request.tag;
 		this.transferTokens = request.transferredTokens ?? 0;
 		this.arrivalUs = arrivalUs;

@@ -2,6 +2,7 @@
 import type { SeededRandom } from '@infermesh/proto';
 import type { EngineDriver } from './engine-driver.js';
 import type { FaultSwitches } from './faults.js';
+import type { KvPublisher } from './kv-publisher.js';
 import type { KvTransfer } from './kv-transfer.js';
 import type { EngineMetrics } from './metrics.js';
 import type { ResolvedEngineOptions } from './options.js';
@@ -13,6 +14,8 @@ export interface EngineContext {
 	readonly metrics: EngineMetrics;
 	readonly faults: FaultSwitches;
 	readonly transfer: KvTransfer;
+	/** Undefined when KV events are not published. */
+	readonly publisher: KvPublisher | undefined;
 	/** Streams with text from the present turn. */
 	readonly queue: FlushQueue;
 	/** Randomness of request ids, apart from that of texts. */

@@ -104,7 +104,11 @@ class Exchange implements GenerationSink {
 			lengths: options.outputLengths,
 			seed: options.seed,
 		};
-		this.#generation = new Generation({ driver, metrics, limits }, request, this);
+		this.#generation = new Generation(
+			{ driver, metrics, limits, tellsTokens: engine.publisher !== undefined },
+			request,
+			this,
+		);
 		this.#stream = request.stream ? this.#openStream() : undefined;
 		const { dieAfterTokens, hangAfterTokens } = faults.settings;
 		this.#dieAfterTokens = faults.fires('dieAfterTokens') ? (dieAfterTokens?.tokens ?? 0) : Infinity;

@@ -7,7 +7,7 @@ import type { EngineDriver } from './engine-driver.js';
 import type { GenerationRequest } from './generation-request.js';
 import type { EngineMetrics } from './metrics.js';
 import { type FinishReason, type OutputPlan, type PlanLimits, planOutput } from './output-plan.js';
-import { type Prompt, sequenceHashes } from './prompt.js';
+import { type Prompt, sequenceHashes, sequenceTokens } from './prompt.js';
 import { StopMatcher } from './stop-matcher.js';
 
 /** What one choice has come to. */
@@ -50,6 +50,8 @@ export interface GenerationContext {
 	readonly driver: EngineDriver;
 	readonly metrics: EngineMetrics;
 	readonly limits: PlanLimits;
+	/** Somebody is told what the cache holds. */
+	readonly tellsTokens: boolean;
 }
 
 export class Generation {
@@ -102,12 +104,15 @@ export class Generation {
 		const { blockTokens } = driver.model.config;
 		for (const choice of this.#choices) {
 			const { prompt, plan } = choice;
+			const output = plan.pieces.join('');
 			const result = driver.submit(
 				{
 					promptTokens: prompt.tokens,
 					outputTokens: plan.pieces.length,
-					blockHashes: sequenceHashes(prompt, plan.pieces.join(''), blockTokens, this.#cacheSalt),
+					blockHashes: sequenceHashes(prompt, output, blockTokens, this.#cacheSalt),
 					transferredTokens: prompt === this.#choices[0]?.prompt ? transferredTokens : 0,
+					// What a salt keeps apart is not to be found by its tokens.
+					...(this.#context.tellsTokens && this.#cacheSalt === 0 ? { tokens: sequenceTokens(prompt, output) } : {}),
 				},
 				{ onToken: () => this.#onToken(choice), onFinish: () => undefined },
 			);

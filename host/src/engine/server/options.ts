@@ -6,6 +6,7 @@ import type { LatencyModel } from '../model/latency.js';
 import { type EngineProfile, engineProfile } from '../model/profiles.js';
 import { RooflineLatency } from '../model/roofline.js';
 import type { FaultSettings } from './faults.js';
+import type { KvPublisherOptions } from './kv-publisher.js';
 
 /** Whose metric names `/metrics` speaks: vLLM's, vLLM's of before mid 2025, or SGLang's. */
 export type MetricsDialect = 'vllm' | 'vllm-legacy' | 'sglang';
@@ -66,6 +67,8 @@ export interface EngineOptions {
 	readonly metricsDialect?: MetricsDialect;
 	readonly outputLengths?: OutputLengths;
 	readonly transfer?: Partial<TransferOptions>;
+	/** Publishes KV events over ZeroMQ as vLLM and SGLang do; by default it does not. */
+	readonly kvEvents?: KvPublisherOptions;
 	/** Length of embedding vectors when the request does not say. Default 1,024. */
 	readonly embeddingDimensions?: number;
 	/** Fault switches that are on from the start. */
@@ -92,11 +95,12 @@ export interface EngineOptions {
 
 /** Options with every default filled in. */
 export interface ResolvedEngineOptions
-	extends Required<Omit<EngineOptions, 'profile' | 'model' | 'apiKey' | 'transfer'>> {
+	extends Required<Omit<EngineOptions, 'profile' | 'model' | 'apiKey' | 'transfer' | 'kvEvents'>> {
 	readonly transfer: TransferOptions;
 	readonly profile: EngineProfile;
 	readonly config: EngineModelConfig;
 	readonly apiKey: string | undefined;
+	readonly kvEvents: KvPublisherOptions | undefined;
 	/** Longest prompt plus output: the profile's, or what the KV cache holds if that is less. */
 	readonly contextTokensMax: number;
 }
@@ -119,6 +123,7 @@ export function resolveEngineOptions(options: EngineOptions): ResolvedEngineOpti
 		speed: options.speed ?? 1,
 		seed: options.seed ?? 0,
 		apiKey: options.apiKey,
+		kvEvents: options.kvEvents,
 		metricsDialect: options.metricsDialect ?? 'vllm',
 		outputLengths: options.outputLengths ?? { medianTokens: 160, sigma: 0.8 },
 		transfer: { ...transferDefaults, ...options.transfer },

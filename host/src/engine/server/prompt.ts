@@ -40,11 +40,22 @@ export function tokenIds(prompt: Prompt): number[] {
 
 /** Chained hashes of the KV blocks of a prompt and the text that will follow it. `salt` keeps tenants apart. */
 export function sequenceHashes(prompt: Prompt, output: string, blockTokens: number, salt: number): Uint32Array {
+	return hashByteBlocks(sequenceBytes(prompt, output), blockTokens * TOKEN_BYTES, salt);
+}
+
+/** The token ids of a prompt and the text that will follow it, as far as they are whole. */
+export function sequenceTokens(prompt: Prompt, output: string): Uint32Array {
+	const bytes = sequenceBytes(prompt, output);
+	const view = new DataView(bytes.buffer);
+	return Uint32Array.from({ length: bytes.length >>> 2 }, (_, at) => view.getUint32(at * TOKEN_BYTES, true));
+}
+
+function sequenceBytes(prompt: Prompt, output: string): Uint8Array {
 	const tail = encoder.encode(output);
 	const bytes = new Uint8Array(prompt.bytes.length + tail.length);
 	bytes.set(prompt.bytes);
 	bytes.set(tail, prompt.bytes.length);
-	return hashByteBlocks(bytes, blockTokens * TOKEN_BYTES, salt);
+	return bytes;
 }
 
 /** A 32-bit hash of any bytes: the seed of an answer where the request gives none, and the salt of a named cache. */

@@ -20,6 +20,7 @@ import {
 	serveTokenize,
 	serveVersion,
 } from './info-routes.js';
+import { KvPublisher } from './kv-publisher.js';
 import { KvTransfer } from './kv-transfer.js';
 import { EngineMetrics } from './metrics.js';
 import { type EngineOptions, type ResolvedEngineOptions, resolveEngineOptions } from './options.js';
@@ -30,6 +31,8 @@ export interface EngineHandle {
 	/** `http://HOST:PORT`, without a trailing slash. */
 	readonly url: string;
 	readonly port: number;
+	/** Where it publishes KV events and replays them, `tcp://host:port`; undefined when it does not. */
+	readonly kvEvents: { readonly endpoint: string; readonly replay: string } | undefined;
 	/** Changes fault switches as `POST /_fault` does; throws `IM_ENGINE_REQUEST_INVALID`. */
 	setFaults(patch: FaultSettings): void;
 	/**
@@ -73,13 +76,21 @@ export async function startEngine(options: EngineOptions): Promise<EngineHandle>
 	server.on('connection', (socket) => {
 		if (engine.faults.fires('resetOnAccept')) socket.resetAndDestroy();
 	});
-	await listen(server, resolved);
+	const { publisher } = engine;
+	await publisher?.listen(resolved.host);
+	try {
+		await listen(server, resolved);
+	} catch (error) {
+		await publisher?.close();
+		throw error;
+	}
 	const { port } = server.address() as AddressInfo;
 	engine.transfer.self = { host: resolved.host, port };
 	let closing: Promise<void> | undefined;
 	return {
 		url: `http://${resolved.host.includes(':') ? `[${resolved.host}]` : resolved.host}:${port}`,
 		port,
+		kvEvents: publisher?.endpoints,
 		setFaults: (patch) => engine.faults.apply(patch),
 		close: () => {
 			state.draining = true;
@@ -90,7 +101,9 @@ export async function startEngine(options: EngineOptions): Promise<EngineHandle>
 }
 
 function buildContext(options: ResolvedEngineOptions): EngineContext {
-	const model = new EngineModel({ config: options.config, latency: options.latency });
+	const { clock, kvEvents, config } = options;
+	const publisher = kvEvents === undefined ? undefined : new KvPublisher(kvEvents, config.blockTokens, clock);
+	const model = new EngineModel({ config, latency: options.latency, observer: publisher });
 	const metrics = new EngineMetrics(options.speed, options.contextTokensMax);
 	const queue = new FlushQueue();
 	const driver = new EngineDriver({
@@ -99,7 +112,10 @@ function buildContext(options: ResolvedEngineOptions): EngineContext {
 		speed: options.speed,
 		lagMsMax: options.lagMsMax,
 		observe: (sequence, sincePreviousUs) => metrics.token(sequence, sincePreviousUs, model.nowUs),
-		afterTurn: () => queue.flush(),
+		afterTurn: () => {
+			publisher?.flush();
+			queue.flush();
+		},
 	});
 	const faults = new FaultSwitches(options.seed, options.faults, (settings) => {
 		model.slowFactor = settings.slow?.factor ?? 1;
@@ -114,6 +130,7 @@ function buildContext(options: ResolvedEngineOptions): EngineContext {
 		metrics,
 		faults,
 		transfer,
+		publisher,
 		queue,
 		ids: new SeededRandom(options.seed, ID_STREAM),
 		startedWallMs: options.clock.wallMs(),
@@ -190,7 +207,7 @@ function drain(engine: EngineContext, server: Server): Promise<void> {
 			deadline.cancel();
 			engine.driver.close();
 			engine.transfer.close();
-			resolve();
+			resolve(engine.publisher?.close());
 		});
 	});
 }

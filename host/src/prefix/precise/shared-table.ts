@@ -83,6 +83,22 @@ export class KvTableWriter {
 		this.#views = openViews(shared);
 	}
 
+	/** Takes back all that is said. */
+	reset(): void {
+		const { control, rows, tags, entries } = this.#views;
+		rows.fill(0);
+		for (let way = 0; way < tags.length; way++) {
+			if (tags[way] === 0) continue;
+			const at = way * ENTRY_WORDS;
+			// A writer that died inside an entry has left it odd.
+			if ((Atomics.load(entries, at + SEQUENCE) & 1) === 0) this.#begin(at);
+			entries[at + COUNT] = 0;
+			this.#end(at);
+			tags[way] = 0;
+		}
+		Atomics.add(control, ROWS_EPOCH, 1);
+	}
+
 	/** Takes a way for a hash that has none; -1 when its bucket is full. */
 	add(low: number, high: number): number {
 		const { tags, entries } = this.#views;
