@@ -299,15 +299,14 @@ export const outputBlock: StructDef = defineStruct(
 			type: 'u32',
 			unit: 'row',
 			meaning:
-				'P/D pair: prefill here, decode on the ranked row; NO_ROW = aggregated (checked; the router does not act on it yet)',
+				'P/D pair: prefill here, decode on the ranked row, where both are engines of one kind; NO_ROW = aggregated',
 			since,
 		},
 		{
 			name: 'fetch_from_row',
 			type: 'u32',
 			unit: 'row',
-			meaning:
-				'row that holds the prefix and can transfer it; NO_ROW = none (checked; the router does not act on it yet)',
+			meaning: 'row that holds the prefix: the chosen target is told to fetch it from there, if it can; NO_ROW = none',
 			since,
 		},
 		{
@@ -438,7 +437,8 @@ export const outcomeBlock: StructDef = defineStruct(
 			name: 'flags',
 			type: 'u32',
 			unit: 'bits',
-			meaning: 'bit 0: fallback decided; bit 1: hedge copy; bit 2: retried',
+			meaning:
+				'bit 0: fallback decided; bit 1: hedge copy; bit 2: retried; bit 3: the prefill of a pair; bit 4: its decode',
 			since,
 		},
 	],

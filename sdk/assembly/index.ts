@@ -7,8 +7,10 @@ export { hash64, mix32, random32, randomBelow, randomFloat, rendezvous } from '.
 export { exp32, log32 } from './math';
 export {
 	decline,
+	fetchFrom,
 	hedge,
 	hold,
+	prefillOn,
 	putFactor,
 	putRanked,
 	rankedCount,

@@ -65,6 +65,18 @@ export function hedge(delayMs: f32, copies: u32): void {
 	output().hedge_copies = copies;
 }
 
+/** Has the prompt prefilled on `row` before the ranked row decodes, where all targets do both and engines of one kind can hand KV over. */
+@inline
+export function prefillOn(row: i32): void {
+	output().prefill_row = row;
+}
+
+/** Names the row that holds the prompt's prefix: the chosen target fetches it from there, if it can. */
+@inline
+export function fetchFrom(row: i32): void {
+	output().fetch_from_row = row;
+}
+
 /** Says how many explain factors each ranked row has (at most FACTORS_MAX); their names are in the manifest. */
 @inline
 export function setFactorCount(count: u32): void {

@@ -70,6 +70,8 @@ export const targetRequestSchema = Type.Object(
 		apiKey: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
 		upstreamModel: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
 		dataParallelRank: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
+		bootstrapPort: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),
+		fetchesPrefixes: Type.Optional(Type.Boolean()),
 		revision: Type.Optional(Type.String({ maxLength: 128 })),
 		quant: Type.Optional(Type.String({ maxLength: 64 })),
 		weight: Type.Optional(Type.Number({ minimum: 0, maximum: 1000 })),

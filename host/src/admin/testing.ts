@@ -237,6 +237,7 @@ export class FakeMesh implements MeshControl {
 					hedge: 'none',
 					lost: false,
 					wastedTokens: 0,
+					leg: 'whole',
 				},
 			],
 		});

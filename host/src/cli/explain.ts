@@ -46,9 +46,13 @@ export function renderExplained(decision: ExplainedDecision): string {
 	if (decision.attempts.length > 0) lines.push('', 'what became of it');
 	for (const attempt of decision.attempts)
 		lines.push(
-			`  ${attempt.target}  ${attempt.status} ${attempt.httpStatus}  TTFT ${showMs(attempt.ttftMs)}  TPOT ${showMs(attempt.tpotMs)}  E2E ${showMs(attempt.e2eMs)}  ${attempt.tokensIn} in (${attempt.tokensCached} cached), ${attempt.tokensOut} out${raceOf(attempt)}`,
+			`  ${attempt.target}  ${attempt.status} ${attempt.httpStatus}  TTFT ${showMs(attempt.ttftMs)}  TPOT ${showMs(attempt.tpotMs)}  E2E ${showMs(attempt.e2eMs)}  ${attempt.tokensIn} in (${attempt.tokensCached} cached), ${attempt.tokensOut} out${legOf(attempt)}${raceOf(attempt)}`,
 		);
 	return `${lines.join('\n')}\n`;
+}
+
+function legOf({ leg }: ExplainedDecision['attempts'][number]): string {
+	return leg === 'whole' ? '' : `; the ${leg} of a pair`;
 }
 
 function raceOf({ hedge, lost, wastedTokens }: ExplainedDecision['attempts'][number]): string {

@@ -358,6 +358,14 @@ export const targetSchema = item('One upstream: a model replica behind an OpenAI
 	),
 	api_key: secret('Sent as `authorization: Bearer` in place of the client’s own'),
 	upstream_model: optional('The engine’s own name of the model, when it differs.'),
+	bootstrap_port: maybeInteger(
+		'SGLang with role `prefill`: port of its bootstrap server, where decode engines fetch; 8998 by default.',
+		65_535,
+	),
+	fetches_prefixes: flag(
+		false,
+		'It takes the header `x-infermesh-fetch-from: URL` as a hint of which engine to fetch a prompt’s prefix from; emulated engines do.',
+	),
 	data_parallel_rank: maybeInteger(
 		'The one data-parallel rank of the engine that this target stands for; give each rank an `id` of its own.',
 		65_535,

@@ -40,6 +40,10 @@ export interface TargetSpec {
 	readonly upstreamModel: string | undefined;
 	/** The engine's data-parallel rank it stands for; absent for the whole engine. */
 	readonly dataParallelRank?: number;
+	/** SGLang: port of its bootstrap server. */
+	readonly bootstrapPort?: number;
+	/** It fetches prefixes from other engines when told where they are. */
+	readonly fetchesPrefixes?: boolean;
 	readonly revision: string | undefined;
 	readonly quant: string | undefined;
 	readonly weight: number;
@@ -132,6 +136,9 @@ export class TargetRegistry {
 			runtime: spec.runtime,
 			upstreamModel: spec.upstreamModel,
 			dataParallelRank: spec.dataParallelRank,
+			role: spec.role,
+			bootstrapPort: spec.bootstrapPort,
+			fetchesPrefixes: spec.fetchesPrefixes,
 			cell: spec.cell,
 		};
 		const record: TargetRecord = { spec, row, generation, upstream, hold: 'none' };

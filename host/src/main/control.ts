@@ -68,12 +68,15 @@ function configured(request: TargetRequest, config: MeshConfig): TargetConfig {
 			'default' in schema ? [[key, schema.default]] : [],
 		),
 	) as unknown as TargetConfig;
-	const { apiKey, upstreamModel, dataParallelRank, costPerHour, metricsPath, healthPath, kvEvents, ...same } = request;
+	const { apiKey, upstreamModel, dataParallelRank, bootstrapPort, fetchesPrefixes, ...others } = request;
+	const { costPerHour, metricsPath, healthPath, kvEvents, ...same } = others;
 	const given = {
 		...same,
 		api_key: apiKey,
 		upstream_model: upstreamModel,
 		data_parallel_rank: dataParallelRank,
+		bootstrap_port: bootstrapPort,
+		fetches_prefixes: fetchesPrefixes,
 		cost_per_hour: costPerHour,
 		metrics_path: metricsPath,
 		health_path: healthPath,

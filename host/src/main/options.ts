@@ -176,6 +176,8 @@ export function targetSpec(target: TargetConfig, { node }: MeshConfig): TargetSp
 		runtime: target.runtime,
 		apiKey: target.api_key,
 		upstreamModel: target.upstream_model,
+		...(target.bootstrap_port === undefined ? {} : { bootstrapPort: target.bootstrap_port }),
+		...(target.fetches_prefixes ? { fetchesPrefixes: true } : {}),
 		...(target.data_parallel_rank === undefined ? {} : { dataParallelRank: target.data_parallel_rank }),
 		revision: target.revision,
 		quant: target.quant,

@@ -27,6 +27,7 @@ function outcome(more: Partial<AttemptOutcome> = {}): AttemptOutcome {
 		hedge: 'none',
 		lost: false,
 		wastedTokens: 0,
+		leg: 'whole',
 		...more,
 	};
 }

@@ -24,6 +24,8 @@ export const OUTCOME_CELLS = 14;
 const FLAG_FALLBACK = 1;
 const FLAG_HEDGE_COPY = 2;
 const FLAG_RETRIED = 4;
+const FLAG_PREFILL = 8;
+const FLAG_DECODE = 16;
 
 const statuses: readonly OutcomeStatusName[] = ['ok', 'upstream_error', 'timeout', 'cancelled', 'rejected'];
 
@@ -58,7 +60,9 @@ export function writeOutcome(cells: Float64Array, index: number, outcome: Attemp
 	cells[at + FLAGS] =
 		(outcome.fallbackDecided ? FLAG_FALLBACK : 0) |
 		(outcome.hedge === 'copy' ? FLAG_HEDGE_COPY : 0) |
-		(outcome.retried ? FLAG_RETRIED : 0);
+		(outcome.retried ? FLAG_RETRIED : 0) |
+		(outcome.leg === 'prefill' ? FLAG_PREFILL : 0) |
+		(outcome.leg === 'decode' ? FLAG_DECODE : 0);
 }
 
 /** What the fleet learns from a batch. */
@@ -70,7 +74,8 @@ export function attemptsOf({ cells }: OutcomeBatch): AttemptReport[] {
 			generation: cells[at + GENERATION] as number,
 			ok: status === 'ok',
 			failed: isFailure(status),
-			ttftMs: cells[at + TTFT_MS] as number,
+			// That of a pair's decode is the prefill's too: it says nothing of the target.
+			ttftMs: (cells[at + FLAGS] as number) & FLAG_DECODE ? 0 : (cells[at + TTFT_MS] as number),
 			tpotMs: cells[at + TPOT_MS] as number,
 			uncachedTokens: Math.max(0, (cells[at + TOKENS_IN] as number) - (cells[at + TOKENS_CACHED] as number)),
 		};

@@ -72,6 +72,7 @@ export function featuresOf(
 		flags: (request.flags ?? []).reduce<number>((bits, flag) => bits | RequestFlag[flag], RequestFlag.explain),
 		phase: Phase[request.phase ?? 'aggregated'],
 		heldCount: request.held_count ?? 0,
+		prefillRow: -1,
 	};
 }
 

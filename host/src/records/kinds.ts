@@ -67,6 +67,8 @@ export const targetRecordSchema = Type.Object({
 		apiKey: Type.Optional(Type.String(describe('Secret: travels and rests as the mesh’s state does.'))),
 		upstreamModel: Type.Optional(Type.String()),
 		dataParallelRank: Type.Optional(Type.Integer()),
+		bootstrapPort: Type.Optional(Type.Integer()),
+		fetchesPrefixes: Type.Optional(Type.Boolean()),
 		revision: Type.Optional(Type.String()),
 		quant: Type.Optional(Type.String()),
 		weight: Type.Number(),

@@ -3,14 +3,18 @@
 import { type RouterEnv, stageEnded } from './env.js';
 import type { RouterErrorCode } from './errors.js';
 import { EMPTY, type Exchange } from './exchange.js';
+import { failureCodes } from './fault-codes.js';
 import { reportLoad } from './outcome.js';
+import { heldKv, meetingMembers, type PairPlan, prefillBody, withMembers } from './pd/pair.js';
+import { PrefillLeg, type PrefillResult } from './pd/prefill-leg.js';
 import type { ModelPool, PrefixSource, UpstreamTarget } from './ports.js';
 import { commit } from './respond.js';
 import { tagResponses, targetTag } from './response-ids.js';
 import type { AttemptEnd, RunningAttempt } from './routed-request.js';
 import { SseRelay } from './sse-relay.js';
 import type { UpstreamCall, UpstreamHandler } from './upstream/connection.js';
-import { UpstreamFault, type UpstreamFaultKind } from './upstream/faults.js';
+import { UpstreamFault } from './upstream/faults.js';
+import type { UpstreamRequest } from './upstream/request-head.js';
 import type { ResponseHeaders } from './upstream/response-parser.js';
 import { upstreamRequest } from './upstream-request.js';
 import { type AttemptPlan, header } from './upstream-response.js';
@@ -31,12 +35,16 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 	readonly cachedTokens: number;
 	readonly cachedSource: PrefixSource;
 	readonly scores: string | undefined;
+	readonly pair: PairPlan | undefined;
+	readonly fetchFrom: string | undefined;
 	/** Entry in the in-flight ledger. */
 	readonly ledgerEntry: number;
 	readonly startedMs: number;
 
 	end: AttemptEnd | undefined;
 	failure: RouterErrorCode | undefined;
+	/** The row at fault when it has failed: its own, or that of its prefill. */
+	failedRow: number;
 	/** The connection broke with nothing received. */
 	resetUnanswered = false;
 	/** 0 until the response has begun. */
@@ -56,6 +64,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 	readonly #exchange: Exchange;
 	readonly #onEnd: (attempt: Attempt) => void;
 	#call: UpstreamCall | undefined;
+	#prefill: PrefillLeg | undefined;
 	/** Held until complete; false = bytes go on as they come. */
 	#holding = true;
 	#held: Buffer[] = [];
@@ -85,6 +94,9 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		this.cachedTokens = plan.cachedTokens;
 		this.cachedSource = plan.cachedSource;
 		this.scores = plan.scores;
+		this.pair = plan.pair;
+		this.fetchFrom = plan.fetchFrom;
+		this.failedRow = plan.poolRow;
 		this.ledgerEntry = ledgerEntry;
 		this.startedMs = env.ports.clock.nowMs();
 		this.#env = env;
@@ -96,14 +108,48 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		return this.relay?.events ?? 0;
 	}
 
-	/** Sends the request. The number of connections to one target is bounded without a queue: beyond it the target counts as full. */
+	/** Sends the request, its prefill first where it has one. The number of connections to one target is bounded without a queue: beyond it the target counts as full. */
 	start(): void {
 		const request = upstreamRequest(this.#exchange, this);
+		if (this.pair === undefined) this.#send(request);
+		else this.#startPair(this.pair, request);
+	}
+
+	#send(request: UpstreamRequest): void {
 		try {
 			this.#call = this.#env.pools.dispatch(this.target.origin, request, this);
 		} catch (error) {
 			this.#finish('failed', error instanceof UpstreamFault ? failureCodes[error.kind] : 'IM_ROUTE_INTERNAL');
 		}
+	}
+
+	/** vLLM's decode is sent what the prefill's answer says; SGLang's engines are both asked at once and meet. */
+	#startPair(pair: PairPlan, request: UpstreamRequest): void {
+		const leg = new PrefillLeg(this.#env, this.#exchange, this, pair, (result) => this.#prefilled(result, request));
+		const { method, path, headers, body } = upstreamRequest(this.#exchange, this, pair.target);
+		this.#prefill = leg;
+		leg.start({ method, path, headers, body: prefillBody(body ?? EMPTY, pair) });
+		if (pair.protocol === 'nixl' || this.end !== undefined) return;
+		this.#send({ ...request, body: withMembers(request.body ?? EMPTY, meetingMembers(pair)) });
+	}
+
+	#prefilled(result: PrefillResult, request: UpstreamRequest): void {
+		if (this.end !== undefined) return;
+		if (result.kind === 'failed') {
+			this.failedRow = this.pair?.row ?? this.poolRow;
+			return this.stop('failed', result.failure);
+		}
+		if (result.kind === 'refused') {
+			this.status = result.status;
+			this.headers = result.headers;
+			this.body = result.body;
+			this.#finish('held');
+			return this.#call?.abort();
+		}
+		if (this.pair?.protocol !== 'nixl') return;
+		// A prefill that holds nothing for us was in vain: the decode computes the prompt itself.
+		const kv = heldKv(result.body);
+		this.#send({ ...request, body: withMembers(request.body ?? EMPTY, { kv_transfer_params: kv ?? null }) });
 	}
 
 	/** Stops the attempt from outside: the client went away, or a timeout passed. The upstream connection is cut at once. */
@@ -291,10 +337,18 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		this.#finish('relayed');
 	}
 
+	/** What a decode waited for in vain is to blame, where it waited for it. */
+	#endPrefill(leg: PrefillLeg, end: AttemptEnd, failure: RouterErrorCode | undefined): void {
+		const late = end === 'failed' && failure?.endsWith('_TIMEOUT') === true;
+		if (late) this.failedRow = leg.pair.row;
+		leg.stop(late);
+	}
+
 	#finish(end: AttemptEnd, failure?: RouterErrorCode): void {
 		if (this.end !== undefined) return;
 		this.end = end;
 		this.failure = failure;
+		if (this.#prefill?.ended === false) this.#endPrefill(this.#prefill, end, failure);
 		this.#onEnd(this);
 	}
 }
@@ -303,13 +357,3 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 function isServerRefusal(status: number): boolean {
 	return status === 429 || status >= 500;
 }
-
-const failureCodes: Readonly<Record<UpstreamFaultKind, RouterErrorCode>> = {
-	invalid: 'IM_REQUEST_MALFORMED',
-	connect: 'IM_UPSTREAM_CONNECT',
-	reset: 'IM_UPSTREAM_DIED',
-	cut: 'IM_UPSTREAM_DIED',
-	protocol: 'IM_UPSTREAM_PROTOCOL',
-	saturated: 'IM_UPSTREAM_SATURATED',
-	internal: 'IM_ROUTE_INTERNAL',
-};

@@ -6,7 +6,9 @@ import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
 import type { HedgePlan, HedgeRow } from './hedge/hedging.js';
 import { recallPrompt } from './parse.js';
-import type { ModelPool, TargetOwner } from './ports.js';
+import type { PairPlan } from './pd/pair.js';
+import { type ChosenPrefill, decideInPhases } from './pd/phases.js';
+import type { ModelPool, TargetOwner, UpstreamTarget } from './ports.js';
 import type { RoutedRequest } from './routed-request.js';
 import type { AttemptPlan } from './upstream-response.js';
 
@@ -88,15 +90,22 @@ function isLastForRoom(env: RouterEnv, { withoutRoom, attempts }: RoutedRequest)
  */
 function ask(env: RouterEnv, request: RoutedRequest, pool: ModelPool): Step | undefined {
 	if (pool.elsewhere === true && request.relayed) return undefined;
-	const { decider, prefixes } = env.ports;
-	const { decision, features, hits } = env;
+	const { prefixes } = env.ports;
+	const { decision, hits } = env;
 	preparePool(env, request, pool);
 	prefixes.lookup(pool, hits);
-	decider.decide(pool, features, hits, barredRows(request, pool), decision);
+	const prefill = decideInPhases(env, pool, barredRows(request, pool), mayPair(request));
 	if (decision.verdict === 'hold') return { kind: 'hold', pool, key: decision.holdKey };
 	if (decision.verdict === 'reject') return refuse(rejection(env, decision));
 	if (decision.count === 0) return undefined;
-	return go(env, request, pool, decision.rows[decision.chosen] as number, decision.strategy);
+	return go(env, request, pool, decision.rows[decision.chosen] as number, decision.strategy, prefill);
+}
+
+/** Of these the router knows how engines split them. */
+const PAIRED_PATHS: ReadonlySet<string> = new Set(['/v1/chat/completions', '/v1/completions']);
+
+function mayPair({ path, dialect }: RoutedRequest): boolean {
+	return dialect.work === 'generation' && PAIRED_PATHS.has(path);
 }
 
 /** A target that checks call unhealthy, when they say so of all; once per request, and never after an attempt that failed. */
@@ -128,12 +137,22 @@ function goTo(env: RouterEnv, request: RoutedRequest, { pool, row }: TargetOwner
 	return go(env, request, pool, row, FORCED);
 }
 
-function go(env: RouterEnv, request: RoutedRequest, pool: ModelPool, row: number, strategy: string): Step {
+function go(
+	env: RouterEnv,
+	request: RoutedRequest,
+	pool: ModelPool,
+	row: number,
+	strategy: string,
+	prefill?: ChosenPrefill,
+): Step {
 	const target = pool.targets[row];
 	if (target === undefined) return refuse({ code: 'IM_ROUTE_INTERNAL' });
 	const { decision } = env;
+	const pair = prefill === undefined ? undefined : pairPlan(env, request, pool, prefill);
 	const hedge =
-		strategy === FORCED ? undefined : env.hedging.plan(request, pool, decision, (other) => expectedAt(env, other));
+		strategy === FORCED || pair !== undefined
+			? undefined
+			: env.hedging.plan(request, pool, decision, (other) => expectedAt(env, other));
 	const decisionId = env.ids.next();
 	const { prefixes } = env.ports;
 	const { cachedTokens: cached, cachedSource } = expectedAt(env, row);
@@ -151,6 +170,7 @@ function go(env: RouterEnv, request: RoutedRequest, pool: ModelPool, row: number
 	}
 	prefixes.credited(cachedSource, cached);
 	prefixes.insert(pool, row);
+	if (pair !== undefined) prefixes.insert(pool, pair.row);
 	request.pool = pool;
 	return {
 		kind: 'go',
@@ -166,6 +186,8 @@ function go(env: RouterEnv, request: RoutedRequest, pool: ModelPool, row: number
 			predictedTtftMs: decision.predictedTtftMs,
 			cachedTokens: cached,
 			cachedSource,
+			pair,
+			fetchFrom: strategy === FORCED ? undefined : fetchFrom(pool, decision.fetchFromRow, target),
 			scores: request.wishes.explain && strategy !== FORCED ? scoresText(pool, decision) : undefined,
 		},
 	};
@@ -183,6 +205,26 @@ function scoresText(pool: ModelPool, { rows, scores, count }: Decision): string 
 		text += next;
 	}
 	return text;
+}
+
+function pairPlan(
+	env: RouterEnv,
+	request: RoutedRequest,
+	pool: ModelPool,
+	prefill: ChosenPrefill,
+): PairPlan | undefined {
+	const { row, protocol } = prefill;
+	const target = pool.targets[row];
+	if (target === undefined) return undefined;
+	const uncachedTokens = Math.max(0, request.tokensIn - cachedTokens(env, row));
+	return { protocol, row, target, uncachedTokens, room: env.ports.random.nextU32() };
+}
+
+/** Where a target that fetches prefixes is to fetch this one. */
+function fetchFrom(pool: ModelPool, row: number, target: UpstreamTarget): string | undefined {
+	const holder = row < 0 ? undefined : pool.targets[row];
+	if (holder === undefined || holder === target || target.fetchesPrefixes !== true) return undefined;
+	return `${holder.origin}${holder.pathPrefix}`;
 }
 
 /** Sets what depends on the pool: its ids, the prompt's hashes under its salt, and what is known of its outputs. */

@@ -13,7 +13,8 @@ export function dispatch(
 	onEnd: (attempt: RunningAttempt) => void,
 ): void {
 	const { plan, hedge } = step;
-	const uncached = Math.max(0, request.tokensIn - plan.cachedTokens);
+	// The prompt of a decode is computed elsewhere, and that of one that fetches its prefix in part.
+	const uncached = plan.pair === undefined ? Math.max(0, request.tokensIn - plan.cachedTokens) : 0;
 	request.attempts++;
 	startAttempt(env, request, plan, uncached, onEnd, (attempt) => {
 		request.attempt = attempt;

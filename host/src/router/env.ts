@@ -56,6 +56,7 @@ const noMetrics: RouterMetrics = {
 	attempt: ignore,
 	retry: ignore,
 	hedge: ignore,
+	prefill: ignore,
 	hedgeWaste: ignore,
 	tokens: ignore,
 	streamChunks: ignore,

@@ -1,6 +1,7 @@
 // Owns the outcome stage: what an attempt tells the fleet, the strategy and the metrics. Called exactly once per attempt.
 import type { RouterEnv } from './env.js';
 import type { Lane } from './hedge/race.js';
+import type { PrefillLeg } from './pd/prefill-leg.js';
 import type { OutcomeStatusName } from './ports.js';
 import type { RoutedRequest, RunningAttempt } from './routed-request.js';
 import { traceAttempt } from './trace.js';
@@ -47,6 +48,7 @@ export function recordOutcome(
 		hedge: lane?.role ?? 'none',
 		lost,
 		wastedTokens: lane?.wastedTokens ?? 0,
+		leg: attempt.pair === undefined ? 'whole' : 'decode',
 	});
 	if (!lost) traceAttempt(request, attempt, tokensIn, tokensOut, ttftMs);
 	ports.metrics.attempt(attempt.pool, attempt.target, status, ttftMs, tpotMs);
@@ -57,6 +59,44 @@ export function recordOutcome(
 		ports.prefixes.reported(attempt.cachedTokens, attempt.cachedSource, tokensCached);
 	ports.metrics.tokens(attempt.pool, request.tenantId, tokensIn, tokensOut, tokensCached);
 	if (attempt.end !== 'cancelled' && tokensOut > 0) learn(env, attempt.pool.index, tokensOut);
+}
+
+/** The other side of a pair: what its target has done, and how long it took. Called exactly once per prefill. */
+export function recordPrefill(
+	env: RouterEnv,
+	request: RoutedRequest,
+	{ plan, pair, usage, status: httpStatus, startedMs, ledgerEntry }: PrefillLeg,
+	status: OutcomeStatusName,
+): void {
+	const { ports } = env;
+	const tookMs = ports.clock.nowMs() - startedMs;
+	const tokensIn = usage?.tokensIn ?? request.tokensIn;
+	const answered = status === 'ok' && httpStatus < 300;
+	ports.ledger.end(ledgerEntry);
+	ports.outcomes.record({
+		decisionId: plan.decisionId,
+		poolIndex: plan.pool.index,
+		poolRow: pair.row,
+		target: pair.target,
+		status,
+		httpStatus,
+		tokensIn,
+		tokensOut: usage?.tokensOut ?? 0,
+		tokensCached: usage?.tokensCached ?? 0,
+		// One token in one piece: the answer is the first token.
+		ttftMs: answered ? tookMs : 0,
+		tpotMs: 0,
+		e2eMs: tookMs,
+		predictedTtftMs: 0,
+		tenant: request.tenantId,
+		fallbackDecided: plan.fallbackDecided,
+		retried: request.attempts > 1,
+		hedge: 'none',
+		lost: false,
+		wastedTokens: 0,
+		leg: 'prefill',
+	});
+	ports.metrics.prefill(plan.pool, pair.target, status);
 }
 
 /** What the engine says of its load in the head of a response. One that answers in one piece has ended the request before it counts; a stream it is in. */
@@ -71,6 +111,8 @@ export function reportLoad(env: RouterEnv, attempt: RunningAttempt, streams: boo
 function outcomeStatus(attempt: RunningAttempt): OutcomeStatusName {
 	// A deadline is the caller's own: it says nothing against the target.
 	if (attempt.end === 'cancelled' || attempt.failure === 'IM_ROUTE_DEADLINE') return 'cancelled';
+	// Its prefill failed: it was never asked, or in vain.
+	if (attempt.end === 'failed' && (attempt.failedRow ?? attempt.poolRow) !== attempt.poolRow) return 'cancelled';
 	if (attempt.failure === 'IM_UPSTREAM_SATURATED') return 'rejected';
 	if (attempt.end === 'failed') return attempt.failure?.endsWith('_TIMEOUT') === true ? 'timeout' : 'upstream_error';
 	if (attempt.status === 429 || attempt.status === 503) return 'rejected';

@@ -23,6 +23,12 @@ export interface UpstreamTarget {
 	readonly upstreamModel: string | undefined;
 	/** The engine's data-parallel rank it stands for: its requests ask for it. */
 	readonly dataParallelRank?: number | undefined;
+	/** What it may be asked to do; absent = both. */
+	readonly role?: 'both' | 'prefill' | 'decode' | undefined;
+	/** Port of SGLang's bootstrap server at its host. */
+	readonly bootstrapPort?: number | undefined;
+	/** It can fetch a prefix from another engine. */
+	readonly fetchesPrefixes?: boolean | undefined;
 	/** The cell it stands for: a router there decides again. Undefined for an engine. */
 	readonly cell?: string | undefined;
 }
@@ -153,6 +159,8 @@ export interface AttemptOutcome {
 	readonly lost: boolean;
 	/** What a loser computed in vain, estimated from above. */
 	readonly wastedTokens: number;
+	/** Which part of the request it was: all of it, or one side of a pair. */
+	readonly leg: 'whole' | 'prefill' | 'decode';
 }
 
 export interface OutcomeSink {
@@ -224,6 +232,8 @@ export interface RouterMetrics {
 	): void;
 	attempt(pool: ModelPool, target: UpstreamTarget, status: OutcomeStatusName, ttftMs: number, tpotMs: number): void;
 	retry(pool: ModelPool, reason: string): void;
+	/** A prefill that another target's decode follows has ended. */
+	prefill(pool: ModelPool, target: UpstreamTarget, status: OutcomeStatusName): void;
 	/** A wish for a copy of a request, and what became of it. */
 	hedge(pool: ModelPool, result: HedgeResult): void;
 	/** Tokens a loser prefilled and decoded in vain. */

@@ -28,7 +28,7 @@ export function retryReason(env: RouterEnv, request: RoutedRequest, attempt: Run
 		request.staleRetries++;
 		return 'stale_connection';
 	}
-	request.tried.push({ pool: attempt.pool, row: attempt.poolRow });
+	request.tried.push({ pool: attempt.pool, row: attempt.failedRow ?? attempt.poolRow });
 	return reason;
 }
 

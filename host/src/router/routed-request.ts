@@ -41,6 +41,8 @@ export interface RunningAttempt extends UpstreamResponse {
 	readonly startedMs: number;
 	readonly end: AttemptEnd | undefined;
 	readonly failure: RouterErrorCode | undefined;
+	/** The row at fault, where it is not the attempt's own. */
+	readonly failedRow?: number;
 	/** The connection broke with nothing received. */
 	readonly resetUnanswered: boolean;
 	/** 0 until a token has come. */

@@ -12,16 +12,19 @@ import type { AttemptPlan } from './upstream-response.js';
 /** Runtimes that may tell their load in the head of a response (ORCA) when asked to. */
 const reportsLoad: ReadonlySet<string> = new Set(['auto', 'vllm', 'triton']);
 
-/** What an attempt sends. */
-export function upstreamRequest(exchange: Exchange, { pool, target, decisionId }: AttemptPlan): UpstreamRequest {
+/** What an attempt sends to its target, or to the one that prefills for it. */
+export function upstreamRequest(exchange: Exchange, plan: AttemptPlan, target = plan.target): UpstreamRequest {
+	const { pool, decisionId } = plan;
 	return {
 		method: exchange.method,
 		path: `${target.pathPrefix}${upstreamPath(exchange, pool, target)}`,
-		headers: upstreamHeaders(exchange, target, decisionId),
+		headers: upstreamHeaders(exchange, target, decisionId, plan.fetchFrom),
 		body: upstreamBody(exchange, pool, target),
 	};
 }
 
+/** Tells an engine that takes it where the prompt's prefix is. */
+const FETCH_HEADER = 'x-infermesh-fetch-from';
 const PLAIN_NAME = /^[\w\-.~:@+,=]+$/;
 
 /** The path as sent, but for the model's name where the engine knows it by another or it could be read in two ways, and the tag of a stored response. */
@@ -37,8 +40,14 @@ function upstreamPath({ target: sent, pathModel, pathId }: Exchange, pool: Model
 }
 
 /** Header name and value pairs. The id is the decision's, so that two requests never share one in an engine, whatever clients send. */
-export function upstreamHeaders(exchange: RoutedRequest, target: UpstreamTarget, decisionId: string): string[] {
+export function upstreamHeaders(
+	exchange: RoutedRequest,
+	target: UpstreamTarget,
+	decisionId: string,
+	fetchFrom?: string,
+): string[] {
 	const headers = [...exchange.forwarded, 'x-request-id', decisionId];
+	if (fetchFrom !== undefined) headers.push(FETCH_HEADER, fetchFrom);
 	if (target.apiKey !== undefined) headers.push('authorization', `Bearer ${target.apiKey}`);
 	if (reportsLoad.has(target.runtime)) headers.push('endpoint-load-metrics-format', 'TEXT');
 	if (target.cell !== undefined) headers.push(...relayHeaders(exchange));

@@ -1,4 +1,5 @@
 // Owns the records an attempt is seen through by the stages after it: what was decided, and what the upstream answered so far.
+import type { PairPlan } from './pd/pair.js';
 import type { ModelPool, PrefixSource, UpstreamTarget } from './ports.js';
 import type { ResponseHeaders } from './upstream/response-parser.js';
 
@@ -19,6 +20,10 @@ export interface AttemptPlan {
 	readonly cachedSource: PrefixSource;
 	/** What the strategy thought of the ranked targets, for a caller that asked. */
 	readonly scores?: string | undefined;
+	/** The prefill that another target does first. */
+	readonly pair?: PairPlan | undefined;
+	/** Base URL of an engine that holds a prefix of the prompt, for one that fetches. */
+	readonly fetchFrom?: string | undefined;
 }
 
 export interface UpstreamResponse extends AttemptPlan {

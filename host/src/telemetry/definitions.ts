@@ -115,6 +115,12 @@ export const metricDefinitions = Object.freeze({
 		256,
 		'Requests tried again at another target before the first byte.',
 	),
+	prefills: counter(
+		'prefills',
+		['model', 'outcome'],
+		256,
+		'Prefills that a decode on another target follows, by what became of them; a pair whose prefill fails is decided again.',
+	),
 	hedges: counter(
 		'hedges',
 		['model', 'result'],

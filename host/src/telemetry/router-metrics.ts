@@ -32,6 +32,7 @@ interface PoolSeries {
 	readonly tpot: HistogramSeries;
 	readonly retries: Map<string, Series>;
 	readonly hedges: Map<HedgeResult, Series>;
+	readonly prefills: Map<OutcomeStatusName, Series>;
 	/** Prefilled and decoded; opened by the first loser. */
 	waste: readonly [Series, Series] | undefined;
 	/** Three per tenant: input, output, cached. */
@@ -97,6 +98,13 @@ export function createRouterMetrics(block: MetricsBlock, options: RouterMetricsO
 			}
 			series.add(1);
 		},
+		prefill(pool, target, status) {
+			attemptOf(pool, target, status).add(1);
+			const { prefills } = seriesOf(pool);
+			let series = prefills.get(status);
+			if (series === undefined) prefills.set(status, (series = block.counter('prefills', pool.model, status)));
+			series.add(1);
+		},
 		hedge(pool, result) {
 			const { hedges } = seriesOf(pool);
 			let series = hedges.get(result);
@@ -141,6 +149,7 @@ function openPool(block: MetricsBlock, model: string, revision: string): PoolSer
 		tpot: block.histogram('timePerOutputToken', model, revision),
 		retries: new Map(),
 		hedges: new Map(),
+		prefills: new Map(),
 		waste: undefined,
 		tokens: new Map(),
 	};

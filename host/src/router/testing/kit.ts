@@ -133,6 +133,8 @@ export interface TestRouter {
 export interface TestRouterOptions {
 	readonly origins: readonly string[];
 	readonly targets?: Partial<UpstreamTarget>;
+	/** What differs for each target. */
+	readonly each?: readonly Partial<UpstreamTarget>[];
 	readonly options?: RouterOptionsInput;
 	/** In place of "the first row not excluded". */
 	readonly decide?: (out: Decision, excluded: readonly number[], features: RequestFeatures) => void;
@@ -145,7 +147,11 @@ export interface TestRouterOptions {
 	readonly ports?: Partial<RouterPorts>;
 }
 
-export function testPool(origins: readonly string[], more: Partial<UpstreamTarget> = {}): ModelPool {
+export function testPool(
+	origins: readonly string[],
+	more: Partial<UpstreamTarget> = {},
+	each: readonly Partial<UpstreamTarget>[] = [],
+): ModelPool {
 	const targets = origins.map((origin, row) => ({
 		id: `t${row}`,
 		tableRow: row,
@@ -156,6 +162,7 @@ export function testPool(origins: readonly string[], more: Partial<UpstreamTarge
 		runtime: 'test',
 		upstreamModel: undefined,
 		...more,
+		...each[row],
 	}));
 	return { index: 0, model: 'm', modelId: 1, revision: undefined, policy: openPolicy, targets };
 }
@@ -174,7 +181,7 @@ export function firstRow(rows: number): (out: Decision, excluded: readonly numbe
 
 /** A router over one pool named `m` (alias `alias`), listening on a free port. */
 export async function startRouter(given: TestRouterOptions): Promise<TestRouter> {
-	const pool = testPool(given.origins, given.targets);
+	const pool = testPool(given.origins, given.targets, given.each);
 	const decide = given.decide ?? firstRow(given.origins.length);
 	const entries = new Map<number, number>();
 	const record = {
@@ -257,6 +264,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 				requestEnded: (_pool, path, status, code) => record.ended.push({ path, status, code }),
 				attempt: () => undefined,
 				retry: () => undefined,
+				prefill: () => undefined,
 				hedge: (_pool, result) => record.hedges.push(result),
 				hedgeWaste: (_pool, prefill, decode) => record.waste.push([prefill, decode]),
 				tokens: () => undefined,

@@ -30,6 +30,8 @@ export interface RequestFeatures {
 	flags: number;
 	phase: number;
 	heldCount: number;
+	/** Pool row chosen for prefill when the phase is decode, or -1. */
+	prefillRow: number;
 }
 
 /** All zero: no session, no model, no tokens. */
@@ -59,6 +61,7 @@ export function emptyFeatures(): RequestFeatures {
 		flags: 0,
 		phase: 0,
 		heldCount: 0,
+		prefillRow: -1,
 	};
 }
 

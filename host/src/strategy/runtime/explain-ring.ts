@@ -56,6 +56,8 @@ export interface ExplainedAttempt {
 	readonly lost: boolean;
 	/** What a loser computed in vain, estimated from above. */
 	readonly wastedTokens: number;
+	/** `whole`, or the side of a pair: `prefill` or `decode`. */
+	readonly leg: string;
 }
 
 export interface ExplainedDecision {
@@ -211,7 +213,7 @@ export class ExplainRing {
 		const entry = slot === undefined ? undefined : this.#entries[slot];
 		if (entry === undefined || entry.attempts.length >= ATTEMPTS_MAX) return;
 		const { status, httpStatus, ttftMs, tpotMs, e2eMs, tokensIn, tokensOut, tokensCached } = outcome;
-		const { hedge, lost, wastedTokens } = outcome;
+		const { hedge, lost, wastedTokens, leg } = outcome;
 		entry.attempts.push({
 			target: outcome.target.id,
 			status,
@@ -225,6 +227,7 @@ export class ExplainRing {
 			hedge,
 			lost,
 			wastedTokens,
+			leg,
 		});
 	}
 

@@ -98,7 +98,7 @@ export function writeRequest(
 	u32[at + REQUEST_HIT_COUNT_WORD] = hitCount;
 	u32[at + REQUEST_ELIGIBLE_COUNT_WORD] = eligibleCount;
 	u32[at + REQUEST_TOP_K_WORD] = place.topK;
-	u32[at + REQUEST_PREFILL_ROW_WORD] = NO_ROW;
+	u32[at + REQUEST_PREFILL_ROW_WORD] = features.prefillRow < 0 ? NO_ROW : features.prefillRow;
 	u32[at + REQUEST_HELD_COUNT_WORD] = features.heldCount;
 	clearOutput(instance);
 }
