@@ -183,9 +183,9 @@ export class Output {
 	retry_after_ms: f32;
 	/** with hold: release order, lowest first; the host adds ageing and a bound */
 	hold_key: f32;
-	/** row: P/D pair: prefill here, decode on the ranked row; NO_ROW = aggregated (checked; the router does not act on it yet) */
+	/** row: P/D pair: prefill here, decode on the ranked row, where both are engines of one kind; NO_ROW = aggregated */
 	prefill_row: u32;
-	/** row: row that holds the prefix and can transfer it; NO_ROW = none (checked; the router does not act on it yet) */
+	/** row: row that holds the prefix: the chosen target is told to fetch it from there, if it can; NO_ROW = none */
 	fetch_from_row: u32;
 	/** ms: send a copy to the next ranked row after this long without a first token; 0 with copies = the host’s adaptive delay */
 	hedge_delay_ms: f32;
@@ -241,7 +241,7 @@ export class Outcome {
 	tenant: u32;
 	/** ms: mesh clock when it ended, as Request.now_ms */
 	at_ms: u32;
-	/** bits: bit 0: fallback decided; bit 1: hedge copy; bit 2: retried */
+	/** bits: bit 0: fallback decided; bit 1: hedge copy; bit 2: retried; bit 3: the prefill of a pair; bit 4: its decode */
 	flags: u32;
 }
 

@@ -230,9 +230,9 @@ typedef struct im_output {
 	float retry_after_ms;
 	/* with hold: release order, lowest first; the host adds ageing and a bound */
 	float hold_key;
-	/* row: P/D pair: prefill here, decode on the ranked row; NO_ROW = aggregated (checked; the router does not act on it yet) */
+	/* row: P/D pair: prefill here, decode on the ranked row, where both are engines of one kind; NO_ROW = aggregated */
 	uint32_t prefill_row;
-	/* row: row that holds the prefix and can transfer it; NO_ROW = none (checked; the router does not act on it yet) */
+	/* row: row that holds the prefix: the chosen target is told to fetch it from there, if it can; NO_ROW = none */
 	uint32_t fetch_from_row;
 	/* ms: send a copy to the next ranked row after this long without a first token; 0 with copies = the host’s adaptive delay */
 	float hedge_delay_ms;
@@ -315,7 +315,7 @@ typedef struct im_outcome {
 	uint32_t tenant;
 	/* ms: mesh clock when it ended, as Request.now_ms */
 	uint32_t at_ms;
-	/* bits: bit 0: fallback decided; bit 1: hedge copy; bit 2: retried */
+	/* bits: bit 0: fallback decided; bit 1: hedge copy; bit 2: retried; bit 3: the prefill of a pair; bit 4: its decode */
 	uint32_t flags;
 	uint8_t reserved[16];
 } im_outcome;

@@ -252,9 +252,9 @@ pub struct Output {
     pub retry_after_ms: f32,
     /// with hold: release order, lowest first; the host adds ageing and a bound
     pub hold_key: f32,
-    /// row: P/D pair: prefill here, decode on the ranked row; NO_ROW = aggregated (checked; the router does not act on it yet)
+    /// row: P/D pair: prefill here, decode on the ranked row, where both are engines of one kind; NO_ROW = aggregated
     pub prefill_row: u32,
-    /// row: row that holds the prefix and can transfer it; NO_ROW = none (checked; the router does not act on it yet)
+    /// row: row that holds the prefix: the chosen target is told to fetch it from there, if it can; NO_ROW = none
     pub fetch_from_row: u32,
     /// ms: send a copy to the next ranked row after this long without a first token; 0 with copies = the host’s adaptive delay
     pub hedge_delay_ms: f32,
@@ -349,7 +349,7 @@ pub struct Outcome {
     pub tenant: u32,
     /// ms: mesh clock when it ended, as Request.now_ms
     pub at_ms: u32,
-    /// bits: bit 0: fallback decided; bit 1: hedge copy; bit 2: retried
+    /// bits: bit 0: fallback decided; bit 1: hedge copy; bit 2: retried; bit 3: the prefill of a pair; bit 4: its decode
     pub flags: u32,
     pub reserved: [u8; 16],
 }

@@ -170,9 +170,9 @@ export const OUTPUT_REASON_WORD = 2;
 export const OUTPUT_RETRY_AFTER_MS_WORD = 3;
 /** f32: with hold: release order, lowest first; the host adds ageing and a bound */
 export const OUTPUT_HOLD_KEY_WORD = 4;
-/** u32, row: P/D pair: prefill here, decode on the ranked row; NO_ROW = aggregated (checked; the router does not act on it yet) */
+/** u32, row: P/D pair: prefill here, decode on the ranked row, where both are engines of one kind; NO_ROW = aggregated */
 export const OUTPUT_PREFILL_ROW_WORD = 5;
-/** u32, row: row that holds the prefix and can transfer it; NO_ROW = none (checked; the router does not act on it yet) */
+/** u32, row: row that holds the prefix: the chosen target is told to fetch it from there, if it can; NO_ROW = none */
 export const OUTPUT_FETCH_FROM_ROW_WORD = 6;
 /** f32, ms: send a copy to the next ranked row after this long without a first token; 0 with copies = the host’s adaptive delay */
 export const OUTPUT_HEDGE_DELAY_MS_WORD = 7;
@@ -228,7 +228,7 @@ export const OUTCOME_PREDICTED_TTFT_MS_WORD = 8;
 export const OUTCOME_TENANT_WORD = 9;
 /** u32, ms: mesh clock when it ended, as Request.now_ms */
 export const OUTCOME_AT_MS_WORD = 10;
-/** u32, bits: bit 0: fallback decided; bit 1: hedge copy; bit 2: retried */
+/** u32, bits: bit 0: fallback decided; bit 1: hedge copy; bit 2: retried; bit 3: the prefill of a pair; bit 4: its decode */
 export const OUTCOME_FLAGS_WORD = 11;
 
 /** LinkLevel: Cost of communication between rows, by the nearest level they share, or for one pair as an exception. */
