@@ -2,6 +2,7 @@
 // it; methods throw MeshError with the codes of the room that refuses.
 import type { ConfigRow } from '../config/show.js';
 import type { MeshOperations } from '../mesh/operations.js';
+import type { QuotaView } from '../quota/view.js';
 import type { Reports } from '../reports/reports.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { LogLevel } from '../telemetry/logger.js';
@@ -60,6 +61,8 @@ export interface MeshControl {
 
 	/** Asks all workers; undefined when none remembers it. */
 	explain(decisionId: string): Promise<ExplainedDecision | undefined>;
+	/** How the quotas of tenants stand at this router. IM_NODE_ROLE where none runs. */
+	quotas(): Promise<readonly QuotaView[]>;
 	/** A token that lets new nodes in. IM_FABRIC_NO_AUTHORITY where this node does not hold the authority. */
 	createJoinToken(request: JoinTokenRequest): Promise<JoinTokenMade>;
 	config(): readonly ConfigRow[];

@@ -4,6 +4,7 @@ import { Type } from 'typebox';
 import { reportRoutes } from '../reports/routes.js';
 import { adminErrors } from './errors.js';
 import { meshRoutes } from './mesh-routes.js';
+import { quotaRoutes } from './quota-routes.js';
 import { type AdminRoute, route } from './route.js';
 import type { JoinTokenMade, LoadResult, StrategyView, TargetView } from './schemas.js';
 import * as schemas from './schemas.js';
@@ -135,6 +136,7 @@ export const adminRoutes: readonly AdminRoute[] = [
 	...strategyRoutes,
 	...meshRoutes,
 	...reportRoutes,
+	...quotaRoutes,
 ];
 
 const labelOf = ({ name, version }: StrategyView): string => `${name}@${version}`;

@@ -195,6 +195,20 @@ export class FakeMesh implements MeshControl {
 		return Promise.resolve(fakeStrategy(name, 'loaded'));
 	}
 
+	quotas(): ReturnType<MeshControl['quotas']> {
+		return Promise.resolve([
+			{
+				tenant: 'acme',
+				weight: 2,
+				priority: 0,
+				quantities: [{ quantity: 'requestsPerMinute', limit: 60, left: 40, leased: 10, spent: 10 }],
+				holders: [],
+				waiting: 1,
+				refused: 3,
+			},
+		]);
+	}
+
 	explain(id: string): ReturnType<MeshControl['explain']> {
 		if (id !== 'd-1') return Promise.resolve(undefined);
 		return Promise.resolve({

@@ -13,6 +13,7 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
 	{ names: ['status'], load: async () => (await import('./status.js')).addStatusCommand },
 	{ names: ['target'], load: async () => (await import('./target.js')).addTargetCommands },
 	{ names: ['policy'], load: async () => (await import('./policy.js')).addPolicyCommands },
+	{ names: ['quota'], load: async () => (await import('./quota.js')).addQuotaCommands },
 	{ names: ['tenant'], load: async () => (await import('./tenant.js')).addTenantCommands },
 	{ names: ['key'], load: async () => (await import('./tenant.js')).addKeyCommands },
 	{ names: ['nodes'], load: async () => (await import('./nodes.js')).addNodeCommands },

@@ -271,6 +271,37 @@ export const dataSchema = section('The data plane: where clients send inference 
 		requests_max: integer(1024, 'Held requests per worker; more are answered 429. 0 = never hold.', { max: 100_000 }),
 		wait_max_ms: integer(30_000, 'A held request is refused after this.', MS),
 	}),
+	flow: section('What waits at the router when targets have no room, in which order, and what is refused.', {
+		enabled: flag(
+			true,
+			'Requests wait at the router, in fair order, rather than in the queues of engines. Quotas hold in any case.',
+		),
+		requests_max: integer(1024, 'Waiting requests per worker.', { min: 1, max: 100_000 }),
+		bytes_max: integer(128 * 1024 * 1024, 'Bytes of the bodies of waiting requests per worker.', BYTES),
+		tenant_share: number(0.5, 'Part of `requests_max` that one tenant may fill.', { max: 1 }),
+		wait_max_ms: integer(30_000, 'A request that waits longer is refused; one that would, at once.', MS),
+		starved_after_ms: integer(
+			2000,
+			'A priority band whose oldest request has waited so long, for each band above it, gets one turn in eight.',
+			MS,
+		),
+		due_ms: integer(
+			10_000,
+			'When a request without objective or deadline is due, in the order of its tenant’s requests.',
+			MS,
+		),
+		output_weight: number(2, 'Service of one output token, in prompt tokens.', { max: 100 }),
+		target_queue_max: integer(4, 'Requests that may wait inside an engine.', { max: 10_000 }),
+		target_requests_max: integer(0, 'Requests at a target at once; 0 = learned from its reports.', { max: 1_000_000 }),
+	}),
+	quota: section('How quotas are leased from the mesh.', {
+		lease_ms: integer(5000, 'What a router holds of a quota lapses when it is not renewed for so long.', {
+			...MS,
+			min: 500,
+		}),
+		period_ms: integer(500, 'Demand is looked at this often.', { ...MS, min: 50 }),
+		wait_ms: integer(500, 'A request waits so long for its quota to be leased.', MS),
+	}),
 	prefix_index: section('The approximate index of which target holds which prompt prefix.', {
 		blocks_max: integer(1 << 18, 'Pairs of a block and a target remembered per worker; about 70 bytes each.', {
 			unit: 'blocks',

@@ -242,6 +242,7 @@ export function createControl(parts: ControlParts): MeshControl {
 			return view;
 		},
 		explain: async (decisionId) => mustRoute().workers.explain(decisionId),
+		quotas: async () => mustRoute().quotas.views(),
 		async createJoinToken({ ttlMs, uses, label }) {
 			const { authority, tokens } = parts.fabric;
 			if (authority === undefined || tokens === undefined)

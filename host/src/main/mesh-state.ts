@@ -18,6 +18,7 @@ import {
 	type LifecycleRecord,
 	type LifecycleState,
 	type NodeRecord,
+	type Quota,
 	type RouterRecord,
 	recordKinds,
 } from '../records/kinds.js';
@@ -45,6 +46,8 @@ export interface MeshStateParts {
 	readonly manager: StrategyManager | undefined;
 	readonly targets: TargetActions;
 	readonly setPolicies: (policies: PoolPolicies, names: NamePolicy) => void;
+	/** Quotas changed, or were read for the first time. */
+	readonly setQuotas: (quotas: readonly Quota[]) => void;
 	/** The names of this node's configuration, under those of the mesh's route policies. */
 	readonly configuredNames: NamePolicy;
 	readonly tenants: NameTable;
@@ -130,7 +133,7 @@ export class MeshState implements MeshMirrors {
 		this.placements = mirror('placements', repolicy);
 		this.slos = mirror('slos', repolicy);
 		this.routes = mirror('routes', repolicy);
-		this.quotas = mirror('quotas', () => undefined);
+		this.quotas = mirror('quotas', () => this.#applyQuotas());
 		this.tenants = mirror('tenants', reaccess);
 		this.apiKeys = mirror('apiKeys', reaccess);
 		this.strategies = mirror('strategies', restrategise);
@@ -319,6 +322,12 @@ export class MeshState implements MeshMirrors {
 				fallbacks: { ...under.fallbacks, ...pick((route) => route.fallbacks) },
 			},
 		);
+	}
+
+	/** Tenants that have a quota have a number, which workers learn with their names. */
+	#applyQuotas(): void {
+		this.#parts.setQuotas(this.quotas.all().map(({ value }) => value));
+		this.#applyAccess();
 	}
 
 	#applyAccess(): void {

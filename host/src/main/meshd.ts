@@ -10,6 +10,7 @@ import { addAgentApi } from '../agent-api/agent-api.js';
 import type { LoadedConfig } from '../config/load.js';
 import { createInflight, InflightReader } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
+import { LimitLearner } from '../fleet/limit-learner.js';
 import { createFleetTable, FleetTableWriter } from '../fleet/table.js';
 import { type AccessSnapshot, accessOf } from '../mesh/access.js';
 import { ownLevel } from '../mesh/level-keeper.js';
@@ -18,6 +19,7 @@ import { StreamBounds } from '../mesh/stream-bounds.js';
 import { TargetLinks } from '../mesh/target-distances.js';
 import { Reports } from '../reports/reports.js';
 import { degradationRow } from '../reports/routes.js';
+import { createTargetLimits, TargetLimits } from '../router/admission/target-limits.js';
 import { isFull, StrategyJudge } from '../strategy/registry/judge.js';
 import type { Admit } from '../strategy/registry/ports.js';
 import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
@@ -37,7 +39,15 @@ import { createFetcher } from './fetcher.js';
 import { inFlightOf } from './in-flight.js';
 import { MeshState } from './mesh-state.js';
 import { nodeRecordOf } from './node-record.js';
-import { adminTokensOf, fuelBudget, namePolicy, roomOptions, routes, targetServiceOptions } from './options.js';
+import {
+	adminTokensOf,
+	fuelBudget,
+	limitOptions,
+	namePolicy,
+	roomOptions,
+	routes,
+	targetServiceOptions,
+} from './options.js';
 import { outlast } from './outlast.js';
 import { PeerLoad } from './peer-load.js';
 import {
@@ -92,6 +102,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	const inflightShared = createInflight(config.fleet.targets_max, routes(config) ? workerCount : 1);
 	const table = new FleetTableWriter(tableShared);
 	const counters = new InflightReader(inflightShared);
+	const limitsShared = createTargetLimits(config.fleet.targets_max);
 	const agentMetrics = createMetricsBuffer();
 	const agentBlock = new MetricsBlock(agentMetrics);
 	const meshMetrics = createMeshMetrics(agentBlock);
@@ -148,6 +159,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		names,
 		fetch: fetcher.fetch,
 		metrics: meshMetrics,
+		limits: new LimitLearner(limitOptions(config), table, counters, new TargetLimits(limitsShared)),
 		links: () => links.lookUp(),
 		watches: (id) =>
 			routes(config) || (config.roles.includes('gpu') && state.targets.get(id)?.value.announcedBy === fabric.nodeId),
@@ -165,7 +177,11 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			workerCount,
 			table: tableShared,
 			inflight: inflightShared,
+			limits: limitsShared,
 			names,
+			tenants,
+			engine: fabric.engine,
+			nodeId: fabric.nodeId,
 			targets,
 			judge,
 			metrics: meshMetrics,
@@ -196,6 +212,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			hold: (id, hold) => void targets.hold(id, hold),
 		},
 		setPolicies: (policies, policyNames) => targets.setPolicies(policies, policyNames),
+		setQuotas: (quotas) => router?.quotas.set(quotas),
 		configuredNames: namePolicy(config),
 		tenants,
 		configuredKeys: config.keys,
@@ -302,7 +319,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		agentMetrics,
 		processMetrics: createProcessMetrics(),
 		fuel: fuelBudget(config),
-		samples: () => peerLoad?.samples() ?? [],
+		samples: () => [...(peerLoad?.samples() ?? []), ...(router?.quotas.samples() ?? [])],
 		log,
 		adminUrl: () => adminUrl,
 	});

@@ -3,6 +3,7 @@ import type { AdminToken } from '../admin/auth.js';
 import type { MeshConfig, TargetConfig } from '../config/schema.js';
 import type { NamePolicy } from '../fleet/directory.js';
 import type { TargetSpec } from '../fleet/registry.js';
+import type { LimitOptions } from '../router/admission/target-limits.js';
 import type { HedgeOptions } from '../router/hedge/options.js';
 import type { RouterOptionsInput } from '../router/options.js';
 import type { RoomOptions } from '../strategy/registry/judge.js';
@@ -66,6 +67,17 @@ export function routerOptions({ data, health, models }: MeshConfig): RouterOptio
 			budgetBurst: data.retry.budget_burst,
 		},
 		hedge: { ...hedgeOptions(data.hedge), models: hedgedModels(models.hedging) },
+		admission: {
+			enabled: data.flow.enabled,
+			requestsMax: data.flow.requests_max,
+			bytesMax: data.flow.bytes_max,
+			tenantShare: data.flow.tenant_share,
+			waitMaxMs: data.flow.wait_max_ms,
+			agedMs: data.flow.starved_after_ms,
+			dueMs: data.flow.due_ms,
+			outputWeight: data.flow.output_weight,
+			leaseWaitMs: data.quota.wait_ms,
+		},
 		hold: { requestsMax: data.hold.requests_max, waitMaxMs: data.hold.wait_max_ms },
 	};
 }
@@ -100,6 +112,11 @@ function hedgedModels(models: MeshConfig['models']['hedging']): Record<string, P
 			},
 		]),
 	);
+}
+
+/** What targets take at once. */
+export function limitOptions({ data }: MeshConfig): LimitOptions {
+	return { queueMax: data.flow.target_queue_max, requestsMax: data.flow.target_requests_max };
 }
 
 /** Who may call the admin API, and change something over the agent's. */

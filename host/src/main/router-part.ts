@@ -1,6 +1,7 @@
 // The data plane of one node: worker threads that decide and forward, the strategies they run, and the shared memory between them and the agent. Only
 // a node with the role `router` or `edge` has one; any other never loads this file.
 import { randomBytes } from 'node:crypto';
+import type { ConsensusEngine } from '@infermesh/fabric';
 import type { Clock } from '@infermesh/proto';
 import { isLoopback } from '../config/rules.js';
 import type { MeshConfig } from '../config/schema.js';
@@ -11,6 +12,7 @@ import { HOLE, PoolView } from '../fleet/pool-view.js';
 import { FleetTableReader, type FleetTableShared } from '../fleet/table.js';
 import type { AccessSnapshot } from '../mesh/access.js';
 import { createKvTable, type KvTableShared } from '../prefix/precise/shared-table.js';
+import type { TargetLimitsShared } from '../router/admission/target-limits.js';
 import type { RouterOptionsInput } from '../router/options.js';
 import type { ModelPool } from '../router/ports.js';
 import type { StrategyJudge } from '../strategy/registry/judge.js';
@@ -24,6 +26,7 @@ import { KvEvents } from './kv-events.js';
 import { fuelBudget, quarantineOptions, roomOptions, routerOptions } from './options.js';
 import { attemptsOf, observedOf } from './outcome-wire.js';
 import { checkPort } from './port-check.js';
+import { QuotaPart } from './quota-part.js';
 import type { TargetService } from './target-service.js';
 import { type DataPlaneTls, readTlsFiles } from './tls-files.js';
 import { type SpawnWorker, WorkerGroup, workerGroupDefaults } from './worker-group.js';
@@ -40,7 +43,12 @@ export interface RouterPartDeps {
 	readonly workerCount: number;
 	readonly table: FleetTableShared;
 	readonly inflight: InflightShared;
+	readonly limits: TargetLimitsShared;
 	readonly names: { readonly zones: NameTable; readonly regions: NameTable };
+	readonly tenants: NameTable;
+	readonly engine: ConsensusEngine;
+	/** UUID of this node. */
+	readonly nodeId: string;
 	readonly targets: TargetService;
 	readonly judge: StrategyJudge;
 	readonly metrics: MeshMetrics;
@@ -52,6 +60,7 @@ export interface RouterPartDeps {
 export class RouterPart {
 	readonly strategies: StrategyManager;
 	readonly workers: WorkerGroup;
+	readonly quotas: QuotaPart;
 	readonly workerCount: number;
 	/** One for each worker, and the one of KV events behind them. */
 	readonly metricsBuffers: readonly SharedArrayBuffer[];
@@ -90,6 +99,18 @@ export class RouterPart {
 			clock,
 			log,
 		);
+		this.quotas = new QuotaPart({
+			leaseMs: config.data.quota.lease_ms,
+			periodMs: config.data.quota.period_ms,
+			tenantsMax: config.fleet.tenants_max,
+			workerCount,
+			engine: deps.engine,
+			clock,
+			tenants: deps.tenants,
+			nodeId: deps.nodeId,
+			granted: (tenants) => this.workers.quotaGranted(tenants),
+			failed: (what, error) => log.warn({ error: error instanceof Error ? error.message : error }, what),
+		});
 		const control = new SharedArrayBuffer(CONTROL_BYTES);
 		const counters = new InflightReader(deps.inflight);
 		const seed = randomBytes(8);
@@ -113,8 +134,10 @@ export class RouterPart {
 					if (this.strategies.observes) this.strategies.observe(observedOf(batch));
 				},
 				strike: (strike) => this.strategies.strike(strike),
+				quotaWanted: (tenant) => this.quotas.want(tenant),
 				strategyLog: (label, text) => log.info({ strategy: label, text }, 'strategy log'),
-				died(worker, message) {
+				died: (worker, message) => {
+					this.quotas.board.reclaim(worker);
 					metrics.workerRestarted();
 					log.error({ worker, error: message }, 'a data-plane worker ended and is being replaced');
 				},
@@ -185,13 +208,14 @@ export class RouterPart {
 	/** Streams may finish for `data.shutdown_grace_ms`. */
 	async close(): Promise<void> {
 		await this.workers.close(this.#config.data.shutdown_grace_ms);
+		await this.quotas.close();
 		this.#stopTicking();
 		this.strategies.close();
 		await this.#kvEvents.close();
 	}
 
 	#workerStart(
-		{ config, log, names, access, table, inflight, workerCount }: RouterPartDeps,
+		{ config, log, names, access, table, inflight, limits, workerCount }: RouterPartDeps,
 		control: SharedArrayBuffer,
 		meshSeed: readonly [number, number],
 		worker: number,
@@ -205,6 +229,8 @@ export class RouterPart {
 			port,
 			table,
 			inflight,
+			limits,
+			quotas: this.quotas.shared,
 			control,
 			metrics: this.metricsBuffers[worker] as SharedArrayBuffer,
 			router: withTls(routerOptions(config), this.#tls),

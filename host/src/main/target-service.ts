@@ -9,6 +9,7 @@ import { fleetErrors } from '../fleet/errors.js';
 import { type AttemptReport, FleetFusion, type FusionOptions, type LoadReport } from '../fleet/fusion.js';
 import type { TargetHold } from '../fleet/health.js';
 import { type InflightReader, REQUESTS } from '../fleet/inflight.js';
+import type { LimitLearner } from '../fleet/limit-learner.js';
 import type { PoolPolicies } from '../fleet/placement.js';
 import { type Fetcher, type PollerOptions, TargetPoller } from '../fleet/poller.js';
 import { type Names, type TargetRecord, TargetRegistry, type TargetSpec, targetUrl } from '../fleet/registry.js';
@@ -39,6 +40,8 @@ export interface TargetServicePorts {
 	readonly links: () => (spec: TargetSpec) => LinkEstimate;
 	/** Whether this node asks a target how it stands: a router asks all, the node that runs engines its own, any other none. */
 	readonly watches: (id: string) => boolean;
+	/** A target was added, or its runtime has reported and the table has it. */
+	readonly limits: Pick<LimitLearner, 'added' | 'reported'>;
 	/** The pools changed: state blocks first, then the workers' directory. */
 	readonly onDirectory: (pools: readonly ModelPool[], snapshot: DirectorySnapshot) => void;
 }
@@ -75,7 +78,10 @@ export class TargetService {
 			fetch: ports.fetch,
 			makeReader: (runtime) => new RuntimeReader(isRuntimeName(runtime) ? { runtime } : {}),
 			events: {
-				report: (record, delta) => this.fusion.report(record, delta, this.#nowMs()),
+				report: (record, delta) => {
+					this.fusion.report(record, delta, this.#nowMs());
+					ports.limits.reported(record);
+				},
 				checked: (record, ok, rttMs) => {
 					ports.metrics.healthChecked(record.spec.id, ok);
 					this.fusion.checked(record, ok, rttMs, this.#nowMs());
@@ -111,6 +117,7 @@ export class TargetService {
 	add(spec: TargetSpec): TargetRecord {
 		const record = this.registry.add(spec);
 		this.fusion.follow(record, this.#nowMs());
+		this.#ports.limits.added(record);
 		if (spec.cell === undefined) this.fusion.linked(record, this.#ports.links()(spec), this.#nowMs());
 		this.#ports.table.publish();
 		this.#announce();

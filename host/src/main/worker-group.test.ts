@@ -62,6 +62,7 @@ function open() {
 			outcomes: () => undefined,
 			strike: () => undefined,
 			strategyLog: () => undefined,
+			quotaWanted: () => undefined,
 			died: (worker, message) => died.push(`${worker}: ${message}`),
 		},
 		(start) => {

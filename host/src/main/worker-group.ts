@@ -20,6 +20,8 @@ export interface WorkerGroupEvents {
 	outcomes(batch: OutcomeBatch): void;
 	strike(strike: StrikeReport): void;
 	strategyLog(label: string, text: string): void;
+	/** A worker has run dry of a tenant's quota. */
+	quotaWanted(tenant: number): void;
 	/** A worker ended unasked; it is being replaced. */
 	died(worker: number, message: string): void;
 }
@@ -176,6 +178,9 @@ export class WorkerGroup implements StrategyWorkers {
 			case 'strategyLog':
 				this.#events.strategyLog(message.label, message.text);
 				break;
+			case 'quotaWanted':
+				this.#events.quotaWanted(message.tenant);
+				break;
 			case 'prepared':
 				this.#prepared(member.index, message.generation, message.error);
 				break;
@@ -236,6 +241,10 @@ export class WorkerGroup implements StrategyWorkers {
 
 	access(keys: readonly WorkerKey[], tenants: readonly string[]): void {
 		this.#all({ kind: 'access', keys, tenants });
+	}
+
+	quotaGranted(tenants: readonly number[]): void {
+		this.#all({ kind: 'quotaGranted', tenants });
 	}
 
 	logLevel(level: LogLevel): void {

@@ -5,6 +5,8 @@ import type { InflightShared } from '../fleet/inflight.js';
 import type { FleetTableShared } from '../fleet/table.js';
 import type { KvTableShared } from '../prefix/precise/shared-table.js';
 import type { PrefixIndexOptions } from '../prefix/prefix-index.js';
+import type { QuotaShared } from '../router/admission/quota-board.js';
+import type { TargetLimitsShared } from '../router/admission/target-limits.js';
 import type { RouterOptionsInput } from '../router/options.js';
 import type { StrikeReport } from '../strategy/runtime/decision.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
@@ -32,6 +34,8 @@ export interface WorkerStart {
 	readonly port: number;
 	readonly table: FleetTableShared;
 	readonly inflight: InflightShared;
+	readonly limits: TargetLimitsShared;
+	readonly quotas: QuotaShared;
 	readonly control: SharedArrayBuffer;
 	readonly metrics: SharedArrayBuffer;
 	readonly router: RouterOptionsInput;
@@ -76,6 +80,7 @@ export type ToWorker =
 	| { readonly kind: 'forget'; readonly versionId: number }
 	| { readonly kind: 'prepare'; readonly plan: RoutingPlan }
 	| { readonly kind: 'access'; readonly keys: readonly WorkerKey[]; readonly tenants: readonly string[] }
+	| { readonly kind: 'quotaGranted'; readonly tenants: readonly number[] }
 	| { readonly kind: 'listen' }
 	| { readonly kind: 'explain'; readonly query: number; readonly decisionId: string }
 	| { readonly kind: 'logLevel'; readonly level: LogLevel }
@@ -85,6 +90,7 @@ export type FromWorker =
 	| { readonly kind: 'listening'; readonly port: number }
 	| { readonly kind: 'prepared'; readonly generation: number; readonly error: string | undefined }
 	| { readonly kind: 'outcomes'; readonly batch: OutcomeBatch }
+	| { readonly kind: 'quotaWanted'; readonly tenant: number }
 	| { readonly kind: 'strike'; readonly strike: StrikeReport }
 	| { readonly kind: 'strategyLog'; readonly label: string; readonly text: string }
 	| { readonly kind: 'explained'; readonly query: number; readonly decision: ExplainedDecision | undefined }

@@ -2,17 +2,20 @@
 import './v8-flags.js';
 import { parentPort, workerData } from 'node:worker_threads';
 import { WorkerDirectory } from '../fleet/directory.js';
-import { InflightReader, InflightWriter } from '../fleet/inflight.js';
+import { InflightReader, InflightWriter, REQUESTS } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
 import { kvCacheTokens } from '../fleet/kv-capacity.js';
 import { WorkerLedger } from '../fleet/ledger.js';
 import { FleetTableReader } from '../fleet/table.js';
 import { createPrefixIndex } from '../prefix/prefix-index.js';
+import { QuotaBoard } from '../router/admission/quota-board.js';
+import { TargetLimits } from '../router/admission/target-limits.js';
 import type { AttemptOutcome, ModelPool } from '../router/ports.js';
 import { pipelineStages } from '../router/ports.js';
 import { createRouter } from '../router/router.js';
 import { deciderDefaults, FALLBACK_VERSION, WorkerDecider } from '../strategy/runtime/decider.js';
 import { LEAST_QUEUE_NAME } from '../strategy/runtime/fallback.js';
+import { createAdmissionMetrics } from '../telemetry/admission-metrics.js';
 import { MetricsBlock } from '../telemetry/block.js';
 import { createDecisionMetrics } from '../telemetry/decision-metrics.js';
 import { createLog } from '../telemetry/logger.js';
@@ -52,6 +55,7 @@ const table = new FleetTableReader(start.table);
 const counters = new InflightReader(start.inflight);
 const inflightMax = start.router.inflightMax ?? 4096;
 const ledger = new WorkerLedger(new InflightWriter(start.inflight, start.worker), inflightMax * ATTEMPTS_AT_ONCE);
+const limits = new TargetLimits(start.limits);
 const directory = new WorkerDirectory();
 
 const decider = new WorkerDecider(
@@ -127,6 +131,18 @@ const router = createRouter(
 		webSockets: createWebSocketMetrics(block),
 		tracer,
 		log,
+		admission: {
+			hasRoom(row) {
+				const limit = limits.limit(row);
+				return limit === 0 || counters.own(REQUESTS, row) < limit;
+			},
+			quotas: {
+				board: new QuotaBoard(start.quotas),
+				worker: start.worker,
+				want: (tenant) => send({ kind: 'quotaWanted', tenant }),
+			},
+			metrics: createAdmissionMetrics(block, (id) => tenants.name(id)),
+		},
 	},
 );
 
@@ -184,6 +200,9 @@ agent.on('message', (message: ToWorker) => {
 			break;
 		case 'prepare':
 			prepare(message);
+			break;
+		case 'quotaGranted':
+			router.quotaGranted(message.tenants);
 			break;
 		case 'listen':
 			listen();

@@ -103,16 +103,51 @@ export const placementSchema = Type.Object(
 	},
 	{ additionalProperties: false },
 );
+const limit = (description: string) => Type.Optional(Type.Integer({ minimum: 0, maximum: 1_000_000_000, description }));
 export const quotaSchema = Type.Object(
 	{
 		tenant: name('Tenant it limits.'),
-		requestsPerMinute: Type.Optional(Type.Integer({ minimum: 0 })),
-		concurrency: Type.Optional(Type.Integer({ minimum: 0 })),
-		tokensInPerMinute: Type.Optional(Type.Integer({ minimum: 0 })),
-		tokensOutPerMinute: Type.Optional(Type.Integer({ minimum: 0 })),
+		requestsPerSecond: limit('Requests a second, over the whole mesh.'),
+		requestsPerMinute: limit('Requests a minute, over the whole mesh.'),
+		concurrency: limit('Requests at once, waiting ones included, over the whole mesh.'),
+		tokensInPerMinute: limit('Prompt tokens a minute.'),
+		tokensOutPerMinute: limit('Generated tokens a minute: estimated before, settled by `usage`.'),
+		tokensPerMinute: limit('Prompt and generated tokens a minute together.'),
+		weight: Type.Optional(
+			Type.Number({
+				minimum: 0.01,
+				maximum: 1000,
+				description: 'Share of what is served when there is too little; 1 = normal.',
+			}),
+		),
+		priority: Type.Optional(
+			Type.Integer({
+				minimum: -1000,
+				maximum: 1000,
+				description: 'Of the tenant’s requests that name none; 0 = normal.',
+			}),
+		),
 	},
 	{ additionalProperties: false },
 );
+/** What is left of a tenant's quota, and which routers hold places of its concurrency. */
+const bucketSchema = Type.Optional(Type.Object({ level: Type.Number(), atMs: Type.Number() }));
+export const quotaAccountSchema = Type.Object({
+	buckets: Type.Object({
+		requestsPerSecond: bucketSchema,
+		requestsPerMinute: bucketSchema,
+		tokensInPerMinute: bucketSchema,
+		tokensOutPerMinute: bucketSchema,
+		tokensPerMinute: bucketSchema,
+	}),
+	held: Type.Record(
+		Type.String(),
+		Type.Object({ slots: Type.Integer({ minimum: 0 }), untilMs: Type.Number() }),
+		describe('By UUID of the router’s node.'),
+	),
+});
+export type QuotaAccount = Static<typeof quotaAccountSchema>;
+
 export const sloSchema = Type.Object(
 	{
 		models: names('Models it applies to; `*` at the end matches any rest.'),
@@ -276,6 +311,7 @@ export const recordKinds = {
 	placements: kind('policies/placement/', placementSchema),
 	quotas: kind('policies/quota/', quotaSchema),
 	slos: kind('policies/slo/', sloSchema),
+	quotaAccounts: kind('quota-accounts/', quotaAccountSchema),
 	routes: kind('policies/route/', routeSchema),
 	tenants: kind('tenants/', tenantSchema),
 	apiKeys: kind('keys/', apiKeySchema),

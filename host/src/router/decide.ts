@@ -10,16 +10,21 @@ import type { PairPlan } from './pd/pair.js';
 import { type ChosenPrefill, decideInPhases } from './pd/phases.js';
 import type { ModelPool, TargetOwner, UpstreamTarget } from './ports.js';
 import type { RoutedRequest } from './routed-request.js';
+import { tenantOf, tpotObjective, ttftObjective } from './tenant-policy.js';
 import type { AttemptPlan } from './upstream-response.js';
 
 export type Step =
 	| { readonly kind: 'go'; readonly plan: AttemptPlan; readonly hedge: HedgePlan | undefined }
 	| { readonly kind: 'hold'; readonly pool: ModelPool; readonly key: number }
+	/** Every target that was named has as much as it takes. */
+	| { readonly kind: 'full'; readonly pool: ModelPool }
 	| { readonly kind: 'refuse'; readonly refusal: Refusal };
 
 /** Strategy label of a request whose target a trusted caller named. */
 const FORCED = 'forced@host';
 const NO_ROWS: readonly number[] = [];
+/** The strategy is asked so often, each time without the full targets it has named, before all count as full. */
+const ROOM_ROUNDS = 3;
 
 /** Finds the model of a request; once per request. */
 export function resolveRoute(env: RouterEnv, request: RoutedRequest): Refusal | undefined {
@@ -77,7 +82,11 @@ export function decide(env: RouterEnv, request: RoutedRequest): Step {
 
 /** No room now, as the strategy sees it; a refusal for any other reason is final. */
 function isFull(step: Step): boolean {
-	return step.kind === 'hold' || (step.kind === 'refuse' && step.refusal.code === 'IM_ROUTE_SATURATED');
+	return (
+		step.kind === 'hold' ||
+		step.kind === 'full' ||
+		(step.kind === 'refuse' && step.refusal.code === 'IM_ROUTE_SATURATED')
+	);
 }
 
 function isLastForRoom(env: RouterEnv, { withoutRoom, attempts }: RoutedRequest): boolean {
@@ -94,11 +103,28 @@ function ask(env: RouterEnv, request: RoutedRequest, pool: ModelPool): Step | un
 	const { decision, hits } = env;
 	preparePool(env, request, pool);
 	prefixes.lookup(pool, hits);
-	const prefill = decideInPhases(env, pool, barredRows(request, pool), mayPair(request));
-	if (decision.verdict === 'hold') return { kind: 'hold', pool, key: decision.holdKey };
-	if (decision.verdict === 'reject') return refuse(rejection(env, decision));
-	if (decision.count === 0) return undefined;
-	return go(env, request, pool, decision.rows[decision.chosen] as number, decision.strategy, prefill);
+	const barred = barredRows(request, pool);
+	const full: number[] = [];
+	for (let round = 1; ; round++) {
+		const prefill = decideInPhases(env, pool, full.length === 0 ? barred : barred.concat(full), mayPair(request));
+		if (decision.verdict === 'hold') return { kind: 'hold', pool, key: decision.holdKey };
+		if (decision.verdict === 'reject') return refuse(rejection(env, decision));
+		if (decision.count === 0) return round === 1 ? undefined : { kind: 'full', pool };
+		const row = rowWithRoom(env, pool);
+		if (row >= 0) return go(env, request, pool, row, decision.strategy, prefill);
+		full.push(...decision.rows.subarray(0, decision.count));
+		if (round === ROOM_ROUNDS || full.length >= pool.targets.length) return { kind: 'full', pool };
+	}
+}
+
+/** The row that was chosen, or the best ranked one that takes one more; -1 = none of them does. */
+function rowWithRoom({ admission, decision }: RouterEnv, pool: ModelPool): number {
+	const takes = (at: number): boolean => {
+		const target = pool.targets[decision.rows[at] as number];
+		return target === undefined || admission.hasRoom(target.tableRow);
+	};
+	for (let at = 0; !takes(decision.chosen) && at < decision.count; at++) if (takes(at)) decision.chosen = at;
+	return takes(decision.chosen) ? (decision.rows[decision.chosen] as number) : -1;
 }
 
 /** Of these the router knows how engines split them. */
@@ -235,22 +261,16 @@ function preparePool(env: RouterEnv, request: RoutedRequest, pool: ModelPool): v
 	features.promptHashHigh = ports.prefixes.promptHashHigh;
 	features.model = pool.modelId;
 	features.heldCount = env.holds.held(pool.index);
-	applyObjectives(env, request, pool);
-	if (request.dialect.work !== 'generation') {
-		features.tokensOut = 0;
-		return;
-	}
-	const expected = env.tokensOutMean.get(pool.index) ?? env.options.tokensOutExpected;
-	features.tokensOut = Math.round(request.tokensOutMax === 0 ? expected : Math.min(expected, request.tokensOutMax));
+	features.sloTtftMs = ttftObjective(request, pool);
+	features.sloTpotMs = tpotObjective(request, pool);
+	features.tokensOut = expectedTokensOut(env, request, pool);
 }
 
-/** A request's own objectives come first, then those of its tenant, then those of the model. */
-function applyObjectives(env: RouterEnv, request: RoutedRequest, pool: ModelPool): void {
-	const { slos } = pool.policy;
-	const slo = slos.byTenant.get(tenantOf(request)) ?? slos.common;
-	const { wishes } = request;
-	env.features.sloTtftMs = wishes.sloTtftMs === 0 ? (slo?.ttftMs ?? 0) : wishes.sloTtftMs;
-	env.features.sloTpotMs = wishes.sloTpotMs === 0 ? (slo?.tpotMs ?? 0) : wishes.sloTpotMs;
+/** Output tokens to expect, by what the pool's answers have been like. */
+export function expectedTokensOut(env: RouterEnv, request: RoutedRequest, pool: ModelPool): number {
+	if (request.dialect.work !== 'generation') return 0;
+	const expected = env.tokensOutMean.get(pool.index) ?? env.options.tokensOutExpected;
+	return Math.round(request.tokensOutMax === 0 ? expected : Math.min(expected, request.tokensOutMax));
 }
 
 function fillFeatures(env: RouterEnv, request: RoutedRequest, now: number): void {
@@ -287,10 +307,6 @@ function barredRows(request: RoutedRequest, pool: ModelPool): readonly number[] 
 	if (request.tried.length === 0) return closed ?? NO_ROWS;
 	const tried = request.tried.filter((one) => one.pool === pool).map((one) => one.row);
 	return closed === undefined ? tried : [...closed, ...tried];
-}
-
-function tenantOf({ wishes, caller }: RoutedRequest): string {
-	return wishes.tenant ?? caller.tenant;
 }
 
 /** What of the prompt a row is expected to hold, and what says so. */

@@ -1,6 +1,8 @@
 // Owns what all stages of one router share: ports, options, and the scratch records that are filled anew for each decision. Made once.
 import { createPrefixHits, HITS_GIVEN_MAX } from '../prefix/hits.js';
 import { Decision, emptyFeatures, type PrefixHits, type RequestFeatures } from '../strategy/runtime/decision.js';
+import { Admission } from './admission/admission.js';
+import type { AdmissionPorts } from './admission/ports.js';
 import { Hedging } from './hedge/hedging.js';
 import { HoldQueue } from './hold-queue.js';
 import { IdGenerator } from './ids.js';
@@ -34,6 +36,7 @@ export interface RouterEnv {
 	readonly retries: RetryBudget;
 	readonly hedging: Hedging;
 	readonly holds: HoldQueue<RoutedRequest>;
+	readonly admission: Admission;
 	readonly decision: Decision;
 	readonly features: RequestFeatures;
 	readonly hits: PrefixHits;
@@ -67,18 +70,25 @@ const noWebSockets: WebSocketMetrics = { opened: ignore, closed: ignore, refused
 const noTracer: RequestTracer = {
 	start: (_method, _path, traceparent) => ({ traceparent, set: ignore, end: ignore }),
 };
+const noAdmission: AdmissionPorts = {
+	hasRoom: () => true,
+	quotas: undefined,
+	metrics: { refused: ignore, queued: ignore, waited: ignore },
+};
 const noLog: RequestLog = { info: ignore, warn: ignore, error: ignore };
 
 export function createEnv(input: RouterOptionsInput, ports: RouterPorts): RouterEnv {
 	const options = resolveRouterOptions(input);
+	const admission = ports.admission ?? noAdmission;
 	return {
 		options,
-		ports: { metrics: noMetrics, webSockets: noWebSockets, tracer: noTracer, log: noLog, ...ports },
+		ports: { metrics: noMetrics, webSockets: noWebSockets, tracer: noTracer, log: noLog, ...ports, admission },
 		ids: new IdGenerator(ports.clock, ports.random),
 		pools: new UpstreamPools(options.upstream, ports.clock),
 		retries: new RetryBudget(options.retry, ports.clock.nowMs()),
 		hedging: new Hedging(options.hedge),
 		holds: new HoldQueue(options.hold),
+		admission: new Admission(options.admission, admission, ports.clock),
 		decision: new Decision(),
 		features: emptyFeatures(),
 		hits: createPrefixHits(HITS_GIVEN_MAX),

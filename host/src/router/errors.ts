@@ -4,6 +4,7 @@ import { defineErrors } from '@infermesh/proto';
 
 const badRequest = { httpStatus: 400, grpcStatus: 'INVALID_ARGUMENT', retryable: false } as const;
 const busy = { httpStatus: 429, grpcStatus: 'RESOURCE_EXHAUSTED', retryable: true } as const;
+const full = { httpStatus: 503, grpcStatus: 'UNAVAILABLE', retryable: true } as const;
 const badGateway = { httpStatus: 502, grpcStatus: 'UNAVAILABLE', retryable: true } as const;
 const tooSlow = { httpStatus: 504, grpcStatus: 'DEADLINE_EXCEEDED', retryable: true } as const;
 
@@ -164,6 +165,53 @@ export const routerErrors = defineErrors({
 		summary: 'The quota of this caller is used up.',
 		hint: 'Try again after the time in retry-after, or ask for a larger quota.',
 		openaiCode: 'insufficient_quota',
+	},
+	IM_QUOTA_REQUESTS: {
+		...busy,
+		summary: 'The tenant has used up its requests for now.',
+		hint: 'Try again after the time in retry-after; `infermesh quota show TENANT` has the limits.',
+		openaiCode: 'rate_limit_exceeded',
+	},
+	IM_QUOTA_TOKENS: {
+		...busy,
+		summary: 'The tenant has used up its tokens for now.',
+		hint: 'Try again after the time in retry-after; `infermesh quota show TENANT` has the limits.',
+		openaiCode: 'rate_limit_exceeded',
+	},
+	IM_QUOTA_CONCURRENCY: {
+		...busy,
+		summary: 'The tenant has as many requests open as it may.',
+		hint: 'Let some end first; `infermesh quota show TENANT` has the limit.',
+		openaiCode: 'rate_limit_exceeded',
+	},
+	IM_QUOTA_TOO_LARGE: {
+		...busy,
+		retryable: false,
+		summary: 'The prompt alone is more than the tenant’s quota ever holds.',
+		hint: 'Shorten the prompt, or ask for a larger quota: trying again does not help.',
+		openaiCode: 'rate_limit_exceeded',
+	},
+	IM_FLOW_QUEUE_FULL: {
+		...full,
+		summary: 'No target has room, and as many requests wait as may.',
+		hint: 'Try again after the time in retry-after; the bounds are data.flow.requests_max and data.flow.bytes_max.',
+	},
+	IM_FLOW_TENANT_QUEUE_FULL: {
+		...full,
+		httpStatus: 429,
+		summary: 'No target has room, and as many requests of this tenant wait as may.',
+		hint: 'Try again after the time in retry-after; the bound is data.flow.tenant_share.',
+		openaiCode: 'rate_limit_exceeded',
+	},
+	IM_FLOW_DEADLINE: {
+		...full,
+		summary: 'No target has room, and by how fast requests are served the deadline would pass first.',
+		hint: 'Send a later deadline, or try again after the time in retry-after.',
+	},
+	IM_FLOW_WAIT: {
+		...full,
+		summary: 'No target had room within the time that requests may wait.',
+		hint: 'Try again after the time in retry-after; the bound is data.flow.wait_max_ms.',
 	},
 	IM_ROUTE_POLICY: {
 		httpStatus: 403,

@@ -1,5 +1,6 @@
 // Owns the router's options and their defaults. Every bound of the data plane has its name here; the config schema feeds it.
 
+import { type AdmissionOptions, admissionDefaults } from './admission/options.js';
 import { type HedgingOptions, hedgingDefaults } from './hedge/options.js';
 import type { TlsPair } from './tls.js';
 import type { PoolOptions } from './upstream/pools.js';
@@ -102,6 +103,7 @@ export interface RouterOptions {
 	readonly retry: RetryOptions;
 	readonly hedge: HedgingOptions;
 	readonly hold: HoldOptions;
+	readonly admission: AdmissionOptions;
 	readonly passThrough: PassThroughOptions;
 	readonly webSocket: WebSocketOptions;
 }
@@ -158,6 +160,7 @@ export const routerDefaults: RouterOptions = {
 	hedge: hedgingDefaults,
 	hold: { requestsMax: 1024, waitMaxMs: 30_000, ageingPerS: 1 },
 	webSocket: webSocketDefaults,
+	admission: admissionDefaults,
 	passThrough: {
 		allow: [
 			'/v1/',
@@ -209,6 +212,7 @@ export function resolveRouterOptions(input: RouterOptionsInput): RouterOptions {
 		retry: { ...routerDefaults.retry, ...input.retry },
 		hedge: { ...routerDefaults.hedge, ...input.hedge },
 		hold: { ...routerDefaults.hold, ...input.hold },
+		admission: { ...routerDefaults.admission, ...input.admission },
 		passThrough: { ...routerDefaults.passThrough, ...input.passThrough },
 		webSocket: { ...routerDefaults.webSocket, ...input.webSocket },
 	};

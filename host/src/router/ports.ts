@@ -3,6 +3,7 @@
 import type { Clock, Random } from '@infermesh/proto';
 import type { PoolPolicy } from '../fleet/placement.js';
 import type { Decision, PrefixHits, RequestFeatures } from '../strategy/runtime/decision.js';
+import type { AdmissionPorts } from './admission/ports.js';
 
 /** One upstream the router can send to: a model replica behind an OpenAI-compatible server. Immutable; replaced on change. */
 export interface UpstreamTarget {
@@ -308,6 +309,7 @@ export const pipelineStages = [
 	'authenticate',
 	'receive',
 	'parse',
+	'admit',
 	'decide',
 	'dispatch',
 	'first_byte',
@@ -315,7 +317,7 @@ export const pipelineStages = [
 ] as const;
 export type PipelineStage = (typeof pipelineStages)[number];
 
-/** Everything the router needs from outside, handed to `createRouter`. The last three default to doing nothing. */
+/** Everything the router needs from outside, handed to `createRouter`. The last four default to doing nothing. */
 export interface RouterPorts {
 	readonly clock: Clock;
 	readonly random: Random;
@@ -330,4 +332,5 @@ export interface RouterPorts {
 	readonly webSockets?: WebSocketMetrics;
 	readonly tracer?: RequestTracer;
 	readonly log?: RequestLog;
+	readonly admission?: AdmissionPorts;
 }

@@ -4,6 +4,7 @@
 // written to the client after it.
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dialect } from '@infermesh/adapters';
+import type { Ticket } from './admission/ticket.js';
 import type { Refusal, RouterErrorCode } from './errors.js';
 import type { Race } from './hedge/race.js';
 import type { Caller, ModelPool, ModelRoute, RequestSpan, TargetOwner } from './ports.js';
@@ -129,6 +130,10 @@ export abstract class RoutedRequest {
 	sessionHigh = 0;
 	lora = '';
 	deadlineAtMs = Number.POSITIVE_INFINITY;
+
+	// admit
+	/** What admission remembers of it; undefined while there is nothing to remember. */
+	ticket: Ticket | undefined;
 
 	// decide
 	route: ModelRoute | undefined;

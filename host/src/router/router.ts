@@ -28,6 +28,10 @@ export interface Router {
 	held(): number;
 	/** Keeps upstream connections for these origins only; the others close as their requests end. */
 	retainOrigins(origins: ReadonlySet<string>): void;
+	/** Requests that wait for room at a target. */
+	waiting(): number;
+	/** The agent has looked for more of these tenants' quotas. */
+	quotaGranted(tenants: readonly number[]): void;
 	/** Stops accepting, lets requests end within the grace (health is 503, answers close their connections), then resets what is left. */
 	close(options: CloseOptions): Promise<void>;
 }
@@ -61,6 +65,8 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 		handle: (req, res) => pipeline.handle(req, res),
 		inflight: () => routing.active.size,
 		held: () => env.holds.size,
+		waiting: () => env.admission.size,
+		quotaGranted: (tenants) => env.admission.quotaGranted(tenants),
 		retainOrigins: (origins) => env.pools.retain(origins),
 		async close({ graceMs }) {
 			env.closing = true;

@@ -4,13 +4,15 @@
 import type { Timer } from '@infermesh/proto';
 import { ActiveRequests } from './active-requests.js';
 import { attemptsOf, stopAttempts } from './attempts.js';
-import { decide, noTarget } from './decide.js';
+import { decide, expectedTokensOut, noTarget, type Step } from './decide.js';
 import { dispatch } from './dispatch.js';
 import { type RouterEnv, stageEnded } from './env.js';
 import type { Refusal, RouterErrorCode } from './errors.js';
 import { recordOutcome } from './outcome.js';
+import type { ModelPool } from './ports.js';
 import { retryReason } from './retry.js';
 import type { RoutedRequest, RunningAttempt } from './routed-request.js';
+import { tenantOf } from './tenant-policy.js';
 
 export class Routing {
 	readonly active = new ActiveRequests();
@@ -20,6 +22,12 @@ export class Routing {
 
 	constructor(env: RouterEnv) {
 		this.#env = env;
+		env.admission.bind({
+			admitted: (request) => this.guarded(request, () => this.#route(request, undefined)),
+			look: (pool) => this.#wake(pool),
+			expected: (request, pool) => expectedTokensOut(env, request, pool),
+			held: (pool) => env.holds.held(pool),
+		});
 	}
 
 	/** Counts a request in. Whoever enters it sees to it that `leave` is called. */
@@ -40,19 +48,27 @@ export class Routing {
 
 	/** Takes a request that has been read and whose route is known. */
 	begin(request: RoutedRequest): void {
-		this.#env.retries.earn();
-		this.#route(request, undefined);
+		const env = this.#env;
+		env.retries.earn();
+		const admitted = request.route === undefined || env.admission.admit(request, request.route.pool);
+		stageEnded(env, request, 'admit');
+		if (admitted) this.#route(request, undefined);
 	}
 
 	/** Decides and dispatches. `last` is the attempt before, answered with if there is nowhere else to go. */
 	#route(request: RoutedRequest, last: RunningAttempt | undefined): void {
+		const step = decide(this.#env, request);
+		stageEnded(this.#env, request, 'decide');
+		this.#follow(request, step, last);
+	}
+
+	#follow(request: RoutedRequest, step: Step, last: RunningAttempt | undefined): void {
 		const env = this.#env;
-		const step = decide(env, request);
-		stageEnded(env, request, 'decide');
 		if (step.kind === 'go') {
 			dispatch(env, request, step, (attempt) => this.guarded(request, () => this.#attemptEnded(request, attempt)));
 			return stageEnded(env, request, 'dispatch');
 		}
+		if (step.kind === 'full') return env.admission.wait(request, step.pool, last);
 		if (step.kind === 'hold') return this.#hold(request, step.pool.index, step.key, last);
 		if (last !== undefined) return this.#answer(request, last);
 		request.protocol.refuse(request, step.refusal);
@@ -73,6 +89,7 @@ export class Routing {
 		const lane = request.race?.left(attempt);
 		recordOutcome(env, request, attempt, lane);
 		if (lane?.awaitsOthers === true) return this.#wake(attempt.pool.index);
+		env.admission.spent(request, attempt);
 		request.attempt = undefined;
 		request.race = undefined;
 		if (attempt.end === 'held' || attempt.end === 'failed') {
@@ -95,22 +112,57 @@ export class Routing {
 		request.protocol.answer(request, attempt);
 	}
 
-	/** Room has appeared at a pool: its most urgent held requests are decided again, until one is held again. */
+	/** Room may have appeared at a pool: its most urgent held requests are decided again, then those that wait for their turn. */
 	#wake(pool: number): void {
-		const { holds } = this.#env;
-		if (this.#waking || holds.size === 0) return;
+		const { holds, admission } = this.#env;
+		if (this.#waking || (holds.size === 0 && admission.size === 0)) return;
 		this.#waking = true;
 		try {
-			for (let left = holds.held(pool); left > 0; left--) {
-				const request = holds.pop(pool);
-				if (request === undefined) return;
-				request.held = false;
-				this.guarded(request, () => this.#route(request, undefined));
-				if (request.held) return;
-			}
+			this.#wakeHeld(pool);
+			this.#wakeWaiting(pool);
 		} finally {
 			this.#waking = false;
 		}
+	}
+
+	/** Until one is held again. */
+	#wakeHeld(pool: number): void {
+		const { holds } = this.#env;
+		for (let left = holds.held(pool); left > 0; left--) {
+			const request = holds.pop(pool);
+			if (request === undefined) return;
+			request.held = false;
+			this.guarded(request, () => this.#route(request, undefined));
+			if (request.held) return;
+		}
+	}
+
+	/** In fair order, until one finds no room. One that may not go everywhere holds up only its own tenant. */
+	#wakeWaiting(pool: number): void {
+		const { admission } = this.#env;
+		let passedOver = 0;
+		for (let entry = admission.next(pool); entry !== undefined; entry = admission.next(pool)) {
+			const request = entry.item;
+			const step = this.#decided(request);
+			if (step?.kind !== 'full') {
+				const last = admission.serve(entry);
+				if (step !== undefined) this.guarded(request, () => this.#follow(request, step, last));
+				continue;
+			}
+			if (!isConfined(request, step.pool) || ++passedOver > PASSED_OVER_MAX) break;
+			admission.passOver(pool, entry);
+		}
+		if (passedOver > 0) admission.lookedAll(pool);
+	}
+
+	/** Undefined when deciding failed, and the request with it. */
+	#decided(request: RoutedRequest): Step | undefined {
+		let step: Step | undefined;
+		this.guarded(request, () => {
+			step = decide(this.#env, request);
+			stageEnded(this.#env, request, 'decide');
+		});
+		return step;
 	}
 
 	/** Sees to it that what becomes overdue is found. One timer for all requests, and none while there are none. */
@@ -138,6 +190,7 @@ export class Routing {
 			if (request.blockedSinceMs === 0) request.blockedSinceMs = now;
 			return;
 		}
+		if (this.#env.admission.check(request, now)) return;
 		if (request.held && now - request.heldSinceMs > hold.waitMaxMs) return this.#release(request, 'IM_ROUTE_HELD');
 		if (request.held && now > request.deadlineAtMs) return this.#release(request, 'IM_ROUTE_DEADLINE');
 		if (now > request.deadlineAtMs && !request.committed) return stopAttempts(request, 'failed', 'IM_ROUTE_DEADLINE');
@@ -165,6 +218,7 @@ export class Routing {
 		request.held = false;
 		this.active.remove(request);
 		stopAttempts(request, 'cancelled');
+		env.admission.leave(request);
 		env.bodyBytes -= request.bodyBytes;
 		request.bodyBytes = 0;
 		if (env.promptOf === request) env.promptOf = undefined;
@@ -180,6 +234,7 @@ export class Routing {
 	/** Resets everything that is still here. */
 	abortAll(): void {
 		this.#watching?.cancel();
+		this.#env.admission.close();
 		this.active.forEach((request) => {
 			stopAttempts(request, 'cancelled');
 			request.protocol.abort(request);
@@ -204,6 +259,14 @@ export class Routing {
 		if (request.committed) request.protocol.abort(request);
 		else request.protocol.refuse(request, { code: 'IM_ROUTE_INTERNAL' });
 	}
+}
+
+/** Requests that may not go everywhere are passed over so often in one look. */
+const PASSED_OVER_MAX = 8;
+
+/** Whether there may be room for others where there is none for it. */
+function isConfined(request: RoutedRequest, pool: ModelPool): boolean {
+	return request.tried.length > 0 || pool.policy.closedTo.has(tenantOf(request));
 }
 
 /** Status in metrics of a request whose client left first, as nginx counts it. */

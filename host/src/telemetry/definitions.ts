@@ -109,6 +109,38 @@ export const metricDefinitions = Object.freeze({
 		TARGETS,
 		'Dispatches to a target, by what became of them.',
 	),
+	flowWaiting: gauge('flow_waiting_requests', ['band'], 8, 'Requests that wait at the router for room at a target.'),
+	flowWait: histogram(
+		'flow_wait_seconds',
+		['band'],
+		8,
+		requestSeconds,
+		'Time that requests which had to wait for room have waited.',
+	),
+	flowRefused: counter(
+		'flow_refused',
+		['reason', 'tenant'],
+		512,
+		'Requests not admitted: quota used up, queue full, deadline that could not be met, waited too long.',
+	),
+	quotaLimit: collected(
+		'quota_limit',
+		['tenant', 'quantity'],
+		1024,
+		'What the tenant’s quota allows over the whole mesh, in the units of its policy.',
+	),
+	quotaLeased: collected(
+		'quota_leased',
+		['tenant', 'quantity'],
+		1024,
+		'Of the quota, what this node holds and has not spent; negative = owed for answers longer than expected.',
+	),
+	quotaSpent: collectedCounter(
+		'quota_spent',
+		['tenant', 'quantity'],
+		1024,
+		'Spent of the quota through this node, settled by what requests have really taken.',
+	),
 	retries: counter(
 		'retries',
 		['model', 'reason'],

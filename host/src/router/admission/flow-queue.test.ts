@@ -1,0 +1,221 @@
+// The order of waiting requests, by properties over random arrivals: shares follow weights, nobody starves, nothing is lost or served twice, and
+// what is settled afterwards comes back as more or fewer turns.
+import test from 'ava';
+import * as fc from 'fast-check';
+import { FlowQueue, type Waiting } from './flow-queue.js';
+
+interface Item {
+	readonly tenant: number;
+	readonly n: number;
+}
+
+const plain = { agedMs: 1000, agedEvery: 8 };
+
+function arrival(tenant: number, more: Partial<Parameters<FlowQueue<Item>['push']>[0]> = {}) {
+	return {
+		item: { tenant, n: 0 },
+		band: 2,
+		tenant,
+		weight: 1,
+		dueMs: 0,
+		sinceMs: 0,
+		cost: 10,
+		bytes: 1,
+		...more,
+	};
+}
+
+/** Serves `turns` requests of queues that are filled up again at once; answers service by tenant. */
+function serve(
+	queue: FlowQueue<Item>,
+	tenants: readonly {
+		readonly weight: number;
+		readonly costs: () => number;
+		readonly actual?: (cost: number) => number;
+	}[],
+	turns: number,
+): number[] {
+	const service = tenants.map(() => 0);
+	const fill = (tenant: number): void => {
+		const { weight, costs } = tenants[tenant] as (typeof tenants)[number];
+		queue.push(arrival(tenant, { weight, cost: costs() }));
+	};
+	for (let tenant = 0; tenant < tenants.length; tenant++) for (let n = 0; n < 3; n++) fill(tenant);
+	for (let turn = 0; turn < turns; turn++) {
+		const entry = queue.next(turn) as Waiting<Item>;
+		queue.serve(entry);
+		fill(entry.tenant);
+		const actual = tenants[entry.tenant]?.actual?.(entry.cost) ?? entry.cost;
+		queue.settle(entry.band, entry.tenant, actual - entry.cost);
+		service[entry.tenant] = (service[entry.tenant] ?? 0) + actual;
+	}
+	return service;
+}
+
+test('service of tenants that always wait follows their weights, whatever their requests cost', (t) => {
+	fc.assert(
+		fc.property(
+			fc.array(fc.record({ weight: fc.integer({ min: 1, max: 8 }), cost: fc.integer({ min: 1, max: 500 }) }), {
+				minLength: 2,
+				maxLength: 6,
+			}),
+			(tenants) => {
+				const largest = Math.max(...tenants.map(({ cost, weight }) => cost / weight));
+				const turns = 4000;
+				const service = serve(
+					new FlowQueue<Item>(plain),
+					tenants.map(({ weight, cost }) => ({ weight, costs: () => cost })),
+					turns,
+				);
+				const normalised = service.map((had, at) => had / (tenants[at]?.weight ?? 1));
+				// Start-time fairness: nobody is ever further behind than one request of each of two flows.
+				return Math.max(...normalised) - Math.min(...normalised) <= 2 * largest + 1e-6;
+			},
+		),
+		{ numRuns: 100 },
+	);
+	t.pass();
+});
+
+test('what answers have really taken counts, not what was expected', (t) => {
+	fc.assert(
+		fc.property(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 2, max: 10 }), (weight, factor) => {
+			const [honest = 0, long = 0] = serve(
+				new FlowQueue<Item>(plain),
+				[
+					{ weight: 1, costs: () => 20 },
+					{ weight, costs: () => 20, actual: (cost) => cost * factor },
+				],
+				6000,
+			);
+			return Math.abs(long / weight / honest - 1) < 0.05;
+		}),
+		{ numRuns: 30 },
+	);
+	t.pass();
+});
+
+test('a tenant that was away saves nothing up: it comes back to its share, not to all of it', (t) => {
+	const queue = new FlowQueue<Item>(plain);
+	serve(queue, [{ weight: 1, costs: () => 10 }], 1000);
+	for (let n = 0; n < 50; n++) queue.push(arrival(7));
+	const turns = Array.from({ length: 6 }, () => {
+		const entry = queue.next(0) as Waiting<Item>;
+		queue.serve(entry);
+		if (entry.tenant === 0) queue.push(arrival(0));
+		return entry.tenant;
+	});
+	t.is(turns.filter((tenant) => tenant === 7).length, 3);
+});
+
+test('within a tenant the request that is due first is served first, and equals in the order they came', (t) => {
+	fc.assert(
+		fc.property(fc.array(fc.integer({ min: 0, max: 5 }), { minLength: 1, maxLength: 60 }), (dues) => {
+			const queue = new FlowQueue<Item>(plain);
+			dues.forEach((dueMs, n) => queue.push(arrival(1, { dueMs, item: { tenant: 1, n } })));
+			const served: { due: number; n: number }[] = [];
+			for (let entry = queue.next(0); entry !== undefined; entry = queue.next(0)) {
+				queue.serve(entry);
+				served.push({ due: entry.dueMs, n: entry.item.n });
+			}
+			const sorted = served.toSorted((a, b) => a.due - b.due || a.n - b.n);
+			t.deepEqual(served, sorted);
+			return served.length === dues.length;
+		}),
+		{ numRuns: 100 },
+	);
+});
+
+test('a higher band goes first; a lower one that has waited too long gets one turn in eight, and no more', (t) => {
+	const queue = new FlowQueue<Item>(plain);
+	for (let n = 0; n < 20; n++) queue.push(arrival(1, { band: 3, sinceMs: 0 }));
+	for (let n = 0; n < 100; n++) queue.push(arrival(2, { band: 1, sinceMs: 0 }));
+	const turns = (nowMs: number, count: number): number =>
+		Array.from({ length: count }, () => {
+			const entry = queue.next(nowMs) as Waiting<Item>;
+			queue.serve(entry);
+			return entry.band;
+		}).filter((band) => band === 3).length;
+	t.is(turns(1500, 16), 0, 'two bands apart it counts as starved after two periods');
+	t.is(turns(2500, 64), 8);
+});
+
+test('nobody starves: with every band and tenant full, each request is served within a bounded number of turns', (t) => {
+	fc.assert(
+		fc.property(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 1, max: 100 }), (tenants, weight) => {
+			const queue = new FlowQueue<Item>(plain);
+			const small = arrival(0, { band: 3, sinceMs: 0, dueMs: 10_000, item: { tenant: 0, n: 1 } });
+			queue.push(small);
+			const again = (band: number, tenant: number, nowMs: number): void => {
+				queue.push(arrival(tenant, { band, weight, sinceMs: nowMs, dueMs: nowMs + 10_000 }));
+			};
+			for (let band = 0; band < 4; band++) for (let tenant = 1; tenant <= tenants; tenant++) again(band, tenant, 0);
+			for (let turn = 1; turn <= 4000; turn++) {
+				const nowMs = turn * 10;
+				const entry = queue.next(nowMs) as Waiting<Item>;
+				queue.serve(entry);
+				if (entry.item.n === 1) return true;
+				again(entry.band, entry.tenant, nowMs);
+			}
+			return false;
+		}),
+		{ numRuns: 30 },
+	);
+	t.pass();
+});
+
+test('requests that leave, pass over and come again leave the counts as they should be', (t) => {
+	const op = fc.oneof(
+		fc.record({
+			kind: fc.constant('push' as const),
+			tenant: fc.nat(4),
+			band: fc.nat(3),
+			cost: fc.integer({ min: 1, max: 50 }),
+		}),
+		fc.record({
+			kind: fc.constantFrom('serve' as const, 'remove' as const, 'park' as const, 'unpark' as const),
+			pick: fc.nat(50),
+		}),
+	);
+	fc.assert(
+		fc.property(fc.array(op, { maxLength: 200 }), (ops) => {
+			const queue = new FlowQueue<Item>(plain);
+			const live = new Set<Waiting<Item>>();
+			for (const one of ops) {
+				if (one.kind === 'push') live.add(queue.push(arrival(one.tenant, { band: one.band, cost: one.cost })));
+				else if (one.kind === 'unpark') queue.unpark();
+				else if (one.kind === 'remove') {
+					const entry = [...live][one.pick];
+					if (entry === undefined) continue;
+					queue.remove(entry);
+					queue.remove(entry);
+					live.delete(entry);
+				} else {
+					const entry = queue.next(0);
+					if (entry === undefined) continue;
+					if (!live.has(entry)) return false;
+					if (one.kind === 'park') queue.park(entry);
+					else {
+						queue.serve(entry);
+						live.delete(entry);
+					}
+				}
+			}
+			queue.unpark();
+			if (queue.size !== live.size) return false;
+			for (let band = 0; band < 4; band++) {
+				if (queue.bandSize(band) !== [...live].filter((entry) => entry.band === band).length) return false;
+				const cost = [...live].filter((entry) => entry.band < band).reduce((sum, entry) => sum + entry.cost, 0);
+				if (Math.abs(queue.serviceAhead(band, 99, 1e9) - cost) > 1e-6 && queue.bandSize(band) === 0) return false;
+			}
+			let served = 0;
+			for (let entry = queue.next(0); entry !== undefined; entry = queue.next(0)) {
+				queue.serve(entry);
+				served++;
+			}
+			return served === live.size && queue.size === 0;
+		}),
+		{ numRuns: 300 },
+	);
+	t.pass();
+});

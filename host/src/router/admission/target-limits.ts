@@ -1,0 +1,67 @@
+// Owns how many requests a target is given at once: a number a row in shared memory, written by the agent with each report of the runtime, read by the
+// workers. An engine's own queue is kept short, so that what waits does so at the router, where it can still be ordered, refused or sent elsewhere. Where
+// an engine does not say how many it runs at once, that is learned from when its queue builds up; one that says nothing at all is never full.
+
+export interface TargetLimitsShared {
+	readonly rowsMax: number;
+	readonly buffer: SharedArrayBuffer;
+}
+
+export interface LimitOptions {
+	/** Requests that may wait inside an engine. */
+	readonly queueMax: number;
+	/** Requests at a target at once, whatever it reports; 0 = as learned. */
+	readonly requestsMax: number;
+}
+
+/** A target as its runtime has last reported, and as this router sees it. */
+export interface TargetReport {
+	readonly waiting: number;
+	readonly running: number;
+	/** Most sequences it runs at once; 0 = not known. */
+	readonly sequencesMax: number;
+	/** Requests this router has there. */
+	readonly own: number;
+}
+
+export function createTargetLimits(rowsMax: number): TargetLimitsShared {
+	return { rowsMax, buffer: new SharedArrayBuffer(rowsMax * 4) };
+}
+
+export class TargetLimits {
+	readonly #limits: Int32Array;
+
+	constructor({ buffer }: TargetLimitsShared) {
+		this.#limits = new Int32Array(buffer);
+	}
+
+	/** 0 = no limit. */
+	limit(row: number): number {
+		return Atomics.load(this.#limits, row);
+	}
+
+	set(row: number, limit: number): void {
+		Atomics.store(this.#limits, row, limit);
+	}
+}
+
+/** A limit that holds things up is raised by this share with each report that shows no queue. */
+const GROWTH = 0.1;
+/** A limit holds things up from here on. */
+const BINDING = 0.9;
+
+/**
+ * The limit after a report; 0 = none. Too long a queue takes off what is too much of it, as far as it is this router's: several routers share the cut.
+ */
+export function nextLimit(before: number, report: TargetReport, { queueMax, requestsMax }: LimitOptions): number {
+	if (requestsMax > 0) return requestsMax;
+	const { waiting, running, sequencesMax, own } = report;
+	const most = sequencesMax > 0 ? sequencesMax + queueMax : Number.POSITIVE_INFINITY;
+	let next = before === 0 ? Number.POSITIVE_INFINITY : before;
+	if (waiting > queueMax) {
+		const share = own / Math.max(1, own, waiting + running);
+		next = Math.min(next, Math.max(1, Math.round(own - (waiting - queueMax) * share)));
+	} else if (waiting <= queueMax / 2 && own >= before * BINDING) next += Math.max(1, Math.ceil(before * GROWTH));
+	next = Math.min(next, most);
+	return Number.isFinite(next) ? next : 0;
+}
