@@ -9,6 +9,7 @@ import { cellErrors } from './cells/errors.js';
 import { cliErrors } from './cli/errors.js';
 import { configErrors } from './config/errors.js';
 import { engineErrors } from './engine/errors.js';
+import { discoveryErrors } from './discovery/errors.js';
 import { fleetErrors } from './fleet/errors.js';
 import { loadErrors } from './load/errors.js';
 import { traceErrors } from './load/trace/errors.js';
@@ -31,6 +32,7 @@ export interface ErrorSection {
 export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Requests on the data plane', errors: routerErrors },
 	{ title: 'Targets', errors: fleetErrors },
+	{ title: 'Discovery', errors: discoveryErrors },
 	{ title: 'Records of the mesh', errors: recordErrors },
 	{ title: 'Nodes of the mesh', errors: meshErrors },
 	{ title: 'A node’s part in the mesh', errors: fabricNodeErrors },

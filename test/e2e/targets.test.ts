@@ -1,4 +1,7 @@
 // Targets that come, go, drain, fall ill and misbehave while requests flow: no request fails for it, and each is used exactly as its state allows.
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import test from 'ava';
 import { eventually, MODEL, startTestEngine, startTestMesh, type Teardown, type TestMesh } from '../support/mesh.js';
 import { fixedRow } from '../support/strategies.js';
@@ -91,6 +94,41 @@ test.serial('targets come and go under load: no request fails, newcomers serve, 
 	});
 	await t.throwsAsync(mesh.admin.addTarget({ id: 'x', url: 'ftp://127.0.0.1/' }), { message: /400 IM_TARGET_INVALID/ });
 });
+
+test.serial(
+	'targets listed in a file come and go with it under load: a stream ends by itself, no request fails',
+	async (t) => {
+		const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-discovery-'));
+		t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+		const file = path.join(folder, 'targets.yaml');
+		const list = (...targets: readonly { readonly id: string; readonly url: string }[]): void => {
+			writeFileSync(`${file}.new`, JSON.stringify({ targets }));
+			renameSync(`${file}.new`, file);
+		};
+		const extra = await startTestEngine(t, { seed: 9 });
+		list();
+		const mesh = await startTestMesh(t, {
+			engines: 1,
+			config: { discovery: { files: [{ path: file, period_ms: 100 }], remove_after_ms: 1000 } },
+		});
+		const load = steady(t, mesh, 6);
+		list({ id: 'found', url: extra.url });
+		await eventually('it is found, asked for its models, and serves', () =>
+			load.answers.some(({ target }) => target === 'found'),
+		);
+		list();
+		await eventually('it takes no new requests', async () => (await mesh.admin.target('found')).state === 'draining');
+		await eventually('it is gone', async () => !(await mesh.admin.targets()).some(({ id }) => id === 'found'));
+		rmSync(file);
+		await eventually('a file that is gone is told of', () => mesh.log.some(({ code }) => code === 'IM_DISCOVERY_READ'));
+		t.is((await mesh.admin.targets()).length, 1);
+		await load.stop();
+		t.deepEqual(
+			load.answers.filter(({ status }) => status !== 200),
+			[],
+		);
+	},
+);
 
 test.serial('a target that names no model is asked for them; one that cannot answer is refused', async (t) => {
 	const mesh = await startTestMesh(t, { engines: 1 });

@@ -374,9 +374,8 @@ export const adminSchema = section('The admin API, status page and metrics.', {
 	request_timeout_ms: integer(30_000, 'A caller must have sent its whole request by then.', MS),
 });
 
-export const targetSchema = item('One upstream: a model replica behind an OpenAI-compatible server.', {
-	id: optional('Public id, shown in `x-infermesh-target`; default: host and port of the URL.'),
-	url: required('Base URL, `http://host:port` with an optional path prefix; a trailing `/v1` is dropped.'),
+/** What can be said of a target beside its id and place. */
+const targetFields = {
 	models: Type.Array(Type.String({ minLength: 1 }), {
 		default: [],
 		maxItems: 64,
@@ -420,6 +419,41 @@ export const targetSchema = item('One upstream: a model replica behind an OpenAI
 		64,
 	),
 	health_path: text('/health', 'Path that answers 2xx when it is healthy; empty = no active checks.'),
+};
+
+export const targetSchema = item('One upstream: a model replica behind an OpenAI-compatible server.', {
+	id: optional('Public id, shown in `x-infermesh-target`; default: host and port of the URL.'),
+	url: required('Base URL, `http://host:port` with an optional path prefix; a trailing `/v1` is dropped.'),
+	...targetFields,
+});
+
+const discoveryPeriod = (value: number) =>
+	integer(value, 'Asked this often, give or take a tenth.', { ...MS, min: 100 });
+
+const discoveryFileSchema = item('One file that lists targets, as `targets:` of the configuration does.', {
+	path: required('Path of the YAML file; replace it by renaming another over it.'),
+	period_ms: discoveryPeriod(1000),
+});
+
+const discoveryDnsSchema = item('One name in DNS; all its addresses are targets of one description.', {
+	name: required('Name to resolve, for example of a headless service.'),
+	record: choice(['address', 'srv'], 'address', 'A and AAAA records, or SRV records, which also say the port.'),
+	port: integer(8000, 'Port of each address.', { ...PORT, min: 1 }),
+	scheme: choice(['http', 'https'], 'http', 'Of the targets’ URLs.'),
+	path: text('', 'Path prefix of the targets’ URLs.'),
+	period_ms: discoveryPeriod(5000),
+	...targetFields,
+});
+
+export const discoverySchema = section('Targets found by this node, recorded for the whole mesh.', {
+	files: list(discoveryFileSchema, 'Files that list targets.', 64),
+	dns: list(discoveryDnsSchema, 'Names in DNS.', 256),
+	targets_max: integer(1024, 'Targets taken from one source.', { min: 1, max: 16_384 }),
+	remove_after_ms: integer(
+		30_000,
+		'A target no longer listed takes no new requests at once, and is removed after this time.',
+		MS,
+	),
 });
 
 export const keySchema = item('One API key of the data plane.', {
@@ -616,6 +650,7 @@ export const configSchema = Type.Object(
 		data: dataSchema,
 		admin: adminSchema,
 		targets: list(targetSchema, 'Upstreams known at start; `infermesh target add` adds more.', 16_384),
+		discovery: discoverySchema,
 		keys: list(keySchema, 'API keys of the data plane; empty = no key asked, loopback only.', 4096),
 		models: modelsSchema,
 		strategy: strategySchema,
@@ -638,4 +673,6 @@ type Frozen<T> = T extends readonly (infer U)[]
 /** The whole configuration with defaults filled in and secrets resolved. */
 export type MeshConfig = Frozen<Static<typeof configSchema>>;
 export type TargetConfig = MeshConfig['targets'][number];
+export type DiscoveryFileConfig = MeshConfig['discovery']['files'][number];
+export type DiscoveryDnsConfig = MeshConfig['discovery']['dns'][number];
 export type KeyConfig = MeshConfig['keys'][number];

@@ -33,6 +33,7 @@ import { followCells } from './cell-targets.js';
 import { systemClock, systemRandom } from './clock.js';
 import { closeAll } from './close-all.js';
 import { createControl } from './control.js';
+import { followSources } from './discovery.js';
 import { startMeshFabric } from './fabric/mesh-fabric.js';
 import { startLocalFabric } from './fabric.js';
 import { createFetcher } from './fetcher.js';
@@ -361,6 +362,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 				});
 
 	let loopback: LoopbackReports | undefined;
+	let endDiscovery = (): void => undefined;
 	let closing: Promise<void> | undefined;
 	const close = (): Promise<void> => {
 		closing ??= closeAll(
@@ -368,6 +370,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 				() => agentApi?.close(),
 				() => loopback?.close(),
 				() => reports.close(),
+				() => endDiscovery(),
 				() => admin.close(),
 				() => router?.close(),
 				unlink,
@@ -399,6 +402,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		// The mesh may have moved on just before it heard of this node; from here on it waits for it.
 		await outlast('the level of the mesh', () => state.level.admit(), waiting);
 		await outlast('announcing targets', () => announceTargets(state, targets, loaded, fabric.nodeId), waiting);
+		endDiscovery = followSources({ config, state, targets, clock, random, metrics: meshMetrics, log });
 		if (state.staging.all().length === 0) {
 			const { wasm, sourceMap } = await openStrategySource(config.strategy.active, clock);
 			const seed = { module: wasm, sourceMap, settings: undefined, activate: true, model: undefined };

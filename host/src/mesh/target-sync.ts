@@ -72,7 +72,9 @@ function holdOf(target: StoredTarget, lifecycle: ReadonlyMap<string, LifecycleSt
 		[target.announcedBy, target.spec.node].map((node) => (node === undefined ? undefined : lifecycle.get(node))),
 	);
 	if (states.has('quarantined')) return 'quarantined';
-	return target.draining || states.has('draining') || states.has('drained') ? 'draining' : 'none';
+	return target.draining || target.missing === true || states.has('draining') || states.has('drained')
+		? 'draining'
+		: 'none';
 }
 
 /** A target as stored → as the fleet takes it. */

@@ -85,6 +85,10 @@ export const targetRecordSchema = Type.Object({
 	}),
 	/** Node UUID that announces it; undefined for one that an operator added. */
 	announcedBy: Type.Optional(Type.String()),
+	/** The source of discovery that lists it, `file:PATH` or `dns:NAME`; undefined for one that is not from there. */
+	source: Type.Optional(Type.String()),
+	/** Its source lists it no more: it takes no new requests and is about to be removed. */
+	missing: Type.Optional(Type.Boolean()),
 	draining: Type.Boolean(),
 });
 export type StoredTarget = Static<typeof targetRecordSchema>;

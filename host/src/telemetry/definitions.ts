@@ -336,6 +336,13 @@ export const metricDefinitions = Object.freeze({
 		geometric(0.001, 2, 13),
 		'Time of one read of a target’s metrics.',
 	),
+	discoveryRounds: counter(
+		'discovery_rounds',
+		['source', 'result'],
+		256,
+		'Rounds over a source of targets: ok, or the code of what failed.',
+	),
+	discoveryTargets: gauge('discovery_targets', ['source'], 256, 'Targets that a source listed last.'),
 	healthChecks: counter('health_checks', ['target', 'result'], TARGETS, 'Active health checks: ok or failed.'),
 	ejections: counter('ejections', ['target'], TARGETS, 'Times a target was ejected for failing live requests.'),
 	peerLoadFrames: counter(

@@ -26,6 +26,10 @@ export interface MeshMetrics {
 	peerLoadHeard(delayMs: number, gap: boolean): void;
 	peerLoadRefused(code: string): void;
 	peerLoadLapsed(routers: number): void;
+	/** A round over a source of targets. `result`: ok, or the code of what failed. */
+	round(source: string, result: string): void;
+	/** What a source of targets listed last. */
+	listed(source: string, targets: number): void;
 }
 
 export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
@@ -59,6 +63,8 @@ export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
 			if (gap) block.counter('peerLoadGaps').add(1);
 		},
 		peerLoadRefused: (code) => block.counter('peerLoadRefused', code).add(1),
+		round: (source, result) => block.counter('discoveryRounds', source, result).add(1),
+		listed: (source, count) => block.gauge('discoveryTargets', source).set(count),
 		peerLoadLapsed: (routers) => block.counter('peerLoadLapsed').add(routers),
 		cellRowsRefused: (code) => block.counter('cellRowsRefused', code).add(1),
 		workerRestarted: () => block.counter('workerRestarts').add(1),
