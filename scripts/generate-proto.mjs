@@ -34,7 +34,7 @@ function namesOf(scope, { name, field = [], nestedType = [], enumType = [], oneo
 function descriptorsText() {
 	const built = buf(['build', '--as-file-descriptor-set', '--exclude-source-info', '-o', '-#format=binpb'], 'pipe');
 	const offered = fromBinary(FileDescriptorSetSchema, built).file.filter((file) =>
-		/^(infermesh|grpc)\//.test(file.name),
+		/^(infermesh|grpc|inference|tensorflow)\//.test(file.name),
 	);
 	const entries = offered.map((file) => ({
 		name: file.name,

@@ -10,7 +10,7 @@ export { askRas, type RasOptions, rasDefaults, readRas } from './comm/ras.js';
 export { FolderTail, tailLimitDefaults } from './comm/tail.js';
 export { UccLogReader } from './comm/ucc.js';
 export { UcxReader } from './comm/ucx.js';
-export type { Dialect, ErrorShape, PromptField } from './dialects/dialect.js';
+export { type Dialect, dialect, type ErrorShape, type PromptField } from './dialects/dialect.js';
 export { type RouteMatch, RouteMatcher } from './dialects/matcher.js';
 export { passThrough, realtime } from './dialects/openai.js';
 export { type DialectRoute, dialectRoutes, type OwnAnswer } from './dialects/routes.js';

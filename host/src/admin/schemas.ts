@@ -68,6 +68,9 @@ export const targetRequestSchema = Type.Object(
 		),
 		runtime: Type.Optional(Type.Enum(['auto', ...runtimeNames, 'openai'])),
 		apiKey: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+		grpc: Type.Optional(
+			Type.String({ minLength: 1, maxLength: 2048, description: 'Where it speaks gRPC: a URL, or `same` as `url`.' }),
+		),
 		upstreamModel: Type.Optional(Type.String({ minLength: 1, maxLength: 256 })),
 		dataParallelRank: Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 })),
 		bootstrapPort: Type.Optional(Type.Integer({ minimum: 1, maximum: 65_535 })),

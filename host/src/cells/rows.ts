@@ -102,6 +102,7 @@ export class CellRows {
 			models: [model],
 			runtime: 'openai',
 			apiKey: this.#options.apiKey,
+			grpc: 'same',
 			upstreamModel: undefined,
 			revision: undefined,
 			quant: undefined,

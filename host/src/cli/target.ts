@@ -129,6 +129,7 @@ export function addTargetCommands(program: Command, cli: Cli): void {
 				oneOf('auto', ...runtimeNames, 'openai'),
 			)
 			.option('--api-key <key>', 'sent to it in place of the client’s own credentials')
+			.option('--grpc <url>', 'where it speaks gRPC: a URL, or `same`')
 			.option('--upstream-model <name>', 'its own name of the model, when it differs')
 			.option('--data-parallel-rank <number>', 'the one rank of the engine it stands for', whole(0, 65_535))
 			.option('--revision <name>', 'model revision, a label')

@@ -101,6 +101,7 @@ function emulatedTargets(running: DevelopmentEngines) {
 		url,
 		models: [model],
 		runtime: 'vllm',
+		grpc: 'same',
 		node: 'local',
 	}));
 }

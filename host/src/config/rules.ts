@@ -59,6 +59,12 @@ function targets(config: MeshConfig): Problem[] {
 		const url = new URL(target.url);
 		if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
 			problems.push(invalid([...path, 'url'], 'a target URL takes no credentials, query or fragment; use api_key'));
+		if (
+			target.grpc !== undefined &&
+			target.grpc !== 'same' &&
+			!(httpUrl(target.grpc) && new URL(target.grpc).pathname === '/')
+		)
+			problems.push(invalid([...path, 'grpc'], `"${target.grpc}" is neither \`same\` nor http(s)://host:port`));
 		const id = targetId(target);
 		if (!/^[\w.:[\]-]{1,128}$/.test(id))
 			problems.push(

@@ -232,6 +232,36 @@ export const dataSchema = section('The data plane: where clients send inference 
 			MS,
 		),
 	}),
+	grpc: section('gRPC calls, passed on by the model their first message names.', {
+		deny: list(
+			Type.String({ minLength: 2 }),
+			'Further methods that are not passed on: `/package.Service/Method`, or a service with a slash at the end.',
+			256,
+		),
+		inflated_max_bytes: integer(
+			64 * 1024 * 1024,
+			'A compressed first message may come to so much while its model is looked for.',
+			{
+				...BYTES,
+				max: 1024 * 1024 * 1024,
+			},
+		),
+		replay_max_bytes: integer(
+			256 * 1024,
+			'What follows the first message is kept up to this, so that a call without an answer can go to another target.',
+			{ ...BYTES, min: 0, max: 64 * 1024 * 1024 },
+		),
+		sessions_max: integer(8, 'HTTP/2 connections per target and worker.', { min: 1, max: 1024 }),
+		streams_max: integer(100, 'Calls on one of them at once.', { min: 1, max: 65_536 }),
+		session_age_max_ms: integer(600_000, 'A connection to a target takes no new calls after this.', MS),
+		ping_period_ms: integer(20_000, 'A connection with calls is asked this often whether it lives.', MS),
+		ping_timeout_ms: integer(10_000, 'An answer must come by then, or its calls fail.', MS),
+		window_bytes: integer(256 * 1024, 'What a target may send on one call before it is taken.', {
+			...BYTES,
+			min: 65_535,
+			max: 64 * 1024 * 1024,
+		}),
+	}),
 	upstream: section('Connections to targets.', {
 		ca_file: optional('PEM with the authorities that targets’ certificates are from; the system’s by default.'),
 		cert_file: optional('PEM with the certificate shown to targets (mutual TLS).'),
@@ -387,6 +417,9 @@ const targetFields = {
 		'Runtime, which says how its metrics are read; `auto` looks.',
 	),
 	api_key: secret('Sent as `authorization: Bearer` in place of the client’s own'),
+	grpc: optional(
+		'Where it speaks gRPC: `same` for host and port of the URL, or a URL of its own, `http://host:port`; left out = it does not.',
+	),
 	upstream_model: optional('The engine’s own name of the model, when it differs.'),
 	bootstrap_port: maybeInteger(
 		'SGLang with role `prefill`: port of its bootstrap server, where decode engines fetch; 8998 by default.',

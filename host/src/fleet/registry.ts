@@ -37,6 +37,8 @@ export interface TargetSpec {
 	readonly models: readonly string[];
 	readonly runtime: string;
 	readonly apiKey: string | undefined;
+	/** Where it speaks gRPC: a URL, or `same` as `url`. Undefined: it does not. */
+	readonly grpc?: string | undefined;
 	readonly upstreamModel: string | undefined;
 	/** The engine's data-parallel rank it stands for; absent for the whole engine. */
 	readonly dataParallelRank?: number;
@@ -122,6 +124,7 @@ export class TargetRegistry {
 		const url = targetUrl(spec);
 		if (this.#freeRows.length === 0 && this.#nextRow >= this.#table.rowsMax)
 			throw new MeshError(fleetErrors, 'IM_FLEET_FULL', `all ${this.#table.rowsMax} rows of the fleet table are taken`);
+		const grpc = grpcOrigin(spec, url.origin);
 		this.#enterPools(spec);
 		const row = this.#freeRows.pop() ?? this.#nextRow++;
 		const generation = ((this.#generations[row] as number) + 1) >>> 0;
@@ -134,6 +137,7 @@ export class TargetRegistry {
 			pathPrefix: url.pathname.replace(/\/+$/, ''),
 			apiKey: spec.apiKey,
 			runtime: spec.runtime,
+			grpcOrigin: grpc,
 			upstreamModel: spec.upstreamModel,
 			dataParallelRank: spec.dataParallelRank,
 			role: spec.role,
@@ -329,4 +333,17 @@ export function targetUrl(spec: TargetSpec): URL {
 		throw new MeshError(fleetErrors, 'IM_TARGET_INVALID', `target ${spec.id}: ${url.protocol} is not http: or https:`);
 	}
 	return url;
+}
+
+/** Origin at which a target speaks gRPC. Throws IM_TARGET_INVALID. */
+function grpcOrigin({ id, grpc }: TargetSpec, own: string): string | undefined {
+	if (grpc === undefined || grpc === 'same') return grpc === undefined ? undefined : own;
+	const url = URL.canParse(grpc) ? new URL(grpc) : undefined;
+	if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:') || url.pathname !== '/')
+		throw new MeshError(
+			fleetErrors,
+			'IM_TARGET_INVALID',
+			`target ${id}: grpc is neither \`same\` nor http(s)://host:port`,
+		);
+	return url.origin;
 }

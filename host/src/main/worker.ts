@@ -166,7 +166,15 @@ function setPools(pools: readonly ModelPool[]): void {
 	decider.runtimes.setPools(pools);
 	prefixes.retain(pools);
 	// Connections to targets that are gone are closed once nothing is in flight on them.
-	router.retainOrigins(new Set(pools.flatMap((pool) => pool.targets.flatMap((target) => target?.origin ?? []))));
+	router.retainOrigins(
+		new Set(
+			pools.flatMap((pool) =>
+				pool.targets.flatMap((target) =>
+					target === undefined ? [] : [target.origin, target.grpcOrigin ?? target.origin],
+				),
+			),
+		),
+	);
 }
 
 function prepare(message: Extract<ToWorker, { kind: 'prepare' }>): void {

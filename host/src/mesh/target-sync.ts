@@ -89,12 +89,13 @@ export function specOf({ spec }: StoredTarget): TargetSpec {
 }
 
 export function storedOf(spec: TargetSpec, announcedBy: string | undefined): StoredTarget {
-	const { apiKey, upstreamModel, revision, quant, models, kvEvents, ...rest } = spec;
+	const { apiKey, grpc, upstreamModel, revision, quant, models, kvEvents, ...rest } = spec;
 	return {
 		spec: {
 			...rest,
 			models: [...models],
 			...(apiKey === undefined ? {} : { apiKey }),
+			...(grpc === undefined ? {} : { grpc }),
 			...(upstreamModel === undefined ? {} : { upstreamModel }),
 			...(revision === undefined ? {} : { revision }),
 			...(quant === undefined ? {} : { quant }),

@@ -65,6 +65,7 @@ export const targetRecordSchema = Type.Object({
 		models: Type.Array(Type.String()),
 		runtime: Type.String(),
 		apiKey: Type.Optional(Type.String(describe('Secret: travels and rests as the mesh’s state does.'))),
+		grpc: Type.Optional(Type.String()),
 		upstreamModel: Type.Optional(Type.String()),
 		dataParallelRank: Type.Optional(Type.Integer()),
 		bootstrapPort: Type.Optional(Type.Integer()),

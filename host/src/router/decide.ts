@@ -304,9 +304,22 @@ function fillFeatures(env: RouterEnv, request: RoutedRequest, now: number): void
 function barredRows(request: RoutedRequest, pool: ModelPool): readonly number[] {
 	const { closedTo } = pool.policy;
 	const closed = closedTo.size === 0 ? undefined : closedTo.get(tenantOf(request));
-	if (request.tried.length === 0) return closed ?? NO_ROWS;
+	const deaf = request.grpcOnly ? rowsWithoutGrpc(pool) : NO_ROWS;
+	if (request.tried.length === 0) return deaf.length === 0 ? (closed ?? NO_ROWS) : [...deaf, ...(closed ?? NO_ROWS)];
 	const tried = request.tried.filter((one) => one.pool === pool).map((one) => one.row);
-	return closed === undefined ? tried : [...closed, ...tried];
+	return [...deaf, ...(closed ?? NO_ROWS), ...tried];
+}
+
+/** By pool: pools are replaced when their targets change. */
+const withoutGrpc = new WeakMap<ModelPool, readonly number[]>();
+
+function rowsWithoutGrpc(pool: ModelPool): readonly number[] {
+	let rows = withoutGrpc.get(pool);
+	if (rows === undefined) {
+		rows = pool.targets.flatMap((target, row) => (target?.grpcOrigin === undefined ? [row] : []));
+		withoutGrpc.set(pool, rows);
+	}
+	return rows;
 }
 
 /** What of the prompt a row is expected to hold, and what says so. */

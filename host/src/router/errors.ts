@@ -36,8 +36,20 @@ export const routerErrors = defineErrors({
 	IM_REQUEST_ENCODING: {
 		...badRequest,
 		httpStatus: 415,
-		summary: 'The request body is compressed.',
-		hint: 'Send the body without content-encoding.',
+		summary: 'The request body is compressed in a way that is not read here.',
+		hint: 'Send the body without content-encoding; gRPC messages may be compressed by gzip or deflate.',
+	},
+	IM_REQUEST_GRPC: {
+		...badRequest,
+		summary: 'The gRPC message cannot be read.',
+		hint: 'Send whole messages, each in one frame; the first one names the model.',
+	},
+	IM_REQUEST_GRPC_METHOD: {
+		...badRequest,
+		httpStatus: 404,
+		grpcStatus: 'UNIMPLEMENTED',
+		summary: 'This gRPC method is not passed on.',
+		hint: 'Methods that change a server are kept back; `data.grpc.deny` may name more. docs/protocols.md lists those that pass.',
 	},
 	IM_REQUEST_EXPECT: {
 		...badRequest,

@@ -24,6 +24,24 @@ export interface Http2Options {
 	readonly connectionAgeMaxMs: number;
 }
 
+/** gRPC calls that pass through. */
+export interface GrpcOptions {
+	/** Methods that are not passed on: paths, or services with a slash at the end. */
+	readonly deny: readonly string[];
+	/** Bytes a compressed first message may come to while its model is looked for. */
+	readonly inflatedBytesMax: number;
+	/** Bytes after the first message that are kept, so that a call without an answer can go to another target. */
+	readonly replayBytesMax: number;
+	/** HTTP/2 sessions per target, and streams on each. */
+	readonly sessionsMax: number;
+	readonly streamsMax: number;
+	readonly sessionAgeMaxMs: number;
+	readonly pingPeriodMs: number;
+	readonly pingTimeoutMs: number;
+	/** Bytes a target may send on one stream before they are taken. */
+	readonly windowBytes: number;
+}
+
 export interface UpstreamOptions extends PoolOptions {
 	readonly firstByteTimeoutMs: number;
 	/** Silence inside a response. */
@@ -99,6 +117,7 @@ export interface RouterOptions {
 	/** The data port speaks TLS when given. */
 	readonly tls: TlsPair | undefined;
 	readonly http2: Http2Options;
+	readonly grpc: GrpcOptions;
 	readonly upstream: UpstreamOptions;
 	readonly retry: RetryOptions;
 	readonly hedge: HedgingOptions;
@@ -135,6 +154,17 @@ export const routerDefaults: RouterOptions = {
 	stageSampleMask: 15,
 	logRequests: true,
 	tls: undefined,
+	grpc: {
+		deny: [],
+		inflatedBytesMax: 64 * 1024 * 1024,
+		replayBytesMax: 256 * 1024,
+		sessionsMax: 8,
+		streamsMax: 100,
+		sessionAgeMaxMs: 600_000,
+		pingPeriodMs: 20_000,
+		pingTimeoutMs: 10_000,
+		windowBytes: 256 * 1024,
+	},
 	http2: {
 		streamsMax: 256,
 		windowBytes: 256 * 1024,
@@ -208,6 +238,7 @@ export function resolveRouterOptions(input: RouterOptionsInput): RouterOptions {
 		...routerDefaults,
 		...input,
 		http2: { ...routerDefaults.http2, ...input.http2 },
+		grpc: { ...routerDefaults.grpc, ...input.grpc },
 		upstream: { ...routerDefaults.upstream, ...input.upstream },
 		retry: { ...routerDefaults.retry, ...input.retry },
 		hedge: { ...routerDefaults.hedge, ...input.hedge },

@@ -15,6 +15,8 @@ export interface UpstreamTarget {
 	readonly generation: number;
 	/** Scheme, host and port, without a trailing slash. */
 	readonly origin: string;
+	/** Where it speaks gRPC: scheme, host and port; undefined when it does not. */
+	readonly grpcOrigin?: string | undefined;
 	/** Path prefix put before the request's path, `''` for none. */
 	readonly pathPrefix: string;
 	/** Sent as `authorization: Bearer …` in place of the client's own credentials, which are never forwarded. */

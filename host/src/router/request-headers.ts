@@ -123,7 +123,7 @@ function number(value: string | readonly string[] | undefined, least: number): n
 	return Number.isFinite(parsed) && parsed >= least && parsed <= WISH_MAX ? parsed : 0;
 }
 
-/** Name and value pairs that may go upstream. */
+/** Headers that may go upstream, as name and value pairs. `connection`: the header of HTTP/1.1, where there is one. */
 export function forwardable(raw: readonly string[], connection: string | undefined): string[] {
 	const listed = connectionTokens(connection);
 	const pairs: string[] = [];

@@ -192,7 +192,8 @@ function valid(name: string): string {
 	return INVALID_VALUE.test(name) ? encodeURIComponent(name) : name;
 }
 
-function pushDecision(headers: string[], attempt: UpstreamResponse): void {
+/** What was decided, for the client. */
+export function pushDecision(headers: string[], attempt: UpstreamResponse): void {
 	headers.push(
 		'x-infermesh-decision',
 		attempt.decisionId,

@@ -19,7 +19,7 @@ const RETRIED_FAILURES: ReadonlySet<RouterErrorCode> = new Set([
  * the next decision goes elsewhere, unless the connection was merely stale.
  */
 export function retryReason(env: RouterEnv, request: RoutedRequest, attempt: RunningAttempt): string | undefined {
-	if (request.committed || request.finished) return undefined;
+	if (request.committed || request.finished || !request.replayable) return undefined;
 	const reason = failureReason(request, attempt);
 	if (reason === undefined || request.attempts >= env.options.retry.attemptsMax) return undefined;
 	const now = env.ports.clock.nowMs();

@@ -143,6 +143,10 @@ export abstract class RoutedRequest {
 	/** What was tried and is not to be tried again. */
 	tried: { readonly pool: ModelPool; readonly row: number }[] = [];
 	attempts = 0;
+	/** All that was sent of it can be sent again. */
+	replayable = true;
+	/** It goes only to targets that speak gRPC. */
+	readonly grpcOnly: boolean = false;
 	serverErrors = 0;
 	/** Attempts that a target refused for want of room. */
 	withoutRoom = 0;

@@ -2,6 +2,9 @@
 // the pipeline's.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createEnv } from './env.js';
+import { GRPC_TYPE } from './grpc/answers.js';
+import { GrpcCalls } from './grpc/calls.js';
+import { OwnServices } from './grpc/own.js';
 import { exchangeOf } from './http2/compat.js';
 import { Http2Front } from './http2/front.js';
 import type { RouterOptions, RouterOptionsInput } from './options.js';
@@ -44,7 +47,9 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 	const env = createEnv(input, ports);
 	const routing = new Routing(env);
 	const pipeline = new Pipeline(env, routing);
+	const calls = new GrpcCalls(env, routing, new OwnServices(env));
 	const front = new Http2Front(env.options, ports.clock, ports.random, env.ports.metrics, (stream, headers, raw) => {
+		if (headers['content-type']?.startsWith(GRPC_TYPE) === true) return calls.handle(stream, headers, raw);
 		const { req, res } = exchangeOf(stream, headers, raw, env.options.bodyBytesMax);
 		pipeline.handle(req, res, stream);
 	});
@@ -67,7 +72,10 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 		held: () => env.holds.size,
 		waiting: () => env.admission.size,
 		quotaGranted: (tenants) => env.admission.quotaGranted(tenants),
-		retainOrigins: (origins) => env.pools.retain(origins),
+		retainOrigins(origins) {
+			env.pools.retain(origins);
+			calls.sessions.retain(origins);
+		},
 		async close({ graceMs }) {
 			env.closing = true;
 			const closed = new Promise<void>((resolve) => {
@@ -85,6 +93,7 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 			webSockets.destroy();
 			sweeper.cancel();
 			env.pools.destroy();
+			calls.sessions.destroy();
 			await closed;
 		},
 	};

@@ -41,9 +41,12 @@ export class Routing {
 
 	/** What a request is told that comes when the router is full; undefined when it is not. */
 	saturated(): Refusal | undefined {
-		const { inflightMax, saturatedRetryAfterS } = this.#env.options;
-		if (this.active.size <= inflightMax) return undefined;
-		return { code: 'IM_ROUTE_SATURATED', retryAfterS: saturatedRetryAfterS };
+		return this.active.size <= this.#env.options.inflightMax ? undefined : this.full();
+	}
+
+	/** What a request is told for which there is no room. */
+	full(): Refusal {
+		return { code: 'IM_ROUTE_SATURATED', retryAfterS: this.#env.options.saturatedRetryAfterS };
 	}
 
 	/** Takes a request that has been read and whose route is known. */

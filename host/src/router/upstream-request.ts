@@ -41,21 +41,21 @@ function upstreamPath({ target: sent, pathModel, pathId }: Exchange, pool: Model
 
 /** Header name and value pairs. The id is the decision's, so that two requests never share one in an engine, whatever clients send. */
 export function upstreamHeaders(
-	exchange: RoutedRequest,
+	request: RoutedRequest,
 	target: UpstreamTarget,
 	decisionId: string,
 	fetchFrom?: string,
 ): string[] {
-	const headers = [...exchange.forwarded, 'x-request-id', decisionId];
+	const headers = [...request.forwarded, 'x-request-id', decisionId];
 	if (fetchFrom !== undefined) headers.push(FETCH_HEADER, fetchFrom);
 	if (target.apiKey !== undefined) headers.push('authorization', `Bearer ${target.apiKey}`);
 	if (reportsLoad.has(target.runtime)) headers.push('endpoint-load-metrics-format', 'TEXT');
-	if (target.cell !== undefined) headers.push(...relayHeaders(exchange));
+	if (target.cell !== undefined) headers.push(...relayHeaders(request));
 	if (target.dataParallelRank !== undefined) headers.push(RANK_HEADER, String(target.dataParallelRank));
-	const traceparent = exchange.span?.traceparent;
+	const traceparent = request.span?.traceparent;
 	if (traceparent === undefined) return headers;
 	headers.push('traceparent', traceparent);
-	const { tracestate } = exchange.headers;
+	const { tracestate } = request.headers;
 	if (typeof tracestate === 'string') headers.push('tracestate', tracestate);
 	return headers;
 }

@@ -1,6 +1,7 @@
 // Owns the data plane's counters: `RouterMetrics` over a metrics block. Series are looked up once per pool, target and outcome and then
 // kept, so a request costs a few additions. Paths outside the served set share one label, so no client can make series.
 import { dialectRoutes } from '@infermesh/adapters';
+import { grpcMethods, OTHER_METHOD } from '../router/grpc/methods.js';
 import {
 	type HedgeResult,
 	http2CloseReasons,
@@ -12,10 +13,12 @@ import {
 import { webSocketDefaults } from '../router/websocket/options.js';
 import type { HistogramSeries, MetricsBlock, Series } from './block.js';
 
-/** Paths that are labels of their own: those of the dialects. */
+/** Paths that are labels of their own: those of the dialects and pipes, and gRPC methods that are known; the other methods share one. */
 export const labelledPaths: ReadonlySet<string> = new Set([
 	...dialectRoutes.map(({ path }) => path),
 	...webSocketDefaults.pipePaths,
+	...grpcMethods.keys(),
+	OTHER_METHOD,
 ]);
 const OTHER_PATH = 'other';
 

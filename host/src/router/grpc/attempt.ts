@@ -1,0 +1,281 @@
+// Owns one attempt of a gRPC call at one target: a stream of its own there, joined to the client's. Bytes pass as they are with the flow control of either side
+// holding back the other; resets pass both ways. The head is held until the first message or the end, so that a target that dies or refuses before
+// it is retried. It ends exactly once; whether a failed attempt is retried is routing.ts's.
+import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
+import { type RouterEnv, stageEnded } from '../env.js';
+import type { RouterErrorCode } from '../errors.js';
+import { EMPTY } from '../exchange.js';
+import { reportLoad } from '../outcome.js';
+import type { ModelPool, PrefixSource, UpstreamTarget } from '../ports.js';
+import type { AttemptEnd, RunningAttempt } from '../routed-request.js';
+import { UpstreamFault } from '../upstream/faults.js';
+import type { ResponseHeaders } from '../upstream/response-parser.js';
+import type { AttemptPlan } from '../upstream-response.js';
+import { passedOn, sendEnd, sendHead } from './answers.js';
+import type { GrpcCall } from './call.js';
+import { targetHeaders, writeSent } from './request.js';
+import type { GrpcSessions, TargetStream } from './sessions.js';
+import { grpcCodes, grpcOfHttp, grpcOfReset, grpcStatusOf, httpOfGrpc } from './status.js';
+
+export class GrpcAttempt implements RunningAttempt {
+	readonly pool: ModelPool;
+	readonly poolRow: number;
+	readonly target: UpstreamTarget;
+	readonly decisionId: string;
+	readonly strategy: string;
+	readonly fallbackDecided: boolean;
+	readonly inDoubt: boolean;
+	readonly predictedTtftMs: number;
+	readonly cachedTokens: number;
+	readonly cachedSource: PrefixSource;
+	readonly scores: string | undefined;
+	readonly ledgerEntry: number;
+	readonly startedMs: number;
+	readonly usage = undefined;
+	readonly body = EMPTY;
+
+	end: AttemptEnd | undefined;
+	failure: RouterErrorCode | undefined;
+	resetUnanswered = false;
+	/** What the target's status counts as in HTTP; 0 until it is known. */
+	status = 0;
+	headers: ResponseHeaders = {};
+	firstTokenMs = 0;
+	chunks = 0;
+	/** gRPC's status for the client when the attempt failed; -1 = that of the failure. */
+	statusCode = -1;
+	/** What the target ended with; empty until it has. */
+	trailers: IncomingHttpHeaders = {};
+	readonly #env: RouterEnv;
+	readonly #call: GrpcCall;
+	readonly #sessions: GrpcSessions;
+	readonly #onEnd: (attempt: GrpcAttempt) => void;
+	#upstream: TargetStream | undefined;
+	#head: IncomingHttpHeaders | undefined;
+	/** Of the messages passed on: bytes left of the present one, or of its frame's head as negative. */
+	#messages = 0;
+	#frameHead = 0;
+	#frameLength = 0;
+	#frameLeft = 0;
+	/** Something came since the last look. */
+	#active = false;
+	#activeAtMs = 0;
+	#paused = false;
+
+	constructor(
+		env: RouterEnv,
+		sessions: GrpcSessions,
+		call: GrpcCall,
+		plan: AttemptPlan,
+		ledgerEntry: number,
+		onEnd: (attempt: GrpcAttempt) => void,
+	) {
+		this.pool = plan.pool;
+		this.poolRow = plan.poolRow;
+		this.target = plan.target;
+		this.decisionId = plan.decisionId;
+		this.strategy = plan.strategy;
+		this.fallbackDecided = plan.fallbackDecided;
+		this.inDoubt = plan.inDoubt;
+		this.predictedTtftMs = plan.predictedTtftMs;
+		this.cachedTokens = plan.cachedTokens;
+		this.cachedSource = plan.cachedSource;
+		this.scores = plan.scores;
+		this.ledgerEntry = ledgerEntry;
+		this.startedMs = env.ports.clock.nowMs();
+		this.#env = env;
+		this.#sessions = sessions;
+		this.#call = call;
+		this.#onEnd = onEnd;
+	}
+
+	/** Messages of a stream stand for a token each; a single answer says nothing of how many it has. */
+	get events(): number {
+		return this.#call.grpc.streams ? this.#messages : 0;
+	}
+
+	start(): void {
+		const { target } = this;
+		const call = this.#call;
+		try {
+			const headers = targetHeaders(this.#env, call, this);
+			this.#upstream = this.#sessions.open(target.grpcOrigin ?? target.origin, headers);
+		} catch (error) {
+			const kind = error instanceof UpstreamFault ? error.kind : 'internal';
+			const code =
+				kind === 'saturated'
+					? 'IM_UPSTREAM_SATURATED'
+					: kind === 'connect'
+						? 'IM_UPSTREAM_CONNECT'
+						: 'IM_ROUTE_INTERNAL';
+			return this.#finish('failed', code);
+		}
+		const { stream } = this.#upstream;
+		this.#listen(stream);
+		const room = writeSent(call, this, stream);
+		if (call.clientEnded) stream.end();
+		else if (room) call.stream2.resume();
+		else this.#awaitRoom(stream);
+	}
+
+	/** More of what the client sends. */
+	write(bytes: Buffer): void {
+		const stream = this.#upstream?.stream;
+		if (stream === undefined || stream.destroyed || stream.write(bytes)) return;
+		this.#call.stream2.pause();
+		this.#awaitRoom(stream);
+	}
+
+	/** The client sends no more. */
+	endWrite(): void {
+		const stream = this.#upstream?.stream;
+		if (stream !== undefined && !stream.destroyed) stream.end();
+	}
+
+	stop(end: 'failed' | 'cancelled', failure?: RouterErrorCode): void {
+		this.#finish(end, failure);
+		this.#reset();
+	}
+
+	/**
+	 * While the client may still send, silence is its right; whether the target lives, pings of the session tell. After that a response is owed.
+	 */
+	overdue(nowMs: number): RouterErrorCode | undefined {
+		const { firstByteTimeoutMs, idleTimeoutMs } = this.#env.options.upstream;
+		if (this.#active || this.#paused || !this.#call.clientEnded) {
+			this.#active = false;
+			if (this.#messages > 0) this.#activeAtMs = nowMs;
+			return undefined;
+		}
+		const sinceMs = Math.max(this.startedMs, this.#call.clientEndedMs);
+		if (this.#activeAtMs === 0)
+			return nowMs - sinceMs > firstByteTimeoutMs ? 'IM_UPSTREAM_FIRST_BYTE_TIMEOUT' : undefined;
+		return nowMs - Math.max(sinceMs, this.#activeAtMs) > idleTimeoutMs ? 'IM_UPSTREAM_IDLE_TIMEOUT' : undefined;
+	}
+
+	#listen(stream: ClientHttp2Stream): void {
+		stream.on('response', (headers) => this.#onHead(headers));
+		stream.on('data', (bytes: Buffer) => this.#onData(stream, bytes));
+		stream.on('trailers', (trailers: IncomingHttpHeaders) => {
+			this.trailers = trailers;
+		});
+		stream.on('end', () => this.#onStreamEnd());
+		stream.on('error', () => undefined);
+		stream.on('close', () => this.#onClose(stream));
+	}
+
+	#awaitRoom(stream: ClientHttp2Stream): void {
+		stream.once('drain', () => {
+			if (this.end === undefined) this.#call.stream2.resume();
+		});
+	}
+
+	#onHead(headers: IncomingHttpHeaders): void {
+		if (this.end !== undefined) return;
+		stageEnded(this.#env, this.#call, 'first_byte');
+		this.#active = true;
+		this.#head = headers;
+		this.headers = headers;
+		const http = Number(headers[constants.HTTP2_HEADER_STATUS]);
+		if (http === 200 && (headers['content-type'] ?? '').startsWith('application/grpc')) {
+			if (headers['grpc-status'] !== undefined) this.trailers = headers;
+			return;
+		}
+		this.statusCode = http === 200 ? grpcCodes.UNKNOWN : grpcOfHttp(http);
+		this.status = http === 200 ? 502 : http;
+		this.stop('failed', http === 429 || http === 503 ? 'IM_UPSTREAM_SATURATED' : 'IM_UPSTREAM_PROTOCOL');
+	}
+
+	#onData(stream: ClientHttp2Stream, bytes: Buffer): void {
+		if (this.end !== undefined) return;
+		const call = this.#call;
+		this.#active = true;
+		this.chunks++;
+		this.#countMessages(bytes);
+		if (!call.committed) this.#commit();
+		if (call.stream2.destroyed || call.stream2.write(bytes) || this.#paused) return;
+		this.#paused = true;
+		call.blockedSinceMs = this.#env.ports.clock.nowMs();
+		stream.pause();
+		call.stream2.once('drain', () => {
+			this.#paused = false;
+			call.blockedSinceMs = 0;
+			stream.resume();
+		});
+	}
+
+	#commit(): void {
+		const { clock, ledger } = this.#env.ports;
+		this.firstTokenMs = clock.nowMs();
+		this.status = 200;
+		ledger.firstToken(this.ledgerEntry);
+		reportLoad(this.#env, this, this.#call.grpc.streams);
+		sendHead(this.#call, this, this.#head ?? {});
+	}
+
+	/** Counts messages by their frames' heads; what is in them is stepped over. */
+	#countMessages(bytes: Buffer): void {
+		let at = 0;
+		while (at < bytes.length) {
+			if (this.#frameLeft > 0) {
+				const taken = Math.min(this.#frameLeft, bytes.length - at);
+				this.#frameLeft -= taken;
+				at += taken;
+				continue;
+			}
+			if (this.#frameHead > 0) this.#frameLength = this.#frameLength * 256 + (bytes[at] as number);
+			at++;
+			this.#frameHead++;
+			if (this.#frameHead < FRAME_HEAD_BYTES) continue;
+			this.#messages++;
+			this.#frameLeft = this.#frameLength;
+			this.#frameHead = 0;
+			this.#frameLength = 0;
+		}
+	}
+
+	#onStreamEnd(): void {
+		if (this.end !== undefined) return;
+		const code = grpcStatusOf(this.trailers['grpc-status']);
+		// Without a status a reset may follow: how the stream closes tells, and it closes once this side has ended too.
+		if (code === undefined) return void this.#env.ports.clock.after(0, () => this.endWrite());
+		this.status = httpOfGrpc(code);
+		if (!this.#call.committed) return this.#finish('held');
+		sendEnd(this.#call, code, passedOn(this.trailers), this);
+		this.#finish('relayed');
+	}
+
+	/** Closed without having ended: reset, or its connection broke. */
+	#onClose(stream: ClientHttp2Stream): void {
+		if (this.end !== undefined) return;
+		const { rstCode } = stream;
+		if (this.#upstream?.connected() !== true) return this.#failed(grpcCodes.UNAVAILABLE, 'IM_UPSTREAM_CONNECT');
+		// A connection that breaks ends its streams with whatever code; only on one that lives does the code come from the target.
+		const broken = !this.#upstream.alive();
+		this.resetUnanswered = this.#head === undefined && (broken || rstCode === constants.NGHTTP2_REFUSED_STREAM);
+		const noRoom = !broken && rstCode === constants.NGHTTP2_ENHANCE_YOUR_CALM;
+		const silent = rstCode === constants.NGHTTP2_NO_ERROR ? grpcCodes.UNKNOWN : grpcOfReset(rstCode);
+		const code = broken ? grpcCodes.UNAVAILABLE : silent;
+		this.#failed(code, noRoom ? 'IM_UPSTREAM_SATURATED' : 'IM_UPSTREAM_DIED');
+	}
+
+	#failed(code: number, failure: RouterErrorCode): void {
+		this.statusCode = code;
+		this.#finish('failed', failure);
+	}
+
+	#reset(): void {
+		const stream = this.#upstream?.stream;
+		if (stream !== undefined && !stream.destroyed) stream.close(constants.NGHTTP2_CANCEL);
+	}
+
+	#finish(end: AttemptEnd, failure?: RouterErrorCode): void {
+		if (this.end !== undefined) return;
+		this.end = end;
+		this.failure = failure;
+		if (end !== 'relayed') this.#call.stream2.pause();
+		this.#onEnd(this);
+	}
+}
+
+const FRAME_HEAD_BYTES = 5;

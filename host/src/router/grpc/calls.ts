@@ -1,0 +1,276 @@
+// Owns the order in which a gRPC call passes the stages: method → headers → authenticate → first message → model, then, in routing.ts and shared with HTTP, decide →
+// dispatch → outcome. It is also what gRPC does where protocols differ: attempts, answers, cuts. A stream stays with its first message's model.
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { stopAttempts } from '../attempts.js';
+import { authenticate } from '../authenticate.js';
+import { resolveRoute } from '../decide.js';
+import { type RouterEnv, stageEnded } from '../env.js';
+import { type Refusal, routerErrors } from '../errors.js';
+import { resetStream } from '../http2/compat.js';
+import { setSession } from '../parse.js';
+import { forwardable, listFits, readNames } from '../request-headers.js';
+import type { Protocol, RunningAttempt } from '../routed-request.js';
+import type { Routing } from '../routing.js';
+import type { AttemptPlan } from '../upstream-response.js';
+import { passedOn, refusalCode, refusalTrailers, sendEnd, sendHead } from './answers.js';
+import { GrpcAttempt } from './attempt.js';
+import { GrpcCall } from './call.js';
+import { FirstMessage, type FirstRead, FRAME_HEAD_BYTES } from './first-message.js';
+import { grpcMethod, grpcMethods, OTHER_METHOD, otherMethod } from './methods.js';
+import type { OwnServices } from './own.js';
+import { GrpcSessions } from './sessions.js';
+import { grpcCodes, grpcStatusOf, httpOfGrpc } from './status.js';
+import { parseTimeout } from './timeout.js';
+
+const NAME_BYTES_MAX = 512;
+const SESSION_FROM_HEADER = {};
+/** UTF-8 bytes a token, where nothing is known of what a message holds. */
+const BYTES_PER_TOKEN = 4;
+
+export class GrpcCalls implements Protocol {
+	readonly sessions: GrpcSessions;
+	readonly #env: RouterEnv;
+	readonly #routing: Routing;
+	readonly #own: OwnServices;
+
+	constructor(env: RouterEnv, routing: Routing, own: OwnServices) {
+		this.#env = env;
+		this.#routing = routing;
+		this.#own = own;
+		const { grpc, upstream } = env.options;
+		this.sessions = new GrpcSessions(
+			{
+				sessionsMax: grpc.sessionsMax,
+				streamsMax: grpc.streamsMax,
+				originsMax: upstream.poolsMax,
+				ageMaxMs: grpc.sessionAgeMaxMs,
+				idleMs: upstream.poolIdleMs,
+				pingPeriodMs: grpc.pingPeriodMs,
+				pingTimeoutMs: grpc.pingTimeoutMs,
+				windowBytes: grpc.windowBytes,
+				connectTimeoutMs: upstream.connectTimeoutMs,
+				headerBytesMax: upstream.headerBytesMax,
+				tls: upstream.tls,
+			},
+			env.ports.clock,
+		);
+	}
+
+	/** Takes a stream whose content type is gRPC's. Never throws. */
+	handle(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
+		const env = this.#env;
+		const path = String(headers[constants.HTTP2_HEADER_PATH] ?? '/');
+		const own = this.#own.find(path);
+		const method = own?.method ?? grpcMethod(path, env.options.grpc.deny);
+		const call = new GrpcCall(this, stream, method ?? otherMethod, path, headers, env.ports.clock.nowMs());
+		call.label = own !== undefined || grpcMethods.has(path) ? path : OTHER_METHOD;
+		this.#enter(call);
+		try {
+			if (own?.open === true) return this.#own.answer(own, call);
+			const refusal = this.#routing.saturated() ?? this.#identify(call, rawHeaders);
+			if (refusal !== undefined) return this.refuse(call, refusal);
+			if (own !== undefined) return this.#own.answer(own, call);
+			if (method === undefined || headers[constants.HTTP2_HEADER_METHOD] !== 'POST')
+				return this.refuse(call, { code: 'IM_REQUEST_GRPC_METHOD' });
+			this.#receive(call);
+		} catch (error) {
+			this.#routing.broken(call, error);
+		}
+	}
+
+	#enter(call: GrpcCall): void {
+		this.#routing.enter(call);
+		call.stream2.on('close', () => {
+			call.first?.stop();
+			this.#routing.leave(call, httpOfGrpc(call.statusCode));
+			call.sent = [];
+		});
+	}
+
+	#identify(call: GrpcCall, rawHeaders: readonly string[]): Refusal | undefined {
+		const env = this.#env;
+		if (!listFits(env, rawHeaders)) return { code: 'IM_REQUEST_HEADERS' };
+		call.forwarded = forwardable(rawHeaders, undefined);
+		readNames(env, call);
+		stageEnded(env, call, 'headers');
+		const refused = authenticate(env, call);
+		stageEnded(env, call, 'authenticate');
+		if (refused !== undefined) return refused;
+		return readDeadline(call);
+	}
+
+	/** Waits for the first message, where it names the model; otherwise the header does, or there is only one. */
+	#receive(call: GrpcCall): void {
+		const { stream2, grpc, headers } = call;
+		const path = call.modelHeader === '' ? grpc.modelPath : undefined;
+		if (path !== undefined) {
+			const limits = {
+				messageBytesMax: this.#env.options.bodyBytesMax,
+				inflatedBytesMax: this.#env.options.grpc.inflatedBytesMax,
+				nameBytesMax: NAME_BYTES_MAX,
+			};
+			const encoding = headers['grpc-encoding'];
+			call.receiving = true;
+			call.first = new FirstMessage(path, typeof encoding === 'string' ? encoding : undefined, limits, (read) =>
+				this.#routing.guarded(call, () => this.#received(call, read)),
+			);
+		}
+		stream2.on('data', (chunk: Buffer) => this.#routing.guarded(call, () => this.#data(call, chunk)));
+		stream2.on('end', () => this.#routing.guarded(call, () => this.#ended(call)));
+		if (stream2.endAfterHeaders) stream2.resume();
+		if (path === undefined) this.#received(call, { name: undefined });
+	}
+
+	/** Bytes of the client's. Those that may be sent again are kept; all go to the target as soon as there is one. */
+	#data(call: GrpcCall, chunk: Buffer): void {
+		if (call.finished) return;
+		const kept = this.#keep(call, chunk);
+		if (call.receiving) {
+			if (!kept) return this.refuse(call, this.#routing.full());
+			call.first?.push(chunk);
+			return;
+		}
+		const { attempt } = call;
+		if (attempt !== undefined) (attempt as GrpcAttempt).write(chunk);
+		else if (!kept) this.refuse(call, this.#routing.full());
+	}
+
+	/** False when the bytes are not kept: from then on the call cannot go to another target. */
+	#keep(call: GrpcCall, chunk: Buffer): boolean {
+		const env = this.#env;
+		if (!call.replayable || call.committed) {
+			this.#drop(call);
+			return false;
+		}
+		const { bodyBytesMax, bodyBytesTotalMax, grpc } = env.options;
+		// What follows the first message is kept within a bound of its own: it may be a stream without end.
+		const most = call.receiving
+			? bodyBytesMax + FRAME_HEAD_BYTES + chunk.length
+			: call.firstBytes + grpc.replayBytesMax;
+		if (call.sentBytes + chunk.length > most || env.bodyBytes + chunk.length > bodyBytesTotalMax) {
+			this.#drop(call);
+			return false;
+		}
+		call.sent.push(chunk);
+		call.sentBytes += chunk.length;
+		call.bodyBytes += chunk.length;
+		env.bodyBytes += chunk.length;
+		return true;
+	}
+
+	/** Forgets what was sent: it will not be sent again. */
+	#drop(call: GrpcCall): void {
+		call.replayable = false;
+		this.#env.bodyBytes -= call.bodyBytes;
+		call.bodyBytes = 0;
+		call.sent = [];
+	}
+
+	#ended(call: GrpcCall): void {
+		call.clientEnded = true;
+		call.clientEndedMs = this.#env.ports.clock.nowMs();
+		if (call.receiving) call.first?.end();
+		else (call.attempt as GrpcAttempt | undefined)?.endWrite();
+	}
+
+	/** The first message has been read, or is not to be: the call is routed. */
+	#received(call: GrpcCall, read: FirstRead): void {
+		const env = this.#env;
+		const { first } = call;
+		call.receiving = false;
+		call.first = undefined;
+		if (call.finished) return;
+		stageEnded(env, call, 'receive');
+		if ('refusal' in read) return this.refuse(call, read.refusal);
+		if (first !== undefined) {
+			call.firstBytes = FRAME_HEAD_BYTES + first.messageBytes;
+			call.firstCompressed = first.compressed;
+			call.modelInMessage = true;
+			call.tokensIn = tokensOf(env, first.messageBytes);
+			if (read.name === undefined || read.name === '')
+				return this.refuse(call, { code: 'IM_REQUEST_FIELD', message: 'The message names no model.' });
+		}
+		call.model = read.name ?? call.modelHeader;
+		setSession(call, SESSION_FROM_HEADER);
+		call.lora = call.loraHeader;
+		const refusal = resolveRoute(env, call);
+		stageEnded(env, call, 'parse');
+		if (refusal !== undefined) return this.refuse(call, refusal);
+		// The client waits until there is a target to take more.
+		call.stream2.pause();
+		this.#routing.begin(call);
+	}
+
+	attempt(
+		call: GrpcCall,
+		plan: AttemptPlan,
+		ledgerEntry: number,
+		onEnd: (attempt: RunningAttempt) => void,
+	): GrpcAttempt {
+		return new GrpcAttempt(this.#env, this.sessions, call, plan, ledgerEntry, onEnd);
+	}
+
+	answer(call: GrpcCall, attempt: GrpcAttempt): void {
+		const { failure, trailers } = attempt;
+		if (failure !== undefined) {
+			const refusal = this.#upstreamRefusal(attempt);
+			call.refusal = refusal;
+			const code = attempt.statusCode < 0 ? refusalCode(refusal) : attempt.statusCode;
+			return sendEnd(call, code, refusalTrailers(refusal, code), attempt);
+		}
+		const code = grpcStatusOf(trailers['grpc-status']) ?? grpcCodes.UNKNOWN;
+		// A good end without a message has a head as any other.
+		if (code === grpcCodes.OK) sendHead(call, attempt, attempt.headers);
+		sendEnd(call, code, passedOn(trailers), attempt);
+	}
+
+	#upstreamRefusal({ failure = 'IM_ROUTE_INTERNAL' }: GrpcAttempt): Refusal {
+		const { retryable, grpcStatus } = routerErrors[failure];
+		const again = retryable && (grpcStatus === 'RESOURCE_EXHAUSTED' || grpcStatus === 'UNAVAILABLE');
+		return again ? { code: failure, retryAfterS: this.#env.options.saturatedRetryAfterS } : { code: failure };
+	}
+
+	refuse(call: GrpcCall, refusal: Refusal): void {
+		if (call.finished) return;
+		call.receiving = false;
+		call.first?.stop();
+		call.refusal = refusal;
+		const code = refusalCode(refusal);
+		sendEnd(call, code, refusalTrailers(refusal, code), undefined);
+	}
+
+	check(call: GrpcCall, now: number): boolean {
+		if (call.finished) return false;
+		if (now > call.deadlineAtMs) {
+			if (call.attempt !== undefined) stopAttempts(call, 'failed', 'IM_ROUTE_DEADLINE');
+			else if (!call.held) this.refuse(call, { code: 'IM_ROUTE_DEADLINE' });
+			else return false;
+			return true;
+		}
+		if (!call.receiving || now - call.startMs <= this.#env.options.requestTimeoutMs) return false;
+		this.refuse(call, { code: 'IM_REQUEST_TIMEOUT' });
+		return true;
+	}
+
+	abort(call: GrpcCall): void {
+		resetStream(call.stream2);
+	}
+}
+
+/** The time the caller gives the call; the mesh's own header may shorten it. */
+function readDeadline(call: GrpcCall): Refusal | undefined {
+	const header = call.headers['grpc-timeout'];
+	if (header === undefined) return undefined;
+	const timeoutMs = typeof header === 'string' ? parseTimeout(header) : undefined;
+	if (timeoutMs === undefined) return { code: 'IM_REQUEST_FIELD', message: '`grpc-timeout` is no timeout.' };
+	const { deadlineMs } = call.wishes;
+	const least = Math.max(timeoutMs, Number.MIN_VALUE);
+	call.wishes = { ...call.wishes, deadlineMs: deadlineMs > 0 ? Math.min(deadlineMs, least) : least };
+	call.deadlineAtMs = call.startMs + call.wishes.deadlineMs;
+	return undefined;
+}
+
+/** What a message weighs, for want of anything better: its bytes as text, as far as prompts are looked at. */
+function tokensOf(env: RouterEnv, bytes: number): number {
+	return Math.ceil(Math.min(bytes, env.options.promptBytesMax) / BYTES_PER_TOKEN);
+}

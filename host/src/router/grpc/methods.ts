@@ -1,0 +1,68 @@
+// Owns what the router knows of gRPC methods: where the first message of each names its model, which ones change a server and are not passed on, and
+// which ones the router answers itself. Field numbers are those of the protocols' published messages.
+import { type Dialect, dialect } from '@infermesh/adapters';
+
+export interface GrpcMethod {
+	/** Field numbers from the first message down to the model's name; undefined: the call does not name it. */
+	readonly modelPath: readonly number[] | undefined;
+	readonly dialect: Dialect;
+	/** Answers come as a stream. */
+	readonly streams: boolean;
+}
+
+/** A call is sent to one target at a time: a copy of a stream could not be taken back from the engine that has begun to answer it. */
+const call = { model: 'none', modelRequired: false, stream: 'never', idempotent: false } as const;
+const inference = dialect('grpc', { ...call, operation: 'generate_content' });
+const control = dialect('grpc_control', { ...call, work: 'control' });
+
+const TOP: readonly number[] = [1];
+const IN_SPEC: readonly number[] = [1, 1];
+const IN_TASKS: readonly number[] = [1, 1, 1];
+
+export const KSERVE = '/inference.GRPCInferenceService/';
+const TF_PREDICTION = '/tensorflow.serving.PredictionService/';
+const TF_MODEL = '/tensorflow.serving.ModelService/';
+const TF_SESSION = '/tensorflow.serving.SessionService/';
+const TORCHSERVE = '/org.pytorch.serve.grpc.inference.InferenceAPIsService/';
+
+function method(modelPath: readonly number[] | undefined, of: Dialect, streams = false): GrpcMethod {
+	return { modelPath, dialect: of, streams };
+}
+
+export const grpcMethods: ReadonlyMap<string, GrpcMethod> = new Map([
+	[`${KSERVE}ModelInfer`, method(TOP, inference)],
+	[`${KSERVE}ModelStreamInfer`, method(TOP, inference, true)],
+	[`${KSERVE}ModelReady`, method(TOP, control)],
+	[`${KSERVE}ModelMetadata`, method(TOP, control)],
+	[`${KSERVE}ModelConfig`, method(TOP, control)],
+	[`${KSERVE}ModelStatistics`, method(TOP, control)],
+	[`${TF_PREDICTION}Predict`, method(IN_SPEC, inference)],
+	[`${TF_PREDICTION}PredictStreamed`, method(IN_SPEC, inference, true)],
+	[`${TF_PREDICTION}Classify`, method(IN_SPEC, inference)],
+	[`${TF_PREDICTION}Regress`, method(IN_SPEC, inference)],
+	[`${TF_PREDICTION}MultiInference`, method(IN_TASKS, inference)],
+	[`${TF_PREDICTION}GetModelMetadata`, method(IN_SPEC, control)],
+	[`${TF_SESSION}SessionRun`, method(IN_SPEC, inference)],
+	[`${TF_MODEL}GetModelStatus`, method(IN_SPEC, control)],
+	[`${TORCHSERVE}Predictions`, method(TOP, inference)],
+	[`${TORCHSERVE}StreamPredictions`, method(TOP, inference, true)],
+	[`${TORCHSERVE}StreamPredictions2`, method(TOP, inference, true)],
+]);
+
+/** A method of a service nothing is known of: the model is named by header, or it is the only one. */
+export const otherMethod = method(undefined, inference);
+
+/** Of these services only the methods above pass: the others change the server, or are about one server alone. */
+const CLOSED = [KSERVE, TF_PREDICTION, TF_MODEL, TF_SESSION, TORCHSERVE, '/org.pytorch.serve.grpc.management.'];
+const PLAIN_PATH = /^\/[\w.]+\/\w+$/;
+/** What metrics call methods that are not in the table. */
+export const OTHER_METHOD = 'grpc';
+
+/** What is known of a method; undefined when it is not passed on. `denied`: paths, or services with a slash at the end. */
+export function grpcMethod(path: string, denied: readonly string[]): GrpcMethod | undefined {
+	const known = grpcMethods.get(path);
+	const mayPass = known !== undefined || (PLAIN_PATH.test(path) && !CLOSED.some((service) => path.startsWith(service)));
+	if (!mayPass || denied.some((entry) => (entry.endsWith('/') ? path.startsWith(entry) : path === entry)))
+		return undefined;
+	return known ?? otherMethod;
+}

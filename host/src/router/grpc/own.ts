@@ -1,0 +1,209 @@
+// Owns the services the router answers itself on the data port: gRPC's health and reflection, and KServe's questions about the server as a whole. Messages
+// are small and bounded; a client that does not take answers is asked nothing more.
+import { constants } from 'node:http2';
+import { dialect } from '@infermesh/adapters';
+import type { Timer } from '@infermesh/proto';
+import { embeddedFiles } from '@infermesh/proto/descriptors';
+import {
+	ServerLiveRequest,
+	ServerLiveResponse,
+	ServerMetadataRequest,
+	ServerMetadataResponse,
+	ServerReadyRequest,
+	ServerReadyResponse,
+} from '@infermesh/proto/inference';
+import {
+	HealthCheckRequest,
+	HealthCheckResponse,
+	HealthCheckResponse_ServingStatus as Status,
+} from '@infermesh/proto/standard/health/v1/health';
+import { ServerReflectionRequest, ServerReflectionResponse } from '@infermesh/proto/standard/reflection/v1/reflection';
+import { reflectionAnswer } from '../../agent-api/reflection-answers.js';
+import type { RouterEnv } from '../env.js';
+import type { Refusal } from '../errors.js';
+import { endWithTrailers, GRPC_TYPE, refusalCode, refusalTrailers, sendEnd } from './answers.js';
+import type { GrpcCall } from './call.js';
+import { FRAME_HEAD_BYTES } from './first-message.js';
+import { type GrpcMethod, KSERVE } from './methods.js';
+import { grpcCodes, grpcMessage } from './status.js';
+
+const HEALTH = '/grpc.health.v1.Health/';
+const REFLECTION = ['/grpc.reflection.v1.ServerReflection/', '/grpc.reflection.v1alpha.ServerReflection/'];
+const MESSAGE_BYTES_MAX = 64 * 1024;
+const WATCH_PERIOD_MS = 1000;
+/** Version of KServe's protocol, and what passes through to runtimes that have it. */
+const SERVER = { name: 'infermesh', version: '2', extensions: ['statistics', 'model_configuration', 'sequence'] };
+
+const method: GrpcMethod = {
+	modelPath: undefined,
+	dialect: dialect('grpc_own', { model: 'none', modelRequired: false, work: 'control', stream: 'never' }),
+	streams: false,
+};
+
+/** Answers one message; may keep the call open. */
+type Answer = (call: GrpcCall, message: Buffer) => void;
+
+export interface OwnMethod {
+	readonly method: GrpcMethod;
+	/** Answered to anyone, also when the router is full: probes have no key. */
+	readonly open: boolean;
+	readonly answer: Answer;
+}
+
+export class OwnServices {
+	readonly #env: RouterEnv;
+	readonly #methods: ReadonlyMap<string, OwnMethod>;
+
+	constructor(env: RouterEnv) {
+		this.#env = env;
+		const own = (open: boolean, answer: Answer): OwnMethod => ({ method, open, answer });
+		this.#methods = new Map([
+			[`${HEALTH}Check`, own(true, (call, message) => this.#check(call, message))],
+			[`${HEALTH}Watch`, own(true, (call, message) => this.#watch(call, message))],
+			[`${KSERVE}ServerLive`, own(true, (call, message) => this.#live(call, message))],
+			[`${KSERVE}ServerReady`, own(true, (call, message) => this.#ready(call, message))],
+			[`${KSERVE}ServerMetadata`, own(false, (call, message) => this.#metadata(call, message))],
+			...REFLECTION.map(
+				(service) =>
+					[`${service}ServerReflectionInfo`, own(false, (call, message) => this.#reflect(call, message))] as const,
+			),
+		]);
+	}
+
+	find(path: string): OwnMethod | undefined {
+		return this.#methods.get(path);
+	}
+
+	/** Answers each message of a call as it comes. */
+	answer({ answer }: OwnMethod, call: GrpcCall): void {
+		const { stream2 } = call;
+		let pending: Buffer = Buffer.alloc(0);
+		stream2.on('data', (chunk: Buffer) => {
+			if (call.finished) return;
+			pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
+			try {
+				pending = this.#each(pending, (message) => answer(call, message));
+			} catch {
+				refuse(call, { code: 'IM_REQUEST_GRPC' });
+			}
+		});
+		stream2.on('end', () => {
+			call.clientEnded = true;
+			if (call.finished || watched.has(call)) return;
+			if (pending.length > 0 || !stream2.headersSent) refuse(call, { code: 'IM_REQUEST_GRPC' });
+			else finish(call);
+		});
+	}
+
+	/** Hands on whole messages; returns what is left. Throws for what is no frame of these services. */
+	#each(bytes: Buffer, take: (message: Buffer) => void): Buffer {
+		let rest = bytes;
+		while (rest.length >= FRAME_HEAD_BYTES) {
+			const length = rest.readUInt32BE(1);
+			if (rest[0] !== 0 || length > MESSAGE_BYTES_MAX) throw new RangeError('no frame');
+			if (rest.length < FRAME_HEAD_BYTES + length) break;
+			take(rest.subarray(FRAME_HEAD_BYTES, FRAME_HEAD_BYTES + length));
+			rest = rest.subarray(FRAME_HEAD_BYTES + length);
+		}
+		return rest;
+	}
+
+	get #serving(): boolean {
+		return !this.#env.closing && this.#env.ports.directory.models().length > 0;
+	}
+
+	/** The router as a whole, or one of its services; undefined when it has no such service. */
+	#status(service: string): Status | undefined {
+		if (service !== '' && !ownServices.includes(service)) return undefined;
+		return this.#serving ? Status.SERVING : Status.NOT_SERVING;
+	}
+
+	#check(call: GrpcCall, message: Buffer): void {
+		const { service } = HealthCheckRequest.decode(message);
+		const status = this.#status(service);
+		if (status !== undefined) return reply(call, HealthCheckResponse.encode({ status }).finish());
+		const code = grpcCodes.NOT_FOUND;
+		sendEnd(
+			call,
+			code,
+			{ 'grpc-status': String(code), 'grpc-message': grpcMessage('There is no such service here.') },
+			undefined,
+		);
+	}
+
+	#watch(call: GrpcCall, message: Buffer): void {
+		const { service } = HealthCheckRequest.decode(message);
+		if (watched.has(call)) throw new RangeError('one request only');
+		watched.add(call);
+		let told: Status | undefined;
+		const tell = (): void => {
+			const status = this.#status(service) ?? Status.SERVICE_UNKNOWN;
+			if (status === told || call.finished) return;
+			told = status;
+			send(call, HealthCheckResponse.encode({ status }).finish());
+		};
+		tell();
+		const timer: Timer = this.#env.ports.clock.every(WATCH_PERIOD_MS, tell, { unref: true });
+		call.stream2.once('close', () => timer.cancel());
+	}
+
+	#live(call: GrpcCall, message: Buffer): void {
+		ServerLiveRequest.decode(message);
+		reply(call, ServerLiveResponse.encode({ live: true }).finish());
+	}
+
+	#ready(call: GrpcCall, message: Buffer): void {
+		ServerReadyRequest.decode(message);
+		reply(call, ServerReadyResponse.encode({ ready: this.#serving }).finish());
+	}
+
+	#metadata(call: GrpcCall, message: Buffer): void {
+		ServerMetadataRequest.decode(message);
+		reply(call, ServerMetadataResponse.encode(SERVER).finish());
+	}
+
+	#reflect(call: GrpcCall, message: Buffer): void {
+		const asked = ServerReflectionRequest.decode(message);
+		send(call, ServerReflectionResponse.encode(reflectionAnswer(asked, ownServices)).finish());
+	}
+}
+
+/** Calls that stay open after the client has asked. */
+const watched = new WeakSet<GrpcCall>();
+
+/** Services that clients find here: the router's own, and those that it has the description of and passes on. */
+const passed: ReadonlySet<string> = new Set(['inference.GRPCInferenceService', 'tensorflow.serving.PredictionService']);
+const ownServices: readonly string[] = embeddedFiles
+	.flatMap(({ services }) => services)
+	.filter((name) => name.startsWith('grpc.') || passed.has(name))
+	.sort();
+
+function send(call: GrpcCall, message: Uint8Array): void {
+	const { stream2 } = call;
+	if (stream2.destroyed) return;
+	if (!call.committed) {
+		call.committed = true;
+		stream2.respond({ [constants.HTTP2_HEADER_STATUS]: 200, 'content-type': GRPC_TYPE }, { waitForTrailers: true });
+		endWithTrailers(call);
+	}
+	const head = Buffer.alloc(FRAME_HEAD_BYTES);
+	head.writeUInt32BE(message.length, 1);
+	if (stream2.write(Buffer.concat([head, message])) || stream2.isPaused()) return;
+	stream2.pause();
+	stream2.once('drain', () => stream2.resume());
+}
+
+function finish(call: GrpcCall): void {
+	sendEnd(call, grpcCodes.OK, { 'grpc-status': '0' }, undefined);
+}
+
+function reply(call: GrpcCall, message: Uint8Array): void {
+	send(call, message);
+	finish(call);
+}
+
+function refuse(call: GrpcCall, refusal: Refusal): void {
+	call.refusal = refusal;
+	const code = refusalCode(refusal);
+	sendEnd(call, code, refusalTrailers(refusal, code), undefined);
+}

@@ -1,0 +1,189 @@
+// Owns the HTTP/2 sessions to targets: a few per origin, each with a bound on its streams, told to go when old, pinged while it has work, closed when idle.
+// What is sent on a stream, and what becomes of it, is the attempt's. Nothing waits here: where no session has room the target counts as full.
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, type OutgoingHttpHeaders } from 'node:http2';
+import type { Clock, Timer } from '@infermesh/proto';
+import type { UpstreamTls } from '../tls.js';
+import { UpstreamFault } from '../upstream/faults.js';
+
+export interface SessionOptions {
+	/** Sessions per target, and streams on each. */
+	readonly sessionsMax: number;
+	readonly streamsMax: number;
+	/** Targets with sessions at once. */
+	readonly originsMax: number;
+	/** A session takes no new streams after this. */
+	readonly ageMaxMs: number;
+	/** One without streams is closed after this. */
+	readonly idleMs: number;
+	/** A session with streams is asked this often whether it lives, and has so long to answer. */
+	readonly pingPeriodMs: number;
+	readonly pingTimeoutMs: number;
+	readonly windowBytes: number;
+	readonly connectTimeoutMs: number;
+	readonly headerBytesMax: number;
+	readonly tls: UpstreamTls;
+}
+
+const SWEEP_MS = 1000;
+/** Sessions carry many streams; the bound on their memory follows from the windows. */
+const SESSION_MEMORY_MIB = 256;
+/** What all streams of a session may have on their way, in windows of one. */
+const CONNECTION_WINDOWS = 16;
+
+/** One session of an origin. */
+class Lane {
+	readonly session: ClientHttp2Session;
+	readonly openedMs: number;
+	streams = 0;
+	connected = false;
+	usedAtMs: number;
+	pingedAtMs: number;
+	/** When an unanswered ping went out; 0 = none is. */
+	pingingSinceMs = 0;
+	/** It takes no new streams. */
+	leaving = false;
+
+	constructor(session: ClientHttp2Session, nowMs: number) {
+		this.session = session;
+		this.openedMs = nowMs;
+		this.usedAtMs = nowMs;
+		this.pingedAtMs = nowMs;
+	}
+
+	leave(): void {
+		if (this.leaving) return;
+		this.leaving = true;
+		this.session.close();
+	}
+}
+
+/** A stream at a target, and how its connection stands: whether it was ever made, and whether it lives. */
+export interface TargetStream {
+	readonly stream: ClientHttp2Stream;
+	readonly connected: () => boolean;
+	readonly alive: () => boolean;
+}
+
+export class GrpcSessions {
+	readonly #options: SessionOptions;
+	readonly #clock: Clock;
+	readonly #origins = new Map<string, Set<Lane>>();
+	readonly #sweeping: Timer;
+
+	constructor(options: SessionOptions, clock: Clock) {
+		this.#options = options;
+		this.#clock = clock;
+		this.#sweeping = clock.every(SWEEP_MS, () => this.#sweep(), { unref: true });
+	}
+
+	/** Sessions of all targets. */
+	get size(): number {
+		let sum = 0;
+		for (const lanes of this.#origins.values()) sum += lanes.size;
+		return sum;
+	}
+
+	/** Opens a stream. Throws UpstreamFault `saturated` where there is no room, `connect` for what is no origin or has just closed. */
+	open(origin: string, headers: OutgoingHttpHeaders): TargetStream {
+		const lane = this.#room(origin) ?? this.#connect(origin);
+		let stream: ClientHttp2Stream;
+		try {
+			stream = lane.session.request(headers, { endStream: false });
+		} catch (cause) {
+			throw new UpstreamFault('connect', cause instanceof Error ? cause.message : 'the session has closed');
+		}
+		lane.streams++;
+		stream.once('close', () => {
+			lane.streams--;
+			lane.usedAtMs = this.#clock.nowMs();
+		});
+		return { stream, connected: () => lane.connected, alive: () => !lane.session.destroyed };
+	}
+
+	/** Sessions of other origins end as their streams do. */
+	retain(origins: ReadonlySet<string>): void {
+		for (const [origin, lanes] of this.#origins) if (!origins.has(origin)) for (const lane of lanes) lane.leave();
+	}
+
+	/** Resets everything. */
+	destroy(): void {
+		this.#sweeping.cancel();
+		for (const lanes of this.#origins.values()) for (const lane of lanes) lane.session.destroy();
+		this.#origins.clear();
+	}
+
+	/** The first session with room: load packs there, and the others may go. */
+	#room(origin: string): Lane | undefined {
+		for (const lane of this.#origins.get(origin) ?? []) {
+			if (lane.leaving || lane.session.closed || lane.session.destroyed) continue;
+			const theirs = lane.connected ? (lane.session.remoteSettings.maxConcurrentStreams ?? Infinity) : Infinity;
+			if (lane.streams < Math.min(this.#options.streamsMax, theirs)) return lane;
+		}
+		return undefined;
+	}
+
+	#connect(origin: string): Lane {
+		const lanes = this.#origins.get(origin) ?? new Set();
+		const { sessionsMax, originsMax } = this.#options;
+		if (lanes.size >= sessionsMax)
+			throw new UpstreamFault('saturated', `${sessionsMax} sessions to the target are full`);
+		if (lanes.size === 0 && this.#origins.size >= originsMax)
+			throw new UpstreamFault('saturated', `there are sessions to ${originsMax} targets`);
+		const lane = this.#dial(origin);
+		this.#origins.set(origin, lanes);
+		lanes.add(lane);
+		lane.session.on('close', () => {
+			lanes.delete(lane);
+			if (lanes.size === 0 && this.#origins.get(origin) === lanes) this.#origins.delete(origin);
+		});
+		return lane;
+	}
+
+	#dial(origin: string): Lane {
+		const { connectTimeoutMs, headerBytesMax, windowBytes, tls } = this.#options;
+		let session: ClientHttp2Session;
+		try {
+			session = connect(origin, {
+				...tls,
+				maxSessionMemory: SESSION_MEMORY_MIB,
+				settings: { enablePush: false, initialWindowSize: windowBytes, maxHeaderListSize: headerBytesMax },
+			});
+		} catch {
+			throw new UpstreamFault('connect', 'the target has no HTTP origin');
+		}
+		const lane = new Lane(session, this.#clock.nowMs());
+		const late = this.#clock.after(connectTimeoutMs, () => session.destroy(), { unref: true });
+		session.once('connect', () => {
+			lane.connected = true;
+			late.cancel();
+			session.setLocalWindowSize(windowBytes * CONNECTION_WINDOWS);
+		});
+		session.once('close', () => late.cancel());
+		session.on('goaway', () => lane.leave());
+		// Each of its streams is told by its own end.
+		session.on('error', () => undefined);
+		return lane;
+	}
+
+	#sweep(): void {
+		const now = this.#clock.nowMs();
+		for (const lanes of this.#origins.values()) for (const lane of lanes) this.#look(lane, now);
+	}
+
+	#look(lane: Lane, now: number): void {
+		const { ageMaxMs, idleMs, pingPeriodMs, pingTimeoutMs } = this.#options;
+		if (lane.streams === 0 && now - lane.usedAtMs > idleMs) return lane.leave();
+		if (now - lane.openedMs > ageMaxMs) lane.leave();
+		if (!lane.connected || lane.session.destroyed) return;
+		if (lane.pingingSinceMs !== 0) {
+			if (now - lane.pingingSinceMs > pingTimeoutMs) lane.session.destroy();
+			return;
+		}
+		if (lane.streams === 0 || now - lane.pingedAtMs < pingPeriodMs) return;
+		lane.pingedAtMs = now;
+		const sent = lane.session.ping(() => {
+			lane.pingingSinceMs = 0;
+		});
+		if (sent) lane.pingingSinceMs = now;
+	}
+}
