@@ -54,9 +54,16 @@ export const engineErrors = defineErrors({
 		retryable: false,
 		openaiCode: 'model_not_found',
 	},
+	IM_ENGINE_RESPONSE_UNKNOWN: {
+		summary: 'The engine has no stored response of this id.',
+		hint: 'Responses are kept by the engine that made them, up to a number of the latest, unless `store` was false.',
+		httpStatus: 404,
+		grpcStatus: 'NOT_FOUND',
+		retryable: false,
+	},
 	IM_ENGINE_PATH_UNKNOWN: {
 		summary: 'The engine has no such path.',
-		hint: 'Use a path of the OpenAI API, or /health, /metrics, /version, /tokenize.',
+		hint: 'Use a path of the OpenAI API, /v1/messages, /v1/rerank, /generate, /v2/models/MODEL, or /health, /metrics, /version, /tokenize.',
 		httpStatus: 404,
 		grpcStatus: 'NOT_FOUND',
 		retryable: false,

@@ -51,7 +51,7 @@ function encodingFormat(body: Body): string {
 	return format === 'float' || format === 'base64' ? format : refuse('encoding_format', 'must be float or base64');
 }
 
-function assertFits(engine: EngineContext, prompt: Prompt): void {
+export function assertFits(engine: EngineContext, prompt: Prompt): void {
 	const most = engine.options.contextTokensMax;
 	if (prompt.tokens <= most) return;
 	throw new MeshError(
@@ -65,7 +65,12 @@ function assertFits(engine: EngineContext, prompt: Prompt): void {
 /**
  * Runs all prompts through the engine and then calls `done`; frees them when the client goes away or one is refused.
  */
-function prefill(engine: EngineContext, prompts: readonly Prompt[], response: ServerResponse, done: () => void): void {
+export function prefill(
+	engine: EngineContext,
+	prompts: readonly Prompt[],
+	response: ServerResponse,
+	done: () => void,
+): void {
 	const { driver, metrics } = engine;
 	const running = new Set<Sequence>();
 	let unfinished = prompts.length;
@@ -95,7 +100,7 @@ function prefill(engine: EngineContext, prompts: readonly Prompt[], response: Se
 	response.once('close', cancelAll);
 }
 
-function vector(prompt: Prompt, dimensions: number, seed: number): Float32Array {
+export function vector(prompt: Prompt, dimensions: number, seed: number): Float32Array {
 	const random = new SeededRandom((contentSeed(prompt.bytes) ^ seed) >>> 0);
 	const values = Float32Array.from({ length: dimensions }, () => random.nextFloat() * 2 - 1);
 	const norm = Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));

@@ -1,5 +1,6 @@
 // Owns what the routes of one served engine share.
 import type { SeededRandom } from '@infermesh/proto';
+import type { ResponseStore } from './dialects/responses.js';
 import type { EngineDriver } from './engine-driver.js';
 import type { FaultSwitches } from './faults.js';
 import type { KvPublisher } from './kv-publisher.js';
@@ -16,6 +17,8 @@ export interface EngineContext {
 	readonly transfer: KvTransfer;
 	/** Undefined when KV events are not published. */
 	readonly publisher: KvPublisher | undefined;
+	/** Answers that clients can come back to. */
+	readonly responses: ResponseStore;
 	/** Streams with text from the present turn. */
 	readonly queue: FlushQueue;
 	/** Randomness of request ids, apart from that of texts. */

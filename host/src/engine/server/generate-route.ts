@@ -4,14 +4,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { MeshError } from '@infermesh/proto';
 import { engineErrors } from '../errors.js';
 import { createdSeconds, type EngineContext, newId } from './engine-context.js';
-import { type ChoiceState, Generation, type GenerationSink } from './generation.js';
+import { type ChoiceState, Generation, type GenerationContext, type GenerationSink } from './generation.js';
 import { assertModel, chatRequest, completionRequest, type GenerationRequest } from './generation-request.js';
 import { readJsonObject, sendText } from './http-io.js';
 import type { Handover } from './kv-transfer.js';
 import { engineLoad } from './metrics.js';
 import { orcaHeaders } from './orca.js';
 import { sequenceHashes } from './prompt.js';
-import { type ReplyFormat, replyFormat } from './reply-format.js';
+import { type Chunk, type ReplyFormat, type ReplyHead, replyFormat } from './reply-format.js';
 import type { Body } from './request-fields.js';
 import { SseStream } from './sse-stream.js';
 
@@ -31,20 +31,37 @@ export async function serveCompletion(
 	await serve(engine, request, response, completionRequest);
 }
 
-async function serve(
+/** Makes the format of an answer. */
+export type FormatOf = (request: GenerationRequest, head: ReplyHead) => ReplyFormat;
+
+/** Serves a request whose body is JSON. */
+export async function serve(
 	engine: EngineContext,
 	request: IncomingMessage,
 	response: ServerResponse,
 	parse: (body: Body, choicesMax: number) => GenerationRequest,
+	formatOf: FormatOf = replyFormat,
 ): Promise<void> {
 	const body = await readJsonObject(request, engine.options.bodyBytesMax);
 	if (response.destroyed) return;
+	await serveBody(engine, request, response, body, parse, formatOf);
+}
+
+/** Serves a request whose body has been read. */
+export async function serveBody(
+	engine: EngineContext,
+	request: IncomingMessage,
+	response: ServerResponse,
+	body: Body,
+	parse: (body: Body, choicesMax: number) => GenerationRequest,
+	formatOf: FormatOf,
+): Promise<void> {
 	const parsed = parse(body, engine.options.choicesMax);
 	assertModel(parsed.model, engine.options.models);
 	if (faultBeforeWork(engine)) return;
 	const handover = await engine.transfer.prepare(body, request, () => promptChain(engine, parsed));
 	if (response.destroyed) return handover.fail();
-	new Exchange(engine, parsed, request, response, handover).start();
+	new Exchange(engine, parsed, request, response, handover, formatOf).start();
 }
 
 /** The hash chain of the first prompt: KV is handed over for that one only. */
@@ -65,10 +82,15 @@ export function faultBeforeWork(engine: EngineContext): boolean {
 	return faults.fires('hang');
 }
 
+/** What generations of an engine stand on. */
+export function generationContext({ options, driver, metrics, publisher }: EngineContext): GenerationContext {
+	const { contextTokensMax, outputLengths: lengths, seed } = options;
+	return { driver, metrics, limits: { contextTokensMax, lengths, seed }, tellsTokens: publisher !== undefined };
+}
+
 /** One request and its answer. */
 class Exchange implements GenerationSink {
 	readonly #engine: EngineContext;
-	readonly #request: GenerationRequest;
 	readonly #message: IncomingMessage;
 	readonly #response: ServerResponse;
 	readonly #format: ReplyFormat;
@@ -87,28 +109,19 @@ class Exchange implements GenerationSink {
 		message: IncomingMessage,
 		response: ServerResponse,
 		handover: Handover,
+		formatOf: FormatOf,
 	) {
 		this.#handover = handover;
 		this.#engine = engine;
-		this.#request = request;
 		this.#message = message;
 		this.#response = response;
-		this.#format = replyFormat(request, {
+		this.#format = formatOf(request, {
 			id: requestId(engine, request, message),
 			model: request.model,
 			created: createdSeconds(engine),
 		});
-		const { options, driver, metrics, faults } = engine;
-		const limits = {
-			contextTokensMax: options.contextTokensMax,
-			lengths: options.outputLengths,
-			seed: options.seed,
-		};
-		this.#generation = new Generation(
-			{ driver, metrics, limits, tellsTokens: engine.publisher !== undefined },
-			request,
-			this,
-		);
+		const { faults } = engine;
+		this.#generation = new Generation(generationContext(engine), request, this);
 		this.#stream = request.stream ? this.#openStream() : undefined;
 		const { dieAfterTokens, hangAfterTokens } = faults.settings;
 		this.#dieAfterTokens = faults.fires('dieAfterTokens') ? (dieAfterTokens?.tokens ?? 0) : Infinity;
@@ -141,7 +154,7 @@ class Exchange implements GenerationSink {
 		if (this.#stream === undefined) return;
 		// Text held back for a stop string is no event, unless it is the first or the last.
 		if (text === '' && choice.finishReason === undefined && choice.tokens > 1) return;
-		for (const chunk of this.#format.chunks(choice, text, () => this.#generation.usage)) this.#stream.event(chunk);
+		for (const chunk of this.#format.chunks(choice, text, () => this.#generation.usage)) this.#event(chunk);
 	}
 
 	onDone(): void {
@@ -151,11 +164,16 @@ class Exchange implements GenerationSink {
 		if (this.#stream === undefined) {
 			const text = this.#format.whole(choices, usage);
 			const more = handedOver === undefined ? '' : `,"kv_transfer_params":${JSON.stringify(handedOver)}`;
-			this.#sendWhole(`${text.slice(0, -1)}${more}}`);
+			this.#sendWhole(`${text.slice(0, -1)}${more}}`, this.#format.headers?.(usage) ?? {});
 			return;
 		}
-		if (this.#request.includeUsage) this.#stream.event(this.#format.usageChunk(usage));
-		this.#stream.end();
+		for (const chunk of this.#format.closing(choices, usage)) this.#event(chunk);
+		this.#stream.end(this.#format.done);
+	}
+
+	#event(chunk: Chunk): void {
+		if (typeof chunk === 'string') this.#stream?.event(chunk);
+		else this.#stream?.event(chunk[1], chunk[0]);
 	}
 
 	#openStream(): SseStream {
@@ -167,9 +185,9 @@ class Exchange implements GenerationSink {
 		});
 	}
 
-	#sendWhole(text: string): void {
+	#sendWhole(text: string, more: Readonly<Record<string, string>>): void {
 		const { faults } = this.#engine;
-		const headers = { 'content-type': 'application/json', ...this.#orca() };
+		const headers = { 'content-type': 'application/json', ...more, ...this.#orca() };
 		if (!faults.fires('wrongLength')) {
 			sendText(this.#response, 200, text, headers);
 			return;

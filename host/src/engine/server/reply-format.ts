@@ -9,17 +9,24 @@ export interface ReplyHead {
 	readonly created: number;
 }
 
+/** One event of a stream: its data, or its name and data. */
+export type Chunk = string | readonly [name: string, data: string];
+
 /** Writes the answer to one request. */
 export interface ReplyFormat {
+	/** Streams end with `[DONE]`. */
+	readonly done: boolean;
 	/** The whole answer. */
 	whole(choices: readonly ChoiceState[], usage: Usage): string;
 	/**
 	 * The events for new text of a choice: usually one, two with the first of a chat. `usage` is asked only when it is
 	 * sent.
 	 */
-	chunks(choice: ChoiceState, text: string, usage: () => Usage): string[];
-	/** The last event of a stream that asked for usage. */
-	usageChunk(usage: Usage): string;
+	chunks(choice: ChoiceState, text: string, usage: () => Usage): readonly Chunk[];
+	/** The events that end a stream. */
+	closing(choices: readonly ChoiceState[], usage: Usage): readonly Chunk[];
+	/** Headers of the whole answer. */
+	headers?(usage: Usage): Readonly<Record<string, string>>;
 }
 
 export function replyFormat(request: GenerationRequest, head: ReplyHead): ReplyFormat {
@@ -42,6 +49,7 @@ function chunkHead(head: ReplyHead, object: string): string {
 }
 
 class ChatFormat implements ReplyFormat {
+	readonly done = true;
 	readonly #request: GenerationRequest;
 	readonly #head: ReplyHead;
 	readonly #chunkHead: string;
@@ -84,8 +92,8 @@ class ChatFormat implements ReplyFormat {
 		return chunks;
 	}
 
-	usageChunk(usage: Usage): string {
-		return `${this.#chunkHead}],"usage":${JSON.stringify(usageObject(usage))}}`;
+	closing(_choices: readonly ChoiceState[], usage: Usage): string[] {
+		return this.#request.includeUsage ? [`${this.#chunkHead}],"usage":${JSON.stringify(usageObject(usage))}}`] : [];
 	}
 
 	#chunk(choice: ChoiceState, delta: string, usage: Usage | undefined, finishReason?: string): string {
@@ -131,6 +139,7 @@ class ChatFormat implements ReplyFormat {
 }
 
 class CompletionFormat implements ReplyFormat {
+	readonly done = true;
 	readonly #request: GenerationRequest;
 	readonly #head: ReplyHead;
 	readonly #chunkHead: string;
@@ -168,7 +177,7 @@ class CompletionFormat implements ReplyFormat {
 		];
 	}
 
-	usageChunk(usage: Usage): string {
-		return `${this.#chunkHead}],"usage":${JSON.stringify(usageObject(usage))}}`;
+	closing(_choices: readonly ChoiceState[], usage: Usage): string[] {
+		return this.#request.includeUsage ? [`${this.#chunkHead}],"usage":${JSON.stringify(usageObject(usage))}}`] : [];
 	}
 }

@@ -40,18 +40,18 @@ export class SseStream {
 		this.#onOverflow = options.onOverflow;
 	}
 
-	/** Adds one event with this data (JSON, so no line break); it is written at the next flush. */
-	event(data: string): void {
+	/** Adds one event with this data (JSON, so no line break), with a name or without; it is written at the next flush. */
+	event(data: string, name?: string): void {
 		if (this.#ended) return;
 		if (this.#pending === '') this.#queue.add(this);
-		this.#pending += `data: ${data}\n\n`;
+		this.#pending += `${name === undefined ? '' : `event: ${name}\n`}data: ${data}\n\n`;
 	}
 
-	/** Writes what is pending, `[DONE]` after it, and ends the response. */
-	end(): void {
+	/** Writes what is pending, `[DONE]` after it if `done`, and ends the response. */
+	end(done = true): void {
 		if (this.#ended) return;
 		this.#ended = true;
-		if (!this.#response.destroyed) this.#response.end(`${this.#pending}data: [DONE]\n\n`);
+		if (!this.#response.destroyed) this.#response.end(done ? `${this.#pending}data: [DONE]\n\n` : this.#pending);
 		this.#pending = '';
 	}
 

@@ -1,15 +1,20 @@
 // Owns putting an emulated engine together and its life as an HTTP server: routes, keys, failures, drain and close.
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { MeshError, SeededRandom } from '@infermesh/proto';
 import { engineErrors } from '../errors.js';
 import { EngineModel } from '../model/engine-model.js';
+import { REALTIME_PATH, RealtimeSessions } from './dialects/realtime.js';
+import { ResponseStore } from './dialects/responses.js';
+import { dialectPath, dialectPaths, type Handler, type Methods } from './dialects/routes.js';
 import { serveEmbeddings } from './embeddings-route.js';
 import type { EngineContext } from './engine-context.js';
 import { EngineDriver } from './engine-driver.js';
 import { type FaultSettings, FaultSwitches } from './faults.js';
 import { serveChat, serveCompletion } from './generate-route.js';
+import { assertModel } from './generation-request.js';
 import { sendError } from './http-io.js';
 import {
 	changeFaults,
@@ -41,9 +46,8 @@ export interface EngineHandle {
 	close(): Promise<void>;
 }
 
-type Handler = (engine: EngineContext, request: IncomingMessage, response: ServerResponse) => Promise<void> | void;
-
-const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
+const ROUTES: Readonly<Record<string, Methods>> = {
+	...dialectPaths,
 	'/v1/chat/completions': { POST: serveChat },
 	'/v1/completions': { POST: serveCompletion },
 	'/v1/embeddings': { POST: serveEmbeddings },
@@ -76,6 +80,8 @@ export async function startEngine(options: EngineOptions): Promise<EngineHandle>
 	server.on('connection', (socket) => {
 		if (engine.faults.fires('resetOnAccept')) socket.resetAndDestroy();
 	});
+	const realtime = new RealtimeSessions(engine);
+	server.on('upgrade', (request, socket, head) => upgrade(engine, state, realtime, request, socket, head));
 	const { publisher } = engine;
 	await publisher?.listen(resolved.host);
 	try {
@@ -94,7 +100,7 @@ export async function startEngine(options: EngineOptions): Promise<EngineHandle>
 		setFaults: (patch) => engine.faults.apply(patch),
 		close: () => {
 			state.draining = true;
-			closing ??= drain(engine, server);
+			closing ??= drain(engine, server, realtime);
 			return closing;
 		},
 	};
@@ -131,6 +137,7 @@ function buildContext(options: ResolvedEngineOptions): EngineContext {
 		faults,
 		transfer,
 		publisher,
+		responses: new ResponseStore(),
 		queue,
 		ids: new SeededRandom(options.seed, ID_STREAM),
 		startedWallMs: options.clock.wallMs(),
@@ -166,8 +173,32 @@ async function handle(
 	}
 }
 
+/** A handshake for a realtime session; any other is cut. */
+function upgrade(
+	engine: EngineContext,
+	state: { readonly draining: boolean },
+	realtime: RealtimeSessions,
+	request: IncomingMessage,
+	socket: Duplex,
+	head: Buffer,
+): void {
+	socket.on('error', () => socket.destroy());
+	const { pathname, searchParams } = new URL(request.url ?? '/', 'http://engine');
+	try {
+		if (pathname !== REALTIME_PATH) throw new MeshError(engineErrors, 'IM_ENGINE_PATH_UNKNOWN');
+		if (state.draining) throw new MeshError(engineErrors, 'IM_ENGINE_DRAINING');
+		authenticate(engine.options.apiKey, pathname, request);
+		const model = searchParams.get('model') ?? '';
+		assertModel(model, engine.options.models);
+		realtime.upgrade(request, socket, head, model);
+	} catch (error) {
+		const status = error instanceof MeshError ? error.entry.httpStatus : 500;
+		socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+	}
+}
+
 function route(path: string, method: string): Handler {
-	const methods = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined;
+	const methods = Object.hasOwn(ROUTES, path) ? ROUTES[path] : dialectPath(path);
 	if (methods === undefined) {
 		throw new MeshError(engineErrors, 'IM_ENGINE_PATH_UNKNOWN', `no such path: ${path.slice(0, 200)}`);
 	}
@@ -197,10 +228,14 @@ function fail(engine: EngineContext, request: IncomingMessage, response: ServerR
 }
 
 /** Stops listening, lets requests in flight finish until the drain time is over, then cuts what is left. */
-function drain(engine: EngineContext, server: Server): Promise<void> {
+function drain(engine: EngineContext, server: Server, realtime: RealtimeSessions): Promise<void> {
 	const { clock, drainTimeoutMs } = engine.options;
 	const sweep = clock.every(IDLE_SWEEP_MS, () => server.closeIdleConnections());
-	const deadline = clock.after(drainTimeoutMs, () => server.closeAllConnections());
+	const deadline = clock.after(drainTimeoutMs, () => {
+		server.closeAllConnections();
+		realtime.cut();
+	});
+	realtime.close();
 	return new Promise((resolve) => {
 		server.close(() => {
 			sweep.cancel();
