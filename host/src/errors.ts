@@ -20,6 +20,7 @@ import { projectErrors } from './project/errors.js';
 import { recordErrors } from './records/errors.js';
 import { reportErrors } from './reports/errors.js';
 import { routerErrors } from './router/errors.js';
+import { signalErrors } from './signals/errors.js';
 import { admissionErrors } from './strategy/admission/errors.js';
 import { registryErrors } from './strategy/registry/errors.js';
 
@@ -37,6 +38,7 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Nodes of the mesh', errors: meshErrors },
 	{ title: 'A node’s part in the mesh', errors: fabricNodeErrors },
 	{ title: 'Load of other routers', errors: peerLoadErrors },
+	{ title: 'GPUs', errors: signalErrors },
 	{ title: 'Cells', errors: cellErrors },
 	...fabricErrorSections,
 	{ title: 'Loading and staging strategies', errors: registryErrors },

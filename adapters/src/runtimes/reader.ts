@@ -53,6 +53,11 @@ export class RuntimeReader {
 		return this.#adapter?.name;
 	}
 
+	/** Whether endpoints beside the metrics tell anything of it. */
+	get asks(): boolean {
+		return this.#companions.length > 0;
+	}
+
 	/**
 	 * Reads the metrics text of the target as fetched at `atMs` (monotonic ms). Never throws. A body that cannot be read
 	 * gives a delta with nothing but `unread`, and the next one is compared with the last that could.

@@ -1,11 +1,13 @@
 // Owns the interface between the admin API and the mesh: what an operator can ask of a running mesh. The composition root implements
 // it; methods throw MeshError with the codes of the room that refuses.
+
 import type { ConfigRow } from '../config/show.js';
 import type { MeshOperations } from '../mesh/operations.js';
 import type { QuotaView } from '../quota/view.js';
 import type { Reports } from '../reports/reports.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { LogLevel } from '../telemetry/logger.js';
+import type { GpuRow } from './gpu-routes.js';
 import type {
 	JoinTokenMade,
 	JoinTokenRequest,
@@ -40,6 +42,12 @@ export interface MeshControl {
 
 	/** What adapters tell of collectives, networks and stores. */
 	readonly reports: Pick<Reports, 'commReports' | 'ioReports' | 'degradations'>;
+	/** GPUs this node hears of. `hold` and `release`: IM_GPU_UNKNOWN. */
+	readonly gpus: {
+		list(): GpuRow[];
+		hold(uuid: string, by: string): GpuRow;
+		release(uuid: string): GpuRow;
+	};
 
 	listTargets(): readonly TargetView[];
 	/** Resolves when the target is in the table. IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_TARGET_MODELS_UNKNOWN, IM_FLEET_FULL. */

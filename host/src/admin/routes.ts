@@ -3,6 +3,7 @@ import { MeshError } from '@infermesh/proto';
 import { Type } from 'typebox';
 import { reportRoutes } from '../reports/routes.js';
 import { adminErrors } from './errors.js';
+import { gpuRoutes } from './gpu-routes.js';
 import { meshRoutes } from './mesh-routes.js';
 import { quotaRoutes } from './quota-routes.js';
 import { type AdminRoute, route } from './route.js';
@@ -132,6 +133,7 @@ const statusRoutes: readonly AdminRoute[] = [
 
 export const adminRoutes: readonly AdminRoute[] = [
 	...statusRoutes,
+	...gpuRoutes,
 	...targetRoutes,
 	...strategyRoutes,
 	...meshRoutes,

@@ -83,6 +83,8 @@ export const targetRequestSchema = Type.Object(
 		zone: Type.Optional(Type.String({ maxLength: 128 })),
 		region: Type.Optional(Type.String({ maxLength: 128 })),
 		costPerHour: Type.Optional(Type.Number({ minimum: 0 })),
+		gpus: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 200 }), { maxItems: 64 })),
+		gpuShare: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1 })),
 		metricsPath: Type.Optional(Type.String({ maxLength: 1024 })),
 		healthPath: Type.Optional(Type.String({ maxLength: 1024 })),
 		kvEvents: Type.Optional(

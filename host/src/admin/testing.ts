@@ -6,6 +6,7 @@ import { lonelyMesh } from '../mesh/testing.js';
 import { testReports } from '../reports/testing.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { LoadStrategyRequest, MeshControl } from './control.js';
+import type { GpuRow } from './gpu-routes.js';
 import type {
 	JoinTokenMade,
 	JoinTokenRequest,
@@ -84,11 +85,51 @@ export function fakeStrategy(name: string, stage: string): StrategyView {
 	};
 }
 
+export function fakeGpu(id: string): GpuRow {
+	return {
+		id,
+		node: 'n1',
+		index: 0,
+		product: 'NVIDIA H100',
+		parent: null,
+		migProfile: '',
+		share: 1,
+		standing: 'sound',
+		rules: [],
+		health: 1,
+		stale: false,
+		ageMs: 400,
+		targets: ['a'],
+		vramUsedMib: 40_000,
+		vramTotalMib: 81_559,
+		computeRatio: 0.5,
+		memoryRatio: 0.25,
+		temperatureC: 61,
+		powerW: 500,
+		powerLimitW: 700,
+		throttle: 0,
+		eccUncorrected: 0,
+		xids: [],
+		unread: [],
+	};
+}
+
 export class FakeMesh implements MeshControl {
 	readonly targets = new Map<string, TargetView>();
 	readonly strategies = new Map<string, StrategyView>([['hybrid_mesh', fakeStrategy('hybrid_mesh', 'active')]]);
 	readonly loads: LoadStrategyRequest[] = [];
 	readonly calls: string[] = [];
+	readonly gpus = {
+		list: (): GpuRow[] => [fakeGpu('GPU-a')],
+		hold: (uuid: string, by: string): GpuRow => {
+			this.calls.push(`gpu.hold ${uuid} ${by}`);
+			return { ...fakeGpu(uuid), standing: 'quarantined' };
+		},
+		release: (uuid: string): GpuRow => {
+			this.calls.push(`gpu.release ${uuid}`);
+			return fakeGpu(uuid);
+		},
+	};
 	/** Real operations over a store in memory. */
 	readonly mesh: MeshOperations = lonelyMesh().operations;
 	readonly reports = testReports(new HandClock());

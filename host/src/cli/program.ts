@@ -12,6 +12,7 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
 	{ names: ['up', 'agent'], load: async () => (await import('./up.js')).addUpCommands },
 	{ names: ['status'], load: async () => (await import('./status.js')).addStatusCommand },
 	{ names: ['target'], load: async () => (await import('./target.js')).addTargetCommands },
+	{ names: ['gpu'], load: async () => (await import('./gpu.js')).addGpuCommands },
 	{ names: ['policy'], load: async () => (await import('./policy.js')).addPolicyCommands },
 	{ names: ['quota'], load: async () => (await import('./quota.js')).addQuotaCommands },
 	{ names: ['tenant'], load: async () => (await import('./tenant.js')).addTenantCommands },

@@ -140,6 +140,8 @@ export function addTargetCommands(program: Command, cli: Cli): void {
 			.option('--zone <name>', 'zone it runs in')
 			.option('--region <name>', 'region it runs in')
 			.option('--cost-per-hour <number>', 'price of an hour, in any one currency', decimal(0))
+			.option('--gpus <uuid>', 'device it runs on, by UUID or number in its node, repeatable', collect)
+			.option('--gpu-share <number>', 'share of its devices that is its own, as under MPS', decimal(0, 1))
 			.option('--metrics-path <path>', 'path of its metrics; empty = none')
 			.option(
 				'--kv-events <endpoints>',

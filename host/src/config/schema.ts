@@ -1,7 +1,8 @@
 // Owns the configuration of the mesh: every number with its default, unit and meaning, in one schema from which types, validation
 // and docs/config.md come. Leaves reading to load.ts and what values mean together to rules.ts. Keys are snake_case, units last.
-import { runtimeNames } from '@infermesh/adapters';
+import { gpuSourceKinds, runtimeNames } from '@infermesh/adapters';
 import { type Static, Type } from 'typebox';
+import { factNames } from '../signals/facts.js';
 import {
 	choice,
 	flag,
@@ -441,7 +442,16 @@ const targetFields = {
 	zone: optional('Zone it runs in; default: this node’s.'),
 	region: optional('Region it runs in; default: this node’s.'),
 	cost_per_hour: number(0, 'Price of an hour, in any one currency.', { unit: 'currency/h' }),
-	metrics_path: text('/metrics', 'Path of its Prometheus metrics; empty = none.'),
+	gpus: list(
+		Type.String({ minLength: 1, maxLength: 200 }),
+		'Devices it runs on: UUIDs (`GPU-…`, `MIG-…`, `GPU-…/gi/3` of a MIG slice), or numbers of devices in its node.',
+		64,
+	),
+	gpu_share: number(1, 'Share of those devices that is its own, as under MPS.', { max: 1 }),
+	metrics_path: text(
+		'/metrics',
+		'Path of its Prometheus metrics, or a whole URL where they are at another port; empty = none.',
+	),
 	kv_events: list(
 		item('One publisher of KV events, as a rule one for each data-parallel rank.', {
 			endpoint: required('Where it publishes, `tcp://host:port`.'),
@@ -651,6 +661,52 @@ export const reportsSchema = section(
 	},
 );
 
+export const gpuSourceSchema = item('A source of the state of GPUs.', {
+	kind: choice(
+		gpuSourceKinds,
+		'dcgm',
+		'`dcgm` and `amd_exporter` are pages of exporters, `nvml` is the driver’s library, the others are tools of that name.',
+	),
+	url: text('', 'Of an exporter, `http://host:9400/metrics`; of a tool, a page with its output.'),
+	command: text('', 'Of a tool or library, in place of its usual name.'),
+	node: text('', 'Node its devices are on; empty = as the source says, else this node.'),
+});
+
+export const gpuRuleSchema = item(
+	'A rule of quarantine. Exactly one of `above`, `below`, `in` and `bits` says when it is met.',
+	{
+		name: required('Name, shown wherever it holds a device.'),
+		fact: choice(factNames, 'xid', 'What it looks at; docs/signals.md lists them.'),
+		above: Type.Optional(Type.Number({ description: 'Met beyond this.' })),
+		below: Type.Optional(Type.Number({ description: 'Met under this.' })),
+		in: Type.Optional(
+			Type.Array(Type.Integer({ minimum: 0 }), { maxItems: 256, description: 'Met by any of these values.' }),
+		),
+		bits: Type.Optional(Type.Integer({ minimum: 1, maximum: 0x7fff_ffff, description: 'Met by any of these bits.' })),
+		clear: Type.Optional(
+			Type.Number({ description: 'Over only at or beyond this, on the good side of the threshold.' }),
+		),
+		enter_after_ms: integer(0, 'It must be met this long without a break.', { ...MS, min: 0 }),
+		clear_after_ms: integer(30_000, 'It must be over this long without a break.', { ...MS, min: 0 }),
+		then: choice(['quarantined', 'degraded'], 'quarantined', 'What becomes of the targets on the device.'),
+		release: choice(['rule', 'hand'], 'rule', '`hand`: once in force it stays until `infermesh gpu release`.'),
+	},
+);
+
+export const gpuSchema = section('The GPUs that targets run on.', {
+	sources: list(gpuSourceSchema, 'Where their state is read; this node looks at all of them.', 1024),
+	period_ms: integer(2000, 'Time between two looks at one source.', { ...MS, min: 100 }),
+	timeout_ms: integer(5000, 'One look.', MS),
+	stale_after_ms: integer(15_000, 'A device not heard of for this long is judged no further.', MS),
+	forget_after_ms: integer(3_600_000, 'A device not heard of for this long is forgotten, its standing with it.', MS),
+	devices_max: integer(4096, 'Devices and slices kept.', { min: 1, max: 65_536 }),
+	default_rules: flag(
+		true,
+		'Judge by the rules that docs/signals.md lists; a rule of `rules` replaces that of its name.',
+	),
+	rules: list(gpuRuleSchema, 'Rules of quarantine.', 64),
+});
+
 export const telemetrySchema = section('Logs, metrics and traces.', {
 	log_level: choice(['trace', 'debug', 'info', 'warn', 'error', 'silent'], 'info', 'Least level that is written.'),
 	log_requests: flag(false, 'One log line per request, with ids and figures, never prompts.'),
@@ -692,6 +748,7 @@ export const configSchema = Type.Object(
 		health: healthSchema,
 		outlier: outlierSchema,
 		reports: reportsSchema,
+		gpu: gpuSchema,
 		telemetry: telemetrySchema,
 	},
 	{ additionalProperties: false, default: {} },

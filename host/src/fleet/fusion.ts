@@ -17,6 +17,8 @@ import {
 	COLUMN_PREFILL_RATE,
 	COLUMN_PREFIX_HIT_RATIO,
 	COLUMN_QUEUE_DEPTH,
+	COLUMN_QUEUE_MS,
+	COLUMN_REQUEST_MS,
 	COLUMN_RUNNING,
 	COLUMN_SLOW_START,
 	COLUMN_SPEED,
@@ -29,6 +31,8 @@ import {
 	COLUMN_WEIGHT,
 	TargetState,
 } from '@infermesh/sdk';
+import type { DeviceSummary } from '../signals/gpu-signals.js';
+import { writeDevices } from './device-columns.js';
 import { DistanceColumns } from './distance.js';
 import {
 	afterCheck,
@@ -38,6 +42,7 @@ import {
 	slowStartOf,
 	stateOf,
 	type TargetHealth,
+	withDevices,
 } from './health.js';
 import { DECODES, type InflightReader, REQUESTS } from './inflight.js';
 import { LearnedSignals } from './learned.js';
@@ -81,6 +86,9 @@ interface Known {
 	readonly learned: LearnedSignals;
 	readonly distance: DistanceColumns;
 	state: number;
+	/** The state without a look at its devices. */
+	ownState: number;
+	devices: DeviceSummary | undefined;
 	/** Learned prefill rate, tokens a second; 0 = not yet. */
 	prefillRate: number;
 	lastUnread: readonly string[];
@@ -127,6 +135,8 @@ export class FleetFusion {
 			learned: new LearnedSignals(this.#options.smoothingMs),
 			distance: new DistanceColumns(this.#table, record.row),
 			state: TargetState.unknown,
+			ownState: TargetState.unknown,
+			devices: undefined,
 			prefillRate: 0,
 			lastUnread: [],
 			report: undefined,
@@ -191,6 +201,8 @@ export class FleetFusion {
 		put(COLUMN_MAX_SEQUENCES, delta.maxSequences);
 		put(COLUMN_PREFIX_HIT_RATIO, delta.prefixHitRatio);
 		put(COLUMN_PREEMPTIONS_PER_S, delta.preemptionsPerSec);
+		put(COLUMN_REQUEST_MS, delta.requestMsMean);
+		put(COLUMN_QUEUE_MS, delta.queueMsMean);
 		if (delta.queueDepth !== undefined || delta.running !== undefined) {
 			// load(t) = report(t₀) + in flight(t) − in flight(t₀): what others sent stays in the base, what this mesh sent is counted once.
 			const reported = table.getF32(COLUMN_QUEUE_DEPTH, row) + table.getF32(COLUMN_RUNNING, row);
@@ -209,6 +221,15 @@ export class FleetFusion {
 		if (known === undefined || known.record !== record) return;
 		known.health = afterCheck(known.health, ok, nowMs, this.#options);
 		if (rttMs !== undefined) known.distance.checked(rttMs, nowMs);
+		this.#refreshOne(known, nowMs);
+	}
+
+	/** What the devices of the target come to; `undefined` = nothing is known of them. */
+	devices(record: TargetRecord, summary: DeviceSummary | undefined, nowMs: number): void {
+		const known = this.#byRow.get(record.row);
+		if (known?.record !== record) return;
+		known.devices = summary;
+		if (summary !== undefined) writeDevices(this.#table, record.row, summary);
 		this.#refreshOne(known, nowMs);
 	}
 
@@ -278,20 +299,22 @@ export class FleetFusion {
 
 	#refreshOne(known: Known, nowMs: number): void {
 		const { row } = known.record;
-		const state = stateOf(known.health, known.record.hold, nowMs, this.#options);
-		if (state === TargetState.degraded && known.state !== TargetState.degraded) {
+		const ownState = stateOf(known.health, known.record.hold, nowMs, this.#options);
+		const state = withDevices(ownState, known.devices?.standing ?? 'sound');
+		if (ownState === TargetState.degraded && known.ownState !== TargetState.degraded) {
 			// A stale report no longer adds load of its own: what remains is what this mesh knows to be in flight.
 			this.#table.setF32(LOAD_BASE_COLUMN, row, 0);
 		}
 		if (isOut(known.state) && !isOut(state)) known.learned.forgetErrors();
 		const changed = known.state !== state;
 		known.state = state;
+		known.ownState = ownState;
 		this.#table.setU32(COLUMN_STATE, row, state);
 		this.#table.setF32(COLUMN_SLOW_START, row, slowStartOf(known.health, nowMs, this.#options));
 		const usable = state === TargetState.ready ? 1 : state === TargetState.degraded ? 0.5 : 0;
 		const errorRatio = known.learned.errorRatioAt(nowMs);
 		this.#table.setF32(COLUMN_ERROR_RATIO, row, errorRatio);
-		this.#table.setF32(COLUMN_HEALTH, row, usable * (1 - errorRatio));
+		this.#table.setF32(COLUMN_HEALTH, row, usable * (1 - errorRatio) * (known.devices?.health ?? 1));
 		if (changed) this.onStateChange?.();
 	}
 

@@ -116,6 +116,12 @@ export function stateOf(health: TargetHealth, hold: TargetHold, nowMs: number, o
 	return stale ? TargetState.degraded : TargetState.ready;
 }
 
+/** The state with what is known of the target's devices. */
+export function withDevices(state: number, devices: 'sound' | 'degraded' | 'quarantined'): number {
+	if (devices === 'quarantined') return state === TargetState.draining ? state : TargetState.quarantined;
+	return devices === 'degraded' && state === TargetState.ready ? TargetState.degraded : state;
+}
+
 /** Share of its normal traffic a target should get: rises from 0.1 to 1 over `slowStartMs` after it came back. */
 export function slowStartOf(health: TargetHealth, nowMs: number, options: HealthOptions): number {
 	const sinceMs = nowMs - health.returnedMs;

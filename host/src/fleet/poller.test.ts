@@ -41,7 +41,8 @@ function open(more: Partial<PollerOptions> = {}) {
 				url,
 				apiKey,
 				timeoutMs,
-				settle: (answer) => (answer instanceof Error ? reject(answer) : resolve(answer)),
+				settle: (answer) =>
+					answer instanceof Error ? reject(answer) : resolve({ status: answer.status, body: Buffer.from(answer.body) }),
 			});
 		});
 	const seen = {
@@ -49,6 +50,7 @@ function open(more: Partial<PollerOptions> = {}) {
 		checks: [] as boolean[],
 		rtts: [] as (number | undefined)[],
 		scrapes: [] as ScrapeResult[],
+		answers: [] as string[],
 	};
 	const poller = new TargetPoller(
 		{ ...options, ...more },
@@ -56,9 +58,16 @@ function open(more: Partial<PollerOptions> = {}) {
 			clock,
 			random: new SeededRandom(5, 0),
 			fetch,
-			makeReader: () => ({
+			makeReader: ({ runtime }) => ({
 				read: (body, nowMs) =>
-					body === 'rubbish' ? undefined : ({ observedAtMs: nowMs, unread: [] } satisfies ModelStateDelta),
+					Buffer.from(body).toString() === 'rubbish'
+						? undefined
+						: ({ observedAtMs: nowMs, unread: [] } satisfies ModelStateDelta),
+				asks: runtime === 'kserve',
+				due: () => (runtime === 'kserve' ? ['/v2'] : []),
+				answer: ({ path, status }) => seen.answers.push(`${path} ${status}`),
+				readCompanions: (nowMs) =>
+					seen.answers.at(-1) === '/v2 200' ? { observedAtMs: nowMs, unread: [] } : undefined,
 			}),
 			events: {
 				report: (target) => seen.reports.push(target.spec.id),
@@ -187,4 +196,31 @@ test('periodic looks are spread over the period', async (t) => {
 	await answer();
 	clock.advance(250);
 	t.true(asked.length > 60);
+});
+
+test('endpoints beside the metrics are asked in the same look, and speak where there are no metrics', async (t) => {
+	const { clock, asked, poller, seen, rest } = open();
+	poller.follow(record('a', { runtime: 'kserve', metricsPath: '', healthPath: '' }));
+	await rest();
+	t.deepEqual(
+		asked.map(({ url }) => url),
+		['http://a/v2'],
+	);
+	asked.shift()?.settle({ status: 200, body: '{}' });
+	await rest();
+	t.deepEqual([seen.answers, seen.reports, seen.scrapes], [['/v2 200'], ['a'], ['ok']]);
+	clock.advance(1000);
+	await rest();
+	asked.shift()?.settle(new Error('refused'));
+	await rest();
+	t.deepEqual([seen.answers.at(-1), seen.reports.length, seen.scrapes.at(-1)], ['/v2 0', 1, 'error']);
+});
+
+test('metrics at another port are given as a whole URL', (t) => {
+	const { asked, poller } = open();
+	poller.follow(record('a', { metricsPath: 'http://a:8002/metrics', healthPath: '' }));
+	t.deepEqual(
+		asked.map(({ url }) => url),
+		['http://a:8002/metrics'],
+	);
 });

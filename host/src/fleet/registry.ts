@@ -60,6 +60,10 @@ export interface TargetSpec {
 	readonly healthPath: string;
 	/** Publishers of its KV events; absent = none. */
 	readonly kvEvents?: readonly KvPublisher[];
+	/** Devices it runs on: UUIDs, or numbers of devices in its node. Absent = not told. */
+	readonly gpus?: readonly string[];
+	/** Share of them that is its own, as under MPS; absent = all. */
+	readonly gpuShare?: number;
 	/** The cell it stands for, reached at one of that cell's routers; absent for an engine. */
 	readonly cell?: string;
 }

@@ -2,6 +2,7 @@
 import type { EngineStatus } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
 import type { MeshControl } from '../admin/control.js';
+import type { GpuRow } from '../admin/gpu-routes.js';
 import type { TargetRequest, TargetView } from '../admin/schemas.js';
 import { trafficOf } from '../admin/traffic.js';
 import type { LoadedConfig } from '../config/load.js';
@@ -23,6 +24,8 @@ import type { Log } from '../telemetry/logger.js';
 import { systemClock } from './clock.js';
 import { fabricNodeErrors } from './fabric/errors.js';
 import type { MeshFabric } from './fabric.js';
+import type { GpuPart } from './gpu-part.js';
+import { gpuRows, gpuSamples } from './gpu-views.js';
 import { memberSigns } from './member-signs.js';
 import type { MeshState } from './mesh-state.js';
 import { targetSpec } from './options.js';
@@ -44,6 +47,7 @@ export interface ControlParts {
 	readonly version: string;
 	readonly development: boolean;
 	readonly targets: TargetService;
+	readonly gpus: GpuPart;
 	readonly state: MeshState;
 	readonly mesh: MeshOperations;
 	readonly fabric: MeshFabric;
@@ -69,7 +73,7 @@ function configured(request: TargetRequest, config: MeshConfig): TargetConfig {
 		),
 	) as unknown as TargetConfig;
 	const { apiKey, upstreamModel, dataParallelRank, bootstrapPort, fetchesPrefixes, ...others } = request;
-	const { costPerHour, metricsPath, healthPath, kvEvents, ...same } = others;
+	const { costPerHour, gpuShare, metricsPath, healthPath, kvEvents, ...same } = others;
 	const given = {
 		...same,
 		api_key: apiKey,
@@ -78,6 +82,7 @@ function configured(request: TargetRequest, config: MeshConfig): TargetConfig {
 		bootstrap_port: bootstrapPort,
 		fetches_prefixes: fetchesPrefixes,
 		cost_per_hour: costPerHour,
+		gpu_share: gpuShare,
 		metrics_path: metricsPath,
 		health_path: healthPath,
 		kv_events: kvEvents?.map((publisher) => Object.assign({ topic: '' }, publisher)),
@@ -107,6 +112,9 @@ export function createControl(parts: ControlParts): MeshControl {
 		nowMs: () => systemClock.nowMs(),
 	});
 	const listTargets = (): TargetView[] => targets.registry.records().map(viewTarget);
+	const listGpus = (): GpuRow[] =>
+		gpuRows(parts.gpus.signals, targets.registry.records(), Math.floor(systemClock.wallMs()));
+	const gpuRow = (uuid: string): GpuRow => listGpus().find(({ id }) => id === uuid) as GpuRow;
 	/** What only a router can answer. IM_NODE_ROLE says who could. */
 	const mustRoute = (): RouterPart => {
 		if (router !== undefined) return router;
@@ -194,6 +202,17 @@ export function createControl(parts: ControlParts): MeshControl {
 		},
 		mesh: parts.mesh,
 		reports: parts.reports,
+		gpus: {
+			list: listGpus,
+			hold(uuid, by) {
+				parts.gpus.hold(uuid, by);
+				return gpuRow(uuid);
+			},
+			release(uuid) {
+				parts.gpus.release(uuid);
+				return gpuRow(uuid);
+			},
+		},
 		listTargets,
 		async addTarget(request) {
 			const spec = await targets.complete(targetSpec(configured(request, config), config));
@@ -263,6 +282,7 @@ export function createControl(parts: ControlParts): MeshControl {
 				...fabricSamples(mesh.nodes.list(), fabric.inTouch(), await stateNow(), state.level),
 				...fabric.metrics(),
 				...reportSamples(parts.reports),
+				...gpuSamples(parts.gpus.signals, Math.floor(systemClock.wallMs())),
 				...parts.samples(),
 			];
 			return renderMetrics(metricsBuffers, samples) + (await parts.processMetrics.text());

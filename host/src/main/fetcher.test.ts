@@ -27,8 +27,9 @@ test('brings status and body, and sends the target’s key', async (t) => {
 	});
 	const { fetch, close } = createFetcher(systemClock);
 	t.teardown(close);
-	t.deepEqual(await fetch(url, limits), { status: 503, body: 'key: none' });
-	t.deepEqual(await fetch(url, { ...limits, apiKey: 'secret' }), { status: 503, body: 'key: Bearer secret' });
+	t.deepEqual(await fetch(url, limits), { status: 503, body: Buffer.from('key: none') });
+	const withKey = await fetch(url, { ...limits, apiKey: 'secret' });
+	t.deepEqual(withKey, { status: 503, body: Buffer.from('key: Bearer secret') });
 });
 
 test('a body beyond its bound is refused, also when its length is not told', async (t) => {
@@ -79,5 +80,5 @@ test('an answer that came while this thread stood still is no timeout', async (t
 	await fetch(url, limits);
 	const answer = fetch(url, { ...limits, timeoutMs: 200 });
 	Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 400);
-	t.deepEqual(await answer, { status: 200, body: 'in time' });
+	t.deepEqual(await answer, { status: 200, body: Buffer.from('in time') });
 });

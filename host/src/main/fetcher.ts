@@ -67,7 +67,7 @@ class Collector implements UpstreamHandler {
 		if (!this.#settle()) return;
 		const [first] = this.#chunks;
 		const body = this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks, this.#bytes);
-		this.#resolve({ status: this.#status, body: body.toString('utf8') });
+		this.#resolve({ status: this.#status, body });
 	}
 
 	onFault(fault: UpstreamFault): void {

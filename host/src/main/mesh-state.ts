@@ -15,6 +15,7 @@ import type { MeshMirrors } from '../mesh/mirrors.js';
 import { type TargetActions, TargetSync } from '../mesh/target-sync.js';
 import {
 	type DegradationRecord,
+	type GpuStandingsRecord,
 	type LifecycleRecord,
 	type LifecycleState,
 	type NodeRecord,
@@ -93,6 +94,7 @@ export class MeshState implements MeshMirrors {
 	readonly #node: KeptRecord<NodeRecord>;
 	readonly #router: KeptRecord<RouterRecord>;
 	readonly #degradations: KeptRecord<DegradationRecord>;
+	readonly #gpus: KeptRecord<GpuStandingsRecord>;
 	readonly #mirrors: Mirror<never>[] = [];
 	readonly #listeners = new Set<() => void>();
 
@@ -178,6 +180,15 @@ export class MeshState implements MeshMirrors {
 			present: () => this.degradations.get(parts.nodeId) !== undefined,
 			failed: (error) => parts.failed('telling the mesh of degradations', error),
 		});
+		this.#gpus = new KeptRecord({
+			clock,
+			passing,
+			write: async (record) =>
+				void (await this.records.put(recordKinds.gpuStandings, parts.nodeId, record, underLease())),
+			// Nobody else writes it, and it goes with the lease only, which renews it.
+			present: () => true,
+			failed: (error) => parts.failed('telling the mesh of GPUs', error),
+		});
 		this.#drain = new Drain({
 			clock,
 			records: this.records,
@@ -243,12 +254,18 @@ export class MeshState implements MeshMirrors {
 		return this.#degradations.set(record);
 	}
 
+	/** Tells the mesh of the GPUs that this node does not call sound. */
+	reportGpus(record: GpuStandingsRecord): Promise<void> {
+		return this.#gpus.set(record);
+	}
+
 	/** The node's lease was lost and another granted: what lay under it is written again. */
 	leaseRenewed(): void {
 		this.#node.again();
 		this.#router.again();
 		this.#degradations.again();
 		this.#drain.again();
+		this.#gpus.again();
 	}
 
 	/** What has been decided about this node; undefined when nothing was. */

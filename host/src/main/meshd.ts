@@ -11,6 +11,7 @@ import type { LoadedConfig } from '../config/load.js';
 import { createInflight, InflightReader } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
 import { LimitLearner } from '../fleet/limit-learner.js';
+import type { TargetRecord } from '../fleet/registry.js';
 import { createFleetTable, FleetTableWriter } from '../fleet/table.js';
 import { type AccessSnapshot, accessOf } from '../mesh/access.js';
 import { ownLevel } from '../mesh/level-keeper.js';
@@ -37,13 +38,18 @@ import { followSources } from './discovery.js';
 import { startMeshFabric } from './fabric/mesh-fabric.js';
 import { startLocalFabric } from './fabric.js';
 import { createFetcher } from './fetcher.js';
+import { GpuPart } from './gpu-part.js';
 import { inFlightOf } from './in-flight.js';
+import { LookingThread } from './looks/looks.js';
 import { MeshState } from './mesh-state.js';
 import { nodeRecordOf } from './node-record.js';
 import {
 	adminTokensOf,
 	fuelBudget,
+	gpuSignalsOptions,
+	gpuSources,
 	limitOptions,
+	looksStart,
 	namePolicy,
 	roomOptions,
 	routes,
@@ -149,16 +155,22 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			},
 		},
 	);
-	const fetcher = createFetcher(clock, readTlsFiles(config.data).upstream);
+	const upstreamTls = readTlsFiles(config.data).upstream;
+	const fetcher = createFetcher(clock, upstreamTls);
+	const looks = new LookingThread<TargetRecord>(
+		looksStart(config, [random.nextU32(), random.nextU32()], upstreamTls),
+		clock,
+		(error) => log.error({ error: String(error) }, 'the looking thread has failed and is started anew'),
+	);
 	let router: RouterPart | undefined;
 	let peerLoad: PeerLoad | undefined;
 	const targets: TargetService = new TargetService(targetServiceOptions(config), {
 		clock,
-		random,
 		table,
 		counters,
 		names,
 		fetch: fetcher.fetch,
+		looks,
 		metrics: meshMetrics,
 		limits: new LimitLearner(limitOptions(config), table, counters, new TargetLimits(limitsShared)),
 		links: () => links.lookUp(),
@@ -168,6 +180,17 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			router?.directory(pools, snapshot);
 			peerLoad?.rowsChanged();
 		},
+	});
+	const gpus = new GpuPart(gpuSignalsOptions(config), {
+		clock,
+		log,
+		metrics: meshMetrics,
+		targets,
+		sources: gpuSources(config),
+		changed: (held) =>
+			void state
+				.reportGpus({ name: config.node.id, held })
+				.catch((error: unknown) => log.warn({ error: String(error) }, 'telling the mesh of GPUs')),
 	});
 	if (routes(config)) {
 		const part = await import('./router-part.js');
@@ -291,6 +314,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		clock,
 		degraded: (inForce) => {
 			const record = { name: config.node.id, inForce: inForce.map(degradationRow) };
+			gpus.network(record.inForce);
 			log.warn({ degradations: record.inForce }, 'degradations of links, ranks and stores');
 			state
 				.reportDegradations(record)
@@ -298,7 +322,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		},
 	});
 	const reporting = {
-		sinks: reportSinks(targets, reports),
+		sinks: reportSinks(targets, reports, (delta, { ageMs }) => gpus.reported(delta, ageMs)),
 		options: receiverOptions(config),
 		streamsMax: config.reports.streams_max,
 	};
@@ -310,6 +334,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		version: meshVersion,
 		development,
 		targets,
+		gpus,
 		state,
 		mesh,
 		fabric,
@@ -378,6 +403,8 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 				() => peerLoad?.close(),
 				() => state.close(),
 				() => targets.close(),
+				() => gpus.close(),
+				() => looks.close(),
 				() => fabric.leave(),
 				() => fabric.close(),
 				() => lag.stop(),
@@ -393,6 +420,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		const waiting = { clock, signal: deps.signal, failed };
 		await router?.checkPort();
 		targets.start();
+		looks.gpus((look) => gpus.looked(look));
 		await state.ready();
 		const startedMs = clock.wallMs();
 		// Before anything is written under it: from here on a lease may end at any moment.

@@ -6,10 +6,14 @@ import type { TargetSpec } from '../fleet/registry.js';
 import type { LimitOptions } from '../router/admission/target-limits.js';
 import type { HedgeOptions } from '../router/hedge/options.js';
 import type { RouterOptionsInput } from '../router/options.js';
+import type { UpstreamTls } from '../router/tls.js';
+import type { GpuSignalsOptions } from '../signals/gpu-signals.js';
+import { defaultRules, type Rule } from '../signals/rules.js';
 import type { RoomOptions } from '../strategy/registry/judge.js';
 import type { FuelBudget } from '../strategy/runtime/instance.js';
 import { INSTANCES_MAX } from '../strategy/runtime/plan.js';
 import type { QuarantineOptions } from '../strategy/runtime/quarantine.js';
+import type { GpuSource, LooksStart } from './looks/protocol.js';
 import type { TargetServiceOptions } from './target-service.js';
 
 /** Whether a data plane runs on this node: an edge is a router near users. */
@@ -174,6 +178,31 @@ export function targetServiceOptions(config: MeshConfig): TargetServiceOptions {
 			smoothingMs: fleet.smoothing_ms,
 			ejectedMaxRatio: outlier.ejected_max_ratio,
 		},
+		askTimeoutMs: scrape.timeout_ms,
+		policy: namePolicy(config),
+		remoteModelsMax: Math.floor(fleet.models_max / REMOTE_SHARE),
+		publishMs: fleet.publish_ms,
+		refreshMs: 200,
+	};
+}
+
+/** What was seen goes to the agent at most this often: below the period in which it publishes. */
+const LOOKS_BATCH_MS = 10;
+
+/** As the schema has checked: its enums are texts to the compiler. */
+export function gpuSources({ gpu }: Pick<MeshConfig, 'gpu'>): readonly GpuSource[] {
+	return gpu.sources as readonly GpuSource[];
+}
+
+/** What the looking thread is started with. */
+export function looksStart(
+	{ scrape, health, gpu, node }: MeshConfig,
+	seed: readonly [number, number],
+	tls: UpstreamTls,
+): LooksStart {
+	return {
+		seed,
+		tls,
 		poller: {
 			scrapePeriodMs: scrape.period_ms,
 			scrapeTimeoutMs: scrape.timeout_ms,
@@ -182,10 +211,33 @@ export function targetServiceOptions(config: MeshConfig): TargetServiceOptions {
 			checkTimeoutMs: health.timeout_ms,
 			concurrencyMax: scrape.concurrency_max,
 		},
-		policy: namePolicy(config),
-		remoteModelsMax: Math.floor(fleet.models_max / REMOTE_SHARE),
-		publishMs: fleet.publish_ms,
-		refreshMs: 200,
+		gpus: {
+			sources: gpuSources({ gpu }),
+			node: node.id,
+			periodMs: gpu.period_ms,
+			timeoutMs: gpu.timeout_ms,
+			bodyMaxBytes: scrape.body_max_bytes,
+		},
+		batchMs: LOOKS_BATCH_MS,
+	};
+}
+
+/** Rules of the configuration replace those of their name among the default ones. */
+export function gpuSignalsOptions({ gpu, fleet }: MeshConfig): GpuSignalsOptions {
+	const own = gpu.rules.map(
+		({ enter_after_ms, clear_after_ms, ...rule }): Rule => ({
+			...(rule as Pick<Rule, 'name' | 'fact' | 'then' | 'release'>),
+			enterAfterMs: enter_after_ms,
+			clearAfterMs: clear_after_ms,
+		}),
+	);
+	const names = new Set(own.map(({ name }) => name));
+	return {
+		rules: [...(gpu.default_rules ? defaultRules : []).filter(({ name }) => !names.has(name)), ...own],
+		staleAfterMs: gpu.stale_after_ms,
+		forgetAfterMs: gpu.forget_after_ms,
+		smoothingMs: fleet.smoothing_ms,
+		devicesMax: gpu.devices_max,
 	};
 }
 
@@ -216,6 +268,7 @@ export function targetSpec(target: TargetConfig, { node }: MeshConfig): TargetSp
 		zone: target.zone ?? node.zone,
 		region: target.region ?? node.region,
 		costPerHour: target.cost_per_hour,
+		...(target.gpus.length === 0 ? {} : { gpus: target.gpus, gpuShare: target.gpu_share }),
 		metricsPath: target.metrics_path,
 		healthPath: target.health_path,
 		...(target.kv_events.length === 0 ? {} : { kvEvents: target.kv_events }),

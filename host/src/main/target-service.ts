@@ -1,8 +1,7 @@
 // Owns the life of targets in the agent: adding (asking a runtime for its models when none are named), draining, removing, and telling
 // pollers, fusion and workers each time. Rows of removed targets are released when nothing is in flight on them.
-import { isRuntimeName, RuntimeReader } from '@infermesh/adapters';
 import type { LinkEstimate } from '@infermesh/fabric';
-import { type Clock, MeshError, type ModelStateDelta, type Random, type Timer } from '@infermesh/proto';
+import { type Clock, MeshError, type ModelStateDelta, type Timer } from '@infermesh/proto';
 import type { CellReport } from '../cells/rows.js';
 import { DirectoryCompiler, type DirectorySnapshot, type NamePolicy } from '../fleet/directory.js';
 import { fleetErrors } from '../fleet/errors.js';
@@ -11,15 +10,18 @@ import type { TargetHold } from '../fleet/health.js';
 import { type InflightReader, REQUESTS } from '../fleet/inflight.js';
 import type { LimitLearner } from '../fleet/limit-learner.js';
 import type { PoolPolicies } from '../fleet/placement.js';
-import { type Fetcher, type PollerOptions, TargetPoller } from '../fleet/poller.js';
+import type { Fetcher } from '../fleet/poller.js';
 import { type Names, type TargetRecord, TargetRegistry, type TargetSpec, targetUrl } from '../fleet/registry.js';
 import type { FleetTableWriter } from '../fleet/table.js';
 import type { ModelPool } from '../router/ports.js';
+import type { DeviceSummary } from '../signals/gpu-signals.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
+import type { LookEvents } from './looks/looks.js';
 
 export interface TargetServiceOptions {
 	readonly fusion: FusionOptions;
-	readonly poller: PollerOptions;
+	/** A target is given this long to name its models. */
+	readonly askTimeoutMs: number;
 	readonly policy: NamePolicy;
 	/** Models that rows of other cells may name. */
 	readonly remoteModelsMax: number;
@@ -30,11 +32,12 @@ export interface TargetServiceOptions {
 
 export interface TargetServicePorts {
 	readonly clock: Clock;
-	readonly random: Random;
 	readonly table: FleetTableWriter;
 	readonly counters: InflightReader;
 	readonly names: Names;
 	readonly fetch: Fetcher;
+	/** Looks at the targets it is told to follow. */
+	readonly looks: Looks;
 	readonly metrics: MeshMetrics;
 	/** What the fabric knows of the ways to targets, as a look-up made once for many. */
 	readonly links: () => (spec: TargetSpec) => LinkEstimate;
@@ -46,6 +49,12 @@ export interface TargetServicePorts {
 	readonly onDirectory: (pools: readonly ModelPool[], snapshot: DirectorySnapshot) => void;
 }
 
+export interface Looks {
+	events: LookEvents<TargetRecord>;
+	follow(record: TargetRecord): void;
+	forget(record: TargetRecord): void;
+}
+
 /** A `/v1/models` answer larger than this is refused. */
 const MODELS_BODY_MAX_BYTES = 1024 * 1024;
 const MODELS_MAX = 64;
@@ -55,7 +64,6 @@ export class TargetService {
 	readonly fusion: FleetFusion;
 	readonly #options: TargetServiceOptions;
 	readonly #ports: TargetServicePorts;
-	readonly #poller: TargetPoller;
 	readonly #compiler = new DirectoryCompiler();
 	readonly #createdS: number;
 	readonly #watched = new Set<TargetRecord>();
@@ -72,23 +80,17 @@ export class TargetService {
 		this.#createdS = Math.floor(ports.clock.wallMs() / 1000);
 		this.registry = new TargetRegistry(ports.table, ports.names, options.remoteModelsMax);
 		this.fusion = new FleetFusion(options.fusion, ports.table, ports.counters, this.registry);
-		this.#poller = new TargetPoller(options.poller, {
-			clock: ports.clock,
-			random: ports.random,
-			fetch: ports.fetch,
-			makeReader: (runtime) => new RuntimeReader(isRuntimeName(runtime) ? { runtime } : {}),
-			events: {
-				report: (record, delta) => {
-					this.fusion.report(record, delta, this.#nowMs());
-					ports.limits.reported(record);
-				},
-				checked: (record, ok, rttMs) => {
-					ports.metrics.healthChecked(record.spec.id, ok);
-					this.fusion.checked(record, ok, rttMs, this.#nowMs());
-				},
-				scraped: (record, result, durationMs) => ports.metrics.scraped(record.spec.id, result, durationMs),
+		ports.looks.events = {
+			report: (record, delta) => {
+				this.fusion.report(record, delta, Math.floor(delta.observedAtMs));
+				ports.limits.reported(record);
 			},
-		});
+			checked: (record, ok, rttMs) => {
+				ports.metrics.healthChecked(record.spec.id, ok);
+				this.fusion.checked(record, ok, rttMs, this.#nowMs());
+			},
+			scraped: (record, result, durationMs) => ports.metrics.scraped(record.spec.id, result, durationMs),
+		};
 	}
 
 	/** Begins publishing signals. */
@@ -123,7 +125,7 @@ export class TargetService {
 		this.#announce();
 		if (this.#ports.watches(spec.id)) {
 			this.#watched.add(record);
-			this.#poller.follow(record);
+			this.#ports.looks.follow(record);
 			this.#keepRefreshing();
 		}
 		return record;
@@ -131,7 +133,7 @@ export class TargetService {
 
 	remove(id: string): TargetRecord {
 		const record = this.registry.remove(id);
-		if (this.#watched.delete(record)) this.#poller.forget(record);
+		if (this.#watched.delete(record)) this.#ports.looks.forget(record);
 		this.fusion.forget(record);
 		this.#ports.table.publish();
 		this.#announce();
@@ -190,12 +192,17 @@ export class TargetService {
 		this.#ports.table.onFirstChange = undefined;
 		this.#started = false;
 		this.#refreshing?.cancel();
-		this.#poller.close();
+		for (const record of this.#watched) this.#ports.looks.forget(record);
 	}
 
 	#announce(): void {
 		const snapshot = this.snapshot();
 		this.#ports.onDirectory(this.registry.pools(), snapshot);
+	}
+
+	/** What the devices of a target come to, from now on; `undefined` = nothing is known of them. */
+	devices(record: TargetRecord, summary: DeviceSummary | undefined): void {
+		this.fusion.devices(record, summary, this.#nowMs());
 	}
 
 	/** The timer runs only while there is something whose state may change by time alone. */
@@ -230,12 +237,12 @@ export class TargetService {
 	async #askModels(spec: TargetSpec): Promise<string[]> {
 		try {
 			const { status, body } = await this.#ports.fetch(`${spec.url.replace(/\/+$/, '')}/v1/models`, {
-				timeoutMs: this.#options.poller.scrapeTimeoutMs,
+				timeoutMs: this.#options.askTimeoutMs,
 				bodyMaxBytes: MODELS_BODY_MAX_BYTES,
 				apiKey: spec.apiKey,
 			});
 			if (status !== 200) throw new Error(`it answered ${status}`);
-			const { data } = JSON.parse(body) as { data?: unknown };
+			const { data } = JSON.parse(Buffer.from(body).toString('utf8')) as { data?: unknown };
 			const ids = Array.isArray(data) ? data.map((entry: unknown) => (entry as { id?: unknown } | null)?.id) : [];
 			const models = ids.filter((id): id is string => typeof id === 'string' && id !== '').slice(0, MODELS_MAX);
 			if (models.length === 0) throw new Error('it lists no model');

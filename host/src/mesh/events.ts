@@ -16,6 +16,7 @@ export const eventKinds = [
 	'key',
 	'lineage',
 	'degradation',
+	'gpu',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 
@@ -64,6 +65,7 @@ const shown: readonly Shown[] = [
 	{ kind: 'key', record: recordKinds.apiKeys, prefix: '', withoutSecrets: keyWithoutSecrets },
 	{ kind: 'lineage', record: recordKinds.lineage, prefix: '' },
 	{ kind: 'degradation', record: recordKinds.degradations, prefix: '' },
+	{ kind: 'gpu', record: recordKinds.gpuStandings, prefix: '' },
 ];
 
 function targetWithoutSecrets({ spec, ...rest }: StoredTarget): unknown {

@@ -89,7 +89,7 @@ export function specOf({ spec }: StoredTarget): TargetSpec {
 }
 
 export function storedOf(spec: TargetSpec, announcedBy: string | undefined): StoredTarget {
-	const { apiKey, grpc, upstreamModel, revision, quant, models, kvEvents, ...rest } = spec;
+	const { apiKey, grpc, upstreamModel, revision, quant, models, gpus, kvEvents, ...rest } = spec;
 	return {
 		spec: {
 			...rest,
@@ -99,6 +99,7 @@ export function storedOf(spec: TargetSpec, announcedBy: string | undefined): Sto
 			...(upstreamModel === undefined ? {} : { upstreamModel }),
 			...(revision === undefined ? {} : { revision }),
 			...(quant === undefined ? {} : { quant }),
+			...(gpus === undefined ? {} : { gpus: [...gpus] }),
 			...(kvEvents === undefined ? {} : { kvEvents: [...kvEvents] }),
 		},
 		...(announcedBy === undefined ? {} : { announcedBy }),

@@ -78,6 +78,8 @@ export const targetRecordSchema = Type.Object({
 		zone: Type.String(),
 		region: Type.String(),
 		costPerHour: Type.Number(),
+		gpus: Type.Optional(Type.Array(Type.String())),
+		gpuShare: Type.Optional(Type.Number()),
 		metricsPath: Type.String(),
 		healthPath: Type.String(),
 		kvEvents: Type.Optional(
@@ -298,6 +300,23 @@ export const degradationRecordSchema = Type.Object({
 });
 export type DegradationRecord = Static<typeof degradationRecordSchema>;
 
+/** The GPUs a node hears of that are not sound; under its lease. */
+export const gpuStandingsRecordSchema = Type.Object({
+	name: Type.String(describe('Of the node that judges them.')),
+	held: Type.Array(
+		Type.Object({
+			gpu: Type.String(),
+			node: Type.String(),
+			standing: Type.Enum(['sound', 'degraded', 'quarantined']),
+			rules: Type.Array(Type.String()),
+			sinceMs: Type.Number(),
+			targets: Type.Array(Type.String(), describe('Targets on it, which get no requests from that node, or fewer.')),
+		}),
+		{ maxItems: 256 },
+	),
+});
+export type GpuStandingsRecord = Static<typeof gpuStandingsRecordSchema>;
+
 /** A kind of record: where it lies, and what it must look like. `id` is the rest of the key. */
 export interface RecordKind<S extends TSchema> {
 	readonly prefix: string;
@@ -327,6 +346,7 @@ export const recordKinds = {
 	removals: kind('removals/', removalRecordSchema),
 	lineage: kind('lineage/', lineageRecordSchema),
 	degradations: kind('degradations/', degradationRecordSchema),
+	gpuStandings: kind('gpus/', gpuStandingsRecordSchema),
 } as const;
 
 /** Key part of an id that may hold any characters: percent-encoded, so that it stays printable ASCII without spaces or slashes. */

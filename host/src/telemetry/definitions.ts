@@ -71,6 +71,9 @@ function histogram(
 /** Series of one metric of collectives, links or stores. */
 const REPORTED = 2048;
 
+const perGpu = ['node', 'gpu_uuid', 'mig_profile'] as const;
+/** Series of one metric of devices; a node of eight devices cut in seven has 64. */
+const GPUS = 1024;
 const perTarget = ['target', 'model', 'node', 'zone'] as const;
 
 export const metricDefinitions = Object.freeze({
@@ -345,6 +348,25 @@ export const metricDefinitions = Object.freeze({
 	discoveryTargets: gauge('discovery_targets', ['source'], 256, 'Targets that a source listed last.'),
 	healthChecks: counter('health_checks', ['target', 'result'], TARGETS, 'Active health checks: ok or failed.'),
 	ejections: counter('ejections', ['target'], TARGETS, 'Times a target was ejected for failing live requests.'),
+	gpuLooks: counter(
+		'gpu_source_looks',
+		['source', 'result'],
+		TARGETS,
+		'Looks at sources of GPU state: ok, error, timeout, unreadable.',
+	),
+	gpuLookDuration: histogram(
+		'gpu_source_look_duration_seconds',
+		[],
+		1,
+		geometric(0.001, 2, 14),
+		'Time of one look at a source of GPU state.',
+	),
+	gpuStandings: counter(
+		'gpu_standing_changes',
+		['gpu_uuid', 'standing'],
+		TARGETS,
+		'Times that what holds a GPU changed, by what became of it: sound, degraded, quarantined.',
+	),
 	peerLoadFrames: counter(
 		'peer_load_frames',
 		['direction'],
@@ -673,6 +695,28 @@ export const metricDefinitions = Object.freeze({
 	),
 	reports: counter('reports', ['kind', 'result'], 16, 'Reports of adapters over gRPC: taken, duplicate or refused.'),
 	reportsDropped: counter('reports_dropped', ['kind'], 4, 'Reports that adapters say they had no room for.'),
+	gpuComputeRatio: collected('gpu_compute_ratio', perGpu, GPUS, 'How busy the compute units are, smoothed.'),
+	gpuMemoryRatio: collected(
+		'gpu_memory_bandwidth_ratio',
+		perGpu,
+		GPUS,
+		'How busy the memory’s bandwidth is, smoothed.',
+	),
+	gpuMemoryUsed: collected('gpu_memory_used_bytes', perGpu, GPUS, 'Device memory in use.'),
+	gpuMemoryTotal: collected('gpu_memory_total_bytes', perGpu, GPUS, 'Device memory in all.'),
+	gpuTemperature: collected('gpu_temperature_celsius', perGpu, GPUS, 'Core temperature.'),
+	gpuPower: collected('gpu_power_watts', perGpu, GPUS, 'Power drawn, smoothed.'),
+	gpuEccUncorrected: collected(
+		'gpu_ecc_uncorrected_errors',
+		perGpu,
+		GPUS,
+		'Uncorrected ECC errors since the driver was loaded.',
+	),
+	gpuXid: collected('gpu_xid_last', perGpu, GPUS, 'The last XID the driver wrote; 0 = none.'),
+	gpuHealth: collected('gpu_health_ratio', perGpu, GPUS, 'Health score of a device: 1 = sound, 0 = quarantined.'),
+	gpuReportAge: collected('gpu_report_age_seconds', perGpu, GPUS, 'Since a source last spoke of the device.'),
+	gpuStanding: collected('gpu_standing', [...perGpu, 'standing'], GPUS, 'Always 1: sound, degraded or quarantined.'),
+	gpuHeld: collected('gpu_rule_in_force', [...perGpu, 'rule'], GPUS, '1 for each rule that holds a device.'),
 	buildInfo: collected('build_info', ['version', 'node_version'], 1, 'Always 1; the labels say what runs.'),
 	targetInfo: collected(
 		'target_info',

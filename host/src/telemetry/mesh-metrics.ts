@@ -13,6 +13,8 @@ export interface MeshMetrics {
 	scraped(target: string, result: ScrapeResult, durationMs: number): void;
 	healthChecked(target: string, ok: boolean): void;
 	ejected(target: string): void;
+	gpuLooked(source: string, result: ScrapeResult, durationMs: number): void;
+	gpuStanding(uuid: string, standing: string): void;
 	workerRestarted(): void;
 	cellRowsRefused(code: string): void;
 	/** `result`: ok, or the code of the refusal. */
@@ -34,6 +36,7 @@ export interface MeshMetrics {
 
 export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
 	const scrapeDuration = block.histogram('scrapeDuration');
+	const gpuLookDuration = block.histogram('gpuLookDuration');
 	const sent = block.counter('peerLoadFrames', 'sent');
 	const heard = block.counter('peerLoadFrames', 'heard');
 	const peerLoadDelay = block.histogram('peerLoadDelay');
@@ -51,6 +54,11 @@ export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
 			scrapeDuration.observe(durationMs / 1000);
 		},
 		healthChecked: (target, ok) => block.counter('healthChecks', target, ok ? 'ok' : 'failed').add(1),
+		gpuLooked(source, result, durationMs) {
+			block.counter('gpuLooks', source, result).add(1);
+			gpuLookDuration.observe(durationMs / 1000);
+		},
+		gpuStanding: (uuid, standing) => block.counter('gpuStandings', uuid, standing).add(1),
 		ejected: (target) => block.counter('ejections', target).add(1),
 		agentCalled: (method, result) => block.counter('agentCalls', method, result).add(1),
 		agentStreams: (open) => agentStreams.set(open),
