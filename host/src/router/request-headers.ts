@@ -1,5 +1,6 @@
 // Owns the headers stage: bounds, ids, the mesh's own request headers, and the list of headers that may go upstream. Credentials,
 // hop-by-hop fields (RFC 9110 §7.6.1) and everything `x-infermesh-` stay here. Forwarded names are lower case.
+import type { IncomingMessage } from 'node:http';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
 import type { Exchange } from './exchange.js';
@@ -61,11 +62,27 @@ export function readHeaders(env: RouterEnv, exchange: Exchange): Refusal | undef
 	const fit =
 		exchange.stream2 === undefined ? rawHeaders.length / 2 <= env.options.headerCountMax : listFits(env, rawHeaders);
 	if (!fit) return { code: 'IM_REQUEST_HEADERS' };
+	if (exchange.stream2 === undefined) {
+		const { httpVersion } = exchange.req;
+		if (httpVersion !== '1.1' && httpVersion !== '1.0') return { code: 'IM_REQUEST_MALFORMED' };
+		if (!namesOneHost(exchange.req))
+			return { code: 'IM_REQUEST_MALFORMED', message: 'The request must have exactly one host field.' };
+	}
 	const encoding = headers['content-encoding'];
 	if (encoding !== undefined && encoding !== 'identity') return { code: 'IM_REQUEST_ENCODING' };
 	exchange.forwarded = forwardable(rawHeaders, headers.connection);
 	readNames(env, exchange);
 	return undefined;
+}
+
+/** RFC 9112 §3.2: proxies before this router may have looked at another of them. */
+function namesOneHost({ rawHeaders, httpVersion }: IncomingMessage): boolean {
+	let hosts = 0;
+	for (let at = 0; at < rawHeaders.length; at += 2) {
+		const name = rawHeaders[at] as string;
+		if (name.length === 4 && name.toLowerCase() === 'host') hosts++;
+	}
+	return hosts === 1 || (hosts === 0 && httpVersion === '1.0');
 }
 
 /** `:method`, `:path` and their like are not counted against the fields a client may send. */

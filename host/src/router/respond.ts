@@ -73,7 +73,9 @@ export function sendRefusal(
 	if (refusal.code === 'IM_REQUEST_UNAUTHENTICATED') headers.push('www-authenticate', 'Bearer');
 	if (attempt !== undefined) pushDecision(headers, attempt);
 	const uploading = exchange.stream2 === undefined && isUploading(req);
-	if (uploading) headers.push('connection', 'close');
+	// What was read in one way here may be read in another by whoever sent it on.
+	if (uploading || (exchange.stream2 === undefined && refusal.code === 'IM_REQUEST_MALFORMED'))
+		headers.push('connection', 'close');
 	exchange.committed = true;
 	exchange.finished = true;
 	exchange.receiving = false;

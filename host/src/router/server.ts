@@ -66,7 +66,8 @@ function makeServer(options: RouterOptions): Server {
 	const { tls } = options;
 	const parser = {
 		insecureHTTPParser: false,
-		requireHostHeader: true,
+		// The router looks itself: Node's own refusal has no code.
+		requireHostHeader: false,
 		maxHeaderSize: options.headerBytesMax,
 		headersTimeout: options.headersTimeoutMs,
 		requestTimeout: options.requestTimeoutMs,
@@ -98,9 +99,26 @@ const REASONS: Readonly<Record<number, string>> = {
 	431: 'Request Header Fields Too Large',
 };
 
-/** Answers bytes that are no request. A connection whose current response has begun is only closed: its client must not read two. */
+/** Connections that are refused once the requests before are answered. */
+const refusedAfter = new WeakSet<Duplex>();
+
+/**
+ * Answers bytes that are no request, after the answers to whole requests before them: a client takes what comes first for the answer to what it sent
+ * first. A connection whose response to a broken request has begun is only closed.
+ */
 function answerBadHttp(error: Error & { readonly code?: string }, socket: Duplex): void {
-	const current = (socket as { readonly _httpMessage?: ServerResponse | null })._httpMessage;
+	if (refusedAfter.has(socket)) return;
+	const current = (socket as { readonly _httpMessage?: ServerResponse | null })._httpMessage ?? undefined;
+	if (current?.req.complete === true && socket.writable) {
+		// What comes after a last request is nobody's.
+		if (error.code === 'HPE_CLOSED_CONNECTION') return;
+		refusedAfter.add(socket);
+		current.once('close', () => {
+			refusedAfter.delete(socket);
+			answerBadHttp(error, socket);
+		});
+		return;
+	}
 	if (error.code === 'ECONNRESET' || !socket.writable || current?.headersSent === true) {
 		socket.destroy();
 		return;

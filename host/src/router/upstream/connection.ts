@@ -7,6 +7,7 @@ import type { Clock, Timer } from '@infermesh/proto';
 import type { UpstreamTls } from '../tls.js';
 import { UpstreamFault } from './faults.js';
 import { type ResponseHeaders, ResponseParser } from './response-parser.js';
+import type { TurnEnd } from './turn-end.js';
 
 /** Told of one exchange, in this order: head, bodies, then end or fault. */
 export interface UpstreamHandler {
@@ -89,10 +90,15 @@ export class UpstreamConnection {
 	#paused = false;
 	#call: UpstreamCall | undefined;
 	#handler: UpstreamHandler | undefined;
+	/** The request that goes out at the end of this turn. */
+	#unsentHead: string | undefined;
+	#unsentBody: Buffer | null = null;
+	readonly #turn: TurnEnd;
 
 	/** Begins to connect; the first request may be sent at once. */
-	constructor(endpoint: Endpoint, options: ConnectionOptions, clock: Clock, owner: ConnectionOwner) {
+	constructor(endpoint: Endpoint, options: ConnectionOptions, clock: Clock, turn: TurnEnd, owner: ConnectionOwner) {
 		this.#owner = owner;
+		this.#turn = turn;
 		this.#parser = new ResponseParser(options.headerBytesMax);
 		this.#socket = endpoint.tls
 			? this.#openTls(endpoint, options.tls)
@@ -117,6 +123,28 @@ export class UpstreamConnection {
 		this.#call = call;
 		this.#handler = handler;
 		this.#parser.begin(handler, method);
+		if (this.#connected) {
+			this.#unsentHead = head;
+			this.#unsentBody = body;
+			this.#turn.add(this);
+		} else this.#write(head, body);
+		return call;
+	}
+
+	/** The turn has ended, and nothing came unasked. */
+	flush(): void {
+		const head = this.#unsentHead;
+		const body = this.#unsentBody;
+		this.#forgetUnsent();
+		if (head !== undefined) this.#write(head, body);
+	}
+
+	#forgetUnsent(): void {
+		this.#unsentHead = undefined;
+		this.#unsentBody = null;
+	}
+
+	#write(head: string, body: Buffer | null): void {
 		if (body === null) this.#socket.write(head, 'latin1');
 		else if (body.length > JOINED_BYTES_MAX) {
 			this.#socket.cork();
@@ -129,7 +157,6 @@ export class UpstreamConnection {
 			body.copy(joined, head.length);
 			this.#socket.write(joined);
 		}
-		return call;
 	}
 
 	/** Ends the exchange from our side, and with it the connection. */
@@ -169,6 +196,8 @@ export class UpstreamConnection {
 	#read(bytes: Buffer): void {
 		// Nobody asked: the upstream sends more than the answer. What else it may have sent is not waited for.
 		if (this.#handler === undefined) return this.destroy();
+		// Nor was this asked for: the request has not gone out. It may go out on another connection.
+		if (this.#unsentHead !== undefined) return this.#lose(new UpstreamFault('reset', 'the upstream spoke unasked'));
 		let used: number;
 		try {
 			used = this.#parser.push(bytes);
@@ -226,6 +255,7 @@ export class UpstreamConnection {
 	#take(): UpstreamHandler | undefined {
 		const handler = this.#handler;
 		this.#handler = undefined;
+		this.#forgetUnsent();
 		this.#parser.stop();
 		this.#call?.end();
 		this.#call = undefined;

@@ -164,6 +164,24 @@ test('what an upstream sends unasked is nobody’s answer', async (t) => {
 	t.is((await exchange(made, origin)).body, 'ok');
 });
 
+test('nor is what had arrived unread when a request was given to the connection', async (t) => {
+	const { origin, sockets } = await raw(t, (socket) => socket.write(ok));
+	const made = pools(t);
+	await exchange(made, origin);
+	const seen = new Seen();
+	// After the loop has polled: what is written now is in the connection's buffer, and read only when it polls again.
+	await new Promise<void>((resolve) => {
+		setImmediate(() => {
+			sockets[0]?.write('HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison');
+			made.dispatch(origin, request, seen);
+			resolve();
+		});
+	});
+	await until('it is over', () => seen.over);
+	t.like(seen, { body: '', ends: 0, faults: ['reset'] }, 'it may be sent again: nothing of it went out');
+	t.is((await exchange(made, origin)).body, 'ok');
+});
+
 test('an answer before the request was sent whole is passed on, and the connection closed', async (t) => {
 	const { origin } = await raw(t, (socket) => {
 		socket.pause();

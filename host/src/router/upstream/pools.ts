@@ -12,6 +12,7 @@ import {
 } from './connection.js';
 import { UpstreamFault } from './faults.js';
 import { requestHead, type UpstreamRequest } from './request-head.js';
+import { TurnEnd } from './turn-end.js';
 
 export interface PoolOptions extends ConnectionOptions {
 	/** A free connection is closed after this; upstreams' own hints shorten it. */
@@ -35,9 +36,11 @@ class OriginPool implements ConnectionOwner {
 	readonly #endpoint: Endpoint;
 	readonly #options: PoolOptions;
 	readonly #clock: Clock;
+	readonly #turn: TurnEnd;
 	#closed = false;
 
-	constructor(endpoint: Endpoint, options: PoolOptions, clock: Clock) {
+	constructor(endpoint: Endpoint, options: PoolOptions, clock: Clock, turn: TurnEnd) {
+		this.#turn = turn;
 		this.#endpoint = endpoint;
 		this.#options = options;
 		this.#clock = clock;
@@ -106,7 +109,7 @@ class OriginPool implements ConnectionOwner {
 	}
 
 	#open(): UpstreamConnection {
-		const connection = new UpstreamConnection(this.#endpoint, this.#options, this.#clock, this);
+		const connection = new UpstreamConnection(this.#endpoint, this.#options, this.#clock, this.#turn, this);
 		this.#all.add(connection);
 		return connection;
 	}
@@ -116,6 +119,7 @@ export class UpstreamPools {
 	readonly #options: PoolOptions;
 	readonly #clock: Clock;
 	readonly #pools = new Map<string, OriginPool>();
+	readonly #turn = new TurnEnd();
 
 	constructor(options: PoolOptions, clock: Clock) {
 		this.#options = options;
@@ -161,7 +165,7 @@ export class UpstreamPools {
 	#open(origin: string): OriginPool {
 		const endpoint = endpointOf(origin);
 		if (this.#pools.size >= this.#options.poolsMax) this.#closeOldest();
-		const pool = new OriginPool(endpoint, this.#options, this.#clock);
+		const pool = new OriginPool(endpoint, this.#options, this.#clock, this.#turn);
 		this.#pools.set(origin, pool);
 		return pool;
 	}
