@@ -1,6 +1,9 @@
 // The dialects through a router: where the model is found, what is sent on and what comes back, in the shapes of their clients.
 import { connect } from 'node:net';
+import { InMemorySpanExporter } from '@opentelemetry/sdk-trace-node';
 import test, { type ExecutionContext } from 'ava';
+import { parseTraceParent } from '../telemetry/trace-context.js';
+import { createTracing } from '../telemetry/tracing.js';
 import { tagResponses, targetTag, untagged } from './response-ids.js';
 import { type EngineHandler, type FakeEngine, fakeEngine, startRouter, type TestRouter, until } from './testing/kit.js';
 
@@ -518,4 +521,59 @@ test('a client that leaves is gone for the engine, in every dialect', async (t) 
 		left++;
 	}
 	t.is(router.open(), 0);
+});
+
+test('a span says in the words of GenAI what was asked, of whom, and what it cost; the engine’s is its child', async (t) => {
+	const exporter = new InMemorySpanExporter();
+	const shutdown = exporter.shutdown.bind(exporter);
+	exporter.shutdown = () => Promise.resolve();
+	const tracing = { endpoint: undefined, ratio: 1, queueMax: 64, resource: {}, exporter };
+	const { tracer, close } = await createTracing(tracing);
+	const stream = `data: {"choices":[{}]}\n\ndata: {"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":2}}\n\ndata: [DONE]\n\n`;
+	const { router, engines } = await mesh(
+		t,
+		(_req, res) => res.writeHead(200, { 'content-type': 'text/event-stream' }).end(stream),
+		{ ports: { tracer }, targets: { upstreamModel: 'org/real', runtime: 'vllm' } },
+	);
+	const parent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+	const headers = {
+		...json,
+		traceparent: parent,
+		tracestate: 'v=1',
+		'x-request-id': 'mine',
+		'x-infermesh-session': 's',
+	};
+	const body = { model: 'alias', messages: [], stream: true, max_tokens: 9 };
+	const answer = await post(`${router.url}/v1/chat/completions`, body, headers);
+	await answer.text();
+	t.is(answer.headers.get('x-request-id'), 'mine');
+	await (
+		await post(`${router.url}/v2/models/alias/generate`, { text_input: 'x' }, { ...json, traceparent: parent })
+	).text();
+	await until('both are over', () => router.router.inflight() === 0);
+	await close();
+	const [chat, generate] = exporter.getFinishedSpans();
+	t.is(chat?.name, 'chat alias');
+	t.is(generate?.name, 'text_completion alias');
+	t.is(chat?.parentSpanContext?.spanId, '00f067aa0ba902b7');
+	const sent = parseTraceParent(String(engines[0]?.seen[0]?.headers['traceparent']));
+	t.deepEqual([sent?.traceId, sent?.spanId], [chat?.spanContext().traceId, chat?.spanContext().spanId]);
+	t.is(engines[0]?.seen[0]?.headers['tracestate'], 'v=1');
+	t.like(chat?.attributes, {
+		'gen_ai.operation.name': 'chat',
+		'gen_ai.provider.name': 'vllm',
+		'gen_ai.request.model': 'alias',
+		'gen_ai.response.model': 'org/real',
+		'gen_ai.request.max_tokens': 9,
+		'gen_ai.conversation.id': 's',
+		'gen_ai.usage.input_tokens': 7,
+		'gen_ai.usage.output_tokens': 2,
+		'infermesh.request_id': 'mine',
+		'http.response.status_code': 200,
+	});
+	t.deepEqual(
+		chat?.events.map(({ name }) => name),
+		['gen_ai.first_token'],
+	);
+	await shutdown();
 });

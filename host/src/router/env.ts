@@ -68,7 +68,7 @@ const noMetrics: RouterMetrics = {
 };
 const noWebSockets: WebSocketMetrics = { opened: ignore, closed: ignore, refused: ignore };
 const noTracer: RequestTracer = {
-	start: (_method, _path, traceparent) => ({ traceparent, set: ignore, end: ignore }),
+	start: (_method, _path, traceparent) => ({ traceparent, set: ignore, event: ignore, end: ignore }),
 };
 const noAdmission: AdmissionPorts = {
 	hasRoom: () => true,

@@ -50,7 +50,8 @@ export function recordOutcome(
 		wastedTokens: lane?.wastedTokens ?? 0,
 		leg: attempt.pair === undefined ? 'whole' : 'decode',
 	});
-	if (!lost) traceAttempt(request, attempt, tokensIn, tokensOut, ttftMs);
+	if (!lost)
+		traceAttempt(request, attempt, tokensIn, tokensOut, ttftMs, ports.clock.wallMs() - (now - attempt.firstTokenMs));
 	ports.metrics.attempt(attempt.pool, attempt.target, status, ttftMs, tpotMs);
 	if (attempt.chunks > 0) ports.metrics.streamChunks(attempt.chunks);
 	if (lost || attempt.end === 'failed' || attempt.status >= 400) return;

@@ -281,6 +281,8 @@ export interface RequestSpan {
 	/** W3C `traceparent` to send upstream; undefined when neither the client nor tracing gave one. */
 	readonly traceparent: string | undefined;
 	set(name: string, value: string | number | boolean): void;
+	/** Something that happened at this wall-clock time. */
+	event(name: string, wallMs: number): void;
 	end(errorCode: string | undefined): void;
 }
 

@@ -8,6 +8,7 @@ export function traceAttempt(
 	tokensIn: number,
 	tokensOut: number,
 	ttftMs: number,
+	firstTokenWallMs: number,
 ): void {
 	const { span } = request;
 	if (span === undefined) return;
@@ -28,4 +29,5 @@ export function traceAttempt(
 	span.set('tokensOut', tokensOut);
 	span.set('tokensCached', attempt.usage?.tokensCached ?? 0);
 	span.set('ttftMs', ttftMs);
+	if (ttftMs > 0) span.event('gen_ai.first_token', firstTokenWallMs);
 }

@@ -31,7 +31,12 @@ export const spanAttributes: Readonly<Record<string, string>> = {
 	fuel: 'infermesh.decision_fuel',
 };
 
-const silent: RequestSpan = { traceparent: undefined, set: () => undefined, end: () => undefined };
+const silent: RequestSpan = {
+	traceparent: undefined,
+	set: () => undefined,
+	event: () => undefined,
+	end: () => undefined,
+};
 
 /** Keeps the caller's context and records nothing. A context that is not valid is not passed on. */
 export const passiveTracer: RequestTracer = {
@@ -129,6 +134,7 @@ function requestSpan(span: Span, operation: string | undefined, errorStatus: Spa
 			if (name === 'model' && operation !== undefined) span.updateName(`${operation} ${String(value)}`);
 			span.setAttribute(Object.hasOwn(spanAttributes, name) ? (spanAttributes[name] ?? name) : name, value);
 		},
+		event: (name, wallMs) => void span.addEvent(name, wallMs),
 		end(errorCode) {
 			if (ended) return;
 			ended = true;
