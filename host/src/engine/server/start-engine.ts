@@ -1,9 +1,10 @@
-// Owns putting an emulated engine together and its life as an HTTP server: routes, keys, failures, drain and close.
+// Owns putting an emulated engine together and its life as a server of HTTP/1.1 and gRPC on one port: routes, keys, failures, drain and close.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { MeshError, SeededRandom } from '@infermesh/proto';
+import { Sniffer } from '../../router/http2/sniff.js';
 import { engineErrors } from '../errors.js';
 import { EngineModel } from '../model/engine-model.js';
 import { REALTIME_PATH, RealtimeSessions } from './dialects/realtime.js';
@@ -15,6 +16,7 @@ import { EngineDriver } from './engine-driver.js';
 import { type FaultSettings, FaultSwitches } from './faults.js';
 import { serveChat, serveCompletion } from './generate-route.js';
 import { assertModel } from './generation-request.js';
+import { EngineGrpcPort } from './grpc/grpc-port.js';
 import { sendError } from './http-io.js';
 import {
 	changeFaults,
@@ -77,11 +79,11 @@ export async function startEngine(options: EngineOptions): Promise<EngineHandle>
 		(request, response) => void handle(engine, state, request, response),
 	);
 	server.maxConnections = resolved.connectionsMax;
-	server.on('connection', (socket) => {
-		if (engine.faults.fires('resetOnAccept')) socket.resetAndDestroy();
-	});
 	const realtime = new RealtimeSessions(engine);
 	server.on('upgrade', (request, socket, head) => upgrade(engine, state, realtime, request, socket, head));
+	const { apiKey } = resolved;
+	const grpc = new EngineGrpcPort(engine, (authorization) => apiKey === undefined || isKey(apiKey, authorization));
+	const sniffer = partWays(engine, server, grpc);
 	const { publisher } = engine;
 	await publisher?.listen(resolved.host);
 	try {
@@ -100,7 +102,7 @@ export async function startEngine(options: EngineOptions): Promise<EngineHandle>
 		setFaults: (patch) => engine.faults.apply(patch),
 		close: () => {
 			state.draining = true;
-			closing ??= drain(engine, server, realtime);
+			closing ??= drain(engine, { server, realtime, grpc, sniffer });
 			return closing;
 		},
 	};
@@ -211,9 +213,36 @@ function route(path: string, method: string): Handler {
 /** As vLLM, asks for the key where work is done, not for health and metrics. */
 function authenticate(apiKey: string | undefined, path: string, request: IncomingMessage): void {
 	if (apiKey === undefined || !(path.startsWith('/v1/') || path === '/tokenize')) return;
-	const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-	if (timingSafeEqual(digest(request.headers.authorization ?? ''), digest(`Bearer ${apiKey}`))) return;
+	if (isKey(apiKey, request.headers.authorization)) return;
 	throw new MeshError(engineErrors, 'IM_ENGINE_UNAUTHENTICATED');
+}
+
+function isKey(apiKey: string, authorization: string | undefined): boolean {
+	const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+	return timingSafeEqual(digest(authorization ?? ''), digest(`Bearer ${apiKey}`));
+}
+
+/** Connections that begin as HTTP/2 does are gRPC's. */
+function partWays(engine: EngineContext, server: Server, grpc: EngineGrpcPort): Sniffer {
+	const { clock, requestTimeoutMs } = engine.options;
+	const listeners = server.listeners('connection') as ((this: Server, socket: Socket) => void)[];
+	server.removeAllListeners('connection');
+	const sniffer = new Sniffer(
+		{
+			http1: (socket) => {
+				for (const listener of listeners) listener.call(server, socket);
+			},
+			http2: (socket) => grpc.connection(socket),
+			late: (socket) => socket.destroy(),
+		},
+		clock,
+		requestTimeoutMs,
+	);
+	server.on('connection', (socket: Socket) => {
+		if (engine.faults.fires('resetOnAccept')) socket.resetAndDestroy();
+		else sniffer.listen(socket);
+	});
+	return sniffer;
 }
 
 function fail(engine: EngineContext, request: IncomingMessage, response: ServerResponse, error: unknown): void {
@@ -227,15 +256,28 @@ function fail(engine: EngineContext, request: IncomingMessage, response: ServerR
 	sendError(response, new MeshError(engineErrors, 'IM_ENGINE_INTERNAL'));
 }
 
+/** What an engine is served by. */
+interface Served {
+	readonly server: Server;
+	readonly realtime: RealtimeSessions;
+	readonly grpc: EngineGrpcPort;
+	readonly sniffer: Sniffer;
+}
+
 /** Stops listening, lets requests in flight finish until the drain time is over, then cuts what is left. */
-function drain(engine: EngineContext, server: Server, realtime: RealtimeSessions): Promise<void> {
+function drain(engine: EngineContext, { server, realtime, grpc, sniffer }: Served): Promise<void> {
 	const { clock, drainTimeoutMs } = engine.options;
-	const sweep = clock.every(IDLE_SWEEP_MS, () => server.closeIdleConnections());
+	const sweep = clock.every(IDLE_SWEEP_MS, () => {
+		server.closeIdleConnections();
+		sniffer.closeWaiting();
+	});
 	const deadline = clock.after(drainTimeoutMs, () => {
 		server.closeAllConnections();
 		realtime.cut();
+		grpc.destroy();
 	});
 	realtime.close();
+	grpc.drain();
 	return new Promise((resolve) => {
 		server.close(() => {
 			sweep.cancel();

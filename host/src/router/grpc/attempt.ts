@@ -13,6 +13,7 @@ import type { ResponseHeaders } from '../upstream/response-parser.js';
 import type { AttemptPlan } from '../upstream-response.js';
 import { passedOn, sendEnd, sendHead } from './answers.js';
 import type { GrpcCall } from './call.js';
+import { FRAME_HEAD_BYTES } from './frames.js';
 import { targetHeaders, writeSent } from './request.js';
 import type { GrpcSessions, TargetStream } from './sessions.js';
 import { grpcCodes, grpcOfHttp, grpcOfReset, grpcStatusOf, httpOfGrpc } from './status.js';
@@ -277,5 +278,3 @@ export class GrpcAttempt implements RunningAttempt {
 		this.#onEnd(this);
 	}
 }
-
-const FRAME_HEAD_BYTES = 5;

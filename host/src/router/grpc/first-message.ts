@@ -3,6 +3,7 @@
 import { createGunzip, createInflate, type Gunzip, type Inflate } from 'node:zlib';
 import type { Refusal } from '../errors.js';
 import { FieldScanner } from './field-scanner.js';
+import { FRAME_HEAD_BYTES } from './frames.js';
 
 export interface FirstMessageLimits {
 	readonly messageBytesMax: number;
@@ -11,7 +12,6 @@ export interface FirstMessageLimits {
 	readonly nameBytesMax: number;
 }
 
-export const FRAME_HEAD_BYTES = 5;
 const COMPRESSED = 1;
 const MALFORMED: Refusal = { code: 'IM_REQUEST_GRPC' };
 

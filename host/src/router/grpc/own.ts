@@ -23,7 +23,7 @@ import type { RouterEnv } from '../env.js';
 import type { Refusal } from '../errors.js';
 import { endWithTrailers, GRPC_TYPE, refusalCode, refusalTrailers, sendEnd } from './answers.js';
 import type { GrpcCall } from './call.js';
-import { FRAME_HEAD_BYTES } from './first-message.js';
+import { FrameReader, frameOf } from './frames.js';
 import { type GrpcMethod, KSERVE } from './methods.js';
 import { grpcCodes, grpcMessage } from './status.js';
 
@@ -77,12 +77,11 @@ export class OwnServices {
 	/** Answers each message of a call as it comes. */
 	answer({ answer }: OwnMethod, call: GrpcCall): void {
 		const { stream2 } = call;
-		let pending: Buffer = Buffer.alloc(0);
+		const frames = new FrameReader(MESSAGE_BYTES_MAX);
 		stream2.on('data', (chunk: Buffer) => {
 			if (call.finished) return;
-			pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
 			try {
-				pending = this.#each(pending, (message) => answer(call, message));
+				for (const message of frames.push(chunk)) answer(call, message);
 			} catch {
 				refuse(call, { code: 'IM_REQUEST_GRPC' });
 			}
@@ -90,22 +89,9 @@ export class OwnServices {
 		stream2.on('end', () => {
 			call.clientEnded = true;
 			if (call.finished || watched.has(call)) return;
-			if (pending.length > 0 || !stream2.headersSent) refuse(call, { code: 'IM_REQUEST_GRPC' });
+			if (frames.partial || !stream2.headersSent) refuse(call, { code: 'IM_REQUEST_GRPC' });
 			else finish(call);
 		});
-	}
-
-	/** Hands on whole messages; returns what is left. Throws for what is no frame of these services. */
-	#each(bytes: Buffer, take: (message: Buffer) => void): Buffer {
-		let rest = bytes;
-		while (rest.length >= FRAME_HEAD_BYTES) {
-			const length = rest.readUInt32BE(1);
-			if (rest[0] !== 0 || length > MESSAGE_BYTES_MAX) throw new RangeError('no frame');
-			if (rest.length < FRAME_HEAD_BYTES + length) break;
-			take(rest.subarray(FRAME_HEAD_BYTES, FRAME_HEAD_BYTES + length));
-			rest = rest.subarray(FRAME_HEAD_BYTES + length);
-		}
-		return rest;
 	}
 
 	get #serving(): boolean {
@@ -186,9 +172,7 @@ function send(call: GrpcCall, message: Uint8Array): void {
 		stream2.respond({ [constants.HTTP2_HEADER_STATUS]: 200, 'content-type': GRPC_TYPE }, { waitForTrailers: true });
 		endWithTrailers(call);
 	}
-	const head = Buffer.alloc(FRAME_HEAD_BYTES);
-	head.writeUInt32BE(message.length, 1);
-	if (stream2.write(Buffer.concat([head, message])) || stream2.isPaused()) return;
+	if (stream2.write(frameOf(message)) || stream2.isPaused()) return;
 	stream2.pause();
 	stream2.once('drain', () => stream2.resume());
 }

@@ -7,7 +7,7 @@ import { upstreamHeaders } from '../upstream-request.js';
 import type { AttemptPlan } from '../upstream-response.js';
 import { bytesField } from './answers.js';
 import type { GrpcCall } from './call.js';
-import { FRAME_HEAD_BYTES } from './first-message.js';
+import { FRAME_HEAD_BYTES } from './frames.js';
 import { formatTimeout } from './timeout.js';
 
 export function targetHeaders(
