@@ -12,6 +12,7 @@ import { fuelBench } from './fuel.js';
 import { idleBench } from './idle.js';
 import { logBench } from './log.js';
 import { membershipBench } from './membership.js';
+import { overloadBench } from './overload/bench.js';
 import { rankRaw } from './rank-raw.bench.js';
 import { routerBench } from './router/bench.js';
 import { streamsBench } from './router/streams.js';
@@ -50,6 +51,7 @@ const benches: readonly Bench[] = [
 	membershipBench,
 	serfBench,
 	idleBench,
+	overloadBench,
 	rankRawBench,
 ];
 

@@ -107,6 +107,7 @@ export class Admission {
 			},
 			now,
 			deadlineAtMs,
+			request.stream,
 		);
 		if ('reason' in entry) return this.#refuseForRoom(request, entry, last);
 		ticket.entry = entry;
@@ -120,7 +121,16 @@ export class Admission {
 	/** Whose turn it is at a pool, as long as the strategy does not hold too much already. */
 	next(pool: number): Waiting<RoutedRequest> | undefined {
 		if (this.#events.held(pool) >= this.#options.strategyWindow) return undefined;
-		return this.#room.next(pool, this.#clock.nowMs());
+		const now = this.#clock.nowMs();
+		for (;;) {
+			const entry = this.#room.next(pool, now);
+			if (entry === undefined) return undefined;
+			const { ticket, stream, deadlineAtMs } = entry.item;
+			if (ticket === undefined || !this.#room.isHopeless(pool, stream, deadlineAtMs, now)) return entry;
+			// What no target could answer in time takes nobody's room.
+			this.#leaveRoom(ticket);
+			this.#refuse(entry.item, 'deadline', now < deadlineAtMs ? 'IM_FLOW_DEADLINE' : 'IM_ROUTE_DEADLINE', 1);
+		}
 	}
 
 	/** It is on its way. Answers the attempt it had before it waited. */
@@ -179,6 +189,9 @@ export class Admission {
 		if (ticket === undefined) return;
 		ticket.spent(request, attempt);
 		this.#settleFlow(ticket);
+		if (ticket.pool < 0 || attempt.status !== 200 || attempt.end === 'cancelled') return;
+		const answeredMs = request.stream ? attempt.firstTokenMs : this.#clock.nowMs();
+		this.#room.answered(ticket.pool, request.stream, answeredMs - attempt.startedMs);
 	}
 
 	/** The request is over, however it ended: its place is free and its account is settled. */

@@ -113,3 +113,20 @@ test('nothing is claimed of a pool whose queue nobody has watched', (t) => {
 	t.is(room.waitMs(0, arrival(1, 2), 0), 0);
 	t.false('reason' in room.enter(0, arrival(1, 2), 0, 1));
 });
+
+test('how long answers take counts against the deadline, of streams and whole ones apart', (t) => {
+	const room = new WaitingRoom<number>(admissionDefaults);
+	room.enter(0, arrival(1, 2), 0, NEVER);
+	t.false(room.isHopeless(0, false, 1, 0), 'nothing is known yet');
+	for (let n = 0; n < 100; n++) {
+		room.answered(0, false, n % 2 === 0 ? 900 : 1100);
+		room.answered(0, true, 50);
+	}
+	t.true(room.isHopeless(0, false, 1050, 0), 'half of all answers are slower than the mean');
+	t.false(room.isHopeless(0, false, 1400, 0));
+	t.false(room.isHopeless(0, true, 100, 0));
+	t.true(room.isHopeless(0, true, 1040, 1000));
+	const late = room.enter(0, arrival(1, 2), 0, 1000, false);
+	t.true('reason' in late && late.reason === 'deadline');
+	t.false('reason' in room.enter(0, arrival(1, 2), 0, 1000, true));
+});

@@ -27,6 +27,20 @@ export type RoomRefusal = {
 interface PoolRoom<T> {
 	readonly queue: FlowQueue<T>;
 	readonly rate: DrainRate;
+	/** From being sent to having something for the client: of streams, and of whole answers. */
+	readonly stream: AnswerTime;
+	readonly whole: AnswerTime;
+}
+
+/** Weight of one answer in what is known of how long they take. */
+const ANSWER_WEIGHT = 1 / 16;
+/** An answer takes at most the mean and so many mean deviations, as far as anybody can say. */
+const DEVIATIONS = 2;
+
+/** Smoothed mean and mean deviation; 0 = not known. */
+interface AnswerTime {
+	meanMs: number;
+	deviationMs: number;
 }
 
 /** Rooms of pools that nothing waits for are kept up to so many, for what is known of their speed. */
@@ -60,10 +74,16 @@ export class WaitingRoom<T> {
 		return this.#pools.get(pool)?.queue.size ?? 0;
 	}
 
-	/** Takes a request in, or says why not. `deadlineAtMs`: when waiting on is of no use. */
-	enter(pool: number, arrival: Arrival<T>, nowMs: number, deadlineAtMs: number): Waiting<T> | RoomRefusal {
+	/** Takes a request in, or says why not. `deadlineAtMs`: by when it must have been answered, as `stream` or whole. */
+	enter(
+		pool: number,
+		arrival: Arrival<T>,
+		nowMs: number,
+		deadlineAtMs: number,
+		stream = false,
+	): Waiting<T> | RoomRefusal {
 		const room = this.#room(pool);
-		const refusal = this.#refusal(room, arrival, nowMs, deadlineAtMs);
+		const refusal = this.#refusal(room, arrival, nowMs, deadlineAtMs - answerTime(room, stream));
 		if (refusal !== undefined) return refusal;
 		if (room.queue.size === 0) {
 			room.rate.queued(true, nowMs);
@@ -104,6 +124,25 @@ export class WaitingRoom<T> {
 
 	unpark(pool: number): void {
 		this.#pools.get(pool)?.queue.unpark();
+	}
+
+	/** Whether a request sent now would be answered too late, by how long answers have taken of late. */
+	isHopeless(pool: number, stream: boolean, deadlineAtMs: number, nowMs: number): boolean {
+		const room = this.#pools.get(pool);
+		return room !== undefined && nowMs + answerTime(room, stream) > deadlineAtMs;
+	}
+
+	/** A request that had waited has begun to be answered. */
+	answered(pool: number, stream: boolean, ms: number): void {
+		const room = this.#pools.get(pool);
+		if (room === undefined) return;
+		const time = stream ? room.stream : room.whole;
+		const off = ms - time.meanMs;
+		if (time.meanMs === 0) time.meanMs = ms;
+		else {
+			time.meanMs += off * ANSWER_WEIGHT;
+			time.deviationMs += (Math.abs(off) - time.deviationMs) * ANSWER_WEIGHT;
+		}
 	}
 
 	/** How long a request would wait, by how fast the queue has drained of late; 0 = nothing is known. */
@@ -151,10 +190,20 @@ export class WaitingRoom<T> {
 			if (idle !== undefined) this.#pools.delete(idle);
 		}
 		const { agedMs, agedEvery } = this.#options;
-		const room: PoolRoom<T> = { queue: new FlowQueue<T>({ agedMs, agedEvery }), rate: new DrainRate() };
+		const room: PoolRoom<T> = {
+			queue: new FlowQueue<T>({ agedMs, agedEvery }),
+			rate: new DrainRate(),
+			stream: { meanMs: 0, deviationMs: 0 },
+			whole: { meanMs: 0, deviationMs: 0 },
+		};
 		this.#pools.set(pool, room);
 		return room;
 	}
+}
+
+function answerTime<T>(room: PoolRoom<T>, stream: boolean): number {
+	const { meanMs, deviationMs } = stream ? room.stream : room.whole;
+	return meanMs + DEVIATIONS * deviationMs;
 }
 
 function expectedMs<T>(
