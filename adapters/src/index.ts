@@ -27,6 +27,7 @@ export type {
 	RunProgram,
 } from './effects/ports.js';
 export { systemEffects } from './effects/system.js';
+export { adapterErrors } from './errors.js';
 export {
 	type GpuAdapter,
 	type GpuLook,
@@ -45,6 +46,15 @@ export { type S3Credentials, signV4 } from './io/sigv4.js';
 export type { ObjectStore } from './io/store.js';
 export { StoreMetricsReader } from './io/store-metrics.js';
 export { TrainingMetricsReader, trainingMetricNames } from './io/training-metrics.js';
+export {
+	type AdapterContext,
+	type AdapterKind,
+	type AdapterSetting,
+	type Look,
+	lookFailed,
+	type OpenAdapter,
+} from './kinds/kind.js';
+export { adapterKind, adapterKinds, adapterOf, openAdapter } from './kinds/kinds.js';
 export {
 	type BlocksRemoved,
 	type BlocksStored,

@@ -1,4 +1,5 @@
 // Owns the list of all error catalogues: docs/errors.md is made from it, and a test keeps it complete.
+import { adapterErrors } from '@infermesh/adapters';
 import { fabricErrorSections } from '@infermesh/fabric';
 import type { ErrorCatalogue } from '@infermesh/proto';
 import { buildErrors, frameErrors, manifestErrors } from '@infermesh/sdk';
@@ -45,6 +46,7 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Admission of strategies', errors: admissionErrors },
 	{ title: 'Admin API', errors: adminErrors },
 	{ title: 'Agent API', errors: agentApiErrors },
+	{ title: 'Adapters', errors: adapterErrors },
 	{ title: 'Reports of adapters', errors: reportErrors },
 	{ title: 'Configuration', errors: configErrors },
 	{ title: 'Command line', errors: cliErrors },

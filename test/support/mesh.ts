@@ -64,6 +64,7 @@ const quick = {
 	scrape: { period_ms: 50 },
 	data: { port: 0, workers: 2, shutdown_grace_ms: 2000 },
 	admin: { port: 0 },
+	fabric: { agent_port: 0 },
 } as const;
 
 type Tree = Readonly<Record<string, unknown>>;

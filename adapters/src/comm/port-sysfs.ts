@@ -20,7 +20,7 @@ const COUNTERS_MAX = 256;
 const FILE_BYTES_MAX = 4096;
 
 /** Interfaces that are no network: the loopback, and those of containers, bridges and tunnels, whose traffic real ones carry. */
-const VIRTUAL = /^(?:lo|veth|docker|br-|virbr|cni|flannel|cali|tun|tap|dummy|kube)/;
+const VIRTUAL = /^(?:lo|veth|docker|br-|virbr|cni|flannel|cali|tun|tap|dummy|ifb|kube)/;
 
 export class SysfsPorts {
 	readonly #files: AdapterFiles;

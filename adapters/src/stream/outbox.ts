@@ -68,6 +68,13 @@ export class Outbox<T> {
 		this.#sent = Math.max(0, this.#sent - done);
 	}
 
+	/** Gives the oldest up: it is what keeps the others from coming through. */
+	dropOldest(): void {
+		if (this.#held.shift() === undefined) return;
+		this.#sent = Math.max(0, this.#sent - 1);
+		this.#dropped++;
+	}
+
 	/** The connection is gone: what was sent and not acknowledged is to be sent again, once the other side has said how far it is. */
 	disconnected(): void {
 		this.#sent = 0;

@@ -53,6 +53,8 @@ export interface ReportStreamPorts {
 	readonly broken?: (error: Error) => void;
 }
 
+/** Calls in a row that broke after they had sent something and before any of it was acknowledged: then the oldest report is given up. */
+const FRUITLESS_MAX = 8;
 const ID_CHARS = 'abcdefghijklmnopqrstuvwxyz0123456789';
 const ID_LENGTH = 20;
 
@@ -68,6 +70,8 @@ export class ReportStream<K extends ReportKind = ReportKind> {
 	#blocked = false;
 	#closed = false;
 	#refused = 0;
+	/** Calls in a row that opened, sent, and got nothing acknowledged. */
+	#fruitless = 0;
 	#emptied: (() => void)[] = [];
 
 	constructor(
@@ -145,8 +149,10 @@ export class ReportStream<K extends ReportKind = ReportKind> {
 	#acked({ ackedSequence, window, refused, refusal }: wire.ReportAck): void {
 		this.#ackTimer?.cancel();
 		this.#ackTimer = undefined;
-		this.#retryMs = this.#options.retryMinMs;
+		const heldBefore = this.#outbox.held;
 		this.#outbox.acked(Number(ackedSequence), window);
+		// An agent that answers and breaks again is not well yet.
+		if (this.#outbox.held < heldBefore || heldBefore === 0) this.#progressed();
 		if (refused > 0) {
 			this.#refused += refused;
 			this.#ports.refused?.(refused, refusal);
@@ -155,6 +161,11 @@ export class ReportStream<K extends ReportKind = ReportKind> {
 		if (this.#outbox.waiting) this.#expectAck();
 		if (this.#outbox.held > 0) return;
 		for (const emptied of this.#emptied.splice(0)) emptied();
+	}
+
+	#progressed(): void {
+		this.#retryMs = this.#options.retryMinMs;
+		this.#fruitless = 0;
 	}
 
 	#send(): void {
@@ -189,6 +200,10 @@ export class ReportStream<K extends ReportKind = ReportKind> {
 		this.#ackTimer?.cancel();
 		this.#ackTimer = undefined;
 		call?.cancel();
+		if (this.#outbox.waiting && ++this.#fruitless >= FRUITLESS_MAX) {
+			this.#outbox.dropOldest();
+			this.#fruitless = 0;
+		}
 		this.#outbox.disconnected();
 		if (this.#closed) return;
 		this.#ports.broken?.(cause instanceof Error ? cause : new Error(String(cause)));

@@ -4,7 +4,7 @@ import type { CommStatsDelta, GpuStateDelta, IoStateDelta, ModelStateDelta } fro
 import { CommStats, GpuState, IoState, ModelState } from '@infermesh/proto/grpc/telemetry/v1/telemetry';
 import test from 'ava';
 import * as fc from 'fast-check';
-import { type DeltaOf, fromWire, type ReportKind, toWire, type WireState } from './wire.js';
+import { type DeltaOf, fromWire, type ReportKind, reportKinds, toWire, type WireState } from './wire.js';
 
 const codecs = { model: ModelState, gpu: GpuState, comm: CommStats, io: IoState } as const;
 
@@ -22,7 +22,10 @@ const comm: CommStatsDelta = {
 	node: 'n1',
 	intervalMs: 1000.5,
 	collectives: [{ communicator: 'c', collective: 'AllReduce', bucketId: '1MiB', rank: 3, busBytesPerSec: 4e11 }],
-	communicators: [{ communicator: 'c', state: 'running', ranks: 8, errors: ['MISMATCH'] }],
+	communicators: [
+		{ communicator: 'c', state: 'running', ranks: 8, errors: ['MISMATCH'] },
+		{ communicator: 'd', state: 'unknown' },
+	],
 	ranks: [{ communicator: 'c', rank: 2, trouble: 'late', share: 0.7 }],
 	links: [{ device: 'mlx5_0', port: 1, layer: 'roce', up: false, errorsPerSec: 0, utilisation: 0.5 }],
 	paths: [{ kind: 'tree', channel: 0, rank: 0, from: -1, to: [1, 2] }],
@@ -67,6 +70,30 @@ test('every kind comes out as it went in; absent stays absent, and zero, false a
 	t.deepEqual(overTheWire('io', io), io);
 	t.deepEqual(overTheWire('model', model), model);
 	t.deepEqual(overTheWire('gpu', gpu), gpu);
+});
+
+test('fields may be left out at will', (t) => {
+	const most = { comm, io, model, gpu };
+	const required = new Set(
+		'observedAtMs source unread store probed errors gpuUuid communicator collective bucketId state rank trouble device port layer kind channel from to xid count collectives communicators links paths warnings'.split(' '),
+	);
+	for (const kind of reportKinds) {
+		const delta = most[kind] as unknown as Record<string, unknown>;
+		for (const left of Object.keys(delta).filter(
+			(name) => !required.has(name) && (name !== 'ranks' || kind === 'model'),
+		)) {
+			const { [left]: _out, ...rest } = delta;
+			t.deepEqual(overTheWire(kind, rest as never), rest as never, left);
+		}
+		// Of the records in lists too.
+		for (const [list, items] of Object.entries(delta))
+			for (const item of Array.isArray(items) ? (items as Record<string, unknown>[]) : [])
+				for (const left of Object.keys(item).filter((name) => typeof item === 'object' && !required.has(name))) {
+					const { [left]: _out, ...rest } = item;
+					const thin = { ...delta, [list]: [rest] };
+					t.deepEqual(overTheWire(kind, thin as never), thin as never, `${list}.${left}`);
+				}
+	}
 });
 
 test('what is out of range, unknown or too long is left out, and noted', (t) => {

@@ -60,7 +60,11 @@ export function toWire<K extends ReportKind>(kind: K, delta: DeltaOf[K]): WireSt
 		lorasKnown: 'loras' in delta && delta.loras !== undefined,
 		xidsKnown: 'xids' in delta && delta.xids !== undefined,
 	};
-	return { ...lists, ...known, ...state } as unknown as WireState;
+	const message = { ...lists, ...known, ...state } as unknown as WireState;
+	// Lists within lists: an absent one is an empty one on the wire.
+	if ('communicators' in message)
+		message.communicators = message.communicators.map(({ errors, ...stat }) => ({ ...stat, errors: errors ?? [] }));
+	return message;
 }
 
 /** What a message of one kind may hold. A number must not be negative unless it is in `signed`, nor above 1 if it is in `ratios`. */
@@ -136,6 +140,9 @@ export interface Unsound {
 export function fromWire<K extends ReportKind>(kind: K, state: WireState, observedAtMs: number): DeltaOf[K] | Unsound {
 	const { lorasKnown, xidsKnown, ...fields } = state as unknown as Record<string, unknown>;
 	if (kind === 'model' && lorasKnown !== true) delete fields['loras'];
+	// Of these, none is as good as not seen.
+	for (const name of kind === 'model' ? ['models', 'ranks'] : [])
+		if ((fields[name] as readonly unknown[] | undefined)?.length === 0) delete fields[name];
 	if (kind === 'gpu' && xidsKnown !== true) delete fields['xids'];
 	const cleaner = new Cleaner(rules[kind]);
 	const clean = cleaner.record(fields, '');
@@ -167,7 +174,8 @@ class Cleaner {
 				return undefined;
 			}
 			const sound = this.#value(name, value, place);
-			if (sound !== undefined) clean[name] = sound;
+			const absent = sound === undefined || (place !== '' && Array.isArray(sound) && sound.length === 0);
+			if (!absent) clean[name] = sound;
 		}
 		return clean;
 	}

@@ -90,6 +90,8 @@ export const EXIT_DENIED = 5;
 export const EXIT_INTERRUPTED = 130;
 
 const usage = new Set([
+	'IM_ADAPTER_UNKNOWN',
+	'IM_ADAPTER_SETTING',
 	'IM_CLI_USAGE',
 	'IM_CLI_NOT_LOOPBACK',
 	'IM_CLI_POLICY',

@@ -73,7 +73,11 @@ async function follow(context: CliContext, options: EventsOptions): Promise<void
 
 export function addEventsCommand(program: Command, cli: Cli): void {
 	withExample(
-		withMesh(program.command('events').description('changes of nodes, policies, targets, strategies, tenants and keys'))
+		withMesh(
+			program
+				.command('events')
+				.description('changes of nodes, policies, targets, strategies, tenants, keys and degradations'),
+		)
 			.option('--follow', 'go on with what happens, until interrupted; with --json one document a line')
 			.option('--after <revision>', 'only changes after it (default: all that are kept, with --follow none)', whole(1)),
 		'infermesh events --follow',

@@ -11,6 +11,7 @@ type AddCommands = (program: Command, cli: Cli) => void;
 const groups: readonly { readonly names: readonly string[]; readonly load: () => Promise<AddCommands> }[] = [
 	{ names: ['up', 'agent'], load: async () => (await import('./up.js')).addUpCommands },
 	{ names: ['status'], load: async () => (await import('./status.js')).addStatusCommand },
+	{ names: ['adapter'], load: async () => (await import('./adapter.js')).addAdapterCommands },
 	{ names: ['target'], load: async () => (await import('./target.js')).addTargetCommands },
 	{ names: ['gpu'], load: async () => (await import('./gpu.js')).addGpuCommands },
 	{ names: ['policy'], load: async () => (await import('./policy.js')).addPolicyCommands },

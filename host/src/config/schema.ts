@@ -622,6 +622,16 @@ export const outlierSchema = section('Ejection of targets that fail live request
 	ejected_max_ratio: number(0.5, 'Most of a pool that may be ejected at once.', { max: 1 }),
 });
 
+export const adapterSchema = item('One adapter of collectives, networks or stores that this node runs.', {
+	kind: required('Its kind; `infermesh adapter kinds` lists them. Runtimes and GPUs are configured elsewhere.'),
+	period_ms: integer(0, 'Time between two looks; 0 = that of the kind.', { ...MS, min: 0 }),
+	job_id: text('', 'Job it watches over, a label.'),
+	settings: map(Type.String(), 'Settings of the kind, but for its secrets.', 32),
+	secret_access_key: secret('Setting of the same name'),
+	session_token: secret('Setting of the same name'),
+	token: secret('Setting of the same name'),
+});
+
 export const reportsSchema = section(
 	'Reports of collectives, networks and stores, and those that adapters outside send.',
 	{
@@ -747,6 +757,7 @@ export const configSchema = Type.Object(
 		scrape: scrapeSchema,
 		health: healthSchema,
 		outlier: outlierSchema,
+		adapters: list(adapterSchema, 'Adapters of collectives, networks and stores that this node runs.', 64),
 		reports: reportsSchema,
 		gpu: gpuSchema,
 		telemetry: telemetrySchema,

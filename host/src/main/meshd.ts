@@ -56,6 +56,7 @@ import {
 	targetServiceOptions,
 } from './options.js';
 import { outlast } from './outlast.js';
+import { runOwnAdapters } from './own-adapters.js';
 import { PeerLoad } from './peer-load.js';
 import {
 	type LoopbackReports,
@@ -388,12 +389,14 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 
 	let loopback: LoopbackReports | undefined;
 	let endDiscovery = (): void => undefined;
+	let ownAdapters: { close(): void } | undefined;
 	let closing: Promise<void> | undefined;
 	const close = (): Promise<void> => {
 		closing ??= closeAll(
 			[
 				() => agentApi?.close(),
 				() => loopback?.close(),
+				() => ownAdapters?.close(),
 				() => reports.close(),
 				() => endDiscovery(),
 				() => admin.close(),
@@ -438,6 +441,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		}
 		await state.strategiesInForce(STRATEGIES_WAIT_MS);
 		await router?.start();
+		ownAdapters = await runOwnAdapters(config, { clock, randomBytes, reports, log });
 		if (fabric.server === undefined)
 			loopback = await openLoopbackReports(config.fabric.agent_port, {
 				...reporting,

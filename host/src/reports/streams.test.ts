@@ -246,6 +246,40 @@ test('an agent that goes silent is given up, and the pause grows', (t) => {
 	t.is(opened.length, count, 'nothing after it was closed');
 });
 
+test('a report that breaks every call it is sent in is given up, and the next ones come through', (t) => {
+	const made = world();
+	const { clock, agent } = made;
+	let broken = 0;
+	const poisoned = new ReportStream<'comm'>(
+		{ kind: 'comm', adapter: 'test', retryMinMs: 10, retryMaxMs: 100 },
+		{
+			clock,
+			random: new SeededRandom(3),
+			connect: () => {
+				const call = agent.call();
+				return {
+					...call,
+					write: (report) => {
+						if ((report.state as CommStatsDelta | undefined)?.jobId !== '1') return call.write(report);
+						broken++;
+						agent.pull();
+						return true;
+					},
+				};
+			},
+		},
+	);
+	for (const id of [1, 2, 3]) poisoned.report(`k${id}`, '', commDelta(clock.nowMs(), { jobId: String(id) }));
+	settle(made);
+	t.deepEqual(
+		agent.taken.map(({ id }) => id),
+		[2, 3],
+	);
+	t.is(broken, 8);
+	t.is(poisoned.counts.dropped, 1);
+	poisoned.close();
+});
+
 test('a stream that does not open, or sends beyond its window, is ended by name; a second call takes over', (t) => {
 	const clock = new HandClock();
 	const ledger = new ReportLedger(2);
