@@ -187,19 +187,32 @@ test('nobody is woken before something is due, and what comes in meanwhile finds
 	t.deepEqual(seen.slice(3), ['a 1', 'a 1'], 'and what is due sooner sets the timer anew');
 });
 
-test('a standstill is one tick, and never makes anything due', async (t) => {
+test('of a standstill half is counted, and nothing is due before what was sent meanwhile is taken in', async (t) => {
 	const clock = new ManualClock();
 	const ticks = new SharedTicks(clock, 10);
 	const seen: string[] = [];
-	const ticking = ticks.add(member(seen, 'a', () => 20));
+	const idle = { ticks: 20 };
+	const ticking = ticks.add(member(seen, 'a', () => idle.ticks));
 	await clock.run(10);
 	clock.stall(5000);
 	ticking.catchUp();
-	t.deepEqual(seen, ['a 1'], 'what was sent meanwhile is taken in before anything is due');
-	await clock.run(150);
-	t.deepEqual(seen, ['a 1']);
-	await clock.run(60);
+	t.deepEqual(seen, ['a 1', 'a passes 10']);
+	await clock.run(90);
 	t.is(seen.length, 2);
+	await clock.run(20);
+	t.is(seen.at(-1), 'a 10');
+	clock.stall(5000);
+	idle.ticks = 10;
+	await clock.run(0);
+	t.is(seen.length, 4);
+	t.is(seen.at(-1), 'a 10', 'the timer that comes late counts half of the twenty, and says so');
+	clock.stall(5000);
+	idle.ticks = 1;
+	await clock.run(0);
+	t.is(seen.at(-1), 'a 5');
+	clock.stall(5000);
+	await clock.run(0);
+	t.is(seen.at(-1), 'a 1', 'on a machine that is always late it comes to an end as well');
 });
 
 test('a group whose tick throws keeps no other from its own, and the error comes out of the timer', async (t) => {

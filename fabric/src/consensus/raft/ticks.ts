@@ -1,11 +1,11 @@
 // Owns the ticking of Raft groups: time passes in ticks of one grid, but a timer wakes the process only at those at which some group has something to do.
 // Groups of one process that share ticks run in one turn of the loop, so that their heartbeats to a peer leave in one batch, their answers come back in
-// one, and what they write shares a sync: idle groups cost neither packets nor wakes. Time in which the process stood still is not counted: what others
-// sent meanwhile has not been read yet, and nobody may be called dead for it.
+// one, and what they write shares a sync: idle groups cost neither packets nor wakes. Of time in which the process stood still only half of what was waited
+// for is counted: what others sent meanwhile has not been read yet, and nobody may be called dead for it.
 import type { Clock, Timer } from '@infermesh/proto';
 
 export interface Ticked {
-	/** `count` ticks have passed, and something is due; at least 1. */
+	/** `count` ticks have passed, as a rule those after which something is due; at least 1. */
 	tick(count: number): void;
 	/** `count` ticks have passed, and nothing is due yet. */
 	pass(count: number): void;
@@ -95,17 +95,14 @@ export class SharedTicks implements Ticks {
 	#catchUp(member: Member): void {
 		const now = this.#now();
 		if (now <= member.told) return;
-		if (now > member.due + STANDSTILL_TICKS) this.#skip(member, now);
-		const passed = Math.min(now, member.due - 1) - member.told;
-		if (passed <= 0) return;
-		member.told += passed;
-		member.group.pass(passed);
-	}
-
-	/** Leaves out the time of a standstill: what was due then is due one tick from now. */
-	#skip(member: Member, now: number): void {
-		member.due = now + Math.max(1, member.due - member.told - 1);
-		member.told = now;
+		const planned = member.due - member.told;
+		const standstill = now > member.due + STANDSTILL_TICKS;
+		const passed = standstill ? Math.floor(planned / 2) : Math.min(now - member.told, planned - 1);
+		if (standstill) {
+			member.told = now;
+			member.due = now + planned - passed;
+		} else member.told += passed;
+		if (passed > 0) member.group.pass(passed);
 	}
 
 	/** Every group has its ticks, whatever becomes of another's; what one threw is a bug, and comes out of the timer as it would have. */
@@ -115,9 +112,9 @@ export class SharedTicks implements Ticks {
 		this.#timer = undefined;
 		for (const member of this.#members) {
 			if (now < member.due) continue;
-			// One tick, as of a timer that fired once in all that time.
+			const planned = member.due - member.told;
 			const standstill = now > member.due + STANDSTILL_TICKS;
-			const count = standstill ? 1 : member.due - member.told;
+			const count = standstill ? Math.max(1, Math.floor(planned / 2)) : planned;
 			member.told = now;
 			try {
 				member.group.tick(count);
