@@ -1,5 +1,8 @@
 // Prefixes end to end: emulated engines publish what they hold, the mesh follows, a prompt goes to the engine that has most of it, and what an
 // engine has let go is not claimed any more.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import test from 'ava';
 import { eventually, MODEL, startTestMesh, type TestMesh } from '../support/mesh.js';
 
@@ -80,4 +83,70 @@ test('without events the mesh goes by what it has sent, and says that it guesses
 	const next = await complete(mesh.dataUrl, [...shared, ...prompt(2, 200_000)]);
 	t.is(next.target, first.target);
 	t.is((await mesh.admin.explain(next.decision)).cachedSource, 'approximate');
+});
+
+/** A tokeniser of words in Hugging Face's form: enough to be opened and asked. */
+function writeTokenizer(folder: string): void {
+	const tokenizer = {
+		version: '1.0',
+		added_tokens: [],
+		normalizer: null,
+		pre_tokenizer: { type: 'Whitespace' },
+		post_processor: null,
+		decoder: null,
+		model: { type: 'WordLevel', vocab: { '[UNK]': 0, a: 1 }, unk_token: '[UNK]' },
+	};
+	writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(tokenizer));
+	writeFileSync(
+		join(folder, 'chat_template.jinja'),
+		"{% for message in messages %}{{ message['role'] }} {{ message['content'] }} {% endfor %}",
+	);
+}
+
+test('chats are tokenised apart from the data plane: by the engine itself, or from files', async (t) => {
+	t.timeout(120_000);
+	const folder = mkdtempSync(join(tmpdir(), 'infermesh-tokenizer-'));
+	t.teardown(() => rmSync(folder, { recursive: true }));
+	writeTokenizer(folder);
+	const engine = { models: [MODEL, 'from-files'], kvEvents: { port: 0, replayPort: 0 } };
+	const mesh = await startTestMesh(t, {
+		engines: [engine, engine],
+		config: {
+			data: { tokenizer: { wait_ms: 10_000 }, prefix_index: { speculative_ms: 1 } },
+			models: { tokenizers: { [MODEL]: { kind: 'engine' }, 'from-files': { kind: 'file', path: folder } } },
+		},
+	});
+	await eventually('all events are followed', async () => (await metric(mesh, 'kv_targets_live')) === 2);
+	const chat = async (model: string, question: string): Promise<Sent> => {
+		const response = await fetch(`${mesh.dataUrl}/v1/chat/completions`, {
+			method: 'POST',
+			headers: { 'content-type': 'application/json' },
+			body: JSON.stringify({
+				model,
+				max_tokens: 1,
+				messages: [
+					{ role: 'system', content: 'You are patient. '.repeat(100) },
+					{ role: 'user', content: question },
+				],
+			}),
+		});
+		const body = (await response.json()) as { usage?: { prompt_tokens_details?: { cached_tokens?: number } } };
+		t.is(response.status, 200, JSON.stringify(body));
+		return {
+			target: response.headers.get('x-infermesh-target') ?? '',
+			decision: response.headers.get('x-infermesh-decision') ?? '',
+			cached: body.usage?.prompt_tokens_details?.cached_tokens ?? 0,
+		};
+	};
+	const first = await chat(MODEL, 'Why?');
+	await eventually('the prompt is known', async () => (await metric(mesh, 'kv_index_positions')) >= 26);
+	const next = await chat(MODEL, 'How?');
+	t.is(next.target, first.target);
+	const explained = await mesh.admin.explain(next.decision);
+	t.is(explained.cachedSource, 'precise');
+	t.is(explained.cachedTokens, next.cached, 'what is expected is what the engine had');
+	t.is(await metric(mesh, 'tokenizations_total', 'result="done"'), 2);
+	await chat('from-files', 'Who?');
+	t.is(await metric(mesh, 'tokenizations_total', 'result="done"'), 3);
+	t.is(await metric(mesh, 'tokenizations_total', 'result="late"'), 0);
 });

@@ -129,6 +129,14 @@ function spiffeIds({ admin, fabric }: MeshConfig): Problem[] {
 function models(config: MeshConfig): Problem[] {
 	const { aliases, revisions, fallbacks } = config.models;
 	const problems: Problem[] = [];
+	for (const [model, { kind, path }] of Object.entries(config.models.tokenizers))
+		if ((kind === 'file') === (path === undefined))
+			problems.push(
+				invalid(
+					['models', 'tokenizers', model, 'path'],
+					kind === 'file' ? 'a tokeniser from files needs the path of their folder' : 'is of no use to the kind engine',
+				),
+			);
 	for (const [alias, model] of Object.entries(aliases)) {
 		if (Object.hasOwn(aliases, model))
 			problems.push(invalid(['models', 'aliases', alias], `"${model}" is itself an alias; an alias names a model`));

@@ -356,6 +356,33 @@ export const dataSchema = section('The data plane: where clients send inference 
 			max: 1 << 30,
 		}),
 	}),
+	tokenizer: section(
+		'Exact token ids of prompts, where `models.tokenizers` names a tokeniser and engines publish KV events.',
+		{
+			threads: integer(1, 'Threads that tokenise, for all workers.', { min: 1, max: 16 }),
+			wait_ms: integer(5, 'A request waits this long for its ids, and is then decided without them.', {
+				...MS,
+				min: 1,
+				max: 10_000,
+			}),
+			open_max: integer(64, 'Prompts of one worker that may be with the threads; more are decided without ids.', {
+				min: 1,
+				max: 10_000,
+			}),
+			body_max_bytes: integer(1024 * 1024, 'Bodies beyond this are decided without ids.', {
+				...BYTES,
+				min: 1024,
+				max: 64 * 1024 * 1024,
+			}),
+			cache_max_bytes: integer(64 * 1024 * 1024, 'Token ids of texts seen before, kept per thread.', {
+				...BYTES,
+				min: 0,
+				max: 4 * 1024 * 1024 * 1024,
+			}),
+			engine_timeout_ms: integer(1000, 'A call of an engine’s `/tokenize`.', MS),
+			engine_calls_max: integer(32, 'Such calls under way at once per thread.', { min: 1, max: 1024 }),
+		},
+	),
 	kv_events: section('The precise index of what engines hold, from the KV events of targets that name `kv_events`.', {
 		blocks_max: integer(1 << 18, 'Blocks of all engines known at once; about 220 bytes each, taken as they come.', {
 			unit: 'blocks',
@@ -511,6 +538,20 @@ export const keySchema = item('One API key of the data plane.', {
 });
 
 export const modelsSchema = section('Names of models and where they lead.', {
+	tokenizers: map(
+		item('How prompts of a model become token ids.', {
+			kind: choice(
+				['file', 'engine'],
+				'file',
+				'Local files of Hugging Face’s form, or the engine’s own `POST /tokenize`.',
+			),
+			path: optional(
+				'Of `file`: a folder with `tokenizer.json` and, for chats, `tokenizer_config.json` or `chat_template.jinja`.',
+			),
+		}),
+		'Model → its tokeniser. Without one prefixes are matched by their text.',
+		256,
+	),
 	aliases: map(Type.String({ minLength: 1 }), 'Public name → model.', 1024),
 	fallbacks: map(
 		Type.Array(Type.String({ minLength: 1 }), { maxItems: 8 }),

@@ -7,7 +7,13 @@ import { Rounds } from './rounds.js';
 /** A GET with a bound on time and size; the composition root gives the real one. */
 export type Fetcher = (
 	url: string,
-	options: { readonly timeoutMs: number; readonly bodyMaxBytes: number; readonly apiKey: string | undefined },
+	options: {
+		readonly timeoutMs: number;
+		readonly bodyMaxBytes: number;
+		readonly apiKey: string | undefined;
+		/** Posted as the body, where there is one. */
+		readonly json?: string;
+	},
 ) => Promise<{ readonly status: number; readonly body: Uint8Array }>;
 
 export interface PollerOptions {

@@ -1,4 +1,4 @@
-// Owns the agent's GET requests to targets: bounded in time and size, over connections of their own. It runs a few times a second per target on a
+// Owns the agent's requests to targets (GET, or POST of JSON): bounded in time and size, over connections of their own. It runs a few times a second per target on a
 // thread that mostly sleeps, so code that is cold each time: the same narrow client as the router's, without a promise or a stream in between.
 import type { Clock, Timer } from '@infermesh/proto';
 import type { Fetcher } from '../fleet/poller.js';
@@ -103,12 +103,18 @@ export function createFetcher(
 	const fetch: Fetcher = (url, limits) =>
 		new Promise((resolve, reject) => {
 			const { origin, pathname, search } = new URL(url);
-			const headers = ['accept', 'text/plain'];
+			const { json } = limits;
+			const headers = json === undefined ? ['accept', 'text/plain'] : ['content-type', 'application/json'];
+			const body = json === undefined ? null : Buffer.from(json);
 			if (limits.apiKey !== undefined) headers.push('authorization', `Bearer ${limits.apiKey}`);
 			const collector = new Collector(pathname, limits, clock, resolve, reject);
 			try {
 				collector.begun(
-					pools.dispatch(origin, { method: 'GET', path: pathname + search, headers, body: null }, collector),
+					pools.dispatch(
+						origin,
+						{ method: body === null ? 'GET' : 'POST', path: pathname + search, headers, body },
+						collector,
+					),
 				);
 			} catch (error) {
 				collector.fail(error instanceof Error ? error : new Error(String(error)));

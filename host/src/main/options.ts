@@ -3,6 +3,9 @@ import type { AdminToken } from '../admin/auth.js';
 import type { MeshConfig, TargetConfig } from '../config/schema.js';
 import type { NamePolicy } from '../fleet/directory.js';
 import type { TargetSpec } from '../fleet/registry.js';
+import type { TokenizerSource } from '../prefix/tokens/protocol.js';
+import type { TokenClientOptions } from '../prefix/tokens/token-client.js';
+import type { TokenServiceOptions } from '../prefix/tokens/token-service.js';
 import type { LimitOptions } from '../router/admission/target-limits.js';
 import type { HedgeOptions } from '../router/hedge/options.js';
 import type { RouterOptionsInput } from '../router/options.js';
@@ -272,5 +275,33 @@ export function targetSpec(target: TargetConfig, { node }: MeshConfig): TargetSp
 		metricsPath: target.metrics_path,
 		healthPath: target.health_path,
 		...(target.kv_events.length === 0 ? {} : { kvEvents: target.kv_events }),
+	};
+}
+
+function tokenizersOf({ models }: MeshConfig): Readonly<Record<string, TokenizerSource>> {
+	return Object.fromEntries(
+		Object.entries(models.tokenizers).map(([model, { kind, path }]) => [
+			model,
+			kind === 'file' && path !== undefined ? { kind: 'file', path } : { kind: 'engine' },
+		]),
+	);
+}
+
+export function tokenClientOptions(config: MeshConfig): TokenClientOptions {
+	const { wait_ms, open_max, body_max_bytes } = config.data.tokenizer;
+	return { tokenizers: tokenizersOf(config), waitMs: wait_ms, openMax: open_max, bodyBytesMax: body_max_bytes };
+}
+
+/** An id takes a dozen bytes of JSON at most, and every token a byte of the body at least. */
+const ANSWER_BYTES_PER_BYTE = 12;
+
+export function tokenServiceOptions(config: MeshConfig): TokenServiceOptions {
+	const { cache_max_bytes, engine_timeout_ms, engine_calls_max, body_max_bytes } = config.data.tokenizer;
+	return {
+		tokenizers: tokenizersOf(config),
+		cacheBytesMax: cache_max_bytes,
+		engineTimeoutMs: engine_timeout_ms,
+		engineCallsMax: engine_calls_max,
+		answerBytesMax: ANSWER_BYTES_PER_BYTE * body_max_bytes,
 	};
 }

@@ -23,12 +23,20 @@ import type { Log } from '../telemetry/logger.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
 import { compileInThread } from './compile-thread.js';
 import { KvEvents } from './kv-events.js';
-import { fuelBudget, quarantineOptions, roomOptions, routerOptions } from './options.js';
+import {
+	fuelBudget,
+	quarantineOptions,
+	roomOptions,
+	routerOptions,
+	tokenClientOptions,
+	tokenServiceOptions,
+} from './options.js';
 import { attemptsOf, observedOf } from './outcome-wire.js';
 import { checkPort } from './port-check.js';
 import { QuotaPart } from './quota-part.js';
 import type { TargetService } from './target-service.js';
 import { type DataPlaneTls, readTlsFiles } from './tls-files.js';
+import { Tokenizers } from './tokenizers.js';
 import { type SpawnWorker, WorkerGroup, workerGroupDefaults } from './worker-group.js';
 import type { WorkerStart } from './worker-protocol.js';
 
@@ -67,6 +75,7 @@ export class RouterPart {
 	readonly #kvTable: KvTableShared;
 	readonly #kvEvents: KvEvents;
 	readonly #targets: TargetService;
+	readonly #tokenizers: Tokenizers;
 	readonly #config: MeshConfig;
 	readonly #tls: DataPlaneTls;
 	readonly #stopTicking: () => void;
@@ -111,6 +120,11 @@ export class RouterPart {
 			granted: (tenants) => this.workers.quotaGranted(tenants),
 			failed: (what, error) => log.warn({ error: error instanceof Error ? error.message : error }, what),
 		});
+		this.#tokenizers = new Tokenizers(
+			config.data.tokenizer.threads,
+			{ options: tokenServiceOptions(config), logLevel: log.level() },
+			log,
+		);
 		const control = new SharedArrayBuffer(CONTROL_BYTES);
 		const counters = new InflightReader(deps.inflight);
 		const seed = randomBytes(8);
@@ -127,6 +141,7 @@ export class RouterPart {
 				});
 				send({ kind: 'prepare', plan: this.strategies.currentPlan() });
 				send({ kind: 'directory', snapshot: targets.snapshot() });
+				this.#tokenizers.introduce(send);
 			},
 			{
 				outcomes: (batch) => {
@@ -212,6 +227,7 @@ export class RouterPart {
 		this.#stopTicking();
 		this.strategies.close();
 		await this.#kvEvents.close();
+		await this.#tokenizers.close();
 	}
 
 	#workerStart(
@@ -243,6 +259,7 @@ export class RouterPart {
 				workers: workerCount,
 			},
 			kvTable: this.#kvTable,
+			tokens: tokenClientOptions(config),
 			fuel: fuelBudget(config),
 			spares: strategy.spares,
 			topK: strategy.ranked_rows,

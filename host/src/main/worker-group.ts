@@ -1,6 +1,6 @@
 // Owns the data-plane worker threads as one: starts them on one port, tells each the same things in the same order, prepares plans on all before
 // a single store makes them visible, asks all of them about a decision, and replaces one that dies, taking back what it had in flight.
-import { Worker } from 'node:worker_threads';
+import { type Transferable, Worker } from 'node:worker_threads';
 import { type Clock, MeshError, type Timer } from '@infermesh/proto';
 import type { DirectorySnapshot } from '../fleet/directory.js';
 import { reclaimLedger } from '../fleet/inflight.js';
@@ -65,7 +65,7 @@ export const spawnWorker: SpawnWorker = (start) =>
 	new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
 
 /** Gives a new worker all it must know before it listens: strategies, states, directory, plan. */
-export type Introduce = (send: (message: ToWorker) => void) => void;
+export type Introduce = (send: (message: ToWorker, transfer?: readonly Transferable[]) => void) => void;
 
 export class WorkerGroup implements StrategyWorkers {
 	readonly #options: WorkerGroupOptions;
@@ -160,7 +160,7 @@ export class WorkerGroup implements StrategyWorkers {
 					ended();
 				});
 			});
-			this.#introduce((message) => thread.postMessage(message));
+			this.#introduce((message, transfer = []) => thread.postMessage(message, transfer));
 			// A plan on its way may be stored before this worker's first decision.
 			for (const { plan } of this.#prepares.values()) thread.postMessage({ kind: 'prepare', plan } satisfies ToWorker);
 			thread.postMessage({ kind: 'listen' } satisfies ToWorker);

@@ -1,10 +1,12 @@
 // Owns the messages between the agent and its data-plane workers. Plain data; modules and shared buffers travel by reference.
 
+import type { MessagePort } from 'node:worker_threads';
 import type { DirectorySnapshot } from '../fleet/directory.js';
 import type { InflightShared } from '../fleet/inflight.js';
 import type { FleetTableShared } from '../fleet/table.js';
 import type { KvTableShared } from '../prefix/precise/shared-table.js';
 import type { PrefixIndexOptions } from '../prefix/prefix-index.js';
+import type { TokenClientOptions } from '../prefix/tokens/token-client.js';
 import type { QuotaShared } from '../router/admission/quota-board.js';
 import type { TargetLimitsShared } from '../router/admission/target-limits.js';
 import type { RouterOptionsInput } from '../router/options.js';
@@ -41,6 +43,7 @@ export interface WorkerStart {
 	readonly router: RouterOptionsInput;
 	readonly prefixIndex: PrefixIndexOptions;
 	readonly kvTable: KvTableShared;
+	readonly tokens: TokenClientOptions;
 	readonly fuel: FuelBudget;
 	readonly spares: number;
 	/** Ranked rows asked of strategies. */
@@ -81,6 +84,8 @@ export type ToWorker =
 	| { readonly kind: 'prepare'; readonly plan: RoutingPlan }
 	| { readonly kind: 'access'; readonly keys: readonly WorkerKey[]; readonly tenants: readonly string[] }
 	| { readonly kind: 'quotaGranted'; readonly tenants: readonly number[] }
+	/** Ports to the threads that tokenise, in place of those before. */
+	| { readonly kind: 'tokenizers'; readonly ports: readonly MessagePort[] }
 	| { readonly kind: 'listen' }
 	| { readonly kind: 'explain'; readonly query: number; readonly decisionId: string }
 	| { readonly kind: 'logLevel'; readonly level: LogLevel }

@@ -1,6 +1,6 @@
 // The composition root of one data-plane worker thread: shared memory, strategy runtime and router, wired to the agent's messages.
 import './v8-flags.js';
-import { parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { WorkerDirectory } from '../fleet/directory.js';
 import { InflightReader, InflightWriter, REQUESTS } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
@@ -8,6 +8,8 @@ import { kvCacheTokens } from '../fleet/kv-capacity.js';
 import { WorkerLedger } from '../fleet/ledger.js';
 import { FleetTableReader } from '../fleet/table.js';
 import { createPrefixIndex } from '../prefix/prefix-index.js';
+import type { TokenReply } from '../prefix/tokens/protocol.js';
+import { TokenClient } from '../prefix/tokens/token-client.js';
 import { QuotaBoard } from '../router/admission/quota-board.js';
 import { TargetLimits } from '../router/admission/target-limits.js';
 import type { AttemptOutcome, ModelPool } from '../router/ports.js';
@@ -20,7 +22,7 @@ import { MetricsBlock } from '../telemetry/block.js';
 import { createDecisionMetrics } from '../telemetry/decision-metrics.js';
 import { createLog } from '../telemetry/logger.js';
 import { watchLoopLag } from '../telemetry/loop-lag.js';
-import { createPrefixMetrics } from '../telemetry/prefix-metrics.js';
+import { createPrefixMetrics, createTokenMetrics } from '../telemetry/prefix-metrics.js';
 import { createRouterMetrics } from '../telemetry/router-metrics.js';
 import { createTracing } from '../telemetry/tracing.js';
 import { createWebSocketMetrics } from '../telemetry/websocket-metrics.js';
@@ -109,6 +111,14 @@ const prefixes = createPrefixIndex(start.prefixIndex, {
 	kv: start.kvTable,
 });
 
+let tokenizers: readonly MessagePort[] = [];
+const tokenClient = new TokenClient(start.tokens, {
+	clock,
+	threads: () => tokenizers.length,
+	send: (thread, request) => tokenizers[thread]?.postMessage(request, [request.body.buffer as ArrayBuffer]),
+	metrics: createTokenMetrics(block),
+});
+
 const router = createRouter(
 	{ ...start.router, logRequests: start.log.requests },
 	{
@@ -125,6 +135,7 @@ const router = createRouter(
 			loadReported: (target, orca, inFlight) => batcher.load(target, orca, inFlight),
 		},
 		prefixes,
+		tokens: tokenClient,
 		interner: { tenant: (name) => tenants.find(name), lora: (name) => loras.intern(name) },
 		authenticator,
 		metrics: createRouterMetrics(block, { tenantName: (id) => tenants.name(id), stages: pipelineStages }),
@@ -150,6 +161,7 @@ async function close(graceMs: number): Promise<void> {
 	await router.close({ graceMs });
 	batcher.flush();
 	await closeTracing();
+	for (const port of tokenizers) port.close();
 	send({ kind: 'closed' });
 	agent?.close();
 }
@@ -211,6 +223,12 @@ agent.on('message', (message: ToWorker) => {
 			break;
 		case 'quotaGranted':
 			router.quotaGranted(message.tenants);
+			break;
+		case 'tokenizers':
+			for (const port of tokenizers) port.close();
+			tokenClient.lost();
+			tokenizers = message.ports;
+			for (const port of tokenizers) port.on('message', (reply: TokenReply) => tokenClient.replied(reply));
 			break;
 		case 'listen':
 			listen();

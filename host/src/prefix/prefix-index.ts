@@ -173,6 +173,10 @@ export class WorkerPrefixIndex implements PrefixIndex {
 		return chain;
 	}
 
+	wantsTokens(pool: ModelPool): boolean {
+		return this.#kv !== undefined && this.#kv.strides(pool).distinct.length > 0;
+	}
+
 	sourceOf(poolRow: number): PrefixSource {
 		return this.#collector.sourceOf(poolRow);
 	}

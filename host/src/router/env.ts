@@ -10,6 +10,7 @@ import { type RouterOptions, type RouterOptionsInput, resolveRouterOptions } fro
 import type {
 	Caller,
 	PipelineStage,
+	PromptTokens,
 	RequestLog,
 	RequestTracer,
 	RouterMetrics,
@@ -67,6 +68,7 @@ const noMetrics: RouterMetrics = {
 	stage: ignore,
 };
 const noWebSockets: WebSocketMetrics = { opened: ignore, closed: ignore, refused: ignore };
+const noTokens: PromptTokens = { ask: () => false };
 const noTracer: RequestTracer = {
 	start: (_method, _path, traceparent) => ({ traceparent, set: ignore, event: ignore, end: ignore }),
 };
@@ -82,7 +84,15 @@ export function createEnv(input: RouterOptionsInput, ports: RouterPorts): Router
 	const admission = ports.admission ?? noAdmission;
 	return {
 		options,
-		ports: { metrics: noMetrics, webSockets: noWebSockets, tracer: noTracer, log: noLog, ...ports, admission },
+		ports: {
+			tokens: noTokens,
+			metrics: noMetrics,
+			webSockets: noWebSockets,
+			tracer: noTracer,
+			log: noLog,
+			...ports,
+			admission,
+		},
 		ids: new IdGenerator(ports.clock, ports.random),
 		pools: new UpstreamPools(options.upstream, ports.clock),
 		retries: new RetryBudget(options.retry, ports.clock.nowMs()),

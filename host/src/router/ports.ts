@@ -186,12 +186,25 @@ export interface PrefixIndex {
 	lookup(pool: ModelPool, hits: PrefixHits): void;
 	/** Remembers that `target` now holds the prompt last hashed (called at dispatch, in the same tick as hashPrompt). */
 	insert(pool: ModelPool, poolRow: number): void;
+	/** Whether exact token ids would tell more: some engine of the pool says what it holds. */
+	wantsTokens(pool: ModelPool): boolean;
 	/** What said so of a row among the hits of the last lookup. */
 	sourceOf(poolRow: number): PrefixSource;
 	/** A request goes to a row that is expected to have this much of it. */
 	credited(source: PrefixSource, tokens: number): void;
 	/** What the engine says it had of a prompt, against what was expected. */
 	reported(predictedTokens: number, source: PrefixSource, reportedTokens: number): void;
+}
+
+/** Exact token ids of prompts, made apart from the data plane. */
+export interface PromptTokens {
+	/** True when `done` will be called, once and later, within a bounded time; false when there is nothing to wait for. */
+	ask(
+		pool: ModelPool,
+		endpoint: 'chat' | 'completion',
+		body: Uint8Array,
+		done: (ids: Uint32Array | undefined) => void,
+	): boolean;
 }
 
 /** What said that a row holds a prefix. */
@@ -314,6 +327,7 @@ export const pipelineStages = [
 	'receive',
 	'parse',
 	'admit',
+	'tokenize',
 	'decide',
 	'dispatch',
 	'first_byte',
@@ -321,7 +335,7 @@ export const pipelineStages = [
 ] as const;
 export type PipelineStage = (typeof pipelineStages)[number];
 
-/** Everything the router needs from outside, handed to `createRouter`. The last four default to doing nothing. */
+/** Everything the router needs from outside, handed to `createRouter`. The last ones default to doing nothing. */
 export interface RouterPorts {
 	readonly clock: Clock;
 	readonly random: Random;
@@ -332,6 +346,7 @@ export interface RouterPorts {
 	readonly prefixes: PrefixIndex;
 	readonly interner: Interner;
 	readonly authenticator: Authenticator;
+	readonly tokens?: PromptTokens;
 	readonly metrics?: RouterMetrics;
 	readonly webSockets?: WebSocketMetrics;
 	readonly tracer?: RequestTracer;

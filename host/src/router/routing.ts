@@ -13,6 +13,7 @@ import type { ModelPool } from './ports.js';
 import { retryReason } from './retry.js';
 import type { RoutedRequest, RunningAttempt } from './routed-request.js';
 import { tenantOf } from './tenant-policy.js';
+import { tokenize } from './tokenize.js';
 
 export class Routing {
 	readonly active = new ActiveRequests();
@@ -23,7 +24,7 @@ export class Routing {
 	constructor(env: RouterEnv) {
 		this.#env = env;
 		env.admission.bind({
-			admitted: (request) => this.guarded(request, () => this.#route(request, undefined)),
+			admitted: (request) => this.guarded(request, () => this.#admitted(request)),
 			look: (pool) => this.#wake(pool),
 			expected: (request, pool) => expectedTokensOut(env, request, pool),
 			held: (pool) => env.holds.held(pool),
@@ -55,7 +56,11 @@ export class Routing {
 		env.retries.earn();
 		const admitted = request.route === undefined || env.admission.admit(request, request.route.pool);
 		stageEnded(env, request, 'admit');
-		if (admitted) this.#route(request, undefined);
+		if (admitted) this.#admitted(request);
+	}
+
+	#admitted(request: RoutedRequest): void {
+		tokenize(this.#env, request, () => this.guarded(request, () => this.#route(request, undefined)));
 	}
 
 	/** Decides and dispatches. `last` is the attempt before, answered with if there is nowhere else to go. */

@@ -234,6 +234,19 @@ export const metricDefinitions = Object.freeze({
 		4,
 		'Pairs given up because the target’s cache, or the index, has no room for more.',
 	),
+	tokenizations: counter(
+		'tokenizations',
+		['result'],
+		8,
+		'Prompts whose token ids were asked for: done, late (decided without), full, too_large, unsupported, failed, stale.',
+	),
+	tokenizeWait: histogram(
+		'tokenize_wait_seconds',
+		[],
+		1,
+		geometric(0.0001, 2, 14),
+		'Time a request waited for its token ids, in vain or not.',
+	),
 	// KV events, counted by the thread that follows them.
 	kvEvents: counter(
 		'kv_events',

@@ -1,8 +1,9 @@
 // Owns the counters of prefixes in a worker: `PrefixMetrics` over a metrics block. All series are opened at the start, so a request costs
 // a few additions.
 import type { PrefixMetrics } from '../prefix/metrics.js';
+import type { TokenClientPorts, TokenResult } from '../prefix/tokens/token-client.js';
 import { prefixSources } from '../router/ports.js';
-import type { MetricsBlock } from './block.js';
+import type { MetricsBlock, Series } from './block.js';
 
 export function createPrefixMetrics(block: MetricsBlock): PrefixMetrics {
 	const hit = block.counter('prefixLookups', 'hit');
@@ -30,6 +31,20 @@ export function createPrefixMetrics(block: MetricsBlock): PrefixMetrics {
 			at.pairs.set(pairs);
 			at.evictions.add(evictions - at.evicted);
 			at.evicted = evictions;
+		},
+	};
+}
+
+/** The counters of waiting for token ids. */
+export function createTokenMetrics(block: MetricsBlock): TokenClientPorts['metrics'] {
+	const results = new Map<TokenResult, Series>();
+	const waited = block.histogram('tokenizeWait');
+	return {
+		tokenized(result, waitedMs) {
+			let series = results.get(result);
+			if (series === undefined) results.set(result, (series = block.counter('tokenizations', result)));
+			series.add(1);
+			waited.observe(waitedMs / 1000);
 		},
 	};
 }
