@@ -76,7 +76,7 @@ export function readHeaders(env: RouterEnv, exchange: Exchange): Refusal | undef
 }
 
 /** RFC 9112 §3.2: proxies before this router may have looked at another of them. */
-function namesOneHost({ rawHeaders, httpVersion }: IncomingMessage): boolean {
+export function namesOneHost({ rawHeaders, httpVersion }: IncomingMessage): boolean {
 	let hosts = 0;
 	for (let at = 0; at < rawHeaders.length; at += 2) {
 		const name = rawHeaders[at] as string;

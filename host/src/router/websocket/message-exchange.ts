@@ -9,6 +9,7 @@ import { serverMessage } from './chat-messages.js';
 export class MessageRequest {
 	readonly method = 'POST';
 	readonly url = '/v1/chat/completions';
+	readonly httpVersion = '1.1';
 	readonly headers: IncomingHttpHeaders;
 	readonly rawHeaders: string[];
 	readonly socket: object;

@@ -7,6 +7,7 @@ import { credentialsOf } from '../authenticate.js';
 import type { RouterEnv } from '../env.js';
 import type { Refusal } from '../errors.js';
 import type { WebSocketCloseReason, WebSocketKind } from '../ports.js';
+import { namesOneHost } from '../request-headers.js';
 import type { Routing } from '../routing.js';
 import { ChatSocket } from './chat-socket.js';
 import { GuardedSocket } from './guarded-socket.js';
@@ -21,7 +22,7 @@ export const CHAT_PATH = '/v1/chat/ws';
 
 /** Fields of the handshake that are not those of the chats that follow. */
 const HANDSHAKE_FIELDS =
-	/^(?:connection|upgrade|sec-websocket-.+|origin|host|content-length|content-type|transfer-encoding|x-request-id|x-infermesh-model)$/;
+	/^(?:connection|upgrade|sec-websocket-.+|origin|content-length|content-type|transfer-encoding|x-request-id|x-infermesh-model)$/;
 
 export class WebSocketRoom {
 	readonly #env: RouterEnv;
@@ -75,6 +76,7 @@ export class WebSocketRoom {
 		const isPipe = webSocket.pipePaths.includes(path);
 		if (path !== CHAT_PATH && !isPipe) return { code: 'IM_REQUEST_PATH' };
 		if (req.rawHeaders.length / 2 > options.headerCountMax) return { code: 'IM_REQUEST_HEADERS' };
+		if (!namesOneHost(req)) return { code: 'IM_REQUEST_MALFORMED' };
 		const fault = handshakeFault(req.method, req.headers);
 		if (fault !== undefined) return fault;
 		if (!mayConnect(req.headers.origin, webSocket.origins)) return { code: 'IM_WEBSOCKET_ORIGIN' };
