@@ -25,7 +25,7 @@ test.before(async () => {
 					retry: { attempts_max: 3, budget_ratio: 1, budget_burst: 1000 },
 				},
 				// The faulty engine stays in the pool, so that every request meets it.
-				outlier: { consecutive_failures: 10_000, requests_min: 1_000_000 },
+				outlier: { consecutive_failures: 10_000, requests_min: 1_000_000, unreachable_ms: 0 },
 			},
 		},
 	);

@@ -281,6 +281,16 @@ export const dataSchema = section('The data plane: where clients send inference 
 		attempts_max: integer(3, 'Attempts per request, the first included.', { min: 1, max: 10 }),
 		budget_ratio: number(0.2, 'Retries allowed per request on average; more would be a storm.', { max: 1 }),
 		budget_burst: integer(10, 'Retries a second allowed beyond the ratio.', { max: 10_000 }),
+		backoff_ms: integer(
+			50,
+			'Wait before targets that have all failed are tried once more; grows by half each time, a fifth of it at random. 0 = none is tried twice.',
+			{ ...MS, min: 0 },
+		),
+		backoff_max_ms: integer(
+			1000,
+			'Longest such wait; a target that asks for a longer one by Retry-After is not waited for.',
+			MS,
+		),
 	}),
 	hedge: section('Copies of a request whose first token is late, to the next ranked targets; the first token wins.', {
 		copies: integer(0, 'Copies of a request for which the strategy asks none; 0 = only strategies ask.', { max: 4 }),
@@ -660,6 +670,16 @@ export const outlierSchema = section('Ejection of targets that fail live request
 	window_ms: integer(10_000, 'The window.', MS),
 	ejection_ms: integer(10_000, 'First ejection; each next one is longer by the same.', MS),
 	ejection_max_ms: integer(300_000, 'Longest ejection.', MS),
+	unreachable_ms: integer(
+		1000,
+		'Out at once after a connection that could not be made, for this long; doubled while that goes on, up to `ejection_max_ms`; a good check ends it. 0 = such a failure counts as any other.',
+		{ ...MS, min: 0 },
+	),
+	trial_requests: integer(3, 'Requests at once that try a target after an ejection.', { min: 1, max: 10_000 }),
+	trial_successes: integer(2, 'Of these must succeed before all traffic comes back; one failure ejects again.', {
+		min: 1,
+		max: 10_000,
+	}),
 	ejected_max_ratio: number(0.5, 'Most of a pool that may be ejected at once.', { max: 1 }),
 });
 

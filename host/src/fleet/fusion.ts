@@ -37,23 +37,27 @@ import { DistanceColumns } from './distance.js';
 import {
 	afterCheck,
 	afterTraffic,
+	afterUnreachable,
 	type HealthOptions,
 	newHealth,
 	slowStartOf,
 	stateOf,
 	type TargetHealth,
+	trialsOf,
 	withDevices,
 } from './health.js';
 import { DECODES, type InflightReader, REQUESTS } from './inflight.js';
 import { LearnedSignals } from './learned.js';
 import type { TargetRecord, TargetRegistry } from './registry.js';
-import { type FleetTableWriter, LOAD_BASE_COLUMN } from './table.js';
+import { type FleetTableWriter, LOAD_BASE_COLUMN, TRIALS_COLUMN, UNREACHABLE_SEEN_COLUMN } from './table.js';
 
 /** One ended attempt as workers report it. `failed` = by the target's fault: errors, timeouts, deaths; not 4xx, not cancellation. */
 export interface AttemptReport {
 	readonly tableRow: number;
 	readonly generation: number;
 	readonly failed: boolean;
+	/** No connection could be made. */
+	readonly unreachable?: boolean;
 	readonly ok: boolean;
 	readonly ttftMs: number;
 	readonly tpotMs: number;
@@ -249,15 +253,16 @@ export class FleetFusion {
 	 * at once, because requests keep going to a target that fails them until it is.
 	 */
 	attempts(reports: readonly AttemptReport[], nowMs: number): boolean {
-		const touched = new Map<Known, { requests: number; failures: number; trailing: number }>();
+		const touched = new Map<Known, { requests: number; failures: number; trailing: number; unreachable: boolean }>();
 		for (const report of reports) {
 			const known = this.#byRow.get(report.tableRow);
 			if (known === undefined || known.record.generation !== report.generation) continue;
-			const tally = touched.get(known) ?? { requests: 0, failures: 0, trailing: 0 };
+			const tally = touched.get(known) ?? { requests: 0, failures: 0, trailing: 0, unreachable: false };
 			if (report.ok || report.failed) {
 				tally.requests++;
 				tally.failures += report.failed ? 1 : 0;
 				tally.trailing = report.failed ? tally.trailing + 1 : 0;
+				tally.unreachable = report.unreachable === true || (tally.unreachable && report.failed);
 				known.learned.add(
 					{
 						ok: report.ok,
@@ -284,6 +289,7 @@ export class FleetFusion {
 				this.#options,
 				() => this.#mayEject(known),
 			);
+			if (tally.unreachable) known.health = afterUnreachable(known.health, nowMs, this.#options);
 			this.#writeLearned(known, nowMs);
 			this.#refreshOne(known, nowMs);
 			changed ||= known.state !== before;
@@ -310,6 +316,8 @@ export class FleetFusion {
 		known.state = state;
 		known.ownState = ownState;
 		this.#table.setU32(COLUMN_STATE, row, state);
+		this.#table.setU32(TRIALS_COLUMN, row, trialsOf(known.health, this.#options));
+		this.#table.setU32(UNREACHABLE_SEEN_COLUMN, row, this.#counters.unreachable(row));
 		this.#table.setF32(COLUMN_SLOW_START, row, slowStartOf(known.health, nowMs, this.#options));
 		const usable = state === TargetState.ready ? 1 : state === TargetState.degraded ? 0.5 : 0;
 		const errorRatio = known.learned.errorRatioAt(nowMs);

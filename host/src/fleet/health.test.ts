@@ -4,12 +4,14 @@ import * as fc from 'fast-check';
 import {
 	afterCheck,
 	afterTraffic,
+	afterUnreachable,
 	type HealthOptions,
 	newHealth,
 	slowStartOf,
 	stateOf,
 	type TargetHealth,
 	type TargetHold,
+	trialsOf,
 } from './health.js';
 
 const options: HealthOptions = {
@@ -21,6 +23,9 @@ const options: HealthOptions = {
 	windowMs: 10_000,
 	ejectionMs: 10_000,
 	ejectionMaxMs: 25_000,
+	unreachableMs: 1000,
+	trialRequests: 2,
+	trialSuccesses: 2,
 	slowStartMs: 10_000,
 	staleAfterMs: 5000,
 };
@@ -137,4 +142,44 @@ test('whatever happens, an ejection ends within its longest, and slow start stay
 			}
 		}),
 	);
+});
+
+const traffic = (health: TargetHealth, results: string, nowMs: number): TargetHealth =>
+	Array.from(results).reduce(
+		(now, result) => afterTraffic(now, 1, result === '+' ? 0 : 1, result === '+' ? 0 : 1, nowMs, options, may),
+		health,
+	);
+
+test('what cannot be reached is out at once, longer each time, and back with the first good check', (t) => {
+	const good = checks(newHealth(true), '+');
+	const first = afterUnreachable(good, 1000, options);
+	t.is(state(first, 1999), TargetState.ejected);
+	t.is(state(first, 2000), TargetState.ready);
+	t.is(afterUnreachable(first, 1500, options), first, 'what other workers say of the same outage adds nothing');
+	const second = afterUnreachable(first, 2000, options);
+	t.is(second.ejectedUntilMs, 4000);
+	let worst = second;
+	for (let i = 0; i < 40; i++) worst = afterUnreachable(worst, worst.ejectedUntilMs, options);
+	t.is(worst.ejectedUntilMs - worst.returnedMs, 0);
+	const from = worst.ejectedUntilMs;
+	t.is(afterUnreachable(worst, from, options).ejectedUntilMs, from + options.ejectionMaxMs);
+	const back = checks(second, '+', 2500);
+	t.is(state(back, 2500), TargetState.ready);
+	t.is(slowStartOf(back, 2500, options), 0.1);
+	t.is(back.trial, 0, 'a check is no request: the trial stands');
+	t.is(afterUnreachable(traffic(back, '+', 2600), 3000, options).ejectedUntilMs, 4000, 'a success starts over');
+});
+
+test('after an ejection a few requests try the target: enough successes bring it back, one failure takes it out again', (t) => {
+	const out = traffic(checks(newHealth(true), '+'), '-----', 1000);
+	t.is(state(out, 10_999), TargetState.ejected);
+	t.is(trialsOf(out, options), 2);
+	t.is(trialsOf(traffic(out, '+', 5000), options), 2, 'what was under way when it was ejected proves nothing');
+	const half = traffic(out, '+', 11_500);
+	t.is(trialsOf(half, options), 2);
+	t.is(trialsOf(traffic(half, '+', 11_600), options), 0);
+	const again = traffic(half, '-', 11_700);
+	t.is(state(again, 11_700), TargetState.ejected);
+	t.is(again.ejections, 2);
+	t.is(trialsOf(newHealth(false), options), 0);
 });

@@ -15,6 +15,11 @@ export interface HealthOptions {
 	/** First ejection; each next one is longer by the same, up to `ejectionMaxMs`. */
 	readonly ejectionMs: number;
 	readonly ejectionMaxMs: number;
+	/** Out for this long after a connection that could not be made; doubled while that goes on, up to `ejectionMaxMs`. 0 = never for that alone. */
+	readonly unreachableMs: number;
+	/** After an ejection this many requests at once try the target, until so many have succeeded. */
+	readonly trialRequests: number;
+	readonly trialSuccesses: number;
 	/** After coming back, traffic returns over this long. */
 	readonly slowStartMs: number;
 	readonly staleAfterMs: number;
@@ -32,6 +37,10 @@ export interface TargetHealth {
 	readonly windowFailures: number;
 	readonly ejections: number;
 	readonly ejectedUntilMs: number;
+	/** Ejections in a row because it could not be reached. */
+	readonly unreachable: number;
+	/** On trial after an ejection: successes so far; -1 = not on trial. */
+	readonly trial: number;
 	/** When it last came back from unhealthy or ejected; slow start counts from here. `-Infinity` = never was out. */
 	readonly returnedMs: number;
 	/** When its telemetry last arrived; undefined = it has none to give. */
@@ -50,6 +59,8 @@ export function newHealth(hasChecks: boolean): TargetHealth {
 		windowFailures: 0,
 		ejections: 0,
 		ejectedUntilMs: 0,
+		unreachable: 0,
+		trial: -1,
 		returnedMs: Number.NEGATIVE_INFINITY,
 		reportedMs: undefined,
 		sleeping: false,
@@ -58,6 +69,9 @@ export function newHealth(hasChecks: boolean): TargetHealth {
 
 /** After one active check. The first check decides at once; later ones need a run. */
 export function afterCheck(health: TargetHealth, ok: boolean, nowMs: number, options: HealthOptions): TargetHealth {
+	// What could not be reached answers again: the wait for it is over, the trial is not.
+	if (ok && health.unreachable > 0 && nowMs < health.ejectedUntilMs)
+		return afterCheck({ ...health, unreachable: 0, ejectedUntilMs: nowMs, returnedMs: nowMs }, ok, nowMs, options);
 	if (!health.checked) return { ...health, checked: true, serving: ok, streak: 0 };
 	if (ok === health.serving) return { ...health, streak: 0 };
 	const streak = health.streak + 1;
@@ -79,27 +93,58 @@ export function afterTraffic(
 	const windowRequests = (fresh ? 0 : health.windowRequests) + requests;
 	const windowFailures = (fresh ? 0 : health.windowFailures) + failures;
 	const liveFailures = trailingFailures === requests ? health.liveFailures + failures : trailingFailures;
+	const succeeded = requests > failures;
 	const next: TargetHealth = {
 		...health,
 		liveFailures,
 		windowBeganMs: fresh ? nowMs : health.windowBeganMs,
 		windowRequests,
 		windowFailures,
+		unreachable: succeeded ? 0 : health.unreachable,
+		trial: trialAfter(health, requests - failures, nowMs, options),
 	};
-	const byRun = liveFailures >= options.consecutiveFailures;
+	const byTrial = health.trial >= 0 && failures > 0;
+	const byRun = byTrial || liveFailures >= options.consecutiveFailures;
 	const byRatio = windowRequests >= options.requestsMin && windowFailures / windowRequests >= options.errorRatio;
 	if (!(byRun || byRatio) || nowMs < health.ejectedUntilMs || !mayEject()) return next;
-	const ejections = health.ejections + 1;
-	const untilMs = nowMs + Math.min(options.ejectionMaxMs, options.ejectionMs * ejections);
+	return ejected(next, nowMs, options.ejectionMs * (health.ejections + 1), options);
+}
+
+/**
+ * After a connection that could not be made: there is nothing to weigh, so neither a run of failures nor the rest of the pool is asked. Several
+ * workers meet one outage: while the target is out, more reports change nothing.
+ */
+export function afterUnreachable(health: TargetHealth, nowMs: number, options: HealthOptions): TargetHealth {
+	if (options.unreachableMs === 0 || nowMs < health.ejectedUntilMs) return health;
+	const forMs = options.unreachableMs * 2 ** Math.min(health.unreachable, DOUBLINGS_MAX);
+	return { ...ejected(health, nowMs, forMs, options), unreachable: health.unreachable + 1 };
+}
+
+const DOUBLINGS_MAX = 20;
+
+function ejected(health: TargetHealth, nowMs: number, forMs: number, options: HealthOptions): TargetHealth {
+	const untilMs = nowMs + Math.min(options.ejectionMaxMs, forMs);
 	return {
-		...next,
-		ejections,
+		...health,
+		ejections: health.ejections + 1,
 		ejectedUntilMs: untilMs,
 		returnedMs: untilMs,
 		liveFailures: 0,
 		windowRequests: 0,
 		windowFailures: 0,
+		trial: 0,
 	};
+}
+
+/** Successes on trial, once the ejection is over; -1 when there were enough. */
+function trialAfter(health: TargetHealth, successes: number, nowMs: number, options: HealthOptions): number {
+	if (health.trial < 0 || nowMs < health.ejectedUntilMs) return health.trial;
+	return health.trial + successes >= options.trialSuccesses ? -1 : health.trial + successes;
+}
+
+/** Requests at once that a target on trial may have; 0 = as many as come. */
+export function trialsOf({ trial }: TargetHealth, options: HealthOptions): number {
+	return trial < 0 ? 0 : options.trialRequests;
 }
 
 /** What has been decided about a target or its node, whatever its signals say. */

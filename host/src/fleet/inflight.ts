@@ -25,6 +25,8 @@ export interface InflightShared {
 interface Views {
 	readonly heads: Int32Array;
 	readonly totals: Int32Array;
+	/** Per row: connections that could not be made, as workers saw it. */
+	readonly unreachable: Int32Array;
 	readonly ledgers: readonly Int32Array[];
 	readonly rings: readonly Uint32Array[];
 }
@@ -46,19 +48,20 @@ function openViews(shared: InflightShared): Views {
 	};
 	const heads = new Int32Array(buffer, take(writers * 16), writers * 16);
 	const totals = new Int32Array(buffer, take(counterWords), counterWords);
+	const unreachable = new Int32Array(buffer, take(rowsMax), rowsMax);
 	const ledgers: Int32Array[] = [];
 	const rings: Uint32Array[] = [];
 	for (let writer = 0; writer < writers; writer++) {
 		ledgers.push(new Int32Array(buffer, take(counterWords), counterWords));
 		rings.push(new Uint32Array(buffer, take(CHANGE_RING_ENTRIES), CHANGE_RING_ENTRIES));
 	}
-	return { heads, totals, ledgers, rings };
+	return { heads, totals, unreachable, ledgers, rings };
 }
 
 export function createInflight(rowsMax: number, workers: number): InflightShared {
 	if (!Number.isInteger(workers) || workers < 1 || workers > WORKERS_MAX)
 		throw new RangeError(`workers ${workers} is not in 1 … ${WORKERS_MAX}`);
-	const words = rowsMax * COUNTERS + (workers + 1) * (16 + rowsMax * COUNTERS + CHANGE_RING_ENTRIES);
+	const words = rowsMax * (COUNTERS + 1) + (workers + 1) * (16 + rowsMax * COUNTERS + CHANGE_RING_ENTRIES);
 	return { rowsMax, workers, buffer: new SharedArrayBuffer(words * 4) };
 }
 
@@ -79,6 +82,11 @@ export class InflightReader {
 	total(counter: number, row: number): number {
 		const value = Atomics.load(this.#views.totals, counter * this.rowsMax + row);
 		return value > 0 ? value : 0;
+	}
+
+	/** Connections to the row that could not be made, ever (modulo 2^32). */
+	unreachable(row: number): number {
+		return Atomics.load(this.#views.unreachable, row) >>> 0;
 	}
 
 	/** The part of it that other routers have. */
@@ -136,6 +144,12 @@ export class InflightWriter {
 	/** Current total of a counter at a row, over all writers. */
 	total(counter: number, row: number): number {
 		return Math.max(0, Atomics.load(this.#views.totals, counter * this.#rowsMax + row));
+	}
+
+	/** A connection to the row could not be made: every reader avoids it from its next look on, until the agent has judged. */
+	markUnreachable(row: number): void {
+		Atomics.add(this.#views.unreachable, row, 1);
+		this.changed(row);
 	}
 
 	/** Of the remote share's writer: so many routers have it. */

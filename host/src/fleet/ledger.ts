@@ -34,6 +34,10 @@ export class WorkerLedger implements InflightLedger {
 		return this.#writer.total(REQUESTS, target.tableRow);
 	}
 
+	unreachable(target: UpstreamTarget): void {
+		this.#writer.markUnreachable(target.tableRow);
+	}
+
 	dispatch(target: UpstreamTarget, promptTokens: number, uncachedTokens: number): number {
 		const entry = this.#free.pop();
 		if (entry === undefined) return -1;

@@ -3,7 +3,15 @@ import test from 'ava';
 import * as fc from 'fast-check';
 import { createInflight, DECODES, InflightReader, InflightWriter, PREFILL_TOKENS, REQUESTS } from './inflight.js';
 import { CHANGE_LOG_ENTRIES, HOLE, PoolView } from './pool-view.js';
-import { createFleetTable, FleetTableReader, FleetTableWriter, GENERATION_COLUMN, LOAD_BASE_COLUMN } from './table.js';
+import {
+	createFleetTable,
+	FleetTableReader,
+	FleetTableWriter,
+	GENERATION_COLUMN,
+	LOAD_BASE_COLUMN,
+	TRIALS_COLUMN,
+	UNREACHABLE_SEEN_COLUMN,
+} from './table.js';
 
 const ROWS = 48;
 /** Rows on which random events often meet. */
@@ -166,4 +174,49 @@ test('a view too far behind copies everything, and says so', (t) => {
 	}
 	view.sync();
 	t.false(view.moved());
+});
+
+test('a target that one worker cannot reach is out for all at their next look, until the agent has judged', (t) => {
+	const { writer, writers, open } = fleet();
+	for (const row of [0, 1]) writer.setU32(COLUMN_STATE, row, TargetState.ready);
+	writer.publish();
+	const views = [open([0, 1]), open([1, 0])];
+	writers[1]?.markUnreachable(0);
+	for (const view of views) view.sync();
+	t.deepEqual(
+		views.map((view) => [view.isEligible(0), view.isEligible(1), view.eligibleCount]),
+		[
+			[false, true, 1],
+			[true, false, 1],
+		],
+	);
+	t.true(views[0]?.isDoubtful(0), 'what is left of a pool of which nothing can be reached');
+	writer.setU32(UNREACHABLE_SEEN_COLUMN, 0, 1);
+	writer.publish();
+	for (const view of views) view.sync();
+	t.deepEqual(
+		views.map((view) => view.eligibleCount),
+		[2, 2],
+	);
+	t.false(views[0]?.isDoubtful(0));
+	writers[0]?.markUnreachable(0);
+	t.false(open([0]).isEligible(0), 'a view opened meanwhile knows it too');
+});
+
+test('a target on trial takes so many requests at once, over all workers', (t) => {
+	const { writer, writers, open } = fleet();
+	writer.setU32(COLUMN_STATE, 0, TargetState.ready);
+	writer.setU32(TRIALS_COLUMN, 0, 2);
+	writer.publish();
+	const view = open([0]);
+	const after = (worker: number, amount: number): boolean => {
+		writers[worker]?.add(REQUESTS, 0, amount);
+		writers[worker]?.changed(0);
+		view.sync();
+		return view.isEligible(0);
+	};
+	t.deepEqual([after(0, 1), after(1, 1), view.isDoubtful(0), after(0, -1)], [true, false, true, true]);
+	writer.setU32(TRIALS_COLUMN, 0, 0);
+	writer.publish();
+	t.true(after(0, 40));
 });

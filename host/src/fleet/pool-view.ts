@@ -11,7 +11,13 @@ import {
 	PREFILL_TOKENS,
 	REQUESTS,
 } from './inflight.js';
-import { type FleetTableReader, GENERATION_COLUMN, LOAD_BASE_COLUMN } from './table.js';
+import {
+	type FleetTableReader,
+	GENERATION_COLUMN,
+	LOAD_BASE_COLUMN,
+	TRIALS_COLUMN,
+	UNREACHABLE_SEEN_COLUMN,
+} from './table.js';
 
 /** Changed rows remembered for instances; one further behind copies everything. A power of two. */
 export const CHANGE_LOG_ENTRIES = 4096;
@@ -49,6 +55,13 @@ export class PoolView {
 	readonly #generations: Uint32Array;
 	readonly #allowed: Uint32Array | undefined;
 	readonly #loadBase: Float32Array;
+	/** 1 = may be chosen by its state. */
+	readonly #serving: Uint8Array;
+	/** 1 = out by checks or ejection alone. */
+	readonly #checkedOut: Uint8Array;
+	/** Requests at once of rows on trial, and failed connections that the agent has judged. */
+	readonly #trials: Uint32Array;
+	readonly #unreachableSeen: Uint32Array;
 	readonly #changeLog = new Uint32Array(CHANGE_LOG_ENTRIES);
 	#dirtyTail = 0;
 	readonly #changeTails: Float64Array;
@@ -78,6 +91,10 @@ export class PoolView {
 		this.activeDecodeTokens = new Float32Array(this.rowCount);
 		this.activeDecodes = new Float32Array(this.rowCount);
 		this.#loadBase = new Float32Array(this.rowCount);
+		this.#serving = new Uint8Array(this.rowCount);
+		this.#checkedOut = new Uint8Array(this.rowCount);
+		this.#trials = new Uint32Array(this.rowCount);
+		this.#unreachableSeen = new Uint32Array(this.rowCount);
 		this.#poolRowOf = new Int32Array(table.rowsMax).fill(-1);
 		for (let row = 0; row < this.rowCount; row++) {
 			const tableRow = this.tableRows[row] as number;
@@ -188,9 +205,10 @@ export class PoolView {
 		const state = cells[COLUMN_STATE * this.rowsMax + tableRow] as number;
 		const same = cells[GENERATION_COLUMN * this.rowsMax + tableRow] === this.#generations[row];
 		const open = same && (this.#allowed === undefined || hasBit(this.#allowed, row));
-		const wanted = open && (state === TargetState.ready || state === TargetState.degraded);
-		if (setBit(this.eligible, row, wanted)) this.eligibleCount += wanted ? 1 : -1;
-		setBit(this.doubtful, row, open && (state === TargetState.unhealthy || state === TargetState.ejected));
+		this.#serving[row] = open && (state === TargetState.ready || state === TargetState.degraded) ? 1 : 0;
+		this.#trials[row] = cells[TRIALS_COLUMN * this.rowsMax + tableRow] as number;
+		this.#unreachableSeen[row] = cells[UNREACHABLE_SEEN_COLUMN * this.rowsMax + tableRow] as number;
+		this.#checkedOut[row] = open && (state === TargetState.unhealthy || state === TargetState.ejected) ? 1 : 0;
 		bits[0] = cells[LOAD_BASE_COLUMN * this.rowsMax + tableRow] as number;
 		this.#loadBase[row] = asFloat[0] as number;
 		this.#readCounters(row);
@@ -204,6 +222,14 @@ export class PoolView {
 		this.pendingPrefillTokens[row] = this.#counters.total(PREFILL_TOKENS, tableRow);
 		this.activeDecodeTokens[row] = this.#counters.total(DECODE_TOKENS, tableRow);
 		this.activeDecodes[row] = this.#counters.total(DECODES, tableRow);
+		const trials = this.#trials[row] as number;
+		const serving = this.#serving[row] === 1;
+		const wanted =
+			serving &&
+			(trials === 0 || requests < trials) &&
+			this.#counters.unreachable(tableRow) === this.#unreachableSeen[row];
+		if (setBit(this.eligible, row, wanted)) this.eligibleCount += wanted ? 1 : -1;
+		setBit(this.doubtful, row, this.#checkedOut[row] === 1 || (serving && !wanted));
 	}
 }
 

@@ -4,10 +4,14 @@
 // in a ring, so that a reader which keeps up copies only those. What the columns mean belongs to the SDK's dictionary.
 import { columns } from '@infermesh/sdk';
 
-/** Columns the host keeps for itself behind the dictionary's: the base of `load`, and which target's row this is. */
+/** Columns the host keeps for itself behind the dictionary's: the base of `load`, which target's row this is, and what keeps it from traffic for a while. */
 export const LOAD_BASE_COLUMN = columns.length;
 export const GENERATION_COLUMN = columns.length + 1;
-const TABLE_COLUMNS = columns.length + 2;
+/** Requests at once that a target on trial may have; 0 = not on trial. */
+export const TRIALS_COLUMN = columns.length + 2;
+/** Failed connections of the row that the agent has judged: one more, and the row is avoided. */
+export const UNREACHABLE_SEEN_COLUMN = columns.length + 3;
+const TABLE_COLUMNS = columns.length + 4;
 
 const EPOCH = 0;
 /** Dirty-ring heads as of the two epochs whose buffers exist, indexed by epoch & 1. */
@@ -88,6 +92,7 @@ export class FleetTableWriter {
 		}
 		this.#f32[LOAD_BASE_COLUMN * this.rowsMax + row] = 0;
 		this.#u32[GENERATION_COLUMN * this.rowsMax + row] = 0;
+		this.#u32[TRIALS_COLUMN * this.rowsMax + row] = 0;
 		this.#touch(row);
 	}
 

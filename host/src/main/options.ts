@@ -25,7 +25,7 @@ export function routes({ roles }: Pick<MeshConfig, 'roles'>): boolean {
 }
 
 /** Without what is in files: certificates are read by tls-files.ts. */
-export function routerOptions({ data, health, models }: MeshConfig): RouterOptionsInput {
+export function routerOptions({ data, health, models, outlier }: MeshConfig): RouterOptionsInput {
 	return {
 		bodyBytesMax: data.body_max_bytes,
 		headerBytesMax: data.header_max_bytes,
@@ -71,6 +71,7 @@ export function routerOptions({ data, health, models }: MeshConfig): RouterOptio
 			pingTimeoutMs: data.grpc.ping_timeout_ms,
 			windowBytes: data.grpc.window_bytes,
 		},
+		avoidUnreachable: outlier.unreachable_ms > 0,
 		failOpen: health.fail_open,
 		upstream: {
 			connectTimeoutMs: data.upstream.connect_timeout_ms,
@@ -83,6 +84,8 @@ export function routerOptions({ data, health, models }: MeshConfig): RouterOptio
 			attemptsMax: data.retry.attempts_max,
 			budgetRatio: data.retry.budget_ratio,
 			budgetBurst: data.retry.budget_burst,
+			backoffMs: data.retry.backoff_ms,
+			backoffMsMax: data.retry.backoff_max_ms,
 		},
 		hedge: { ...hedgeOptions(data.hedge), models: hedgedModels(models.hedging) },
 		admission: {
@@ -176,6 +179,9 @@ export function targetServiceOptions(config: MeshConfig): TargetServiceOptions {
 			windowMs: outlier.window_ms,
 			ejectionMs: outlier.ejection_ms,
 			ejectionMaxMs: outlier.ejection_max_ms,
+			unreachableMs: outlier.unreachable_ms,
+			trialRequests: outlier.trial_requests,
+			trialSuccesses: outlier.trial_successes,
 			slowStartMs: fleet.slow_start_ms,
 			staleAfterMs: fleet.stale_after_ms,
 			smoothingMs: fleet.smoothing_ms,

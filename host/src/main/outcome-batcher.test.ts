@@ -28,6 +28,7 @@ function outcome(more: Partial<AttemptOutcome> = {}): AttemptOutcome {
 		lost: false,
 		wastedTokens: 0,
 		leg: 'whole',
+		unreachable: false,
 		...more,
 	};
 }

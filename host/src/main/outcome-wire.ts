@@ -26,6 +26,9 @@ const FLAG_HEDGE_COPY = 2;
 const FLAG_RETRIED = 4;
 const FLAG_PREFILL = 8;
 const FLAG_DECODE = 16;
+const FLAG_UNREACHABLE = 32;
+/** What strategies are told of. */
+const FLAGS_OBSERVED = FLAG_UNREACHABLE - 1;
 
 const statuses: readonly OutcomeStatusName[] = ['ok', 'upstream_error', 'timeout', 'cancelled', 'rejected'];
 
@@ -62,7 +65,8 @@ export function writeOutcome(cells: Float64Array, index: number, outcome: Attemp
 		(outcome.hedge === 'copy' ? FLAG_HEDGE_COPY : 0) |
 		(outcome.retried ? FLAG_RETRIED : 0) |
 		(outcome.leg === 'prefill' ? FLAG_PREFILL : 0) |
-		(outcome.leg === 'decode' ? FLAG_DECODE : 0);
+		(outcome.leg === 'decode' ? FLAG_DECODE : 0) |
+		(outcome.unreachable ? FLAG_UNREACHABLE : 0);
 }
 
 /** What the fleet learns from a batch. */
@@ -74,6 +78,7 @@ export function attemptsOf({ cells }: OutcomeBatch): AttemptReport[] {
 			generation: cells[at + GENERATION] as number,
 			ok: status === 'ok',
 			failed: isFailure(status),
+			unreachable: ((cells[at + FLAGS] as number) & FLAG_UNREACHABLE) !== 0,
 			// That of a pair's decode is the prefill's too: it says nothing of the target.
 			ttftMs: (cells[at + FLAGS] as number) & FLAG_DECODE ? 0 : (cells[at + TTFT_MS] as number),
 			tpotMs: cells[at + TPOT_MS] as number,
@@ -97,7 +102,7 @@ export function observedOf({ cells }: OutcomeBatch): ObservedOutcome[] {
 		e2eMs: cells[at + E2E_MS] as number,
 		predictedTtftMs: cells[at + PREDICTED_TTFT_MS] as number,
 		tenant: cells[at + TENANT] as number,
-		flags: cells[at + FLAGS] as number,
+		flags: (cells[at + FLAGS] as number) & FLAGS_OBSERVED,
 	}));
 }
 

@@ -55,6 +55,10 @@ export interface RetryOptions {
 	readonly budgetRatio: number;
 	/** Retries a second earned besides. */
 	readonly budgetBurst: number;
+	/** Wait before all targets of a model are tried once more, where each has failed; grows by half each time, a fifth of it drawn at random. 0 = none is tried twice. */
+	readonly backoffMs: number;
+	/** Longest such wait; a target that asks for a longer one (Retry-After) is not waited for. */
+	readonly backoffMsMax: number;
 	/** A connection reset this soon after dispatch, with nothing received, counts as a keep-alive race: the same target may be asked again. */
 	readonly staleConnectionMs: number;
 }
@@ -96,6 +100,8 @@ export interface RouterOptions {
 	readonly connectionsMax: number;
 	readonly inflightMax: number;
 	readonly saturatedRetryAfterS: number;
+	/** What cannot be reached is avoided at once by all workers. */
+	readonly avoidUnreachable: boolean;
 	/** When every target of a model is out by checks or ejection alone, requests are tried at one of them all the same. */
 	readonly failOpen: boolean;
 	/** Timeouts are looked at this often; all of them are late by up to this. */
@@ -144,6 +150,7 @@ export const routerDefaults: RouterOptions = {
 	connectionsMax: 16_384,
 	inflightMax: 4096,
 	saturatedRetryAfterS: 1,
+	avoidUnreachable: true,
 	failOpen: true,
 	sweepMs: 100,
 	heldResponseBytesMax: 256 * 1024,
@@ -186,7 +193,14 @@ export const routerDefaults: RouterOptions = {
 		headerBytesMax: 32 * 1024,
 		tls: {},
 	},
-	retry: { attemptsMax: 3, budgetRatio: 0.2, budgetBurst: 10, staleConnectionMs: 1000 },
+	retry: {
+		attemptsMax: 3,
+		budgetRatio: 0.2,
+		budgetBurst: 10,
+		backoffMs: 50,
+		backoffMsMax: 1000,
+		staleConnectionMs: 1000,
+	},
 	hedge: hedgingDefaults,
 	hold: { requestsMax: 1024, waitMaxMs: 30_000, ageingPerS: 1 },
 	webSocket: webSocketDefaults,

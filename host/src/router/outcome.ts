@@ -27,7 +27,9 @@ export function recordOutcome(
 	const tpotMs = ttftMs > 0 && tokensOut > 1 ? (now - attempt.firstTokenMs) / (tokensOut - 1) : 0;
 	const tokensIn = attempt.usage?.tokensIn ?? request.tokensIn;
 	const tokensCached = attempt.usage?.tokensCached ?? 0;
+	const unreachable = status === 'upstream_error' && attempt.failure === 'IM_UPSTREAM_CONNECT';
 	ports.ledger.end(attempt.ledgerEntry);
+	if (unreachable && env.options.avoidUnreachable) ports.ledger.unreachable(attempt.target);
 	ports.outcomes.record({
 		decisionId: attempt.decisionId,
 		poolIndex: attempt.pool.index,
@@ -49,6 +51,7 @@ export function recordOutcome(
 		lost,
 		wastedTokens: lane?.wastedTokens ?? 0,
 		leg: attempt.pair === undefined ? 'whole' : 'decode',
+		unreachable,
 	});
 	if (!lost)
 		traceAttempt(request, attempt, tokensIn, tokensOut, ttftMs, ports.clock.wallMs() - (now - attempt.firstTokenMs));
@@ -68,12 +71,14 @@ export function recordPrefill(
 	request: RoutedRequest,
 	{ plan, pair, usage, status: httpStatus, startedMs, ledgerEntry }: PrefillLeg,
 	status: OutcomeStatusName,
+	unreachable: boolean,
 ): void {
 	const { ports } = env;
 	const tookMs = ports.clock.nowMs() - startedMs;
 	const tokensIn = usage?.tokensIn ?? request.tokensIn;
 	const answered = status === 'ok' && httpStatus < 300;
 	ports.ledger.end(ledgerEntry);
+	if (unreachable && env.options.avoidUnreachable) ports.ledger.unreachable(pair.target);
 	ports.outcomes.record({
 		decisionId: plan.decisionId,
 		poolIndex: plan.pool.index,
@@ -96,6 +101,7 @@ export function recordPrefill(
 		lost: false,
 		wastedTokens: 0,
 		leg: 'prefill',
+		unreachable,
 	});
 	ports.metrics.prefill(plan.pool, pair.target, status);
 }

@@ -127,6 +127,8 @@ export interface DecisionContext {
 export interface InflightLedger {
 	/** Returns an entry handle ≥ 0. `uncachedTokens` is the prompt less its expected prefix hit. */
 	dispatch(target: UpstreamTarget, promptTokens: number, uncachedTokens: number): number;
+	/** No connection to the target could be made: all workers avoid it at once, before the agent has heard of it. */
+	unreachable(target: UpstreamTarget): void;
 	/** The prompt is done: its tokens leave `pending_prefill_tokens` and the request counts as decoding. Idempotent. */
 	firstToken(entry: number): void;
 	/** The attempt is over, however it ended. Idempotent for one entry. */
@@ -164,6 +166,8 @@ export interface AttemptOutcome {
 	readonly wastedTokens: number;
 	/** Which part of the request it was: all of it, or one side of a pair. */
 	readonly leg: 'whole' | 'prefill' | 'decode';
+	/** No connection could be made. */
+	readonly unreachable: boolean;
 }
 
 export interface OutcomeSink {

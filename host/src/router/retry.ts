@@ -3,6 +3,7 @@
 import type { RouterEnv } from './env.js';
 import type { RouterErrorCode } from './errors.js';
 import type { RoutedRequest, RunningAttempt } from './routed-request.js';
+import { header } from './upstream-response.js';
 
 const RETRIED_FAILURES: ReadonlySet<RouterErrorCode> = new Set([
 	'IM_UPSTREAM_CONNECT',
@@ -31,6 +32,26 @@ export function retryReason(env: RouterEnv, request: RoutedRequest, attempt: Run
 	request.tried.push({ pool: attempt.pool, row: attempt.failedRow ?? attempt.poolRow });
 	return reason;
 }
+
+/**
+ * How long a request waits whose targets have all failed, before they are tried once more; undefined when it does not. A target's own Retry-After comes
+ * first; one longer than the bound, or past the deadline, is passed on to the client instead.
+ */
+export function backoffMs(env: RouterEnv, request: RoutedRequest, last: RunningAttempt): number | undefined {
+	const { backoffMs: firstMs, backoffMsMax } = env.options.retry;
+	if (firstMs === 0 || request.committed || request.finished || request.tried.length === 0) return undefined;
+	const now = env.ports.clock.nowMs();
+	const grownMs = Math.min(backoffMsMax, firstMs * 1.5 ** request.rounds);
+	const jitteredMs = grownMs * (1 - JITTER + JITTER * env.ports.random.nextFloat());
+	const askedS = Number(header(last, 'retry-after'));
+	const waitMs = Math.max(jitteredMs, Number.isFinite(askedS) && askedS > 0 ? askedS * 1000 : 0);
+	if (waitMs > backoffMsMax || now + waitMs >= request.deadlineAtMs) return undefined;
+	request.rounds++;
+	request.tried = [];
+	return waitMs;
+}
+
+const JITTER = 0.2;
 
 function failureReason(request: RoutedRequest, attempt: RunningAttempt): string | undefined {
 	if (attempt.end === 'failed') {

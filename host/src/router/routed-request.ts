@@ -4,6 +4,7 @@
 // written to the client after it.
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Dialect } from '@infermesh/adapters';
+import type { Timer } from '@infermesh/proto';
 import type { Ticket } from './admission/ticket.js';
 import type { Refusal, RouterErrorCode } from './errors.js';
 import type { Race } from './hedge/race.js';
@@ -151,6 +152,10 @@ export abstract class RoutedRequest {
 	/** Attempts that a target refused for want of room. */
 	withoutRoom = 0;
 	staleRetries = 0;
+	/** Times all its targets had failed and it waited to try them again. */
+	rounds = 0;
+	/** It waits to be decided again. */
+	waiting: Timer | undefined;
 	/** Since when the request is held; 0 = it never was. */
 	heldSinceMs = 0;
 	held = false;

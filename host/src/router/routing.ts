@@ -10,7 +10,7 @@ import { type RouterEnv, stageEnded } from './env.js';
 import type { Refusal, RouterErrorCode } from './errors.js';
 import { recordOutcome } from './outcome.js';
 import type { ModelPool } from './ports.js';
-import { retryReason } from './retry.js';
+import { backoffMs, retryReason } from './retry.js';
 import type { RoutedRequest, RunningAttempt } from './routed-request.js';
 import { tenantOf } from './tenant-policy.js';
 import { tokenize } from './tokenize.js';
@@ -78,8 +78,19 @@ export class Routing {
 		}
 		if (step.kind === 'full') return env.admission.wait(request, step.pool, last);
 		if (step.kind === 'hold') return this.#hold(request, step.pool.index, step.key, last);
-		if (last !== undefined) return this.#answer(request, last);
-		request.protocol.refuse(request, step.refusal);
+		if (last === undefined) return request.protocol.refuse(request, step.refusal);
+		const waitMs = backoffMs(env, request, last);
+		if (waitMs === undefined) return this.#answer(request, last);
+		env.ports.metrics.retry(last.pool, 'all_tried');
+		request.waiting = env.ports.clock.after(waitMs, () => this.guarded(request, () => this.#again(request, last)), {
+			unref: true,
+		});
+	}
+
+	/** All targets have failed once: after a pause they may be asked again. */
+	#again(request: RoutedRequest, last: RunningAttempt): void {
+		request.waiting = undefined;
+		if (!request.finished) this.#route(request, last);
 	}
 
 	#hold(request: RoutedRequest, pool: number, key: number, last: RunningAttempt | undefined): void {
@@ -224,6 +235,7 @@ export class Routing {
 		request.finished = true;
 		if (request.held) env.holds.remove(request);
 		request.held = false;
+		request.waiting?.cancel();
 		this.active.remove(request);
 		stopAttempts(request, 'cancelled');
 		env.admission.leave(request);

@@ -83,6 +83,7 @@ async function setUp(t: ExecutionContext, given: Given = {}): Promise<Set> {
 					}),
 			ledger: {
 				dispatch: () => ++inFlight,
+				unreachable: () => undefined,
 				firstToken: () => undefined,
 				end: () => void inFlight--,
 				inFlight: () => inFlight,

@@ -100,12 +100,12 @@ export class PrefillLeg implements UpstreamHandler {
 
 	#fail(failure: RouterErrorCode): void {
 		if (this.ended) return;
-		this.#end(failure === 'IM_UPSTREAM_SATURATED' ? 'rejected' : 'upstream_error');
+		this.#end(failure === 'IM_UPSTREAM_SATURATED' ? 'rejected' : 'upstream_error', failure === 'IM_UPSTREAM_CONNECT');
 		this.#done({ kind: 'failed', failure });
 	}
 
-	#end(status: OutcomeStatusName): void {
+	#end(status: OutcomeStatusName, unreachable = false): void {
 		this.ended = true;
-		recordPrefill(this.#env, this.#request, this, status);
+		recordPrefill(this.#env, this.#request, this, status, unreachable);
 	}
 }

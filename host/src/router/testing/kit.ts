@@ -122,6 +122,8 @@ export interface TestRouter {
 	readonly stages: number[];
 	/** What became of wishes for copies, and the prefilled and decoded tokens of losers. */
 	readonly hedges: HedgeResult[];
+	/** Targets no connection could be made to. */
+	readonly unreachable: string[];
 	readonly waste: (readonly [prefill: number, decode: number])[];
 	/** Entries of the ledger not ended yet. */
 	open(): number;
@@ -195,9 +197,20 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 		http2Closed: [],
 		hedges: [],
 		waste: [],
+		unreachable: [],
 	} as unknown as Pick<
 		TestRouter,
-		'outcomes' | 'loads' | 'http2Closed' | 'decided' | 'remembered' | 'ended' | 'errors' | 'stages' | 'hedges' | 'waste'
+		| 'outcomes'
+		| 'loads'
+		| 'http2Closed'
+		| 'decided'
+		| 'remembered'
+		| 'ended'
+		| 'errors'
+		| 'stages'
+		| 'hedges'
+		| 'waste'
+		| 'unreachable'
 	>;
 	let next = 0;
 	const router = createRouter(
@@ -242,6 +255,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 					entries.set(next, 0);
 					return next++;
 				},
+				unreachable: (target) => record.unreachable.push(target.id),
 				firstToken: () => undefined,
 				end: (entry) => entries.set(entry, (entries.get(entry) ?? 0) + 1),
 				inFlight: () => [...entries.values()].filter((ends) => ends === 0).length,
