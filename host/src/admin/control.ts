@@ -7,6 +7,7 @@ import type { QuotaView } from '../quota/view.js';
 import type { Reports } from '../reports/reports.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { LogLevel } from '../telemetry/logger.js';
+import type { CapacityRow } from './capacity-routes.js';
 import type { GpuRow } from './gpu-routes.js';
 import type {
 	JoinTokenMade,
@@ -48,6 +49,9 @@ export interface MeshControl {
 		hold(uuid: string, by: string): GpuRow;
 		release(uuid: string): GpuRow;
 	};
+
+	/** Of each model this router serves; empty where none runs. */
+	capacity(): CapacityRow[];
 
 	listTargets(): readonly TargetView[];
 	/** Resolves when the target is in the table. IM_TARGET_EXISTS, IM_TARGET_INVALID, IM_TARGET_MODELS_UNKNOWN, IM_FLEET_FULL. */

@@ -2,6 +2,7 @@
 import { MeshError } from '@infermesh/proto';
 import { Type } from 'typebox';
 import { reportRoutes } from '../reports/routes.js';
+import { capacityRoutes } from './capacity-routes.js';
 import { adminErrors } from './errors.js';
 import { gpuRoutes } from './gpu-routes.js';
 import { meshRoutes } from './mesh-routes.js';
@@ -139,6 +140,7 @@ export const adminRoutes: readonly AdminRoute[] = [
 	...meshRoutes,
 	...reportRoutes,
 	...quotaRoutes,
+	...capacityRoutes,
 ];
 
 const labelOf = ({ name, version }: StrategyView): string => `${name}@${version}`;

@@ -5,6 +5,7 @@ import type { MeshOperations } from '../mesh/operations.js';
 import { lonelyMesh } from '../mesh/testing.js';
 import { testReports } from '../reports/testing.js';
 import type { LogLevel } from '../telemetry/logger.js';
+import type { CapacityRow } from './capacity-routes.js';
 import type { LoadStrategyRequest, MeshControl } from './control.js';
 import type { GpuRow } from './gpu-routes.js';
 import type {
@@ -172,6 +173,26 @@ export class FakeMesh implements MeshControl {
 
 	createJoinToken(request: JoinTokenRequest): Promise<JoinTokenMade> {
 		return Promise.resolve({ id: 'id', token: 'imj1.test', expiresAtMs: request.ttlMs });
+	}
+
+	capacity(): CapacityRow[] {
+		return [
+			{
+				model: 'llama',
+				ready: 3,
+				desired: 2,
+				needed: 2,
+				reason: 'demand fell',
+				demandPerS: 12,
+				sustainablePerS: 7.5,
+				goodRatio: 0.99,
+				ttftMs: 5000,
+				tpotMs: 100,
+				share: 1,
+				drainFirst: ['a'],
+				ageMs: 100,
+			},
+		];
 	}
 
 	listTargets(): TargetView[] {

@@ -119,6 +119,14 @@ test('an error of the mesh, or of the way to it, is a document too; what comes a
 	t.regex((await run(['target', 'rm', '--admin', url, '--', '--json'])).err, /^IM_TEST_UNKNOWN: no target --json/);
 });
 
+test('capacity shows what is advised, as a table and as JSON', async (t) => {
+	const { mesh, url } = await openMesh(t);
+	const text = await run(['capacity', '--admin', url]);
+	t.regex(text.out, /^MODEL +READY +DESIRED +REASON/);
+	t.regex(text.out, /^llama +3 +2 +demand fell +12\.0 +7\.50 +99\.0% +a$/m);
+	t.deepEqual((await run(['capacity', '--admin', url, '--json'])).json, { items: mesh.capacity() });
+});
+
 test('a drain that is waited for ends when nothing is in flight, in time or not', async (t) => {
 	const { mesh, url } = await openMesh(t);
 	await run(['target', 'add', 'http://127.0.0.1:9', '--id', 'a', '--model', 'x', '--admin', url]);

@@ -778,6 +778,29 @@ export const gpuSchema = section('The GPUs that targets run on.', {
 	rules: list(gpuRuleSchema, 'Rules of quarantine.', 64),
 });
 
+export const capacitySchema = section('How many replicas a model should have: advice, which nothing here follows.', {
+	window_ms: integer(30_000, 'Traffic is judged in windows of this length.', { ...MS, min: 1000 }),
+	ttft_ms: number(5000, 'Objective of the first token where no SLO policy names one.', { unit: 'ms', min: 1 }),
+	tpot_ms: number(100, 'Objective of each further token where no SLO policy names one.', { unit: 'ms', min: 1 }),
+	good_ratio: number(0.95, 'Share of requests that must meet their objectives.', { max: 1 }),
+	requests_min: integer(20, 'A window with fewer requests teaches nothing.', { min: 1 }),
+	headroom_ratio: number(0.85, 'Share of the lowest rate seen failing that is planned with.', { min: 0.1, max: 1 }),
+	growth_ratio: number(
+		1.3,
+		'The limit of a replica is looked for this far beyond the highest rate seen sustained; 1 = only what was seen, and a fleet never shrinks at the same demand.',
+		{ min: 1, max: 10 },
+	),
+	half_life_ms: integer(21_600_000, 'What was learned counts half after this.', MS),
+	out_after_ms: integer(30_000, 'A need for more replicas must have lasted so long.', { ...MS, min: 0 }),
+	in_after_ms: integer(300_000, 'A need for fewer must have lasted so long, again before each step.', {
+		...MS,
+		min: 0,
+	}),
+	in_step: integer(1, 'Replicas fewer at a time.', { min: 1, max: 1000 }),
+	replicas_min: integer(1, 'Fewest advised.', { max: 16_384 }),
+	replicas_max: integer(64, 'Most advised.', { min: 1, max: 16_384 }),
+});
+
 export const telemetrySchema = section('Logs, metrics and traces.', {
 	log_level: choice(['trace', 'debug', 'info', 'warn', 'error', 'silent'], 'info', 'Least level that is written.'),
 	log_requests: flag(false, 'One log line per request, with ids and figures, never prompts.'),
@@ -821,6 +844,7 @@ export const configSchema = Type.Object(
 		adapters: list(adapterSchema, 'Adapters of collectives, networks and stores that this node runs.', 64),
 		reports: reportsSchema,
 		gpu: gpuSchema,
+		capacity: capacitySchema,
 		telemetry: telemetrySchema,
 	},
 	{ additionalProperties: false, default: {} },

@@ -213,6 +213,15 @@ export function createControl(parts: ControlParts): MeshControl {
 				return gpuRow(uuid);
 			},
 		},
+		capacity: () =>
+			(router?.capacity.views() ?? []).map(({ objectives, atMs, sustainablePerS, goodRatio, drainFirst, ...same }) => ({
+				...same,
+				...objectives,
+				sustainablePerS: sustainablePerS ?? null,
+				goodRatio: goodRatio ?? null,
+				drainFirst: [...drainFirst],
+				ageMs: systemClock.nowMs() - atMs,
+			})),
 		listTargets,
 		async addTarget(request) {
 			const spec = await targets.complete(targetSpec(configured(request, config), config));

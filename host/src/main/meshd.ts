@@ -346,7 +346,11 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		agentMetrics,
 		processMetrics: createProcessMetrics(),
 		fuel: fuelBudget(config),
-		samples: () => [...(peerLoad?.samples() ?? []), ...(router?.quotas.samples() ?? [])],
+		samples: () => [
+			...(peerLoad?.samples() ?? []),
+			...(router?.capacity.samples() ?? []),
+			...(router?.quotas.samples() ?? []),
+		],
 		log,
 		adminUrl: () => adminUrl,
 	});

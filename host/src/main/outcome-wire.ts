@@ -106,6 +106,20 @@ export function observedOf({ cells }: OutcomeBatch): ObservedOutcome[] {
 	}));
 }
 
+/** What became of each attempt of a batch, without an object for it. */
+export function eachOutcome(
+	{ cells }: OutcomeBatch,
+	visit: (poolIndex: number, status: OutcomeStatusName, ttftMs: number, tpotMs: number) => void,
+): void {
+	for (let at = 0; at < cells.length; at += OUTCOME_CELLS)
+		visit(
+			cells[at + POOL_INDEX] as number,
+			statusAt(cells, at),
+			cells[at + TTFT_MS] as number,
+			cells[at + TPOT_MS] as number,
+		);
+}
+
 function records<T>(cells: Float64Array, read: (at: number) => T): T[] {
 	return Array.from({ length: cells.length / OUTCOME_CELLS }, (_, index) => read(index * OUTCOME_CELLS));
 }

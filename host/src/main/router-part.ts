@@ -21,6 +21,7 @@ import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
 import { createMetricsBuffer } from '../telemetry/block.js';
 import type { Log } from '../telemetry/logger.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
+import { CapacityPart } from './capacity-part.js';
 import { compileInThread } from './compile-thread.js';
 import { KvEvents } from './kv-events.js';
 import {
@@ -78,6 +79,7 @@ export class RouterPart {
 	readonly #tokenizers: Tokenizers;
 	readonly #config: MeshConfig;
 	readonly #tls: DataPlaneTls;
+	readonly capacity: CapacityPart;
 	readonly #stopTicking: () => void;
 
 	constructor(deps: RouterPartDeps) {
@@ -127,6 +129,7 @@ export class RouterPart {
 		);
 		const control = new SharedArrayBuffer(CONTROL_BYTES);
 		const counters = new InflightReader(deps.inflight);
+		this.capacity = new CapacityPart({ config, clock, targets, counters, buffers: this.metricsBuffers });
 		const seed = randomBytes(8);
 		const meshSeed: readonly [number, number] = [seed.readUInt32LE(0), seed.readUInt32LE(4)];
 		this.workers = new WorkerGroup(
@@ -146,6 +149,7 @@ export class RouterPart {
 			{
 				outcomes: (batch) => {
 					targets.attempts(attemptsOf(batch), batch.loads);
+					this.capacity.observe(batch);
 					if (this.strategies.observes) this.strategies.observe(observedOf(batch));
 				},
 				strike: (strike) => this.strategies.strike(strike),
@@ -225,6 +229,7 @@ export class RouterPart {
 		await this.workers.close(this.#config.data.shutdown_grace_ms);
 		await this.quotas.close();
 		this.#stopTicking();
+		this.capacity.close();
 		this.strategies.close();
 		await this.#kvEvents.close();
 		await this.#tokenizers.close();

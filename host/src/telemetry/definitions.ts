@@ -483,6 +483,21 @@ export const metricDefinitions = Object.freeze({
 		16_384,
 		'The part of the requests in flight at the target that other routers have.',
 	),
+	// Capacity.
+	capacityDesired: collected('capacity_desired_replicas', ['model'], MODELS, 'Replicas advised for the model.'),
+	capacityDemand: collected(
+		'capacity_demand_rps',
+		['model'],
+		MODELS,
+		'Requests a second of the model over the whole mesh.',
+	),
+	capacitySustainable: collected(
+		'capacity_sustainable_rps',
+		['model'],
+		MODELS,
+		'Requests a second of one replica with objectives met, as learned.',
+	),
+	capacityGood: collected('capacity_good_ratio', ['model'], MODELS, 'Share of requests that met their objectives.'),
 	// Other cells.
 	cellSummaryAge: collected(
 		'cell_summary_age_seconds',
