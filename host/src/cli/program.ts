@@ -11,11 +11,8 @@ type AddCommands = (program: Command, cli: Cli) => void;
 const groups: readonly { readonly names: readonly string[]; readonly load: () => Promise<AddCommands> }[] = [
 	{ names: ['up', 'agent'], load: async () => (await import('./up.js')).addUpCommands },
 	{ names: ['status'], load: async () => (await import('./status.js')).addStatusCommand },
-<<<<<<< HEAD
 	{ names: ['adapter'], load: async () => (await import('./adapter.js')).addAdapterCommands },
-=======
 	{ names: ['capacity'], load: async () => (await import('./capacity.js')).addCapacityCommand },
->>>>>>> cb5cb74 (Capacity advice by goodput: API, metric, command; pages on capacity and on many routers)
 	{ names: ['target'], load: async () => (await import('./target.js')).addTargetCommands },
 	{ names: ['gpu'], load: async () => (await import('./gpu.js')).addGpuCommands },
 	{ names: ['policy'], load: async () => (await import('./policy.js')).addPolicyCommands },
