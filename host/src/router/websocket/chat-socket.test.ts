@@ -317,7 +317,7 @@ test('a slow reader holds its engine up, with a bounded buffer', async (t) => {
 	const big = `data: {"choices":[],"pad":"${'x'.repeat(60_000)}"}\n\n`;
 	let written = 0;
 	let stopped = false;
-	const { url, router } = await mesh(
+	const { url, router, closed } = await mesh(
 		t,
 		(_req, res) => {
 			res.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -334,6 +334,7 @@ test('a slow reader holds its engine up, with a bounded buffer', async (t) => {
 			pump();
 		},
 		{ sendBufferBytesMax: 64 * 1024 },
+		{ options: { clientWriteTimeoutMs: 2000 } },
 	);
 	const chat = await new Chat(url).open();
 	chat.ws.pause();
@@ -349,6 +350,9 @@ test('a slow reader holds its engine up, with a bounded buffer', async (t) => {
 		20_000,
 	);
 	t.true(written < 4000, `${written} events of 4000 were written`);
-	chat.ws.terminate();
+	await until('a reader that takes nothing is cut', () => closed.length === 1, 30_000);
+	t.deepEqual(closed, ['too_slow']);
 	await until('it is gone', () => router.router.inflight() === 0);
+	t.is(router.open(), 0);
+	chat.ws.terminate();
 });
