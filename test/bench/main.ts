@@ -13,6 +13,7 @@ import { idleBench } from './idle.js';
 import { logBench } from './log.js';
 import { membershipBench } from './membership.js';
 import { overloadBench } from './overload/bench.js';
+import { prefixBench } from './prefix.js';
 import { rankRaw } from './rank-raw.bench.js';
 import { routerBench } from './router/bench.js';
 import { streamsBench } from './router/streams.js';
@@ -45,6 +46,7 @@ const benches: readonly Bench[] = [
 	streamsBench,
 	tailBench,
 	routersBench,
+	prefixBench,
 	logBench,
 	transportBench,
 	consensusBench,

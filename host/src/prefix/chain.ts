@@ -34,6 +34,16 @@ export class HashChain {
 		this.#fill(low, tokenSaltHigh(modelId, lora, stride), tokens, tokens.length, stride);
 	}
 
+	/** Takes every `step`th position of another chain. */
+	sample(from: HashChain, step: number): this {
+		this.blocks = Math.min(Math.floor(from.blocks / step), this.lows.length);
+		for (let block = 0, at = step - 1; block < this.blocks; block++, at += step) {
+			this.lows[block] = from.lows[at] as number;
+			this.highs[block] = from.highs[at] as number;
+		}
+		return this;
+	}
+
 	#fill(lowSalt: number, highSalt: number, words: Uint32Array, wordCount: number, wordsPerBlock: number): void {
 		const { lows, highs } = this;
 		const blocks = Math.min(Math.floor(wordCount / wordsPerBlock), lows.length);

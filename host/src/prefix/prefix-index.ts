@@ -44,10 +44,17 @@ export interface PrefixIndexPorts {
 }
 
 const BYTES_PER_TOKEN = 4;
+/** A long prompt has thousands of positions; it is remembered for seconds only. */
+const SPECULATIVE_STEP_TOKENS = 128;
 /** Pairs of what was sent within the speculative lifetime. */
 const SPECULATIVE_PAIRS_MAX = 1 << 17;
 /** Blocks that make up `prompt_hash`: enough to tell system prompts apart, few enough that a conversation keeps its hash. */
 const PROMPT_HASH_BLOCKS = 4;
+
+/** Positions of a chain to one that is remembered of what was just sent. */
+function stepOf(stride: number): number {
+	return Math.max(1, Math.ceil(SPECULATIVE_STEP_TOKENS / stride));
+}
 
 export function createPrefixIndex(
 	options: Partial<PrefixIndexOptions> = {},
@@ -69,6 +76,8 @@ export class WorkerPrefixIndex implements PrefixIndex {
 	readonly #speculative: HolderIndex | undefined;
 	/** Over tokens, with the stride last asked for. */
 	readonly #tokenChain: HashChain;
+	/** Every so many of its positions: what was just sent is kept in larger steps. */
+	readonly #coarseChain: HashChain;
 	#tokenStride = 0;
 	#tokens: Uint32Array | undefined;
 	#modelId = 0;
@@ -90,12 +99,13 @@ export class WorkerPrefixIndex implements PrefixIndex {
 		this.#tokenChain = new HashChain(
 			ports.kv === undefined ? 0 : Math.ceil((options.lookupBlocksMax * options.blockTokens) / STRIDE_TOKENS_MIN),
 		);
+		this.#coarseChain = new HashChain(this.#tokenChain.blocksMax);
 		if (ports.kv === undefined) return;
 		this.#kv = new KvView(ports.kv);
 		this.#speculative = new HolderIndex({
 			pairsMax: Math.min(options.blocksMax, SPECULATIVE_PAIRS_MAX),
 			lifetimeMs: options.speculativeMs,
-			capacityOf: (row) => this.#capacity(row, this.#tokenStride),
+			capacityOf: (row) => this.#capacity(row, this.#tokenStride * stepOf(this.#tokenStride)),
 		});
 	}
 
@@ -143,8 +153,9 @@ export class WorkerPrefixIndex implements PrefixIndex {
 		const stride = this.#tokens === undefined ? 0 : (this.#kv?.strides(pool).byRow[poolRow] ?? 0);
 		if (stride === 0 || this.#speculative === undefined) return;
 		const chain = this.#chainOf(stride);
-		if (chain.blocks === 0) return;
-		this.#speculative.insert(target.tableRow, target.generation, chain, nowMs);
+		const coarse = this.#coarseChain.sample(chain, stepOf(stride));
+		if (coarse.blocks === 0) return;
+		this.#speculative.insert(target.tableRow, target.generation, coarse, nowMs);
 		this.#metrics.sized(1, this.#speculative.table.pairs, this.#speculative.table.evictions);
 	}
 
@@ -160,7 +171,10 @@ export class WorkerPrefixIndex implements PrefixIndex {
 			const chain = this.#chainOf(stride);
 			if (chain.blocks === 0) continue;
 			this.#collector.collect('precise', this.#kv.view(chain), stride);
-			this.#collector.collect('speculative', this.#speculative.view(chain, this.#ports.nowMs()), stride);
+			const step = stepOf(stride);
+			const coarse = this.#coarseChain.sample(chain, step);
+			if (coarse.blocks === 0) continue;
+			this.#collector.collect('speculative', this.#speculative.view(coarse, this.#ports.nowMs()), stride * step);
 		}
 		return byRow;
 	}

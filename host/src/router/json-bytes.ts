@@ -14,13 +14,9 @@ const CLOSE_BRACKET = 0x5d;
 export function isTame(body: Uint8Array, depthMax: number, containersMax: number): boolean {
 	let depth = 0;
 	let containers = 0;
-	let inString = false;
 	for (let at = 0; at < body.length; at++) {
 		const byte = body[at];
-		if (inString) {
-			if (byte === BACKSLASH) at++;
-			else if (byte === QUOTE) inString = false;
-		} else if (byte === QUOTE) inString = true;
+		if (byte === QUOTE) at = closingQuote(body, at + 1);
 		else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
 			depth++;
 			containers++;
@@ -28,6 +24,29 @@ export function isTame(body: Uint8Array, depthMax: number, containersMax: number
 		} else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) depth--;
 	}
 	return true;
+}
+
+/** Bytes of a string that are read one by one before the end of it is searched for: most are short, and a search has its price. */
+const STEPS_BEFORE_SEARCH = 64;
+
+/** Offset of the quote that ends the string whose text begins at `from`, or the end of the text. Prompts are long strings: they are searched, not read. */
+function closingQuote(body: Uint8Array, from: number): number {
+	for (let at = from; at < body.length; ) {
+		const near = Math.min(body.length, at + STEPS_BEFORE_SEARCH);
+		for (; at < near; at++) {
+			const byte = body[at];
+			if (byte === BACKSLASH) at++;
+			else if (byte === QUOTE) return at;
+		}
+		// Between two escaped quotes lies a stretch read by steps, so that text full of them does not cost a search each.
+		const quote = body.indexOf(QUOTE, at);
+		if (quote < 0) return body.length;
+		let slashes = quote;
+		while (slashes > at && body[slashes - 1] === BACKSLASH) slashes--;
+		if (((quote - slashes) & 1) === 0) return quote;
+		at = quote + 1;
+	}
+	return body.length;
 }
 
 export interface Span {

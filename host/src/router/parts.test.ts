@@ -164,6 +164,32 @@ test('nesting and containers are bounded; strings do not count', (t) => {
 	t.true(tame('["[[[[[[[","\\"[[[["]'));
 });
 
+test('property: whatever strings hold, a body is tame exactly when what it opens outside of them is within the bounds', (t) => {
+	t.log(`seed ${seed}`);
+	const piece = fc.constantFrom('"', '\\', '\\\\', '[', '{', '}', ']', 'x'.repeat(70), 'a', 'é', '\n');
+	const text = fc.array(piece, { maxLength: 30 }).map((pieces) => pieces.join(''));
+	const { value } = fc.letrec<{ value: unknown }>((tie) => ({
+		value: fc.oneof(
+			{ maxDepth: 4 },
+			text,
+			fc.array(tie('value'), { maxLength: 4 }),
+			fc.dictionary(text, tie('value'), { maxKeys: 3 }),
+		),
+	}));
+	const depthOf = (of: unknown): number =>
+		typeof of === 'object' && of !== null ? 1 + Math.max(0, ...Object.values(of).map(depthOf)) : 0;
+	const countOf = (of: unknown): number =>
+		typeof of === 'object' && of !== null ? Object.values(of).reduce((sum: number, one) => sum + countOf(one), 1) : 0;
+	fc.assert(
+		fc.property(value, fc.nat({ max: 4 }), fc.nat({ max: 9 }), (given, depthMax, containersMax) => {
+			const expected = depthOf(given) <= depthMax && countOf(given) <= containersMax;
+			return isTame(Buffer.from(JSON.stringify(given)), depthMax, containersMax) === expected;
+		}),
+		{ seed, numRuns: 1000 },
+	);
+	t.pass();
+});
+
 test('usage is read from the end of a body, and only as counts', (t) => {
 	const read = (text: string): unknown => usageInTail(Buffer.from(text));
 	t.deepEqual(read('{"usage":{"prompt_tokens":3,"completion_tokens":2}}'), {

@@ -6,7 +6,7 @@ import { KEY, MODEL } from './mesh-process.js';
 export const PROMPT_BYTES = 2048;
 const VARIANTS = 64;
 
-function text(bytes: number, random: Random): string {
+export function text(bytes: number, random: Random): string {
 	let made = '';
 	while (made.length < bytes) made += `${random.nextU32().toString(36)} `;
 	return made.slice(0, bytes);
@@ -14,13 +14,25 @@ function text(bytes: number, random: Random): string {
 
 /** Whole HTTP/1.1 requests. `extra` are header lines, each ended by CRLF. */
 export function chatRequests(random: Random, stream: boolean, extra = ''): readonly Buffer[] {
-	const shared = text(PROMPT_BYTES / 2, random);
-	return Array.from({ length: VARIANTS }, () => {
+	return conversations(random, stream, PROMPT_BYTES / 2, PROMPT_BYTES / 2, VARIANTS, extra);
+}
+
+/** The same of other sizes: what all share, and what is each one's own. */
+export function conversations(
+	random: Random,
+	stream: boolean,
+	sharedBytes: number,
+	ownBytes: number,
+	variants: number,
+	extra = '',
+): readonly Buffer[] {
+	const shared = text(sharedBytes, random);
+	return Array.from({ length: variants }, () => {
 		const body = JSON.stringify({
 			model: MODEL,
 			messages: [
 				{ role: 'system', content: shared },
-				{ role: 'user', content: text(PROMPT_BYTES / 2, random) },
+				{ role: 'user', content: text(ownBytes, random) },
 			],
 			max_tokens: 64,
 			stream,
