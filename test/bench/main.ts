@@ -16,6 +16,7 @@ import { overloadBench } from './overload/bench.js';
 import { prefixBench } from './prefix.js';
 import { rankRaw } from './rank-raw.bench.js';
 import { routerBench } from './router/bench.js';
+import { grpcBench } from './router/grpc.js';
 import { streamsBench } from './router/streams.js';
 import { swapBench } from './router/swap.js';
 import { routersBench } from './routers.js';
@@ -44,6 +45,7 @@ const benches: readonly Bench[] = [
 	swapBench,
 	routerBench,
 	streamsBench,
+	grpcBench,
 	tailBench,
 	routersBench,
 	prefixBench,

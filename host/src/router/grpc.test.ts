@@ -2,13 +2,14 @@
 // client would not send them.
 import { type ClientHttp2Stream, connect as connectHttp2, constants, type IncomingHttpHeaders } from 'node:http2';
 import { gzipSync } from 'node:zlib';
-import { Metadata, status } from '@grpc/grpc-js';
+import { ChannelCredentials, type Metadata, status } from '@grpc/grpc-js';
 import type { Clock } from '@infermesh/proto';
-import { ModelInferRequest } from '@infermesh/proto/inference';
+import { GRPCInferenceServiceClient, ModelInferRequest } from '@infermesh/proto/inference';
 import { HealthCheckRequest, HealthCheckResponse } from '@infermesh/proto/standard/health/v1/health';
 import { ServerReflectionRequest, ServerReflectionResponse } from '@infermesh/proto/standard/reflection/v1/reflection';
 import { PredictRequest } from '@infermesh/proto/tensorflow';
 import test from 'ava';
+import { testCertificate } from './testing/certificate.js';
 import {
 	answerGrpc,
 	answerInfer,
@@ -463,6 +464,26 @@ test('connections to a target are bounded, and retired by age with their calls',
 	t.is(full.length, 2);
 	for (const { error } of full) t.is(error?.code, status.RESOURCE_EXHAUSTED);
 	t.is(engine.sessions.size, 2);
+});
+
+test('TLS on both sides: agreed on by ALPN with the client, mutual with the target', async (t) => {
+	const certificate = await testCertificate('localhost');
+	const engine = await fakeGrpc(answerInfer, certificate);
+	const { mesh } = await grpcRig(t, [engine], { options: { tls: certificate, upstream: { tls: certificate } } });
+	const client = new GRPCInferenceServiceClient(
+		`localhost:${mesh.port}`,
+		ChannelCredentials.createSsl(Buffer.from(certificate.ca)),
+	);
+	t.teardown(() => client.close());
+	const { error, id } = await infer(client, inferRequest('m'));
+	t.is(error, undefined);
+	t.is(typeof id, 'string');
+	const stranger = await grpcRig(t, [], {
+		origins: [engine.origin],
+		options: { upstream: { tls: { ca: certificate.ca } } },
+	});
+	const refused = await infer(stranger.client, inferRequest('m'));
+	t.is(refused.error?.code, status.UNAVAILABLE);
 });
 
 test('health, reflection and KServe’s server questions are answered by the router', async (t) => {

@@ -19,6 +19,8 @@ export interface MeshOptions {
 	readonly upstreamPort: number;
 	/** Targets, all at the one upstream. */
 	readonly targets: number;
+	/** Port at which all of them speak gRPC. */
+	readonly grpcPort?: number;
 	/** Arguments for Node, such as `--cpu-prof`. */
 	readonly nodeArgs?: readonly string[];
 }
@@ -36,6 +38,7 @@ export async function startMeshProcess(options: MeshOptions): Promise<Mesh> {
 			url: `http://127.0.0.1:${options.upstreamPort}`,
 			models: [MODEL],
 			runtime: 'vllm',
+			...(options.grpcPort === undefined ? {} : { grpc: `http://127.0.0.1:${options.grpcPort}` }),
 		})),
 	};
 	const file = path.join(options.folder, 'mesh.yaml');

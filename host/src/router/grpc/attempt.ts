@@ -251,12 +251,11 @@ export class GrpcAttempt implements RunningAttempt {
 		if (this.end !== undefined) return;
 		const { rstCode } = stream;
 		if (this.#upstream?.connected() !== true) return this.#failed(grpcCodes.UNAVAILABLE, 'IM_UPSTREAM_CONNECT');
-		// A connection that breaks ends its streams with whatever code; only on one that lives does the code come from the target.
-		const broken = !this.#upstream.alive();
+		// Only on a connection that lives does the code come from the target; one that breaks, or is told to go, ends its streams with any, or with none.
+		const broken = rstCode === constants.NGHTTP2_NO_ERROR || !this.#upstream.alive();
 		this.resetUnanswered = this.#head === undefined && (broken || rstCode === constants.NGHTTP2_REFUSED_STREAM);
 		const noRoom = !broken && rstCode === constants.NGHTTP2_ENHANCE_YOUR_CALM;
-		const silent = rstCode === constants.NGHTTP2_NO_ERROR ? grpcCodes.UNKNOWN : grpcOfReset(rstCode);
-		const code = broken ? grpcCodes.UNAVAILABLE : silent;
+		const code = broken ? grpcCodes.UNAVAILABLE : grpcOfReset(rstCode);
 		this.#failed(code, noRoom ? 'IM_UPSTREAM_SATURATED' : 'IM_UPSTREAM_DIED');
 	}
 

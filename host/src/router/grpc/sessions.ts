@@ -57,7 +57,7 @@ class Lane {
 	}
 }
 
-/** A stream at a target, and how its connection stands: whether it was ever made, and whether it lives. */
+/** A stream at a target, and how its connection stands: whether it was ever made and whether it lives. */
 export interface TargetStream {
 	readonly stream: ClientHttp2Stream;
 	readonly connected: () => boolean;

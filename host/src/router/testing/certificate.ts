@@ -1,4 +1,4 @@
-// Owns a certificate for tests that speak TLS: made anew from an authority of its own, for the one name `TEST_NAME`.
+// Owns a certificate for tests that speak TLS: made anew from an authority of its own, for one name.
 import { CertificateAuthority, generateNodeKey, pemOfCertificate } from '@infermesh/fabric';
 import type { TlsPair } from '../tls.js';
 
@@ -9,9 +9,9 @@ export interface TestCertificate extends TlsPair {
 	readonly ca: string;
 }
 
-export async function testCertificate(): Promise<TestCertificate> {
+export async function testCertificate(name: string = TEST_NAME): Promise<TestCertificate> {
 	const nowMs = Date.now();
-	const authority = await CertificateAuthority.create(TEST_NAME, nowMs);
+	const authority = await CertificateAuthority.create(name, nowMs);
 	const keys = await generateNodeKey();
 	const chain = await authority.issueNode('11111111-1111-4111-8111-111111111111', keys.publicKey, nowMs);
 	return {

@@ -1,6 +1,8 @@
 // Owns what tests of gRPC share: an engine below grpc-js, whose streams do what a test says, and a grpc-js client of KServe's service through the router.
 import {
+	createSecureServer,
 	createServer,
+	type Http2SecureServer,
 	type Http2Server,
 	type IncomingHttpHeaders,
 	type ServerHttp2Session,
@@ -15,6 +17,7 @@ import {
 	ModelStreamInferResponse,
 } from '@infermesh/proto/inference';
 import type { ExecutionContext } from 'ava';
+import type { TestCertificate } from './certificate.js';
 import { startRouter, type TestRouter, type TestRouterOptions } from './kit.js';
 
 export type StreamHandler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, engine: FakeGrpc) => void;
@@ -31,8 +34,10 @@ export interface FakeGrpc {
 	close(): Promise<void>;
 }
 
-export async function fakeGrpc(handler: StreamHandler): Promise<FakeGrpc> {
-	const server: Http2Server = createServer();
+/** `tls`: it speaks TLS as `localhost`, and asks for a certificate of the same authority. */
+export async function fakeGrpc(handler: StreamHandler, tls?: TestCertificate): Promise<FakeGrpc> {
+	const server: Http2Server | Http2SecureServer =
+		tls === undefined ? createServer() : createSecureServer({ ...tls, requestCert: true, rejectUnauthorized: true });
 	const sockets = new Set<Socket>();
 	server.on('connection', (socket: Socket) => {
 		sockets.add(socket);
@@ -68,7 +73,9 @@ export async function fakeGrpc(handler: StreamHandler): Promise<FakeGrpc> {
 	await new Promise<void>((resolve) => {
 		server.listen(0, '127.0.0.1', resolve);
 	});
-	return Object.assign(engine, { origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+	return Object.assign(engine, {
+		origin: `${tls === undefined ? 'http://127.0.0.1' : 'https://localhost'}:${(server.address() as AddressInfo).port}`,
+	});
 }
 
 export function framed(message: Uint8Array, flags = 0): Buffer {
