@@ -3,7 +3,6 @@
 import { type ClientHttp2Stream, connect as connectHttp2, constants, type IncomingHttpHeaders } from 'node:http2';
 import { gzipSync } from 'node:zlib';
 import { ChannelCredentials, type Metadata, status } from '@grpc/grpc-js';
-import type { Clock } from '@infermesh/proto';
 import { GRPCInferenceServiceClient, ModelInferRequest } from '@infermesh/proto/inference';
 import { HealthCheckRequest, HealthCheckResponse } from '@infermesh/proto/standard/health/v1/health';
 import { ServerReflectionRequest, ServerReflectionResponse } from '@infermesh/proto/standard/reflection/v1/reflection';
@@ -23,7 +22,8 @@ import {
 	refuseGrpc,
 	streamResponse,
 } from './testing/grpc.js';
-import { type TestRouter, testClock, until } from './testing/kit.js';
+import { type TestRouter, until } from './testing/kit.js';
+import { skewedClock } from './testing/skewed-clock.js';
 
 const INFER = '/inference.GRPCInferenceService/ModelInfer';
 
@@ -180,17 +180,6 @@ test('a client that cancels is a reset at the engine', async (t) => {
 	t.like(mesh.outcomes, [{ status: 'cancelled' }]);
 	t.like(mesh.ended, [{ status: 499 }]);
 });
-
-/** A clock that a test can set forward. */
-function skewedClock(): { readonly clock: Clock; readonly advance: (byMs: number) => void } {
-	let skewMs = 0;
-	return {
-		clock: { ...testClock, nowMs: () => testClock.nowMs() + skewMs },
-		advance(byMs) {
-			skewMs += byMs;
-		},
-	};
-}
 
 test('a deadline reaches the engine less what has passed, and is kept by the router when nobody else does', async (t) => {
 	const engine = await fakeGrpc(() => undefined);
@@ -362,8 +351,12 @@ test('frames in pieces, cut short, too large or malformed', async (t) => {
 
 test('a first message that does not come is not waited for for ever', async (t) => {
 	const engine = await fakeGrpc(answerInfer);
-	const { mesh } = await grpcRig(t, [engine], { options: { requestTimeoutMs: 100, headersTimeoutMs: 100 } });
-	const { trailers } = await raw(mesh, INFER, [Buffer.from([0])], {}, false);
+	const { clock, advance } = skewedClock();
+	const { mesh } = await grpcRig(t, [engine], { ports: { clock } });
+	const answered = raw(mesh, INFER, [Buffer.from([0])], {}, false);
+	await until('the call is here', () => mesh.router.inflight() === 1);
+	advance(mesh.router.options.requestTimeoutMs + 1000);
+	const { trailers } = await answered;
 	t.like(trailers, { 'grpc-status': String(status.DEADLINE_EXCEEDED), 'x-infermesh-error': 'IM_REQUEST_TIMEOUT' });
 	await settled(mesh);
 });

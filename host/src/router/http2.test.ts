@@ -19,6 +19,7 @@ import {
 	type TestRouterOptions,
 	until,
 } from './testing/kit.js';
+import { skewedClock } from './testing/skewed-clock.js';
 
 const CHAT = { ':method': 'POST', ':path': '/v1/chat/completions', 'content-type': 'application/json' };
 
@@ -104,11 +105,15 @@ test('a body beyond the bound is refused, and its sender is told to stop', async
 });
 
 test('a body that does not come in time is refused', async (t) => {
-	const { mesh, client } = await open(t, answerWhole, { options: { requestTimeoutMs: 100, headersTimeoutMs: 100 } });
+	const { clock, advance } = skewedClock();
+	const { mesh, client } = await open(t, answerWhole, { ports: { clock } });
 	const slow = client.request(CHAT);
 	slow.on('error', () => undefined);
 	slow.write('{');
-	const head = await new Promise<Record<string, unknown>>((resolve) => slow.once('response', resolve));
+	const answered = new Promise<Record<string, unknown>>((resolve) => slow.once('response', resolve));
+	await until('the request is here', () => mesh.router.inflight() === 1);
+	advance(mesh.router.options.requestTimeoutMs + 1000);
+	const head = await answered;
 	t.deepEqual([head[':status'], head['x-infermesh-error']], [408, 'IM_REQUEST_TIMEOUT']);
 	slow.resume();
 	await until('all has left', () => mesh.router.inflight() === 0);
@@ -253,8 +258,21 @@ test('a client that leaves without a goodbye leaves no session behind', async (t
 });
 
 test('connections are told to go when they are old, and their streams end first', async (t) => {
-	const { client } = await open(t, answerWhole, { options: { http2: { connectionAgeMaxMs: 1 } } });
+	const { clock, advance } = skewedClock();
+	let answer: (() => void) | undefined;
+	const { mesh, client } = await open(
+		t,
+		(req, res, body) => {
+			answer = () => answerWhole(req, res, body);
+		},
+		{ ports: { clock }, options: { http2: { connectionAgeMaxMs: 10_000 } } },
+	);
 	const answered = ask(client, CHAT, chatBody());
+	await until('the engine has it', () => answer !== undefined);
+	const gone = new Promise((resolve) => client.once('goaway', resolve));
+	advance(mesh.router.options.http2.connectionAgeMaxMs + 1000);
+	await gone;
+	answer?.();
 	t.is((await answered).status, 200);
 	if (!client.closed) await new Promise((resolve) => client.once('close', resolve));
 	t.true(client.closed);
