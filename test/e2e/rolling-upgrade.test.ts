@@ -82,7 +82,7 @@ class Load {
 		for (let turn = 0; !this.#ending; turn++) {
 			const name = `w-${turn}`;
 			const written = await this.#next(turn)
-				.put(`/policies/quota/${name}`, { value: { tenant: 'default', concurrency: turn } })
+				.put(`/policies/quota/${name}`, { value: { tenant: 'nobody', concurrency: turn } })
 				.catch(() => undefined);
 			if (written !== undefined) this.written.add(name);
 			await this.#pace();

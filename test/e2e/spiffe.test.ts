@@ -133,7 +133,7 @@ test.serial(
 		const events = follow(t, second);
 		let written = 0;
 		await eventually('the first change is told', async () => {
-			await first.put(`/policies/quota/w-${written++}`, { value: { tenant: 'default', concurrency: 1 } });
+			await first.put(`/policies/quota/w-${written++}`, { value: { tenant: 'nobody', concurrency: 1 } });
 			return events.seen.length > 0;
 		});
 		const from = Number(events.seen[0]?.slice(2));
@@ -141,7 +141,7 @@ test.serial(
 		await eventually(
 			'every certificate of the beginning has expired, and two lives more',
 			async () => {
-				await first.put(`/policies/quota/w-${written++}`, { value: { tenant: 'default', concurrency: 1 } });
+				await first.put(`/policies/quota/w-${written++}`, { value: { tenant: 'nobody', concurrency: 1 } });
 				return (issuer.rotations - before) * ROTATE_MS > 3 * LEAF_MS;
 			},
 			{ withinMs: 120_000, everyMs: 250 },
@@ -177,7 +177,7 @@ test.serial(
 		await eventually('it is back', async () => (await readiness(second)).includes('"ready":true'), {
 			withinMs: 60_000,
 		});
-		await first.put('/policies/quota/w-last', { value: { tenant: 'default', concurrency: 1 } });
+		await first.put('/policies/quota/w-last', { value: { tenant: 'nobody', concurrency: 1 } });
 		await eventually(
 			'it hears of changes again',
 			async () => {
