@@ -201,6 +201,11 @@ function tableOf(measured: readonly Measured[], workload: string): Table {
 			unit: 'of p99 without',
 		})),
 		notes: [
+			...(measured.some(({ load }) => load.workload.notes.some((note) => note.includes('generator itself was late')))
+				? [
+						'the machine was too busy for its own generator: the arms ran one after another under different loads and cannot be compared',
+					]
+				: []),
 			'waste = prompt and output tokens beyond those of the answers, as a share of all: counted by the engines, and as the router estimates it from above',
 			'the engines count the prompt of a sequence when they first schedule it, whole: what is cancelled before costs nothing there',
 			...measured.flatMap(({ load }) => load.workload.notes).filter((note, at, all) => all.indexOf(note) === at),

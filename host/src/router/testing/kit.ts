@@ -125,6 +125,8 @@ export interface TestRouter {
 	/** Targets no connection could be made to. */
 	readonly unreachable: string[];
 	readonly waste: (readonly [prefill: number, decode: number])[];
+	/** Entries of the ledger, ever. */
+	dispatched(): number;
 	/** Entries of the ledger not ended yet. */
 	open(): number;
 	/** Entries ended more than once. */
@@ -297,6 +299,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 		url,
 		port: Number(new URL(url).port),
 		...record,
+		dispatched: () => entries.size,
 		open: () => [...entries.values()].filter((ends) => ends === 0).length,
 		endedTwice: () => [...entries.values()].filter((ends) => ends > 1).length,
 		close: () => router.close({ graceMs: 0 }),
