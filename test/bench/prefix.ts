@@ -53,7 +53,8 @@ async function routed(context: BenchContext): Promise<Table> {
 		const upstreamPort = (upstream.ready as { readonly port: number }).port;
 		const bare = await forkModule('./bare-proxy.js', [`http://127.0.0.1:${upstreamPort}`]);
 		open.unshift(bare);
-		const mesh = await startMeshProcess({ folder, upstreamPort, targets: ROUTED_TARGETS });
+		const nodeArgs = process.env['INFERMESH_BENCH_NODE_ARGS']?.split(' ') ?? [];
+		const mesh = await startMeshProcess({ folder, upstreamPort, targets: ROUTED_TARGETS, nodeArgs });
 		open.unshift(mesh);
 		const barePort = (bare.ready as { readonly port: number }).port;
 		return await measureRouted(context, { bare: { ...bare, port: barePort }, mesh });
@@ -282,7 +283,7 @@ function syntheticTokenizer(sample: string): FileTokenizer {
 function tokenising({ quick }: BenchContext): Table {
 	const random = new SeededRandom(SEED, 3);
 	const tokenizer = syntheticTokenizer(text(PROMPT_BYTES, random));
-	const turns = quick ? 4 : 12;
+	const turns = quick ? 2 : 4;
 	const cold: number[] = [];
 	const warm: number[] = [];
 	let tokens = 0;
