@@ -233,6 +233,13 @@ export const dataSchema = section('The data plane: where clients send inference 
 			MS,
 		),
 	}),
+	scoring: section('Requests that another router asks about and dispatches itself (`/api/v1/admit`).', {
+		admissions_max: integer(4096, 'Admitted and not reported back, per worker; more are refused.', {
+			min: 1,
+			max: 1_000_000,
+		}),
+		admission_ttl_ms: integer(600_000, 'One that nobody reports on ends by itself, as timed out.', MS),
+	}),
 	grpc: section('gRPC calls, passed on by the model their first message names.', {
 		deny: list(
 			Type.String({ minLength: 2 }),

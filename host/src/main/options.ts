@@ -60,6 +60,7 @@ export function routerOptions({ data, health, models, outlier }: MeshConfig): Ro
 			invalidFramesMax: data.http2.invalid_frames_max,
 			connectionAgeMaxMs: data.http2.connection_age_max_ms,
 		},
+		scoring: { admissionsMax: data.scoring.admissions_max, admissionTtlMs: data.scoring.admission_ttl_ms },
 		grpc: {
 			deny: data.grpc.deny,
 			inflatedBytesMax: data.grpc.inflated_max_bytes,

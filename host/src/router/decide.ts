@@ -80,6 +80,22 @@ export function decide(env: RouterEnv, request: RoutedRequest): Step {
 	return step ?? askInDoubt(env, request, route.pool) ?? refuse(noTarget(env));
 }
 
+/**
+ * Ranks the targets of the request's own model as `decide` would see them, and leaves it at that: nothing is remembered, credited or held. The answer is in
+ * the shared decision. Undefined when the deadline has passed.
+ */
+export function rankTargets(env: RouterEnv, request: RoutedRequest): ModelPool | undefined {
+	const now = env.ports.clock.nowMs();
+	const pool = request.route?.pool;
+	if (pool === undefined || now >= request.deadlineAtMs) return undefined;
+	recallPrompt(env, request);
+	fillFeatures(env, request, now);
+	preparePool(env, request, pool);
+	env.ports.prefixes.lookup(pool, env.hits);
+	env.ports.decider.decide(pool, env.features, env.hits, barredRows(request, pool), env.decision);
+	return pool;
+}
+
 /** No room now, as the strategy sees it; a refusal for any other reason is final. */
 function isFull(step: Step): boolean {
 	return (

@@ -244,6 +244,20 @@ export const routerErrors = defineErrors({
 		summary: 'The router failed at this request.',
 		hint: 'This is a bug of the mesh; the log has the cause under the request id.',
 	},
+	IM_SCORING_DENIED: {
+		httpStatus: 403,
+		grpcStatus: 'PERMISSION_DENIED',
+		retryable: false,
+		summary: 'Scores are for trusted callers.',
+		hint: 'Use an API key that is marked as trusted.',
+	},
+	IM_SCORING_DECISION_UNKNOWN: {
+		httpStatus: 404,
+		grpcStatus: 'NOT_FOUND',
+		retryable: false,
+		summary: 'No admission with this decision id is open here.',
+		hint: 'Report on the connection that admitted: admissions lie with its worker, and end by themselves after data.scoring.admission_ttl_ms.',
+	},
 	IM_UPSTREAM_CONNECT: {
 		...badGateway,
 		summary: 'The target cannot be reached.',

@@ -6,6 +6,7 @@ import type { PathName } from './accept.js';
 import type { Span } from './json-bytes.js';
 import type { UpstreamTarget } from './ports.js';
 import { type Protocol, RoutedRequest } from './routed-request.js';
+import type { ScoringVerb } from './scoring/paths.js';
 
 export const EMPTY = Buffer.alloc(0);
 
@@ -18,6 +19,8 @@ export class Exchange extends RoutedRequest {
 	readonly target: string;
 	/** The model's name in the path. */
 	pathModel: PathName | undefined;
+	/** It is not to be served but scored; undefined for a request of our own. */
+	scoring: ScoringVerb | undefined;
 	/** The id of a stored response in the path. */
 	pathId: PathName | undefined;
 

@@ -130,7 +130,16 @@ export interface RouterOptions {
 	readonly hold: HoldOptions;
 	readonly admission: AdmissionOptions;
 	readonly passThrough: PassThroughOptions;
+	readonly scoring: ScoringOptions;
 	readonly webSocket: WebSocketOptions;
+}
+
+/** What is admitted for others to dispatch. */
+export interface ScoringOptions {
+	/** Open at once, a worker. */
+	readonly admissionsMax: number;
+	/** One that nobody reports on ends by itself after this time. */
+	readonly admissionTtlMs: number;
 }
 
 export const routerDefaults: RouterOptions = {
@@ -205,6 +214,7 @@ export const routerDefaults: RouterOptions = {
 	hold: { requestsMax: 1024, waitMaxMs: 30_000, ageingPerS: 1 },
 	webSocket: webSocketDefaults,
 	admission: admissionDefaults,
+	scoring: { admissionsMax: 4096, admissionTtlMs: 600_000 },
 	passThrough: {
 		allow: [
 			'/v1/',
@@ -259,6 +269,7 @@ export function resolveRouterOptions(input: RouterOptionsInput): RouterOptions {
 		hold: { ...routerDefaults.hold, ...input.hold },
 		admission: { ...routerDefaults.admission, ...input.admission },
 		passThrough: { ...routerDefaults.passThrough, ...input.passThrough },
+		scoring: { ...routerDefaults.scoring, ...input.scoring },
 		webSocket: { ...routerDefaults.webSocket, ...input.webSocket },
 	};
 }

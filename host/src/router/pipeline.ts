@@ -19,15 +19,25 @@ import { cut, cutClient, sendEmpty, sendHeld, sendJson, sendRefusal } from './re
 import { untagged } from './response-ids.js';
 import type { Protocol, RunningAttempt } from './routed-request.js';
 import type { Routing } from './routing.js';
+import { OUTCOME_PATH, scoringPath } from './scoring/paths.js';
+import { Scoring, type ScoringAnswer } from './scoring/scoring.js';
 import type { AttemptPlan } from './upstream-response.js';
+
+/** A report on what was admitted for another router to dispatch. */
+function outcomeReport(method: string): Accepted {
+	if (method === 'POST') return { kind: 'forward', dialect: passThrough, label: OUTCOME_PATH };
+	return { kind: 'refuse', refusal: { code: 'IM_REQUEST_METHOD', allow: 'POST' } };
+}
 
 export class Pipeline implements Protocol {
 	readonly #env: RouterEnv;
 	readonly #routing: Routing;
+	readonly #scoring: Scoring;
 
 	constructor(env: RouterEnv, routing: Routing) {
 		this.#env = env;
 		this.#routing = routing;
+		this.#scoring = new Scoring(env);
 	}
 
 	/** Takes a request from the server; `stream2` is the stream it came on, if it came by HTTP/2. Never throws. */
@@ -35,17 +45,27 @@ export class Pipeline implements Protocol {
 		const env = this.#env;
 		const target = req.url ?? '/';
 		const query = target.indexOf('?');
-		const path = query < 0 ? target : target.slice(0, query);
-		const accepted = accept(req.method ?? 'GET', path, env.options.passThrough);
+		const full = query < 0 ? target : target.slice(0, query);
+		const scoring = scoringPath(full);
+		const path = scoring?.path ?? full;
+		const method = req.method ?? 'GET';
+		const accepted =
+			scoring?.verb === 'outcome' ? outcomeReport(method) : accept(method, path, env.options.passThrough);
 		const exchange = this.#exchange(accepted, req, res, path, target, stream2);
+		exchange.scoring = scoring?.verb;
+		if (scoring !== undefined) exchange.label = scoring.label;
 		this.#enter(exchange);
 		try {
-			if (accepted.kind === 'own' && isOpen(accepted.answer)) return this.#own(exchange, accepted.answer, '');
+			const own = accepted.kind === 'own' && scoring === undefined;
+			if (own && isOpen(accepted.answer)) return this.#own(exchange, accepted.answer, '');
 			const refusal = this.#routing.saturated() ?? this.#identify(exchange);
 			if (refusal !== undefined) return this.refuse(exchange, refusal);
 			if (accepted.kind === 'refuse') return this.refuse(exchange, accepted.refusal);
 			if (accepted.kind === 'options') return sendEmpty(exchange, 204, ['allow', accepted.allow]);
-			if (accepted.kind === 'own') return this.#own(exchange, accepted.answer, accepted.model);
+			if (accepted.kind === 'own')
+				return own
+					? this.#own(exchange, accepted.answer, accepted.model)
+					: this.refuse(exchange, { code: 'IM_REQUEST_PATH' });
 			receive(env, exchange, (refused) => this.#routing.guarded(exchange, () => this.#received(exchange, refused)));
 		} catch (error) {
 			this.#routing.broken(exchange, error);
@@ -91,9 +111,12 @@ export class Pipeline implements Protocol {
 	#received(exchange: Exchange, refused: Refusal | undefined): void {
 		const env = this.#env;
 		stageEnded(env, exchange, 'receive');
+		if (exchange.scoring === 'outcome')
+			return this.#scored(exchange, refused === undefined ? this.#scoring.outcome(exchange) : { refusal: refused });
 		const refusal = refused ?? parse(env, exchange) ?? this.#resolve(exchange);
 		stageEnded(env, exchange, 'parse');
 		if (refusal !== undefined) return this.refuse(exchange, refusal);
+		if (exchange.scoring !== undefined) return this.#scored(exchange, this.#scoring.answer(exchange, exchange.scoring));
 		this.#routing.begin(exchange);
 	}
 
@@ -156,6 +179,16 @@ export class Pipeline implements Protocol {
 
 	abort(exchange: Exchange): void {
 		cutClient(exchange);
+	}
+
+	#scored(exchange: Exchange, answer: ScoringAnswer): void {
+		if ('refusal' in answer) this.refuse(exchange, answer.refusal);
+		else sendJson(exchange, 200, answer.body);
+	}
+
+	/** Ends what was admitted for others. */
+	close(): void {
+		this.#scoring.close();
 	}
 
 	/** Answers what the router knows of itself. */

@@ -137,7 +137,8 @@ export interface InflightLedger {
 	inFlight(target: UpstreamTarget): number;
 }
 
-export type OutcomeStatusName = 'ok' | 'upstream_error' | 'timeout' | 'cancelled' | 'rejected';
+export const outcomeStatusNames = ['ok', 'upstream_error', 'timeout', 'cancelled', 'rejected'] as const;
+export type OutcomeStatusName = (typeof outcomeStatusNames)[number];
 
 /** What became of one dispatched attempt. */
 export interface AttemptOutcome {

@@ -88,6 +88,7 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 			webSockets.drain();
 			await drained(routing, ports, env.options.sweepMs, graceMs);
 			routing.abortAll();
+			pipeline.close();
 			server.closeAllConnections();
 			front.destroy();
 			webSockets.destroy();
