@@ -14,6 +14,7 @@ export { type Dialect, dialect, type ErrorShape, type PromptField } from './dial
 export { type RouteMatch, RouteMatcher } from './dialects/matcher.js';
 export { passThrough, realtime } from './dialects/openai.js';
 export { type DialectRoute, dialectRoutes, type OwnAnswer } from './dialects/routes.js';
+export { buildNvmlAddon, NvmlLibrary, nvmlBuildDefaults } from './effects/nvml.js';
 export type {
 	AdapterEffects,
 	AdapterFiles,
@@ -73,7 +74,7 @@ export {
 	parseKvEndpoint,
 } from './kv-events/source.js';
 export { orcaBounds, parseOrcaHeader } from './orca.js';
-export { LabelCache, MetricsParser, parseMetrics } from './prometheus/parser.js';
+export { MetricsParser, parseMetrics } from './prometheus/parser.js';
 export {
 	labelOf,
 	type MetricSamples,
@@ -83,6 +84,7 @@ export {
 	type ProblemKind,
 	type Sample,
 } from './prometheus/samples.js';
+export { LabelCache, SeriesMemory } from './prometheus/series-memory.js';
 export { WantedNames } from './prometheus/wanted-names.js';
 export {
 	type Answer,

@@ -20,6 +20,7 @@ import { grpcBench } from './router/grpc.js';
 import { streamsBench } from './router/streams.js';
 import { swapBench } from './router/swap.js';
 import { routersBench } from './routers.js';
+import { scrapeBench } from './scrape.js';
 import { serfBench } from './serf.js';
 import { renderTable } from './table.js';
 import { tailBench } from './tail/bench.js';
@@ -56,6 +57,7 @@ const benches: readonly Bench[] = [
 	serfBench,
 	idleBench,
 	overloadBench,
+	scrapeBench,
 	rankRawBench,
 ];
 

@@ -1,10 +1,12 @@
 // What becomes of a target when something is wrong with the GPU it runs on: pages of an exporter and a tool that are the tests' own stand for the real
 // ones; all the rest is the product.
+import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { eventually, MODEL, startTestMesh } from '../support/mesh.js';
 import { ask } from '../support/traffic.js';
@@ -131,3 +133,41 @@ echo "GPU-c, NVIDIA T4, 45, $(cat ${path.join(folder, 'failure')})"`,
 		t.true((await mesh.admin.metric('infermesh_gpu_source_looks_total', { source: smi, result: 'ok' })) >= 1);
 	},
 );
+
+test.serial('NVML is called in its own thread, and a mesh with it ends as any other', async (t) => {
+	const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-nvml-'));
+	t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+	const library = path.join(folder, 'libnvidia-ml.so.1');
+	const source = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../adapters/native/standin.c');
+	const settings = path.join(folder, 'settings');
+	process.env['NVML_STANDIN'] = settings;
+	execFileSync('gcc', ['-shared', '-fPIC', '-O1', source, '-o', library]);
+	const mesh = await startTestMesh(t, {
+		engines: [{ target: { gpus: ['MIG-s'] } }],
+		config: {
+			node: { id: 'n1' },
+			gpu: {
+				sources: [{ kind: 'nvml', command: library }],
+				period_ms: 200,
+				timeout_ms: 20_000,
+				default_rules: false,
+				rules: [{ name: 'hot', fact: 'temperature_c', above: 80, then: 'degraded' }],
+			},
+		},
+	});
+	const gpus = async () => (await mesh.admin.call<{ items: (Gpu & { share: number })[] }>('GET', '/api/v1/gpus')).items;
+	const deadlineMs = performance.now() + 100_000;
+	// The first look may have to wait for the compiler.
+	while ((await gpus()).length < 3 && performance.now() < deadlineMs)
+		await new Promise((resolve) => setTimeout(resolve, 100));
+	const found = new Map((await gpus()).map((one) => [one.id, one]));
+	t.like(found.get('MIG-s'), { targets: ['engine-1'], share: 1 / 7, standing: 'sound' });
+	t.like(found.get('GPU-y'), { standing: 'sound' });
+	writeFileSync(settings, 'temperature=90\n');
+	await eventually(
+		'the slice has the faults of the whole',
+		async () => (await mesh.admin.target('engine-1')).state === 'degraded',
+	);
+	await mesh.close();
+	t.pass();
+});

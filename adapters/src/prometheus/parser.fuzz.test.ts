@@ -2,8 +2,9 @@
 // a body is cut.
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
-import { LabelCache, MetricsParser, parseMetrics } from './parser.js';
+import { MetricsParser, parseMetrics } from './parser.js';
 import { type MetricsLimits, metricsLimitDefaults } from './samples.js';
+import { SeriesMemory } from './series-memory.js';
 
 const seed = Number(process.env['INFERMESH_TEST_SEED'] ?? Date.now() % 0x7fff_ffff);
 const wanted = ['m', 'm_bucket', 'vllm:x'];
@@ -221,9 +222,37 @@ test('keeps what a naive reader keeps, whatever stands around it', (t) => {
 	);
 });
 
-/** Reads `body` with labels that an earlier reading has left. */
+/** Reads `body` with what an earlier reading of it has left. */
 function twice(body: string) {
-	const cache = new LabelCache();
-	parseMetrics(body, wanted, {}, cache);
-	return parseMetrics(body, wanted, {}, cache);
+	const memory = new SeriesMemory();
+	parseMetrics(body, wanted, {}, memory);
+	return parseMetrics(body, wanted, {}, memory);
 }
+
+test('what is remembered of other bodies changes nothing', (t) => {
+	check(
+		t,
+		fc.property(fc.array(almost, { minLength: 1, maxLength: 5 }), fc.boolean(), (bodies, bounded) => {
+			const memory = new SeriesMemory();
+			for (const body of bodies) {
+				const limits = bounded ? small : {};
+				t.deepEqual(parseMetrics(body, wanted, limits, memory), parseMetrics(body, wanted, limits));
+			}
+		}),
+		1000,
+	);
+	const series = fc.array(fc.tuple(fc.constantFrom('m', 'm_bucket'), fc.nat(6), fc.nat(9)), { maxLength: 12 });
+	check(
+		t,
+		fc.property(fc.array(series, { minLength: 2, maxLength: 5 }), (bodies) => {
+			const memory = new SeriesMemory();
+			for (const lines of bodies) {
+				const body = lines
+					.map(([name, label, value]) => `${name}{a="${label}"} ${value === 9 ? 'x' : value}`)
+					.join('\n');
+				t.deepEqual(parseMetrics(body, wanted, {}, memory), parseMetrics(body, wanted));
+			}
+		}),
+		1000,
+	);
+});

@@ -17,6 +17,7 @@ import {
 	type ProblemKind,
 	type Sample,
 } from './samples.js';
+import type { KnownBlock, SeriesMemory } from './series-memory.js';
 import { parseValue, tokenEnd } from './value.js';
 import { NO_NAME, OTHER_NAME, WantedNames } from './wanted-names.js';
 
@@ -26,38 +27,19 @@ const carriageReturn = 13;
 /** U+FEFF in UTF-8. */
 const byteOrderMark = '\u00ef\u00bb\u00bf';
 const endMark = '# EOF';
+/** Of a series without labels. */
+const bare: KnownBlock = Object.freeze({ block: '', labels: [] });
 
+/** The series of one metric. */
 interface Family {
 	readonly name: string;
 	readonly samples: Sample[];
-	/** Index in `samples` by label block as written. */
-	readonly places: Map<string, number>;
-}
-
-/** Labels by their block as written, shared by bodies: the series of a target, and of targets alike, come again with every scrape. */
-export class LabelCache {
-	readonly #blocksMax: number;
-	readonly #blocks = new Map<string, readonly string[]>();
-
-	constructor(blocksMax = 65_536) {
-		this.#blocksMax = blocksMax;
-	}
-
-	get(block: string): readonly string[] | undefined {
-		return this.#blocks.get(block);
-	}
-
-	/** Keeps copies: a part of a body would keep the whole body in memory. Returns the labels it keeps. */
-	set(block: string, labels: readonly string[]): readonly string[] {
-		if (this.#blocks.size >= this.#blocksMax) this.#blocks.clear();
-		const kept = labels.map(copy);
-		this.#blocks.set(copy(block), kept);
-		return kept;
-	}
-}
-
-function copy(text: string): string {
-	return Buffer.from(text).toString();
+	/** The series of the body before, for as long as this one has the same in the same order. */
+	before: readonly KnownBlock[] | undefined;
+	/** Index in `samples` by label block as written; made when the order is another. */
+	places: Map<string, number>;
+	/** Blocks in order, where there is a memory to put them in. */
+	order: KnownBlock[];
 }
 
 /** Reads one body. Not to be used again after `end`. */
@@ -66,7 +48,7 @@ export class MetricsParser {
 	readonly #wanted: WantedNames;
 	readonly #families: (Family | undefined)[];
 	readonly #labels: LabelScanner;
-	readonly #cache: LabelCache | undefined;
+	readonly #memory: SeriesMemory | undefined;
 	readonly #problems: MetricsProblem[] = [];
 	#problemCount = 0;
 	#complete = true;
@@ -83,13 +65,16 @@ export class MetricsParser {
 	#eof = false;
 	#closed = false;
 
-	/** `wanted` are full metric names, with `_bucket`, `_sum`, `_count` or `_total` where they carry them. */
-	constructor(wanted: Iterable<string> | WantedNames, limits: Partial<MetricsLimits> = {}, cache?: LabelCache) {
+	/**
+	 * `wanted` are full metric names, with `_bucket`, `_sum`, `_count` or `_total` where they carry them. A `memory` is of one target, and always used
+	 * with the same names and limits.
+	 */
+	constructor(wanted: Iterable<string> | WantedNames, limits: Partial<MetricsLimits> = {}, memory?: SeriesMemory) {
 		this.#limits = { ...metricsLimitDefaults, ...limits };
 		this.#labels = new LabelScanner(this.#limits.labelsMax);
 		this.#wanted = wanted instanceof WantedNames ? wanted : new WantedNames(wanted);
 		this.#families = Array.from<Family | undefined>({ length: this.#wanted.names.length });
-		this.#cache = cache;
+		this.#memory = memory;
 	}
 
 	/** Takes the next piece of the body, UTF-8, cut anywhere. The bytes are not kept. */
@@ -112,8 +97,11 @@ export class MetricsParser {
 		this.#carry = '';
 		this.#closed = true;
 		const byName = new Map<string, readonly Sample[]>();
-		for (const family of this.#families)
-			if (family !== undefined && family.samples.length > 0) byName.set(family.name, family.samples);
+		this.#families.forEach((family, id) => {
+			if (family === undefined || family.samples.length === 0) return;
+			byName.set(family.name, family.samples);
+			if (family.before === undefined) this.#memory?.setOrder(id, family.order);
+		});
 		return {
 			byName,
 			problems: this.#problems,
@@ -194,11 +182,25 @@ export class MetricsParser {
 			return;
 		}
 		const family = this.#family(id);
+		if (family.before !== undefined && this.#asBefore(body, wanted.end, end, family, family.before)) return;
 		const text = this.#decoded(body.slice(wanted.end, end));
 		const at = skipBlanks(text, 0, text.length);
 		if (at < text.length && text.charCodeAt(at) === openBrace) this.#labelled(text, at, family);
 		else if (at === 0) this.#problem('bad_line', family.name);
-		else this.#value(text, at, at, [], family);
+		else this.#value(text, at, text.length, bare, family);
+	}
+
+	/** Reads a line whose labels are those that stood here in the body before. If they are not, the family is in another order from now on. */
+	#asBefore(body: string, at: number, end: number, family: Family, before: readonly KnownBlock[]): boolean {
+		const known = before[family.samples.length];
+		if (known !== undefined && this.#ascii && body.startsWith(known.block, at) && known.block !== '') {
+			this.#value(body, at + known.block.length, end, known, family);
+			return true;
+		}
+		family.before = undefined;
+		family.order = before.slice(0, family.samples.length);
+		family.places = new Map(family.order.map(({ block }, place) => [block, place]));
+		return false;
 	}
 
 	/** The text that bytes, one a character, are in UTF-8. */
@@ -209,7 +211,13 @@ export class MetricsParser {
 	#family(id: number): Family {
 		let family = this.#families[id];
 		if (family === undefined) {
-			family = { name: this.#wanted.names[id] as string, samples: [], places: new Map() };
+			family = {
+				name: this.#wanted.names[id] as string,
+				samples: [],
+				before: this.#memory?.orderOf(id),
+				places: new Map(),
+				order: [],
+			};
 			this.#families[id] = family;
 		}
 		return family;
@@ -226,24 +234,25 @@ export class MetricsParser {
 			const id = family === undefined ? this.#wanted.idOf(scanner.metricName) : OTHER_NAME;
 			const found = family ?? (id === OTHER_NAME ? undefined : this.#family(id));
 			if (found === undefined) return;
-			const kept = family === undefined ? undefined : this.#cache?.set(text.slice(open, close), scanner.labels);
-			this.#value(text, open, close, kept ?? scanner.labels, found);
+			const block = text.slice(open, close);
+			const { labels } = scanner;
+			const known = family === undefined ? undefined : this.#memory?.cache.set(block, labels);
+			this.#value(text, close, text.length, known ?? { block, labels }, found);
 		}
 	}
 
 	/** Reads a line whose label block has been seen before. Where the last brace ends something else, the block is not known. */
 	#knownBlock(text: string, open: number, family: Family): boolean {
-		if (this.#cache === undefined) return false;
+		if (this.#memory === undefined) return false;
 		const close = text.lastIndexOf('}') + 1;
-		const labels = close === 0 ? undefined : this.#cache.get(text.slice(open, close));
-		if (labels === undefined) return false;
-		this.#value(text, open, close, labels, family);
+		const known = close === 0 ? undefined : this.#memory.cache.get(text.slice(open, close));
+		if (known === undefined) return false;
+		this.#value(text, close, text.length, known, family);
 		return true;
 	}
 
 	/** The value after the label block `[open, close)`, with nothing, a timestamp or an exemplar behind it. */
-	#value(text: string, open: number, close: number, labels: readonly string[], family: Family): void {
-		const end = text.length;
+	#value(text: string, close: number, end: number, known: KnownBlock, family: Family): void {
 		const start = skipBlanks(text, close, end);
 		const stop = tokenEnd(text, start, end);
 		const value = parseValue(text, start, stop);
@@ -254,20 +263,23 @@ export class MetricsParser {
 			at = isTimestamp ? skipBlanks(text, timestampEnd, end) : at;
 		}
 		if (value === undefined || (at < end && text.charCodeAt(at) !== hash)) this.#problem('bad_value', family.name);
-		else this.#keep(family, text.slice(open, close), { labels, value });
+		else this.#keep(family, known, { labels: known.labels, value });
 	}
 
-	/** Adds a sample; of two with the same labels the later one stands. */
-	#keep(family: Family, block: string, sample: Sample): void {
+	/** Adds a sample; of two with the same labels the later one stands. In the order of the body before there are no two. */
+	#keep(family: Family, known: KnownBlock, sample: Sample): void {
 		const { samples, places } = family;
-		const place = places.get(block);
+		const place = family.before === undefined ? places.get(known.block) : undefined;
 		if (place !== undefined) {
 			samples[place] = sample;
 			this.#problem('duplicate_series', family.name);
 		} else if (samples.length >= this.#limits.seriesPerNameMax) {
 			this.#problem('too_many_series', family.name);
 		} else {
-			places.set(block, samples.length);
+			if (family.before === undefined) {
+				places.set(known.block, samples.length);
+				family.order.push(known);
+			}
 			samples.push(sample);
 		}
 	}
@@ -284,9 +296,9 @@ export function parseMetrics(
 	body: string | Uint8Array,
 	wanted: Iterable<string> | WantedNames,
 	limits: Partial<MetricsLimits> = {},
-	cache?: LabelCache,
+	memory?: SeriesMemory,
 ): MetricSamples {
-	const parser = new MetricsParser(wanted, limits, cache);
+	const parser = new MetricsParser(wanted, limits, memory);
 	parser.push(typeof body === 'string' ? Buffer.from(body) : body);
 	return parser.end();
 }

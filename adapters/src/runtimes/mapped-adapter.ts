@@ -107,7 +107,8 @@ function namesOf(mapping: RuntimeMapping): readonly string[] {
 	for (const rule of mapping.rates) for (const term of rule.anyOf) add(namesOfTerm(term));
 	for (const rule of mapping.ratios) for (const term of rule.anyOf) add([...term.part, ...term.whole]);
 	for (const rule of mapping.histograms)
-		for (const name of rule.anyOf) add([`${name}_bucket`, `${name}_sum`, `${name}_count`]);
+		for (const name of rule.anyOf)
+			add([...(rule.p95Ms === undefined ? [] : [`${name}_bucket`]), `${name}_sum`, `${name}_count`]);
 	return [...names];
 }
 
@@ -222,11 +223,18 @@ function ratio(view: ScrapeView, increase: Increase, rule: RatioRule, draft: Dra
 }
 
 function histogram(view: ScrapeView, increase: Increase, rule: HistogramRule, draft: Draft): void {
-	const name = rule.anyOf.find((candidate) => view.has(`${candidate}_bucket`));
+	const name = rule.anyOf.find((candidate) => view.has(`${candidate}_count`));
 	if (name === undefined) return;
+	if (rule.p95Ms === undefined) {
+		const not = rule.not ?? {};
+		const sum = increase.counter({ name: `${name}_sum`, not });
+		const count = increase.counter({ name: `${name}_count`, not });
+		if (sum !== undefined && count !== undefined && count > 0) draft.count(rule.meanMs, (sum / count) * rule.unitMs);
+		return;
+	}
 	const grown = increase.histogram(name, rule.not ?? {});
 	if (grown === undefined || !(grown.count > 0)) return;
 	draft.count(rule.meanMs, (grown.sum / grown.count) * rule.unitMs);
-	const p95 = rule.p95Ms === undefined ? undefined : quantileOf(grown, 0.95);
-	if (p95 !== undefined && rule.p95Ms !== undefined) draft.count(rule.p95Ms, p95 * rule.unitMs);
+	const p95 = quantileOf(grown, 0.95);
+	if (p95 !== undefined) draft.count(rule.p95Ms, p95 * rule.unitMs);
 }

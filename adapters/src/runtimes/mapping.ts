@@ -55,6 +55,7 @@ export interface RatioRule {
 /** Two signals from the increase of a histogram. */
 export interface HistogramRule {
 	readonly meanMs: NumericSignal;
+	/** Absent: the mean alone is wanted, and the buckets are not read. */
 	readonly p95Ms?: NumericSignal;
 	/** Names without `_bucket`, `_sum` and `_count`. */
 	readonly anyOf: readonly string[];

@@ -1,8 +1,9 @@
 // Owns following one target over time: finds its runtime where none is configured, keeps the scrape before, joins what the runtime's other
 // endpoints told, and turns each look into a delta. Leaves fetching, time and the meaning of failures to the host.
 import { deltaBounds, type ModelStateDelta } from '@infermesh/proto';
-import { type LabelCache, parseMetrics } from '../prometheus/parser.js';
+import { parseMetrics } from '../prometheus/parser.js';
 import type { MetricsLimits } from '../prometheus/samples.js';
+import { type LabelCache, SeriesMemory } from '../prometheus/series-memory.js';
 import type { Answer, Companion, RuntimeAdapter, RuntimeName, Scrape } from './adapter.js';
 import { detectEndpoint, detectRuntime, endpointHintPaths, runtimeAdapters } from './detect.js';
 import { Draft } from './draft.js';
@@ -37,6 +38,7 @@ interface Asked {
 
 export class RuntimeReader {
 	readonly #options: RuntimeReaderOptions;
+	#memory: SeriesMemory;
 	#adapter: RuntimeAdapter | undefined;
 	#companions: readonly Asked[] = [];
 	#previous: Scrape | undefined;
@@ -45,6 +47,7 @@ export class RuntimeReader {
 
 	constructor(options: RuntimeReaderOptions = {}) {
 		this.#options = options;
+		this.#memory = new SeriesMemory(options.labels);
 		if (options.runtime !== undefined) this.#settle(runtimeAdapters[options.runtime]);
 	}
 
@@ -70,8 +73,8 @@ export class RuntimeReader {
 			const names = Object.keys(runtimeAdapters).join(', ');
 			return { observedAtMs: atMs, unread: [`body: no metric of ${names} in ${body.length} bytes`] };
 		}
-		const { limits, labels } = this.#options;
-		const current: Scrape = { samples: parseMetrics(body, adapter.wanted, limits, labels), atMs };
+		const { limits } = this.#options;
+		const current: Scrape = { samples: parseMetrics(body, adapter.wanted, limits, this.#memory), atMs };
 		const delta = adapter.read(current, this.#previous);
 		this.#recognised = adapter.recognises(current.samples);
 		if (this.#recognised) this.#previous = current;
@@ -129,6 +132,8 @@ export class RuntimeReader {
 
 	#settle(adapter: RuntimeAdapter | undefined): void {
 		this.#adapter = adapter;
+		// It is of the adapter's names.
+		this.#memory = new SeriesMemory(this.#options.labels);
 		this.#companions = (adapter?.companions ?? []).map((companion) => ({
 			companion,
 			dueMs: Number.NEGATIVE_INFINITY,

@@ -76,7 +76,7 @@ const mapping: RuntimeMapping = {
 		},
 	],
 	histograms: [
-		{ meanMs: 'requestMsMean', p95Ms: 'requestMsP95', unitMs: 1000, anyOf: ['e2e_request_latency_seconds'] },
+		{ meanMs: 'requestMsMean', unitMs: 1000, anyOf: ['e2e_request_latency_seconds'] },
 		{ meanMs: 'queueMsMean', unitMs: 1000, anyOf: ['queue_time_seconds'] },
 		// For a request that does not stream this is the time of the whole answer.
 		{

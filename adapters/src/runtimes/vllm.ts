@@ -69,7 +69,7 @@ const mapping: RuntimeMapping = {
 		},
 	],
 	histograms: [
-		{ meanMs: 'requestMsMean', p95Ms: 'requestMsP95', unitMs: 1000, anyOf: ['e2e_request_latency_seconds'] },
+		{ meanMs: 'requestMsMean', unitMs: 1000, anyOf: ['e2e_request_latency_seconds'] },
 		{ meanMs: 'queueMsMean', unitMs: 1000, anyOf: ['request_queue_time_seconds'] },
 		{ meanMs: 'ttftMsMean', p95Ms: 'ttftMsP95', unitMs: 1000, anyOf: ['time_to_first_token_seconds'] },
 		{

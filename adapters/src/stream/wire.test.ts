@@ -75,7 +75,9 @@ test('every kind comes out as it went in; absent stays absent, and zero, false a
 test('fields may be left out at will', (t) => {
 	const most = { comm, io, model, gpu };
 	const required = new Set(
-		'observedAtMs source unread store probed errors gpuUuid communicator collective bucketId state rank trouble device port layer kind channel from to xid count collectives communicators links paths warnings'.split(' '),
+		'observedAtMs source unread store probed errors gpuUuid communicator collective bucketId state rank trouble device port layer kind channel from to xid count collectives communicators links paths warnings'.split(
+			' ',
+		),
 	);
 	for (const kind of reportKinds) {
 		const delta = most[kind] as unknown as Record<string, unknown>;

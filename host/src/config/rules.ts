@@ -92,6 +92,30 @@ function targets(config: MeshConfig): Problem[] {
 	return problems;
 }
 
+function gpus({ gpu }: MeshConfig): Problem[] {
+	const problems: Problem[] = [];
+	const exporters = new Set(['dcgm', 'amd_exporter']);
+	for (const [index, { kind, url }] of gpu.sources.entries()) {
+		const path = ['gpu', 'sources', String(index), 'url'];
+		if (url === '' && exporters.has(kind)) problems.push(invalid(path, `a source of kind ${kind} needs a url`));
+		else if (url !== '' && !httpUrl(url)) problems.push(invalid(path, `"${url}" is not an http:// or https:// URL`));
+		else if (url !== '' && kind === 'nvml') problems.push(invalid(path, 'a library is given by command, not by url'));
+	}
+	const names = new Set<string>();
+	for (const [index, rule] of gpu.rules.entries()) {
+		const path = ['gpu', 'rules', String(index)];
+		const said = [rule.above, rule.below, rule.in, rule.bits].filter((one) => one !== undefined).length;
+		if (said !== 1) problems.push(invalid(path, `rule "${rule.name}" needs exactly one of above, below, in and bits`));
+		const wrongSide =
+			rule.clear !== undefined &&
+			((rule.above !== undefined && rule.clear > rule.above) || (rule.below !== undefined && rule.clear < rule.below));
+		if (wrongSide) problems.push(invalid([...path, 'clear'], `rule "${rule.name}" would be over while it is met`));
+		if (names.has(rule.name)) problems.push(invalid([...path, 'name'], `rule "${rule.name}" is there twice`));
+		names.add(rule.name);
+	}
+	return problems;
+}
+
 function keys(config: MeshConfig): Problem[] {
 	const problems: Problem[] = [];
 	const ids = new Set<string>();
@@ -215,6 +239,7 @@ export function checkRules(config: MeshConfig): Problem[] {
 	const problems = [
 		...exposure(config),
 		...targets(config),
+		...gpus(config),
 		...keys(config),
 		...adminTokens(config),
 		...spiffeIds(config),

@@ -1,16 +1,22 @@
 import type { ModelStateDelta } from '@infermesh/proto';
 import {
 	COLUMN_ERROR_RATIO,
+	COLUMN_GPU_AT_MS,
 	COLUMN_HEALTH,
 	COLUMN_KV_USAGE,
+	COLUMN_MIG_FRACTION,
 	COLUMN_PREFILL_RATE,
 	COLUMN_QUEUE_DEPTH,
+	COLUMN_QUEUE_MS,
+	COLUMN_REQUEST_MS,
 	COLUMN_RTT_MS,
 	COLUMN_RUNNING,
 	COLUMN_SPEED,
 	COLUMN_STATE,
 	COLUMN_TELEMETRY_AT_MS,
+	COLUMN_THROTTLE,
 	COLUMN_TTFT_MS,
+	COLUMN_VRAM_USED_MIB,
 	TargetState,
 } from '@infermesh/sdk';
 import test from 'ava';
@@ -292,4 +298,66 @@ test('the round trip is the least seen of warm checks, and near is zero', (t) =>
 	t.true(rtt >= 43 && rtt <= 46, `${rtt}`);
 	fusion.checked(record, true, 2, T0);
 	t.is(table.getF32(COLUMN_RTT_MS, record.row), 0);
+});
+
+test('a runtime that tells no load is heard of, and one that takes no requests is out', (t) => {
+	const { table, fusion, records } = fleet(1);
+	const [record] = records as [TargetRecord];
+	fusion.report(record, delta({ runtime: 'torchserve', requestMsMean: 20, queueMsMean: 5, maxSequences: 4 }), T0);
+	fusion.refresh(T0);
+	t.is(fusion.status(record).state, 'ready');
+	t.is(fusion.status(record).reportedMs, T0);
+	t.is(table.getF32(COLUMN_REQUEST_MS, record.row), 20);
+	t.is(table.getF32(COLUMN_QUEUE_MS, record.row), 5);
+	fusion.report(record, delta({ runtime: 'kserve', ready: false }), T0 + 1);
+	fusion.refresh(T0 + 1);
+	t.is(fusion.status(record).state, 'unhealthy');
+});
+
+test('a target that is one rank of an engine has that rank’s load', (t) => {
+	const { table, fusion, registry } = fleet(0);
+	const [whole] = fleet(1).records as [TargetRecord];
+	const record = registry.add({ ...whole.spec, id: 'rank-1', dataParallelRank: 1 });
+	fusion.follow(record, T0);
+	const ranks = [
+		{ rank: 0, queueDepth: 9, running: 1 },
+		{ rank: 1, queueDepth: 2, running: 3, kvUsage: 0.5 },
+	];
+	fusion.report(record, delta({ runtime: 'vllm', queueDepth: 11, running: 4, kvUsage: 0.9, ranks }), T0);
+	t.is(table.getF32(COLUMN_QUEUE_DEPTH, record.row), 2);
+	t.is(table.getF32(COLUMN_RUNNING, record.row), 3);
+	t.is(table.getF32(COLUMN_KV_USAGE, record.row), 0.5);
+});
+
+test('the devices of a target show in its columns, its state and its health', (t) => {
+	const { table, fusion, records } = fleet(1);
+	const [record] = records as [TargetRecord];
+	const summary = {
+		standing: 'sound',
+		health: 0.9,
+		heardMs: T0 - 5,
+		vramUsedMib: 10,
+		vramTotalMib: 20,
+		computeRatio: 0.5,
+		memoryRatio: undefined,
+		temperatureC: 70,
+		powerW: 300,
+		powerLimitW: 700,
+		throttle: 4,
+		eccUncorrected: 0,
+		shareRatio: 0.25,
+		uuids: ['GPU-a'],
+	} as const;
+	fusion.devices(record, summary, T0);
+	t.is(table.getF32(COLUMN_VRAM_USED_MIB, record.row), 10);
+	t.is(table.getF32(COLUMN_MIG_FRACTION, record.row), 0.25);
+	t.is(table.getU32(COLUMN_THROTTLE, record.row), 4);
+	t.is(table.getU32(COLUMN_GPU_AT_MS, record.row), T0 - 5);
+	t.is(Math.fround(table.getF32(COLUMN_HEALTH, record.row)), Math.fround(0.9));
+	fusion.devices(record, { ...summary, standing: 'degraded', health: 0.5 }, T0);
+	t.is(fusion.status(record).state, 'degraded');
+	fusion.devices(record, { ...summary, standing: 'quarantined', health: 0 }, T0);
+	t.is(fusion.status(record).state, 'quarantined');
+	fusion.devices(record, undefined, T0);
+	t.is(fusion.status(record).state, 'ready');
 });

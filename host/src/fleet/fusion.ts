@@ -168,7 +168,7 @@ export class FleetFusion {
 		const known = this.#byRow.get(record.row);
 		if (known === undefined || known.record !== record) return;
 		known.reportsRunning ||= delta.running !== undefined;
-		this.#take(known, delta, nowMs, this.#counters.total(REQUESTS, record.row));
+		this.#take(known, ofRank(delta, record.spec.dataParallelRank), nowMs, this.#counters.total(REQUESTS, record.row));
 	}
 
 	/** What engines said of their load on responses, in order: fresher than the last scrape, unless one has come since. */
@@ -211,8 +211,13 @@ export class FleetFusion {
 			// load(t) = report(t₀) + in flight(t) − in flight(t₀): what others sent stays in the base, what this mesh sent is counted once.
 			const reported = table.getF32(COLUMN_QUEUE_DEPTH, row) + table.getF32(COLUMN_RUNNING, row);
 			table.setF32(LOAD_BASE_COLUMN, row, reported - inFlight);
+		}
+		// A runtime that tells no load tells that it is there; a load report on a response names no runtime, and nothing but load.
+		if (delta.runtime !== undefined || delta.queueDepth !== undefined || delta.running !== undefined) {
 			table.setU32(COLUMN_TELEMETRY_AT_MS, row, nowMs % 0x1_0000_0000);
-			known.health = { ...known.health, reportedMs: nowMs, sleeping: delta.sleeping === true };
+			const sleeping =
+				delta.runtime === undefined ? known.health.sleeping : delta.sleeping === true || delta.ready === false;
+			known.health = { ...known.health, reportedMs: nowMs, sleeping };
 		}
 		known.lastUnread = delta.unread;
 		known.report = delta;
@@ -377,4 +382,10 @@ export class FleetFusion {
 			}
 		}
 	}
+}
+
+/** What a report says of the one rank a target stands for, where it tells ranks apart; the rest is the whole engine's. */
+function ofRank(delta: ModelStateDelta, rank: number | undefined): ModelStateDelta {
+	const own = rank === undefined ? undefined : delta.ranks?.find((one) => one.rank === rank);
+	return own === undefined ? delta : { ...delta, ...own };
 }

@@ -108,7 +108,8 @@ export function recordPrefill(
 
 /** What the engine says of its load in the head of a response. One that answers in one piece has ended the request before it counts; a stream it is in. */
 export function reportLoad(env: RouterEnv, attempt: RunningAttempt, streams: boolean): void {
-	const orca = header(attempt, 'endpoint-load-metrics');
+	const binary = header(attempt, 'endpoint-load-metrics-bin');
+	const orca = binary === undefined ? header(attempt, 'endpoint-load-metrics') : `BIN ${binary}`;
 	if (orca === undefined) return;
 	const { ledger, outcomes } = env.ports;
 	outcomes.loadReported(attempt.target, orca, ledger.inFlight(attempt.target) - (streams ? 0 : 1));

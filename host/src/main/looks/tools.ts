@@ -1,7 +1,9 @@
 // Owns running the tools of GPU vendors: without a shell, bounded in time and output. One that does not die when it is killed, as a tool that waits for
 // a driver may not, is left behind rather than waited for.
 import { execFile } from 'node:child_process';
+import { buildNvmlAddon, NvmlLibrary } from '@infermesh/adapters';
 import type { ReadNvml, RunTool } from '../../signals/source-poller.js';
+import { systemClock } from '../clock.js';
 
 export const runTool: RunTool = (command, args, { timeoutMs, bytesMax }) =>
 	new Promise((resolve, reject) => {
@@ -22,4 +24,15 @@ export const runTool: RunTool = (command, args, { timeoutMs, bytesMax }) =>
 		deadline.unref();
 	});
 
-export const readNvml: ReadNvml = () => Promise.reject(new Error('NVML is not built in'));
+/** Libraries that are open, or on the way to it; one that could not be built or opened is tried again. */
+const libraries = new Map<string, Promise<NvmlLibrary>>();
+
+export const readNvml: ReadNvml = async (library, { timeoutMs, ...look }) => {
+	let opening = libraries.get(library);
+	if (opening === undefined) {
+		opening = buildNvmlAddon().then((addon) => new NvmlLibrary(addon, library, systemClock));
+		libraries.set(library, opening);
+		opening.catch(() => libraries.delete(library));
+	}
+	return await (await opening).look(look, timeoutMs);
+};
