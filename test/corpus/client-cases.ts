@@ -66,7 +66,8 @@ const lengths: readonly ClientCase[] = [
 	...['+2', '-2', '0x2', '2.0', '2e0', '2 2', '2_0', '', '٢', '18446744073709551618'].map((length) => ({
 		name: `length ${JSON.stringify(length)}`,
 		bytes: `${head([`content-length: ${length}`])}{}${smuggled}`,
-		...refused,
+		statuses: [400],
+		engine: [],
 	})),
 	{
 		name: 'a length in another case, after one',
@@ -93,7 +94,8 @@ const encodings: readonly ClientCase[] = [
 	].map((encoding) => ({
 		name: `encoding ${JSON.stringify(encoding)}`,
 		bytes: `${head([`transfer-encoding: ${encoding}`])}${goodChunk}0\r\n\r\n${smuggled}`,
-		...refused,
+		statuses: [400],
+		engine: [],
 	})),
 	{
 		name: 'an encoding twice, the second unknown',
@@ -191,7 +193,8 @@ const lines: readonly ClientCase[] = [
 	...['HTTP/1.2', 'HTTP/2.0', 'HTTP/1', 'http/1.1', 'HTTP/1.10', 'HTTP/ 1.1', 'ICY/1.1'].map((version) => ({
 		name: `version ${version}`,
 		bytes: `${head(['content-length: 2'], `POST ${PATH} ${version}`)}{}${smuggled}`,
-		...refused,
+		statuses: [400],
+		engine: [],
 	})),
 	{ name: 'a space in the path', bytes: `${head(['content-length: 2'], `POST ${PATH} x HTTP/1.1`)}{}`, ...refused },
 	{

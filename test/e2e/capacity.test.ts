@@ -64,10 +64,12 @@ test.serial(
 			headers,
 			onFirst: () => {
 				const run = infermesh('target', 'drain', spare, '--timeout', '2m', '--json', '--admin', mesh.mesh.adminUrl);
-				run.then((ended) => {
-					drainedMs = performance.now();
-					drained.resolve(ended);
-				}, drained.reject);
+				run
+					.then((ended) => {
+						drainedMs = performance.now();
+						drained.resolve(ended);
+					})
+					.catch(drained.reject);
 			},
 		}).then((answer) => ({ ...answer, atMs: performance.now() }));
 		const answer = await streamed;

@@ -1,10 +1,12 @@
 // Owns what the admin API can ask of a running mesh: the calls of MeshControl over the target service, the strategy manager and the workers.
 import type { EngineStatus } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
+import type { CapacityRow } from '../admin/capacity-routes.js';
 import type { MeshControl } from '../admin/control.js';
 import type { GpuRow } from '../admin/gpu-routes.js';
 import type { TargetRequest, TargetView } from '../admin/schemas.js';
 import { trafficOf } from '../admin/traffic.js';
+import type { CapacityView } from '../capacity/advisor.js';
 import type { LoadedConfig } from '../config/load.js';
 import { type MeshConfig, type TargetConfig, targetSchema } from '../config/schema.js';
 import { configRows } from '../config/show.js';
@@ -93,6 +95,18 @@ function configured(request: TargetRequest, config: MeshConfig): TargetConfig {
 		zone: config.node.zone,
 		region: config.node.region,
 		...present,
+	};
+}
+
+function capacityRow(view: CapacityView, nowMs: number): CapacityRow {
+	const { objectives, atMs, sustainablePerS, goodRatio, drainFirst, ...same } = view;
+	return {
+		...same,
+		...objectives,
+		sustainablePerS: sustainablePerS ?? null,
+		goodRatio: goodRatio ?? null,
+		drainFirst: [...drainFirst],
+		ageMs: nowMs - atMs,
 	};
 }
 
@@ -213,15 +227,7 @@ export function createControl(parts: ControlParts): MeshControl {
 				return gpuRow(uuid);
 			},
 		},
-		capacity: () =>
-			(router?.capacity.views() ?? []).map(({ objectives, atMs, sustainablePerS, goodRatio, drainFirst, ...same }) => ({
-				...same,
-				...objectives,
-				sustainablePerS: sustainablePerS ?? null,
-				goodRatio: goodRatio ?? null,
-				drainFirst: [...drainFirst],
-				ageMs: systemClock.nowMs() - atMs,
-			})),
+		capacity: () => (router?.capacity.views() ?? []).map((view) => capacityRow(view, systemClock.nowMs())),
 		listTargets,
 		async addTarget(request) {
 			const spec = await targets.complete(targetSpec(configured(request, config), config));

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { type Dispatcher, Pool } from 'undici';
 
-const pool = new Pool(process.argv[2] ?? '', { connections: 2048, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 });
+const pool = new Pool(process.argv[2] ?? '', { connections: 8192, pipelining: 1, headersTimeout: 0, bodyTimeout: 0 });
 const hopByHop = new Set([
 	'connection',
 	'content-length',

@@ -29,8 +29,10 @@ const cli = fileURLToPath(new URL('../../../../host/dist/src/cli/main.js', impor
 
 export async function startMeshProcess(options: MeshOptions): Promise<Mesh> {
 	const config = {
+		state_dir: path.join(options.folder, 'state'),
+		fabric: { agent_port: 0, raft_port: 0, gossip_port: 0 },
 		// All targets are one server, and connections are counted by server: room for all streams of the benches.
-		data: { port: 0, workers: 1, upstream: { connections_max: 4096 } },
+		data: { port: 0, workers: 1, inflight_max: 8192, upstream: { connections_max: 8192 } },
 		admin: { port: 0 },
 		keys: [{ id: 'bench', sha256: createHash('sha256').update(KEY).digest('hex') }],
 		targets: Array.from({ length: options.targets }, (_, index) => ({

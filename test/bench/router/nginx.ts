@@ -30,17 +30,17 @@ function configuration(folder: string, port: number, upstreamPort: number): stri
 worker_processes 1;
 pid ${folder}/nginx.pid;
 error_log stderr notice;
-events { worker_connections 8192; }
+events { worker_connections 16384; }
 http {
 	access_log off;
 	${temp.join('\n\t')}
-	client_body_buffer_size 64k;
+	client_body_buffer_size 1m;
 	client_max_body_size 16m;
 	keepalive_timeout 120s;
 	keepalive_requests 10000000;
 	upstream fixed {
 		server 127.0.0.1:${upstreamPort};
-		keepalive 2048;
+		keepalive 8192;
 		keepalive_requests 10000000;
 	}
 	server {
@@ -58,7 +58,7 @@ http {
 }
 
 /** A port nobody listens on at this moment. */
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
 	return new Promise((resolve, reject) => {
 		const server = createServer();
 		server.once('error', reject);

@@ -4,7 +4,11 @@ import type { Random } from '@infermesh/proto';
 import { KEY, MODEL } from './mesh-process.js';
 
 export const PROMPT_BYTES = 2048;
+/** A long document in the prompt. */
+export const LONG_PROMPT_BYTES = 400 * 1024;
 const VARIANTS = 64;
+/** Of long ones: fewer, as they are kept in memory. */
+const LONG_VARIANTS = 8;
 
 export function text(bytes: number, random: Random): string {
 	let made = '';
@@ -13,8 +17,9 @@ export function text(bytes: number, random: Random): string {
 }
 
 /** Whole HTTP/1.1 requests. `extra` are header lines, each ended by CRLF. */
-export function chatRequests(random: Random, stream: boolean, extra = ''): readonly Buffer[] {
-	return conversations(random, stream, PROMPT_BYTES / 2, PROMPT_BYTES / 2, VARIANTS, extra);
+export function chatRequests(random: Random, stream: boolean, extra = '', bytes = PROMPT_BYTES): readonly Buffer[] {
+	const variants = bytes > PROMPT_BYTES ? LONG_VARIANTS : VARIANTS;
+	return conversations(random, stream, bytes / 2, bytes / 2, variants, extra);
 }
 
 /** The same of other sizes: what all share, and what is each one's own. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Mesh, startMeshProcess } from './mesh-process.js';
 import { startNginx } from './nginx.js';
+import { PORTKEY_PACKAGE, portkeyHeaders, startPortkey } from './portkey.js';
 import { forkModule, type Running } from './processes.js';
 
 export interface Way {
@@ -11,6 +12,8 @@ export interface Way {
 	readonly port: number;
 	/** Process that is measured: the proxy, or the upstream itself for the direct way. */
 	readonly pid: number;
+	/** Header lines its requests need besides, each ended by CRLF. */
+	readonly extra?: string;
 }
 
 export interface RouterRig {
@@ -24,6 +27,7 @@ export const DIRECT = 'direct';
 export const NGINX = 'nginx';
 export const BARE = 'bare proxy';
 export const MESH = 'meshd';
+export const PORTKEY = 'portkey';
 
 /** Targets of the mesh; as many as the development mesh has engines. */
 const TARGETS = 3;
@@ -46,6 +50,8 @@ export async function openRig(nodeArgs: readonly string[] = []): Promise<RouterR
 		const upstreamPort = portOf(upstream);
 		const nginx = await startNginx(folder, upstreamPort);
 		if (nginx !== undefined) keep(nginx);
+		const portkey = await startPortkey(upstreamPort);
+		if (portkey !== undefined) keep(portkey);
 		const bare = keep(await forkModule('./bare-proxy.js', [`http://127.0.0.1:${upstreamPort}`]));
 		const mesh = keep(await startMeshProcess({ folder, upstreamPort, targets: TARGETS, nodeArgs }));
 		const ways: Way[] = [
@@ -53,8 +59,14 @@ export async function openRig(nodeArgs: readonly string[] = []): Promise<RouterR
 			...(nginx === undefined ? [] : [{ name: NGINX, port: nginx.port, pid: nginx.pid }]),
 			{ name: BARE, port: portOf(bare), pid: bare.pid },
 			{ name: MESH, port: mesh.port, pid: mesh.pid },
+			...(portkey === undefined
+				? []
+				: [{ name: PORTKEY, port: portkey.port, pid: portkey.pid, extra: portkeyHeaders(upstreamPort) }]),
 		];
-		const notes = nginx === undefined ? ['nginx is not installed (Debian: apt-get install nginx-light): left out'] : [];
+		const notes = [
+			...(nginx === undefined ? ['nginx is not installed (Debian: apt-get install nginx-light): left out'] : []),
+			...(portkey === undefined ? [`${PORTKEY_PACKAGE} is not installed (npm install --no-save): left out`] : []),
+		];
 		return { ways, mesh, notes, close };
 	} catch (error) {
 		await close();

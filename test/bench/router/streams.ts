@@ -1,7 +1,7 @@
 // Owns the figures of streaming through the router: chunks a second one core passes on, and what an open stream costs in memory, for meshd,
 // the bare proxy and nginx.
 import { SeededRandom } from '@infermesh/proto';
-import type { Bench, BenchContext, Table } from '../bench.js';
+import type { Aim, Bench, BenchContext, Table } from '../bench.js';
 import { median, ratioOfPairs } from '../stats.js';
 import { cpuMs, residentBytes } from './processes.js';
 import { chatRequests } from './requests.js';
@@ -13,9 +13,10 @@ const ROUNDS = 6;
 const STREAMS = 100;
 const GAP_MS = 20;
 const WINDOW_MS = 1500;
-const OPEN_STREAMS = 1000;
+/** Twice as many are open in the end. */
+const OPEN_STREAMS = 2500;
 const OPEN_GAP_MS = 500;
-/** Streams opened at once while the thousand are built up. */
+/** Streams opened at once while they are built up. */
 const OPEN_BATCH = 50;
 
 export const streamsBench: Bench = {
@@ -35,9 +36,9 @@ export const streamsBench: Bench = {
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-function streamRequests(chunks: number, gapMs: number): readonly Buffer[] {
+function streamRequests(chunks: number, gapMs: number, way: Way): readonly Buffer[] {
 	const random = new SeededRandom(SEED, gapMs);
-	return chatRequests(random, true, `x-bench-chunks: ${chunks}\r\nx-bench-gap-ms: ${gapMs}\r\n`);
+	return chatRequests(random, true, `x-bench-chunks: ${chunks}\r\nx-bench-gap-ms: ${gapMs}\r\n${way.extra ?? ''}`);
 }
 
 async function openStreams(client: StreamClient, requests: readonly Buffer[], count: number): Promise<void> {
@@ -58,14 +59,13 @@ interface Cost {
 
 /** A hundred streams at fifty chunks a second each, one way after the other, several times. */
 async function chunkCost(rig: RouterRig, { quick, progress }: BenchContext): Promise<Table> {
-	const requests = streamRequests(1_000_000, GAP_MS);
 	const costs: Cost[] = rig.ways.map((way) => ({ name: way.name, cpuUs: [], perS: [], lost: 0 }));
 	const rounds = quick ? 2 : ROUNDS;
 	for (let round = 0; round < rounds; round++) {
 		for (const [index, way] of rig.ways.entries()) {
 			const cost = costs[index] as Cost;
 			const client = new StreamClient(way.port);
-			await openStreams(client, requests, STREAMS);
+			await openStreams(client, streamRequests(1_000_000, GAP_MS, way), STREAMS);
 			await sleep(200);
 			await countWindow(way, client, cost, quick ? 400 : WINDOW_MS);
 			cost.lost += client.broken + client.refused;
@@ -105,13 +105,13 @@ async function countWindow(way: Way, client: StreamClient, cost: Cost, windowMs:
 	cost.perS.push((events * 1000) / (performance.now() - fromMs));
 }
 
-/** Resident memory with a thousand slow streams open, less that without; the second thousand, when buffers and code are in place. */
+/** Resident memory with slow streams open, less that without; and of as many more, when buffers and code are in place. */
 async function memoryPerStream(rig: RouterRig, { quick, progress }: BenchContext): Promise<Table> {
-	const requests = streamRequests(1_000_000, OPEN_GAP_MS);
 	const count = quick ? 200 : OPEN_STREAMS;
 	const rows: (string | number)[][] = [];
 	for (const way of rig.ways.filter((each) => each.name !== DIRECT)) {
 		const client = new StreamClient(way.port);
+		const requests = streamRequests(1_000_000, OPEN_GAP_MS, way);
 		const idleBytes = residentBytes(way.pid);
 		await openStreams(client, requests, count);
 		await sleep(1000);
@@ -136,10 +136,17 @@ async function memoryPerStream(rig: RouterRig, { quick, progress }: BenchContext
 		title: `Memory of open streams (${count}, then ${count} more), resident`,
 		columns: ['', 'idle MiB', `${count} MiB`, `${2 * count} MiB`, 'KiB a stream', 'KiB a further stream', 'lost'],
 		rows,
-		aims: [],
+		aims: aimOf(rows, count),
 		notes: [
 			'resident memory of the process; Node gives memory back late, so figures are upper bounds',
 			`${MESH}: its 2 KB prompt is held until the first event`,
 		],
 	};
+}
+
+/** What a stream costs when so many are open. */
+function aimOf(rows: readonly (readonly (string | number)[])[], count: number): Aim[] {
+	const figure = rows.find(([name]) => name === MESH)?.[4];
+	if (typeof figure !== 'number') return [];
+	return [{ what: `memory of one of ${2 * count} open streams, ${MESH}`, figure, atMost: 35, unit: 'KiB' }];
 }
