@@ -107,6 +107,9 @@ test('a strategy’s scores are shown to who asks, and a forced target is taken'
 	t.regex(answer.headers.get('x-infermesh-scores') ?? '', /^engine-[123]=-?[\d.e-]+(,engine-[123]=-?[\d.e-]+)*$/);
 	const forced = await post('/v1/chat/completions', body, { 'x-infermesh-force-target': 'engine-2' });
 	t.is(forced.headers.get('x-infermesh-target'), 'engine-2');
+	const decision = forced.headers.get('x-infermesh-decision') ?? '';
+	const explained = await mesh.admin.explain(decision);
+	t.like(explained, { strategy: 'forced@host', chosen: 'engine-2', fallbackCause: 'none' });
 });
 
 test('a browser’s WebSocket streams a chat; what it leaves is ended at the engine', async (t) => {

@@ -1,7 +1,7 @@
 // Owns the decide stage: which model is meant, what the strategy is told of the request, and what its answer means for it. Everything
 // here happens in one tick on the router's shared records; what outlives it is the plan of the attempt.
 import { Phase, RejectReason, RequestFlag } from '@infermesh/sdk';
-import type { Decision } from '../strategy/runtime/decision.js';
+import { type Decision, FORCED } from '../strategy/runtime/decision.js';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
 import type { HedgePlan, HedgeRow } from './hedge/hedging.js';
@@ -20,8 +20,6 @@ export type Step =
 	| { readonly kind: 'full'; readonly pool: ModelPool }
 	| { readonly kind: 'refuse'; readonly refusal: Refusal };
 
-/** Strategy label of a request whose target a trusted caller named. */
-const FORCED = 'forced@host';
 const NO_ROWS: readonly number[] = [];
 /** The strategy is asked so often, each time without the full targets it has named, before all count as full. */
 const ROOM_ROUNDS = 3;
@@ -174,8 +172,7 @@ function goTo(env: RouterEnv, request: RoutedRequest, { pool, row }: TargetOwner
 	if (barredRows(request, pool).includes(row)) return refuse({ code: 'IM_ROUTE_NO_TARGET' });
 	preparePool(env, request, pool);
 	env.ports.prefixes.lookup(pool, env.hits);
-	env.decision.cause = 'none';
-	env.decision.predictedTtftMs = 0;
+	env.ports.decider.decideForced(pool, row, env.decision);
 	return go(env, request, pool, row, FORCED);
 }
 
@@ -198,18 +195,16 @@ function go(
 	const decisionId = env.ids.next();
 	const { prefixes } = env.ports;
 	const { cachedTokens: cached, cachedSource } = expectedAt(env, row);
-	if (strategy !== FORCED) {
-		const { requestId, path, session } = request;
-		const tenant = tenantOf(request);
-		env.ports.decider.remember(decisionId, pool, {
-			requestId,
-			path,
-			tenant,
-			session,
-			cachedTokens: cached,
-			cachedSource,
-		});
-	}
+	const { requestId, path, session } = request;
+	const tenant = tenantOf(request);
+	env.ports.decider.remember(decisionId, pool, {
+		requestId,
+		path,
+		tenant,
+		session,
+		cachedTokens: cached,
+		cachedSource,
+	});
 	prefixes.credited(cachedSource, cached);
 	prefixes.insert(pool, row);
 	if (pair !== undefined) prefixes.insert(pool, pair.row);

@@ -147,6 +147,7 @@ test('the router itself answers for the server and for readiness', async (t) => 
 			decider: {
 				decide: () => undefined,
 				decideInDoubt: () => undefined,
+				decideForced: () => undefined,
 				ready: () => (ready = false),
 				standing: () => true,
 				remember: () => undefined,

@@ -407,6 +407,7 @@ test('a model without eligible targets falls back to another, under its own name
 					route(out, excluded);
 					if (pool === empty) out.count = 0;
 				},
+				decideForced: () => undefined,
 				decideInDoubt: (_pool, _excluded, out) => {
 					out.count = 0;
 				},
@@ -459,6 +460,7 @@ async function besideAnotherCell(
 						out.rejectReason = RejectReason[answer];
 					}
 				},
+				decideForced: () => undefined,
 				decideInDoubt: (_pool, _excluded, out) => void (out.count = 0),
 				standing: () => true,
 				ready: () => true,

@@ -97,6 +97,8 @@ export interface Decider {
 	standing(pool: ModelPool, row: number, out: RowStanding): boolean;
 	/** Whether any row of the pool may be chosen now. */
 	ready(pool: ModelPool): boolean;
+	/** Fills `out` for a row that a caller has named, or that alone has what is asked for: nobody decides, and it is explained all the same. */
+	decideForced(pool: ModelPool, row: number, out: Decision): void;
 	/** Keeps what `explain` needs of the decision just made, under its id. Called off the decision itself. */
 	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void;
 }

@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Socket
 import { type Clock, SeededRandom } from '@infermesh/proto';
 import { openPolicy } from '../../fleet/placement.js';
 import { createPrefixIndex } from '../../prefix/prefix-index.js';
-import type { Decision, RequestFeatures } from '../../strategy/runtime/decision.js';
+import { type Decision, FORCED, type RequestFeatures } from '../../strategy/runtime/decision.js';
 import type { RouterOptionsInput } from '../options.js';
 import type {
 	AttemptOutcome,
@@ -241,6 +241,13 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 						hits: [...hits.tokens.subarray(0, hits.count)],
 					});
 					decide(out, excluded, features);
+				},
+				decideForced(_pool, row, out) {
+					out.cause = 'none';
+					out.count = 1;
+					out.chosen = 0;
+					out.rows[0] = row;
+					out.strategy = FORCED;
 				},
 				decideInDoubt(_pool, excluded, out) {
 					out.count = 0;

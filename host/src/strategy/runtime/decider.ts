@@ -19,6 +19,7 @@ import {
 	type Decision,
 	type DecisionMetrics,
 	type FallbackCause,
+	FORCED,
 	type PrefixHits,
 	type RequestFeatures,
 	type StrikeReport,
@@ -173,6 +174,16 @@ export class WorkerDecider implements Decider {
 		else if (out.count > 1 && this.#options.spreadRatio > 0 && counters.peers() > 0)
 			spread(out, this.#options.spreadRatio, random.nextFloat());
 		else explore(out, 0);
+	}
+
+	decideForced(pool: ModelPool, row: number, out: Decision): void {
+		reset(out);
+		out.rows[0] = row;
+		out.scores[0] = 0;
+		out.count = 1;
+		out.durationNs = 0;
+		out.strategy = FORCED;
+		this.#last = { instance: undefined, decision: out, eligible: this.#runtimes.of(pool)?.view.eligibleCount ?? 0 };
 	}
 
 	decideInDoubt(pool: ModelPool, excluded: readonly number[], out: Decision): void {

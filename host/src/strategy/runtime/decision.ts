@@ -2,6 +2,9 @@
 // was decided. Both are plain records; the decider fills a `Decision` it is given, so nothing is allocated per decision.
 import { RANKED_ROWS_MAX } from '@infermesh/sdk';
 
+/** Strategy label of a request whose target was named: by a trusted caller, or by what it asks for. */
+export const FORCED = 'forced@host';
+
 /** A request as a strategy sees it. Ids are interned (see `Interner`); hashes are split in two 32-bit words. */
 export interface RequestFeatures {
 	/** Microseconds since the Unix epoch; below 2^53. */
