@@ -15,7 +15,6 @@ const otherHistograms = [
 	'request_prompt_tokens',
 	'request_generation_tokens',
 	'request_params_max_tokens',
-	'request_params_n',
 	'iteration_tokens_total',
 ];
 const gauges = ['num_requests_running', 'num_requests_waiting', 'kv_cache_usage_perc'];
