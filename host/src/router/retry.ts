@@ -39,7 +39,8 @@ export function retryReason(env: RouterEnv, request: RoutedRequest, attempt: Run
  */
 export function backoffMs(env: RouterEnv, request: RoutedRequest, last: RunningAttempt): number | undefined {
 	const { backoffMs: firstMs, backoffMsMax } = env.options.retry;
-	if (firstMs === 0 || request.committed || request.finished || request.tried.length === 0) return undefined;
+	if (firstMs === 0 || request.committed || request.finished || !request.replayable || request.tried.length === 0)
+		return undefined;
 	const now = env.ports.clock.nowMs();
 	const grownMs = Math.min(backoffMsMax, firstMs * 1.5 ** request.rounds);
 	const jitteredMs = grownMs * (1 - JITTER + JITTER * env.ports.random.nextFloat());

@@ -62,6 +62,8 @@ export class GrpcAttempt implements RunningAttempt {
 	#active = false;
 	#activeAtMs = 0;
 	#paused = false;
+	/** Since when the target takes nothing of the client's; 0 = it does. */
+	#refusingSinceMs = 0;
 
 	constructor(
 		env: RouterEnv,
@@ -115,7 +117,7 @@ export class GrpcAttempt implements RunningAttempt {
 		this.#listen(stream);
 		const room = writeSent(call, this, stream);
 		if (call.clientEnded) stream.end();
-		else if (room) call.stream2.resume();
+		if (room) call.stream2.resume();
 		else this.#awaitRoom(stream);
 	}
 
@@ -139,10 +141,12 @@ export class GrpcAttempt implements RunningAttempt {
 	}
 
 	/**
-	 * While the client may still send, silence is its right; whether the target lives, pings of the session tell. After that a response is owed.
+	 * While the client may still send, silence is the target's right; whether it lives, pings of the session tell. It must take what is sent, and after the end it owes a
+	 * response.
 	 */
 	overdue(nowMs: number): RouterErrorCode | undefined {
 		const { firstByteTimeoutMs, idleTimeoutMs } = this.#env.options.upstream;
+		if (this.#refusingSinceMs !== 0 && nowMs - this.#refusingSinceMs > idleTimeoutMs) return 'IM_UPSTREAM_IDLE_TIMEOUT';
 		if (this.#active || this.#paused || !this.#call.clientEnded) {
 			this.#active = false;
 			if (this.#messages > 0) this.#activeAtMs = nowMs;
@@ -166,7 +170,10 @@ export class GrpcAttempt implements RunningAttempt {
 	}
 
 	#awaitRoom(stream: ClientHttp2Stream): void {
+		if (this.#refusingSinceMs !== 0) return;
+		this.#refusingSinceMs = this.#env.ports.clock.nowMs();
 		stream.once('drain', () => {
+			this.#refusingSinceMs = 0;
 			if (this.end === undefined) this.#call.stream2.resume();
 		});
 	}
