@@ -1,11 +1,15 @@
 // Sessions piped to runtimes that speak WebSocket themselves, and sockets that misbehave.
 import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import type { Clock } from '@infermesh/proto';
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 import { WebSocket as Client, WebSocketServer } from 'ws';
 import type { WebSocketCloseReason } from '../ports.js';
-import { fakeEngine, startRouter, type TestRouter, until } from '../testing/kit.js';
+import { type TestCertificate, testCertificate } from '../testing/certificate.js';
+import { fakeEngine, startRouter, type TestRouter, testClock, until } from '../testing/kit.js';
 import type { WebSocketOptions } from './options.js';
 
 const seed = 20_261_126;
@@ -22,14 +26,18 @@ interface Runtime {
 	}[];
 }
 
-/** A runtime that says back what it is told, binary as binary. */
-async function runtime(t: ExecutionContext, protocols: readonly string[] = []): Promise<Runtime> {
-	const server = new WebSocketServer({
-		port: 0,
-		host: '127.0.0.1',
-		handleProtocols: (offered) => protocols.find((one) => offered.has(one)) ?? false,
-	});
-	await once(server, 'listening');
+/** A runtime that says back what it is told, binary as binary; behind TLS it asks for a certificate. */
+async function runtime(
+	t: ExecutionContext,
+	protocols: readonly string[] = [],
+	tls?: TestCertificate,
+): Promise<Runtime> {
+	const front =
+		tls === undefined ? createServer() : createTlsServer({ ...tls, requestCert: true, rejectUnauthorized: true });
+	const handleProtocols = (offered: Set<string>): string | false => protocols.find((one) => offered.has(one)) ?? false;
+	const server = new WebSocketServer({ server: front, handleProtocols });
+	front.listen(0, '127.0.0.1');
+	await once(front, 'listening');
 	const sessions: Runtime['sessions'] = [];
 	server.on('connection', (ws, req) => {
 		const session: Runtime['sessions'][number] = { ws, url: req.url ?? '', headers: req.headers, code: 0, reason: '' };
@@ -41,8 +49,10 @@ async function runtime(t: ExecutionContext, protocols: readonly string[] = []): 
 	t.teardown(() => {
 		for (const ws of server.clients) ws.terminate();
 		server.close();
+		front.close();
 	});
-	return { origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, sessions };
+	const { port } = front.address() as AddressInfo;
+	return { origin: tls === undefined ? `http://127.0.0.1:${port}` : `https://localhost:${port}`, sessions };
 }
 
 interface Mesh {
@@ -63,6 +73,7 @@ async function mesh(
 		...more,
 		options: { webSocket, ...more.options },
 		ports: {
+			...more.ports,
 			webSockets: { opened: () => undefined, closed: (_kind, reason) => closed.push(reason), refused: () => undefined },
 		},
 	});
@@ -192,6 +203,32 @@ test('a target that does not take the session is passed over, and when none does
 	t.deepEqual(await answer([there.origin], '?model=%ff'), [400, 'IM_REQUEST_FIELD']);
 });
 
+test('TLS on both sides: the router shows its certificates, and checks the runtime’s', async (t) => {
+	const certificate = await testCertificate('localhost');
+	const there = await runtime(t, [], certificate);
+	const { router } = await mesh(
+		t,
+		[there.origin],
+		{},
+		{ options: { tls: certificate, upstream: { tls: certificate } } },
+	);
+	const client = new Client(`wss://localhost:${router.port}/v1/realtime?model=m`, [], {
+		ca: certificate.ca,
+	});
+	const got: Buffer[] = [];
+	client.on('message', (data: Buffer) => got.push(data));
+	await once(client, 'open');
+	client.send('x');
+	await until('it is back', () => got.length === 1);
+	client.terminate();
+	const doubts = await mesh(t, [there.origin]);
+	const refused = new Client(`${doubts.url}?model=m`);
+	refused.on('error', () => undefined);
+	const [, response] = (await once(refused, 'unexpected-response')) as [unknown, { readonly statusCode: number }];
+	t.is(response.statusCode, 502, 'a runtime whose authority is not known is not spoken to');
+	refused.terminate();
+});
+
 /** A socket past its handshake, below WebSocket. */
 async function raw(
 	port: number,
@@ -291,15 +328,43 @@ test('floods, oversized and broken frames are closed with their code, and counte
 	);
 });
 
+/** A clock whose timers of one period go off by hand. */
+function byHand(periodMs: number): { readonly clock: Clock; readonly beat: () => void } {
+	const timers = new Set<() => void>();
+	const every: Clock['every'] = (period, fn, options) => {
+		if (period !== periodMs) return testClock.every(period, fn, options);
+		timers.add(fn);
+		return { cancel: () => timers.delete(fn) };
+	};
+	return {
+		clock: { ...testClock, every },
+		beat() {
+			for (const fn of timers) fn();
+		},
+	};
+}
+
 test('a peer that falls silent is gone, whichever side it is on', async (t) => {
 	const there = await runtime(t);
-	const { router, closed } = await mesh(t, [there.origin], { pingPeriodMs: 40 });
+	const pingPeriodMs = 7_654_321;
+	const { clock, beat } = byHand(pingPeriodMs);
+	const { router, closed } = await mesh(t, [there.origin], { pingPeriodMs }, { ports: { clock } });
 	const { over } = await raw(router.port, '/v1/chat/ws');
+	beat();
+	beat();
 	await until('the silent client is cut', over);
+	await until('it is counted', () => closed.length === 1);
 	t.deepEqual(closed, ['half_open']);
 	const client = session(`ws://127.0.0.1:${router.port}/v1/realtime?model=m`);
 	await once(client.ws, 'open');
 	there.sessions[0]?.ws.pause();
+	const pinged = once(client.ws, 'ping');
+	beat();
+	await pinged;
+	// The answer to the ping has gone before this one, so the router has heard it when this one is answered.
+	client.ws.ping();
+	await once(client.ws, 'pong');
+	beat();
 	await until('the client of a silent runtime is told', () => client.code === 1014);
 	t.is(router.open(), 0);
 });
