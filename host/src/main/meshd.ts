@@ -56,7 +56,7 @@ import {
 	targetServiceOptions,
 } from './options.js';
 import { outlast } from './outlast.js';
-import { runOwnAdapters } from './own-adapters.js';
+import { OwnAdapters } from './own-adapters-part.js';
 import { PeerLoad } from './peer-load.js';
 import {
 	type LoopbackReports,
@@ -393,7 +393,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 
 	let loopback: LoopbackReports | undefined;
 	let endDiscovery = (): void => undefined;
-	let ownAdapters: { close(): void } | undefined;
+	let ownAdapters: OwnAdapters | undefined;
 	let closing: Promise<void> | undefined;
 	const close = (): Promise<void> => {
 		closing ??= closeAll(
@@ -445,7 +445,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		}
 		await state.strategiesInForce(STRATEGIES_WAIT_MS);
 		await router?.start();
-		ownAdapters = await runOwnAdapters(config, { clock, randomBytes, reports, log });
+		ownAdapters = await OwnAdapters.open(config, { clock, reports, log });
 		if (fabric.server === undefined)
 			loopback = await openLoopbackReports(config.fabric.agent_port, {
 				...reporting,

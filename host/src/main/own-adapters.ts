@@ -8,17 +8,24 @@ import {
 	openAdapter,
 	systemEffects,
 } from '@infermesh/adapters';
-import { type Clock, MeshError, type Timer } from '@infermesh/proto';
+import { type Clock, type CommStatsDelta, type IoStateDelta, MeshError, type Timer } from '@infermesh/proto';
 import { configErrors } from '../config/errors.js';
 import type { MeshConfig } from '../config/schema.js';
-import type { Reports } from '../reports/reports.js';
-import type { Log } from '../telemetry/logger.js';
+
+/** What reports. */
+export interface AdapterOrigin {
+	readonly caller: string;
+	readonly adapter: string;
+}
 
 export interface OwnAdapterPorts {
 	readonly clock: Clock;
 	readonly randomBytes: (count: number) => Uint8Array;
-	readonly reports: Pick<Reports, 'comm' | 'io'>;
-	readonly log: Log;
+	readonly reports: {
+		readonly comm: (delta: CommStatsDelta, origin: AdapterOrigin) => void;
+		readonly io: (delta: IoStateDelta, origin: AdapterOrigin) => void;
+	};
+	readonly warn: (fields: Readonly<Record<string, unknown>>, message: string) => void;
 }
 
 /** After a look that failed the next one is later, up to this long. */
@@ -48,7 +55,7 @@ class RunningAdapter {
 	}
 
 	async #look(): Promise<void> {
-		const { clock, reports, log } = this.#ports;
+		const { clock, reports, warn } = this.#ports;
 		try {
 			for (const { delta } of await this.#adapter.look())
 				if ('collectives' in delta) reports.comm(delta, { caller: 'local', adapter: this.#name });
@@ -56,7 +63,7 @@ class RunningAdapter {
 			this.#failures = 0;
 		} catch (error) {
 			// Said once: what stays away is not news.
-			if (this.#failures++ === 0) log.warn({ error: lookFailed(this.#name, error).message }, 'an adapter sees nothing');
+			if (this.#failures++ === 0) warn({ error: lookFailed(this.#name, error).message }, 'an adapter sees nothing');
 		}
 		if (this.#closed) return;
 		const slower = Math.min(FAILED_PERIOD_MAX_MS, this.#periodMs * 2 ** Math.min(this.#failures, 10));
