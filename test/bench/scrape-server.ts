@@ -49,7 +49,7 @@ export function metricsBody(variant: number): string {
 				lines.push(`vllm:${name}_bucket{${labels(e).replace(',', `,le="${b * 0.25}",`)}} ${b * 100 * (variant + 1)}.0`);
 			lines.push(`vllm:${name}_bucket{${labels(e).replace(',', ',le="+Inf",')}} ${2000 * (variant + 1)}.0`);
 			lines.push(`vllm:${name}_count{${labels(e)}} ${2000 * (variant + 1)}.0`);
-			lines.push(`vllm:${name}_sum{${labels(e)}} ${1.7888602775343874e4 * (variant + 1)}`);
+			lines.push(`vllm:${name}_sum{${labels(e)}} ${17_888.602775 * (variant + 1)}`);
 		}
 	}
 	return `${lines.join('\n')}\n`;

@@ -67,7 +67,7 @@ test.serial('a target whose GPU shows a fatal XID gets no traffic, and is back w
 	await eventually('the target is out', async () => (await mesh.admin.target('engine-1')).state === 'quarantined');
 	t.like(await gpu('GPU-a'), { standing: 'quarantined', rules: [{ rule: 'xid_fatal' }] });
 	t.deepEqual(await served(), ['engine-2']);
-	t.is((await mesh.admin.target('engine-1')).health, 0);
+	t.like(await mesh.admin.target('engine-1'), { health: 0, heldBy: ['xid_fatal'] });
 	const labels = { gpu_uuid: 'GPU-a', node: 'n1' };
 	t.is(await mesh.admin.metric('infermesh_gpu_rule_in_force', { ...labels, rule: 'xid_fatal' }), 1);
 	t.is(await mesh.admin.metric('infermesh_gpu_xid_last', labels), 79);

@@ -35,6 +35,10 @@ export const targetViewSchema = Type.Object({
 	state: Type.String(
 		describe('Life-cycle state; `ready` and `degraded` take requests; `unwatched` = this node does not ask it.'),
 	),
+	heldBy: Type.Array(
+		Type.String(),
+		describe('Rules that hold the GPUs it runs on; `infermesh gpu list` has the devices.'),
+	),
 	draining: Type.Boolean(),
 	health: Type.Number(describe('1 = sound, 0 = out.')),
 	inFlight: Type.Number(describe('Requests this mesh has there now.')),

@@ -51,6 +51,7 @@ export function fakeTarget(request: TargetRequest): TargetView {
 		cell: null,
 		weight: request.weight ?? 1,
 		state: 'ready',
+		heldBy: [],
 		draining: false,
 		health: 1,
 		inFlight: 3,

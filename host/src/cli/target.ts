@@ -15,7 +15,10 @@ import { collect, decimal, duration, oneOf, whole } from './values.js';
 const columns: readonly Column<TargetView>[] = [
 	{ title: 'TARGET', value: (target) => target.id },
 	{ title: 'MODELS', value: (target) => target.models.join(',') },
-	{ title: 'STATE', value: (target) => target.state },
+	{
+		title: 'STATE',
+		value: ({ state, heldBy }) => (heldBy.length === 0 ? state : `${state} (${heldBy.join(', ')})`),
+	},
 	{ title: 'IN FLIGHT', value: (target) => showNumber(target.inFlight), right: true },
 	{ title: 'LOAD', value: (target) => showNumber(target.load), right: true },
 	{ title: 'QUEUED', value: (target) => showNumber(target.queueDepth), right: true },

@@ -347,6 +347,7 @@ test('the devices of a target show in its columns, its state and its health', (t
 		eccUncorrected: 0,
 		shareRatio: 0.25,
 		uuids: ['GPU-a'],
+		rules: ['xid_fatal'],
 	} as const;
 	fusion.devices(record, summary, T0);
 	t.is(table.getF32(COLUMN_VRAM_USED_MIB, record.row), 10);
@@ -358,6 +359,7 @@ test('the devices of a target show in its columns, its state and its health', (t
 	t.is(fusion.status(record).state, 'degraded');
 	fusion.devices(record, { ...summary, standing: 'quarantined', health: 0 }, T0);
 	t.is(fusion.status(record).state, 'quarantined');
+	t.deepEqual(fusion.status(record).heldBy, ['xid_fatal']);
 	fusion.devices(record, undefined, T0);
 	t.is(fusion.status(record).state, 'ready');
 });

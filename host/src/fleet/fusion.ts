@@ -107,6 +107,8 @@ export interface TargetStatus {
 	readonly reportedMs: number | undefined;
 	readonly unread: readonly string[];
 	readonly ejections: number;
+	/** Rules that hold the devices it runs on. */
+	readonly heldBy: readonly string[];
 }
 
 const stateNames: readonly string[] = Object.keys(TargetState);
@@ -160,6 +162,7 @@ export class FleetFusion {
 			reportedMs: known?.health.reportedMs,
 			unread: known?.lastUnread ?? [],
 			ejections: known?.health.ejections ?? 0,
+			heldBy: known?.devices?.rules ?? [],
 		};
 	}
 

@@ -50,6 +50,7 @@ export function targetView(
 		cell: spec.cell ?? null,
 		weight: table.getF32(COLUMN_WEIGHT, row),
 		state: targets.watched(record) ? status.state : 'unwatched',
+		heldBy: [...status.heldBy],
 		draining: record.hold !== 'none',
 		health: table.getF32(COLUMN_HEALTH, row),
 		inFlight,

@@ -131,6 +131,7 @@ test('devices are joined by UUID or by number in the target’s node; several ma
 		eccUncorrected: undefined,
 		shareRatio: 1,
 		uuids: ['GPU-a', 'GPU-b'],
+		rules: [],
 	});
 	t.is(target(['7']), undefined);
 	t.is(target([]), undefined);

@@ -45,6 +45,8 @@ export interface DeviceSummary {
 	/** Share of whole devices that is the target's. */
 	readonly shareRatio: number;
 	readonly uuids: readonly string[];
+	/** Rules that hold them, or the devices they are part of. */
+	readonly rules: readonly string[];
 }
 
 /** One device as operators see it. */
@@ -254,5 +256,6 @@ function summarise(own: readonly Known[], all: readonly Known[], gpuShare: numbe
 		eccUncorrected: sum(({ told }) => told.eccUncorrectedTotal),
 		shareRatio: (values(({ told }) => told.shareRatio ?? 1).reduce((a, b) => a + b, 0) / own.length) * gpuShare,
 		uuids: own.map(({ device }) => device.uuid),
+		rules: [...new Set(all.flatMap(({ rules }) => rules.held.map(({ rule }) => rule)))],
 	};
 }
