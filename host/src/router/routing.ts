@@ -57,6 +57,8 @@ export class Routing {
 		const admitted = request.route === undefined || env.admission.admit(request, request.route.pool);
 		stageEnded(env, request, 'admit');
 		if (admitted) this.#admitted(request);
+		// Its ids are made while it waits for its turn.
+		else if (request.ticket?.entry !== undefined) tokenize(env, request, () => undefined);
 	}
 
 	#admitted(request: RoutedRequest): void {
