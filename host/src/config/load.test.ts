@@ -121,6 +121,22 @@ test('what a node says of etcd must make sense together', (t) => {
 	t.notThrows(() => load(etcd('endpoints: ["https://a:2379"], ca_file: ca.pem, cert_file: c.pem, key_file: k.pem')));
 });
 
+test('certificates come with their keys, and a target speaks gRPC at an address', (t) => {
+	const wrong: [string, RegExp][] = [
+		['data: {tls: {cert_file: c.pem}}', /certificate and key belong together/],
+		['data: {upstream: {key_file: k.pem}}', /certificate and key belong together/],
+		['targets: [{url: "http://a:1", grpc: "a:2"}]', /"a:2" is neither `same` nor http\(s\)/],
+		['targets: [{url: "http://a:1", grpc: "http://a:2/path"}]', /is neither `same` nor/],
+	];
+	for (const [text, message] of wrong) {
+		const error = refused(() => load(text));
+		t.is(error.code, 'IM_CONFIG_INVALID');
+		t.regex(error.message, message);
+	}
+	t.notThrows(() => load('data: {tls: {cert_file: c.pem, key_file: k.pem}, upstream: {ca_file: ca.pem}}'));
+	t.notThrows(() => load('targets: [{url: "http://a:1", grpc: same}, {url: "http://b:1", grpc: "https://b:2"}]'));
+});
+
 test('what a node says of its cell must make sense together', (t) => {
 	const wrong: [string, RegExp][] = [
 		['fabric: {cell: "a/b"}', /"a\/b" is not a cell’s name/],

@@ -62,6 +62,17 @@ test('a target gets a row, its identity columns, and a place in the pool of each
 	t.is(table.getU32(GENERATION_COLUMN, record.row), record.generation);
 });
 
+test('a target speaks gRPC at its own address, at another, or not at all', (t) => {
+	const { registry } = open();
+	const origin = (id: string, grpc: string | undefined): string | undefined =>
+		registry.add(spec(id, { url: 'http://host:1/base', grpc })).upstream.grpcOrigin;
+	t.is(origin('none', undefined), undefined);
+	t.is(origin('same', 'same'), 'http://host:1');
+	t.is(origin('own', 'https://other:2'), 'https://other:2');
+	for (const wrong of ['host:2', 'ftp://host:2', 'http://host:2/path'])
+		t.throws(() => origin('wrong', wrong), { code: 'IM_TARGET_INVALID' });
+});
+
 test('what cannot be a target is refused with its reason, and nothing is taken', (t) => {
 	const { registry } = open();
 	registry.add(spec('a'));

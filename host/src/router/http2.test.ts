@@ -1,7 +1,7 @@
 // One data port, two versions: HTTP/2 in the clear and under TLS beside HTTP/1.1, the same pipeline behind both, and clients that abuse it.
 import { type ClientHttp2Session, connect, constants } from 'node:http2';
-import { request as httpsRequest } from 'node:https';
-import { connect as connectTcp } from 'node:net';
+import { createServer as createHttpsServer, request as httpsRequest } from 'node:https';
+import { type AddressInfo, connect as connectTcp } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import { TEST_NAME, testCertificate } from './testing/certificate.js';
 import { ask, END_HEADERS, END_STREAM, frame, frameTypes, getBlock, hello, PREFACE } from './testing/http2.js';
@@ -296,6 +296,31 @@ test('under TLS the version is agreed on by ALPN', async (t) => {
 		sent.end(chatBody());
 	});
 	t.is(one, '200 1.1');
+});
+
+test('targets under TLS are checked with the authorities given, and shown the certificate given', async (t) => {
+	const certificate = await testCertificate('localhost');
+	const engine = createHttpsServer({ ...certificate, requestCert: true, rejectUnauthorized: true }, (req, res) => {
+		req.resume();
+		req.on('end', () => answerWhole(req, res, Buffer.alloc(0)));
+	});
+	await new Promise<void>((resolve) => {
+		engine.listen(0, '127.0.0.1', resolve);
+	});
+	const origins = [`https://localhost:${(engine.address() as AddressInfo).port}`];
+	const known = await startRouter({ origins, options: { upstream: { tls: certificate } } });
+	const stranger = await startRouter({ origins, options: { upstream: { tls: { ca: certificate.ca } } } });
+	const doubting = await startRouter({ origins });
+	t.teardown(async () => {
+		await Promise.all([known, stranger, doubting].map((mesh) => mesh.close()));
+		engine.closeAllConnections();
+		engine.close();
+	});
+	const statusOf = async (mesh: TestRouter): Promise<number> =>
+		(await post(`${mesh.url}/v1/chat/completions`, chatBody())).status;
+	t.is(await statusOf(known), 200);
+	t.is(await statusOf(stranger), 502);
+	t.is(await statusOf(doubting), 502);
 });
 
 test('closing lets streams end, and resets those that do not', async (t) => {

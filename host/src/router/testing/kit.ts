@@ -314,7 +314,11 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 }
 
 /** Resolves when `condition` holds; rejects after a while, naming it. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {
+export async function until(
+	what: string,
+	condition: () => boolean | Promise<boolean>,
+	withinMs = 15_000,
+): Promise<void> {
 	const deadline = performance.now() + withinMs;
 	while (!(await condition())) {
 		if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
