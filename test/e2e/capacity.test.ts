@@ -54,8 +54,11 @@ test.serial(
 		const engine = mesh.engines[Number(spare.slice(-1)) - 1];
 		engine?.setFaults({ slow: { factor: 30 } });
 		const headers = { 'x-infermesh-target': spare };
-		const drained = Promise.withResolvers<Awaited<ReturnType<typeof infermesh>>>();
-		let drainedMs = 0;
+		const drain = async (id: string) => {
+			const ended = await infermesh('target', 'drain', id, '--timeout', '2m', '--json', '--admin', mesh.mesh.adminUrl);
+			return { ...ended, atMs: performance.now() };
+		};
+		const drained = Promise.withResolvers<Awaited<ReturnType<typeof drain>>>();
 		const streamed = ask({
 			url: mesh.dataUrl,
 			seed: 1,
@@ -63,20 +66,14 @@ test.serial(
 			stream: true,
 			headers,
 			onFirst: () => {
-				const run = infermesh('target', 'drain', spare, '--timeout', '2m', '--json', '--admin', mesh.mesh.adminUrl);
-				run
-					.then((ended) => {
-						drainedMs = performance.now();
-						drained.resolve(ended);
-					})
-					.catch(drained.reject);
+				drained.resolve(drain(spare));
 			},
 		}).then((answer) => ({ ...answer, atMs: performance.now() }));
 		const answer = await streamed;
 		t.like(answer, { status: 200, complete: true, target: spare });
-		const { code, out, err } = await drained.promise;
+		const { code, out, err, atMs } = await drained.promise;
 		t.is(code, 0, err);
 		t.like(JSON.parse(out), { id: spare, draining: true, inFlight: 0 });
-		t.true(drainedMs > answer.atMs, 'not before the stream has ended');
+		t.true(atMs > answer.atMs, 'not before the stream has ended');
 	},
 );

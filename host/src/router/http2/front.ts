@@ -132,13 +132,14 @@ export class Http2Front {
 		headers: IncomingHttpHeaders,
 		rawHeaders: readonly string[],
 	): void {
+		// Also of one that is over already: what ended it may be told of after this, and a listener that is missing would end the worker.
+		stream.on('error', () => undefined);
 		// A client that resets at once has closed the stream before it is told of here.
 		if (stream.destroyed) {
 			state.resets++;
 			return;
 		}
 		state.streams++;
-		stream.on('error', () => undefined);
 		stream.on('close', () => {
 			state.streams--;
 			if (stream.rstCode === constants.NGHTTP2_CANCEL && !stream.writableFinished) state.resets++;
