@@ -72,6 +72,13 @@ export const routerErrors = defineErrors({
 		summary: 'A field of the request is missing or of the wrong type.',
 		hint: 'See `param` for the field.',
 	},
+	IM_REQUEST_HANDOVER: {
+		httpStatus: 403,
+		grpcStatus: 'PERMISSION_DENIED',
+		retryable: false,
+		summary: 'The request says where an engine is to fetch KV from, or which rank is to serve it.',
+		hint: 'Leave the field in `param` out, or use an API key that is marked as trusted.',
+	},
 	IM_REQUEST_UNAUTHENTICATED: {
 		httpStatus: 401,
 		grpcStatus: 'UNAUTHENTICATED',

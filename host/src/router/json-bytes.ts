@@ -72,6 +72,38 @@ export function topLevelValue(body: Buffer, key: string): Span | undefined {
 	}
 }
 
+/** What becomes of a member of an object that lies `depth` objects deep: `enter` looks into its value, where that is an object. */
+export type MemberEdit = (name: string, depth: number) => 'keep' | 'drop' | 'enter';
+
+/** The object that opens first in `body`, with members left out, every time they stand in it; `body` itself when there are none. What is kept stays as it was written. */
+export function withoutMembers(body: Buffer, edit: MemberEdit, depth = 0): Buffer {
+	const kept: Buffer[] = [];
+	let changed = false;
+	let at = body.indexOf(OPEN_BRACE) + 1;
+	for (;;) {
+		at = skipSpace(body, at);
+		if (body[at] !== QUOTE) break;
+		const keyEnd = stringEnd(body, at);
+		const start = skipSpace(body, skipTo(body, keyEnd, COLON) + 1);
+		const end = valueEnd(body, start);
+		const what = edit(JSON.parse(body.toString('utf8', at, keyEnd)) as string, depth);
+		const value = body.subarray(start, end);
+		const left = what === 'enter' && body[start] === OPEN_BRACE ? withoutMembers(value, edit, depth + 1) : value;
+		if (what !== 'drop') kept.push(kept.length === 0 ? OPEN : NEXT, body.subarray(at, start), left);
+		changed ||= what === 'drop' || left !== value;
+		at = skipSpace(body, end);
+		if (body[at] !== COMMA) break;
+		at++;
+	}
+	if (!changed) return body;
+	if (kept.length === 0) kept.push(OPEN);
+	return Buffer.concat([...kept, CLOSE]);
+}
+
+const OPEN = Buffer.from('{');
+const NEXT = Buffer.from(',');
+const CLOSE = Buffer.from('}');
+
 /** `body` with the bytes of `span` replaced. */
 export function replaceSpan(body: Buffer, span: Span, text: string): Buffer {
 	return Buffer.concat([body.subarray(0, span.start), Buffer.from(text), body.subarray(span.end)]);

@@ -5,6 +5,7 @@ import type { Dialect } from '@infermesh/adapters';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
 import { Exchange } from './exchange.js';
+import { handoverUnread, withoutHandover } from './handover.js';
 import { type Hash64, hashText } from './hash.js';
 import { isTame } from './json-bytes.js';
 import { formModel } from './multipart.js';
@@ -23,13 +24,16 @@ export function parse(env: RouterEnv, exchange: Exchange): Refusal | undefined {
 	env.prompt.reset();
 	const { dialect } = exchange;
 	exchange.stream = dialect.stream === 'always';
-	if (dialect.model === 'form') return readForm(exchange);
+	if (dialect.model === 'form')
+		return (exchange.caller.trusted ? undefined : handoverUnread(exchange.body)) ?? readForm(exchange);
 	if (exchange.pathModel !== undefined) exchange.model = exchange.pathModel.name;
 	const body = isRead(exchange) ? parseBody(env, exchange.body) : undefined;
 	const refusal = readModel(exchange, body);
 	if (refusal !== undefined) return refusal;
-	if (body === undefined) return setSession(exchange, {});
+	const { trusted } = exchange.caller;
+	if (body === undefined) return (trusted ? undefined : handoverUnread(exchange.body)) ?? setSession(exchange, {});
 	exchange.parsed = true;
+	if (!trusted) exchange.body = withoutHandover(exchange.body, body);
 	readGeneration(env, exchange, body);
 	collectPrompt(body, env.prompt, dialect.prompt);
 	exchange.tokensIn = env.prompt.tokens;
