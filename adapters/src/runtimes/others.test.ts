@@ -208,6 +208,8 @@ test('a runtime is known by an endpoint when its metrics cannot be had', (t) => 
 	t.deepEqual(reader.due(1000), [], 'a stranger is not asked all the time');
 	reader.answer({ path: '/props', status: 200, body: '{"default_generation_settings":{},"total_slots":4}' }, 1000);
 	t.is(reader.runtime, 'llamacpp');
+	reader.accept(tgiSample(1, 2, 3), 2000);
+	t.is(reader.runtime, 'tgi', 'metrics are believed before a hint');
 	t.deepEqual(new RuntimeReader().due(0), [], 'and not at all unless that is wanted');
 });
 

@@ -43,6 +43,8 @@ export class RuntimeReader {
 	#companions: readonly Asked[] = [];
 	#previous: Scrape | undefined;
 	#recognised = false;
+	/** The runtime is known by an endpoint alone. */
+	#hinted = false;
 	#hintsDueMs = Number.NEGATIVE_INFINITY;
 
 	constructor(options: RuntimeReaderOptions = {}) {
@@ -66,7 +68,14 @@ export class RuntimeReader {
 	 * gives a delta with nothing but `unread`, and the next one is compared with the last that could.
 	 */
 	accept(body: string | Uint8Array, atMs: number): ModelStateDelta {
-		if (this.#adapter === undefined) this.#settle(detectRuntime(typeof body === 'string' ? body : decode(body)));
+		// What an endpoint has hinted at gives way to what metrics say: a server may speak several protocols.
+		if (this.#adapter === undefined || this.#hinted) {
+			const told = detectRuntime(typeof body === 'string' ? body : decode(body));
+			if (told !== undefined) {
+				this.#hinted = false;
+				if (told !== this.#adapter) this.#settle(told);
+			}
+		}
 		const adapter = this.#adapter;
 		this.#recognised = false;
 		if (adapter === undefined) {
@@ -114,7 +123,10 @@ export class RuntimeReader {
 	answer(answer: Answer, atMs: number): void {
 		if (this.#adapter === undefined) {
 			const told = detectEndpoint(answer);
-			if (told !== undefined) this.#settle(runtimeAdapters[told]);
+			if (told !== undefined) {
+				this.#settle(runtimeAdapters[told]);
+				this.#hinted = true;
+			}
 			return;
 		}
 		for (const asked of this.#companions) {
