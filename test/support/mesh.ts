@@ -166,7 +166,7 @@ export async function startTestEngine(t: Teardown, engine: TestEngine = {}): Pro
 export async function eventually(
 	what: string,
 	condition: () => boolean | Promise<boolean>,
-	{ withinMs = 8000, everyMs = 5 }: { readonly withinMs?: number; readonly everyMs?: number } = {},
+	{ withinMs = 30_000, everyMs = 5 }: { readonly withinMs?: number; readonly everyMs?: number } = {},
 ): Promise<void> {
 	const deadline = performance.now() + withinMs;
 	while (!(await condition())) {

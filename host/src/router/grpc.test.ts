@@ -21,6 +21,7 @@ import {
 	inferResponse,
 	refuseGrpc,
 	streamResponse,
+	type UnaryAnswer,
 } from './testing/grpc.js';
 import { type TestRouter, until } from './testing/kit.js';
 import { skewedClock } from './testing/skewed-clock.js';
@@ -273,9 +274,12 @@ test('an engine’s own refusals, trailers alone or not, come as it sent them', 
 });
 
 test('an engine that dies or resets inside its answer ends the call with a status that says so', async (t) => {
+	// What the engine does when the client has the first of its answer.
+	let goOn = (): void => undefined;
 	const begin = (stream: Parameters<typeof refuseGrpc>[0], then: () => void): void => {
+		goOn = then;
 		stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
-		stream.write(framed(streamResponse('a')), () => setTimeout(then, 20));
+		stream.write(framed(streamResponse('a')));
 	};
 	const cases = [
 		[
@@ -297,7 +301,10 @@ test('an engine that dies or resets inside its answer ends the call with a statu
 		const { client, mesh } = await grpcRig(t, [engine]);
 		const call = client.modelStreamInfer();
 		const ids: unknown[] = [];
-		call.on('data', (response) => ids.push(response.inferResponse?.id));
+		call.on('data', (response) => {
+			ids.push(response.inferResponse?.id);
+			goOn();
+		});
 		call.on('error', () => undefined);
 		const ended = new Promise<{ code: number; metadata: Metadata }>((resolve) => call.on('status', resolve));
 		call.write(inferRequest('m'));
@@ -461,17 +468,24 @@ test('an engine that takes nothing for too long fails the call', async (t) => {
 	await settled(mesh);
 });
 
-test('connections to a target are bounded, and retired by age with their calls', async (t) => {
+test('connections to a target are bounded', async (t) => {
+	const held: Parameters<typeof refuseGrpc>[0][] = [];
 	const engine = await fakeGrpc((stream) => {
 		stream.resume();
-		setTimeout(() => answerGrpc(stream, [inferResponse('a')]), 50);
+		held.push(stream);
 	});
 	const { client } = await grpcRig(t, [engine], { options: { grpc: { sessionsMax: 2, streamsMax: 2 } } });
-	const answers = await Promise.all(Array.from({ length: 6 }, () => infer(client, inferRequest('m'))));
-	const full = answers.filter(({ error }) => error !== undefined);
-	t.is(full.length, 2);
-	for (const { error } of full) t.is(error?.code, status.RESOURCE_EXHAUSTED);
+	const full: UnaryAnswer[] = [];
+	const answers = Array.from({ length: 6 }, async () => {
+		const answer = await infer(client, inferRequest('m'));
+		if (answer.error !== undefined) full.push(answer);
+		return answer;
+	});
+	await until('four are held, two are refused', () => held.length === 4 && full.length === 2);
 	t.is(engine.sessions.size, 2);
+	for (const stream of held) answerGrpc(stream, [inferResponse('a')]);
+	t.is((await Promise.all(answers)).filter(({ error }) => error === undefined).length, 4);
+	for (const { error } of full) t.is(error?.code, status.RESOURCE_EXHAUSTED);
 });
 
 test('TLS on both sides: agreed on by ALPN with the client, mutual with the target', async (t) => {

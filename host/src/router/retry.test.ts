@@ -53,8 +53,8 @@ test('a Retry-After is waited for when it is short, and passed on when it is lon
 });
 
 test('no pause goes past the deadline, and none is made where that is turned off', async (t) => {
-	const { engine, mesh } = await openMesh(t, 1, fullFor(1));
-	const headers = { 'x-infermesh-deadline-ms': '700' };
+	const { engine, mesh } = await openMesh(t, 1, fullFor(60), { retry: { backoffMsMax: 60_000 } });
+	const headers = { 'x-infermesh-deadline-ms': '30000' };
 	t.is((await post(`${mesh.url}/v1/chat/completions`, chatBody(), headers)).status, 429);
 	t.is(engine.seen.length, 1);
 	const off = await openMesh(t, 1, full, { retry: { backoffMs: 0 } });

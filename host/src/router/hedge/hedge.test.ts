@@ -1,4 +1,5 @@
 // Hedging as clients and engines see it: real emulated engines behind the router, one of them stuck, and what the loser's engine counts.
+import type { ServerResponse } from 'node:http';
 import test, { type ExecutionContext } from 'ava';
 import { engineFor, metric } from '../../engine/server/engine-server.test-support.js';
 import type { Decision } from '../../strategy/runtime/decision.js';
@@ -198,7 +199,9 @@ test('a client that leaves cancels all copies', async (t) => {
 });
 
 test('an attempt that fails leaves the answer to the other; when all fail one is retried', async (t) => {
-	const full = await fakeEngine((_req, res) => setTimeout(() => res.writeHead(503).end(), 60));
+	// The first to refuse does so when the copy is there too, the second when that has been heard.
+	const asked: ServerResponse[] = [];
+	const full = await fakeEngine((_req, res) => void asked.push(res));
 	const good = await engineFor(t, { models: ['m'], speed: 100 });
 	t.teardown(() => full.close());
 	let hedging = false;
@@ -214,7 +217,12 @@ test('an attempt that fails leaves the answer to the other; when all fail one is
 	await (await post(`${mesh.url}/v1/chat/completions`, streamed(1))).text();
 	mesh.outcomes.length = 0;
 	hedging = true;
-	const response = await post(`${mesh.url}/v1/chat/completions`, streamed(2));
+	const request = post(`${mesh.url}/v1/chat/completions`, streamed(2));
+	await until('both have it', () => asked.length === 2);
+	asked[0]?.writeHead(503).end();
+	await until('one has refused', () => mesh.outcomes.length === 1);
+	asked[1]?.writeHead(503).end();
+	const response = await request;
 	await response.text();
 	t.is(response.status, 200);
 	t.is(response.headers.get('x-infermesh-target'), 't2');

@@ -317,7 +317,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 export async function until(
 	what: string,
 	condition: () => boolean | Promise<boolean>,
-	withinMs = 15_000,
+	withinMs = 30_000,
 ): Promise<void> {
 	const deadline = performance.now() + withinMs;
 	while (!(await condition())) {

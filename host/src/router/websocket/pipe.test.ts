@@ -280,7 +280,7 @@ test('floods, oversized and broken frames are closed with their code, and counte
 		messageBytesMax: 1000,
 		fragmentsMax: 8,
 		pingsMax: 10,
-		closeTimeoutMs: 200,
+		closeTimeoutMs: 60_000,
 	});
 	const cases: readonly (readonly [name: string, frames: Buffer, code: number, reason: WebSocketCloseReason])[] = [
 		['pings', Buffer.concat(Array.from({ length: 100 }, () => frame(9, Buffer.alloc(0)))), 1008, 'ping_flood'],
@@ -315,6 +315,8 @@ test('floods, oversized and broken frames are closed with their code, and counte
 			const { socket, bytes, over } = await raw(router.port, path);
 			const before = closed.length;
 			socket.write(frames);
+			await until(`${path} ${name}: it is told why`, () => closeCode(bytes()) !== undefined);
+			socket.end();
 			await until(`${path} ${name}: it is closed`, over);
 			await until(`${path} ${name}: it is counted`, () => closed.length > before);
 			t.deepEqual([closeCode(bytes()), closed.at(-1)], [code, reason], `${path}: ${name}`);
@@ -322,10 +324,19 @@ test('floods, oversized and broken frames are closed with their code, and counte
 	}
 	await until('nothing is left', () => router.router.inflight() === 0);
 	t.is(router.open(), 0);
-	t.true(
-		there.sessions.every(({ code }) => code !== 0),
-		'each runtime has heard of the end',
-	);
+	await until('each runtime has heard of the end', () => there.sessions.every(({ code }) => code !== 0));
+});
+
+test('a peer that does not answer a close is cut', async (t) => {
+	const there = await runtime(t);
+	const { router, closed } = await mesh(t, [there.origin], { pingsMax: 1, closeTimeoutMs: 50 });
+	for (const path of ['/v1/chat/ws', '/v1/realtime?model=m']) {
+		const { socket, over } = await raw(router.port, path);
+		socket.write(Buffer.concat([frame(9, Buffer.alloc(0)), frame(9, Buffer.alloc(0))]));
+		await until(`${path}: it is cut`, over);
+	}
+	await until('both are counted', () => closed.length === 2);
+	t.deepEqual(closed, ['ping_flood', 'ping_flood']);
 });
 
 /** A clock whose timers of one period go off by hand. */
