@@ -21,7 +21,7 @@ test.before(async () => {
 				data: {
 					port: 0,
 					workers: 2,
-					upstream: { first_byte_timeout_ms: 300, idle_timeout_ms: 300 },
+					upstream: { first_byte_timeout_ms: 1500, idle_timeout_ms: 1500 },
 					retry: { attempts_max: 3, budget_ratio: 1, budget_burst: 1000 },
 				},
 				// The faulty engine stays in the pool, so that every request meets it.

@@ -149,7 +149,7 @@ test.serial('a target that fails live requests is ejected, left alone, and taken
 	const mesh = await startTestMesh(t, {
 		engines: 2,
 		config: {
-			outlier: { consecutive_failures: 4, ejection_ms: 700, ejected_max_ratio: 0.5 },
+			outlier: { consecutive_failures: 4, ejection_ms: 5000, ejected_max_ratio: 0.5 },
 			fleet: { slow_start_ms: 0 },
 			data: { retry: { budget_ratio: 1, budget_burst: 1000 } },
 		},

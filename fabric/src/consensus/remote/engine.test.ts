@@ -13,6 +13,7 @@ import { SeededRandom } from '@infermesh/proto';
 import { StoreClient, StoreService, type WatchReply } from '@infermesh/proto/grpc/store/v1/store';
 import test from 'ava';
 import { leaseTtlMinMs } from '../../store/limits.js';
+import { callTimeoutDefaultMs } from '../client/failover.js';
 import { bytes, eventually, monotonicMs, one, passing, put, WatchRecord, write } from '../contract/cluster.js';
 import { registerContract } from '../contract/suite.js';
 import type { ConsensusEngine } from '../engine.js';
@@ -155,7 +156,7 @@ test('a coordinator that is gone is left for another, and with none the call say
 		if (relay === relays[0]) {
 			await eventually('reads through the other', () => one(engine, 'k').then((item) => item !== undefined));
 			await put(engine, 'k', 'two');
-			t.true(monotonicMs() - beganMs < 3_000);
+			t.true(monotonicMs() - beganMs < 10_000);
 		} else {
 			// A call that was under way when the connection broke ends as unknown; the next ones know better.
 			await eventually('certainty', () =>
@@ -192,7 +193,7 @@ test('a node whose own state is of another cluster is refused by name, calls and
 	t.not(await one(stranger, 'k'), undefined);
 	const refused = { code: 'IM_CONSENSUS_OTHER_CLUSTER' };
 	const theft = { when: [], then: [{ put: 'k', value: bytes('two') }] };
-	await t.throwsAsync(old.transact(theft, { timeoutMs: 2_000 }), refused);
+	await t.throwsAsync(old.transact(theft, { timeoutMs: 20_000 }), refused);
 	const watch = old.watch({ key: 'k' }, 1, { onEvents: () => t.fail(), onCompacted: () => t.fail() });
 	await eventually('the watch is refused', () => Promise.resolve(faults.length > 0));
 	watch.cancel();
@@ -213,7 +214,7 @@ test('a coordinator that is silent: reads go to another in time, watches go on, 
 	t.true(hasCode(error, 'IM_CONSENSUS_TIMEOUT'), String(error));
 	const beganMs = monotonicMs();
 	t.truthy(await one(engine, 'k'));
-	t.true(monotonicMs() - beganMs < 2_500);
+	t.true(monotonicMs() - beganMs < callTimeoutDefaultMs);
 	const revision = await put(other, 'k', 'two');
 	await eventually('the watch noticed by its own clock', () => record.told.length > 0);
 	t.deepEqual(record.told, [`k=two@${revision}`]);
