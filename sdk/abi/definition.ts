@@ -365,7 +365,7 @@ export const prefixHit: StructDef = defineStruct(
 	'PrefixHit',
 	'host',
 	16,
-	'One row that already holds a prefix of the prompt. Ordered by row.',
+	'One row that already holds a prefix of the prompt, or has the request’s LoRA adapter loaded (then tokens may be 0). Ordered by row.',
 	[
 		{ name: 'row', type: 'u32', unit: 'row', meaning: 'row of this pool', since },
 		{
@@ -380,7 +380,7 @@ export const prefixHit: StructDef = defineStruct(
 			name: 'flags',
 			type: 'u32',
 			unit: 'bits',
-			meaning: 'bit 0: speculative (inserted at dispatch, not yet confirmed)',
+			meaning: 'HitFlag bits',
 			since,
 		},
 	],

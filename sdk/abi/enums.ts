@@ -55,6 +55,14 @@ export const enums: readonly EnumDef[] = [
 		],
 	},
 	{
+		name: 'HitFlag',
+		summary: 'Bits of PrefixHit.flags.',
+		values: [
+			{ name: 'speculative', value: 1, meaning: 'inserted at dispatch, not yet confirmed' },
+			{ name: 'lora', value: 2, meaning: 'the LoRA adapter the request asks for is loaded there' },
+		],
+	},
+	{
 		name: 'TargetState',
 		summary: 'Life cycle of a row; only `ready` and `degraded` rows are ever eligible.',
 		values: [

@@ -202,7 +202,7 @@ export class Output {
 }
 
 export const PREFIX_HIT_BYTES: u32 = 16;
-/** One row that already holds a prefix of the prompt. Ordered by row. */
+/** One row that already holds a prefix of the prompt, or has the request’s LoRA adapter loaded (then tokens may be 0). Ordered by row. */
 @unmanaged
 export class PrefixHit {
 	/** row: row of this pool */
@@ -211,7 +211,7 @@ export class PrefixHit {
 	tokens: u32;
 	/** CacheTier the prefix lives in */
 	tier: u32;
-	/** bits: bit 0: speculative (inserted at dispatch, not yet confirmed) */
+	/** bits: HitFlag bits */
 	flags: u32;
 }
 
@@ -379,6 +379,14 @@ export namespace CacheTier {
 	export const disk: i32 = 2;
 	/** shared store */
 	export const remote: i32 = 3;
+}
+
+/** Bits of PrefixHit.flags. */
+export namespace HitFlag {
+	/** inserted at dispatch, not yet confirmed */
+	export const speculative: i32 = 1;
+	/** the LoRA adapter the request asks for is loaded there */
+	export const lora: i32 = 2;
 }
 
 /** Life cycle of a row; only `ready` and `degraded` rows are ever eligible. */

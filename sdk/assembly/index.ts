@@ -38,9 +38,11 @@ export {
 	creditHits,
 	fillCosts,
 	findHit,
+	hasLora,
 	highestOf,
 	hit,
 	hitCount,
+	loraRows,
 	lowestOf,
 	tierShare,
 } from './scoring';

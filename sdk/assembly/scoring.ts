@@ -1,5 +1,5 @@
 // Owns building a cost column from whole columns, four rows at a time: weighted sums, min-max normalisation, prefix credit.
-import { CacheTier, PrefixHit } from './abi';
+import { CacheTier, HitFlag, PrefixHit } from './abi';
 import { F32Column } from './columns';
 import { eligibleWord, laneMask } from './eligibility';
 import { hitsAt, request, rowCapacity } from './frame';
@@ -72,6 +72,20 @@ export function findHit(row: i32): i32 {
 		else high = middle;
 	}
 	return low < hitCount() && <i32>hit(low).row == row ? low : -1;
+}
+
+/** Whether a row of the list has the request's LoRA adapter loaded. */
+@inline
+export function hasLora(entry: PrefixHit): bool {
+	return (entry.flags & HitFlag.lora) != 0;
+}
+
+/** Rows of the list that have the request's LoRA adapter loaded; 0 too where nothing is known of adapters. */
+export function loraRows(): i32 {
+	const count = hitCount();
+	let rows = 0;
+	for (let index = 0; index < count; index++) if (hasLora(hit(index))) rows++;
+	return rows;
 }
 
 /** Worth of a cached token by where it lives, 0 to 1: 1 on the device, the given share in host memory or on disk and beyond. */

@@ -273,7 +273,7 @@ IM_STATIC_ASSERT(offsetof(im_output, rows) == 52, "im_output.rows");
 IM_STATIC_ASSERT(offsetof(im_output, scores) == 116, "im_output.scores");
 IM_STATIC_ASSERT(offsetof(im_output, factors) == 180, "im_output.factors");
 
-/* One row that already holds a prefix of the prompt. Ordered by row. */
+/* One row that already holds a prefix of the prompt, or has the request’s LoRA adapter loaded (then tokens may be 0). Ordered by row. */
 typedef struct im_prefix_hit {
 	/* row: row of this pool */
 	uint32_t row;
@@ -281,7 +281,7 @@ typedef struct im_prefix_hit {
 	uint32_t tokens;
 	/* CacheTier the prefix lives in */
 	uint32_t tier;
-	/* bits: bit 0: speculative (inserted at dispatch, not yet confirmed) */
+	/* bits: HitFlag bits */
 	uint32_t flags;
 } im_prefix_hit;
 #define IM_PREFIX_HIT_BYTES 16u
@@ -475,6 +475,10 @@ IM_STATIC_ASSERT(offsetof(im_plan_output, rule_channels) == 212, "im_plan_output
 #define IM_CACHE_TIER_HOST 1 /* CPU memory */
 #define IM_CACHE_TIER_DISK 2 /* local disk */
 #define IM_CACHE_TIER_REMOTE 3 /* shared store */
+
+/* Bits of PrefixHit.flags. */
+#define IM_HIT_FLAG_SPECULATIVE 1 /* inserted at dispatch, not yet confirmed */
+#define IM_HIT_FLAG_LORA 2 /* the LoRA adapter the request asks for is loaded there */
 
 /* Life cycle of a row; only `ready` and `degraded` rows are ever eligible. */
 #define IM_TARGET_STATE_UNKNOWN 0 /* never checked */

@@ -17,7 +17,9 @@ import {
 	COLUMN_TELEMETRY_AT_MS,
 	COLUMN_WEIGHT,
 	type FrameLayout,
+	HitFlag,
 	PREFIX_HIT_BYTES,
+	PREFIX_HIT_FLAGS_WORD,
 	PREFIX_HIT_ROW_WORD,
 	PREFIX_HIT_TIER_WORD,
 	PREFIX_HIT_TOKENS_WORD,
@@ -54,6 +56,7 @@ const slots = {
 	slowRatio: 13,
 	hostShare: 14,
 	diskShare: 15,
+	loraLoadMs: 17,
 } as const;
 
 function mix32(value: number): number {
@@ -128,19 +131,31 @@ export class HybridMeshReference {
 		this.count = 0;
 		const eligible = this.#asked(REQUEST_ELIGIBLE_COUNT_WORD);
 		if (eligible === 0) return false;
-		this.#costWithoutPrompt();
+		const loraLoad = this.#someHaveLora() ? this.#setting(slots.loraLoadMs) : 0;
+		this.#costWithoutPrompt(loraLoad);
 		const count = f(eligible);
 		const wait = f(f(this.#aheadSum / count) / this.#setting(slots.serviceMs));
 		const congestion = Math.min(wait, this.#setting(slots.congestionMax));
 		const own = f(1 + f(this.#setting(slots.congestionWeight) * congestion));
 		const stall = f(this.#setting(slots.stallWeight) / Math.max(f(this.#decodeSum / count), 1));
 		this.#addPrompt(own, stall);
-		this.#creditPrefixes(own, stall);
+		this.#creditHolders(own, stall, loraLoad);
 		this.#select(Math.min(TOP_K, this.#asked(REQUEST_TOP_K_WORD)));
 		return this.count > 0;
 	}
 
-	#costWithoutPrompt(): void {
+	#hasLora(hit: number): boolean {
+		const flags = this.#u32[this.#hits + (hit * PREFIX_HIT_BYTES) / 4 + PREFIX_HIT_FLAGS_WORD] as number;
+		return (flags & HitFlag.lora) !== 0;
+	}
+
+	#someHaveLora(): boolean {
+		const count = this.#asked(REQUEST_HIT_COUNT_WORD);
+		for (let index = 0; index < count; index++) if (this.#hasLora(index)) return true;
+		return false;
+	}
+
+	#costWithoutPrompt(loraLoad: number): void {
 		const prefillRate = this.#column(COLUMN_PREFILL_RATE);
 		const pending = this.#column(COLUMN_PENDING_PREFILL_TOKENS);
 		const load = this.#column(COLUMN_LOAD);
@@ -203,7 +218,7 @@ export class HybridMeshReference {
 				f(pressure + f((rtt[row] as number) * rttWeight)) +
 					f(f((errors[row] as number) * errorMs) + f(f(late) * staleWeight)),
 			);
-			base[row] = f(ahead + fixed);
+			base[row] = f(ahead + f(fixed + loraLoad));
 			pace[row] = perToken;
 		}
 		this.#aheadSum = sumLanes(aheadSums);
@@ -235,7 +250,7 @@ export class HybridMeshReference {
 		}
 	}
 
-	#creditPrefixes(own: number, stall: number): void {
+	#creditHolders(own: number, stall: number, loraLoad: number): void {
 		const decodes = this.#column(COLUMN_ACTIVE_DECODES);
 		const prompt = f(Math.max(this.#asked(REQUEST_TOKENS_IN_WORD), 1));
 		const count = this.#asked(REQUEST_HIT_COUNT_WORD);
@@ -249,7 +264,8 @@ export class HybridMeshReference {
 			const cached = f(f(this.#u32[at + PREFIX_HIT_TOKENS_WORD] as number) * share);
 			const left = Math.max(f(prompt - cached), 1);
 			const charge = f(own + f(stall * (decodes[row] as number)));
-			const value = f((this.#base[row] as number) + f(f(left * charge) * (this.#pace[row] as number)));
+			const whole = f((this.#base[row] as number) + f(f(left * charge) * (this.#pace[row] as number)));
+			const value = f(whole - (this.#hasLora(index) ? loraLoad : 0));
 			if (!(value < (this.#cost[row] as number))) continue;
 			this.#cost[row] = value;
 			const block = Math.floor(row / BLOCK_ROWS);

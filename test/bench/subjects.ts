@@ -47,8 +47,14 @@ export function makeRing(rig: Rig): RequestRing {
 	for (let i = 0; i < RING; i++) {
 		rig.nextRequest();
 		features.push({ ...rig.features });
-		const { count, rows, tokens, tiers } = rig.hits;
-		hits.push({ count, rows: rows.slice(0, 8), tokens: tokens.slice(0, 8), tiers: tiers.slice(0, 8) });
+		const { count, rows, tokens, tiers, flags } = rig.hits;
+		hits.push({
+			count,
+			rows: rows.slice(0, 8),
+			tokens: tokens.slice(0, 8),
+			tiers: tiers.slice(0, 8),
+			flags: flags.slice(0, 8),
+		});
 	}
 	return { features, hits };
 }

@@ -54,6 +54,7 @@ const decision: fc.Arbitrary<Decision> = fc.record({
 			row: fc.nat(199),
 			tokens: fc.nat(5000),
 			tier: fc.constantFrom(0 as const, 1 as const, 2 as const, 3 as const),
+			flags: fc.constantFrom(0, 0, 1, 2),
 		}),
 		{ maxLength: 20, selector: (hit) => hit.row },
 	),
@@ -63,6 +64,7 @@ const decision: fc.Arbitrary<Decision> = fc.record({
 		shortage_weight: fc.constantFrom(0, 2),
 		stale_after_ms: fc.constantFrom(0, 2000),
 		output_share: fc.constantFrom(0, 0.25),
+		lora_load_ms: fc.constantFrom(0, 250),
 	}),
 	request: fc.record({
 		tokens_in: fc.oneof(fc.constantFrom(0, 1, 2000), fc.nat(200_000)),

@@ -24,6 +24,8 @@ export interface Ask {
 	readonly stream?: boolean;
 	readonly model?: string;
 	readonly prompt?: string;
+	/** The LoRA adapter asked for. */
+	readonly lora?: string;
 	readonly headers?: Readonly<Record<string, string>>;
 	readonly signal?: AbortSignal;
 	/** Called when the answer begins, with the target that gives it. */
@@ -54,6 +56,7 @@ export async function ask(options: Ask): Promise<Answer> {
 			stream,
 			max_tokens: tokens,
 			ignore_eos: true,
+			...(options.lora === undefined ? {} : { lora_path: options.lora }),
 			messages: [{ role: 'user', content: prompt }],
 		}),
 		...(options.signal === undefined ? {} : { signal: options.signal }),

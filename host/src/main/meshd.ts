@@ -177,6 +177,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		links: () => links.lookUp(),
 		watches: (id) =>
 			routes(config) || (config.roles.includes('gpu') && state.targets.get(id)?.value.announcedBy === fabric.nodeId),
+		onLoras: (record, names) => router?.lorasReported(record, names),
 		onDirectory: (pools, snapshot) => {
 			router?.directory(pools, snapshot);
 			peerLoad?.rowsChanged();

@@ -8,7 +8,9 @@ import type { MeshConfig } from '../config/schema.js';
 import type { DirectorySnapshot } from '../fleet/directory.js';
 import { InflightReader, type InflightShared } from '../fleet/inflight.js';
 import type { NameTable } from '../fleet/interner.js';
+import { LoraSets } from '../fleet/lora-sets.js';
 import { HOLE, PoolView } from '../fleet/pool-view.js';
+import type { TargetRecord } from '../fleet/registry.js';
 import { FleetTableReader, type FleetTableShared } from '../fleet/table.js';
 import type { AccessSnapshot } from '../mesh/access.js';
 import { createKvTable, type KvTableShared } from '../prefix/precise/shared-table.js';
@@ -76,6 +78,7 @@ export class RouterPart {
 	readonly #kvTable: KvTableShared;
 	readonly #kvEvents: KvEvents;
 	readonly #targets: TargetService;
+	readonly #loras: LoraSets;
 	readonly #tokenizers: Tokenizers;
 	readonly #config: MeshConfig;
 	readonly #tls: DataPlaneTls;
@@ -132,6 +135,7 @@ export class RouterPart {
 		this.capacity = new CapacityPart({ config, clock, targets, counters, buffers: this.metricsBuffers });
 		const seed = randomBytes(8);
 		const meshSeed: readonly [number, number] = [seed.readUInt32LE(0), seed.readUInt32LE(4)];
+		this.#loras = new LoraSets(clock, config.fleet.publish_ms, (sets) => this.workers.loras(sets));
 		this.workers = new WorkerGroup(
 			workerGroupDefaults,
 			clock,
@@ -144,6 +148,7 @@ export class RouterPart {
 				});
 				send({ kind: 'prepare', plan: this.strategies.currentPlan() });
 				send({ kind: 'directory', snapshot: targets.snapshot() });
+				send({ kind: 'loras', sets: this.#loras.all() });
 				this.#tokenizers.introduce(send);
 			},
 			{
@@ -222,10 +227,17 @@ export class RouterPart {
 		this.strategies.poolsChanged(pools);
 		this.workers.directory(snapshot);
 		this.#kvEvents.directory(this.#targets.registry.records(), pools);
+		this.#loras.retain(this.#targets.registry.records());
+	}
+
+	/** A target's report says which LoRA adapters are loaded there. */
+	lorasReported(record: TargetRecord, names: readonly string[]): void {
+		this.#loras.reported(record, names);
 	}
 
 	/** Streams may finish for `data.shutdown_grace_ms`. */
 	async close(): Promise<void> {
+		this.#loras.close();
 		await this.workers.close(this.#config.data.shutdown_grace_ms);
 		await this.quotas.close();
 		this.#stopTicking();

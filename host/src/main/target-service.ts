@@ -45,6 +45,8 @@ export interface TargetServicePorts {
 	readonly watches: (id: string) => boolean;
 	/** A target was added, or its runtime has reported and the table has it. */
 	readonly limits: Pick<LimitLearner, 'added' | 'reported'>;
+	/** A report says which LoRA adapters are loaded at a target. */
+	readonly onLoras: (record: TargetRecord, names: readonly string[]) => void;
 	/** The pools changed: state blocks first, then the workers' directory. */
 	readonly onDirectory: (pools: readonly ModelPool[], snapshot: DirectorySnapshot) => void;
 }
@@ -82,7 +84,7 @@ export class TargetService {
 		this.fusion = new FleetFusion(options.fusion, ports.table, ports.counters, this.registry);
 		ports.looks.events = {
 			report: (record, delta) => {
-				this.fusion.report(record, delta, Math.floor(delta.observedAtMs));
+				this.#report(record, delta, Math.floor(delta.observedAtMs));
 				ports.limits.reported(record);
 			},
 			checked: (record, ok, rttMs) => {
@@ -166,7 +168,12 @@ export class TargetService {
 
 	/** What an adapter tells of a target, from wherever it runs; observed `ageMs` ago. IM_TARGET_UNKNOWN. */
 	report(id: string, delta: ModelStateDelta, ageMs: number): void {
-		this.fusion.report(this.registry.get(id), delta, this.#nowMs() - ageMs);
+		this.#report(this.registry.get(id), delta, this.#nowMs() - ageMs);
+	}
+
+	#report(record: TargetRecord, delta: ModelStateDelta, atMs: number): void {
+		this.fusion.report(record, delta, atMs);
+		if (delta.loras !== undefined) this.#ports.onLoras(record, delta.loras);
 	}
 
 	/** What another cell has told of what stands behind its row. */

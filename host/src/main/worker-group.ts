@@ -4,6 +4,7 @@ import { type Transferable, Worker } from 'node:worker_threads';
 import { type Clock, MeshError, type Timer } from '@infermesh/proto';
 import type { DirectorySnapshot } from '../fleet/directory.js';
 import { reclaimLedger } from '../fleet/inflight.js';
+import type { LoraSet } from '../fleet/lora-sets.js';
 import { registryErrors } from '../strategy/registry/errors.js';
 import type { StrategyWorkers } from '../strategy/registry/ports.js';
 import type { StrikeReport } from '../strategy/runtime/decision.js';
@@ -233,6 +234,10 @@ export class WorkerGroup implements StrategyWorkers {
 
 	removeStrategy(versionId: number): void {
 		this.#all({ kind: 'forget', versionId });
+	}
+
+	loras(sets: readonly LoraSet[]): void {
+		this.#all({ kind: 'loras', sets });
 	}
 
 	directory(snapshot: DirectorySnapshot): void {

@@ -3,6 +3,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { DirectorySnapshot } from '../fleet/directory.js';
 import type { InflightShared } from '../fleet/inflight.js';
+import type { LoraSet } from '../fleet/lora-sets.js';
 import type { FleetTableShared } from '../fleet/table.js';
 import type { KvTableShared } from '../prefix/precise/shared-table.js';
 import type { PrefixIndexOptions } from '../prefix/prefix-index.js';
@@ -73,6 +74,8 @@ export interface WorkerStart {
 
 export type ToWorker =
 	| { readonly kind: 'directory'; readonly snapshot: DirectorySnapshot }
+	/** LoRA adapters of the rows that changed. */
+	| { readonly kind: 'loras'; readonly sets: readonly LoraSet[] }
 	| { readonly kind: 'strategy'; readonly strategy: StrategyModule }
 	| {
 			readonly kind: 'state';

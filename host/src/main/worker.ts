@@ -7,6 +7,7 @@ import { NameTable } from '../fleet/interner.js';
 import { kvCacheTokens } from '../fleet/kv-capacity.js';
 import { WorkerLedger } from '../fleet/ledger.js';
 import { FleetTableReader } from '../fleet/table.js';
+import { LoraRows } from '../prefix/lora-rows.js';
 import { createPrefixIndex } from '../prefix/prefix-index.js';
 import type { TokenReply } from '../prefix/tokens/protocol.js';
 import { TokenClient } from '../prefix/tokens/token-client.js';
@@ -104,11 +105,13 @@ const authenticator = createAuthenticator(start.keys, clock, {
 	openWithoutKeys: start.openWithoutKeys,
 });
 
+const loraRows = new LoraRows(start.lorasMax);
 const prefixes = createPrefixIndex(start.prefixIndex, {
 	nowMs: () => clock.nowMs(),
 	cacheTokens: (row) => kvCacheTokens(table, row),
 	metrics: createPrefixMetrics(block),
 	kv: start.kvTable,
+	loras: loraRows,
 });
 
 let tokenizers: readonly MessagePort[] = [];
@@ -203,6 +206,9 @@ agent.on('message', (message: ToWorker) => {
 	switch (message.kind) {
 		case 'directory':
 			setPools(directory.update(message.snapshot));
+			break;
+		case 'loras':
+			loraRows.update(message.sets);
 			break;
 		case 'strategy':
 			labels.set(message.strategy.versionId, message.strategy.label);

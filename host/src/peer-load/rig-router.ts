@@ -99,6 +99,7 @@ export class RigRouter {
 			rows: new Uint32Array(HITS_MAX),
 			tokens: new Uint32Array(HITS_MAX),
 			tiers: new Uint8Array(HITS_MAX),
+			flags: new Uint8Array(HITS_MAX),
 		};
 	}
 

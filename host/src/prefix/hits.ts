@@ -1,5 +1,6 @@
 // Owns how holders of blocks become the sparse list that strategies get: the longest prefix of each row, the best of what does not fit, in
-// order of rows. One collector a worker; what several indexes know of one request is merged here.
+// order of rows; rows that have the request's LoRA adapter are marked, and among them whatever they hold. One collector a worker; what several indexes know of one request is merged here.
+import { HitFlag } from '@infermesh/sdk';
 import { type ModelPool, type PrefixSource, prefixSources } from '../router/ports.js';
 import type { PrefixHits } from '../strategy/runtime/decision.js';
 
@@ -16,6 +17,7 @@ export function createPrefixHits(capacity: number): PrefixHits {
 		rows: new Uint32Array(capacity),
 		tokens: new Uint32Array(capacity),
 		tiers: new Uint8Array(capacity),
+		flags: new Uint8Array(capacity),
 	};
 }
 
@@ -57,6 +59,7 @@ export class HitCollector {
 	#tokens = new Uint32Array(64);
 	#tiers = new Uint8Array(64);
 	#sources = new Uint8Array(64);
+	#flags = new Uint8Array(64);
 	readonly #seen: number[] = [];
 	#source = 0;
 	#depthTokens = 0;
@@ -74,6 +77,7 @@ export class HitCollector {
 			this.#tokens = new Uint32Array(pool.targets.length * 2);
 			this.#tiers = new Uint8Array(pool.targets.length * 2);
 			this.#sources = new Uint8Array(pool.targets.length * 2);
+			this.#flags = new Uint8Array(pool.targets.length * 2);
 		}
 	}
 
@@ -107,6 +111,17 @@ export class HitCollector {
 		this.#sources[row] = this.#source;
 	}
 
+	/** A row that has the request's LoRA adapter. Offered after all that hold a prefix. */
+	offerLora(tableRow: number, generation: number): void {
+		const row = this.#rows?.find(tableRow, generation) ?? -1;
+		if (row < 0 || this.#flags[row] !== 0) return;
+		if (this.#tokens[row] === 0) {
+			this.#seen.push(row);
+			this.#tiers[row] = 0;
+		}
+		this.#flags[row] = HitFlag.lora;
+	}
+
 	/** What said so of a row that was among the hits last filled. */
 	sourceOf(poolRow: number): PrefixSource {
 		return prefixSources[this.#sources[poolRow] ?? 0] ?? 'none';
@@ -118,7 +133,7 @@ export class HitCollector {
 		const most = Math.min(this.#limit, hits.rows.length);
 		if (seen.length > most) {
 			seen.sort((a, b) => (this.#tokens[b] as number) - (this.#tokens[a] as number) || a - b);
-			for (let at = most; at < seen.length; at++) this.#tokens[seen[at] as number] = 0;
+			for (let at = most; at < seen.length; at++) this.#forget(seen[at] as number);
 			seen.length = most;
 		}
 		if (seen.length > 1) seen.sort((a, b) => a - b);
@@ -127,10 +142,16 @@ export class HitCollector {
 			hits.rows[at] = row;
 			hits.tokens[at] = this.#tokens[row] as number;
 			hits.tiers[at] = this.#tiers[row] as number;
-			this.#tokens[row] = 0;
+			hits.flags[at] = this.#flags[row] as number;
+			this.#forget(row);
 		}
 		hits.count = seen.length;
 		seen.length = 0;
+	}
+
+	#forget(row: number): void {
+		this.#tokens[row] = 0;
+		this.#flags[row] = 0;
 	}
 }
 

@@ -6,6 +6,7 @@ import type { PrefixHits } from '../strategy/runtime/decision.js';
 import { HashChain, loraSalt, saltHigh, saltLow } from './chain.js';
 import { HITS_GIVEN_MAX, HitCollector } from './hits.js';
 import { HolderIndex } from './holder-index.js';
+import type { LoraRows } from './lora-rows.js';
 import { noPrefixMetrics, type PrefixMetrics } from './metrics.js';
 import { STRIDE_TOKENS_MIN } from './precise/kv-index.js';
 import { KvView } from './precise/kv-view.js';
@@ -41,6 +42,8 @@ export interface PrefixIndexPorts {
 	readonly metrics?: PrefixMetrics;
 	/** What engines say they hold; absent where none is asked. */
 	readonly kv?: KvTableShared | undefined;
+	/** Which rows have which LoRA adapter loaded. */
+	readonly loras?: LoraRows;
 }
 
 const BYTES_PER_TOKEN = 4;
@@ -138,6 +141,8 @@ export class WorkerPrefixIndex implements PrefixIndex {
 				this.#options.blockTokens,
 				precise === undefined ? undefined : (row) => precise[row] !== 0,
 			);
+		// vLLM names an adapter as it does a model.
+		this.#ports.loras?.offer(this.#lora || pool.model, collector);
 		collector.fill(hits);
 		this.#metrics.lookedUp(hits);
 	}

@@ -1,6 +1,6 @@
 // Owns turning a request as an author writes it into the features a strategy sees. Hashes of names are stable across runs.
 import { createHash } from 'node:crypto';
-import { CacheTier, HITS_MAX, Phase, RequestFlag } from '@infermesh/sdk';
+import { CacheTier, HITS_MAX, HitFlag, Phase, RequestFlag } from '@infermesh/sdk';
 import type { PrefixHits, RequestFeatures } from '../strategy/runtime/decision.js';
 import { type Fleet, START_MS } from './fleet.js';
 import type { RequestSpec } from './scenario/schema.js';
@@ -16,6 +16,7 @@ export function createHits(): PrefixHits {
 		rows: new Uint32Array(HITS_MAX),
 		tokens: new Uint32Array(HITS_MAX),
 		tiers: new Uint8Array(HITS_MAX),
+		flags: new Uint8Array(HITS_MAX),
 	};
 }
 
@@ -25,6 +26,7 @@ export function fillHits(request: RequestSpec, fleet: Fleet, hits: PrefixHits): 
 		row: fleet.row(hit.target),
 		tokens: hit.tokens,
 		tier: CacheTier[hit.tier ?? 'device'],
+		flags: hit.lora === true ? HitFlag.lora : 0,
 	}));
 	const kept = wanted.sort((a, b) => b.tokens - a.tokens).slice(0, HITS_MAX);
 	kept.sort((a, b) => a.row - b.row);
@@ -32,6 +34,7 @@ export function fillHits(request: RequestSpec, fleet: Fleet, hits: PrefixHits): 
 		hits.rows[index] = hit.row;
 		hits.tokens[index] = hit.tokens;
 		hits.tiers[index] = hit.tier;
+		hits.flags[index] = hit.flags;
 	});
 	hits.count = kept.length;
 }

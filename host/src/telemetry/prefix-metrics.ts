@@ -18,7 +18,11 @@ export function createPrefixMetrics(block: MetricsBlock): PrefixMetrics {
 		evicted: 0,
 	}));
 	return {
-		lookedUp: (hits) => (hits.count > 0 ? hit : miss).add(1),
+		lookedUp(hits) {
+			let tokens = 0;
+			for (let at = 0; at < hits.count; at++) tokens |= hits.tokens[at] as number;
+			(tokens > 0 ? hit : miss).add(1);
+		},
 		credited: (source, count) => tokens[prefixSources.indexOf(source)]?.add(count),
 		reported(predictedTokens, source, reportedTokens) {
 			predicted.add(predictedTokens);

@@ -13,7 +13,7 @@ import {
 	FACTOR_STALE_MS,
 	FACTOR_STALL_MS,
 } from './manifest';
-import { ownPrefillMs, promptTokens, queueMs } from './row';
+import { ownPrefillMs, promptTokens, waitMs } from './row';
 
 function staleMs(row: i32): f32 {
 	const late = <i32>(request().now_ms - config.stale_after_ms - columns.telemetry_at_ms[row]);
@@ -26,7 +26,7 @@ function explainRow(position: u32, row: i32, pace: F32Column, own: f32, stall: f
 	const usage4 = usage * usage * (usage * usage);
 	putFactor(position, FACTOR_PREFILL_MS, prefill * own);
 	putFactor(position, FACTOR_SAVED_MS, (promptTokens() * pace[row] - prefill) * own);
-	putFactor(position, FACTOR_QUEUE_MS, queueMs(row, pace));
+	putFactor(position, FACTOR_QUEUE_MS, waitMs(row, pace));
 	putFactor(position, FACTOR_STALL_MS, prefill * stall * columns.active_decodes[row]);
 	putFactor(position, FACTOR_KV_MS, usage4 * usage4 * config.kv_pressure_ms);
 	putFactor(position, FACTOR_NETWORK_MS, columns.rtt_ms[row] * config.rtt_weight);

@@ -10,6 +10,7 @@ import {
 	decline,
 	eligibleWord,
 	F32Column,
+	hasLora,
 	hit,
 	hitCount,
 	hold,
@@ -28,7 +29,7 @@ import {
 } from 'infermesh';
 import { explainRanked } from './explain';
 import { columns, config, TOP_K } from './manifest';
-import { loadTokens, ownPrefillMs, predictedTtftMs, promptTokens, queueMs, uncachedTokens } from './row';
+import { loadTokens, loraLoadMs, ownPrefillMs, predictedTtftMs, promptTokens, queueMs, uncachedTokens } from './row';
 export { init } from 'infermesh';
 
 /** Smallest share of normal traffic a row is taken to deserve; keeps costs finite. */
@@ -52,7 +53,7 @@ function sumLanes(values: v128): f32 {
 }
 
 /** First pass: base[row] = milliseconds it costs to be there at all; pace[row] = milliseconds per prompt token. */
-function costWithoutPrompt(base: F32Column, pace: F32Column): void {
+function costWithoutPrompt(base: F32Column, pace: F32Column, loraLoad: f32): void {
 	const prefillRate = columns.prefill_rate;
 	const pending = columns.pending_prefill_tokens;
 	const load = columns.load;
@@ -84,6 +85,7 @@ function costWithoutPrompt(base: F32Column, pace: F32Column): void {
 	const staleWeight = f32x4.splat(config.stale_weight);
 	const freshFrom = i32x4.splat(now.now_ms - config.stale_after_ms);
 	const staleMax = i32x4.splat(config.stale_max_ms);
+	const loading = f32x4.splat(loraLoad);
 
 	let aheadSums = zero;
 	let decodeSums = zero;
@@ -115,7 +117,7 @@ function costWithoutPrompt(base: F32Column, pace: F32Column): void {
 			const failing = f32x4.mul(errors.four(row), errorMs);
 			const late = i32x4.min_s(i32x4.max_s(i32x4.sub(freshFrom, telemetryAt.four(row)), i32x4.splat(0)), staleMax);
 			const stale = f32x4.mul(f32x4.convert_i32x4_s(late), staleWeight);
-			const fixed = f32x4.add(f32x4.add(pressure, network), f32x4.add(failing, stale));
+			const fixed = f32x4.add(f32x4.add(f32x4.add(pressure, network), f32x4.add(failing, stale)), loading);
 			base.putFour(row, f32x4.add(ahead, fixed));
 			pace.putFour(row, perToken);
 		}
@@ -145,8 +147,8 @@ function addPrompt(cost: F32Column, base: F32Column, pace: F32Column, own: f32, 
 	padBlockMinima();
 }
 
-/** Rows that hold a prefix: the part they need not prefill is taken off. Costs only fall, so the minima stay exact. */
-function creditPrefixes(cost: F32Column, base: F32Column, pace: F32Column, own: f32, stall: f32): void {
+/** Rows that hold a prefix, or the adapter: what they need not prefill or load is taken off. Costs only fall, so the minima stay exact. */
+function creditHolders(cost: F32Column, base: F32Column, pace: F32Column, own: f32, stall: f32, loraLoad: f32): void {
 	const decodes = columns.active_decodes;
 	const minima = blockMinima();
 	const count = hitCount();
@@ -155,7 +157,8 @@ function creditPrefixes(cost: F32Column, base: F32Column, pace: F32Column, own: 
 		const row: i32 = entry.row;
 		if (!isEligible(row)) continue;
 		const left = uncachedTokens(entry);
-		const value = base[row] + left * (own + stall * decodes[row]) * pace[row];
+		const saved = hasLora(entry) ? loraLoad : <f32>0;
+		const value = base[row] + left * (own + stall * decodes[row]) * pace[row] - saved;
 		if (!(value < cost[row])) continue;
 		cost[row] = value;
 		if (value < minima[row / BLOCK_ROWS]) minima[row / BLOCK_ROWS] = value;
@@ -169,18 +172,19 @@ export function rank(frame: usize): i32 {
 	const base = scratch(0);
 	const pace = scratch(1);
 	const cost = scratch(2);
-	costWithoutPrompt(base, pace);
+	const loraLoad = loraLoadMs();
+	costWithoutPrompt(base, pace, loraLoad);
 	// Mean wait over mean service time is rho/(1-rho) of the pool.
 	const congestion = min<f32>(aheadSum / <f32>eligible / config.service_ms, config.congestion_max);
 	const own: f32 = <f32>1 + config.congestion_weight * congestion;
 	const stall = config.stall_weight / max<f32>(decodeSum / <f32>eligible, <f32>1);
 	addPrompt(cost, base, pace, promptTokens() * own, promptTokens() * stall);
-	creditPrefixes(cost, base, pace, own, stall);
+	creditHolders(cost, base, pace, own, stall, loraLoad);
 	const count = selectLowest(cost, min(TOP_K, request().top_k));
 	if (count == 0) return decline();
 	explainRanked(count, pace, own, stall);
 	output().predicted_ttft_ms = predictedTtftMs(rankedRow(0), pace);
-	const waitMs = queueMs(rankedRow(0), pace);
-	if (config.hold_above_ms > 0 && waitMs > config.hold_above_ms) return hold(ownPrefillMs(rankedRow(0), pace));
+	const queued = queueMs(rankedRow(0), pace);
+	if (config.hold_above_ms > 0 && queued > config.hold_above_ms) return hold(ownPrefillMs(rankedRow(0), pace));
 	return route(count);
 }

@@ -162,6 +162,11 @@ export class config {
 	static get hold_above_ms(): f32 {
 		return load<f32>(configAddress(), 64);
 	}
+	/** ms: time to load the LoRA adapter of the request where it is not loaded; counts once some target has it (default 250) */
+	@inline
+	static get lora_load_ms(): f32 {
+		return load<f32>(configAddress(), 68);
+	}
 }
 
 /** Most rows it ranks. */

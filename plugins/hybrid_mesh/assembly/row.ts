@@ -1,5 +1,5 @@
 // What one row costs, in scalars: the same terms as the passes in index.ts, for the few rows that are ranked or hold a prefix.
-import { F32Column, findHit, hit, PrefixHit, request, tierShare } from 'infermesh';
+import { F32Column, findHit, hasLora, hit, loraRows, PrefixHit, request, tierShare } from 'infermesh';
 import { columns, config } from './manifest';
 
 /** Prompt tokens of the request, at least one. */
@@ -35,7 +35,19 @@ export function queueMs(row: i32, pace: F32Column): f32 {
 	return (columns.pending_prefill_tokens[row] + columns.load[row] * loadTokens() + shortage) * pace[row];
 }
 
+/** Milliseconds the request's adapter takes to load where it is not; 0 while no target is known to have it, as for requests without one. */
+export function loraLoadMs(): f32 {
+	return loraRows() > 0 ? config.lora_load_ms : 0;
+}
+
+/** Milliseconds before this request can begin on a row: the work there, and its adapter where that must be loaded. */
+export function waitMs(row: i32, pace: F32Column): f32 {
+	const index = findHit(row);
+	const loaded = index >= 0 && hasLora(hit(index));
+	return queueMs(row, pace) + (loaded ? <f32>0 : loraLoadMs());
+}
+
 @inline
 export function predictedTtftMs(row: i32, pace: F32Column): f32 {
-	return queueMs(row, pace) + ownPrefillMs(row, pace) + columns.rtt_ms[row];
+	return waitMs(row, pace) + ownPrefillMs(row, pace) + columns.rtt_ms[row];
 }

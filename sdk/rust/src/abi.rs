@@ -299,7 +299,7 @@ const _: () = {
 };
 
 pub const PREFIX_HIT_BYTES: usize = 16;
-/// One row that already holds a prefix of the prompt. Ordered by row.
+/// One row that already holds a prefix of the prompt, or has the request’s LoRA adapter loaded (then tokens may be 0). Ordered by row.
 #[repr(C, align(16))]
 #[derive(Clone, Copy)]
 pub struct PrefixHit {
@@ -309,7 +309,7 @@ pub struct PrefixHit {
     pub tokens: u32,
     /// CacheTier the prefix lives in
     pub tier: u32,
-    /// bits: bit 0: speculative (inserted at dispatch, not yet confirmed)
+    /// bits: HitFlag bits
     pub flags: u32,
 }
 const _: () = assert!(size_of::<PrefixHit>() == 16);
@@ -548,6 +548,12 @@ pub const CACHE_TIER_HOST: i32 = 1;
 pub const CACHE_TIER_DISK: i32 = 2;
 /// shared store
 pub const CACHE_TIER_REMOTE: i32 = 3;
+
+// Bits of PrefixHit.flags.
+/// inserted at dispatch, not yet confirmed
+pub const HIT_FLAG_SPECULATIVE: i32 = 1;
+/// the LoRA adapter the request asks for is loaded there
+pub const HIT_FLAG_LORA: i32 = 2;
 
 // Life cycle of a row; only `ready` and `degraded` rows are ever eligible.
 /// never checked

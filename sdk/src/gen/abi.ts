@@ -193,7 +193,7 @@ export const OUTPUT_SCORES_WORD = 29;
 /** f32[128]: explain factors, FACTORS_MAX per ranked row; names in the manifest */
 export const OUTPUT_FACTORS_WORD = 45;
 
-/** PrefixHit: One row that already holds a prefix of the prompt. Ordered by row. */
+/** PrefixHit: One row that already holds a prefix of the prompt, or has the request’s LoRA adapter loaded (then tokens may be 0). Ordered by row. */
 export const PREFIX_HIT_BYTES = 16;
 /** u32, row: row of this pool */
 export const PREFIX_HIT_ROW_WORD = 0;
@@ -201,7 +201,7 @@ export const PREFIX_HIT_ROW_WORD = 0;
 export const PREFIX_HIT_TOKENS_WORD = 1;
 /** u32: CacheTier the prefix lives in */
 export const PREFIX_HIT_TIER_WORD = 2;
-/** u32, bits: bit 0: speculative (inserted at dispatch, not yet confirmed) */
+/** u32, bits: HitFlag bits */
 export const PREFIX_HIT_FLAGS_WORD = 3;
 
 /** Outcome: What became of one decision; handed to observe in batches. */
@@ -362,6 +362,15 @@ export const CacheTier = {
 	remote: 3,
 } as const;
 export type CacheTier = (typeof CacheTier)[keyof typeof CacheTier];
+
+/** Bits of PrefixHit.flags. */
+export const HitFlag = {
+	/** inserted at dispatch, not yet confirmed */
+	speculative: 1,
+	/** the LoRA adapter the request asks for is loaded there */
+	lora: 2,
+} as const;
+export type HitFlag = (typeof HitFlag)[keyof typeof HitFlag];
 
 /** Life cycle of a row; only `ready` and `degraded` rows are ever eligible. */
 export const TargetState = {

@@ -58,6 +58,7 @@ export async function serveBody(
 ): Promise<void> {
 	const parsed = parse(body, engine.options.choicesMax);
 	assertModel(parsed.model, engine.options.models);
+	if (parsed.lora !== '') engine.metrics.loraAsked(parsed.lora);
 	if (faultBeforeWork(engine)) return;
 	const handover = await engine.transfer.prepare(body, request, () => promptChain(engine, parsed));
 	if (response.destroyed) return handover.fail();

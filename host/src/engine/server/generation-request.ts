@@ -44,6 +44,8 @@ export interface GenerationRequest {
 	/** The schema the answer must follow; an empty one for any JSON object. */
 	readonly jsonSchema: unknown;
 	readonly cacheSalt: number;
+	/** The LoRA adapter it asks for as SGLang's requests do; '' = none. */
+	readonly lora: string;
 }
 
 const STOPS_MAX = 16;
@@ -123,7 +125,15 @@ function common(body: Body, kind: GenerationRequest['kind'], choicesMax: number)
 		stops,
 		includeStop: optionalBoolean(body, 'include_stop_str_in_output'),
 		cacheSalt: salt === undefined ? 0 : textSeed(salt),
+		lora: loraName(body['lora_path']),
 	};
+}
+
+/** What a metrics label of names with commas between them can hold. */
+const LORA_NAME = /^[^,\s]{1,256}$/;
+
+function loraName(value: unknown): string {
+	return typeof value === 'string' && LORA_NAME.test(value) ? value : '';
 }
 
 interface Tool {

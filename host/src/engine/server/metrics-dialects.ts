@@ -2,7 +2,7 @@
 // The same numbers in other clothes, so that an adapter can be tried against each.
 import type { EngineCounters } from '../model/engine-model.js';
 import type { EngineDriver } from './engine-driver.js';
-import { END_REASONS, type EngineMetrics, engineLoad } from './metrics.js';
+import { END_REASONS, type EngineMetrics, engineLoad, LORAS_MAX } from './metrics.js';
 import type { MetricsDialect } from './options.js';
 import { PrometheusText } from './prometheus-text.js';
 
@@ -77,6 +77,13 @@ function vllm(page: MetricsPage, legacy: boolean): string {
 		...(legacy ? {} : { engine: '0' }),
 		num_gpu_blocks: String(model.config.kvBlocks),
 	});
+	if (metrics.loras.length > 0)
+		text.info('lora_requests_info', 'Running stats on lora requests.', {
+			...(legacy ? {} : { engine: '0' }),
+			max_lora: String(LORAS_MAX),
+			running_lora_adapters: metrics.loras.join(','),
+			waiting_lora_adapters: '',
+		});
 	return text.toString();
 }
 

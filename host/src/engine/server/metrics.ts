@@ -26,6 +26,9 @@ function lengthBounds(contextTokensMax: number): number[] {
 	}
 }
 
+/** Adapters an engine has loaded at once. */
+export const LORAS_MAX = 4;
+
 export class EngineMetrics {
 	readonly timeToFirstToken = new Histogram(TTFT_BOUNDS);
 	readonly interTokenLatency = new Histogram(TOKEN_BOUNDS);
@@ -34,6 +37,8 @@ export class EngineMetrics {
 	readonly promptTokens: Histogram;
 	readonly generationTokens: Histogram;
 	readonly endReasons: Record<EndReason, number> = { stop: 0, length: 0, abort: 0, error: 0 };
+	/** LoRA adapters loaded, the one least recently asked for first. */
+	readonly loras: string[] = [];
 	readonly #secondsPerUs: number;
 	#windowStartUs = 0;
 	#windowTokens = 0;
@@ -44,6 +49,14 @@ export class EngineMetrics {
 		this.#secondsPerUs = 1e-6 / speed;
 		this.promptTokens = new Histogram(lengthBounds(contextTokensMax));
 		this.generationTokens = new Histogram(lengthBounds(contextTokensMax));
+	}
+
+	/** A request asks for an adapter: it is loaded, in place of the one that has waited longest where there are as many as may be. */
+	loraAsked(name: string): void {
+		const at = this.loras.indexOf(name);
+		if (at >= 0) this.loras.splice(at, 1);
+		this.loras.push(name);
+		if (this.loras.length > LORAS_MAX) this.loras.shift();
 	}
 
 	/** One token is out at model time `nowUs`; `sincePreviousUs` is -1 for the first of a sequence. */

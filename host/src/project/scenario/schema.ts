@@ -35,6 +35,8 @@ export interface HitSpec {
 	readonly target: string;
 	readonly tokens: number;
 	readonly tier?: keyof typeof CacheTier;
+	/** The request's LoRA adapter is loaded there. */
+	readonly lora?: boolean;
 }
 
 export interface ExpectSpec {
@@ -156,7 +158,7 @@ export const targetSchema = Type.Object(
 );
 
 const hit = Type.Object(
-	{ target: text, tokens: whole, ...optionalAll({ tier: oneOf(Object.keys(CacheTier)) }) },
+	{ target: text, tokens: whole, ...optionalAll({ tier: oneOf(Object.keys(CacheTier)), lora: Type.Boolean() }) },
 	closed,
 );
 

@@ -68,12 +68,14 @@ export function emptyFeatures(): RequestFeatures {
 	};
 }
 
-/** Rows of the pool that already hold a prefix of the prompt; parallel arrays, `count` valid entries, ordered by row. */
+/** Rows of the pool that already hold a prefix of the prompt, or the request's LoRA adapter (and then maybe no token); parallel arrays, `count` valid entries, ordered by row. */
 export interface PrefixHits {
 	count: number;
 	readonly rows: Uint32Array;
 	readonly tokens: Uint32Array;
 	readonly tiers: Uint8Array;
+	/** HitFlag bits. */
+	readonly flags: Uint8Array;
 }
 
 /** Why the fallback answered instead of the strategy. Index = the number kept in counters. */

@@ -98,6 +98,7 @@ export function createRig(rows: number, seed: number): Rig {
 		rows: new Uint32Array(HITS_MAX),
 		tokens: new Uint32Array(HITS_MAX),
 		tiers: new Uint8Array(HITS_MAX),
+		flags: new Uint8Array(HITS_MAX),
 	};
 	const features: RequestFeatures = { ...emptyFeatures(), ...ordinary };
 	return {

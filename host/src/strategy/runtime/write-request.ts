@@ -112,7 +112,7 @@ export function writeHits(instance: StrategyInstance, hits: PrefixHits): number 
 		u32[at] = hits.rows[i] as number;
 		u32[at + 1] = hits.tokens[i] as number;
 		u32[at + 2] = hits.tiers[i] as number;
-		u32[at + 3] = 0;
+		u32[at + 3] = hits.flags[i] as number;
 		at += PREFIX_HIT_BYTES / 4;
 	}
 	return count;
