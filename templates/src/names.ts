@@ -8,7 +8,12 @@ const DESCRIPTION_LENGTH_MAX = 200;
 const namePattern = new RegExp(STRATEGY_NAME_PATTERN);
 
 /** Names of shipped strategies: an author's own must differ, so that `name@version` says whose it is. */
-export const reservedNames: ReadonlySet<string> = new Set(['baseline_rr', 'least_queue', 'hybrid_mesh']);
+export const reservedNames: ReadonlySet<string> = new Set([
+	'baseline_rr',
+	'least_queue',
+	'hybrid_mesh',
+	'session_affinity',
+]);
 
 /** A legal name made of a folder's name: lower case, other characters as `-`; may be empty. */
 export function proposeName(folderName: string): string {

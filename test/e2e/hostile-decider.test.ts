@@ -141,7 +141,7 @@ for (const { name, strategy } of admitted.filter(({ expect }) => expect.kind ===
 	});
 }
 
-for (const name of ['baseline_rr', 'hybrid_mesh', 'least_queue']) {
+for (const name of ['baseline_rr', 'hybrid_mesh', 'least_queue', 'session_affinity']) {
 	test(`${name}: no witness ever disagrees with it`, (t) => {
 		const made = harness(8, { witnessEvery: 1 });
 		made.activate(scanned(shipped(name), 1000) ?? module(name));

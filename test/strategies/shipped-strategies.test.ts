@@ -14,7 +14,7 @@ import test from 'ava';
 import * as fc from 'fast-check';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-const names = ['baseline_rr', 'hybrid_mesh', 'least_queue'] as const;
+const names = ['baseline_rr', 'hybrid_mesh', 'least_queue', 'session_affinity'] as const;
 type Name = (typeof names)[number];
 const modules = new Map<string, Uint8Array<ArrayBuffer>>();
 
@@ -28,6 +28,7 @@ function kitOf(name: Name, rows: readonly RowValues[], config = {}): StrategyKit
 
 const row: fc.Arbitrary<RowValues> = fc.record({
 	load: fc.nat(40),
+	inflight: fc.nat(40),
 	weight: fc.constantFrom(1, 0, 2),
 	slow_start: fc.constantFrom(1, 0.2),
 	prefill_rate: fc.constantFrom(8000, 0, 20_000),
@@ -58,6 +59,7 @@ for (const name of names) {
 				fc.record({
 					tokens_in: fc.nat(20_000),
 					seed: fc.nat(),
+					session: fc.constantFrom(0n, 1n, 2n ** 64n - 1n),
 					ticket: fc.nat(),
 					top_k: fc.integer({ min: 1, max: 16 }),
 				}),
@@ -101,6 +103,53 @@ test('least_queue divides load by operator weight and slow start', (t) => {
 	const answer = kit.rank();
 	t.deepEqual(answer.rows, [1, 0, 2]);
 	t.deepEqual(answer.scores, [3, 4, 5]);
+});
+
+const fleetOf = (ids: readonly number[], values: RowValues = {}): RowValues[] =>
+	ids.map((target) => ({ ...values, target }));
+const ids = Array.from({ length: 40 }, (_, at) => at + 1);
+
+test('session_affinity: a session stays when others come and go, and goes to its next target when its own has gone', (t) => {
+	const all = kitOf('session_affinity', fleetOf(ids));
+	const reordered = kitOf('session_affinity', fleetOf([...ids].reverse()));
+	let moved = 0;
+	for (let session = 1n; session <= 400n; session++) {
+		const [first = -1, second = -1] = all.rank({ session, seed: session }).rows;
+		t.is(ids.length - 1 - (reordered.rank({ session }).rows[0] ?? -1), first, 'by its target, not by its row');
+		all.setEligible(7, false);
+		const [left = -1] = all.rank({ session }).rows;
+		all.setEligible(7, true);
+		t.is(left, first === 7 ? second : first);
+		if (first === 7) moved++;
+	}
+	t.true(moved > 0 && moved < 30, `${moved} of 400 were there`);
+});
+
+test('session_affinity: no target has more than its share, however few sessions there are', (t) => {
+	fc.assert(
+		fc.property(
+			fc.array(fc.constantFrom(0.5, 1, 2), { minLength: 1, maxLength: 20 }),
+			fc.array(fc.bigInt({ min: 1n, max: 4n }), { minLength: 1, maxLength: 200 }),
+			fc.constantFrom(1, 1.25, 2),
+			(weights, sessions, factor) => {
+				const inflight = weights.map(() => 0);
+				const kit = kitOf(
+					'session_affinity',
+					weights.map((weight, at) => ({ target: at + 1, weight })),
+					{ load_factor: factor },
+				);
+				const total = weights.reduce((sum, weight) => sum + weight, 0);
+				for (const [sent, session] of sessions.entries()) {
+					const [row = -1] = kit.rank({ session }).rows;
+					inflight[row] = (inflight[row] ?? 0) + 1;
+					kit.set(row, { inflight: inflight[row] ?? 0 });
+					const share = (factor * (sent + 1) * (weights[row] ?? 0)) / total;
+					t.true((inflight[row] ?? 0) <= Math.ceil(share * (1 + 1e-6)), `${inflight[row]} of ${share}`);
+				}
+			},
+		),
+		{ numRuns: 60 },
+	);
 });
 
 test('hybrid_mesh: the factors of a ranked row add up to its score', (t) => {

@@ -1,0 +1,36 @@
+// Generated from strategy.yaml by the build. Do not edit.
+import { columnAddress, configAddress, F32Column, U32Column } from 'infermesh';
+
+/** The columns this strategy reads. */
+export class columns {
+	/** id: interned target id: one model replica on a GPU slice or data-parallel rank */
+	@inline
+	static get target(): U32Column {
+		return changetype<U32Column>(columnAddress(0));
+	}
+	/** requests: requests this mesh has sent and not yet seen end; always fresh */
+	@inline
+	static get inflight(): F32Column {
+		return changetype<F32Column>(columnAddress(13));
+	}
+	/** operator weight; 1 = normal */
+	@inline
+	static get weight(): F32Column {
+		return changetype<F32Column>(columnAddress(10));
+	}
+}
+
+/** Its configuration. */
+export class config {
+	/** a target that has this many times its share of what is in flight is passed over, for the session's next one (default 1.25) */
+	@inline
+	static get load_factor(): f32 {
+		return load<f32>(configAddress(), 0);
+	}
+}
+
+/** Most rows it ranks. */
+export const TOP_K: u32 = 4;
+export const FACTOR_DRAW: u32 = 0;
+export const FACTOR_OVER: u32 = 1;
+export const FACTOR_COUNT: u32 = 2;
