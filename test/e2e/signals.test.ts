@@ -21,7 +21,7 @@ test.serial('vLLM’s names, its old ones and SGLang’s are read alike, with th
 		(await mesh.admin.targets()).every(({ running, kvUsage }) => running === 2 && kvUsage > 0),
 	);
 	for (const { telemetryAgeMs, load, inFlight, id } of await mesh.admin.targets()) {
-		t.true(telemetryAgeMs !== null && telemetryAgeMs < 2000, `${id}: ${telemetryAgeMs} ms`);
+		t.true(telemetryAgeMs !== null && telemetryAgeMs < 20_000, `${id}: ${telemetryAgeMs} ms`);
 		t.is(inFlight, 2);
 		t.is(load, 2, 'what was sent and what is reported are one thing');
 	}
@@ -31,7 +31,7 @@ test.serial('vLLM’s names, its old ones and SGLang’s are read alike, with th
 });
 
 test.serial('a target whose metrics fall silent is degraded but used, and its age shows', async (t) => {
-	const mesh = await startTestMesh(t, { engines: 1, config: { fleet: { stale_after_ms: 400 } } });
+	const mesh = await startTestMesh(t, { engines: 1, config: { fleet: { stale_after_ms: 2000 } } });
 	let silent = false;
 	const server = createServer((req, res) => {
 		const metrics = req.url === '/metrics';
@@ -52,7 +52,7 @@ test.serial('a target whose metrics fall silent is degraded but used, and its ag
 	silent = true;
 	await eventually('it is degraded', async () => (await mesh.admin.target('lonely')).state === 'degraded');
 	const { telemetryAgeMs, load, queueDepth } = await mesh.admin.target('lonely');
-	t.true((telemetryAgeMs ?? 0) >= 400);
+	t.true((telemetryAgeMs ?? 0) >= 2000);
 	t.is(load, 0, 'a stale report adds no load');
 	t.is(queueDepth, 3, 'the last value is shown, with its age');
 	t.is((await ask({ url: mesh.dataUrl, seed: 1, model: 'other' })).target, 'lonely');

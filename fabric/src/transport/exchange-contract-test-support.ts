@@ -34,7 +34,7 @@ export interface ExchangeSubject {
 	sendRaw(caller: TestNode, address: string, bytes: Uint8Array): Promise<void>;
 }
 
-export const ask = { timeoutMs: 10_000, answerMaxBytes: 1024 * 1024 };
+export const ask = { timeoutMs: 30_000, answerMaxBytes: 1024 * 1024 };
 export const reverse: OnExchange = async (_from, request) => request.toReversed();
 
 export const one = Uint8Array.of(1);
