@@ -100,6 +100,12 @@ test('a body that is not read is refused when it names one, and passes when it d
 	t.deepEqual(router.ended.filter(({ code }) => code === 'IM_REQUEST_HANDOVER').length, 6);
 });
 
+test('a name that JSON.parse has taken for another is found in the bytes', (t) => {
+	const body = Buffer.from('{"kv\\u005ftransfer_params":{"remote_host":"evil"},"a":1}');
+	// As V8 13.6 may read an escaped key once an object with the other has been parsed.
+	t.is(withoutHandover(body, { 'kv\\u005ftransfer_p': {}, a: 1 }).toString(), '{"a":1}');
+});
+
 test('whatever a body is made of, what is left is the same less the members', (t) => {
 	const names = fc.constantFrom('kv_transfer_params', 'bootstrap_room', 'vllm_xargs', 'extra_args', 'a', 'é"', '{');
 	const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({

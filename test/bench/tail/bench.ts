@@ -1,8 +1,9 @@
 // Owns the figure of the tail: six emulated engines, one of them slowed four times, under a replay of the Azure conversation trace; what clients wait
 // for their first token without hedging, with a fixed delay and with the adaptive one, and what the copies cost, as the engines count it. Round robin
-// decides in all arms, because a strategy that knows the load avoids the slow engine by itself and leaves hedging little to do.
+// decides in all arms, because a strategy that knows the load avoids the slow engine by itself and leaves hedging little to do. Each arm has engines and a mesh
+// of its own; they take turns in short slots (slices.ts), so that noise of the machine hits all alike.
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
@@ -16,14 +17,17 @@ import {
 } from '@infermesh/host';
 import type { Bench, BenchContext, Table } from '../bench.js';
 import { KEY, startMeshAgent } from '../router/mesh-process.js';
-import { forkModule, type Running } from '../router/processes.js';
+import { forkModule } from '../router/processes.js';
+import { type Turns, turnsOf } from './slices.js';
 
 const MODEL = 'tail-model';
 const ENGINES = 6;
 const SLOW_FACTOR = 4;
 /** Of the trace's own clock. */
 const SPEED = 5;
-const ARM_MS = 16_000;
+/** Of the wall clock. What is under way at the end of a slot is answered during those of the others. */
+const SLOT_MS = 3000;
+const ROUNDS = 6;
 const SEED = 7;
 const TRACE = path.join('traces', 'azure-2023', 'AzureLLMInferenceTrace_conv.csv');
 
@@ -53,19 +57,23 @@ interface Measured {
 
 export const tailBench: Bench = {
 	name: 'tail',
-	summary: 'first-token tail with and without hedging, one of six engines slowed 4x (about 60 s; --trace FILE)',
+	summary: 'first-token tail with and without hedging, one of six engines slowed 4x (about 80 s; --trace FILE)',
 	run: async (context) => {
 		const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-bench-'));
 		try {
-			const measured: Measured[] = [];
-			let workload = '';
-			for (const arm of ARMS) {
-				const source = await openWorkload(context);
-				workload = source.name;
-				measured.push(await measure(arm, source, folder, context));
-				context.progress(`  ${arm.name}`);
+			const turns: Turns = { arms: ARMS.length, rounds: context.quick ? 1 : ROUNDS, slotMs: SLOT_MS * SPEED };
+			const rigs: Rig[] = [];
+			try {
+				for (const arm of ARMS) rigs.push(await openRig(arm, path.join(folder, `tail-${rigs.length}`)));
+				const sources = await Promise.all(ARMS.map(() => openWorkload(context)));
+				const measured = await Promise.all(
+					rigs.map((rig, arm) => measure(rig, turnsOf(sources[arm] as TraceSource, turns, arm), turns)),
+				);
+				context.progress(`  ${turns.rounds} rounds of ${ARMS.length} slots`);
+				return [tableOf(measured, sources[0]?.name ?? '')];
+			} finally {
+				for (const rig of rigs) await rig.close();
 			}
-			return [tableOf(measured, workload)];
 		} finally {
 			rmSync(folder, { recursive: true, force: true });
 		}
@@ -73,7 +81,7 @@ export const tailBench: Bench = {
 };
 
 /** The trace named by the option, else that of INFERMESH_TEST_DATA, else one made up with its mean rate and lengths. */
-function openWorkload({ trace }: BenchContext): Promise<TraceSource> | TraceSource {
+async function openWorkload({ trace }: BenchContext): Promise<TraceSource> {
 	const data = process.env['INFERMESH_TEST_DATA'];
 	const file = trace ?? (data === undefined ? undefined : path.join(data, TRACE));
 	if (file !== undefined) return openTraceFile(file, { seed: SEED });
@@ -86,52 +94,74 @@ function openWorkload({ trace }: BenchContext): Promise<TraceSource> | TraceSour
 	});
 }
 
-async function measure(arm: Arm, source: TraceSource, folder: string, context: BenchContext): Promise<Measured> {
-	const open: Running[] = [];
+/** One arm's engines and mesh. */
+interface Rig {
+	readonly arm: Arm;
+	readonly url: string;
+	readonly adminUrl: string;
+	readonly ports: readonly number[];
+	close(): Promise<void>;
+}
+
+async function openRig(arm: Arm, folder: string): Promise<Rig> {
+	const engines = await forkModule('../tail/engines.js', [String(ENGINES), String(SLOW_FACTOR), MODEL]);
 	try {
-		const engines = await forkModule('../tail/engines.js', [String(ENGINES), String(SLOW_FACTOR), MODEL]);
-		open.unshift(engines);
 		const { ports } = engines.ready as { readonly ports: readonly number[] };
-		const file = path.join(folder, 'tail.yaml');
-		writeFileSync(file, JSON.stringify(configOf(arm, ports)));
+		mkdirSync(folder);
+		const file = path.join(folder, 'mesh.yaml');
+		writeFileSync(file, JSON.stringify(configOf(arm, ports, path.join(folder, 'state'))));
 		const mesh = await startMeshAgent(file);
-		open.unshift(mesh);
-		const load = await runLoad(
-			{
-				url: `http://127.0.0.1:${mesh.port}`,
-				model: MODEL,
-				apiKey: KEY,
-				speed: SPEED,
-				durationMs: context.quick ? 4000 : ARM_MS,
-				seed: SEED,
-			},
-			{ clock: systemClock, source },
-		);
-		const router = await metricsOf(mesh.adminUrl);
-		const own = await Promise.all(ports.map((port) => metricsOf(`http://127.0.0.1:${port}`)));
-		const computed = own.reduce(
-			(total, text) => total + sumOf(text, 'vllm:prompt_tokens_total') + sumOf(text, 'vllm:generation_tokens_total'),
-			0,
-		);
-		const served =
-			sumOf(router, 'infermesh_tokens_total', 'kind="input"') +
-			sumOf(router, 'infermesh_tokens_total', 'kind="output"');
 		return {
 			arm,
-			load,
-			served,
-			copies: sumOf(router, 'infermesh_hedges_total', 'result="sent"'),
-			won: sumOf(router, 'infermesh_hedges_total', 'result="won"'),
-			estimated: sumOf(router, 'infermesh_hedge_wasted_tokens_total'),
-			computed: computed - served,
+			ports,
+			url: `http://127.0.0.1:${mesh.port}`,
+			adminUrl: mesh.adminUrl,
+			async close() {
+				await mesh.close();
+				await engines.close();
+			},
 		};
-	} finally {
-		for (const each of open) await each.close();
+	} catch (error) {
+		await engines.close();
+		throw error;
 	}
 }
 
-function configOf(arm: Arm, ports: readonly number[]): object {
+async function measure(rig: Rig, source: TraceSource, { arms, rounds, slotMs }: Turns): Promise<Measured> {
+	const load = await runLoad(
+		{
+			url: rig.url,
+			model: MODEL,
+			apiKey: KEY,
+			speed: SPEED,
+			durationMs: (arms * rounds * slotMs) / SPEED,
+			seed: SEED,
+		},
+		{ clock: systemClock, source },
+	);
+	const router = await metricsOf(rig.adminUrl);
+	const own = await Promise.all(rig.ports.map((port) => metricsOf(`http://127.0.0.1:${port}`)));
+	const computed = own.reduce(
+		(total, text) => total + sumOf(text, 'vllm:prompt_tokens_total') + sumOf(text, 'vllm:generation_tokens_total'),
+		0,
+	);
+	const served =
+		sumOf(router, 'infermesh_tokens_total', 'kind="input"') + sumOf(router, 'infermesh_tokens_total', 'kind="output"');
 	return {
+		arm: rig.arm,
+		load,
+		served,
+		copies: sumOf(router, 'infermesh_hedges_total', 'result="sent"'),
+		won: sumOf(router, 'infermesh_hedges_total', 'result="won"'),
+		estimated: sumOf(router, 'infermesh_hedge_wasted_tokens_total'),
+		computed: computed - served,
+	};
+}
+
+function configOf(arm: Arm, ports: readonly number[], stateDir: string): object {
+	return {
+		state_dir: stateDir,
+		fabric: { agent_port: 0, raft_port: 0, gossip_port: 0 },
 		data: { port: 0, workers: 1, hedge: arm.hedge },
 		admin: { port: 0 },
 		strategy: { active: 'baseline_rr' },
@@ -203,9 +233,10 @@ function tableOf(measured: readonly Measured[], workload: string): Table {
 		notes: [
 			...(measured.some(({ load }) => load.workload.notes.some((note) => note.includes('generator itself was late')))
 				? [
-						'the machine was too busy for its own generator: the arms ran one after another under different loads and cannot be compared',
+						'the machine was too busy for its own generator: the arms can be compared, as they took turns, but their figures are those of a busy machine',
 					]
 				: []),
+			`the arms take turns of ${SLOT_MS / 1000} s over the same requests; what a turn leaves under way is answered during the next ones`,
 			'waste = prompt and output tokens beyond those of the answers, as a share of all: counted by the engines, and as the router estimates it from above',
 			'the engines count the prompt of a sequence when they first schedule it, whole: what is cancelled before costs nothing there',
 			...measured.flatMap(({ load }) => load.workload.notes).filter((note, at, all) => all.indexOf(note) === at),
