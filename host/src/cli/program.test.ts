@@ -310,10 +310,13 @@ test('config key makes a key whose hash fits the configuration', async (t) => {
 
 test('check names what is unfit and ends with 1 for it', async (t) => {
 	const fit = await run(['check', '--json'], { files: { '/proc/sys/net/ipv4/tcp_migrate_req': '0\n' } });
-	const { items } = fit.json as { items: { name: string; status: string }[] };
+	const { items } = fit.json as { items: { name: string; status: string; detail: string }[] };
 	t.is(items.find((item) => item.name === 'node')?.status, 'ok');
 	t.is(items.find((item) => item.name === 'tcp_migrate_req')?.status, 'warn');
-	t.is(items.find((item) => item.name === 'mesh')?.status, 'ok', 'that none answers is no fault');
+	// A mesh of somebody else may answer at this machine's default address, and is asked then.
+	const mesh = items.find((item) => item.name === 'mesh');
+	if (mesh === undefined) t.true(items.some(({ name }) => name.startsWith('mesh ')));
+	else t.true(mesh.status === 'ok' || !mesh.detail.startsWith('IM_CLI_UNREACHABLE'), 'that none answers is no fault');
 	const unfit = await run(['check', '--config', 'x.yaml'], { files: { 'x.yaml': 'data: {port: -1}' } });
 	t.is(unfit.code, 1);
 	t.regex(unfit.out, /^fail {2}config: IM_CONFIG_INVALID: x\.yaml:1:8: data\.port must be >= 0/m);
