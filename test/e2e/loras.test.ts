@@ -5,7 +5,7 @@ import { startTestMesh } from '../support/mesh.js';
 import { ask } from '../support/traffic.js';
 
 test('requests for an adapter go to the target that has it, whatever worker they come to, until that target is gone', async (t) => {
-	const mesh = await startTestMesh(t, { engines: Array.from({ length: 6 }, () => ({ target: { runtime: 'vllm' } })) });
+	const mesh = await startTestMesh(t, { engines: 6 });
 	await mesh.ready(6);
 	let seed = 1;
 	/** Targets of requests for `lora`, each on a connection of its own. */

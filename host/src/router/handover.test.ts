@@ -88,6 +88,11 @@ test('a body that is not read is refused when it names one, and passes when it d
 		['another type', await send(url, said, 'text/plain')],
 		['not JSON to us', await send(url, said.replace('"x"', 'NaN'), 'application/json')],
 		['escaped', await send(url, ' {"bootstrap\\u005Fhost":"evil"}', 'application/json')],
+		['escaped throughout', await send(url, ` {"text":"${'\\u0061'.repeat(2000)}"}`, 'application/json')],
+		[
+			'16 bits, escaped',
+			await send(url, Buffer.from(' {"bootstrap\\u005Fhost":"evil"}', 'utf16le'), 'application/json'),
+		],
 		['16 bits', await send(url, Buffer.from(said, 'utf16le'), 'application/json')],
 		['form', await send(`${router.url}/v1/audio/transcriptions`, form)],
 	] as const) {
@@ -97,7 +102,7 @@ test('a body that is not read is refused when it names one, and passes when it d
 	const harmless = ' {"text":"_params \\u005f bootstrap_ _rank"}';
 	t.is((await send(url, harmless, 'application/json')).status, 200);
 	t.is(engine.seen.at(-1)?.body, harmless);
-	t.deepEqual(router.ended.filter(({ code }) => code === 'IM_REQUEST_HANDOVER').length, 6);
+	t.deepEqual(router.ended.filter(({ code }) => code === 'IM_REQUEST_HANDOVER').length, 8);
 });
 
 test('a name that JSON.parse has taken for another is found in the bytes', (t) => {

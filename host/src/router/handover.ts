@@ -19,6 +19,7 @@ const NAMES = [
 	'disagg_prefill_dp_rank',
 ] as const;
 const kept: ReadonlySet<string> = new Set(NAMES);
+const ANY_NAME = new RegExp(NAMES.join('|'));
 /** Objects from which vLLM takes the same members. */
 const CARRIERS = ['vllm_xargs', 'sampling_params', 'extra_args'] as const;
 const carriers: ReadonlySet<string> = new Set(CARRIERS);
@@ -55,16 +56,37 @@ function says(object: Json, depth = 0): boolean {
 
 /** What they have in common, so that a body is searched thrice and not a time for each. */
 const STEMS = ['_params', 'bootstrap_', '_rank'] as const;
-const ESCAPE = '\\u00';
+/** A small letter or an underscore, escaped: nothing that writes JSON does so by itself. */
+const ESCAPES = /\\u00(5f|6[1-9a-f]|7[\da])/gi;
+const ESCAPED = ['\\u005', '\\u006', '\\u007'] as const;
+/** To undo more of them would cost more than the body is worth: it is refused for having them. */
+const ESCAPES_MAX = 1024;
 
 /** Refuses a body the router has not read when one of the names stands in it: as it is, with letters escaped, or in 16 or 32 bits a letter, as Python reads JSON. */
 export function handoverUnread(body: Buffer): Refusal | undefined {
 	const wide = body.subarray(0, 4).includes(0);
-	const escaped = body.includes(ESCAPE);
-	if (!wide && !escaped && !STEMS.some((stem) => body.includes(stem))) return undefined;
-	let text = body.toString('latin1');
-	if (wide) text = text.replaceAll('\0', '');
-	text = text.replace(/\\u00([\da-f]{2})/gi, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
-	const param = NAMES.find((name) => text.includes(name));
+	const escaped = wide || ESCAPED.some((escape) => body.includes(escape));
+	if (!escaped && !STEMS.some((stem) => body.includes(stem))) return undefined;
+	let text = (wide ? withoutNuls(body) : body).toString('latin1');
+	if (escaped) {
+		if (hasTooManyEscapes(text)) return { code: 'IM_REQUEST_HANDOVER', message: 'Letters of the body are escaped.' };
+		text = text.replace(ESCAPES, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)));
+	}
+	const param = ANY_NAME.exec(text)?.[0];
 	return param === undefined ? undefined : { code: 'IM_REQUEST_HANDOVER', param };
+}
+
+function hasTooManyEscapes(text: string): boolean {
+	ESCAPES.lastIndex = 0;
+	let left = ESCAPES_MAX;
+	while (left > 0 && ESCAPES.test(text)) left--;
+	ESCAPES.lastIndex = 0;
+	return left === 0;
+}
+
+function withoutNuls(body: Buffer): Buffer {
+	const narrow = Buffer.allocUnsafe(body.length);
+	let length = 0;
+	for (let at = 0; at < body.length; at++) if (body[at] !== 0) narrow[length++] = body[at] as number;
+	return narrow.subarray(0, length);
 }
