@@ -65,14 +65,15 @@ export class CapacityPart {
 	}
 
 	samples(): CollectedSample[] {
-		return this.views().flatMap(({ model, desired, demandPerS, sustainablePerS, goodRatio }): CollectedSample[] => [
-			{ metric: 'capacityDesired', labels: [model], value: desired },
-			{ metric: 'capacityDemand', labels: [model], value: demandPerS },
-			...(sustainablePerS === undefined
-				? []
-				: [{ metric: 'capacitySustainable' as const, labels: [model], value: sustainablePerS }]),
-			...(goodRatio === undefined ? [] : [{ metric: 'capacityGood' as const, labels: [model], value: goodRatio }]),
-		]);
+		const samples: CollectedSample[] = [];
+		for (const { model, desired, demandPerS, sustainablePerS, goodRatio } of this.views()) {
+			samples.push({ metric: 'capacityDesired', labels: [model], value: desired });
+			samples.push({ metric: 'capacityDemand', labels: [model], value: demandPerS });
+			if (sustainablePerS !== undefined)
+				samples.push({ metric: 'capacitySustainable', labels: [model], value: sustainablePerS });
+			if (goodRatio !== undefined) samples.push({ metric: 'capacityGood', labels: [model], value: goodRatio });
+		}
+		return samples;
 	}
 
 	close(): void {
