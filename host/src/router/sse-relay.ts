@@ -109,16 +109,19 @@ export class SseRelay {
 
 	/** Looks at whole events; returns what of them is passed on. */
 	#look(whole: Buffer): Buffer {
-		const mayHaveUsage = findUsage(whole, 0, this.#usageKey) >= 0;
+		// Looked for once, and again from where it was found: a busy engine sends hundreds of events in one read.
+		let usageAt = findUsage(whole, 0, this.#usageKey);
 		let kept: Buffer[] | undefined;
 		let from = 0;
 		for (let at = 0; at < whole.length; ) {
 			const end = eventEnd(whole, at);
-			if (this.#event(whole, at, end, mayHaveUsage)) {
+			const hasUsage = usageAt >= 0 && usageAt < end;
+			if (this.#event(whole, at, end, hasUsage ? usageAt : -1)) {
 				kept ??= [];
 				kept.push(whole.subarray(from, at));
 				from = end;
 			}
+			if (hasUsage) usageAt = findUsage(whole, end, this.#usageKey);
 			at = end;
 		}
 		kept?.push(whole.subarray(from));
@@ -126,8 +129,8 @@ export class SseRelay {
 		return this.#edit === undefined ? events : this.#edit(events);
 	}
 
-	/** Notes one event; true when it is to be taken out. */
-	#event(bytes: Buffer, start: number, end: number, mayHaveUsage: boolean): boolean {
+	/** Notes one event, with the usage that opens at `usageAt` unless that is -1; true when it is to be taken out. */
+	#event(bytes: Buffer, start: number, end: number, usageAt: number): boolean {
 		let from = start;
 		while (from < end && (bytes[from] === LF || bytes[from] === CR)) from++;
 		if (from === end || bytes[from] === COLON) return false;
@@ -139,14 +142,11 @@ export class SseRelay {
 			this.done = true;
 			return false;
 		}
-		if (mayHaveUsage) {
-			const open = findUsage(bytes, from, this.#usageKey);
-			if (open >= 0 && open < end) {
-				const read = readUsage(bytes, open);
-				if (read !== undefined) this.usage = mergeUsage(this.usage, read);
-				const event = bytes.subarray(from, end);
-				if (EMPTY_CHOICES.some((key) => event.includes(key))) return this.#stripUsage;
-			}
+		if (usageAt >= 0) {
+			const read = readUsage(bytes, usageAt);
+			if (read !== undefined) this.usage = mergeUsage(this.usage, read);
+			const event = bytes.subarray(from, end);
+			if (EMPTY_CHOICES.some((key) => event.includes(key))) return this.#stripUsage;
 		}
 		this.events++;
 		return false;
