@@ -7,7 +7,7 @@ import type { Clock, Random } from '@infermesh/proto';
 import type { MeshConfig, TargetConfig } from '../config/schema.js';
 import { type DiscoveryMetrics, SourceFollower } from '../discovery/follower.js';
 import { dnsSource, fileSource, type Resolver, type SourcePorts } from '../discovery/sources.js';
-import { storedOf } from '../mesh/target-sync.js';
+import { sameSpec, specOf, storedOf } from '../mesh/target-sync.js';
 import { recordKinds, type StoredTarget } from '../records/kinds.js';
 import type { Log } from '../telemetry/logger.js';
 import type { MeshState } from './mesh-state.js';
@@ -90,10 +90,8 @@ function recording({ config, state, targets }: DiscoveryParts) {
 			const known = present !== undefined && described.models.length === 0 && present.spec.url === described.url;
 			const spec = known ? { ...described, models: present.spec.models } : await targets.complete(described);
 			const next: StoredTarget = { ...storedOf(spec, undefined), source };
-			const same = (stored: StoredTarget): boolean => {
-				const wanted = { ...next, draining: stored.draining };
-				return stored.source === source && sorted(stored) === sorted(wanted);
-			};
+			const same = (stored: StoredTarget): boolean =>
+				stored.source === source && stored.missing !== true && sameSpec(specOf(stored), specOf(next));
 			if (present !== undefined && same(present)) return;
 			await records.update(recordKinds.targets, spec.id, (stored) => {
 				if (stored === undefined) return next;
@@ -105,13 +103,4 @@ function recording({ config, state, targets }: DiscoveryParts) {
 			if (state.targets.get(id)?.value.source === source) await records.remove(recordKinds.targets, id);
 		},
 	};
-}
-
-/** The same text for the same record, whatever order its fields came in. */
-function sorted(value: unknown): string {
-	return JSON.stringify(value, (_key, inner: unknown) =>
-		typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-			? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-			: inner,
-	);
 }

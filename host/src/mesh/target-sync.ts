@@ -107,7 +107,8 @@ export function storedOf(spec: TargetSpec, announcedBy: string | undefined): Sto
 	};
 }
 
-function sameSpec(a: TargetSpec, b: TargetSpec): boolean {
+/** Whether both describe one target alike, whatever order their fields came in. */
+export function sameSpec(a: TargetSpec, b: TargetSpec): boolean {
 	const keys = new Set([...Object.keys(a), ...Object.keys(b)]) as Set<keyof TargetSpec>;
 	return [...keys].every((key) => JSON.stringify(a[key]) === JSON.stringify(b[key]));
 }
