@@ -22,6 +22,7 @@ import { recordErrors } from './records/errors.js';
 import { reportErrors } from './reports/errors.js';
 import { routerErrors } from './router/errors.js';
 import { signalErrors } from './signals/errors.js';
+import { statisticsErrors } from './statistics/errors.js';
 import { admissionErrors } from './strategy/admission/errors.js';
 import { registryErrors } from './strategy/registry/errors.js';
 
@@ -58,4 +59,5 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Load generator', errors: loadErrors },
 	{ title: 'Traces', errors: traceErrors },
 	{ title: 'Emulated engine', errors: engineErrors },
+	{ title: 'Statistics', errors: statisticsErrors },
 ];

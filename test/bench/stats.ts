@@ -1,10 +1,7 @@
-// Owns the few statistics the benches use. Nearest-rank quantiles; medians of rounds, because a shared machine has outliers on one side only.
+// Owns the few statistics the benches use. Medians of rounds, because a shared machine has outliers on one side only.
+import { quantile } from '@infermesh/host';
 
-/** Nearest-rank quantile; NaN for no values. */
-export function quantile(values: ArrayLike<number>, share: number): number {
-	const sorted = Float64Array.from(values).sort();
-	return sorted[Math.min(sorted.length - 1, Math.max(0, Math.ceil(share * sorted.length) - 1))] ?? Number.NaN;
-}
+export { quantile };
 
 export function median(values: ArrayLike<number>): number {
 	return quantile(values, 0.5);

@@ -7,6 +7,7 @@ import { engineProfile } from '../engine/model/profiles.js';
 import { RooflineLatency } from '../engine/model/roofline.js';
 import type { Sequence } from '../engine/model/sequence.js';
 import { REQUESTS } from '../fleet/inflight.js';
+import { standardNormal } from '../statistics/normal.js';
 import type { StrategyModule } from '../strategy/runtime/instance.js';
 import { EventHeap } from './event-heap.js';
 import { RigRouter } from './rig-router.js';
@@ -243,7 +244,6 @@ class RoutersRig {
 
 function lognormal(random: SeededRandom, mean: number, cv: number): number {
 	const variance = Math.log(1 + cv * cv);
-	const normal = Math.sqrt(-2 * Math.log(1 - random.nextFloat())) * Math.cos(2 * Math.PI * random.nextFloat());
-	const value = Math.exp(Math.log(mean) - variance / 2 + Math.sqrt(variance) * normal);
+	const value = Math.exp(Math.log(mean) - variance / 2 + Math.sqrt(variance) * standardNormal(random));
 	return Math.min(16_000, Math.max(1, Math.round(value)));
 }

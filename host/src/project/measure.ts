@@ -1,6 +1,7 @@
 // Owns measuring decisions of one strategy at one fleet size: fuel, which is exact, and time, which is this machine's. A decision is
 // timed all in: request written, strategy run under fuel, answer checked. Bringing rows up to date is timed apart.
 import { type Clock, MeshError } from '@infermesh/proto';
+import { quantileOfSorted } from '../statistics/quantile.js';
 import { Decision, type FallbackCause } from '../strategy/runtime/decision.js';
 import { StrategyInstance, type StrategyModule } from '../strategy/runtime/instance.js';
 import { readOutput } from '../strategy/runtime/read-output.js';
@@ -81,7 +82,7 @@ export function measureDecisions(
 		targets,
 		decisions,
 		faults,
-		fuelP50: quantile(fuel, 0.5),
+		fuelP50: quantileOfSorted(fuel, 0.5, 0),
 		fuelMax: fuel.at(-1) ?? 0,
 		fuelBudget: bench.fuelBudget,
 		...summarise(times.subarray(0, decisions), clockCostMs(clock)),
@@ -174,15 +175,10 @@ function summarise(timesMs: Float64Array, clockMs: number): Timing {
 	const us = (ms: number): number => Math.max(0, ms - clockMs) * 1000;
 	const sum = sorted.reduce((total, value) => total + value, 0);
 	return {
-		p50Us: us(quantile(sorted, 0.5)),
-		p90Us: us(quantile(sorted, 0.9)),
-		p99Us: us(quantile(sorted, 0.99)),
+		p50Us: us(quantileOfSorted(sorted, 0.5, 0)),
+		p90Us: us(quantileOfSorted(sorted, 0.9, 0)),
+		p99Us: us(quantileOfSorted(sorted, 0.99, 0)),
 		maxUs: us(sorted.at(-1) ?? 0),
 		meanUs: us(sorted.length === 0 ? 0 : sum / sorted.length),
 	};
-}
-
-/** Nearest-rank quantile of sorted values; 0 for none. */
-function quantile(sorted: Float64Array, q: number): number {
-	return sorted[Math.max(0, Math.ceil(q * sorted.length) - 1)] ?? 0;
 }

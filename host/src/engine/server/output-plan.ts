@@ -1,6 +1,7 @@
 // Owns deciding, from the seed alone, what an answer will say and how long it is. The plan stays inside the engine: a
 // client learns of it token by token, and the step model is told the length only.
 import { MeshError, type Random, SeededRandom } from '@infermesh/proto';
+import { standardNormal } from '../../statistics/normal.js';
 import { engineErrors } from '../errors.js';
 import type { GenerationRequest } from './generation-request.js';
 import type { OutputLengths } from './options.js';
@@ -61,9 +62,7 @@ function fixedPlan(text: string, limit: number, finishReason: FinishReason): Out
 	return { pieces: pieces.slice(0, limit), finishReason: 'length' };
 }
 
-/** Log-normal by Box and Muller, at least one token. */
+/** Log-normal, at least one token. */
 function drawLength(lengths: OutputLengths, random: Random): number {
-	const radius = Math.sqrt(-2 * Math.log(1 - random.nextFloat()));
-	const normal = radius * Math.cos(2 * Math.PI * random.nextFloat());
-	return Math.max(1, Math.round(lengths.medianTokens * Math.exp(lengths.sigma * normal)));
+	return Math.max(1, Math.round(lengths.medianTokens * Math.exp(lengths.sigma * standardNormal(random))));
 }

@@ -1,6 +1,8 @@
 // Owns drawing from the distributions a synthetic workload is made of. Pure: a Random comes in, a number goes out.
-// Sources: Box and Muller 1958 (normal); Marsaglia and Tsang 2000 (gamma); Lanczos 1964 with g = 7, n = 9 (log-gamma).
+// Source: Marsaglia and Tsang 2000 (gamma).
 import type { Random } from '@infermesh/proto';
+import { logGamma } from '../../statistics/beta.js';
+import { standardNormal } from '../../statistics/normal.js';
 
 /** A draw with mean 1. */
 export type UnitDraw = (random: Random) => number;
@@ -12,11 +14,6 @@ function positiveFloat(random: Random): number {
 
 function exponential(random: Random): number {
 	return -Math.log(positiveFloat(random));
-}
-
-function normal(random: Random): number {
-	const radius = Math.sqrt(-2 * Math.log(positiveFloat(random)));
-	return radius * Math.cos(2 * Math.PI * random.nextFloat());
 }
 
 /** Gaps of a Poisson process. */
@@ -41,7 +38,7 @@ export function unitWeibull(cv: number): UnitDraw {
 export function unitLognormal(cv: number): UnitDraw {
 	const variance = Math.log(1 + cv * cv);
 	const sigma = Math.sqrt(variance);
-	return (random) => Math.exp(sigma * normal(random) - variance / 2);
+	return (random) => Math.exp(sigma * standardNormal(random) - variance / 2);
 }
 
 /** A draw of 0..count-1 with weight (i + 1)^-skew; skew 0 is uniform. */
@@ -71,7 +68,7 @@ function gamma(random: Random, shape: number): number {
 	const d = shape - 1 / 3;
 	const c = 1 / Math.sqrt(9 * d);
 	for (;;) {
-		const x = normal(random);
+		const x = standardNormal(random);
 		const v = (1 + c * x) ** 3;
 		if (v > 0 && Math.log(positiveFloat(random)) < 0.5 * x * x + d - d * v + d * Math.log(v)) return d * v;
 	}
@@ -87,18 +84,4 @@ function weibullShape(cv: number): number {
 		else high = shape;
 	}
 	return low;
-}
-
-const LANCZOS = [
-	0.99999999999980993, 676.5203681218851, -1259.1392167224028, 771.32342877765313, -176.61502916214059,
-	12.507343278686905, -0.13857109526572012, 9.9843695780195716e-6, 1.5056327351493116e-7,
-] as const;
-
-/** Natural logarithm of the gamma function for x >= 0.5. */
-function logGamma(x: number): number {
-	const z = x - 1;
-	let sum: number = LANCZOS[0];
-	for (let i = 1; i < LANCZOS.length; i++) sum += (LANCZOS[i] ?? 0) / (z + i);
-	const t = z + 7.5;
-	return 0.5 * Math.log(2 * Math.PI) + (z + 0.5) * Math.log(t) - t + Math.log(sum);
 }
