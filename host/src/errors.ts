@@ -11,6 +11,7 @@ import { cliErrors } from './cli/errors.js';
 import { configErrors } from './config/errors.js';
 import { discoveryErrors } from './discovery/errors.js';
 import { engineErrors } from './engine/errors.js';
+import { experimentErrors } from './experiments/errors.js';
 import { fleetErrors } from './fleet/errors.js';
 import { loadErrors } from './load/errors.js';
 import { traceErrors } from './load/trace/errors.js';
@@ -45,6 +46,7 @@ export const errorSections: readonly ErrorSection[] = [
 	...fabricErrorSections,
 	{ title: 'Loading and staging strategies', errors: registryErrors },
 	{ title: 'Admission of strategies', errors: admissionErrors },
+	{ title: 'Experiments on a running mesh', errors: experimentErrors },
 	{ title: 'Admin API', errors: adminErrors },
 	{ title: 'Agent API', errors: agentApiErrors },
 	{ title: 'Adapters', errors: adapterErrors },

@@ -4,6 +4,7 @@ import './v8-flags.js';
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { releaseMemoryOnceSettled } from '@infermesh/fabric';
+import { COLUMN_QUEUE_DEPTH } from '@infermesh/sdk';
 import { createAdminServer } from '../admin/server.js';
 import { trafficOf } from '../admin/traffic.js';
 import { addAgentApi } from '../agent-api/agent-api.js';
@@ -212,6 +213,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			judge,
 			metrics: meshMetrics,
 			access: () => access,
+			queueDepth: (row) => table.getF32(COLUMN_QUEUE_DEPTH, row),
 			spawnWorker: deps.spawnWorker,
 		});
 	}

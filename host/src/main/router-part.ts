@@ -1,12 +1,14 @@
 // The data plane of one node: worker threads that decide and forward, the strategies they run, and the shared memory between them and the agent. Only
 // a node with the role `router` or `edge` has one; any other never loads this file.
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import type { ConsensusEngine } from '@infermesh/fabric';
 import type { Clock } from '@infermesh/proto';
 import { isLoopback } from '../config/rules.js';
 import type { MeshConfig } from '../config/schema.js';
+import type { TargetReading } from '../experiments/telemetry/reading.js';
+import { RouterTelemetry } from '../experiments/telemetry/router-telemetry.js';
 import type { DirectorySnapshot } from '../fleet/directory.js';
-import { InflightReader, type InflightShared } from '../fleet/inflight.js';
+import { InflightReader, type InflightShared, REQUESTS } from '../fleet/inflight.js';
 import type { NameTable } from '../fleet/interner.js';
 import { LoraSets } from '../fleet/lora-sets.js';
 import { HOLE, PoolView } from '../fleet/pool-view.js';
@@ -65,6 +67,8 @@ export interface RouterPartDeps {
 	readonly metrics: MeshMetrics;
 	/** Keys and tenants as they stand, for a worker that starts. */
 	readonly access: () => AccessSnapshot;
+	/** Requests waiting in the engine of a row, at its last report. */
+	readonly queueDepth: (row: number) => number;
 	readonly spawnWorker: SpawnWorker | undefined;
 }
 
@@ -83,6 +87,8 @@ export class RouterPart {
 	readonly #config: MeshConfig;
 	readonly #tls: DataPlaneTls;
 	readonly capacity: CapacityPart;
+	/** What is counted here of experiments. */
+	readonly experiments: RouterTelemetry;
 	readonly #stopTicking: () => void;
 
 	constructor(deps: RouterPartDeps) {
@@ -133,6 +139,14 @@ export class RouterPart {
 		const control = new SharedArrayBuffer(CONTROL_BYTES);
 		const counters = new InflightReader(deps.inflight);
 		this.capacity = new CapacityPart({ config, clock, targets, counters, buffers: this.metricsBuffers });
+		this.experiments = new RouterTelemetry({
+			incarnation: randomUUID(),
+			blockOf: (model, tag) => {
+				const experiment = this.strategies.staging.get(model)?.experiment;
+				return experiment?.tag === tag ? experiment.block : undefined;
+			},
+			targetsOf: (model) => targetReadings(targets, counters, deps.queueDepth, model),
+		});
 		const seed = randomBytes(8);
 		const meshSeed: readonly [number, number] = [seed.readUInt32LE(0), seed.readUInt32LE(4)];
 		this.#loras = new LoraSets(clock, config.fleet.publish_ms, (sets) => this.workers.loras(sets));
@@ -157,6 +171,7 @@ export class RouterPart {
 					this.capacity.observe(batch);
 					if (this.strategies.observes) this.strategies.observe(observedOf(batch));
 				},
+				cohorts: (deltas) => this.experiments.merge(deltas),
 				strike: (strike) => this.strategies.strike(strike),
 				quotaWanted: (tenant) => this.quotas.want(tenant),
 				strategyLog: (label, text) => log.info({ strategy: label, text }, 'strategy log'),
@@ -306,4 +321,22 @@ export class RouterPart {
 
 function withTls(options: RouterOptionsInput, { port, upstream }: DataPlaneTls): RouterOptionsInput {
 	return { ...options, tls: port, upstream: { ...options.upstream, tls: upstream } };
+}
+
+/** How busy the targets of a model are, as this router has part in it. Those that take no requests are left out: nothing is expected of them. */
+function targetReadings(
+	targets: TargetService,
+	counters: InflightReader,
+	queueDepth: (row: number) => number,
+	model: string,
+): TargetReading[] {
+	return targets.registry
+		.records()
+		.filter(({ spec, hold }) => spec.models.includes(model) && spec.cell === undefined && hold === 'none')
+		.filter((record) => ['ready', 'degraded'].includes(targets.fusion.status(record).state))
+		.map((record) => ({
+			id: record.spec.id,
+			inFlight: counters.own(REQUESTS, record.row),
+			waiting: targets.fusion.status(record).reportedMs === undefined ? undefined : queueDepth(record.row),
+		}));
 }

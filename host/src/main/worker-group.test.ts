@@ -60,6 +60,7 @@ function open() {
 		(send) => send({ kind: 'logLevel', level: 'info' }),
 		{
 			outcomes: () => undefined,
+			cohorts: () => undefined,
 			strike: () => undefined,
 			strategyLog: () => undefined,
 			quotaWanted: () => undefined,

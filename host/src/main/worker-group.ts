@@ -2,6 +2,7 @@
 // a single store makes them visible, asks all of them about a decision, and replaces one that dies, taking back what it had in flight.
 import { type Transferable, Worker } from 'node:worker_threads';
 import { type Clock, MeshError, type Timer } from '@infermesh/proto';
+import type { CohortDelta } from '../experiments/cohorts/book.js';
 import type { DirectorySnapshot } from '../fleet/directory.js';
 import { reclaimLedger } from '../fleet/inflight.js';
 import type { LoraSet } from '../fleet/lora-sets.js';
@@ -19,6 +20,8 @@ import type { FromWorker, ToWorker, WorkerKey, WorkerStart } from './worker-prot
 
 export interface WorkerGroupEvents {
 	outcomes(batch: OutcomeBatch): void;
+	/** Of cohorts of experiments. */
+	cohorts(deltas: readonly CohortDelta[]): void;
 	strike(strike: StrikeReport): void;
 	strategyLog(label: string, text: string): void;
 	/** A worker has run dry of a tenant's quota. */
@@ -172,6 +175,9 @@ export class WorkerGroup implements StrategyWorkers {
 		switch (message.kind) {
 			case 'outcomes':
 				this.#events.outcomes(message.batch);
+				break;
+			case 'cohorts':
+				this.#events.cohorts(message.deltas);
 				break;
 			case 'strike':
 				this.#events.strike(message.strike);

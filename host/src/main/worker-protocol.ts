@@ -1,6 +1,7 @@
 // Owns the messages between the agent and its data-plane workers. Plain data; modules and shared buffers travel by reference.
 
 import type { MessagePort } from 'node:worker_threads';
+import type { CohortDelta } from '../experiments/cohorts/book.js';
 import type { DirectorySnapshot } from '../fleet/directory.js';
 import type { InflightShared } from '../fleet/inflight.js';
 import type { LoraSet } from '../fleet/lora-sets.js';
@@ -98,6 +99,8 @@ export type FromWorker =
 	| { readonly kind: 'listening'; readonly port: number }
 	| { readonly kind: 'prepared'; readonly generation: number; readonly error: string | undefined }
 	| { readonly kind: 'outcomes'; readonly batch: OutcomeBatch }
+	/** What was counted of cohorts of experiments since the last time. */
+	| { readonly kind: 'cohorts'; readonly deltas: readonly CohortDelta[] }
 	| { readonly kind: 'quotaWanted'; readonly tenant: number }
 	| { readonly kind: 'strike'; readonly strike: StrikeReport }
 	| { readonly kind: 'strategyLog'; readonly label: string; readonly text: string }

@@ -1,6 +1,7 @@
 // The composition root of one data-plane worker thread: shared memory, strategy runtime and router, wired to the agent's messages.
 import './v8-flags.js';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { CohortRecorder } from '../experiments/cohorts/recorder.js';
 import { WorkerDirectory } from '../fleet/directory.js';
 import { InflightReader, InflightWriter, REQUESTS } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
@@ -18,6 +19,7 @@ import { pipelineStages } from '../router/ports.js';
 import { createRouter } from '../router/router.js';
 import { deciderDefaults, FALLBACK_VERSION, WorkerDecider } from '../strategy/runtime/decider.js';
 import { LEAST_QUEUE_NAME } from '../strategy/runtime/fallback.js';
+import { planOf } from '../strategy/runtime/plan.js';
 import { createAdmissionMetrics } from '../telemetry/admission-metrics.js';
 import { MetricsBlock } from '../telemetry/block.js';
 import { createDecisionMetrics } from '../telemetry/decision-metrics.js';
@@ -61,7 +63,13 @@ const ledger = new WorkerLedger(new InflightWriter(start.inflight, start.worker)
 const limits = new TargetLimits(start.limits);
 const directory = new WorkerDirectory();
 
-const decider = new WorkerDecider(
+const cohorts = new CohortRecorder({
+	clock,
+	experimentOn: (model) => planOf(decider.runtimes.current(), model).experiment,
+	post: (deltas) => send({ kind: 'cohorts', deltas }),
+});
+
+const decider: WorkerDecider = new WorkerDecider(
 	{
 		...deciderDefaults,
 		fuel: start.fuel,
@@ -87,6 +95,7 @@ const decider = new WorkerDecider(
 		}),
 		defer: (task) => setImmediate(task),
 		onStrike: (strike) => send({ kind: 'strike', strike }),
+		enrolled: (cohort, cause, durationNs, fuel) => cohorts.decided(cohort, cause, durationNs, fuel),
 		onLog: (label, text) => send({ kind: 'strategyLog', label, text }),
 	},
 );
@@ -135,6 +144,8 @@ const router = createRouter(
 				decider.outcome(outcome);
 				batcher.add(outcome);
 			},
+			enlisted: (cohort) => cohorts.enlisted(cohort),
+			ended: (pool, cohort, request) => cohorts.ended(pool.model, cohort, request),
 			loadReported: (target, orca, inFlight) => batcher.load(target, orca, inFlight),
 		},
 		prefixes,
@@ -163,6 +174,7 @@ const router = createRouter(
 async function close(graceMs: number): Promise<void> {
 	await router.close({ graceMs });
 	batcher.flush();
+	cohorts.flush();
 	await closeTracing();
 	for (const port of tokenizers) port.close();
 	send({ kind: 'closed' });

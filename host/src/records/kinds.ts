@@ -3,6 +3,8 @@
 
 import { type Static, type TSchema, Type } from 'typebox';
 import { nodeRoles } from '../config/schema.js';
+import { arms } from '../experiments/cohorts/cohort.js';
+import { splitKeys } from '../strategy/runtime/plan.js';
 
 const describe = (description: string) => ({ description });
 const name = (description: string) =>
@@ -231,11 +233,33 @@ export const strategyRecordSchema = Type.Object({
 });
 export type StrategyRecord = Static<typeof strategyRecordSchema>;
 
+/** What a request of an experiment is to meet. */
+export const objectivesSchema = Type.Object({
+	ttftMs: Type.Number({ exclusiveMinimum: 0, description: 'First token, from the request’s arrival.' }),
+	tpotMs: Type.Number({ exclusiveMinimum: 0, description: 'Each further token, on average.' }),
+	ttftPerTokenMs: Type.Number({ minimum: 0, description: 'Added to `ttftMs` for each token of the prompt.' }),
+});
+
 /** Which labels stand where in one scope: the whole mesh, or a model. */
 export const stagingRecordSchema = Type.Object({
 	history: Type.Array(Type.String(), { maxItems: 8, description: 'Active labels, newest last.' }),
 	canary: Type.Optional(Type.Object({ label: Type.String(), percent: Type.Number() })),
 	shadow: Type.Optional(Type.String()),
+	experiment: Type.Optional(
+		Type.Object({
+			id: Type.String(),
+			tag: Type.Integer({ minimum: 1, maximum: 0xffff_ffff }),
+			block: Type.Integer({ minimum: 0 }),
+			baseline: Type.String(),
+			candidate: Type.String(),
+			arm: Type.Optional(Type.Enum([...arms])),
+			split: Type.Optional(
+				Type.Object({ percent: Type.Number(), by: Type.Enum([...splitKeys]), seed: Type.Integer({ minimum: 0 }) }),
+			),
+			measureFromMs: Type.Number(),
+			objectives: objectivesSchema,
+		}),
+	),
 });
 export type StagingRecord = Static<typeof stagingRecordSchema>;
 

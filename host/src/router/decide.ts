@@ -11,6 +11,7 @@ import { type ChosenPrefill, decideInPhases } from './pd/phases.js';
 import type { ModelPool, TargetOwner, UpstreamTarget } from './ports.js';
 import type { RoutedRequest } from './routed-request.js';
 import { tenantOf, tpotObjective, ttftObjective } from './tenant-policy.js';
+import { enlist } from './trial.js';
 import type { AttemptPlan } from './upstream-response.js';
 
 export type Step =
@@ -121,6 +122,7 @@ function ask(env: RouterEnv, request: RoutedRequest, pool: ModelPool): Step | un
 	const full: number[] = [];
 	for (let round = 1; ; round++) {
 		const prefill = decideInPhases(env, pool, full.length === 0 ? barred : barred.concat(full), mayPair(request));
+		enlist(request, pool, decision.cohort);
 		if (decision.verdict === 'hold') return { kind: 'hold', pool, key: decision.holdKey };
 		if (decision.verdict === 'reject') return refuse(rejection(env, decision));
 		if (decision.count === 0) return round === 1 ? undefined : { kind: 'full', pool };

@@ -5,6 +5,7 @@ import type { PrefillLeg } from './pd/prefill-leg.js';
 import type { OutcomeStatusName } from './ports.js';
 import type { RoutedRequest, RunningAttempt } from './routed-request.js';
 import { traceAttempt } from './trace.js';
+import { attempted } from './trial.js';
 import { header } from './upstream-response.js';
 
 /** Weight of one answer in the running mean of output tokens. */
@@ -29,6 +30,7 @@ export function recordOutcome(
 	const tokensCached = attempt.usage?.tokensCached ?? 0;
 	const unreachable = status === 'upstream_error' && attempt.failure === 'IM_UPSTREAM_CONNECT';
 	ports.ledger.end(attempt.ledgerEntry);
+	if (request.trial !== undefined) attempted(request.trial, attempt, lane, tokensIn - tokensCached, tokensOut);
 	if (unreachable && env.options.avoidUnreachable) ports.ledger.unreachable(attempt.target);
 	ports.outcomes.record({
 		decisionId: attempt.decisionId,

@@ -1,6 +1,7 @@
 // Owns the narrow interfaces the request pipeline needs from the rest of the data-plane worker. The composition root
 // (host/src/main/worker.ts) implements them over shared memory and messages; tests implement them over plain objects.
 import type { Clock, Random } from '@infermesh/proto';
+import type { EndedRequest } from '../experiments/cohorts/judge.js';
 import type { PoolPolicy } from '../fleet/placement.js';
 import type { Decision, PrefixHits, RequestFeatures } from '../strategy/runtime/decision.js';
 import type { AdmissionPorts } from './admission/ports.js';
@@ -175,6 +176,10 @@ export interface AttemptOutcome {
 
 export interface OutcomeSink {
 	record(outcome: AttemptOutcome): void;
+	/** A request of an experiment was decided for the first time. */
+	enlisted(cohort: number): void;
+	/** It is over. Called exactly once for each that was enlisted. */
+	ended(pool: ModelPool, cohort: number, request: EndedRequest): void;
 	/** A response began with the engine's own load report (ORCA text), when so many requests of the mesh were there. */
 	loadReported(target: UpstreamTarget, orca: string, inFlight: number): void;
 }

@@ -9,6 +9,7 @@ import type { Ticket } from './admission/ticket.js';
 import type { Refusal, RouterErrorCode } from './errors.js';
 import type { Race } from './hedge/race.js';
 import type { Caller, ModelPool, ModelRoute, RequestSpan, TargetOwner } from './ports.js';
+import type { Trial } from './trial.js';
 import type { AttemptPlan, UpstreamResponse } from './upstream-response.js';
 import type { Usage } from './usage.js';
 
@@ -141,6 +142,8 @@ export abstract class RoutedRequest {
 	/** The one target that has what the request asks for, whatever a strategy would think. */
 	owner: TargetOwner | undefined;
 	pool: ModelPool | undefined;
+	/** What an experiment follows of it; undefined while it is in none. */
+	trial: Trial | undefined;
 	/** What was tried and is not to be tried again. */
 	tried: { readonly pool: ModelPool; readonly row: number }[] = [];
 	attempts = 0;

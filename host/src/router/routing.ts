@@ -14,6 +14,7 @@ import { backoffMs, retryReason } from './retry.js';
 import type { RoutedRequest, RunningAttempt } from './routed-request.js';
 import { tenantOf } from './tenant-policy.js';
 import { tokenize } from './tokenize.js';
+import { begin, end } from './trial.js';
 
 export class Routing {
 	readonly active = new ActiveRequests();
@@ -68,6 +69,7 @@ export class Routing {
 	/** Decides and dispatches. `last` is the attempt before, answered with if there is nowhere else to go. */
 	#route(request: RoutedRequest, last: RunningAttempt | undefined): void {
 		const step = decide(this.#env, request);
+		begin(this.#env, request);
 		stageEnded(this.#env, request, 'decide');
 		this.#follow(request, step, last);
 	}
@@ -181,6 +183,7 @@ export class Routing {
 		let step: Step | undefined;
 		this.guarded(request, () => {
 			step = decide(this.#env, request);
+			begin(this.#env, request);
 			stageEnded(this.#env, request, 'decide');
 		});
 		return step;
@@ -247,6 +250,7 @@ export class Routing {
 		const { pool, path, label, refusal, requestId, attempts } = request;
 		const shown = cancelled ? CLIENT_CLOSED : status;
 		const durationMs = env.ports.clock.nowMs() - request.startMs;
+		end(env, request, shown, durationMs);
 		env.ports.metrics.requestEnded(pool, label, shown, refusal?.code, durationMs);
 		request.span?.end(refusal?.code);
 		if (!env.options.logRequests) return;

@@ -4,6 +4,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { type Clock, SeededRandom } from '@infermesh/proto';
+import type { EndedRequest } from '../../experiments/cohorts/judge.js';
 import { openPolicy } from '../../fleet/placement.js';
 import { createPrefixIndex } from '../../prefix/prefix-index.js';
 import { type Decision, FORCED, type RequestFeatures } from '../../strategy/runtime/decision.js';
@@ -107,6 +108,7 @@ export interface TestRouter {
 	readonly url: string;
 	readonly port: number;
 	readonly outcomes: AttemptOutcome[];
+	readonly trials: { readonly cohort: number; readonly request: EndedRequest }[];
 	/** Load reports of engines. */
 	readonly loads: { readonly target: string; readonly orca: string; readonly inFlight: number }[];
 	readonly decided: {
@@ -190,6 +192,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 	const entries = new Map<number, number>();
 	const record = {
 		outcomes: [],
+		trials: [],
 		loads: [],
 		decided: [],
 		remembered: [],
@@ -203,6 +206,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 	} as unknown as Pick<
 		TestRouter,
 		| 'outcomes'
+		| 'trials'
 		| 'loads'
 		| 'http2Closed'
 		| 'decided'
@@ -271,6 +275,8 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 			},
 			outcomes: {
 				record: (outcome) => record.outcomes.push(outcome),
+				enlisted: () => undefined,
+				ended: (_pool, cohort, request) => record.trials.push({ cohort, request }),
 				loadReported: (target, orca, inFlight) => record.loads.push({ target: target.id, orca, inFlight }),
 			},
 			prefixes: createPrefixIndex({ blocksMax: 4096 }),

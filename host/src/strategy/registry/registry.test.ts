@@ -137,3 +137,35 @@ test('loading makes room by dropping the oldest version nobody would miss', asyn
 	t.true(manager.list().length <= 6);
 	t.is(await registry.rollback(undefined), labels.at(-2));
 });
+
+test('a model under experiment is not staged by hand, and its experiment goes only forward', async (t) => {
+	const { registry, manager, load } = await setUp(t);
+	const baseline = await load();
+	const candidate = await load();
+	await registry.stage(baseline, 'active', {});
+	const block = (at: number, arm: 'baseline' | 'candidate', id = 'e1') => ({
+		id,
+		tag: 3,
+		block: at,
+		baseline,
+		candidate,
+		arm,
+		measureFromMs: 0,
+		objectives: { ttftMs: 1000, tpotMs: 50, ttftPerTokenMs: 0 },
+	});
+	await registry.stageExperiment('m0', block(0, 'baseline'));
+	await registry.stageExperiment('m0', block(1, 'candidate'));
+	t.is(manager.currentPlan().byModel.get('m0')?.experiment?.arm, 'candidate', 'every router follows when it resolves');
+	await t.throwsAsync(registry.stage(candidate, 'active', { model: 'm0' }), { code: 'IM_EXPERIMENT_STAGING' });
+	await t.throwsAsync(registry.stage(candidate, 'shadow', { model: 'm0' }), { code: 'IM_EXPERIMENT_STAGING' });
+	await t.throwsAsync(registry.rollback('m0'), { code: 'IM_EXPERIMENT_STAGING' });
+	await t.throwsAsync(registry.unload(candidate), { code: 'IM_STRATEGY_STAGED' });
+	await t.throwsAsync(registry.stageExperiment('m0', block(0, 'baseline')), { code: 'IM_EXPERIMENT_OVERTAKEN' });
+	await t.throwsAsync(registry.stageExperiment('m0', block(0, 'baseline', 'e2')), { code: 'IM_EXPERIMENT_MODEL_BUSY' });
+	await registry.endExperiment('m0', 'e2', candidate);
+	t.is(await registry.experimentOn('m0'), 'e1', 'another experiment does not end it');
+	await registry.endExperiment('m0', 'e1', candidate);
+	t.is(manager.active('m0'), candidate);
+	t.is(manager.currentPlan().byModel.get('m0')?.experiment, undefined);
+	await registry.stage(baseline, 'active', { model: 'm0' });
+});

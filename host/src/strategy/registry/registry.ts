@@ -3,6 +3,7 @@
 import { type Blobs, blobIdOf } from '@infermesh/fabric';
 import { type Clock, type ErrorCode, MeshError } from '@infermesh/proto';
 import type { ConfigValues } from '@infermesh/sdk';
+import { experimentErrors } from '../../experiments/errors.js';
 import { type RouterRecord, recordKinds, type StagingRecord, type StrategyRecord } from '../../records/kinds.js';
 import type { Mirror } from '../../records/mirror.js';
 import type { Records, Stored } from '../../records/records.js';
@@ -10,6 +11,7 @@ import type { AdmissionReport } from '../admission/report.js';
 import { registryErrors } from './errors.js';
 import type { StrategyJudge } from './judge.js';
 import {
+	type ExperimentStaging,
 	forget,
 	previousLabels,
 	rollBack,
@@ -18,6 +20,7 @@ import {
 	stageActive,
 	stageCanary,
 	stagedLabels,
+	stageExperiment,
 	stageShadow,
 	unstage,
 	unstaged,
@@ -76,16 +79,17 @@ export function stagingOf(records: readonly Stored<StagingRecord>[]): Staging {
 	return new Map(
 		records.map(({ id, value }): [string, ScopeStaging] => [
 			id === WHOLE_MESH_ID ? WHOLE_MESH : id,
-			{ history: value.history, canary: value.canary, shadow: value.shadow },
+			{ history: value.history, canary: value.canary, shadow: value.shadow, experiment: value.experiment },
 		]),
 	);
 }
 
-function recordOf({ history, canary, shadow }: ScopeStaging): StagingRecord {
+function recordOf({ history, canary, shadow, experiment }: ScopeStaging): StagingRecord {
 	return {
 		history: [...history],
 		...(canary === undefined ? {} : { canary: { ...canary } }),
 		...(shadow === undefined ? {} : { shadow }),
+		...(experiment === undefined ? {} : { experiment: { ...experiment } }),
 	};
 }
 
@@ -95,6 +99,24 @@ type Failure = { readonly code: string; readonly message: string };
 function raise(router: string, { code, message }: Failure): MeshError {
 	const known = Object.hasOwn(registryErrors, code) ? (code as ErrorCode) : 'IM_STRATEGY_PREPARE';
 	return new MeshError(registryErrors, known, message, { where: `node ${router}` });
+}
+
+/** Who stages by hand what an experiment is measuring would spoil it. */
+function refuseUnderExperiment(staging: Staging, scope: string): void {
+	const experiment = staging.get(scope)?.experiment;
+	if (experiment !== undefined)
+		throw new MeshError(
+			experimentErrors,
+			'IM_EXPERIMENT_STAGING',
+			`experiment ${experiment.id} runs on ${scope} (${experiment.candidate} against ${experiment.baseline})`,
+			{ hint: `Stop it first: infermesh experiment stop ${experiment.id}` },
+		);
+}
+
+function modelBusy(model: string, id: string): MeshError {
+	return new MeshError(experimentErrors, 'IM_EXPERIMENT_MODEL_BUSY', `experiment ${id} runs on ${model}`, {
+		hint: `Wait for its end, or stop it: infermesh experiment stop ${id}`,
+	});
 }
 
 export class StrategyRegistry {
@@ -156,6 +178,7 @@ export class StrategyRegistry {
 			throw new MeshError(registryErrors, 'IM_STRATEGY_QUARANTINED', `${label} is in quarantine`);
 		const scope = options.model ?? WHOLE_MESH;
 		await this.#restage((before) => {
+			refuseUnderExperiment(before, scope);
 			const besides = stage === 'canary' || stage === 'shadow';
 			if (besides && before.get(scope)?.history.at(-1) === label)
 				throw new MeshError(registryErrors, 'IM_STRATEGY_ACTIVE', `${label} is active already`);
@@ -171,11 +194,40 @@ export class StrategyRegistry {
 	async rollback(model: string | undefined): Promise<string | undefined> {
 		const scope = model ?? WHOLE_MESH;
 		const after = await this.#restage((before) => {
+			refuseUnderExperiment(before, scope);
 			const next = rollBack(before, scope);
 			if (next === undefined) throw new MeshError(registryErrors, 'IM_STRATEGY_NO_PREVIOUS');
 			return next;
 		});
 		return after.get(scope)?.history.at(-1) ?? after.get(WHOLE_MESH)?.history.at(-1);
+	}
+
+	/**
+	 * Puts a model under experiment or moves its experiment on to a later block; resolves when every router has switched. IM_EXPERIMENT_MODEL_BUSY when
+	 * another one has the model, IM_EXPERIMENT_OVERTAKEN when a later block stands already: whoever asks is not the one who runs it any more.
+	 */
+	async stageExperiment(model: string, next: ExperimentStaging): Promise<void> {
+		await this.#restage((before) => {
+			const present = before.get(model)?.experiment;
+			if (present !== undefined && present.id !== next.id) throw modelBusy(model, present.id);
+			if (present !== undefined && present.block > next.block)
+				throw new MeshError(experimentErrors, 'IM_EXPERIMENT_OVERTAKEN', `${next.id} is at block ${present.block}`);
+			return stageExperiment(before, model, next);
+		});
+	}
+
+	/** Ends an experiment's hold on a model, if it still has it: what stood before decides again, or with `promote` this label from now on. */
+	async endExperiment(model: string, id: string, promote: string | undefined): Promise<void> {
+		await this.#restage((before) => {
+			if (before.get(model)?.experiment?.id !== id) return before;
+			const ended = stageExperiment(before, model, undefined);
+			return promote === undefined ? ended : stageActive(ended, model, promote);
+		});
+	}
+
+	/** The experiment that has a model, if one has. */
+	async experimentOn(model: string): Promise<string | undefined> {
+		return (await this.#readStaging()).get(model)?.experiment?.id;
 	}
 
 	/** Drops a strategy that is on no stage. */

@@ -1,7 +1,9 @@
 // Owns which strategy stands where: pure, so that every transition can be tested without a mesh. A scope is the whole mesh or one model; each keeps
 // its history of active strategies, newest last, for rollback. Strategies are named by label (`name@version`), which all nodes share; planFrom
 // turns labels into the version ids of one process.
-import { emptyPlan, type PoolPlan, type RoutingPlan } from '../runtime/plan.js';
+import type { ArmName } from '../../experiments/cohorts/cohort.js';
+import type { Objectives } from '../../experiments/cohorts/judge.js';
+import { emptyPlan, type PoolPlan, type RoutingPlan, type SplitKey } from '../runtime/plan.js';
 
 /** Scope of the whole mesh. Models are other keys. */
 export const WHOLE_MESH = '';
@@ -14,6 +16,23 @@ export interface ScopeStaging {
 	readonly history: readonly string[];
 	readonly canary: { readonly label: string; readonly percent: number } | undefined;
 	readonly shadow: string | undefined;
+	/** While a model is under experiment, its arms decide; what stands above waits. */
+	readonly experiment?: ExperimentStaging | undefined;
+}
+
+/** What an experiment has staged. */
+export interface ExperimentStaging {
+	readonly id: string;
+	/** Which experiment its requests are counted for; no two that run have the same. */
+	readonly tag: number;
+	readonly block: number;
+	readonly baseline: string;
+	readonly candidate: string;
+	/** The arm of the whole pool; undefined = the split tells. */
+	readonly arm?: ArmName;
+	readonly split?: { readonly percent: number; readonly by: SplitKey; readonly seed: number };
+	readonly measureFromMs: number;
+	readonly objectives: Objectives;
 }
 
 export type Staging = ReadonlyMap<string, ScopeStaging>;
@@ -26,7 +45,9 @@ function scopeOf(staging: Staging, scope: string): ScopeStaging {
 
 function withScope(staging: Staging, scope: string, next: ScopeStaging): Staging {
 	const copy = new Map(staging);
-	if (next.history.length === 0 && next.canary === undefined && next.shadow === undefined) copy.delete(scope);
+	const { history, canary, shadow, experiment } = next;
+	if (history.length === 0 && canary === undefined && shadow === undefined && experiment === undefined)
+		copy.delete(scope);
 	else copy.set(scope, next);
 	return copy;
 }
@@ -56,7 +77,7 @@ export function unstage(staging: Staging, scope: string | undefined, label: stri
 
 function leave(scope: ScopeStaging, label: string): ScopeStaging {
 	return {
-		history: scope.history,
+		...scope,
 		canary: scope.canary?.label === label ? undefined : scope.canary,
 		shadow: scope.shadow === label ? undefined : scope.shadow,
 	};
@@ -68,6 +89,12 @@ export function rollBack(staging: Staging, scope: string): Staging | undefined {
 	// A model's last version may be taken back too: the whole mesh's strategy then decides for it.
 	if (before.history.length < (scope === WHOLE_MESH ? 2 : 1)) return undefined;
 	return withScope(staging, scope, { ...before, history: before.history.slice(0, -1) });
+}
+
+/** Puts a model under experiment, moves its experiment on, or (undefined) ends it: what stood before decides again. */
+export function stageExperiment(staging: Staging, model: string, experiment: ExperimentStaging | undefined): Staging {
+	const { experiment: _before, ...others } = scopeOf(staging, model);
+	return withScope(staging, model, experiment === undefined ? others : { ...others, experiment });
 }
 
 /** Drops a label from all histories, when it is unloaded. */
@@ -86,6 +113,7 @@ export function stagedLabels(staging: Staging): Set<string> {
 		if (active !== undefined) labels.add(active);
 		if (scope.canary !== undefined) labels.add(scope.canary.label);
 		if (scope.shadow !== undefined) labels.add(scope.shadow);
+		if (scope.experiment !== undefined) labels.add(scope.experiment.baseline).add(scope.experiment.candidate);
 	}
 	return labels;
 }
@@ -142,12 +170,29 @@ export function activeLabel(
 function poolPlan(scope: ScopeStaging, inherited: PoolPlan, versions: ReadonlyMap<string, number>): PoolPlan {
 	const active = activeLabel(scope, versions);
 	const canaryId = scope.canary === undefined ? undefined : versions.get(scope.canary.label);
-	return {
+	const staged: PoolPlan = {
 		activeVersionId: active === undefined ? inherited.activeVersionId : versions.get(active),
 		canary:
 			scope.canary === undefined || canaryId === undefined
 				? inherited.canary
 				: { versionId: canaryId, percent: scope.canary.percent },
 		shadowVersionId: (scope.shadow === undefined ? undefined : versions.get(scope.shadow)) ?? inherited.shadowVersionId,
+	};
+	return scope.experiment === undefined ? staged : underExperiment(staged, scope.experiment, versions);
+}
+
+/** A router that has an arm's version not loaded lets the baseline, else what stood before, decide in its place: its requests still count for the arm. */
+function underExperiment(
+	staged: PoolPlan,
+	{ tag, block, baseline, candidate, arm, split, measureFromMs, objectives }: ExperimentStaging,
+	versions: ReadonlyMap<string, number>,
+): PoolPlan {
+	const baselineId = versions.get(baseline) ?? staged.activeVersionId;
+	const candidateId = versions.get(candidate);
+	return {
+		activeVersionId: (arm === 'candidate' ? candidateId : undefined) ?? baselineId,
+		canary: split === undefined ? undefined : { versionId: candidateId ?? baselineId ?? 0, ...split },
+		shadowVersionId: staged.shadowVersionId,
+		experiment: { tag, block, arm, measureFromMs, objectives },
 	};
 }

@@ -1,5 +1,6 @@
 import { COLUMN_STATE, TargetState } from '@infermesh/sdk';
 import test from 'ava';
+import { cohortOf } from '../../experiments/cohorts/cohort.js';
 import { prepareStrategy } from '../../project/prepare.js';
 import type { AttemptOutcome } from '../../router/ports.js';
 import type { StrategyModule } from './instance.js';
@@ -281,4 +282,38 @@ test('a strategy whose init fails on a pool leaves that pool to the fallback, wi
 	t.like(harness.decide([], small), { cause: 'no_instance', strategy: 'least_queue@builtin' });
 	t.true(harness.strikes.length > 0);
 	t.is(harness.decide().cause, 'none');
+});
+
+test('a decision of a model under experiment counts for the arm it was meant for, faults and burn-in included', (t) => {
+	const harness = ready(new Harness());
+	harness.add(fixed(1, [1]), written(2, '(func (export "rank") (param i32) (result i32) unreachable)'));
+	const nowMs = harness.rig.features.nowUs / 1000;
+	const objectives = { ttftMs: 1, tpotMs: 1, ttftPerTokenMs: 0 };
+	const block = { tag: 5, block: 2, measureFromMs: 0, objectives };
+	harness.plan({ activeVersionId: 1 });
+	t.is(harness.decide().cohort, 0);
+	harness.plan({ activeVersionId: 2, experiment: { ...block, arm: 'candidate' } });
+	t.deepEqual(cohortOf(harness.decide().cohort), { tag: 5, block: 2, arm: 'candidate', burnIn: false });
+	t.is(harness.enrolled.at(-1)?.cause, 'trap', 'the fallback answered, and the arm is charged');
+	harness.plan({ activeVersionId: 1, experiment: { ...block, arm: 'baseline', measureFromMs: nowMs + 1e12 } });
+	t.like(cohortOf(harness.decide().cohort), { arm: 'baseline', burnIn: true });
+	harness.plan({
+		activeVersionId: 1,
+		canary: { versionId: 1, percent: 50, by: 'tenant', seed: 8 },
+		experiment: { ...block, arm: undefined },
+	});
+	const arms = new Map<number, Set<string>>();
+	for (let n = 0; n < 500; n++) {
+		harness.rig.nextRequest();
+		const { features, hits } = harness.rig;
+		features.tenant = n % 20;
+		harness.decider.decide(harness.pool, features, hits, [], harness.out);
+		const seen = arms.get(n % 20) ?? new Set();
+		arms.set(n % 20, seen.add(cohortOf(harness.out.cohort).arm));
+	}
+	t.true(
+		[...arms.values()].every((seen) => seen.size === 1),
+		'a tenant stays on its side',
+	);
+	t.deepEqual([...arms.values()].reduce((all, seen) => all.union(seen), new Set<string>()).size, 2);
 });

@@ -11,6 +11,7 @@ import {
 	OUTPUT_VERDICT_WORD,
 	RANKED_ROWS_MAX,
 } from '@infermesh/sdk';
+import { cohortNumber, NO_COHORT } from '../../experiments/cohorts/cohort.js';
 import type { InflightReader } from '../../fleet/inflight.js';
 import type { PoolView } from '../../fleet/pool-view.js';
 import type { FleetTableReader } from '../../fleet/table.js';
@@ -30,7 +31,7 @@ import { explore, spread } from './explore.js';
 import { leastQueue, type RowTest, roundRobin } from './fallback.js';
 import { InputGuard } from './input-guard.js';
 import { type FuelBudget, fuelDefaults, type StrategyInstance, type StrategyModule } from './instance.js';
-import { inCanary, type PoolPlan, planOf } from './plan.js';
+import { type ExperimentPlan, inCanary, type PoolPlan, planOf } from './plan.js';
 import { PlanRuntimes } from './plan-runtimes.js';
 import type { InstanceSet, PoolRuntime } from './pool-runtime.js';
 import { readOutput } from './read-output.js';
@@ -73,6 +74,8 @@ export interface DeciderPorts {
 	/** Runs a task soon, after the present one: refilling spares, shadow runs. */
 	readonly defer: (task: () => void) => void;
 	readonly onStrike: (strike: StrikeReport) => void;
+	/** A decision counts for this cohort of an experiment. */
+	readonly enrolled?: (cohort: number, cause: FallbackCause, durationNs: number, fuel: number) => void;
 	/** Log text a strategy wrote; bounded by its manifest. */
 	readonly onLog: (label: string, text: string) => void;
 }
@@ -138,7 +141,8 @@ export class WorkerDecider implements Decider {
 		}
 		const ticket = (runtime.ticket = (runtime.ticket + 1) >>> 0);
 		const poolPlan = planOf(plan, pool.model);
-		const set = this.#choose(runtime, poolPlan, plan.quarantined, features);
+		const isCanary = poolPlan.canary !== undefined && inCanary(poolPlan.canary, features);
+		const set = this.#choose(runtime, poolPlan, plan.quarantined, isCanary);
 		const versionId = set?.strategy.versionId ?? FALLBACK_VERSION;
 		let instance = set?.primary;
 		let cause = this.#obstacle(poolPlan, plan.quarantined, set, pool, features);
@@ -158,6 +162,7 @@ export class WorkerDecider implements Decider {
 		}
 		out.durationNs = (this.#ports.clock.nowMs() - beganMs) * 1e6;
 		this.#ports.metrics.decided(versionId, cause, out.durationNs, out.fuel);
+		if (poolPlan.experiment !== undefined) this.#enrol(poolPlan.experiment, isCanary, features, out);
 		this.#last = { instance, decision: out, eligible: runtime.view.eligibleCount };
 		if (instance === undefined || set === undefined) return;
 		try {
@@ -165,6 +170,14 @@ export class WorkerDecider implements Decider {
 		} catch {
 			// A torn read in a side run: the decision stands, and the run is not counted.
 		}
+	}
+
+	/** The decision counts for the arm it was meant for, whoever made it. */
+	#enrol(experiment: ExperimentPlan, isCanary: boolean, features: RequestFeatures, out: Decision): void {
+		const { tag, block, arm, measureFromMs } = experiment;
+		const isCandidate = arm === undefined ? isCanary : arm === 'candidate';
+		out.cohort = cohortNumber(tag, block, isCandidate, features.nowUs < measureFromMs * 1000);
+		this.#ports.enrolled?.(out.cohort, out.cause, out.durationNs, out.fuel);
 	}
 
 	/** The strategy's own exploration; else what keeps routers that share the fleet apart. */
@@ -238,10 +251,10 @@ export class WorkerDecider implements Decider {
 		runtime: PoolRuntime,
 		plan: PoolPlan,
 		quarantined: ReadonlySet<number>,
-		features: RequestFeatures,
+		isCanary: boolean,
 	): InstanceSet | undefined {
 		const { canary, activeVersionId } = plan;
-		if (canary !== undefined && inCanary(canary, features.sessionLow, features.sessionHigh, features.seedLow)) {
+		if (isCanary && canary !== undefined) {
 			const set = runtime.set(canary.versionId);
 			if (set !== undefined && !quarantined.has(canary.versionId)) return set;
 		}
@@ -425,6 +438,7 @@ function reset(out: Decision): void {
 	out.strategy = '';
 	out.cause = 'none';
 	out.fuel = 0;
+	out.cohort = NO_COHORT;
 }
 
 /** Bit-for-bit comparison of two answers: fuel, verdict, and the rows and scores that count. */

@@ -146,6 +146,8 @@ export class Decision {
 	fuel = 0;
 	/** Wall time of the decision, all in. For metrics only, never for blame. */
 	durationNs = 0;
+	/** Under which the request counts, of an experiment; 0 = of none. See `experiments/cohorts/cohort.ts`. */
+	cohort = 0;
 }
 
 /** What the worker tells others about decisions. Counters only: nothing here may allocate per decision. */

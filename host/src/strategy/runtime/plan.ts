@@ -1,5 +1,8 @@
 // Owns the routing plan: which strategy version decides for which model, and what runs beside it. The agent makes plans; workers prepare
 // one, acknowledge, and switch to it when its generation is stored in shared memory: one store, between two decisions.
+import type { ArmName } from '../../experiments/cohorts/cohort.js';
+import type { Objectives } from '../../experiments/cohorts/judge.js';
+import type { RequestFeatures } from './decision.js';
 
 /**
  * Instances per worker that spare versions may fill up to. Each reserves about 8 GiB of address space, of which a process has 128 TiB; what is
@@ -12,6 +15,26 @@ export interface CanaryPlan {
 	readonly versionId: number;
 	/** 0 to 100. */
 	readonly percent: number;
+	/** What is hashed; absent = the session. */
+	readonly by?: SplitKey;
+	/** Of the hash; absent = 0. */
+	readonly seed?: number;
+}
+
+/** What decides on which side of a split a request is: its session (else itself), or its tenant. */
+export const splitKeys = ['session', 'tenant'] as const;
+export type SplitKey = (typeof splitKeys)[number];
+
+/** The experiment a pool is under: how its requests are counted. Which version decides is in the plan beside it. */
+export interface ExperimentPlan {
+	/** Which experiment: 1 … 2^32 − 1. */
+	readonly tag: number;
+	readonly block: number;
+	/** The arm of the whole pool in this block; undefined where the canary's side tells it. */
+	readonly arm: ArmName | undefined;
+	/** Requests that come before this, milliseconds since the Unix epoch, belong to the burn-in. */
+	readonly measureFromMs: number;
+	readonly objectives: Objectives;
 }
 
 /** What decides for one pool. */
@@ -20,6 +43,7 @@ export interface PoolPlan {
 	readonly activeVersionId: number | undefined;
 	readonly canary: CanaryPlan | undefined;
 	readonly shadowVersionId: number | undefined;
+	readonly experiment?: ExperimentPlan | undefined;
 }
 
 /** Immutable; crosses threads by structured clone. */
@@ -53,12 +77,16 @@ export function planOf(plan: RoutingPlan, model: string): PoolPlan {
 export const GENERATION_WORD = 0;
 export const CONTROL_BYTES = 64;
 
+/** What of a request decides on its side of a split. */
+export type SplitFeatures = Pick<RequestFeatures, 'sessionLow' | 'sessionHigh' | 'seedLow' | 'tenant'>;
+
 /**
  * Whether a decision belongs to the canary: a hash of its session (else its own seed) against the percentage, so that one session
- * always sees one version.
+ * always sees one version. The seed makes the sides of one experiment independent of those of the next.
  */
-export function inCanary(canary: CanaryPlan, sessionLow: number, sessionHigh: number, seedLow: number): boolean {
-	const key = sessionLow === 0 && sessionHigh === 0 ? seedLow : sessionLow ^ Math.imul(sessionHigh, 0x9e3779b1);
+export function inCanary(canary: CanaryPlan, { sessionLow, sessionHigh, seedLow, tenant }: SplitFeatures): boolean {
+	const session = sessionLow === 0 && sessionHigh === 0 ? seedLow : sessionLow ^ Math.imul(sessionHigh, 0x9e3779b1);
+	const key = (canary.by === 'tenant' ? tenant : session) ^ Math.imul(canary.seed ?? 0, 0x85ebca6b);
 	let hash = Math.imul(key ^ (key >>> 16), 0x21f0aaad);
 	hash = Math.imul(hash ^ (hash >>> 15), 0x735a2d97);
 	hash = (hash ^ (hash >>> 15)) >>> 0;

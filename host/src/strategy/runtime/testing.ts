@@ -80,6 +80,7 @@ export class Harness {
 	readonly decided: { readonly versionId: number; readonly cause: FallbackCause }[] = [];
 	readonly shadowed: Shadowed[] = [];
 	readonly strikes: StrikeReport[] = [];
+	readonly enrolled: { readonly cohort: number; readonly cause: FallbackCause }[] = [];
 	readonly #control = new SharedArrayBuffer(CONTROL_BYTES);
 	readonly #deferred: (() => void)[] = [];
 	#generation = 0;
@@ -102,6 +103,7 @@ export class Harness {
 				},
 				defer: (task) => this.#deferred.push(task),
 				onStrike: (strike) => this.strikes.push(strike),
+				enrolled: (cohort, cause) => this.enrolled.push({ cohort, cause }),
 				onLog: () => undefined,
 			},
 		);
