@@ -23,6 +23,8 @@ import { recordErrors } from './records/errors.js';
 import { reportErrors } from './reports/errors.js';
 import { routerErrors } from './router/errors.js';
 import { signalErrors } from './signals/errors.js';
+import { gridErrors } from './simulator/grid/errors.js';
+import { simulationScenarioErrors } from './simulator/scenario/errors.js';
 import { statisticsErrors } from './statistics/errors.js';
 import { admissionErrors } from './strategy/admission/errors.js';
 import { registryErrors } from './strategy/registry/errors.js';
@@ -60,6 +62,8 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Strategy templates', errors: templateErrors },
 	{ title: 'Load generator', errors: loadErrors },
 	{ title: 'Traces', errors: traceErrors },
+	{ title: 'Simulation scenarios', errors: simulationScenarioErrors },
+	{ title: 'Simulations', errors: gridErrors },
 	{ title: 'Emulated engine', errors: engineErrors },
 	{ title: 'Statistics', errors: statisticsErrors },
 ];

@@ -11,6 +11,7 @@ import { runLoad } from '../load/run.js';
 import { openTraceFile, type TraceFormat } from '../load/trace/import.js';
 import {
 	type ArrivalOptions,
+	type DiurnalOptions,
 	type LengthOptions,
 	type SyntheticOptions,
 	syntheticTrace,
@@ -40,6 +41,7 @@ interface BenchFlags extends MeshOptions {
 	readonly format?: TraceFormat | 'auto';
 	readonly rate?: number;
 	readonly arrivals?: ArrivalOptions;
+	readonly diurnal?: DiurnalOptions;
 	readonly input?: LengthOptions;
 	readonly output?: LengthOptions;
 	readonly prefixes?: number;
@@ -65,6 +67,12 @@ export function parseArrivals(text: string): ArrivalOptions {
 	if ((kind === 'poisson' || kind === 'constant') && cv === undefined) return { kind };
 	if (kind === 'gamma' || kind === 'weibull') return { kind, cv: decimal(0.1, 20)(cv ?? '2') };
 	throw new InvalidArgumentError('It must be poisson, constant, gamma:CV or weibull:CV.');
+}
+
+/** `AMPLITUDE:PERIOD`, as in 0.8:1h. */
+export function parseDiurnal(text: string): DiurnalOptions {
+	const [amplitude = '', period = ''] = text.split(':');
+	return { amplitude: decimal(0, 1)(amplitude), periodSeconds: duration(period) / 1000 };
 }
 
 /** `fixed:TOKENS` or `MEAN` or `MEAN:CV` (lognormal). */
@@ -97,6 +105,7 @@ function openWorkload(flags: BenchFlags): Promise<TraceSource> | TraceSource {
 	const options: SyntheticOptions = given({
 		ratePerSecond: flags.rate,
 		arrivals: flags.arrivals,
+		diurnal: flags.diurnal,
 		input: flags.input,
 		output: flags.output,
 		seed: flags.seed,
@@ -186,6 +195,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
 			.option('--format <name>', 'auto, azure or mooncake', oneOf('auto', 'azure', 'mooncake'))
 			.option('--rate <number>', 'generator: requests a second (default: 2)', decimal(0.001, 100_000))
 			.option('--arrivals <kind>', 'generator: poisson, constant, gamma:CV or weibull:CV', parseArrivals)
+			.option('--diurnal <amplitude:period>', 'generator: a wave on the rate, as 0.8:1h', parseDiurnal)
 			.option('--input <tokens>', 'generator: prompt length, MEAN[:CV] or fixed:N (default: 512)', parseLengths)
 			.option('--output <tokens>', 'generator: answer length, MEAN[:CV] or fixed:N (default: 128)', parseLengths)
 			.option('--prefixes <number>', 'generator: distinct shared prefixes', whole(1, 65_536))

@@ -3,6 +3,7 @@ import { cliPage } from './cli-page.js';
 import { configPage } from './config-page.js';
 import { errorsPage } from './errors-page.js';
 import { metricsPage } from './metrics-page.js';
+import { scenarioPage } from './scenario-page.js';
 
 /** File name in docs/ → its text. */
 export async function referencePages(): Promise<ReadonlyMap<string, string>> {
@@ -11,5 +12,6 @@ export async function referencePages(): Promise<ReadonlyMap<string, string>> {
 		['config.md', configPage()],
 		['errors.md', errorsPage()],
 		['metrics.md', metricsPage()],
+		['scenario.md', scenarioPage()],
 	]);
 }

@@ -1,6 +1,7 @@
 // Owns reading rows of the Azure LLM inference traces (CSV: TIMESTAMP, ContextTokens, GeneratedTokens; 2023 and 2024 releases).
 // Leaves line cutting, ordering and bounds on the number of rows to import.ts.
 import { MeshError } from '@infermesh/proto';
+import type { Defects } from './defects.js';
 import { traceErrors } from './errors.js';
 import type { Line } from './lines.js';
 import { TOKENS_MAX, type TraceRequest } from './types.js';
@@ -14,7 +15,7 @@ export function isAzureHeader(text: string): boolean {
 }
 
 /** Makes a reader of data rows from the header. The first row is time zero; 100 ns ticks survive (kept apart from the seconds). */
-export function azureReader(header: string, name: string): (line: Line) => TraceRequest {
+export function azureReader(header: string, name: string, defects: Defects): (line: Line) => TraceRequest {
 	const columns = columnNames(header);
 	const timestampAt = columns.indexOf('timestamp');
 	const inputAt = columns.indexOf('contexttokens');
@@ -36,9 +37,15 @@ export function azureReader(header: string, name: string): (line: Line) => Trace
 			originFractionMs = fractionMs;
 		}
 		return {
-			atMs: (seconds - originSeconds) * 1000 + (fractionMs - originFractionMs),
-			inputTokens: parseTokens(cells[inputAt] ?? '', 'ContextTokens', () => at(inputAt)),
-			outputTokens: parseTokens(cells[outputAt] ?? '', 'GeneratedTokens', () => at(outputAt)),
+			atMs: defects.time((seconds - originSeconds) * 1000 + (fractionMs - originFractionMs), () => at(timestampAt)),
+			inputTokens: defects.prompt(
+				parseTokens(cells[inputAt] ?? '', 'ContextTokens', () => at(inputAt)),
+				() => at(inputAt),
+			),
+			outputTokens: Math.max(
+				1,
+				parseTokens(cells[outputAt] ?? '', 'GeneratedTokens', () => at(outputAt)),
+			),
 		};
 	};
 }
@@ -77,7 +84,7 @@ function parseTimestamp(text: string, where: () => string): { seconds: number; f
 function parseTokens(text: string, field: string, where: () => string): number {
 	const trimmed = text.trim();
 	const tokens = /^\d{1,9}$/.test(trimmed) ? Number(trimmed) : Number.NaN;
-	if (tokens <= TOKENS_MAX) return Math.max(1, tokens);
+	if (tokens <= TOKENS_MAX) return tokens;
 	const message = `${field} is not a whole number from 0 to ${TOKENS_MAX}: ${JSON.stringify(text.slice(0, 40))}`;
 	throw new MeshError(traceErrors, 'IM_TRACE_FIELD', message, { where: where() });
 }

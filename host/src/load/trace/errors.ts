@@ -37,6 +37,13 @@ export const traceErrors = defineErrors({
 		grpcStatus: 'INVALID_ARGUMENT',
 		retryable: false,
 	},
+	IM_TRACE_DEFECT: {
+		summary: 'A row of the trace is well formed and makes no sense.',
+		hint: 'Mend the row named, or have such rows mended and counted in the notes: `infermesh simulate --mend`, `workload.defects: mend`.',
+		httpStatus: 400,
+		grpcStatus: 'INVALID_ARGUMENT',
+		retryable: false,
+	},
 	IM_TRACE_LIMIT: {
 		summary: 'The trace exceeds a limit of the importer.',
 		hint: 'Split the file, or raise the limit named.',

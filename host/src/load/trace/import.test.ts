@@ -192,3 +192,19 @@ for (const [text, offset] of [
 		t.is(jsonErrorOffset(text), offset);
 	});
 }
+
+test('defects are refused with their place, or mended and counted', async (t) => {
+	const empty = `${row(0, 100, 5, [1])}\n${row(900, 0, 5, [2])}`;
+	const back = `${AZURE}\r\n2023-11-16 18:16:00.0000000,10,5`;
+	for (const [text, where, note] of [
+		[empty, 'trace:2:18', '1 prompts of no tokens were taken as of one'],
+		[back, 'trace:5:1', '1 rows stepped back in time and were moved to the row before'],
+	] as const) {
+		const error = await t.throwsAsync(() => read(text, { defects: 'refuse' }));
+		t.true(isMeshError(error, 'IM_TRACE_DEFECT'));
+		if (isMeshError(error, 'IM_TRACE_DEFECT')) t.is(error.where, where);
+		const source = await open(text);
+		t.true((await collect(source)).every((it) => it.inputTokens >= 1));
+		t.deepEqual(source.notes(), [note]);
+	}
+});

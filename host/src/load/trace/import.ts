@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import { MeshError, SeededRandom } from '@infermesh/proto';
 import { azureReader, isAzureHeader } from './azure.js';
+import { Defects } from './defects.js';
 import { dequantise, isQuantised } from './dequantise.js';
 import { traceErrors } from './errors.js';
 import { type Line, readLines } from './lines.js';
@@ -21,6 +22,8 @@ export interface ImportOptions {
 	readonly seed?: number;
 	/** `auto` (default) spreads timestamps that sit on 3 s ticks; `never` replays them as they are. */
 	readonly dequantise?: 'auto' | 'never';
+	/** Prompts of no tokens and clocks that go back: `mend` (default) and count in the notes, or `refuse` with IM_TRACE_DEFECT. */
+	readonly defects?: 'mend' | 'refuse';
 	/** Rows read before IM_TRACE_LIMIT. Default 100 million. */
 	readonly rowsMax?: number;
 	/** Characters in a line before IM_TRACE_LIMIT. Default 1,048,576. */
@@ -39,20 +42,19 @@ export async function openTraceFile(path: string, options: Partial<ImportOptions
 
 /**
  * Reads a trace from a stream of bytes, detecting its format from the first line. The source can be walked once.
- * Errors carry `name:line:column`. Rows that step back in time are given the time of the row before, and counted in the notes.
+ * Errors carry `name:line:column`.
  */
 export async function importTrace(chunks: AsyncIterable<Uint8Array>, options: ImportOptions): Promise<TraceSource> {
 	const lines = readLines(chunks, options.name, options.lineCharsMax ?? LINE_CHARS_MAX);
-	const { kind, rows } = await readRows(lines, options);
-	const order = { steppedBack: 0 };
-	const ordered = keepOrder(rows, order);
-	const lookahead = await take(ordered, LOOKAHEAD_ROWS);
+	const defects = new Defects(options.defects === 'refuse');
+	const { kind, rows } = await readRows(lines, options, defects);
+	const lookahead = await take(rows, LOOKAHEAD_ROWS);
 	if (lookahead.length === 0) throw new MeshError(traceErrors, 'IM_TRACE_EMPTY', undefined, { where: options.name });
 
 	const seed = options.seed ?? 1;
 	const quantised = isQuantised(lookahead);
 	const spreads = quantised && options.dequantise !== 'never';
-	const all = concat(lookahead, ordered);
+	const all = concat(lookahead, rows);
 	const requests = spreads ? dequantise(all, new SeededRandom(seed), options.name) : all;
 	return {
 		kind,
@@ -63,9 +65,7 @@ export async function importTrace(chunks: AsyncIterable<Uint8Array>, options: Im
 				? [`timestamps sat on 3 s ticks and were spread by a seeded uniform [0, 3000) ms (seed ${seed})`]
 				: []),
 			...(quantised && !spreads ? ['timestamps sit on 3 s ticks: requests arrive in bursts'] : []),
-			...(order.steppedBack > 0
-				? [`${order.steppedBack} rows stepped back in time and were moved to the row before`]
-				: []),
+			...defects.notes(),
 		],
 		[Symbol.asyncIterator]: () => requests[Symbol.asyncIterator](),
 	};
@@ -74,16 +74,17 @@ export async function importTrace(chunks: AsyncIterable<Uint8Array>, options: Im
 async function readRows(
 	lines: AsyncGenerator<Line>,
 	options: ImportOptions,
+	defects: Defects,
 ): Promise<{ kind: TraceFormat; rows: AsyncGenerator<TraceRequest> }> {
 	let first = await lines.next();
 	while (first.done !== true && first.value.text.trim() === '') first = await lines.next();
 	if (first.done === true) throw new MeshError(traceErrors, 'IM_TRACE_EMPTY', undefined, { where: options.name });
 	const kind = formatOf(first.value, options);
 	if (kind === 'azure') {
-		const read = azureReader(first.value.text, options.name);
+		const read = azureReader(first.value.text, options.name, defects);
 		return { kind, rows: parseRows(lines, undefined, read, options) };
 	}
-	return { kind, rows: parseRows(lines, first.value, mooncakeReader(options.name), options) };
+	return { kind, rows: parseRows(lines, first.value, mooncakeReader(options.name, defects), options) };
 }
 
 function formatOf(line: Line, options: ImportOptions): TraceFormat {
@@ -120,22 +121,6 @@ async function* parseRows(
 			});
 		}
 		yield read(line);
-	}
-}
-
-async function* keepOrder(
-	rows: AsyncIterable<TraceRequest>,
-	order: { steppedBack: number },
-): AsyncGenerator<TraceRequest> {
-	let lastMs = 0;
-	for await (const row of rows) {
-		if (row.atMs < lastMs) {
-			order.steppedBack++;
-			yield { ...row, atMs: lastMs };
-			continue;
-		}
-		lastMs = row.atMs;
-		yield row;
 	}
 }
 

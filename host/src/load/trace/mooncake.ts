@@ -1,6 +1,7 @@
 // Owns reading rows of the Mooncake traces (JSONL: timestamp in ms, input_length, output_length, hash_ids of 512-token blocks).
 // Leaves line cutting, de-quantisation and ordering to its neighbours.
 import { MeshError } from '@infermesh/proto';
+import type { Defects } from './defects.js';
 import { traceErrors } from './errors.js';
 import { jsonErrorOffset } from './json-error.js';
 import type { Line } from './lines.js';
@@ -15,14 +16,16 @@ export function isMooncakeRow(text: string): boolean {
 }
 
 /** Makes a reader of rows. The first row is time zero; rows without `hash_ids` have no blocks. */
-export function mooncakeReader(name: string): (line: Line) => TraceRequest {
+export function mooncakeReader(name: string, defects: Defects): (line: Line) => TraceRequest {
 	let originMs: number | undefined;
 	return (line) => {
 		const row = parseRow(line, name);
 		const timestampMs = numberField(row, 'timestamp', Number.MAX_SAFE_INTEGER, line, name);
 		originMs ??= timestampMs;
-		const atMs = timestampMs - originMs;
-		const inputTokens = Math.max(1, numberField(row, 'input_length', TOKENS_MAX, line, name));
+		const atMs = defects.time(timestampMs - originMs, () => placeOf('timestamp', line, name));
+		const inputTokens = defects.prompt(numberField(row, 'input_length', TOKENS_MAX, line, name), () =>
+			placeOf('input_length', line, name),
+		);
 		const outputTokens = Math.max(1, numberField(row, 'output_length', TOKENS_MAX, line, name));
 		const blocks = row['hash_ids'];
 		if (blocks === undefined) return { atMs, inputTokens, outputTokens };
@@ -66,6 +69,10 @@ function checkBlocks(blocks: unknown, inputTokens: number, line: Line, name: str
 }
 
 function fieldError(message: string, field: string, line: Line, name: string): MeshError {
+	return new MeshError(traceErrors, 'IM_TRACE_FIELD', message, { where: placeOf(field, line, name) });
+}
+
+function placeOf(field: string, line: Line, name: string): string {
 	const column = Math.max(0, line.text.indexOf(`"${field}"`)) + 1;
-	return new MeshError(traceErrors, 'IM_TRACE_FIELD', message, { where: `${name}:${line.number}:${column}` });
+	return `${name}:${line.number}:${column}`;
 }

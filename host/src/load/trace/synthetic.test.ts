@@ -105,6 +105,24 @@ test('sessions: every turn holds the turns before it, and they end', async (t) =
 	t.true(turns > 4 && turns < 6, `mean turns ${turns}`);
 });
 
+test('a wave on the rate: the mean stays, arrivals follow the sine, order is kept', async (t) => {
+	const periodSeconds = 100;
+	const rows = await make({ requests: 20_000, ratePerSecond: 20, diurnal: { amplitude: 0.8, periodSeconds } });
+	const spanS = (rows.at(-1)?.atMs ?? 0) / 1000;
+	t.true(spanS > 950 && spanS < 1050, `20,000 at 20/s take about 1,000 s: ${spanS}`);
+	t.true(rows.every((row, index) => index === 0 || row.atMs >= (rows[index - 1]?.atMs ?? 0)));
+	const quarters = [0, 0, 0, 0];
+	for (const row of rows) {
+		const quarter = Math.floor(((row.atMs / 1000 / periodSeconds) % 1) * 4);
+		quarters[quarter] = (quarters[quarter] ?? 0) + 1;
+	}
+	// Each quarter's mean of 1 + 0.8·sin is 1 ± 0.8·2/π = 1.51 or 0.49.
+	for (const [index, count] of quarters.entries()) {
+		const share = count / (rows.length / 4);
+		t.true(Math.abs(share - (index < 2 ? 1.51 : 0.49)) < 0.08, `quarter ${index}: ${share}`);
+	}
+});
+
 test('the stream is without end unless told', async (t) => {
 	let count = 0;
 	for await (const row of syntheticTrace({ ratePerSecond: 1000 })) if (row.atMs > 5000 || ++count > 10_000) break;
@@ -119,6 +137,7 @@ for (const [options, where] of [
 	[{ output: { kind: 'lognormal', mean: Number.NaN } }, 'output.mean'],
 	[{ prefixes: { count: 0, share: 0.5 } }, 'prefixes.count'],
 	[{ prefixes: { count: 1, share: 1.5 } }, 'prefixes.share'],
+	[{ diurnal: { amplitude: 1.5, periodSeconds: 60 } }, 'diurnal.amplitude'],
 	[{ sessions: { active: 1e6, turns: 2 } }, 'sessions.active'],
 ] as const) {
 	test(`an option out of range is refused by name: ${where}`, (t) => {

@@ -16,6 +16,14 @@ export type LengthOptions =
 	/** `mean` before the cut at `tokensMax` (default 32,768); `cv` default 1. */
 	| { readonly kind: 'lognormal'; readonly mean: number; readonly cv?: number; readonly tokensMax?: number };
 
+/** A wave on the rate: rate·(1 + amplitude·sin(2π·t/period)), which starts at the mean and rises. */
+export interface DiurnalOptions {
+	/** 0..1; with 1 arrivals stop at the bottom of the wave. */
+	readonly amplitude: number;
+	/** Seconds, 1..604,800. */
+	readonly periodSeconds: number;
+}
+
 export interface SessionOptions {
 	/** Conversations open at a time, 1..10,000: each arrival continues one of them, drawn evenly. */
 	readonly active: number;
@@ -29,6 +37,8 @@ export interface SyntheticOptions {
 	/** Mean arrivals a second, 0.001..100,000. Default 2. */
 	readonly ratePerSecond?: number;
 	readonly arrivals?: ArrivalOptions;
+	/** Default: the rate does not change. */
+	readonly diurnal?: DiurnalOptions;
 	/** Prompt length (with sessions: what each turn adds). Default lognormal, mean 512. */
 	readonly input?: LengthOptions;
 	/** Tokens to generate. Default lognormal, mean 128. */
@@ -70,11 +80,34 @@ function* generate(options: SyntheticOptions): Generator<TraceRequest> {
 	const gap = gapDraw(options.arrivals ?? { kind: 'poisson' });
 	const meanGapMs = 1000 / (options.ratePerSecond ?? 2);
 	const shape = requestShaper(options, seed);
-	let atMs = 0;
+	const clock = options.diurnal === undefined ? (evenMs: number): number => evenMs : diurnalClock(options.diurnal);
+	let evenMs = 0;
 	for (let index = 0; index < (options.requests ?? Number.POSITIVE_INFINITY); index++) {
-		yield { atMs, ...shape() };
-		atMs += meanGapMs * gap(arrivals);
+		yield { atMs: clock(evenMs), ...shape() };
+		evenMs += meanGapMs * gap(arrivals);
 	}
+}
+
+/** Halvings of the search: an interval of two days comes down below a microsecond. */
+const HALVINGS = 48;
+
+/**
+ * Turns times of an even process into times under the wave: the even time is the integral of the relative rate,
+ * t + a·P/2π·(1 − cos(2πt/P)), inverted by bisection. Gaps of any kind keep their shape in even time.
+ */
+function diurnalClock({ amplitude, periodSeconds }: DiurnalOptions): (evenMs: number) => number {
+	const periodMs = periodSeconds * 1000;
+	const swing = (amplitude * periodMs) / (2 * Math.PI);
+	return (evenMs) => {
+		let low = Math.max(0, evenMs - 2 * swing);
+		let high = evenMs;
+		for (let step = 0; step < HALVINGS; step++) {
+			const middle = (low + high) / 2;
+			if (middle + swing * (1 - Math.cos((2 * Math.PI * middle) / periodMs)) < evenMs) low = middle;
+			else high = middle;
+		}
+		return high;
+	};
 }
 
 function requestShaper(options: SyntheticOptions, seed: number): () => Omit<TraceRequest, 'atMs'> {
@@ -157,10 +190,14 @@ function lengthDraw(options: LengthOptions): (random: Random) => number {
 function describe(options: SyntheticOptions): string {
 	const arrivals = options.arrivals ?? { kind: 'poisson' };
 	const burst = 'cv' in arrivals ? ` cv ${arrivals.cv}` : '';
+	const wave =
+		options.diurnal === undefined
+			? ''
+			: ` ±${options.diurnal.amplitude * 100} % every ${options.diurnal.periodSeconds} s`;
 	const length = (spec: LengthOptions | undefined, mean: number): string =>
 		spec?.kind === 'fixed' ? `${spec.tokens}` : `~${spec?.mean ?? mean}`;
 	return (
-		`synthetic ${arrivals.kind}${burst} ${options.ratePerSecond ?? 2}/s, ` +
+		`synthetic ${arrivals.kind}${burst} ${options.ratePerSecond ?? 2}/s${wave}, ` +
 		`${length(options.input, 512)} tokens in, ${length(options.output, 128)} out, seed ${options.seed ?? 1}`
 	);
 }
@@ -170,6 +207,8 @@ function checkOptions(options: SyntheticOptions): void {
 	check('seed', options.seed, 0, 0xffff_ffff);
 	check('requests', options.requests, 1, Number.MAX_SAFE_INTEGER);
 	if (options.arrivals !== undefined && 'cv' in options.arrivals) check('arrivals.cv', options.arrivals.cv, 0.1, 20);
+	check('diurnal.amplitude', options.diurnal?.amplitude, 0, 1);
+	check('diurnal.periodSeconds', options.diurnal?.periodSeconds, 1, 604_800);
 	checkLength('input', options.input);
 	checkLength('output', options.output);
 	check('prefixes.count', options.prefixes?.count, 1, 65_536);

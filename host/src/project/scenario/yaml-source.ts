@@ -61,6 +61,11 @@ export class YamlSource {
 		return new YamlSource(this.file, { [key]: this.value }, this.#root, this.#lines, key);
 	}
 
+	/** The same positions beside another value: the text's with defaults filled in. */
+	withValue(value: unknown): YamlSource {
+		return new YamlSource(this.file, value, this.#root, this.#lines, this.#wrapper);
+	}
+
 	#nodeAt(path: Path): Node | null {
 		let node: Node | null = this.#root;
 		for (const step of this.#wrapper !== undefined && path[0] === this.#wrapper ? path.slice(1) : path) {
@@ -106,6 +111,9 @@ export function readYaml(file: string, text: string): YamlResult {
 }
 
 const ajv = new Ajv({ allErrors: true, allowUnionTypes: true, verbose: true, strictTypes: false, strictTuples: false });
+
+// Notes for the reference pages, which say nothing about values.
+ajv.addVocabulary(['x-unit', 'x-secret']);
 
 /** Compiles a schema whose unions are unions of types, never `anyOf`, so that each mistake gives one error. */
 export function compileSchema(schema: object): ValidateFunction {
