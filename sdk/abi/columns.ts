@@ -151,4 +151,11 @@ export const columns: readonly ColumnDef[] = [
 		1,
 	),
 	u32(56, 'gpu_at_ms', 'ms', 'gpu', 'mesh clock of the last report on the target’s devices; 0 = none (modulo 2^32)'),
+	u32(
+		57,
+		'target_hash',
+		'hash',
+		'registry',
+		'hash of the target’s id as text: the same on every router and after every restart, unlike `target`',
+	),
 ];

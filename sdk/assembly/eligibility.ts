@@ -33,3 +33,19 @@ export function nextEligible(row: i32): i32 {
 	}
 	return (index << 5) + ctz(word);
 }
+
+/** The eligible row with `skip` eligible rows before it, or −1: `nthEligible(randomBelow(request().eligible_count))` is any of them. */
+export function nthEligible(skip: u32): i32 {
+	const words = (rowCapacity + 31) >> 5;
+	for (let index = 0; index < words; index++) {
+		let word = eligibleWord(index);
+		const here = popcnt(word);
+		if (skip >= here) {
+			skip -= here;
+			continue;
+		}
+		for (; skip > 0; skip--) word &= word - 1;
+		return (index << 5) + ctz(word);
+	}
+	return -1;
+}

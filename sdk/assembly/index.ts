@@ -2,7 +2,7 @@
 export * from './abi';
 export { begin, header, init, output, request, rowCapacity, rowCount, configAddress } from './frame';
 export { columnAddress, F32Column, scratch, U32Column } from './columns';
-export { eligibleWord, isEligible, laneMask, nextEligible } from './eligibility';
+export { eligibleWord, isEligible, laneMask, nextEligible, nthEligible } from './eligibility';
 export { hash64, mix32, random32, randomBelow, randomFloat, rendezvous } from './random';
 export { exp32, log32 } from './math';
 export {

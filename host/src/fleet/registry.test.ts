@@ -1,4 +1,12 @@
-import { COLUMN_COST, COLUMN_MODEL, COLUMN_STATE, COLUMN_TARGET, COLUMN_WEIGHT, TargetState } from '@infermesh/sdk';
+import {
+	COLUMN_COST,
+	COLUMN_MODEL,
+	COLUMN_STATE,
+	COLUMN_TARGET,
+	COLUMN_TARGET_HASH,
+	COLUMN_WEIGHT,
+	TargetState,
+} from '@infermesh/sdk';
 import test from 'ava';
 import * as fc from 'fast-check';
 import { NameTable } from './interner.js';
@@ -60,6 +68,19 @@ test('a target gets a row, its identity columns, and a place in the pool of each
 	t.is(table.getF32(COLUMN_WEIGHT, record.row), 3);
 	t.is(table.getF32(COLUMN_COST, record.row), 2.5);
 	t.is(table.getU32(GENERATION_COLUMN, record.row), record.generation);
+});
+
+test('routers that were told of targets in another order hash them alike, and none two alike', (t) => {
+	const ids = ['a', 'b', 'gpu-1', 'gpu-2', 'node-7/0'];
+	const hashes = (order: readonly string[]) => {
+		const { table, registry } = open();
+		return new Map(order.map((id) => [id, table.getU32(COLUMN_TARGET_HASH, registry.add(spec(id)).row)]));
+	};
+	const forward = hashes(ids);
+	const backward = hashes([...ids].reverse());
+	for (const id of ids) t.is(backward.get(id), forward.get(id), id);
+	t.is(new Set(forward.values()).size, ids.length);
+	t.is(forward.get('a'), 530_429_928, 'a hash that changes moves every session of every mesh');
 });
 
 test('a target speaks gRPC at its own address, at another, or not at all', (t) => {

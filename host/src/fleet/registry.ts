@@ -10,6 +10,7 @@ import {
 	COLUMN_ROLE,
 	COLUMN_STATE,
 	COLUMN_TARGET,
+	COLUMN_TARGET_HASH,
 	COLUMN_WEIGHT,
 	COLUMN_ZONE,
 	TargetRole,
@@ -21,6 +22,7 @@ import type { TargetHold } from './health.js';
 import type { NameTable } from './interner.js';
 import { type PoolPolicies, poolPolicy, samePolicy } from './placement.js';
 import { type FleetTableWriter, GENERATION_COLUMN } from './table.js';
+import { targetHash } from './target-hash.js';
 
 /** One publisher of KV events: `tcp://host:port` twice, and the prefix of the topics wanted. */
 export interface KvPublisher {
@@ -221,6 +223,7 @@ export class TargetRegistry {
 		table.resetRow(row);
 		table.setU32(GENERATION_COLUMN, row, record.generation);
 		table.setU32(COLUMN_TARGET, row, names.targets.hold(spec.id));
+		table.setU32(COLUMN_TARGET_HASH, row, targetHash(spec.id));
 		table.setU32(COLUMN_NODE, row, names.nodes.hold(spec.node));
 		table.setU32(COLUMN_ZONE, row, names.zones.hold(spec.zone));
 		table.setU32(COLUMN_REGION, row, names.regions.hold(spec.region));

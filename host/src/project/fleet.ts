@@ -12,6 +12,7 @@ import {
 	COLUMN_RUNNING,
 	COLUMN_STATE,
 	COLUMN_TARGET,
+	COLUMN_TARGET_HASH,
 	COLUMN_TELEMETRY_AT_MS,
 	type ColumnDef,
 	columns,
@@ -29,6 +30,7 @@ import {
 } from '../fleet/inflight.js';
 import { PoolView } from '../fleet/pool-view.js';
 import { createFleetTable, FleetTableReader, FleetTableWriter, LOAD_BASE_COLUMN } from '../fleet/table.js';
+import { targetHash } from '../fleet/target-hash.js';
 import type { Cell, TargetSpec } from './scenario/schema.js';
 
 export interface FleetSpec {
@@ -81,6 +83,7 @@ export class Fleet {
 		rows.forEach(({ id, target }, row) => {
 			this.#table.resetRow(row);
 			this.#table.setU32(COLUMN_TARGET, row, this.intern(id));
+			this.#table.setU32(COLUMN_TARGET_HASH, row, targetHash(id));
 			this.#table.setU32(COLUMN_MODEL, row, this.intern('model'));
 			this.#table.setU32(COLUMN_STATE, row, TargetState.ready);
 			this.#table.setU32(COLUMN_TELEMETRY_AT_MS, row, this.nowMs);

@@ -1,21 +1,14 @@
 // Round robin: the request's ticket, which the host raises by one for each decision, picks the eligible row; the rows after it follow.
-import { begin, decline, nextEligible, putRanked, request, route } from 'infermesh';
+import { begin, decline, nextEligible, nthEligible, putRanked, request, route } from 'infermesh';
 import { TOP_K } from './manifest';
 export { init } from 'infermesh';
-
-/** The eligible row with `skip` eligible rows before it. */
-function eligibleAt(skip: u32): i32 {
-	let row = nextEligible(0);
-	for (; skip > 0 && row >= 0; skip--) row = nextEligible(row + 1);
-	return row;
-}
 
 export function rank(frame: usize): i32 {
 	begin(frame);
 	const eligible = request().eligible_count;
 	if (eligible == 0) return decline();
 	const count = min(min(TOP_K, request().top_k), eligible);
-	let row = eligibleAt(request().ticket % eligible);
+	let row = nthEligible(request().ticket % eligible);
 	for (let position: u32 = 0; position < count; position++) {
 		putRanked(position, row, <f32>position);
 		row = nextEligible(row + 1);

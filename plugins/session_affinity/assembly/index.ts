@@ -30,7 +30,7 @@ function weightOf(row: i32): f32 {
 
 /** An exponential draw with the weight as its rate: a row's chance to have the lowest is its share of the weights. */
 function drawOf(session: u64, row: i32): f32 {
-	const bits = rendezvous(session, columns.target[row]) >> 8;
+	const bits = rendezvous(session, columns.target_hash[row]) >> 8;
 	return -log32((<f32>bits + <f32>0.5) * <f32>5.9604644775390625e-8) / weightOf(row);
 }
 

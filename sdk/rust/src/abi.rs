@@ -14,7 +14,7 @@ pub const SECTION_ALIGN_BYTES: u32 = 64;
 /// entries of the column table
 pub const COLUMN_TABLE_ENTRIES: u32 = 128;
 /// columns in the dictionary of this version
-pub const COLUMN_COUNT: u32 = 57;
+pub const COLUMN_COUNT: u32 = 58;
 /// most rows a decision may rank
 pub const RANKED_ROWS_MAX: u32 = 16;
 /// most explain factors per ranked row
@@ -764,3 +764,5 @@ pub const COLUMN_POWER_LIMIT_W: u32 = 54;
 pub const COLUMN_GPU_HEALTH: u32 = 55;
 /// u32, ms: mesh clock of the last report on the target’s devices; 0 = none (modulo 2^32)
 pub const COLUMN_GPU_AT_MS: u32 = 56;
+/// u32, hash: hash of the target’s id as text: the same on every router and after every restart, unlike `target`
+pub const COLUMN_TARGET_HASH: u32 = 57;

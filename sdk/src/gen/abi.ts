@@ -14,7 +14,7 @@ export const SECTION_ALIGN_BYTES = 64;
 /** entries of the column table */
 export const COLUMN_TABLE_ENTRIES = 128;
 /** columns in the dictionary of this version */
-export const COLUMN_COUNT = 57;
+export const COLUMN_COUNT = 58;
 /** most rows a decision may rank */
 export const RANKED_ROWS_MAX = 16;
 /** most explain factors per ranked row */
@@ -608,6 +608,8 @@ export const COLUMN_POWER_LIMIT_W = 54;
 export const COLUMN_GPU_HEALTH = 55;
 /** u32, ms: mesh clock of the last report on the target’s devices; 0 = none (modulo 2^32) */
 export const COLUMN_GPU_AT_MS = 56;
+/** u32, hash: hash of the target’s id as text: the same on every router and after every restart, unlike `target` */
+export const COLUMN_TARGET_HASH = 57;
 
 /** Column names by id. */
 export const columnNames = [
@@ -668,5 +670,6 @@ export const columnNames = [
 	'power_limit_w',
 	'gpu_health',
 	'gpu_at_ms',
+	'target_hash',
 ] as const;
 export type ColumnName = (typeof columnNames)[number];

@@ -13,6 +13,7 @@ import {
 } from '../../fleet/inflight.js';
 import { PoolView } from '../../fleet/pool-view.js';
 import { createFleetTable, FleetTableReader, FleetTableWriter, LOAD_BASE_COLUMN } from '../../fleet/table.js';
+import { targetHash } from '../../fleet/target-hash.js';
 import { emptyFeatures, type PrefixHits, type RequestFeatures } from './decision.js';
 
 /** Plausible range of each f32 column; those not named stay at their initial value. */
@@ -128,6 +129,7 @@ function fillCell(table: FleetTableWriter, column: ColumnDef, row: number, rando
 	else if (column.name === 'telemetry_at_ms' || column.name === 'observed_at_ms')
 		table.setU32(column.id, row, NOW_MS - (random.nextU32() % 1000));
 	else if (column.name === 'target') table.setU32(column.id, row, row + 1);
+	else if (column.name === 'target_hash') table.setU32(column.id, row, targetHash(`target-${row}`));
 	else if (column.name === 'zone' || column.name === 'region') table.setU32(column.id, row, 1 + (random.nextU32() % 3));
 	else if (column.type === 'f32') {
 		const range = ranges[column.name];
