@@ -9,9 +9,17 @@ const namePattern = new RegExp(STRATEGY_NAME_PATTERN);
 
 /** Names of shipped strategies: an author's own must differ, so that `name@version` says whose it is. */
 export const reservedNames: ReadonlySet<string> = new Set([
+	'aibrix_prefix',
 	'baseline_rr',
-	'least_queue',
+	'consistent_hash',
 	'hybrid_mesh',
+	'least_pending_tokens',
+	'least_queue',
+	'least_request',
+	'min_ttft',
+	'power_of_two',
+	'production_stack_loadaware',
+	'random',
 	'session_affinity',
 ]);
 

@@ -5,7 +5,7 @@ import { COLUMN_STATE, TargetState } from '@infermesh/sdk';
 import test from 'ava';
 import { assembleHostile, type Expectation } from '../hostile/assemble.js';
 import { DeciderHarness, scanned } from '../support/decider.js';
-import { shipped } from '../support/strategies.js';
+import { shipped, shippedNames } from '../support/strategies.js';
 
 const ROWS = 40;
 
@@ -141,7 +141,7 @@ for (const { name, strategy } of admitted.filter(({ expect }) => expect.kind ===
 	});
 }
 
-for (const name of ['baseline_rr', 'hybrid_mesh', 'least_queue', 'session_affinity']) {
+for (const name of shippedNames) {
 	test(`${name}: no witness ever disagrees with it`, (t) => {
 		const made = harness(8, { witnessEvery: 1 });
 		made.activate(scanned(shipped(name), 1000) ?? module(name));

@@ -12,17 +12,16 @@ import {
 } from '@infermesh/sdk';
 import test from 'ava';
 import * as fc from 'fast-check';
+import { shippedNames } from '../support/strategies.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-const names = ['baseline_rr', 'hybrid_mesh', 'least_queue', 'session_affinity'] as const;
-type Name = (typeof names)[number];
 const modules = new Map<string, Uint8Array<ArrayBuffer>>();
 
 test.before(async () => {
 	for (const build of await buildPlugins(root)) modules.set(build.name, new Uint8Array(readFileSync(build.wasmFile)));
 });
 
-function kitOf(name: Name, rows: readonly RowValues[], config = {}): StrategyKit {
+function kitOf(name: string, rows: readonly RowValues[], config = {}): StrategyKit {
 	return createKit(modules.get(name) ?? new Uint8Array(0), { rows, config });
 }
 
@@ -40,6 +39,7 @@ const row: fc.Arbitrary<RowValues> = fc.record({
 	error_ratio: fc.constantFrom(0, 0.1, 1),
 	speed: fc.constantFrom(1, 0.2),
 	telemetry_at_ms: fc.constantFrom(0, 990_000, 999_999),
+	target_hash: fc.constantFrom(0, 1, 0x8000_0000, 0xffff_ffff),
 });
 
 /** Everything the host wrote: header, request, table, configuration, bitmap and columns. */
@@ -51,7 +51,7 @@ function hostBytes(kit: StrategyKit): string {
 	return parts.map((part) => Buffer.from(part).toString('base64')).join('|');
 }
 
-for (const name of names) {
+for (const name of shippedNames) {
 	test(`${name} ranks eligible rows once each, lowest finite score first, the same again, and changes nothing else`, (t) => {
 		fc.assert(
 			fc.property(
@@ -73,7 +73,7 @@ for (const name of names) {
 					const before = hostBytes(kit);
 					const eligible = rows.filter(([, allowed]) => allowed).length;
 					t.is(answer.status, eligible === 0 ? Status.decline : Status.ok);
-					t.is(answer.rows.length, Math.min(4, request.top_k, eligible));
+					t.is(answer.rows.length, Math.min(kit.manifest.topK, request.top_k, eligible));
 					t.is(new Set(answer.rows).size, answer.rows.length);
 					t.true(answer.rows.every((index) => rows[index]?.[1] === true));
 					t.true(answer.scores.every(Number.isFinite));
@@ -106,7 +106,7 @@ test('least_queue divides load by operator weight and slow start', (t) => {
 });
 
 const fleetOf = (ids: readonly number[], values: RowValues = {}): RowValues[] =>
-	ids.map((target) => ({ ...values, target }));
+	ids.map((target) => ({ ...values, target_hash: target }));
 const ids = Array.from({ length: 40 }, (_, at) => at + 1);
 
 test('session_affinity: a session stays when others come and go, and goes to its next target when its own has gone', (t) => {
@@ -135,7 +135,7 @@ test('session_affinity: no target has more than its share, however few sessions 
 				const inflight = weights.map(() => 0);
 				const kit = kitOf(
 					'session_affinity',
-					weights.map((weight, at) => ({ target: at + 1, weight })),
+					weights.map((weight, at) => ({ target_hash: at + 1, weight })),
 					{ load_factor: factor },
 				);
 				const total = weights.reduce((sum, weight) => sum + weight, 0);

@@ -2,8 +2,9 @@
 // differ in their manifest alone.
 import { fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readManifest, writeManifestSection } from '@infermesh/sdk';
+import { pluginDirs, readManifest, writeManifestSection } from '@infermesh/sdk';
 import type { BuildAnswer, BuildOrder } from './build-child.js';
 
 const built = new Map<string, Promise<Uint8Array<ArrayBuffer>>>();
@@ -34,6 +35,11 @@ export function strategyFrom(manifest: string, source: string): Promise<Uint8Arr
 export function withVersion(wasm: Uint8Array, version: string): Uint8Array {
 	return writeManifestSection(wasm, { ...readManifest(wasm), version });
 }
+
+/** Names of all strategies that ship with the mesh. */
+export const shippedNames: readonly string[] = pluginDirs(fileURLToPath(new URL('../../../', import.meta.url))).map(
+	(dir) => path.basename(dir),
+);
 
 /** A strategy that ships with the mesh, as built. */
 export function shipped(name: string): Uint8Array {
