@@ -1,5 +1,8 @@
 // Targets that come, go, drain, fall ill and misbehave while requests flow: no request fails for it, and each is used exactly as its state allows.
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { request as request1 } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
@@ -236,4 +239,39 @@ test.serial('with no serving target a request is 503 and the mesh says it is not
 	const ready = await fetch(`${mesh.admin.url}/readyz`);
 	t.is(ready.status, 503);
 	t.deepEqual(((await ready.json()) as { reasons: string[] }).reasons, ['no target is serving']);
+});
+
+/** Speaks HTTP/2 alone, in the clear, for an engine that speaks HTTP/1.1. */
+async function overHttp2(t: Teardown, engineUrl: string): Promise<string> {
+	const server = createHttp2Server((req, res) => {
+		const fields = Object.entries(req.headers).filter(([name]) => !name.startsWith(':'));
+		const inner = request1(
+			new URL(req.url, engineUrl),
+			{ method: req.method, headers: Object.fromEntries(fields) },
+			(answer) => {
+				const { 'transfer-encoding': _coding, connection: _kept, 'keep-alive': _hint, ...rest } = answer.headers;
+				res.writeHead(answer.statusCode ?? 502, rest);
+				answer.pipe(res);
+			},
+		);
+		inner.on('error', () => res.stream.close());
+		req.pipe(inner);
+	});
+	await new Promise<void>((resolve) => {
+		server.listen(0, '127.0.0.1', resolve);
+	});
+	t.teardown(() => void server.close());
+	return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+test.serial('a target that speaks HTTP/2 alone is asked, scraped, checked and served over it', async (t) => {
+	const engine = await startTestEngine(t);
+	const mesh = await startTestMesh(t, { engines: [] });
+	await mesh.admin.addTarget({ id: 'two', url: await overHttp2(t, engine.url), http: 'h2' });
+	await mesh.ready(1);
+	t.deepEqual((await mesh.admin.target('two')).models, [MODEL]);
+	const oracle = new Oracle(engine.url);
+	for (const seed of [1, 2, 3, 4])
+		t.is((await ask({ url: mesh.dataUrl, seed, stream: seed % 2 === 0 })).text, await oracle.text(seed));
+	await eventually('its metrics are read', async () => (await mesh.admin.target('two')).telemetryAgeMs !== null);
 });

@@ -80,3 +80,41 @@ test.serial('nginx behind: an engine behind a proxy is a target like any other',
 	t.deepEqual(stream, { early: true, text: await new Oracle(engine.url).text(1, 60), error: undefined });
 	t.not((await mesh.admin.target('proxied')).telemetryAgeMs, null, 'its metrics are read through the proxy');
 });
+
+test.serial('nginx behind, over HTTP/2: streams, whole answers, signals and cancellation pass', async (t) => {
+	const engine = await startTestEngine(t);
+	const proxied = await startNginx(t, engine.url, unbuffered, true);
+	const mesh = await startTestMesh(t, { engines: [] });
+	await mesh.admin.addTarget({ id: 'proxied', url: proxied, http: 'h2' });
+	await mesh.ready(1);
+	t.deepEqual((await mesh.admin.target('proxied')).models, [MODEL], 'it is asked over HTTP/2');
+	const oracle = new Oracle(engine.url);
+	const stream = await arrivesAsItIsMade(mesh.dataUrl, engine, 1);
+	t.deepEqual(stream, { early: true, text: await oracle.text(1, 60), error: undefined });
+	const seeds = Array.from({ length: 40 }, (_, at) => at + 2);
+	const texts = await Promise.all(
+		seeds.map(async (seed) => (await ask({ url: mesh.dataUrl, seed, stream: seed % 2 === 0 })).text),
+	);
+	t.deepEqual(texts, await Promise.all(seeds.map((seed) => oracle.text(seed))));
+	t.not((await mesh.admin.target('proxied')).telemetryAgeMs, null, 'its metrics are read over HTTP/2');
+	const gone = new AbortController();
+	engine.setFaults({ slow: { factor: 50 } });
+	await t.throwsAsync(
+		ask({
+			url: mesh.dataUrl,
+			seed: 1,
+			tokens: 8000,
+			stream: true,
+			signal: gone.signal,
+			onFirst: () => gone.abort(),
+		}).then(({ error }) => {
+			throw new Error(error);
+		}),
+		{ message: 'AbortError' },
+	);
+	engine.setFaults({ slow: null });
+	await eventually('the engine is free', async () => {
+		const { running, inFlight } = await mesh.admin.target('proxied');
+		return running === 0 && inFlight === 0;
+	});
+});

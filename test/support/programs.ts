@@ -2,7 +2,7 @@
 // to install, when a program is missing.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { eventually, type Teardown } from './mesh.js';
@@ -41,8 +41,11 @@ export function temporaryFolder(t: Teardown): string {
 	return folder;
 }
 
-/** nginx in front of `upstreamUrl`; resolves to its address. `location` holds further directives. */
-export async function startNginx(t: Teardown, upstreamUrl: string, location: string): Promise<string> {
+/**
+ * nginx in front of `upstreamUrl`; resolves to its address. `location` holds further directives; with `http2` it speaks HTTP/2 in the clear, and nothing
+ * else.
+ */
+export async function startNginx(t: Teardown, upstreamUrl: string, location: string, http2 = false): Promise<string> {
 	const binary = program('nginx', 'nginx-light');
 	const folder = temporaryFolder(t);
 	const port = await freePort();
@@ -61,7 +64,7 @@ http {
 	access_log off;
 	${temporary.join('\n\t')}
 	server {
-		listen 127.0.0.1:${port};
+		listen 127.0.0.1:${port}${http2 ? ' http2' : ''};
 		location / {
 			proxy_pass ${upstreamUrl};
 			proxy_http_version 1.1;
@@ -75,13 +78,17 @@ http {
 	const child = spawn(binary, ['-c', file, '-p', folder, '-e', path.join(folder, 'error.log')], { stdio: 'ignore' });
 	t.teardown(() => ended(child));
 	const url = `http://127.0.0.1:${port}`;
-	await eventually('nginx answers', () =>
-		fetch(`${url}/healthz`).then(
-			() => true,
-			() => false,
-		),
-	);
+	await eventually('nginx listens', () => listens(port));
 	return url;
+}
+
+function listens(port: number): Promise<boolean> {
+	return new Promise((resolve) => {
+		const socket = connect(port, '127.0.0.1');
+		socket.once('connect', () => resolve(true));
+		socket.once('error', () => resolve(false));
+		socket.once('connect', () => socket.destroy());
+	});
 }
 
 export async function ended(child: ChildProcess): Promise<void> {

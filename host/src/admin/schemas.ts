@@ -2,6 +2,7 @@
 // /api/v1/openapi.json. Names are camelCase; units last.
 import { runtimeNames } from '@infermesh/adapters';
 import { type Static, Type } from 'typebox';
+import { httpVersions } from '../router/upstream/http-version.js';
 
 const describe = (description: string) => ({ description });
 const nullableNumber = (description: string) => Type.Union([Type.Number(), Type.Null()], { description });
@@ -72,6 +73,9 @@ export const targetRequestSchema = Type.Object(
 		),
 		runtime: Type.Optional(Type.Enum(['auto', ...runtimeNames, 'openai'])),
 		apiKey: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+		http: Type.Optional(
+			Type.Enum([...httpVersions], { description: 'HTTP’s version to it; `auto`: what TLS agrees on.' }),
+		),
 		grpc: Type.Optional(
 			Type.String({ minLength: 1, maxLength: 2048, description: 'Where it speaks gRPC: a URL, or `same` as `url`.' }),
 		),

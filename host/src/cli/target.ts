@@ -4,6 +4,7 @@ import { MeshError } from '@infermesh/proto';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { MeshStatus, TargetRequest, TargetView } from '../admin/schemas.js';
 import { fleetErrors } from '../fleet/errors.js';
+import { httpVersions } from '../router/upstream/http-version.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
 import type { CliContext } from './context.js';
@@ -132,6 +133,7 @@ export function addTargetCommands(program: Command, cli: Cli): void {
 				oneOf('auto', ...runtimeNames, 'openai'),
 			)
 			.option('--api-key <key>', 'sent to it in place of the client’s own credentials')
+			.option('--http <version>', `HTTP’s version to it: ${httpVersions.join(', ')}`, oneOf(...httpVersions))
 			.option('--grpc <url>', 'where it speaks gRPC: a URL, or `same`')
 			.option('--upstream-model <name>', 'its own name of the model, when it differs')
 			.option('--data-parallel-rank <number>', 'the one rank of the engine it stands for', whole(0, 65_535))

@@ -2,6 +2,7 @@
 // and docs/config.md come. Leaves reading to load.ts and what values mean together to rules.ts. Keys are snake_case, units last.
 import { gpuSourceKinds, runtimeNames } from '@infermesh/adapters';
 import { type Static, Type } from 'typebox';
+import { httpVersions } from '../router/upstream/http-version.js';
 import { factNames } from '../signals/facts.js';
 import {
 	choice,
@@ -259,12 +260,16 @@ export const dataSchema = section('The data plane: where clients send inference 
 			'What follows the first message is kept up to this, so that a call without an answer can go to another target.',
 			{ ...BYTES, min: 0, max: 64 * 1024 * 1024 },
 		),
-		sessions_max: integer(8, 'HTTP/2 connections per target and worker.', { min: 1, max: 1024 }),
-		streams_max: integer(100, 'Calls on one of them at once.', { min: 1, max: 65_536 }),
-		session_age_max_ms: integer(600_000, 'A connection to a target takes no new calls after this.', MS),
-		ping_period_ms: integer(20_000, 'A connection with calls is asked this often whether it lives.', MS),
-		ping_timeout_ms: integer(10_000, 'An answer must come by then, or its calls fail.', MS),
-		window_bytes: integer(256 * 1024, 'What a target may send on one call before it is taken.', {
+		sessions_max: integer(
+			8,
+			'HTTP/2 connections per target and worker, of calls and of requests to targets of `http: h2`.',
+			{ min: 1, max: 1024 },
+		),
+		streams_max: integer(100, 'Calls and requests on one of them at once.', { min: 1, max: 65_536 }),
+		session_age_max_ms: integer(600_000, 'A connection to a target takes no new calls and requests after this.', MS),
+		ping_period_ms: integer(20_000, 'A connection with calls or requests is asked this often whether it lives.', MS),
+		ping_timeout_ms: integer(10_000, 'An answer must come by then, or they fail.', MS),
+		window_bytes: integer(256 * 1024, 'What a target may send on one call or request before it is taken.', {
 			...BYTES,
 			min: 65_535,
 			max: 64 * 1024 * 1024,
@@ -462,6 +467,11 @@ const targetFields = {
 		'Runtime, which says how its metrics are read; `auto` looks.',
 	),
 	api_key: secret('Sent as `authorization: Bearer` in place of the client’s own'),
+	http: choice(
+		httpVersions,
+		'http/1.1',
+		'HTTP’s version to it: `h2` with prior knowledge where the URL has no TLS; `auto` what TLS agrees on, HTTP/1.1 without it. WebSockets to it are HTTP/1.1 always.',
+	),
 	grpc: optional(
 		'Where it speaks gRPC: `same` for host and port of the URL, or a URL of its own, `http://host:port`; left out = it does not.',
 	),

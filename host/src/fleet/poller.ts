@@ -2,6 +2,7 @@
 // former, so that both cost one wake of the thread. Never two of a kind are under way for one target, and no more than a bound in all. When rounds
 // come is rounds.ts's.
 import type { Clock, ModelStateDelta, Random } from '@infermesh/proto';
+import type { OtherHttpVersion } from '../router/upstream/http-version.js';
 import { Rounds } from './rounds.js';
 
 /** A GET with a bound on time and size; the composition root gives the real one. */
@@ -11,6 +12,8 @@ export type Fetcher = (
 		readonly timeoutMs: number;
 		readonly bodyMaxBytes: number;
 		readonly apiKey: string | undefined;
+		/** HTTP's version there; absent = HTTP/1.1. */
+		readonly http?: OtherHttpVersion | undefined;
 		/** Posted as the body, where there is one. */
 		readonly json?: string;
 	},
@@ -32,6 +35,7 @@ export interface PolledSpec {
 	readonly runtime: string;
 	readonly models: readonly string[];
 	readonly apiKey: string | undefined;
+	readonly http?: OtherHttpVersion;
 	/** A path below the URL, a whole URL of another port, or `''` for none. */
 	readonly metricsPath: string;
 	readonly healthPath: string;
@@ -189,6 +193,8 @@ export class TargetPoller<T extends Polled> {
 				timeoutMs: this.#options.scrapeTimeoutMs,
 				bodyMaxBytes: this.#options.bodyMaxBytes,
 				apiKey: spec.apiKey,
+				// Metrics at a port of their own are an exporter's.
+				http: ownUrl(spec.metricsPath) ? undefined : spec.http,
 			});
 			return status === 200 ? body : 'error';
 		} catch (error) {
@@ -204,6 +210,7 @@ export class TargetPoller<T extends Polled> {
 			timeoutMs: this.#options.scrapeTimeoutMs,
 			bodyMaxBytes: COMPANION_BODY_MAX_BYTES,
 			apiKey: spec.apiKey,
+			http: spec.http,
 		};
 		await Promise.all(
 			paths.map(async (path) => {
@@ -230,6 +237,7 @@ export class TargetPoller<T extends Polled> {
 				timeoutMs: this.#options.checkTimeoutMs,
 				bodyMaxBytes: CHECK_BODY_MAX_BYTES,
 				apiKey: record.spec.apiKey,
+				http: record.spec.http,
 			});
 			if (status >= 200 && status < 300) rttMs = this.#clock.nowMs() - began;
 		} catch {
@@ -241,6 +249,10 @@ export class TargetPoller<T extends Polled> {
 	}
 }
 
+function ownUrl(metricsPath: string): boolean {
+	return /^https?:\/\//.test(metricsPath);
+}
+
 function metricsUrl({ url, metricsPath }: PolledSpec): string {
-	return /^https?:\/\//.test(metricsPath) ? metricsPath : url + metricsPath;
+	return ownUrl(metricsPath) ? metricsPath : url + metricsPath;
 }

@@ -17,6 +17,7 @@ import {
 	TargetState,
 } from '@infermesh/sdk';
 import type { ModelPool, UpstreamTarget } from '../router/ports.js';
+import type { OtherHttpVersion } from '../router/upstream/http-version.js';
 import { fleetErrors } from './errors.js';
 import type { TargetHold } from './health.js';
 import type { NameTable } from './interner.js';
@@ -39,6 +40,8 @@ export interface TargetSpec {
 	readonly models: readonly string[];
 	readonly runtime: string;
 	readonly apiKey: string | undefined;
+	/** HTTP's version there; absent = HTTP/1.1. */
+	readonly http?: OtherHttpVersion;
 	/** Where it speaks gRPC: a URL, or `same` as `url`. Undefined: it does not. */
 	readonly grpc?: string | undefined;
 	readonly upstreamModel: string | undefined;
@@ -143,6 +146,7 @@ export class TargetRegistry {
 			pathPrefix: url.pathname.replace(/\/+$/, ''),
 			apiKey: spec.apiKey,
 			runtime: spec.runtime,
+			...(spec.http === undefined ? {} : { http: spec.http }),
 			grpcOrigin: grpc,
 			upstreamModel: spec.upstreamModel,
 			dataParallelRank: spec.dataParallelRank,

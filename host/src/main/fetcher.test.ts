@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
+import { createServer as createHttp2Server } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import test, { type ExecutionContext } from 'ava';
@@ -90,4 +91,30 @@ test('an answer that came while this thread stood still is no timeout', async (t
 	t.is(Atomics.load(answered, 0), 2, 'the answer is there');
 	Atomics.wait(answered, 0, 2, Math.max(0, dueAtMs - performance.now()) + 50);
 	t.deepEqual(await answer, { status: 200, body: Buffer.from('in time') });
+});
+
+test('a target of HTTP/2 is asked over HTTP/2, with the same bounds', async (t) => {
+	const versions: string[] = [];
+	const server = createHttp2Server((req, res) => {
+		versions.push(req.httpVersion);
+		if (req.url === '/never') return;
+		res.end(req.url === '/large' ? 'x'.repeat(2000) : `key: ${req.headers.authorization ?? 'none'}`);
+	});
+	await new Promise<void>((resolve) => {
+		server.listen(0, '127.0.0.1', resolve);
+	});
+	const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+	const { fetch, close } = createFetcher(systemClock);
+	t.teardown(() => {
+		close();
+		server.close();
+	});
+	const overHttp2 = { ...limits, http: 'h2' } as const;
+	t.deepEqual(await fetch(`${url}/x`, { ...overHttp2, apiKey: 'secret' }), {
+		status: 200,
+		body: Buffer.from('key: Bearer secret'),
+	});
+	await t.throwsAsync(fetch(`${url}/large`, overHttp2), { instanceOf: RangeError });
+	await t.throwsAsync(fetch(`${url}/never`, { ...overHttp2, timeoutMs: 50 }), { name: 'TimeoutError' });
+	t.deepEqual(versions, ['2.0', '2.0', '2.0']);
 });

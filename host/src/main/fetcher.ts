@@ -5,7 +5,8 @@ import type { Fetcher } from '../fleet/poller.js';
 import type { UpstreamTls } from '../router/tls.js';
 import type { UpstreamCall, UpstreamHandler } from '../router/upstream/connection.js';
 import type { UpstreamFault } from '../router/upstream/faults.js';
-import { type PoolOptions, UpstreamPools } from '../router/upstream/pools.js';
+import type { PoolOptions } from '../router/upstream/pools.js';
+import { type StreamBounds, Upstreams } from '../router/upstream/upstreams.js';
 
 const options: Omit<PoolOptions, 'tls'> = {
 	connectTimeoutMs: 2000,
@@ -15,6 +16,15 @@ const options: Omit<PoolOptions, 'tls'> = {
 	connectionsMax: 64,
 	poolsMax: 4096,
 	poolIdleMs: 60_000,
+};
+/** HTTP/2 to targets that want it: one session each has room for all that is asked of them at once. */
+const bounds: StreamBounds = {
+	sessionsMax: 2,
+	streamsMax: 64,
+	ageMaxMs: 600_000,
+	pingPeriodMs: 20_000,
+	pingTimeoutMs: 10_000,
+	windowBytes: 1024 * 1024,
 };
 const SWEEP_MS = 30_000;
 
@@ -98,8 +108,8 @@ export function createFetcher(
 	clock: Clock,
 	tls: UpstreamTls = {},
 ): { readonly fetch: Fetcher; readonly close: () => void } {
-	const pools = new UpstreamPools({ ...options, tls }, clock);
-	const sweeper = clock.every(SWEEP_MS, () => pools.sweep(clock.nowMs()), { unref: true });
+	const upstreams = new Upstreams({ ...options, tls }, bounds, clock);
+	const sweeper = clock.every(SWEEP_MS, () => upstreams.sweep(clock.nowMs()), { unref: true });
 	const fetch: Fetcher = (url, limits) =>
 		new Promise((resolve, reject) => {
 			const { origin, pathname, search } = new URL(url);
@@ -110,8 +120,8 @@ export function createFetcher(
 			const collector = new Collector(pathname, limits, clock, resolve, reject);
 			try {
 				collector.begun(
-					pools.dispatch(
-						origin,
+					upstreams.dispatch(
+						{ origin, http: limits.http },
 						{ method: body === null ? 'GET' : 'POST', path: pathname + search, headers, body },
 						collector,
 					),
@@ -124,7 +134,7 @@ export function createFetcher(
 		fetch,
 		close: () => {
 			sweeper.cancel();
-			pools.destroy();
+			upstreams.destroy();
 		},
 	};
 }

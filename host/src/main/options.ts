@@ -265,6 +265,7 @@ export function targetSpec(target: TargetConfig, { node }: MeshConfig): TargetSp
 		models: target.models,
 		runtime: target.runtime,
 		apiKey: target.api_key,
+		...(target.http === 'http/1.1' ? {} : { http: target.http as NonNullable<TargetSpec['http']> }),
 		grpc: target.grpc,
 		upstreamModel: target.upstream_model,
 		...(target.bootstrap_port === undefined ? {} : { bootstrapPort: target.bootstrap_port }),

@@ -247,6 +247,7 @@ export class TargetService {
 				timeoutMs: this.#options.askTimeoutMs,
 				bodyMaxBytes: MODELS_BODY_MAX_BYTES,
 				apiKey: spec.apiKey,
+				http: spec.http,
 			});
 			if (status !== 200) throw new Error(`it answered ${status}`);
 			const { data } = JSON.parse(Buffer.from(body).toString('utf8')) as { data?: unknown };

@@ -67,6 +67,7 @@ export const targetRecordSchema = Type.Object({
 		models: Type.Array(Type.String()),
 		runtime: Type.String(),
 		apiKey: Type.Optional(Type.String(describe('Secret: travels and rests as the mesh’s state does.'))),
+		http: Type.Optional(Type.Enum(['h2', 'auto'])),
 		grpc: Type.Optional(Type.String()),
 		upstreamModel: Type.Optional(Type.String()),
 		dataParallelRank: Type.Optional(Type.Integer()),

@@ -117,7 +117,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 
 	#send(request: UpstreamRequest): void {
 		try {
-			this.#call = this.#env.pools.dispatch(this.target.origin, request, this);
+			this.#call = this.#env.upstreams.dispatch(this.target, request, this);
 		} catch (error) {
 			this.#finish('failed', error instanceof UpstreamFault ? failureCodes[error.kind] : 'IM_ROUTE_INTERNAL');
 		}

@@ -21,7 +21,7 @@ import { pipelineStages } from './ports.js';
 import { PromptBuffer } from './prompt-buffer.js';
 import { RetryBudget } from './retry-budget.js';
 import type { RoutedRequest } from './routed-request.js';
-import { UpstreamPools } from './upstream/pools.js';
+import { type StreamBounds, Upstreams } from './upstream/upstreams.js';
 
 /** Who a connection last proved to be, and with what. */
 export interface Proof {
@@ -33,7 +33,7 @@ export interface RouterEnv {
 	readonly options: RouterOptions;
 	readonly ports: Required<RouterPorts>;
 	readonly ids: IdGenerator;
-	readonly pools: UpstreamPools;
+	readonly upstreams: Upstreams;
 	readonly retries: RetryBudget;
 	readonly hedging: Hedging;
 	readonly holds: HoldQueue<RoutedRequest>;
@@ -94,7 +94,7 @@ export function createEnv(input: RouterOptionsInput, ports: RouterPorts): Router
 			admission,
 		},
 		ids: new IdGenerator(ports.clock, ports.random),
-		pools: new UpstreamPools(options.upstream, ports.clock),
+		upstreams: new Upstreams(options.upstream, streamBounds(options), ports.clock),
 		retries: new RetryBudget(options.retry, ports.clock.nowMs()),
 		hedging: new Hedging(options.hedge),
 		holds: new HoldQueue(options.hold),
@@ -110,6 +110,12 @@ export function createEnv(input: RouterOptionsInput, ports: RouterPorts): Router
 		requests: 0,
 		closing: false,
 	};
+}
+
+/** HTTP/2 to targets has one set of bounds, whatever it carries. */
+function streamBounds({ grpc }: RouterOptions): StreamBounds {
+	const { sessionsMax, streamsMax, sessionAgeMaxMs, pingPeriodMs, pingTimeoutMs, windowBytes } = grpc;
+	return { sessionsMax, streamsMax, ageMaxMs: sessionAgeMaxMs, pingPeriodMs, pingTimeoutMs, windowBytes };
 }
 
 const stageIndex = new Map(pipelineStages.map((stage, index) => [stage, index]));

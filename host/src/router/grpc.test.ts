@@ -12,8 +12,6 @@ import { testCertificate } from './testing/certificate.js';
 import {
 	answerGrpc,
 	answerInfer,
-	type FakeGrpc,
-	fakeGrpc,
 	framed,
 	grpcRig,
 	infer,
@@ -23,6 +21,7 @@ import {
 	streamResponse,
 	type UnaryAnswer,
 } from './testing/grpc.js';
+import { type FakeHttp2, fakeHttp2 } from './testing/http2.js';
 import { type TestRouter, until } from './testing/kit.js';
 import { skewedClock } from './testing/skewed-clock.js';
 
@@ -83,7 +82,7 @@ async function settled(mesh: TestRouter): Promise<void> {
 }
 
 test('a unary call reaches the target of its model as it was sent, and the answer comes with metadata and decision', async (t) => {
-	const engine = await fakeGrpc(answerInfer);
+	const engine = await fakeHttp2(answerInfer);
 	const { mesh, client } = await grpcRig(t, [engine], { targets: { apiKey: 'engine-key' } });
 	const request = inferRequest('m', 'abc', 100_000);
 	const answer = await infer(client, request, {
@@ -109,7 +108,7 @@ test('a unary call reaches the target of its model as it was sent, and the answe
 });
 
 test('a stream goes both ways, half-closes, and stays with its first model', async (t) => {
-	const engine = await fakeGrpc((stream) => {
+	const engine = await fakeHttp2((stream) => {
 		stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
 		stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0', 'x-end': 'yes' }));
 		let got = 0;
@@ -135,7 +134,7 @@ test('a stream goes both ways, half-closes, and stays with its first model', asy
 });
 
 test('what is refused is refused in trailers, with a stable code and advice on when to try again', async (t) => {
-	const engine = await fakeGrpc(answerInfer);
+	const engine = await fakeHttp2(answerInfer);
 	const { mesh, client } = await grpcRig(t, [engine], { key: 'k' });
 	const known = { authorization: 'Bearer k' };
 	const codeOf = async (name: string, metadata: Record<string, string>): Promise<unknown> => {
@@ -160,7 +159,7 @@ test('what is refused is refused in trailers, with a stable code and advice on w
 });
 
 test('where no target speaks gRPC the call is told so, and when to try again', async (t) => {
-	const engine = await fakeGrpc(answerInfer);
+	const engine = await fakeHttp2(answerInfer);
 	const { client } = await grpcRig(t, [engine], { each: [] });
 	const { error } = await infer(client, inferRequest('m'));
 	t.is(error?.code, status.UNAVAILABLE);
@@ -170,7 +169,7 @@ test('where no target speaks gRPC the call is told so, and when to try again', a
 });
 
 test('a client that cancels is a reset at the engine', async (t) => {
-	const engine = await fakeGrpc(() => undefined);
+	const engine = await fakeHttp2(() => undefined);
 	const { mesh, client } = await grpcRig(t, [engine]);
 	const call = client.modelInfer(inferRequest('m'), () => undefined);
 	await until('the engine has it', () => engine.seen.length === 1);
@@ -183,7 +182,7 @@ test('a client that cancels is a reset at the engine', async (t) => {
 });
 
 test('a deadline reaches the engine less what has passed, and is kept by the router when nobody else does', async (t) => {
-	const engine = await fakeGrpc(() => undefined);
+	const engine = await fakeHttp2(() => undefined);
 	const { clock, advance } = skewedClock();
 	const { mesh } = await grpcRig(t, [engine], { ports: { clock } });
 	const message = framed(ModelInferRequest.encode(inferRequest('m')).finish());
@@ -201,7 +200,7 @@ test('a deadline reaches the engine less what has passed, and is kept by the rou
 });
 
 test('a deadline cuts a stream that has begun', async (t) => {
-	const engine = await fakeGrpc((stream) => {
+	const engine = await fakeHttp2((stream) => {
 		stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
 		stream.write(framed(inferResponse('a')));
 	});
@@ -217,7 +216,7 @@ test('a deadline cuts a stream that has begun', async (t) => {
 
 test('a target that dies, resets or refuses before it answers costs a retry, not the call', async (t) => {
 	const failures = [
-		(_stream: Parameters<typeof refuseGrpc>[0], _headers: IncomingHttpHeaders, engine: FakeGrpc) => engine.kill(),
+		(_stream: Parameters<typeof refuseGrpc>[0], _headers: IncomingHttpHeaders, engine: FakeHttp2) => engine.kill(),
 		(stream: Parameters<typeof refuseGrpc>[0]) => stream.close(constants.NGHTTP2_INTERNAL_ERROR),
 		(stream: Parameters<typeof refuseGrpc>[0]) => refuseGrpc(stream, status.UNAVAILABLE),
 		(stream: Parameters<typeof refuseGrpc>[0]) => {
@@ -226,7 +225,7 @@ test('a target that dies, resets or refuses before it answers costs a retry, not
 		},
 	];
 	for (const fail of failures) {
-		const [bad, good] = await Promise.all([fakeGrpc(fail), fakeGrpc(answerInfer)]);
+		const [bad, good] = await Promise.all([fakeHttp2(fail), fakeHttp2(answerInfer)]);
 		// A stale connection may be asked again: here it fails again.
 		const { mesh, client } = await grpcRig(t, [bad, good], { options: { retry: { staleConnectionMs: 0 } } });
 		const answer = await infer(client, inferRequest('m', 'x', 70_000));
@@ -242,7 +241,7 @@ test('a target that dies, resets or refuses before it answers costs a retry, not
 });
 
 test('a target that cannot be reached is retried; with no other one the client is told', async (t) => {
-	const good = await fakeGrpc(answerInfer);
+	const good = await fakeHttp2(answerInfer);
 	const closed = 'http://127.0.0.1:1';
 	const { client } = await grpcRig(t, [good], { origins: [closed, good.origin] });
 	t.is((await infer(client, inferRequest('m'))).error, undefined);
@@ -253,7 +252,7 @@ test('a target that cannot be reached is retried; with no other one the client i
 });
 
 test('an engine’s own refusals, trailers alone or not, come as it sent them', async (t) => {
-	const engine = await fakeGrpc((stream) => {
+	const engine = await fakeHttp2((stream) => {
 		stream.respond(
 			{
 				':status': 200,
@@ -283,7 +282,7 @@ test('an engine that dies or resets inside its answer ends the call with a statu
 	};
 	const cases = [
 		[
-			(stream: Parameters<typeof refuseGrpc>[0], _headers: IncomingHttpHeaders, engine: FakeGrpc) =>
+			(stream: Parameters<typeof refuseGrpc>[0], _headers: IncomingHttpHeaders, engine: FakeHttp2) =>
 				begin(stream, () => engine.kill()),
 			status.UNAVAILABLE,
 		],
@@ -297,7 +296,7 @@ test('an engine that dies or resets inside its answer ends the call with a statu
 		],
 	] as const;
 	for (const [handler, code] of cases) {
-		const engine = await fakeGrpc(handler);
+		const engine = await fakeHttp2(handler);
 		const { client, mesh } = await grpcRig(t, [engine]);
 		const call = client.modelStreamInfer();
 		const ids: unknown[] = [];
@@ -318,7 +317,7 @@ test('an engine that dies or resets inside its answer ends the call with a statu
 });
 
 test('the model is found in compressed messages, within a bound', async (t) => {
-	const engine = await fakeGrpc(answerInfer);
+	const engine = await fakeHttp2(answerInfer);
 	const { mesh } = await grpcRig(t, [engine], { options: { grpc: { inflatedBytesMax: 1_000_000 } } });
 	const packed = (request: ModelInferRequest): Buffer =>
 		framed(gzipSync(ModelInferRequest.encode(request).finish()), 1);
@@ -336,7 +335,7 @@ test('the model is found in compressed messages, within a bound', async (t) => {
 });
 
 test('frames in pieces, cut short, too large or malformed', async (t) => {
-	const engine = await fakeGrpc(answerInfer);
+	const engine = await fakeHttp2(answerInfer);
 	const { mesh } = await grpcRig(t, [engine], { options: { bodyBytesMax: 1000 } });
 	const message = framed(ModelInferRequest.encode(inferRequest('m')).finish());
 	const bytes = Array.from(message, (byte) => Buffer.from([byte]));
@@ -357,7 +356,7 @@ test('frames in pieces, cut short, too large or malformed', async (t) => {
 });
 
 test('a first message that does not come is not waited for for ever', async (t) => {
-	const engine = await fakeGrpc(answerInfer);
+	const engine = await fakeHttp2(answerInfer);
 	const { clock, advance } = skewedClock();
 	const { mesh } = await grpcRig(t, [engine], { ports: { clock } });
 	const answered = raw(mesh, INFER, [Buffer.from([0])], {}, false);
@@ -369,7 +368,7 @@ test('a first message that does not come is not waited for for ever', async (t) 
 });
 
 test('an alias reaches the engine by the name it knows, put behind what the client sent', async (t) => {
-	const engine = await fakeGrpc((stream) => {
+	const engine = await fakeHttp2((stream) => {
 		const chunks: Buffer[] = [];
 		stream.on('data', (chunk: Buffer) => chunks.push(chunk));
 		stream.on('end', () => {
@@ -386,7 +385,7 @@ test('an alias reaches the engine by the name it knows, put behind what the clie
 });
 
 test('TensorFlow Serving, and services nothing is known of, are routed by spec, header or the only model', async (t) => {
-	const engine = await fakeGrpc((stream) => {
+	const engine = await fakeHttp2((stream) => {
 		stream.resume();
 		stream.on('end', () => answerGrpc(stream, [Buffer.from('ok')]));
 	});
@@ -410,7 +409,7 @@ test('TensorFlow Serving, and services nothing is known of, are routed by spec, 
 test('a reader that takes nothing holds the engine back, within the windows', async (t) => {
 	let written = 0;
 	const message = framed(streamResponse('x'.repeat(60_000)));
-	const engine = await fakeGrpc((stream) => {
+	const engine = await fakeHttp2((stream) => {
 		stream.respond({ ':status': 200, 'content-type': 'application/grpc' });
 		const more = (): void => {
 			while (!stream.destroyed) {
@@ -433,7 +432,7 @@ test('a reader that takes nothing holds the engine back, within the windows', as
 });
 
 test('an engine that takes nothing holds the client back, within the windows', async (t) => {
-	const engine = await fakeGrpc((stream) => stream.pause());
+	const engine = await fakeHttp2((stream) => stream.pause());
 	const { mesh, client } = await grpcRig(t, [engine]);
 	const call = client.modelStreamInfer();
 	call.on('error', () => undefined);
@@ -457,7 +456,7 @@ test('an engine that takes nothing holds the client back, within the windows', a
 });
 
 test('an engine that takes nothing for too long fails the call', async (t) => {
-	const engine = await fakeGrpc((stream) => stream.pause());
+	const engine = await fakeHttp2((stream) => stream.pause());
 	const { clock, advance } = skewedClock();
 	const { mesh, client } = await grpcRig(t, [engine], { ports: { clock }, options: { retry: { attemptsMax: 1 } } });
 	const answered = infer(client, inferRequest('m', 'x', 4_000_000));
@@ -471,7 +470,7 @@ test('an engine that takes nothing for too long fails the call', async (t) => {
 
 test('connections to a target are bounded', async (t) => {
 	const held: Parameters<typeof refuseGrpc>[0][] = [];
-	const engine = await fakeGrpc((stream) => {
+	const engine = await fakeHttp2((stream) => {
 		stream.resume();
 		held.push(stream);
 	});
@@ -491,7 +490,7 @@ test('connections to a target are bounded', async (t) => {
 
 test('TLS on both sides: agreed on by ALPN with the client, mutual with the target', async (t) => {
 	const certificate = await testCertificate('localhost');
-	const engine = await fakeGrpc(answerInfer, certificate);
+	const engine = await fakeHttp2(answerInfer, certificate);
 	const { mesh } = await grpcRig(t, [engine], { options: { tls: certificate, upstream: { tls: certificate } } });
 	const client = new GRPCInferenceServiceClient(
 		`localhost:${mesh.port}`,
@@ -510,7 +509,7 @@ test('TLS on both sides: agreed on by ALPN with the client, mutual with the targ
 });
 
 test('health, reflection and KServe’s server questions are answered by the router', async (t) => {
-	const engine = await fakeGrpc(answerInfer);
+	const engine = await fakeHttp2(answerInfer);
 	const { mesh, client } = await grpcRig(t, [engine]);
 	const answers = await new Promise<unknown[]>((resolve) => {
 		const got: unknown[] = [];
@@ -547,7 +546,7 @@ test('health, reflection and KServe’s server questions are answered by the rou
 });
 
 test('a watch of health is told of the end', async (t) => {
-	const engine = await fakeGrpc(answerInfer);
+	const engine = await fakeHttp2(answerInfer);
 	const { mesh } = await grpcRig(t, [engine]);
 	const session = connectHttp2(mesh.url);
 	session.on('error', () => undefined);

@@ -5,6 +5,7 @@ import type { EndedRequest } from '../experiments/cohorts/judge.js';
 import type { PoolPolicy } from '../fleet/placement.js';
 import type { Decision, PrefixHits, RequestFeatures } from '../strategy/runtime/decision.js';
 import type { AdmissionPorts } from './admission/ports.js';
+import type { OtherHttpVersion } from './upstream/http-version.js';
 
 /** One upstream the router can send to: a model replica behind an OpenAI-compatible server. Immutable; replaced on change. */
 export interface UpstreamTarget {
@@ -16,6 +17,8 @@ export interface UpstreamTarget {
 	readonly generation: number;
 	/** Scheme, host and port, without a trailing slash. */
 	readonly origin: string;
+	/** HTTP's version there, where that is not HTTP/1.1: HTTP/2 with prior knowledge, or what TLS agrees on. */
+	readonly http?: OtherHttpVersion | undefined;
 	/** Where it speaks gRPC: scheme, host and port; undefined when it does not. */
 	readonly grpcOrigin?: string | undefined;
 	/** Path prefix put before the request's path, `''` for none. */

@@ -62,7 +62,7 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 	const webSockets = new WebSocketRoom(env, routing, (req, res) => pipeline.handle(req, res));
 	webSockets.listen(server);
 	const { poolIdleMs } = env.options.upstream;
-	const closeIdlePools = (): void => env.pools.sweep(ports.clock.nowMs());
+	const closeIdlePools = (): void => env.upstreams.sweep(ports.clock.nowMs());
 	const sweeper = ports.clock.every(poolIdleMs / POOL_SWEEPS, closeIdlePools, { unref: true });
 	return {
 		options: env.options,
@@ -72,10 +72,7 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 		held: () => env.holds.size,
 		waiting: () => env.admission.size,
 		quotaGranted: (tenants) => env.admission.quotaGranted(tenants),
-		retainOrigins(origins) {
-			env.pools.retain(origins);
-			calls.sessions.retain(origins);
-		},
+		retainOrigins: (origins) => env.upstreams.retain(origins),
 		async close({ graceMs }) {
 			env.closing = true;
 			const closed = new Promise<void>((resolve) => {
@@ -93,8 +90,7 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 			front.destroy();
 			webSockets.destroy();
 			sweeper.cancel();
-			env.pools.destroy();
-			calls.sessions.destroy();
+			env.upstreams.destroy();
 			await closed;
 		},
 	};

@@ -119,6 +119,7 @@ export class LookingThread<T extends { readonly spec: PolledSpec }> {
 }
 
 /** The part of a spec that is posted. */
-function polled({ id, url, runtime, models, apiKey, metricsPath, healthPath }: PolledSpec): PolledSpec {
-	return { id, url, runtime, models, apiKey, metricsPath, healthPath };
+function polled({ id, url, runtime, models, apiKey, http, metricsPath, healthPath }: PolledSpec): PolledSpec {
+	const rest = { id, url, runtime, models, apiKey, metricsPath, healthPath };
+	return http === undefined ? rest : { ...rest, http };
 }

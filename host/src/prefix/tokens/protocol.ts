@@ -1,4 +1,5 @@
 // Owns the messages between a data-plane worker and a tokenising thread, over a port of their own.
+import type { OtherHttpVersion } from '../../router/upstream/http-version.js';
 
 export type TokenEndpoint = 'chat' | 'completion';
 
@@ -18,7 +19,13 @@ export interface TokenRequest {
 	/** Wall time after which nobody waits for the answer; it is still made, for the next time, when nothing else waits. */
 	readonly untilMs: number;
 	/** An engine to ask, where engines are asked. */
-	readonly engine: { readonly url: string; readonly apiKey: string | undefined; readonly model: string };
+	readonly engine: {
+		readonly url: string;
+		readonly apiKey: string | undefined;
+		readonly model: string;
+		/** HTTP's version there; absent = HTTP/1.1. */
+		readonly http?: OtherHttpVersion | undefined;
+	};
 }
 
 export interface TokenReply {

@@ -77,6 +77,7 @@ export class TokenClient {
 				url: engine.origin + engine.pathPrefix,
 				apiKey: engine.apiKey,
 				model: engine.upstreamModel ?? pool.model,
+				http: engine.http,
 			},
 		});
 		return true;

@@ -1,6 +1,7 @@
 // Owns the tokenising side: requests of all workers in the order they come, a tokeniser per model opened at its first request, answers from
 // files or from an engine. Whatever goes wrong is a reply without ids: the router then decides by what it has sent before.
 import type { Clock } from '@infermesh/proto';
+import type { Fetcher } from '../../fleet/poller.js';
 import { FileTokenizer, type TokenizerFiles } from './file-tokenizer.js';
 import type { TokenizerSource, TokenReply, TokenRequest } from './protocol.js';
 import { SegmentCache } from './segment-cache.js';
@@ -22,7 +23,7 @@ export interface TokenServicePorts {
 	readonly post: (
 		url: string,
 		body: string,
-		options: { readonly timeoutMs: number; readonly bodyMaxBytes: number; readonly apiKey: string | undefined },
+		options: Omit<Parameters<Fetcher>[1], 'json'>,
 	) => Promise<{ readonly status: number; readonly body: string }>;
 	/** A tokeniser that cannot be opened, said once. */
 	readonly failed: (model: string, error: unknown) => void;
@@ -123,6 +124,7 @@ export class TokenService {
 				timeoutMs: this.#options.engineTimeoutMs,
 				bodyMaxBytes: this.#options.answerBytesMax,
 				apiKey: request.engine.apiKey,
+				http: request.engine.http,
 			});
 			const ids = status === 200 ? idsOf(text) : undefined;
 			if (ids === undefined) return answer(undefined, 'failed');

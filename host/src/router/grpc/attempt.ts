@@ -10,12 +10,12 @@ import type { ModelPool, PrefixSource, UpstreamTarget } from '../ports.js';
 import type { AttemptEnd, RunningAttempt } from '../routed-request.js';
 import { UpstreamFault } from '../upstream/faults.js';
 import type { ResponseHeaders } from '../upstream/response-parser.js';
+import type { TargetStream } from '../upstream/sessions.js';
 import type { AttemptPlan } from '../upstream-response.js';
 import { passedOn, sendEnd, sendHead } from './answers.js';
 import type { GrpcCall } from './call.js';
 import { FRAME_HEAD_BYTES } from './frames.js';
 import { targetHeaders, writeSent } from './request.js';
-import type { GrpcSessions, TargetStream } from './sessions.js';
 import { grpcCodes, grpcOfHttp, grpcOfReset, grpcStatusOf, httpOfGrpc } from './status.js';
 
 export class GrpcAttempt implements RunningAttempt {
@@ -49,7 +49,6 @@ export class GrpcAttempt implements RunningAttempt {
 	trailers: IncomingHttpHeaders = {};
 	readonly #env: RouterEnv;
 	readonly #call: GrpcCall;
-	readonly #sessions: GrpcSessions;
 	readonly #onEnd: (attempt: GrpcAttempt) => void;
 	#upstream: TargetStream | undefined;
 	#head: IncomingHttpHeaders | undefined;
@@ -67,7 +66,6 @@ export class GrpcAttempt implements RunningAttempt {
 
 	constructor(
 		env: RouterEnv,
-		sessions: GrpcSessions,
 		call: GrpcCall,
 		plan: AttemptPlan,
 		ledgerEntry: number,
@@ -87,7 +85,6 @@ export class GrpcAttempt implements RunningAttempt {
 		this.ledgerEntry = ledgerEntry;
 		this.startedMs = env.ports.clock.nowMs();
 		this.#env = env;
-		this.#sessions = sessions;
 		this.#call = call;
 		this.#onEnd = onEnd;
 	}
@@ -102,7 +99,7 @@ export class GrpcAttempt implements RunningAttempt {
 		const call = this.#call;
 		try {
 			const headers = targetHeaders(this.#env, call, this);
-			this.#upstream = this.#sessions.open(target.grpcOrigin ?? target.origin, headers);
+			this.#upstream = this.#env.upstreams.sessions.open(target.grpcOrigin ?? target.origin, headers);
 		} catch (error) {
 			const kind = error instanceof UpstreamFault ? error.kind : 'internal';
 			const code =

@@ -19,7 +19,6 @@ import { FirstMessage, type FirstRead } from './first-message.js';
 import { FRAME_HEAD_BYTES } from './frames.js';
 import { grpcMethod, grpcMethods, OTHER_METHOD, otherMethod } from './methods.js';
 import type { OwnServices } from './own.js';
-import { GrpcSessions } from './sessions.js';
 import { grpcCodes, grpcStatusOf, httpOfGrpc } from './status.js';
 import { parseTimeout } from './timeout.js';
 
@@ -29,7 +28,6 @@ const SESSION_FROM_HEADER = {};
 const BYTES_PER_TOKEN = 4;
 
 export class GrpcCalls implements Protocol {
-	readonly sessions: GrpcSessions;
 	readonly #env: RouterEnv;
 	readonly #routing: Routing;
 	readonly #own: OwnServices;
@@ -38,23 +36,6 @@ export class GrpcCalls implements Protocol {
 		this.#env = env;
 		this.#routing = routing;
 		this.#own = own;
-		const { grpc, upstream } = env.options;
-		this.sessions = new GrpcSessions(
-			{
-				sessionsMax: grpc.sessionsMax,
-				streamsMax: grpc.streamsMax,
-				originsMax: upstream.poolsMax,
-				ageMaxMs: grpc.sessionAgeMaxMs,
-				idleMs: upstream.poolIdleMs,
-				pingPeriodMs: grpc.pingPeriodMs,
-				pingTimeoutMs: grpc.pingTimeoutMs,
-				windowBytes: grpc.windowBytes,
-				connectTimeoutMs: upstream.connectTimeoutMs,
-				headerBytesMax: upstream.headerBytesMax,
-				tls: upstream.tls,
-			},
-			env.ports.clock,
-		);
 	}
 
 	/** Takes a stream whose content type is gRPC's. Never throws. */
@@ -208,7 +189,7 @@ export class GrpcCalls implements Protocol {
 		ledgerEntry: number,
 		onEnd: (attempt: RunningAttempt) => void,
 	): GrpcAttempt {
-		return new GrpcAttempt(this.#env, this.sessions, call, plan, ledgerEntry, onEnd);
+		return new GrpcAttempt(this.#env, call, plan, ledgerEntry, onEnd);
 	}
 
 	answer(call: GrpcCall, attempt: GrpcAttempt): void {

@@ -3,6 +3,7 @@
 // nothing of the client's own bytes is moved. A compressed message is left as it is.
 import { type ClientHttp2Stream, constants, type OutgoingHttpHeaders } from 'node:http2';
 import type { RouterEnv } from '../env.js';
+import { addFields, type FieldRecord } from '../upstream/http2-fields.js';
 import { upstreamHeaders } from '../upstream-request.js';
 import type { AttemptPlan } from '../upstream-response.js';
 import { bytesField } from './answers.js';
@@ -16,22 +17,16 @@ export function targetHeaders(
 	{ target, decisionId }: AttemptPlan,
 ): OutgoingHttpHeaders {
 	const pairs = upstreamHeaders(call, target, decisionId);
-	const headers: Record<string, string | string[]> = {
+	const headers: FieldRecord = {
 		[constants.HTTP2_HEADER_METHOD]: constants.HTTP2_METHOD_POST,
 		[constants.HTTP2_HEADER_PATH]: `${target.pathPrefix}${call.path}`,
 		te: 'trailers',
 	};
-	for (let at = 0; at < pairs.length; at += 2) add(headers, pairs[at] as string, pairs[at + 1] as string);
+	addFields(headers, pairs);
 	if (call.deadlineAtMs !== Number.POSITIVE_INFINITY)
 		headers['grpc-timeout'] = formatTimeout(call.deadlineAtMs - env.ports.clock.nowMs());
 	else delete headers['grpc-timeout'];
 	return headers;
-}
-
-function add(headers: Record<string, string | string[]>, name: string, value: string): void {
-	const known = headers[name];
-	if (known === undefined) headers[name] = value;
-	else headers[name] = Array.isArray(known) ? [...known, value] : [known, value];
 }
 
 /** Writes what the client has sent so far. False when the target is to take it before there is more. */

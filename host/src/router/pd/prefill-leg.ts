@@ -55,7 +55,7 @@ export class PrefillLeg implements UpstreamHandler {
 
 	start(request: UpstreamRequest): void {
 		try {
-			this.#call = this.#env.pools.dispatch(this.pair.target.origin, request, this);
+			this.#call = this.#env.upstreams.dispatch(this.pair.target, request, this);
 		} catch (error) {
 			this.#fail(error instanceof UpstreamFault ? failureCodes[error.kind] : 'IM_ROUTE_INTERNAL');
 		}

@@ -1,14 +1,5 @@
-// Owns what tests of gRPC share: an engine below grpc-js, whose streams do what a test says, and a grpc-js client of KServe's service through the router.
-import {
-	createSecureServer,
-	createServer,
-	type Http2SecureServer,
-	type Http2Server,
-	type IncomingHttpHeaders,
-	type ServerHttp2Session,
-	type ServerHttp2Stream,
-} from 'node:http2';
-import type { AddressInfo, Socket } from 'node:net';
+// Owns what tests of gRPC share: answers of an engine below grpc-js, and a grpc-js client of KServe's service through the router.
+import type { ServerHttp2Stream } from 'node:http2';
 import { ChannelCredentials, Metadata, type ServiceError, type StatusObject } from '@grpc/grpc-js';
 import {
 	GRPCInferenceServiceClient,
@@ -17,66 +8,8 @@ import {
 	ModelStreamInferResponse,
 } from '@infermesh/proto/inference';
 import type { ExecutionContext } from 'ava';
-import type { TestCertificate } from './certificate.js';
+import type { FakeHttp2, StreamHandler } from './http2.js';
 import { startRouter, type TestRouter, type TestRouterOptions } from './kit.js';
-
-export type StreamHandler = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, engine: FakeGrpc) => void;
-
-export interface FakeGrpc {
-	readonly origin: string;
-	/** Headers of the streams seen, in order. */
-	readonly seen: IncomingHttpHeaders[];
-	/** Reset codes of the streams that were reset by the router. */
-	readonly resets: number[];
-	readonly sessions: Set<ServerHttp2Session>;
-	/** Breaks its connections, as the end of its process would. */
-	kill(): void;
-	close(): Promise<void>;
-}
-
-/** `tls`: it speaks TLS as `localhost`, and asks for a certificate of the same authority. */
-export async function fakeGrpc(handler: StreamHandler, tls?: TestCertificate): Promise<FakeGrpc> {
-	const server: Http2Server | Http2SecureServer =
-		tls === undefined ? createServer() : createSecureServer({ ...tls, requestCert: true, rejectUnauthorized: true });
-	const sockets = new Set<Socket>();
-	server.on('connection', (socket: Socket) => {
-		sockets.add(socket);
-		socket.on('close', () => sockets.delete(socket));
-	});
-	const engine: FakeGrpc = {
-		origin: '',
-		seen: [],
-		resets: [],
-		sessions: new Set(),
-		kill() {
-			for (const socket of sockets) socket.destroy();
-		},
-		close: () =>
-			new Promise((resolve) => {
-				server.close(() => resolve());
-				for (const session of engine.sessions) session.destroy();
-			}),
-	};
-	server.on('session', (session) => {
-		engine.sessions.add(session);
-		session.on('error', () => undefined);
-		session.on('close', () => engine.sessions.delete(session));
-	});
-	server.on('stream', (stream, headers) => {
-		engine.seen.push(headers);
-		stream.on('error', () => undefined);
-		stream.on('close', () => {
-			if (stream.rstCode !== 0) engine.resets.push(stream.rstCode);
-		});
-		handler(stream, headers, engine);
-	});
-	await new Promise<void>((resolve) => {
-		server.listen(0, '127.0.0.1', resolve);
-	});
-	return Object.assign(engine, {
-		origin: `${tls === undefined ? 'http://127.0.0.1' : 'https://localhost'}:${(server.address() as AddressInfo).port}`,
-	});
-}
 
 export function framed(message: Uint8Array, flags = 0): Buffer {
 	const head = Buffer.alloc(5);
@@ -151,7 +84,7 @@ export interface GrpcRig {
 /** A router before these engines, and a client of it; both end with the test. */
 export async function grpcRig(
 	t: ExecutionContext,
-	engines: readonly FakeGrpc[],
+	engines: readonly FakeHttp2[],
 	options: Partial<TestRouterOptions> = {},
 ): Promise<GrpcRig> {
 	const origins = options.origins ?? engines.map(({ origin }) => origin);

@@ -47,35 +47,42 @@ export interface ConnectionOwner {
 /** A body up to this goes out in one write with its head; copying it costs less than a second write. */
 const JOINED_BYTES_MAX = 64 * 1024;
 
-/** The right to one exchange on a connection: it ends with the exchange, so that a late call cannot hurt the next one. */
-export class UpstreamCall {
-	#connection: UpstreamConnection | undefined;
+/** What an exchange goes over: a connection, or one stream of a connection. */
+export interface Carrier {
+	/** Ends the exchange from our side. */
+	abort(): void;
+	pause(paused: boolean): void;
+}
 
-	constructor(connection: UpstreamConnection) {
-		this.#connection = connection;
+/** The right to one exchange on a carrier: it ends with the exchange, so that a late call cannot hurt the next one. */
+export class UpstreamCall {
+	#carrier: Carrier | undefined;
+
+	constructor(carrier: Carrier) {
+		this.#carrier = carrier;
 	}
 
-	/** Cuts the connection; the handler hears nothing more. */
+	/** Cuts the connection or resets the stream; the handler hears nothing more. */
 	abort(): void {
-		this.#connection?.abort();
+		this.#carrier?.abort();
 	}
 
 	/** Reads no more bytes until `resume`; what was read already may still be told. */
 	pause(): void {
-		this.#connection?.pause(true);
+		this.#carrier?.pause(true);
 	}
 
 	resume(): void {
-		this.#connection?.pause(false);
+		this.#carrier?.pause(false);
 	}
 
-	/** The exchange is over. For the connection. */
+	/** The exchange is over. For the carrier. */
 	end(): void {
-		this.#connection = undefined;
+		this.#carrier = undefined;
 	}
 }
 
-export class UpstreamConnection {
+export class UpstreamConnection implements Carrier {
 	/** When it became free. */
 	idleSinceMs = 0;
 	/** It may idle this long before the upstream may close it. */

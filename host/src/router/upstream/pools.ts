@@ -187,7 +187,8 @@ export class UpstreamPools {
 	}
 }
 
-function endpointOf(origin: string): Endpoint {
+/** Throws UpstreamFault `connect` for what is no origin. */
+export function endpointOf(origin: string): Endpoint {
 	const url = URL.canParse(origin) ? new URL(origin) : undefined;
 	if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:') || url.hostname === '')
 		throw new UpstreamFault('connect', 'the target has no HTTP origin');

@@ -11,7 +11,8 @@ export interface UpstreamRequest {
 	readonly body: Buffer | null;
 }
 
-const BAD_PATH = /[^\x21-\x7e\x80-\xff]/;
+/** What no path may have. */
+export const BAD_PATH = /[^\x21-\x7e\x80-\xff]/;
 
 /** Methods whose requests have a body by their nature: an empty one is said to be empty. */
 const WITH_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);

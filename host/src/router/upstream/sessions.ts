@@ -1,9 +1,16 @@
-// Owns the HTTP/2 sessions to targets: a few per origin, each with a bound on its streams, told to go when old, pinged while it has work, closed when idle.
-// What is sent on a stream, and what becomes of it, is the attempt's. Nothing waits here: where no session has room the target counts as full.
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, type OutgoingHttpHeaders } from 'node:http2';
+// Owns the HTTP/2 sessions to targets, those of gRPC calls and of HTTP requests alike: a few per origin, each with a bound on its streams, told to go when old, pinged while it has work, closed when idle.
+// What is sent on a stream, and what becomes of it, is whose stream it is. Nothing waits here: where no session has room the target counts as full.
+import {
+	type ClientHttp2Session,
+	type ClientHttp2Stream,
+	connect,
+	type OutgoingHttpHeaders,
+	type SecureClientSessionOptions,
+} from 'node:http2';
+import type { TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '@infermesh/proto';
 import type { UpstreamTls } from '../tls.js';
-import { UpstreamFault } from '../upstream/faults.js';
+import { UpstreamFault } from './faults.js';
 
 export interface SessionOptions {
 	/** Sessions per target, and streams on each. */
@@ -64,16 +71,16 @@ export interface TargetStream {
 	readonly alive: () => boolean;
 }
 
-export class GrpcSessions {
+export class Http2Sessions {
 	readonly #options: SessionOptions;
 	readonly #clock: Clock;
 	readonly #origins = new Map<string, Set<Lane>>();
-	readonly #sweeping: Timer;
+	/** Runs while there are sessions. */
+	#sweeping: Timer | undefined;
 
 	constructor(options: SessionOptions, clock: Clock) {
 		this.#options = options;
 		this.#clock = clock;
-		this.#sweeping = clock.every(SWEEP_MS, () => this.#sweep(), { unref: true });
 	}
 
 	/** Sessions of all targets. */
@@ -83,12 +90,15 @@ export class GrpcSessions {
 		return sum;
 	}
 
-	/** Opens a stream. Throws UpstreamFault `saturated` where there is no room, `connect` for what is no origin or has just closed. */
-	open(origin: string, headers: OutgoingHttpHeaders): TargetStream {
+	/**
+	 * Opens a stream; `endStream`: no body follows. Throws UpstreamFault `saturated` where there is no room, `connect` for what is no origin or has just
+	 * closed.
+	 */
+	open(origin: string, headers: OutgoingHttpHeaders, endStream = false): TargetStream {
 		const lane = this.#room(origin) ?? this.#connect(origin);
 		let stream: ClientHttp2Stream;
 		try {
-			stream = lane.session.request(headers, { endStream: false });
+			stream = lane.session.request(headers, { endStream });
 		} catch (cause) {
 			throw new UpstreamFault('connect', cause instanceof Error ? cause.message : 'the session has closed');
 		}
@@ -100,6 +110,15 @@ export class GrpcSessions {
 		return { stream, connected: () => lane.connected, alive: () => !lane.session.destroyed };
 	}
 
+	/** Makes a session of a connection that has agreed on HTTP/2; it is closed where there is no room for one more. */
+	adopt(origin: string, socket: TLSSocket): void {
+		try {
+			this.#connect(origin, socket);
+		} catch {
+			socket.destroy();
+		}
+	}
+
 	/** Sessions of other origins end as their streams do. */
 	retain(origins: ReadonlySet<string>): void {
 		for (const [origin, lanes] of this.#origins) if (!origins.has(origin)) for (const lane of lanes) lane.leave();
@@ -107,7 +126,8 @@ export class GrpcSessions {
 
 	/** Resets everything. */
 	destroy(): void {
-		this.#sweeping.cancel();
+		this.#sweeping?.cancel();
+		this.#sweeping = undefined;
 		for (const lanes of this.#origins.values()) for (const lane of lanes) lane.session.destroy();
 		this.#origins.clear();
 	}
@@ -122,16 +142,17 @@ export class GrpcSessions {
 		return undefined;
 	}
 
-	#connect(origin: string): Lane {
+	#connect(origin: string, socket?: TLSSocket): Lane {
 		const lanes = this.#origins.get(origin) ?? new Set();
 		const { sessionsMax, originsMax } = this.#options;
 		if (lanes.size >= sessionsMax)
 			throw new UpstreamFault('saturated', `${sessionsMax} sessions to the target are full`);
 		if (lanes.size === 0 && this.#origins.size >= originsMax)
 			throw new UpstreamFault('saturated', `there are sessions to ${originsMax} targets`);
-		const lane = this.#dial(origin);
+		const lane = this.#dial(origin, socket);
 		this.#origins.set(origin, lanes);
 		lanes.add(lane);
+		this.#sweeping ??= this.#clock.every(SWEEP_MS, () => this.#sweep(), { unref: true });
 		lane.session.on('close', () => {
 			lanes.delete(lane);
 			if (lanes.size === 0 && this.#origins.get(origin) === lanes) this.#origins.delete(origin);
@@ -139,15 +160,16 @@ export class GrpcSessions {
 		return lane;
 	}
 
-	#dial(origin: string): Lane {
+	#dial(origin: string, socket: TLSSocket | undefined): Lane {
 		const { connectTimeoutMs, headerBytesMax, windowBytes, tls } = this.#options;
+		const options: SecureClientSessionOptions = {
+			...tls,
+			maxSessionMemory: SESSION_MEMORY_MIB,
+			settings: { enablePush: false, initialWindowSize: windowBytes, maxHeaderListSize: headerBytesMax },
+		};
 		let session: ClientHttp2Session;
 		try {
-			session = connect(origin, {
-				...tls,
-				maxSessionMemory: SESSION_MEMORY_MIB,
-				settings: { enablePush: false, initialWindowSize: windowBytes, maxHeaderListSize: headerBytesMax },
-			});
+			session = connect(origin, socket === undefined ? options : { ...options, createConnection: () => socket });
 		} catch {
 			throw new UpstreamFault('connect', 'the target has no HTTP origin');
 		}
@@ -166,6 +188,10 @@ export class GrpcSessions {
 	}
 
 	#sweep(): void {
+		if (this.#origins.size === 0) {
+			this.#sweeping?.cancel();
+			this.#sweeping = undefined;
+		}
 		const now = this.#clock.nowMs();
 		for (const lanes of this.#origins.values()) for (const lane of lanes) this.#look(lane, now);
 	}
