@@ -19,6 +19,7 @@ import { fabricNodeErrors } from './main/fabric/errors.js';
 import { meshErrors } from './mesh/errors.js';
 import { peerLoadErrors } from './peer-load/errors.js';
 import { projectErrors } from './project/errors.js';
+import { recorderErrors } from './recorder/errors.js';
 import { recordErrors } from './records/errors.js';
 import { reportErrors } from './reports/errors.js';
 import { routerErrors } from './router/errors.js';
@@ -64,6 +65,7 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Traces', errors: traceErrors },
 	{ title: 'Simulation scenarios', errors: simulationScenarioErrors },
 	{ title: 'Simulations', errors: gridErrors },
+	{ title: 'Recordings and replay', errors: recorderErrors },
 	{ title: 'Emulated engine', errors: engineErrors },
 	{ title: 'Statistics', errors: statisticsErrors },
 ];

@@ -208,6 +208,20 @@ export class WorkerPrefixIndex implements PrefixIndex {
 		this.#metrics.reported(predictedTokens, source, reportedTokens);
 	}
 
+	/**
+	 * Writes the chained hashes of the prompt last hashed, low and high words in turn, every `step` blocks one; returns how many, at most `most`. Recordings
+	 * keep them, so that a simulator can tell which prompts share a prefix.
+	 */
+	promptBlocks(step: number, words: Uint32Array, at: number, most: number): number {
+		const { lows, highs, blocks } = this.#chain;
+		const count = Math.min(most, Math.floor(blocks / step));
+		for (let i = 0, to = at, from = step - 1; i < count; i++, to += 2, from += step) {
+			words[to] = lows[from] as number;
+			words[to + 1] = highs[from] as number;
+		}
+		return count;
+	}
+
 	retain(pools: readonly ModelPool[]): void {
 		const present = new Map<number, number>();
 		for (const { targets } of pools)

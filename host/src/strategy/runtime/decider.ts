@@ -19,6 +19,8 @@ import type { AttemptOutcome, Decider, DecisionContext, ModelPool, RowStanding }
 import {
 	type Decision,
 	type DecisionMetrics,
+	type DecisionRecorder,
+	type DrawMade,
 	type FallbackCause,
 	FORCED,
 	type PrefixHits,
@@ -27,7 +29,7 @@ import {
 	strikeCauses,
 } from './decision.js';
 import { type ExplainedDecision, type ExplainOptions, ExplainRing, explainDefaults } from './explain-ring.js';
-import { explore, spread } from './explore.js';
+import { applyDraw } from './explore.js';
 import { leastQueue, type RowTest, roundRobin } from './fallback.js';
 import { InputGuard } from './input-guard.js';
 import { type FuelBudget, fuelDefaults, type StrategyInstance, type StrategyModule } from './instance.js';
@@ -76,6 +78,8 @@ export interface DeciderPorts {
 	readonly onStrike: (strike: StrikeReport) => void;
 	/** A decision counts for this cohort of an experiment. */
 	readonly enrolled?: (cohort: number, cause: FallbackCause, durationNs: number, fuel: number) => void;
+	/** Keeps decisions for replay. */
+	readonly recorder?: DecisionRecorder;
 	/** Log text a strategy wrote; bounded by its manifest. */
 	readonly onLog: (label: string, text: string) => void;
 }
@@ -92,6 +96,7 @@ export class WorkerDecider implements Decider {
 	readonly #explain: ExplainRing;
 	readonly #shadow: ShadowRunner;
 	readonly #inputs = new InputGuard();
+	readonly #drawn: DrawMade = { mode: 'best', value: 0, spreadRatio: 0 };
 	#decisions = 0;
 	#last: { instance: StrategyInstance | undefined; decision: Decision; eligible: number } | undefined;
 
@@ -145,8 +150,11 @@ export class WorkerDecider implements Decider {
 		const set = this.#choose(runtime, poolPlan, plan.quarantined, isCanary);
 		const versionId = set?.strategy.versionId ?? FALLBACK_VERSION;
 		let instance = set?.primary;
+		/** What was asked, whatever came of it. */
+		let asked: StrategyInstance | undefined;
 		let cause = this.#obstacle(poolPlan, plan.quarantined, set, pool, features);
 		if (cause === 'none' && set !== undefined && instance !== undefined) {
+			asked = instance;
 			cause = this.#runOrFail(instance, features, hits, excluded, ticket, out);
 			if (cause !== 'none') this.#faulted(runtime, features, set, instance, cause);
 		}
@@ -155,6 +163,7 @@ export class WorkerDecider implements Decider {
 			this.#draw(out);
 		} else {
 			instance = undefined;
+			this.#drawn.mode = 'best';
 			const { fuel } = out;
 			this.#fallBack(runtime.view, ticket, excluded, out);
 			out.cause = cause;
@@ -164,6 +173,7 @@ export class WorkerDecider implements Decider {
 		this.#ports.metrics.decided(versionId, cause, out.durationNs, out.fuel);
 		if (poolPlan.experiment !== undefined) this.#enrol(poolPlan.experiment, isCanary, features, out);
 		this.#last = { instance, decision: out, eligible: runtime.view.eligibleCount };
+		this.#ports.recorder?.decided(runtime, versionId, asked, features, hits, excluded, ticket, out, this.#drawn);
 		if (instance === undefined || set === undefined) return;
 		try {
 			this.#afterwards(runtime, poolPlan, plan.quarantined, set, instance, features, hits, excluded, ticket);
@@ -183,10 +193,13 @@ export class WorkerDecider implements Decider {
 	/** The strategy's own exploration; else what keeps routers that share the fleet apart. */
 	#draw(out: Decision): void {
 		const { random, counters } = this.#ports;
-		if (out.temperature > 0) explore(out, random.nextFloat());
-		else if (out.count > 1 && this.#options.spreadRatio > 0 && counters.peers() > 0)
-			spread(out, this.#options.spreadRatio, random.nextFloat());
-		else explore(out, 0);
+		const drawn = this.#drawn;
+		drawn.spreadRatio = this.#options.spreadRatio;
+		drawn.mode = 'best';
+		if (out.temperature > 0) drawn.mode = 'softmax';
+		else if (out.count > 1 && drawn.spreadRatio > 0 && counters.peers() > 0) drawn.mode = 'spread';
+		drawn.value = drawn.mode === 'best' ? 0 : random.nextFloat();
+		applyDraw(out, drawn);
 	}
 
 	decideForced(pool: ModelPool, row: number, out: Decision): void {
@@ -236,6 +249,7 @@ export class WorkerDecider implements Decider {
 	remember(decisionId: string, pool: ModelPool, context: DecisionContext): void {
 		const last = this.#last;
 		if (last === undefined) return;
+		this.#ports.recorder?.remembered(decisionId, context, last.decision);
 		this.#explain.record(
 			decisionId,
 			pool,

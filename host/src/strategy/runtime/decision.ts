@@ -1,6 +1,9 @@
 // Owns the shapes that pass between the router and the strategy host: what a request looks like to a strategy, and what
 // was decided. Both are plain records; the decider fills a `Decision` it is given, so nothing is allocated per decision.
 import { RANKED_ROWS_MAX } from '@infermesh/sdk';
+import type { DecisionContext } from '../../router/ports.js';
+import type { StrategyInstance } from './instance.js';
+import type { PoolRuntime } from './pool-runtime.js';
 
 /** Strategy label of a request whose target was named: by a trusted caller, or by what it asks for. */
 export const FORCED = 'forced@host';
@@ -155,6 +158,32 @@ export interface DecisionMetrics {
 	decided(versionId: number, cause: FallbackCause, durationNs: number, fuel: number): void;
 	shadowed(versionId: number, agreed: boolean, cause: FallbackCause, fuel: number): void;
 	witnessed(versionId: number, agreed: boolean): void;
+}
+
+/** How the host chose among the ranked rows. One record, reused. */
+export interface DrawMade {
+	mode: 'best' | 'softmax' | 'spread';
+	/** Uniform in [0, 1); 0 where nothing was drawn. */
+	value: number;
+	spreadRatio: number;
+}
+
+/** Who keeps decisions for replay. Called in the tick of the decision, before anything else runs on the pool's view. */
+export interface DecisionRecorder {
+	/** `instance`: what was asked, also when it failed (`out.cause`) and the fallback's answer stands in `out`; undefined when nothing was. */
+	decided(
+		runtime: PoolRuntime,
+		versionId: number,
+		instance: StrategyInstance | undefined,
+		features: RequestFeatures,
+		hits: PrefixHits,
+		excluded: readonly number[],
+		ticket: number,
+		out: Decision,
+		draw: DrawMade,
+	): void;
+	/** The decision last told led to a target, under this id; `out.chosen` may have changed for want of room. */
+	remembered(decisionId: string, context: DecisionContext, out: Decision): void;
 }
 
 export interface StrikeReport {

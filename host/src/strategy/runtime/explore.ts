@@ -1,6 +1,6 @@
 // Owns the draws among ranked rows: exploration, and the spreading of near-equal choices. The host draws, not the strategy, so that the propensity of every
 // choice is known.
-import type { Decision } from './decision.js';
+import type { Decision, DrawMade } from './decision.js';
 
 /**
  * Draws `out.chosen` from softmax(−score / temperature) over the ranked rows and records its probability. `draw` is uniform in [0, 1).
@@ -36,4 +36,10 @@ export function spread(out: Decision, share: number, draw: number): void {
 	while (near < out.count && (out.scores[near] as number) <= most) near++;
 	out.chosen = Math.min(near - 1, Math.floor(draw * near));
 	out.propensity = 1 / near;
+}
+
+/** Sets `out.chosen` and its propensity by a draw that was made; the same draw gives the same choice on replay. */
+export function applyDraw(out: Decision, { mode, value, spreadRatio }: DrawMade): void {
+	if (mode === 'spread') spread(out, spreadRatio, value);
+	else explore(out, value);
 }

@@ -177,6 +177,11 @@ export class StrategyInstance {
 		this.sync();
 	}
 
+	/** Epoch of the state block in the frame; 0 = never written. */
+	get stateEpoch(): number {
+		return this.#stateEpoch;
+	}
+
 	/** Most fuel one call may use. */
 	get fuelBudget(): number {
 		return this.#budget;

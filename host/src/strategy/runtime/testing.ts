@@ -10,7 +10,7 @@ import type { ModelPool } from '../../router/ports.js';
 import { admitModule } from '../admission/admit.js';
 import { wasmEngine } from '../admission/engine.js';
 import { deciderDefaults, WorkerDecider } from './decider.js';
-import { Decision, type FallbackCause, type StrikeReport } from './decision.js';
+import { Decision, type DecisionRecorder, type FallbackCause, type StrikeReport } from './decision.js';
 import type { StrategyModule } from './instance.js';
 import { CONTROL_BYTES, emptyPlan, GENERATION_WORD, type PoolPlan } from './plan.js';
 import { createRig, type Rig } from './rig.js';
@@ -85,7 +85,8 @@ export class Harness {
 	readonly #deferred: (() => void)[] = [];
 	#generation = 0;
 
-	constructor(rows = 8, options: Partial<typeof deciderDefaults> = {}) {
+	/** `recorder` is told of every decision. */
+	constructor(rows = 8, options: Partial<typeof deciderDefaults> = {}, recorder?: DecisionRecorder) {
 		this.rig = createRig(rows, 11);
 		this.pool = testPool(rows);
 		this.decider = new WorkerDecider(
@@ -105,6 +106,7 @@ export class Harness {
 				onStrike: (strike) => this.strikes.push(strike),
 				enrolled: (cohort, cause) => this.enrolled.push({ cohort, cause }),
 				onLog: () => undefined,
+				...(recorder === undefined ? {} : { recorder }),
 			},
 		);
 		this.decider.runtimes.setPools([this.pool]);

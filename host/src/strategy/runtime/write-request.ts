@@ -67,7 +67,21 @@ export function writeRequest(
 	hitCount: number,
 ): void {
 	const { u32, f32 } = instance;
-	const at = instance.requestWord;
+	writeRequestBlock(u32, f32, instance.requestWord, features, place, ticket, eligibleCount, hitCount);
+	clearOutput(instance);
+}
+
+/** Writes `features` as a request block at word `at` of `u32` and `f32`, two views of the same memory. */
+export function writeRequestBlock(
+	u32: Uint32Array,
+	f32: Float32Array,
+	at: number,
+	features: RequestFeatures,
+	place: DecisionPlace,
+	ticket: number,
+	eligibleCount: number,
+	hitCount: number,
+): void {
 	u32[at + REQUEST_NOW_US_WORD] = features.nowUs % TWO_32;
 	u32[at + REQUEST_NOW_US_WORD + 1] = features.nowUs / TWO_32;
 	u32[at + REQUEST_SEED_WORD] = features.seedLow;
@@ -100,7 +114,6 @@ export function writeRequest(
 	u32[at + REQUEST_TOP_K_WORD] = place.topK;
 	u32[at + REQUEST_PREFILL_ROW_WORD] = features.prefillRow < 0 ? NO_ROW : features.prefillRow;
 	u32[at + REQUEST_HELD_COUNT_WORD] = features.heldCount;
-	clearOutput(instance);
 }
 
 /** Copies the prefix hits; returns how many fitted. */
@@ -118,7 +131,8 @@ export function writeHits(instance: StrategyInstance, hits: PrefixHits): number 
 	return count;
 }
 
-function clearOutput(instance: StrategyInstance): void {
+/** Puts the output block as a strategy finds it. */
+export function clearOutput(instance: StrategyInstance): void {
 	const { u32, f32 } = instance;
 	const at = instance.outputWord;
 	u32[at + OUTPUT_VERDICT_WORD] = 0;
