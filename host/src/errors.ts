@@ -11,6 +11,7 @@ import { cliErrors } from './cli/errors.js';
 import { configErrors } from './config/errors.js';
 import { discoveryErrors } from './discovery/errors.js';
 import { engineErrors } from './engine/errors.js';
+import { designErrors } from './experiments/design/errors.js';
 import { experimentErrors } from './experiments/errors.js';
 import { fleetErrors } from './fleet/errors.js';
 import { loadErrors } from './load/errors.js';
@@ -50,6 +51,7 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Loading and staging strategies', errors: registryErrors },
 	{ title: 'Admission of strategies', errors: admissionErrors },
 	{ title: 'Experiments on a running mesh', errors: experimentErrors },
+	{ title: 'Designs of experiments', errors: designErrors },
 	{ title: 'Admin API', errors: adminErrors },
 	{ title: 'Agent API', errors: agentApiErrors },
 	{ title: 'Adapters', errors: adapterErrors },

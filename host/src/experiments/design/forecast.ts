@@ -1,0 +1,49 @@
+// Owns what is told before an experiment starts: how many hours a verdict will take, by simulating the registered rule.
+import { SeededRandom } from '@infermesh/proto';
+import { type AssumedDifferences, type Forecast, forecastVerdict } from '../../statistics/sample-size.js';
+import type { ExperimentDesign } from './design.js';
+
+/** Stream of the design's seed. */
+const FORECAST_STREAM = 3;
+
+export interface ExperimentForecast {
+	/** True difference in attainment, 0..1. */
+	readonly effect: number;
+	readonly shares: Forecast['shares'];
+	readonly pairsP50: number;
+	readonly pairsP90: number;
+	readonly hoursP50: number;
+	readonly hoursP90: number;
+	/** One sentence for people. */
+	readonly text: string;
+}
+
+/** `differences`: what pairs of blocks of one and the same strategy differ by, seen or assumed. */
+export function forecastExperiment(
+	design: ExperimentDesign,
+	effect: number,
+	differences: AssumedDifferences,
+	runs = 200,
+): ExperimentForecast {
+	const { alpha, clip, truncation, margin, pairsMax, blockMs } = design;
+	const forecast = forecastVerdict({
+		effect,
+		differences,
+		sequence: { range: { lower: -clip, upper: clip }, alpha, truncation },
+		margin,
+		budget: pairsMax,
+		runs,
+		random: new SeededRandom(design.seed, FORECAST_STREAM),
+	});
+	const hours = (pairs: number): number => (pairs * 2 * blockMs) / 3_600_000;
+	const decided = 1 - forecast.shares.undecided;
+	return {
+		effect,
+		shares: forecast.shares,
+		pairsP50: forecast.countP50,
+		pairsP90: forecast.countP90,
+		hoursP50: hours(forecast.countP50),
+		hoursP90: hours(forecast.countP90),
+		text: `An effect of ${(effect * 100).toFixed(1)} points is decided within ${hours(forecast.countP50).toFixed(1)} h in half of all runs and within ${hours(forecast.countP90).toFixed(1)} h in nine of ten; ${(decided * 100).toFixed(0)} % are decided within the budget of ${hours(pairsMax).toFixed(1)} h.`,
+	};
+}

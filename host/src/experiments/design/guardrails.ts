@@ -1,0 +1,203 @@
+// Owns the watching of the hard guardrails: samples go in, a trip comes out, and stays. Pure; bounded by the longest window. What a rule is, and its guard, is in
+// guardrail-rules.ts. Invariants: only what happens under the candidate trips; a fleet rule that the baseline breaks too is muted for the rest of the experiment.
+import type { ArmName } from '../cohorts/cohort.js';
+import type { GuardrailOptions, GuardrailRule, Trip } from './guardrail-rules.js';
+
+/** One look at the fleet, about once a second. */
+export interface GuardrailSample {
+	readonly atMs: number;
+	/** Who has the fleet; a canary or split: always the candidate. */
+	readonly arm: ArmName;
+	/** Of the candidate, since the last sample. */
+	readonly decisions: number;
+	readonly decisionTimeouts: number;
+	readonly traps: number;
+	/** By target, in one order; undefined = not known. */
+	readonly targets: readonly TargetLoad[];
+}
+
+export interface TargetLoad {
+	readonly id: string;
+	readonly inFlight: number;
+	/** Requests that wait in the engine. */
+	readonly waiting: number | undefined;
+}
+
+/** One closed block. */
+export interface BlockAttainment {
+	readonly atMs: number;
+	readonly arm: ArmName;
+	readonly requests: number;
+	/** 0..1. */
+	readonly attainment: number;
+}
+
+/** Samples kept at most: a burst of samples must not grow without bound. */
+const SAMPLES_MAX = 1024;
+
+export class Guardrails {
+	readonly #options: GuardrailOptions;
+	#samples: GuardrailSample[] = [];
+	#imbalancedSinceMs: number | undefined;
+	#baselines: number[] = [];
+	readonly #muted = new Set<GuardrailRule>();
+	#lastSampleMs: number | undefined;
+	#trip: Trip | undefined;
+
+	/** `startedAtMs`: telemetry is missed from here on. */
+	constructor(options: GuardrailOptions, startedAtMs: number) {
+		this.#options = options;
+		this.#lastSampleMs = startedAtMs;
+	}
+
+	/** The first rule that was broken; it stays. */
+	get trip(): Trip | undefined {
+		return this.#trip;
+	}
+
+	/** Rules that say nothing of the candidate any more, because the baseline broke them as well. */
+	get muted(): readonly GuardrailRule[] {
+		return [...this.#muted];
+	}
+
+	/** A sample; samples come in order of time. */
+	observe(sample: GuardrailSample): Trip | undefined {
+		const before = this.#samples.at(-1);
+		// What was built up under one arm is not the other's.
+		if (before !== undefined && before.arm !== sample.arm) {
+			this.#samples = [];
+			this.#imbalancedSinceMs = undefined;
+		}
+		this.#lastSampleMs = sample.atMs;
+		this.#samples.push(sample);
+		this.#forget(sample.atMs);
+		if (sample.arm === 'candidate') this.#judgeDecisions(sample);
+		this.#judgeImbalance(sample);
+		this.#judgeStarvation(sample);
+		return this.#trip;
+	}
+
+	/** A closed block of either arm. */
+	observeBlock(block: BlockAttainment): Trip | undefined {
+		const { attainmentBaselines, attainmentDrop, attainmentRequestsMin } = this.#options;
+		if (block.requests < attainmentRequestsMin) return this.#trip;
+		if (block.arm === 'baseline') {
+			this.#baselines.push(block.attainment);
+			if (this.#baselines.length > attainmentBaselines) this.#baselines.shift();
+			return this.#trip;
+		}
+		if (this.#baselines.length === 0) return this.#trip;
+		const least = Math.min(...this.#baselines);
+		if (block.attainment < least - attainmentDrop)
+			this.#break(
+				'attainment',
+				block.atMs,
+				`${percent(block.attainment)} of a block’s requests met their objectives, the baseline’s lowest of ${this.#baselines.length} was ${percent(least)}`,
+			);
+		return this.#trip;
+	}
+
+	/** Time goes on, sample or not. */
+	tick(nowMs: number): Trip | undefined {
+		const missingMs = nowMs - (this.#lastSampleMs ?? nowMs);
+		if (missingMs > this.#options.telemetryMissingMs)
+			this.#break('telemetry', nowMs, `no telemetry for ${(missingMs / 1000).toFixed(0)} s`);
+		return this.#trip;
+	}
+
+	#judgeDecisions(sample: GuardrailSample): void {
+		if (sample.traps > 0) this.#break('traps', sample.atMs, `${sample.traps} traps`);
+		const { timeoutShareMax, timeoutWindowMs, timeoutsMin } = this.#options;
+		let decisions = 0;
+		let timeouts = 0;
+		for (const one of this.#samples) {
+			if (one.atMs <= sample.atMs - timeoutWindowMs) continue;
+			decisions += one.decisions;
+			timeouts += one.decisionTimeouts;
+		}
+		if (timeouts >= timeoutsMin && timeouts > timeoutShareMax * decisions)
+			this.#break(
+				'decision_timeouts',
+				sample.atMs,
+				`${timeouts} of ${decisions} decisions in ${timeoutWindowMs / 1000} s ran out of budget`,
+			);
+	}
+
+	#judgeImbalance({ atMs, arm, targets }: GuardrailSample): void {
+		const { imbalanceMax, imbalanceMs, imbalanceInFlightMin } = this.#options;
+		const most = targets.reduce((max, one) => Math.max(max, one.inFlight), 0);
+		const mean = targets.reduce((sum, one) => sum + one.inFlight, 0) / targets.length;
+		if (targets.length < 2 || most < imbalanceInFlightMin || most <= imbalanceMax * mean) {
+			this.#imbalancedSinceMs = undefined;
+			return;
+		}
+		this.#imbalancedSinceMs ??= atMs;
+		if (atMs - this.#imbalancedSinceMs < imbalanceMs) return;
+		this.#breakOf(
+			arm,
+			'imbalance',
+			atMs,
+			`the busiest target had ${most} requests in flight, ${(most / mean).toFixed(1)} times the mean, for ${imbalanceMs / 1000} s`,
+		);
+	}
+
+	/** Over the window: some queue's least-squares slope is above 0, while some other target had nothing in flight and nothing waiting in any sample. */
+	#judgeStarvation({ atMs, arm, targets }: GuardrailSample): void {
+		const { starvationMs, starvationGrowthMin } = this.#options;
+		const first = this.#samples[0] as GuardrailSample;
+		if (atMs - first.atMs < starvationMs) return;
+		const from = this.#samples.findLastIndex((one) => one.atMs <= atMs - starvationMs);
+		const window = this.#samples.slice(from);
+		for (const { id, waiting } of targets) {
+			const queue = window.map((one) => loadOf(one, id)?.waiting);
+			if (waiting === undefined || queue.includes(undefined)) continue;
+			const growth = waiting - (queue[0] as number);
+			if (growth < starvationGrowthMin || slope(window, queue as number[]) <= 0) continue;
+			const idle = targets.find((one) => one.id !== id && window.every((past) => isIdle(loadOf(past, one.id))));
+			if (idle === undefined) continue;
+			this.#breakOf(
+				arm,
+				'starvation',
+				atMs,
+				`the queue of ${id} grew by ${growth} in ${starvationMs / 1000} s while ${idle.id} idled`,
+			);
+			return;
+		}
+	}
+
+	/** A rule about the fleet: under the baseline it mutes, under the candidate it trips. */
+	#breakOf(arm: ArmName, rule: GuardrailRule, atMs: number, reason: string): void {
+		if (arm === 'baseline') this.#muted.add(rule);
+		else if (!this.#muted.has(rule)) this.#break(rule, atMs, reason);
+	}
+
+	#break(rule: GuardrailRule, atMs: number, reason: string): void {
+		this.#trip ??= { rule, atMs, reason };
+	}
+
+	#forget(atMs: number): void {
+		const { starvationMs, timeoutWindowMs } = this.#options;
+		const keepFrom = atMs - Math.max(starvationMs, timeoutWindowMs);
+		// One sample older than the window is kept: it shows that the window is full.
+		while (this.#samples.length > 2 && (this.#samples[1] as GuardrailSample).atMs <= keepFrom) this.#samples.shift();
+		if (this.#samples.length > SAMPLES_MAX) this.#samples.shift();
+	}
+}
+
+function loadOf(sample: GuardrailSample, id: string): TargetLoad | undefined {
+	return sample.targets.find((one) => one.id === id);
+}
+
+function isIdle(load: TargetLoad | undefined): boolean {
+	return load !== undefined && load.inFlight === 0 && (load.waiting ?? 0) === 0;
+}
+
+/** Least squares, per millisecond. */
+function slope(samples: readonly GuardrailSample[], values: readonly number[]): number {
+	const middle = samples.reduce((sum, one) => sum + one.atMs, 0) / samples.length;
+	return samples.reduce((sum, one, index) => sum + (one.atMs - middle) * (values[index] as number), 0);
+}
+
+function percent(share: number): string {
+	return `${(share * 100).toFixed(1)} %`;
+}
