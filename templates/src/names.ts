@@ -21,6 +21,14 @@ export const reservedNames: ReadonlySet<string> = new Set([
 	'production_stack_loadaware',
 	'random',
 	'session_affinity',
+	'preble',
+	'vllm_smetric',
+	'dynamo_lmetric',
+	'dynamo_linear',
+	'llmd_affinity',
+	'llmd_default',
+	'smg_least_load',
+	'smg_cache_aware',
 ]);
 
 /** A legal name made of a folder's name: lower case, other characters as `-`; may be empty. */
