@@ -173,7 +173,7 @@ export function smgCacheAware(frame: OracleFrame): OracleAnswer {
 	if (holders.length > 0 && is.setting('kv_events') === 1)
 		owner = is.drawLowest(holders, (row) => is.at(row, 'inflight'));
 	else if (holders.length > 0 && f(is.cached(holders[0] ?? -1) / f(is.prompt)) > is.setting('cache_threshold')) {
-		const weights = holders.map((row) => hash64(frame.promptHash, frame.rows[row]?.['target'] ?? 0));
+		const weights = holders.map((row) => hash64(frame.promptHash, frame.rows[row]?.['target_hash'] ?? 0));
 		owner = holders[weights.indexOf(Math.max(...weights))] ?? -1;
 	}
 	return is.rankAfter(owner, (row) => is.at(row, 'inflight'));

@@ -1,19 +1,14 @@
 // The policies of other routers decide as their formulas in plain TypeScript do, on thousands of frames from one seed: the same rows in the same
 // order with the same scores, ties included; and what preble remembers is what it was told.
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { SeededRandom } from '@infermesh/proto';
-import { buildPlugins, createKit, type StrategyKit } from '@infermesh/sdk';
+import { createKit, type StrategyKit } from '@infermesh/sdk';
 import test, { type ExecutionContext } from 'ava';
+import { shipped } from '../support/strategies.js';
 import * as oracle from './peer-policies-oracle.js';
 
-const root = fileURLToPath(new URL('../../../', import.meta.url));
-const modules = new Map<string, Uint8Array<ArrayBuffer>>();
 const SEED = Number(process.env['INFERMESH_TEST_SEED'] ?? 20_261_126);
 
-test.before(async () => {
-	for (const build of await buildPlugins(root)) modules.set(build.name, new Uint8Array(readFileSync(build.wasmFile)));
-});
+const wasmOf = (name: string) => new Uint8Array(shipped(name));
 
 type Config = Readonly<Record<string, number | boolean>>;
 type Policy = (frame: oracle.OracleFrame) => oracle.OracleAnswer;
@@ -46,6 +41,7 @@ function cell(random: SeededRandom, values: readonly number[], max: number): num
 function drawRow(random: SeededRandom, crowd: number): Record<string, number> {
 	return {
 		target: below(random, 1000),
+		target_hash: random.nextU32(),
 		inflight: below(random, crowd),
 		queue_depth: below(random, 4),
 		pending_prefill_tokens: cell(random, [0, 0, 512, 16_000], 200_000),
@@ -124,7 +120,7 @@ for (const [name, policy, configs] of policies) {
 		const firsts = new Set<number>();
 		for (const size of sizes) {
 			for (const config of configs) {
-				const kit = createKit(modules.get(name) ?? new Uint8Array(0), { rows: size, config });
+				const kit = createKit(wasmOf(name), { rows: size, config });
 				for (let at = 0; at < FRAMES; at++) {
 					const frame = drawFrame(random, size, settings(kit, config));
 					const where = `frame ${at} of ${size} rows, ${JSON.stringify(config)}`;
@@ -144,7 +140,7 @@ function compare(t: ExecutionContext, answer: ReturnType<typeof decide>, expecte
 
 test('preble: finished work is load of its target, fades with the window, and does not pass to the target that takes the row', (t) => {
 	const rows = [1, 2].map((target) => ({ target, prefill_rate: 8000, decode_rate: 1000 }));
-	const kit = createKit(modules.get('preble') ?? new Uint8Array(0), { rows, outcomesCapacity: 4 });
+	const kit = createKit(wasmOf('preble'), { rows, outcomesCapacity: 4 });
 	const past = () => {
 		const answer = kit.rank({ tokens_in: 800, tokens_out: 0 });
 		return answer.factors[answer.rows.indexOf(0)]?.['past_ms'];

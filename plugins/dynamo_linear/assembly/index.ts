@@ -2,22 +2,20 @@
 import {
 	begin,
 	CacheTier,
-	decline,
 	findHit,
 	highestOf,
 	hit,
 	hitCount,
 	lowestOf,
-	maskCosts,
 	output,
 	PrefixHit,
 	putFactor,
+	rankedCount,
 	rankedRow,
+	rankLowest,
 	request,
-	route,
 	rowCount,
 	scratch,
-	selectLowest,
 	setFactorCount,
 } from 'infermesh';
 import {
@@ -79,7 +77,6 @@ function costOf(row: i32, credited: f32): f32 {
 
 export function rank(frame: usize): i32 {
 	begin(frame);
-	if (request().eligible_count == 0) return decline();
 	const least = lowestOf(columns.pending_prefill_tokens);
 	const cost = scratch(0);
 	for (let row = 0; row < rowCount(); row++) cost[row] = costOf(row, 0);
@@ -88,15 +85,14 @@ export function rank(frame: usize): i32 {
 		cost[row] = costOf(row, credit(hit(index), least));
 	}
 	if (config.temperature > 0) output().temperature = config.temperature * (highestOf(cost) - lowestOf(cost));
-	maskCosts(cost);
-	const count = selectLowest(cost, min(TOP_K, request().top_k));
+	const status = rankLowest(cost, TOP_K);
 	setFactorCount(FACTOR_COUNT);
-	for (let position: u32 = 0; position < count; position++) {
+	for (let position: u32 = 0; position < rankedCount(); position++) {
 		const row = rankedRow(position);
 		const index = findHit(row);
 		putFactor(position, FACTOR_PREFILL_BLOCKS, prefillPart(row, index < 0 ? 0 : credit(hit(index), least)));
 		putFactor(position, FACTOR_DECODE_BLOCKS, decodePart(row));
 		putFactor(position, FACTOR_REQUEST_BLOCKS, requestPart(row));
 	}
-	return route(count);
+	return status;
 }

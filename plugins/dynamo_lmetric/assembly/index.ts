@@ -2,20 +2,18 @@
 import {
 	begin,
 	CacheTier,
-	decline,
 	findHit,
 	hit,
 	hitCount,
 	lowestOf,
-	maskCosts,
 	PrefixHit,
 	putFactor,
+	rankedCount,
 	rankedRow,
+	rankLowest,
 	request,
-	route,
 	rowCount,
 	scratch,
-	selectLowest,
 	setFactorCount,
 } from 'infermesh';
 import { columns, config, FACTOR_COUNT, FACTOR_DECODE_BLOCKS, FACTOR_PREFILL_BLOCKS, TOP_K } from './manifest';
@@ -62,7 +60,6 @@ function costOf(row: i32, credited: f32): f32 {
 
 export function rank(frame: usize): i32 {
 	begin(frame);
-	if (request().eligible_count == 0) return decline();
 	const least = lowestOf(columns.pending_prefill_tokens);
 	const cost = scratch(0);
 	for (let row = 0; row < rowCount(); row++) cost[row] = costOf(row, 0);
@@ -70,14 +67,13 @@ export function rank(frame: usize): i32 {
 		const row: i32 = hit(index).row;
 		cost[row] = costOf(row, credit(hit(index), least));
 	}
-	maskCosts(cost);
-	const count = selectLowest(cost, min(TOP_K, request().top_k));
+	const status = rankLowest(cost, TOP_K);
 	setFactorCount(FACTOR_COUNT);
-	for (let position: u32 = 0; position < count; position++) {
+	for (let position: u32 = 0; position < rankedCount(); position++) {
 		const row = rankedRow(position);
 		const index = findHit(row);
 		putFactor(position, FACTOR_PREFILL_BLOCKS, prefillBlocks(row, index < 0 ? 0 : credit(hit(index), least)));
 		putFactor(position, FACTOR_DECODE_BLOCKS, decodeBlocks(row));
 	}
-	return route(count);
+	return status;
 }

@@ -2,21 +2,19 @@
 // rank after all that are kept, so that a retry has somewhere to go. The formula is in README.md.
 import {
 	begin,
-	decline,
 	F32Column,
 	hit,
 	hitCount,
 	isEligible,
-	maskCosts,
 	nextEligible,
 	PrefixHit,
 	putFactor,
+	rankedCount,
 	rankedRow,
+	rankLowest,
 	request,
-	route,
 	rowCount,
 	scratch,
-	selectLowest,
 	setFactorCount,
 	tierShare,
 } from 'infermesh';
@@ -102,7 +100,6 @@ function droppedPart(row: i32, match: F32Column, threshold: f32): f32 {
 
 export function rank(frame: usize): i32 {
 	begin(frame);
-	if (request().eligible_count == 0) return decline();
 	const match = scratch(0);
 	const cost = scratch(1);
 	const threshold = isFiltering(match, fillMatches(match)) ? config.affinity_threshold : 0;
@@ -111,15 +108,14 @@ export function rank(frame: usize): i32 {
 		const prefix = config.prefix_weight * (<f32>1 - match[row]);
 		cost[row] = queuePart(row) + kvPart(row) + prefix + droppedPart(row, match, threshold);
 	}
-	maskCosts(cost);
-	const count = selectLowest(cost, min(TOP_K, request().top_k));
+	const status = rankLowest(cost, TOP_K);
 	setFactorCount(FACTOR_COUNT);
-	for (let position: u32 = 0; position < count; position++) {
+	for (let position: u32 = 0; position < rankedCount(); position++) {
 		const row = rankedRow(position);
 		putFactor(position, FACTOR_QUEUE, queuePart(row));
 		putFactor(position, FACTOR_KV, kvPart(row));
 		putFactor(position, FACTOR_PREFIX, config.prefix_weight * (<f32>1 - match[row]));
 		putFactor(position, FACTOR_DROPPED, droppedPart(row, match, threshold));
 	}
-	return route(count);
+	return status;
 }

@@ -1,21 +1,19 @@
 // llmd_default: how much a row falls short of the highest possible sum of three weighted scores; the least shortfall wins. The formula is in README.md.
 import {
 	begin,
-	decline,
 	findHit,
 	highestOf,
 	hit,
 	hitCount,
 	lowestOf,
-	maskCosts,
 	PrefixHit,
 	putFactor,
+	rankedCount,
 	rankedRow,
+	rankLowest,
 	request,
-	route,
 	rowCount,
 	scratch,
-	selectLowest,
 	setFactorCount,
 	tierShare,
 } from 'infermesh';
@@ -52,7 +50,6 @@ function prefixShortfall(row: i32): f32 {
 
 export function rank(frame: usize): i32 {
 	begin(frame);
-	if (request().eligible_count == 0) return decline();
 	const shortest = lowestOf(columns.queue_depth);
 	const range = highestOf(columns.queue_depth) - shortest;
 	const cost = scratch(0);
@@ -65,14 +62,13 @@ export function rank(frame: usize): i32 {
 		const row: i32 = hit(index).row;
 		cost[row] = base[row] + config.prefix_weight * (<f32>1 - prefixScore(hit(index)));
 	}
-	maskCosts(cost);
-	const count = selectLowest(cost, min(TOP_K, request().top_k));
+	const status = rankLowest(cost, TOP_K);
 	setFactorCount(FACTOR_COUNT);
-	for (let position: u32 = 0; position < count; position++) {
+	for (let position: u32 = 0; position < rankedCount(); position++) {
 		const row = rankedRow(position);
 		putFactor(position, FACTOR_QUEUE, config.queue_weight * queueShortfall(row, shortest, range));
 		putFactor(position, FACTOR_KV, config.kv_weight * kvShortfall(row));
 		putFactor(position, FACTOR_PREFIX, config.prefix_weight * prefixShortfall(row));
 	}
-	return route(count);
+	return status;
 }

@@ -2,22 +2,20 @@
 // target's time; what it remembers is in memory.ts. The formula is in README.md.
 import {
 	begin,
-	decline,
 	F32Column,
 	findHit,
 	hit,
 	hitCount,
 	isEligible,
 	lowestOf,
-	maskCosts,
 	putFactor,
 	randomBelow,
+	rankedCount,
 	rankedRow,
+	rankLowest,
 	request,
-	route,
 	rowCount,
 	scratch,
-	selectLowest,
 	setFactorCount,
 	Status,
 } from 'infermesh';
@@ -112,7 +110,6 @@ function exploited(load: F32Column): i32 {
 
 export function rank(frame: usize): i32 {
 	begin(frame);
-	if (request().eligible_count == 0) return decline();
 	const load = scratch(0);
 	const cost = scratch(1);
 	for (let row = 0; row < rowCount(); row++) {
@@ -126,10 +123,9 @@ export function rank(frame: usize): i32 {
 	}
 	const holder = exploited(load);
 	if (holder >= 0) cost[holder] = EXPLOITED;
-	maskCosts(cost);
-	const count = selectLowest(cost, min(TOP_K, request().top_k));
+	const status = rankLowest(cost, TOP_K);
 	setFactorCount(FACTOR_COUNT);
-	for (let position: u32 = 0; position < count; position++) {
+	for (let position: u32 = 0; position < rankedCount(); position++) {
 		const row = rankedRow(position);
 		putFactor(position, FACTOR_PAST_MS, config.load_weight * pastMs(row));
 		putFactor(position, FACTOR_PRESENT_MS, config.load_weight * presentMs(row));
@@ -137,7 +133,7 @@ export function rank(frame: usize): i32 {
 		putFactor(position, FACTOR_PREFILL_MS, missingMs(row, cachedTokens(row)));
 		putFactor(position, FACTOR_EXPLOITED, row == holder ? 1 : 0);
 	}
-	return route(count);
+	return status;
 }
 
 export function observe(frame: usize, count: i32): i32 {

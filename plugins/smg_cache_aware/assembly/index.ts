@@ -2,23 +2,21 @@
 // The formula is in README.md.
 import {
 	begin,
-	decline,
 	findHit,
 	highestOf,
 	hit,
 	hitCount,
 	isEligible,
 	lowestOf,
-	maskCosts,
 	putFactor,
 	randomBelow,
+	rankedCount,
 	rankedRow,
+	rankLowest,
 	rendezvous,
 	request,
-	route,
 	rowCapacity,
 	scratch,
-	selectLowest,
 	setFactorCount,
 } from 'infermesh';
 import { columns, config, FACTOR_COUNT, FACTOR_IMBALANCED, FACTOR_INFLIGHT, FACTOR_MATCH, TOP_K } from './manifest';
@@ -58,7 +56,7 @@ function oneOwner(tokens: u32): i32 {
 	for (let index = 0; index < hitCount(); index++) {
 		const row: i32 = hit(index).row;
 		if (hit(index).tokens != tokens || !isEligible(row)) continue;
-		const weight = rendezvous(request().prompt_hash, columns.target[row]);
+		const weight = rendezvous(request().prompt_hash, columns.target_hash[row]);
 		if (owner >= 0 && weight <= highest) continue;
 		owner = row;
 		highest = weight;
@@ -91,22 +89,20 @@ function ownerOf(): i32 {
 
 export function rank(frame: usize): i32 {
 	begin(frame);
-	if (request().eligible_count == 0) return decline();
 	const imbalanced = isImbalanced();
 	const cost = scratch(0);
 	const inflight = columns.inflight;
 	for (let row = 0; row < rowCapacity; row += 4) cost.putFour(row, inflight.four(row));
 	const owner = imbalanced ? -1 : ownerOf();
 	if (owner >= 0) cost[owner] = OWNER;
-	maskCosts(cost);
-	const count = selectLowest(cost, min(TOP_K, request().top_k));
+	const status = rankLowest(cost, TOP_K);
 	setFactorCount(FACTOR_COUNT);
-	for (let position: u32 = 0; position < count; position++) {
+	for (let position: u32 = 0; position < rankedCount(); position++) {
 		const row = rankedRow(position);
 		const index = findHit(row);
 		putFactor(position, FACTOR_INFLIGHT, inflight[row]);
 		putFactor(position, FACTOR_MATCH, index < 0 ? 0 : matchOf(hit(index).tokens));
 		putFactor(position, FACTOR_IMBALANCED, imbalanced ? 1 : 0);
 	}
-	return route(count);
+	return status;
 }

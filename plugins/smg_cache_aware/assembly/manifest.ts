@@ -3,10 +3,10 @@ import { columnAddress, configAddress, F32Column, U32Column } from 'infermesh';
 
 /** The columns this strategy reads. */
 export class columns {
-	/** id: interned target id: one model replica on a GPU slice or data-parallel rank */
+	/** hash: hash of the target’s id as text: the same on every router and after every restart, unlike `target` */
 	@inline
-	static get target(): U32Column {
-		return changetype<U32Column>(columnAddress(0));
+	static get target_hash(): U32Column {
+		return changetype<U32Column>(columnAddress(57));
 	}
 	/** requests: requests this mesh has sent and not yet seen end; always fresh */
 	@inline

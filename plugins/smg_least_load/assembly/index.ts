@@ -1,16 +1,13 @@
 // smg_least_load: seconds until what is queued on a row is done, and a charge for its KV cache. The formula is in README.md.
 import {
 	begin,
-	decline,
-	maskCosts,
 	nextEligible,
 	putFactor,
+	rankedCount,
 	rankedRow,
-	request,
-	route,
+	rankLowest,
 	rowCount,
 	scratch,
-	selectLowest,
 	setFactorCount,
 } from 'infermesh';
 import { columns, config, FACTOR_COUNT, FACTOR_KV_S, FACTOR_QUEUE_S, TOP_K } from './manifest';
@@ -56,17 +53,15 @@ function kvS(row: i32): f32 {
 
 export function rank(frame: usize): i32 {
 	begin(frame);
-	if (request().eligible_count == 0) return decline();
 	const mean = meanThroughput();
 	const cost = scratch(0);
 	for (let row = 0; row < rowCount(); row++) cost[row] = queueS(row, mean) + kvS(row);
-	maskCosts(cost);
-	const count = selectLowest(cost, min(TOP_K, request().top_k));
+	const status = rankLowest(cost, TOP_K);
 	setFactorCount(FACTOR_COUNT);
-	for (let position: u32 = 0; position < count; position++) {
+	for (let position: u32 = 0; position < rankedCount(); position++) {
 		const row = rankedRow(position);
 		putFactor(position, FACTOR_QUEUE_S, queueS(row, mean));
 		putFactor(position, FACTOR_KV_S, kvS(row));
 	}
-	return route(count);
+	return status;
 }

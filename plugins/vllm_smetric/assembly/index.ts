@@ -1,22 +1,20 @@
 // vllm_smetric: the longest cached prefix while its target answers in time, else the least work, times requests there. The formula is in README.md.
 import {
 	begin,
-	decline,
 	findHit,
 	hit,
 	hitCount,
 	isEligible,
-	maskCosts,
 	nextEligible,
 	Phase,
 	putFactor,
 	randomBelow,
+	rankedCount,
 	rankedRow,
+	rankLowest,
 	request,
-	route,
 	rowCount,
 	scratch,
-	selectLowest,
 	setFactorCount,
 } from 'infermesh';
 import {
@@ -102,7 +100,6 @@ function costOf(row: i32, cached: f32): f32 {
 
 export function rank(frame: usize): i32 {
 	begin(frame);
-	if (request().eligible_count == 0) return decline();
 	const cost = scratch(0);
 	for (let row = 0; row < rowCount(); row++) cost[row] = costOf(row, 0);
 	for (let index = 0; index < hitCount(); index++) {
@@ -111,15 +108,14 @@ export function rank(frame: usize): i32 {
 	}
 	const holder = longestHolder();
 	if (holder >= 0 && (queuedMs(holder, hitTokens(holder)) <= sloMs() || !someMeetSlo())) cost[holder] = AFFINE;
-	maskCosts(cost);
-	const count = selectLowest(cost, min(TOP_K, request().top_k));
+	const status = rankLowest(cost, TOP_K);
 	setFactorCount(FACTOR_COUNT);
-	for (let position: u32 = 0; position < count; position++) {
+	for (let position: u32 = 0; position < rankedCount(); position++) {
 		const row = rankedRow(position);
 		putFactor(position, FACTOR_HIT_TOKENS, hitTokens(row));
 		putFactor(position, FACTOR_QUEUED_MS, queuedMs(row, hitTokens(row)));
 		putFactor(position, FACTOR_SLO_MS, sloMs());
 		putFactor(position, FACTOR_INFLIGHT, columns.inflight[row]);
 	}
-	return route(count);
+	return status;
 }
