@@ -67,11 +67,14 @@ export function recordOutcome(
 	if (attempt.end !== 'cancelled' && tokensOut > 0) learn(env, attempt.pool.index, tokensOut);
 }
 
+/** What of an ended prefill is recorded. */
+export type EndedPrefill = Pick<PrefillLeg, 'plan' | 'pair' | 'usage' | 'status' | 'startedMs' | 'ledgerEntry'>;
+
 /** The other side of a pair: what its target has done, and how long it took. Called exactly once per prefill. */
 export function recordPrefill(
 	env: RouterEnv,
 	request: RoutedRequest,
-	{ plan, pair, usage, status: httpStatus, startedMs, ledgerEntry }: PrefillLeg,
+	{ plan, pair, usage, status: httpStatus, startedMs, ledgerEntry }: EndedPrefill,
 	status: OutcomeStatusName,
 	unreachable: boolean,
 ): void {

@@ -47,6 +47,8 @@ export interface EngineGroup {
 	readonly waitingMax: number;
 	/** LoRA adapters loaded at the start; empty = none. */
 	readonly loras: readonly string[];
+	/** Time in which one more is loaded; absent = 250 ms. */
+	readonly loraLoadMs?: number;
 	/** Whether it can fetch a cached prefix from another target. */
 	readonly fetches: boolean;
 }
@@ -88,7 +90,11 @@ export interface RouterSpec {
 	readonly hedging: boolean;
 	/** Share of tokens that hedges may compute in vain. */
 	readonly hedgeBudget: number;
+	/** Wait for a first token before a copy is sent, where the strategy names none; absent or 0 = adaptive (p95 of recent ones). */
+	readonly hedgeDelayMs?: number;
 	readonly retriesMax: number;
+	/** Wait for a first token after which an attempt counts as failed; absent = for ever. */
+	readonly firstByteTimeoutMs?: number;
 	/** Milliseconds from a request's arrival after which it is given up; 0 = never. */
 	readonly timeoutMs: number;
 	/** Exploration over the ranked rows, logged with propensities: share of requests sent to one drawn evenly. 0 = none. */
@@ -145,6 +151,8 @@ export interface SimulationSpec {
 	readonly keepRequests: boolean;
 	/** Bins of the timelines; 0 = none. */
 	readonly timelineBins: number;
+	/** Simulated time after the last arrival at which whatever is under way is left unfinished; absent = six hours. */
+	readonly drainMs?: number;
 }
 
 /** A workload in memory, shared by all simulations of a grid. */

@@ -125,6 +125,11 @@ export class EngineModel {
 		return this.config.prefixCaching ? this.#kv.cachedPrefixTokens(hashes) : 0;
 	}
 
+	/** Tokens of the chain that follow `deviceTokens` on the device and are in the host tier now. */
+	hostPrefixTokens(hashes: Uint32Array, deviceTokens: number): number {
+		return this.config.prefixCaching ? this.#kv.hostPrefixTokens(hashes, deviceTokens) : 0;
+	}
+
 	/** Whether `beginStep` was called and `endStep` not yet. */
 	get stepInFlight(): boolean {
 		return this.#inFlight;

@@ -125,6 +125,11 @@ export class KvManager {
 		return block * this.#blockTokens;
 	}
 
+	/** Tokens of a hash chain that follow `deviceTokens` of it and are in the host tier now, without a gap. */
+	hostPrefixTokens(hashes: Uint32Array, deviceTokens: number): number {
+		return this.#hostRun(hashes, deviceTokens / this.#blockTokens, hashes.length >>> 1) * this.#blockTokens;
+	}
+
 	checkInvariants(): void {
 		this.#pool.checkInvariants();
 	}

@@ -39,6 +39,8 @@ export interface Sequence {
 	/** Prompt tokens beyond both whose KV came from another engine. */
 	readonly transferredTokens: number;
 	readonly preemptions: number;
+	/** Tokens whose KV it has now, cached ones included. */
+	readonly computedTokens: number;
 	readonly arrivalUs: number;
 	/** Earliest time it may be scheduled: arrival and ingest. */
 	readonly readyUs: number;

@@ -1,0 +1,74 @@
+// Owns what prompts of a workload look like to engines and to routers. Engines get a hash of every full block of theirs; routers get words, so many a block,
+// that stand for the tokens. Worked out once a workload and block size, and shared by all simulations of a thread. Nothing here knows of output.
+import { MeshError } from '@infermesh/proto';
+import { chainFromIds } from '../../engine/model/block-hash.js';
+import { hashText } from '../../router/hash.js';
+import type { Workload } from '../spec.js';
+import { simulationErrors } from './errors.js';
+
+const salt = { low: 0, high: 0 };
+
+export class Prompts {
+	readonly blockTokens: number;
+	readonly #workload: Workload;
+	readonly #blocksPerId: number;
+	readonly #chains: (Uint32Array | undefined)[];
+
+	constructor(workload: Workload, blockTokens: number) {
+		const blocksPerId = workload.blockTokens / blockTokens;
+		if (!Number.isInteger(blocksPerId))
+			throw new MeshError(
+				simulationErrors,
+				'IM_SIMULATION_BLOCKS',
+				`blocks of ${blockTokens} tokens do not divide the workload's of ${workload.blockTokens}`,
+			);
+		this.#workload = workload;
+		this.blockTokens = blockTokens;
+		this.#blocksPerId = blocksPerId;
+		this.#chains = workload.requests.map(() => undefined);
+	}
+
+	/** Hashes of the full blocks of a request's prompt, two words each; undefined when nothing is known of its content. */
+	chain(request: number): Uint32Array | undefined {
+		const known = this.#chains[request];
+		if (known !== undefined) return known;
+		const row = this.#workload.requests[request];
+		if (row?.blocks === undefined || row.blocks.length === 0) return undefined;
+		const full = Math.floor(row.inputTokens / this.blockTokens);
+		const ids = row.blocks.slice(0, Math.ceil(full / this.#blocksPerId));
+		const chain = chainFromIds(ids, this.#blocksPerId).slice(0, full * 2);
+		// What an adapter has computed is of no use to another.
+		if (row.lora !== undefined) {
+			hashText(row.lora, salt);
+			for (let at = 0; at < chain.length; at += 2) {
+				chain[at] = (chain[at] as number) ^ salt.low;
+				chain[at + 1] = (chain[at + 1] as number) ^ salt.high;
+			}
+		}
+		this.#chains[request] = chain;
+		return chain;
+	}
+}
+
+const known = new WeakMap<Workload, Map<number, Prompts>>();
+
+/** The prompts of a workload in blocks of this size. Throws IM_SIMULATION_BLOCKS. */
+export function promptsOf(workload: Workload, blockTokens: number): Prompts {
+	const byBlock = known.get(workload) ?? new Map<number, Prompts>();
+	known.set(workload, byBlock);
+	let prompts = byBlock.get(blockTokens);
+	if (prompts === undefined) byBlock.set(blockTokens, (prompts = new Prompts(workload, blockTokens)));
+	return prompts;
+}
+
+/** Words of a prompt for an index whose block is `wordsPerBlock` words: the two of each block's hash, then zeros. */
+export function wordsOf(chain: Uint32Array, wordsPerBlock: number): Uint32Array {
+	if (wordsPerBlock === 2) return chain;
+	const blocks = chain.length >>> 1;
+	const words = new Uint32Array(blocks * wordsPerBlock);
+	for (let block = 0; block < blocks; block++) {
+		words[block * wordsPerBlock] = chain[block * 2] as number;
+		words[block * wordsPerBlock + 1] = chain[block * 2 + 1] as number;
+	}
+	return words;
+}

@@ -1,0 +1,91 @@
+// Owns the decider that a simulated router's pipeline asks: it brings the router's table up to date, lets the arm of the request decide, and adds what the
+// scenario asks for (exploration). It notes every decision.
+import type { Random } from '@infermesh/proto';
+import type { Decider, ModelPool, RowStanding } from '../../router/ports.js';
+import type { WorkerDecider } from '../../strategy/runtime/decider.js';
+import type { Decision, PrefixHits, RequestFeatures } from '../../strategy/runtime/decision.js';
+import type { SimRequest } from './sim-request.js';
+import type { World } from './world.js';
+
+export interface SimDeciderParts {
+	readonly world: World;
+	readonly random: Random;
+	readonly exploration: Random;
+	/** By arm. */
+	readonly deciders: readonly WorkerDecider[];
+	readonly deciding: () => SimRequest | undefined;
+	/** Makes the router's table show what it knows by now. */
+	readonly bringUp: () => void;
+}
+
+export class SimDecider implements Decider {
+	readonly #parts: SimDeciderParts;
+
+	constructor(parts: SimDeciderParts) {
+		this.#parts = parts;
+	}
+
+	decide(
+		pool: ModelPool,
+		features: RequestFeatures,
+		hits: PrefixHits,
+		excluded: readonly number[],
+		out: Decision,
+	): void {
+		const { world, bringUp } = this.#parts;
+		bringUp();
+		if (world.spec.signals.outputEstimate === 'none') features.tokensOut = 0;
+		this.#arm().decide(pool, features, hits, excluded, out);
+		this.#explore(out);
+		this.#note(pool, out);
+	}
+
+	decideInDoubt(pool: ModelPool, excluded: readonly number[], out: Decision): void {
+		this.#parts.bringUp();
+		this.#arm().decideInDoubt(pool, excluded, out);
+		this.#note(pool, out);
+	}
+
+	standing(pool: ModelPool, row: number, out: RowStanding): boolean {
+		this.#parts.bringUp();
+		return this.#arm().standing(pool, row, out);
+	}
+
+	ready(pool: ModelPool): boolean {
+		return this.#arm().ready(pool);
+	}
+
+	decideForced(pool: ModelPool, row: number, out: Decision): void {
+		this.#arm().decideForced(pool, row, out);
+	}
+
+	remember(): void {
+		// Nobody asks a simulation to explain one decision afterwards.
+	}
+
+	#arm(): WorkerDecider {
+		const { deciders, deciding } = this.#parts;
+		return deciders[deciding()?.arm ?? 0] as WorkerDecider;
+	}
+
+	/** Sends a share of requests to one of the ranked rows, drawn evenly. */
+	#explore(out: Decision): void {
+		const share = this.#parts.world.spec.router.exploration;
+		if (share === 0 || out.verdict !== 'route' || out.count < 2) return;
+		const best = out.chosen;
+		const own = out.propensity;
+		const explores = this.#parts.exploration.nextFloat() < share;
+		const draw = Math.floor(this.#parts.exploration.nextFloat() * out.count);
+		if (explores) out.chosen = draw;
+		out.propensity = share / out.count + (out.chosen === best ? (1 - share) * own : 0);
+	}
+
+	#note(pool: ModelPool, out: Decision): void {
+		const request = this.#parts.deciding();
+		if (request === undefined) return;
+		const routes = out.verdict === 'route' && out.count > 0;
+		const row = routes ? (pool.targets[out.rows[out.chosen] as number]?.tableRow ?? -1) : -1;
+		const { tally, queue } = this.#parts.world;
+		tally.decided(request, queue.nowUs, row, out.propensity);
+	}
+}
