@@ -25,13 +25,10 @@ import { recordErrors } from './records/errors.js';
 import { reportErrors } from './reports/errors.js';
 import { routerErrors } from './router/errors.js';
 import { signalErrors } from './signals/errors.js';
-<<<<<<< HEAD
 import { gridErrors } from './simulator/grid/errors.js';
 import { simulationScenarioErrors } from './simulator/scenario/errors.js';
-import { statisticsErrors } from './statistics/errors.js';
-=======
 import { simulationErrors } from './simulator/world/errors.js';
->>>>>>> b417b93 (Eight policies of other routers have their pages and hand-made decisions)
+import { statisticsErrors } from './statistics/errors.js';
 import { admissionErrors } from './strategy/admission/errors.js';
 import { registryErrors } from './strategy/registry/errors.js';
 
@@ -69,13 +66,10 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Strategy templates', errors: templateErrors },
 	{ title: 'Load generator', errors: loadErrors },
 	{ title: 'Traces', errors: traceErrors },
-<<<<<<< HEAD
 	{ title: 'Simulation scenarios', errors: simulationScenarioErrors },
 	{ title: 'Simulations', errors: gridErrors },
 	{ title: 'Recordings and replay', errors: recorderErrors },
-=======
 	{ title: 'Simulation', errors: simulationErrors },
->>>>>>> b417b93 (Eight policies of other routers have their pages and hand-made decisions)
 	{ title: 'Emulated engine', errors: engineErrors },
 	{ title: 'Statistics', errors: statisticsErrors },
 ];

@@ -30,18 +30,15 @@ export { FileTokenizer } from './prefix/tokens/file-tokenizer.js';
 export { SegmentCache } from './prefix/tokens/segment-cache.js';
 export { openStrategy, type PreparedStrategy, prepareStrategy } from './project/prepare.js';
 export type { ModelPool } from './router/ports.js';
-<<<<<<< HEAD
+export type { SimulationResult } from './simulator/result.js';
+export { type SimulatePorts, simulate } from './simulator/simulate.js';
+export type { SimulationSpec, Workload } from './simulator/spec.js';
 export { type BettingOptions, BettingSequence, type BettingState, bettingDefaults } from './statistics/betting.js';
 export { binomialUpper, clopperPearson } from './statistics/binomial.js';
 export { bootstrapInterval } from './statistics/bootstrap.js';
 export { type Interval, judgeMargin, type MarginVerdict } from './statistics/interval.js';
 export { mean, variance } from './statistics/moments.js';
 export { quantile, quantileOfSorted } from './statistics/quantile.js';
-=======
-export type { SimulationResult } from './simulator/result.js';
-export { type SimulatePorts, simulate } from './simulator/simulate.js';
-export type { SimulationSpec, Workload } from './simulator/spec.js';
->>>>>>> b417b93 (Eight policies of other routers have their pages and hand-made decisions)
 export { admissionDigest, admitModule, INSTRUMENTER_VERSION, instrumentProfile } from './strategy/admission/admit.js';
 export { calibrationDefaults } from './strategy/admission/calibrate.js';
 export { type WasmInstance, wasmEngine } from './strategy/admission/engine.js';
