@@ -134,7 +134,7 @@ export class SimRouter {
 			directory: noDirectory,
 			decider: this.#decider(random, deciding),
 			ledger: this.#ledger(parts.requests),
-			outcomes: { record: (outcome) => this.#record(outcome), loadReported: ignore },
+			outcomes: { record: (outcome) => this.#record(outcome), loadReported: ignore, enlisted: ignore, ended: ignore },
 			prefixes: new SimPrefixes({
 				kind: spec.signals.prefix,
 				prompts,
