@@ -1,0 +1,144 @@
+// Tests of the hard guardrails: each rule at its limit and one step below, its guard, muting by the baseline, and that a trip stays.
+import test from 'ava';
+import type { ArmName } from '../cohorts/cohort.js';
+import { falseRollbackGuards, type GuardrailRule, guardrailDefaults, guardrailRules } from './guardrail-rules.js';
+import { type GuardrailSample, Guardrails, type TargetLoad } from './guardrails.js';
+
+const calm: readonly TargetLoad[] = [
+	{ id: 'a', inFlight: 5, waiting: 0 },
+	{ id: 'b', inFlight: 6, waiting: 0 },
+];
+
+function sample(atMs: number, more: Partial<GuardrailSample> = {}): GuardrailSample {
+	return { atMs, arm: 'candidate', decisions: 100, decisionTimeouts: 0, traps: 0, targets: calm, ...more };
+}
+
+/** One sample a second for so long; `of` says what is special about each. */
+function watch(
+	seconds: number,
+	of: (second: number) => Partial<GuardrailSample>,
+	rails = new Guardrails(guardrailDefaults, 0),
+	fromMs = 0,
+) {
+	for (let second = 0; second <= seconds; second++) rails.observe(sample(fromMs + second * 1000, of(second)));
+	return rails;
+}
+
+const rule = (rails: Guardrails): GuardrailRule | undefined => rails.trip?.rule;
+
+test('a calm fleet trips nothing', (t) => {
+	t.is(rule(watch(600, () => ({}))), undefined);
+	t.is(watch(5, () => ({})).tick(10_000), undefined);
+});
+
+test('timeouts: more than 0.1 % over 10 s, at least three', (t) => {
+	// 1,000 decisions in a window of 10 s: 1 is the limit, 3 the guard.
+	const timeouts = (counts: readonly number[]) => watch(30, (second) => ({ decisionTimeouts: counts[second] ?? 0 }));
+	t.is(rule(timeouts([0, 0, 2])), undefined, 'two are below the guard');
+	t.is(rule(timeouts([0, 1, 1, 1])), 'decision_timeouts');
+	t.is(rule(timeouts([1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1])), undefined, 'never three within 10 s');
+	const busy = watch(30, (second) => ({ decisions: 1000, decisionTimeouts: second % 2 }));
+	t.is(rule(busy), undefined, '5 of 10,000 in a window are below the share');
+	t.is(rule(watch(30, () => ({ decisions: 1000, decisionTimeouts: 2 }))), 'decision_timeouts');
+	t.is(
+		rule(watch(30, () => ({ arm: 'baseline', decisionTimeouts: 50 }))),
+		undefined,
+		'the baseline’s are not the candidate’s',
+	);
+});
+
+test('traps: the first one', (t) => {
+	t.is(rule(watch(3, (second) => ({ traps: second === 2 ? 1 : 0 }))), 'traps');
+	t.is(rule(watch(3, () => ({ arm: 'baseline', traps: 1 }))), undefined);
+});
+
+/** Four targets; the busiest has `most`, the others one. */
+const uneven = (most: number): readonly TargetLoad[] =>
+	['a', 'b', 'c', 'd'].map((id, index) => ({ id, inFlight: index === 0 ? most : 1, waiting: 0 }));
+
+test('imbalance: more than 3 times the mean for 30 s on end, and not with a handful of requests', (t) => {
+	t.is(rule(watch(29, () => ({ targets: uneven(40) }))), undefined);
+	t.is(rule(watch(30, () => ({ targets: uneven(40) }))), 'imbalance');
+	t.is(rule(watch(60, () => ({ targets: uneven(9) }))), undefined, '9 of 12 is just three times the mean');
+	t.is(rule(watch(90, (second) => ({ targets: uneven(second % 20 === 0 ? 1 : 40) }))), undefined, 'interrupted');
+	const few = ['a', 'b', 'c', 'd'].map((id, index) => ({ id, inFlight: index === 0 ? 7 : 0, waiting: 0 }));
+	t.is(rule(watch(90, () => ({ targets: few }))), undefined, 'seven requests are below the guard');
+});
+
+/** The queue of `a` grows by `rate` a second; `b` idles or not. */
+const starving =
+	(rate: number, idle: boolean) =>
+	(second: number): Partial<GuardrailSample> => ({
+		targets: [
+			{ id: 'a', inFlight: 5, waiting: Math.floor(rate * second) },
+			{ id: 'b', inFlight: idle ? 0 : 1, waiting: 0 },
+			{ id: 'c', inFlight: 4, waiting: 1 },
+		],
+	});
+
+test('starvation: a queue that grows for 60 s while another target idles', (t) => {
+	t.is(rule(watch(59, starving(1, true))), undefined);
+	t.is(rule(watch(60, starving(1, true))), 'starvation');
+	t.is(rule(watch(120, starving(1, false))), undefined, 'nobody idles');
+	t.is(rule(watch(60, starving(0.05, true))), undefined, 'three more are below the guard');
+	t.is(rule(watch(120, () => starving(1, true)(10))), undefined, 'it does not grow');
+	const unknown = (second: number): Partial<GuardrailSample> => ({
+		targets: (starving(1, true)(second).targets ?? []).map(({ id, inFlight }) => ({
+			id,
+			inFlight,
+			waiting: undefined,
+		})),
+	});
+	t.is(rule(watch(120, unknown)), undefined, 'engines that do not tell their queue');
+	// At two samples a second, and with one that comes late.
+	const rails = new Guardrails(guardrailDefaults, 0);
+	for (const atMs of [0, 500, 1000, 30_000, 59_900, 60_100])
+		rails.observe(sample(atMs, starving(1, true)(atMs / 1000)));
+	t.is(rule(rails), 'starvation');
+});
+
+test('what the baseline does as well is muted, and what was built up under one arm is not the other’s', (t) => {
+	const byArm = (arm: ArmName) => () => ({ arm, targets: uneven(40) });
+	const rails = watch(30, byArm('baseline'));
+	t.is(rule(rails), undefined);
+	t.deepEqual(rails.muted, ['imbalance']);
+	t.is(rule(watch(60, byArm('candidate'), rails, 40_000)), undefined);
+	const mixed = watch(20, byArm('baseline'));
+	watch(20, byArm('candidate'), mixed, 21_000);
+	t.is(rule(mixed), undefined, '20 s under each');
+	watch(15, byArm('candidate'), mixed, 42_000);
+	t.is(rule(mixed), 'imbalance');
+});
+
+test('attainment: a block 5 points below the lowest of the last baseline blocks', (t) => {
+	const block = (arm: ArmName, attainment: number, requests = 500) => ({ atMs: 1, arm, attainment, requests });
+	const after = (...blocks: ReturnType<typeof block>[]) => {
+		const rails = new Guardrails(guardrailDefaults, 0);
+		for (const one of blocks) rails.observeBlock(one);
+		return rule(rails);
+	};
+	t.is(after(block('candidate', 0.1)), undefined, 'nothing to compare with');
+	t.is(after(block('baseline', 0.9), block('candidate', 0.85)), undefined);
+	t.is(after(block('baseline', 0.9), block('candidate', 0.84)), 'attainment');
+	t.is(after(block('baseline', 0.9), block('baseline', 0.8), block('candidate', 0.76)), undefined, 'the lowest counts');
+	const old = [block('baseline', 0.5), ...[1, 2, 3].map(() => block('baseline', 0.9))];
+	t.is(after(...old, block('candidate', 0.76)), 'attainment', 'only the last three');
+	t.is(after(block('baseline', 0.9), block('candidate', 0.1, 99)), undefined, 'too few requests');
+});
+
+test('telemetry that stays away trips, from the start on', (t) => {
+	const rails = new Guardrails(guardrailDefaults, 0);
+	t.is(rails.tick(15_000), undefined);
+	t.is(rails.tick(15_001)?.rule, 'telemetry');
+	const late = watch(3, () => ({}));
+	t.is(late.tick(18_000), undefined);
+	t.is(late.tick(18_001)?.rule, 'telemetry');
+});
+
+test('a trip stays the first, and every rule says its guard', (t) => {
+	const rails = watch(3, () => ({ traps: 1 }));
+	const first = rails.trip;
+	watch(60, () => ({ targets: uneven(40) }), rails, 10_000);
+	t.deepEqual(rails.trip, first);
+	t.deepEqual(Object.keys(falseRollbackGuards).toSorted(), [...guardrailRules].toSorted());
+});
