@@ -27,7 +27,7 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
 	{ names: ['events'], load: async () => (await import('./events.js')).addEventsCommand },
 	{ names: ['snapshot'], load: async () => (await import('./snapshot.js')).addSnapshotCommands },
 	{ names: ['strategy'], load: strategyCommands },
-	{ names: ['strategies'], load: async () => (await import('./strategy-project.js')).addStrategiesCommand },
+	{ names: ['strategies'], load: async () => (await import('./strategies.js')).addStrategiesCommand },
 	{ names: ['dev'], load: async () => (await import('./dev.js')).addDevCommand },
 	{ names: ['explain'], load: async () => (await import('./explain.js')).addExplainCommand },
 	{ names: ['bench'], load: async () => (await import('./bench.js')).addBenchCommand },

@@ -1,18 +1,16 @@
-// Owns the commands of the author's loop that need no running mesh: new, build, check, test, run, bench, and the list of what ships.
+// Owns the commands of the author's loop that need no running mesh: new, build, check, test, run and bench.
 
-import { readManifest } from '@infermesh/sdk';
 import type { Command } from 'commander';
 import { askMissing, defaultTemplate, generate, renderGenerated, templates } from 'create-infermesh-strategy';
 import { benchProject, benchTargets, renderBench } from '../project/bench-project.js';
 import { buildProject, renderBuild } from '../project/build-project.js';
 import { checkProject, renderCheck } from '../project/check-project.js';
-import { openStrategy, shippedNames } from '../project/prepare.js';
 import { renderRun, runOnce } from '../project/run-once.js';
 import { renderTests, testProject } from '../project/test-project.js';
 import { act, type Cli, withExample, withJson } from './command.js';
 import type { CliContext } from './context.js';
 import { EXIT_FAILED, EXIT_OK } from './errors.js';
-import { type OutputOptions, print, printItems } from './output.js';
+import { type OutputOptions, print } from './output.js';
 import { collect, wholeList } from './values.js';
 
 interface NewOptions extends OutputOptions {
@@ -47,28 +45,7 @@ async function bench(context: CliContext, what: string, options: BenchOptions): 
 	return report.ok ? EXIT_OK : EXIT_FAILED;
 }
 
-async function listShipped(context: CliContext, options: OutputOptions): Promise<void> {
-	const items: { name: string; version: string; kind: string; description: string }[] = [];
-	for (const name of shippedNames()) {
-		const { version, kind, description } = readManifest((await openStrategy(name)).wasm);
-		items.push({ name, version, kind, description });
-	}
-	const columns = [
-		{ title: 'STRATEGY', value: (item: (typeof items)[number]) => item.name },
-		{ title: 'VERSION', value: (item: (typeof items)[number]) => item.version },
-		{ title: 'DESCRIPTION', value: (item: (typeof items)[number]) => item.description },
-	];
-	printItems(context, options, items, columns, 'this installation ships no strategies');
-}
-
 const WHAT = 'project folder, .wasm file or shipped strategy';
-
-export function addStrategiesCommand(program: Command, cli: Cli): void {
-	withExample(
-		withJson(program.command('strategies').description('strategies that ship with the mesh')),
-		'infermesh strategies',
-	).action(act(cli, listShipped));
-}
 
 export function addStrategyProjectCommands(strategy: Command, cli: Cli): void {
 	withExample(

@@ -1,13 +1,13 @@
-// Owns writing the generated reference pages into docs/ and saying which changed. Run by `npm run generate`.
+// Owns writing the generated reference pages and saying which changed. Run by `npm run generate`.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { referencePages } from './pages.js';
 
-const docs = new URL('../../../../docs/', import.meta.url);
+const root = new URL('../../../../', import.meta.url);
 
 for (const [name, text] of await referencePages()) {
-	const file = fileURLToPath(new URL(name, docs));
+	const file = fileURLToPath(new URL(name, root));
 	if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;
 	writeFileSync(file, text);
-	process.stdout.write(`docs/${name}: written\n`);
+	process.stdout.write(`${name}: written\n`);
 }

@@ -53,7 +53,8 @@ const FILE_BYTES_MAX = 16 * 1024 * 1024;
 /** Memory the metered module accepts; an instance gets exactly what its pool needs. */
 export const MEMORY_PAGES_MAX = 1024;
 
-const shippedDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..', '..', '..', 'plugins');
+/** Folder of the shipped strategies of this installation. */
+export const shippedDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..', '..', '..', 'plugins');
 
 /** Finds, builds, scans and compiles. Throws `MeshError`: IM_PROJECT_*, IM_MANIFEST_*, IM_BUILD_*. */
 export async function prepareStrategy(where: string, options: PrepareOptions = {}): Promise<PreparedStrategy> {
