@@ -13,15 +13,18 @@ const PREFILL_RATE_QUANTILE = 0.9;
 /** A smaller error ratio is none. */
 const ERROR_RATIO_MIN = 0.001;
 
+/** The last so many values, kept in order of size too: quantiles are read with every report, values come once a request. */
 class Window {
 	readonly #values = new Float32Array(WINDOW);
+	readonly #sorted = new Float32Array(WINDOW);
 	#count = 0;
 	#next = 0;
 
 	add(value: number): void {
+		if (this.#count === WINDOW) this.#drop(this.#values[this.#next] as number);
 		this.#values[this.#next] = value;
+		this.#insert(this.#values[this.#next] as number);
 		this.#next = (this.#next + 1) % WINDOW;
-		if (this.#count < WINDOW) this.#count++;
 	}
 
 	get count(): number {
@@ -31,8 +34,30 @@ class Window {
 	/** Nearest-rank quantile; 0 when empty. */
 	quantile(q: number): number {
 		if (this.#count === 0) return 0;
-		const sorted = this.#values.slice(0, this.#count).sort();
-		return sorted[Math.min(this.#count - 1, Math.ceil(q * this.#count) - 1)] as number;
+		return this.#sorted[Math.min(this.#count - 1, Math.ceil(q * this.#count) - 1)] as number;
+	}
+
+	#insert(value: number): void {
+		const at = this.#rank(value);
+		this.#sorted.copyWithin(at + 1, at, this.#count++);
+		this.#sorted[at] = value;
+	}
+
+	#drop(value: number): void {
+		const at = this.#rank(value);
+		this.#sorted.copyWithin(at, at + 1, this.#count--);
+	}
+
+	/** How many are smaller. */
+	#rank(value: number): number {
+		let low = 0;
+		let high = this.#count;
+		while (low < high) {
+			const middle = (low + high) >> 1;
+			if ((this.#sorted[middle] as number) < value) low = middle + 1;
+			else high = middle;
+		}
+		return low;
 	}
 }
 

@@ -1,6 +1,7 @@
 // Owns the step model of one inference engine: continuous batching in the order of vLLM V1 over paged KV blocks. Pure:
 // no I/O, no clock, no randomness. Time is the caller's, in integer microseconds, and never goes back. A step is
-// `beginStep(now)`, which schedules and says how long it takes, and `endStep(later)`, which lets its tokens out.
+// `beginStep(now)`, which schedules and says how long it takes, and `endStep(later)`, which lets its tokens out. Who needs no token as it comes may begin a
+// run of steps instead: several at once that differ in nothing but their lengths, to the same effect.
 // Invariants: blocks used + free = total; submitted = waiting + running + finished + cancelled; at most one step in
 // flight.
 import type { EngineModelConfig } from './engine-config.js';
@@ -16,6 +17,8 @@ export type SubmitRefusal = 'queue_full' | 'too_long';
 export interface StepOutcome {
 	readonly startUs: number;
 	readonly endUs: number;
+	/** Steps that ended together: more than one only after `beginRun`. The shape is the last one's. */
+	readonly steps: number;
 	readonly shape: Readonly<StepShape>;
 	/** Sequences that got one more token, in batch order; those that got their last are in `finished` too. */
 	readonly emitted: readonly Sequence[];
@@ -53,6 +56,9 @@ export interface EngineModelOptions {
 	readonly observer?: KvObserver | undefined;
 }
 
+/** Steps of one run. */
+const RUN_STEPS_MAX = 1024;
+
 export class EngineModel {
 	readonly config: EngineModelConfig;
 	/** Multiplies every step's duration: an engine that is ill is slow. 1 is healthy. */
@@ -87,6 +93,9 @@ export class EngineModel {
 	#endUs = 0;
 	#budget = 0;
 	#prefilling = 0;
+	/** Steps of the run in flight, and when each of them ends. */
+	#runSteps = 1;
+	readonly #runEndsUs = new Float64Array(RUN_STEPS_MAX);
 
 	constructor(options: EngineModelOptions) {
 		this.config = options.config;
@@ -158,6 +167,7 @@ export class EngineModel {
 			return refusal;
 		}
 		const sequence = new SequenceRecord(this.#counters.submitted++, request, nowUs, nowUs + this.config.ingestUs);
+		if (this.#waiting.length === 0) this.interrupt(Math.max(sequence.readyUs, nowUs + 1));
 		this.#waiting.pushBack(sequence);
 		return sequence;
 	}
@@ -171,6 +181,7 @@ export class EngineModel {
 		const record = sequence as SequenceRecord;
 		if (record.cancelRequested || record.state === 'finished' || record.state === 'cancelled') return false;
 		record.cancelRequested = true;
+		this.interrupt(nowUs + 1);
 		if (record.state === 'waiting') {
 			this.#waiting.remove(record);
 			this.#finishCancel(record, nowUs);
@@ -199,7 +210,40 @@ export class EngineModel {
 		return this.#launch(nowUs);
 	}
 
-	/** Lets out the tokens of the step in flight at `nowUs`, at or after its end. */
+	/**
+	 * As `beginStep`, and goes on for as many steps as differ from it only in their lengths: all decode, none ends, needs a block or is joined by another
+	 * before the last. What comes in between (`submit`, `cancel`, `interrupt`) cuts the run short at the end of the step that would see it, so that
+	 * `stepEndUs` may come earlier than it was. Returns the time until the end of the last one.
+	 */
+	beginRun(nowUs: number): number {
+		if (this.beginStep(nowUs) === 0) return 0;
+		if (this.#shape.decodeSequences === this.#running.length) this.#goOn(nowUs);
+		return this.#endUs - nowUs;
+	}
+
+	/** Steps of the run in flight that are over by `nowUs`; their tokens come with the last one's. */
+	runStepsEnded(nowUs: number): number {
+		if (!this.#inFlight || this.#runSteps === 1) return 0;
+		let ended = 0;
+		while (ended < this.#runSteps - 1 && (this.#runEndsUs[ended] as number) <= nowUs) ended++;
+		return ended;
+	}
+
+	/** Duration of the first so many steps of the run in flight. */
+	runUs(steps: number): number {
+		return (this.#runEndsUs[steps - 1] as number) - this.#startUs;
+	}
+
+	/** The run in flight ends with its first step that is not over before `atUs`. */
+	interrupt(atUs: number): void {
+		if (!this.#inFlight || this.#runSteps === 1) return;
+		let last = 0;
+		while (last < this.#runSteps - 1 && (this.#runEndsUs[last] as number) < atUs) last++;
+		this.#runSteps = last + 1;
+		this.#endUs = this.#runEndsUs[last] as number;
+	}
+
+	/** Lets out the tokens of the step or run in flight at `nowUs`, at or after its end. */
 	endStep(nowUs: number): StepOutcome {
 		if (!this.#inFlight) throw new Error('no step is in flight');
 		if (nowUs < this.#endUs) throw new Error(`step ends at ${this.#endUs} us, not at ${nowUs}`);
@@ -207,6 +251,7 @@ export class EngineModel {
 		this.#inFlight = false;
 		this.#emitted.length = 0;
 		this.#finished.length = 0;
+		if (this.#runSteps > 1) this.#countRun();
 		const running = this.#running;
 		let kept = 0;
 		for (let i = 0; i < running.length; i++) {
@@ -218,6 +263,7 @@ export class EngineModel {
 		return {
 			startUs: this.#startUs,
 			endUs: this.#endUs,
+			steps: this.#runSteps,
 			shape: this.#shape,
 			emitted: this.#emitted,
 			finished: this.#finished,
@@ -363,9 +409,57 @@ export class EngineModel {
 		this.#inFlight = true;
 		this.#startUs = nowUs;
 		this.#endUs = nowUs + durationUs;
+		this.#runSteps = 1;
 		this.#counters.steps++;
 		this.#counters.busyUs += durationUs;
 		return durationUs;
+	}
+
+	/** Adds the steps after the first, which has just been scheduled with every running sequence decoding. */
+	#goOn(nowUs: number): void {
+		const waiting = this.#waiting.first;
+		// One that is ready was not taken just now, and nothing that would change that happens inside a run.
+		const joinedUs = waiting === undefined || waiting.readyUs <= nowUs ? Number.POSITIVE_INFINITY : waiting.readyUs;
+		const shape = this.#shape;
+		const ends = this.#runEndsUs;
+		const steps = this.#stepsAlike();
+		let endUs = this.#endUs;
+		let last = 0;
+		ends[0] = endUs;
+		while (last + 1 < steps && endUs < joinedUs) {
+			shape.decodeContextTokens += shape.decodeSequences;
+			endUs += Math.max(1, Math.round(this.#latency.stepUs(shape) * this.slowFactor));
+			ends[++last] = endUs;
+		}
+		this.#runSteps = last + 1;
+		this.#endUs = endUs;
+	}
+
+	/** Steps until the first running sequence is at its end, or at that of its last block. */
+	#stepsAlike(): number {
+		const { blockTokens } = this.config;
+		let steps = RUN_STEPS_MAX;
+		for (const sequence of this.#running) {
+			const { computedTokens, blocks, hashes } = sequence;
+			const left = blocks.length * blockTokens - computedTokens;
+			// The step that fills a block names it when it begins, if it has a name.
+			const named = hashes !== undefined && hashes.length >>> 1 >= blocks.length;
+			const before = named ? Math.max(1, left - 1) : left;
+			steps = Math.min(steps, before, sequence.outputTokens - sequence.generatedTokens);
+		}
+		return steps;
+	}
+
+	/** Books the steps of a run before its last. */
+	#countRun(): void {
+		const before = this.#runSteps - 1;
+		for (const sequence of this.#running) {
+			sequence.computedTokens += before;
+			sequence.generatedTokens += before;
+		}
+		this.#counters.steps += before;
+		this.#counters.generatedTokens += before * this.#running.length;
+		this.#counters.busyUs += this.#endUs - (this.#runEndsUs[0] as number);
 	}
 
 	/** Books what the ended step did for one sequence; returns whether the sequence is done. */

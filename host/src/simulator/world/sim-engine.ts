@@ -89,7 +89,7 @@ export class SimEngine {
 		const taken = this.model.submit(request, this.#queue.nowUs);
 		if (typeof taken === 'string') return taken;
 		this.#clients.set(taken, client);
-		this.#kick();
+		this.#resume();
 		this.#watcher.changed(this);
 		return taken;
 	}
@@ -98,9 +98,11 @@ export class SimEngine {
 	cancel(sequence: Sequence): number {
 		if (!this.#clients.delete(sequence)) return 0;
 		const reused = Math.max(0, sequence.cachedTokens) + sequence.hostTokens + sequence.transferredTokens;
-		const computed = Math.max(0, sequence.computedTokens - reused);
-		this.model.cancel(sequence, this.#queue.nowUs);
-		this.#kick();
+		const { nowUs } = this.#queue;
+		const running = sequence.state === 'running' ? this.model.runStepsEnded(nowUs) : 0;
+		const computed = Math.max(0, sequence.computedTokens + running - reused);
+		this.model.cancel(sequence, nowUs);
+		this.#resume();
 		this.#watcher.changed(this);
 		return computed;
 	}
@@ -108,11 +110,17 @@ export class SimEngine {
 	/** Steps take so many times longer, from the next one on. */
 	slow(factor: number): void {
 		this.#faultFactor = factor;
+		this.model.interrupt(this.#queue.nowUs);
 		this.model.slowFactor = this.target.group.slowFactor * factor;
+		this.#resume();
 	}
 
 	hang(): void {
-		if (this.life === 'up') this.life = 'hung';
+		if (this.life !== 'up') return;
+		this.model.interrupt(this.#queue.nowUs);
+		this.#resume();
+		this.life = 'hung';
+		this.#watcher.changed(this);
 	}
 
 	/** The process is gone, with all it had. */
@@ -120,6 +128,7 @@ export class SimEngine {
 		if (this.life === 'lost') return;
 		this.life = 'lost';
 		this.#stopTimers();
+		this.#countLost();
 		const clients = [...this.#clients.values()];
 		this.#clients.clear();
 		for (const client of clients) client.died();
@@ -174,7 +183,25 @@ export class SimEngine {
 		this.#waking = undefined;
 	}
 
-	/** Begins the next step, now or when its next sequence is ready. */
+	/** Steps that were over when the process died have been computed, and reached nobody. */
+	#countLost(): void {
+		const { model, totals } = this;
+		const steps = model.runStepsEnded(this.#queue.nowUs - 1);
+		if (steps === 0) return;
+		totals.decodeTokens += steps * model.running;
+		totals.busyUs += model.runUs(steps);
+	}
+
+	/** After something came in between: a run may end earlier, or a step begin. */
+	#resume(): void {
+		const { model } = this;
+		if (!model.stepInFlight) return this.#kick();
+		if (this.#ending === undefined || this.#ending.atUs === model.stepEndUs) return;
+		this.#ending.fn = undefined;
+		this.#ending = this.#queue.at(model.stepEndUs, EventClass.engine, this.#onEnd);
+	}
+
+	/** Begins the next steps, now or when the next sequence is ready. */
 	#kick(): void {
 		const { model } = this;
 		if (this.life !== 'up' || model.stepInFlight) return;
@@ -182,7 +209,7 @@ export class SimEngine {
 		const readyUs = model.nextStepUs(nowUs);
 		if (readyUs === Number.POSITIVE_INFINITY) return;
 		if (readyUs > nowUs) return this.#wakeAt(readyUs);
-		if (model.beginStep(nowUs) > 0) this.#ending = this.#queue.at(model.stepEndUs, EventClass.engine, this.#onEnd);
+		if (model.beginRun(nowUs) > 0) this.#ending = this.#queue.at(model.stepEndUs, EventClass.engine, this.#onEnd);
 		else if (model.running === 0 && model.waiting > 0)
 			throw broken(`${this.target.id} stands idle with ${model.waiting} waiting`);
 	}
@@ -209,10 +236,10 @@ export class SimEngine {
 
 	#endStep(): void {
 		const { model, totals } = this;
-		const { emitted, finished, shape, startUs, endUs } = model.endStep(this.#queue.nowUs);
+		const { emitted, finished, shape, startUs, endUs, steps } = model.endStep(this.#queue.nowUs);
 		totals.busyUs += endUs - startUs;
 		totals.prefillTokens += shape.prefillTokens;
-		totals.decodeTokens += shape.decodeSequences;
+		totals.decodeTokens += shape.decodeSequences * steps;
 		// The first token of a sequence ends a prefill.
 		if (shape.prefillSequences > 0)
 			for (const sequence of emitted)
