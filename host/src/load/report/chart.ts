@@ -14,7 +14,7 @@ export interface Series {
 export interface Chart {
 	readonly title: string;
 	/** How x and y are read out: a unit of the page's script. */
-	readonly xUnit: 's' | 'ms';
+	readonly xUnit: 's' | 'ms' | 'n';
 	readonly yUnit: 'ms' | 'n' | '%';
 	readonly xLabel: string;
 	readonly x: Axis;
@@ -92,7 +92,8 @@ function grid(chart: Chart): string {
 function linePath(chart: Chart, series: Series, index: number): string {
 	const drawn = series.points.filter((point): point is readonly [number, number] => point[1] !== null);
 	const path = drawn.map(([x, y], at) => `${at === 0 ? 'M' : 'L'}${xAt(chart, x)} ${yAt(chart, y)}`).join('');
-	const colour = colourClass(series, index);
+	// Beyond the colours there are, lines are dashed.
+	const colour = `${colourClass(series, index)}${(series.colour ?? index) >= COLOURS ? ' dashed' : ''}`;
 	// A single point draws no line: show it as a dot.
 	const [only] = drawn;
 	if (drawn.length === 1 && only !== undefined)

@@ -37,7 +37,11 @@ function requestCounts(result: LoadResult): Record<string, readonly number[]> {
 	return { sent, completed, ...(some(failed) ? { failed } : {}), ...(some(dropped) ? { dropped } : {}) };
 }
 
-function cdfChart(title: string, curves: Readonly<Record<string, readonly (readonly [number, number])[]>>): Chart {
+/** Cumulative distributions of latencies, one line a name; points are milliseconds and the fraction at or below. */
+export function cdfChart(
+	title: string,
+	curves: Readonly<Record<string, readonly (readonly [number, number])[]>>,
+): Chart {
 	const present = Object.entries(curves).filter(([, points]) => points.length > 0);
 	// The lowest hundredth (tokens that came in one read, with gaps near 0) would stretch a logarithmic axis: it counts from the left edge.
 	const lows = present.map(([, points]) => points.find(([value, fraction]) => value > 0 && fraction >= 0.01)?.[0] ?? 1);

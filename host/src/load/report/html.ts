@@ -2,19 +2,16 @@
 import type { Distribution, GroupResult, LoadResult } from '../result.js';
 import { type Chart, renderChart } from './chart.js';
 import { loadCharts } from './charts.js';
-import { escapeHtml, scriptJson } from './escape.js';
+import { escapeHtml } from './escape.js';
 import { formatMs, formatNumber, formatShare } from './format.js';
-import { SCRIPT, STYLE } from './page.js';
+import { htmlRow as row, htmlTable as table } from './markup.js';
+import { renderPage } from './page.js';
 import { formatActual } from './text.js';
 
 /** Renders a result as a page that needs nothing from the network. All names from the result are escaped. */
 export function renderHtml(result: LoadResult): string {
 	const title = `Load report: ${result.model} at ${result.url}`;
-	return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
-<link rel="icon" href="data:,"><title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body><main>
-${header(result)}
+	const main = `${header(result)}
 ${tiles(result)}
 ${thresholds(result)}
 <section class="charts">${loadCharts(result)
@@ -23,9 +20,8 @@ ${thresholds(result)}
 <h2>Latency</h2><div class="card">${latencyTable(result)}</div>
 ${groups(result)}
 ${failures(result)}
-<footer>Latencies count from the time a request was due, so a stalled server shows in all requests it delayed. Failed requests add no latency. ${escapeHtml(result.schema)}</footer>
-</main><script type="application/json" id="result">${scriptJson(result)}</script><script>${SCRIPT}</script></body></html>
-`;
+<footer>Latencies count from the time a request was due, so a stalled server shows in all requests it delayed. Failed requests add no latency. ${escapeHtml(result.schema)}</footer>`;
+	return renderPage(title, main, result);
 }
 
 function header(result: LoadResult): string {
@@ -132,12 +128,4 @@ function failures(result: LoadResult): string {
 	if (result.failures.length === 0) return '';
 	const body = result.failures.map((failure) => row([failure.kind, failure.detail, formatNumber(failure.count)]));
 	return `<h2>Failures</h2><div class="card">${table(['cause', 'detail', 'count'], body, 'list')}</div>`;
-}
-
-function row(cells: readonly string[]): string {
-	return `<tr>${cells.map((cell) => `<td>${escapeHtml(cell)}</td>`).join('')}</tr>`;
-}
-
-function table(head: readonly string[], rows: readonly string[], className = ''): string {
-	return `<table class="${className}"><tr>${head.map((cell) => `<th>${escapeHtml(cell)}</th>`).join('')}</tr>${rows.join('')}</table>`;
 }

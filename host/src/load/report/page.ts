@@ -1,6 +1,19 @@
-// Owns the look of the HTML report and its small script: style sheet with light and dark colours, hover readout. No external resource.
+// Owns the frame of the HTML reports: one self-contained page with style sheet (light and dark), the data it was made from as JSON, and a small script for
+// the hover readout. No external resource.
+import { escapeHtml, scriptJson } from './escape.js';
 
-export const STYLE = `
+/** A whole page. `main` is markup that its maker escaped; `data` is kept in it as JSON under the id `result`. */
+export function renderPage(title: string, main: string, data: unknown): string {
+	return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:">
+<link rel="icon" href="data:,"><title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body><main>
+${main}
+</main><script type="application/json" id="result">${scriptJson(data)}</script><script>${SCRIPT}</script></body></html>
+`;
+}
+
+const STYLE = `
 :root { color-scheme: light dark;
   --bg: #f6f7f9; --card: #fff; --ink: #1b2330; --soft: #5f6b7c; --rule: #e3e7ed; --good: #1a7f4b; --bad: #c22f2f; --mark: #9a3fb5;
   --c0: #2f6fde; --c1: #e0762b; --c2: #1f9d76; --c3: #c24a92; --c4: #7b61d1; --c5: #b8900f; --c6: #2a9bbd; --c7: #d1495b; --c8: #6a8f2f; --c9: #8b94a3; }
@@ -28,7 +41,7 @@ figcaption { display: flex; flex-wrap: wrap; gap: 2px 14px; justify-content: spa
 .s0 { --c: var(--c0); } .s1 { --c: var(--c1); } .s2 { --c: var(--c2); } .s3 { --c: var(--c3); } .s4 { --c: var(--c4); }
 .s5 { --c: var(--c5); } .s6 { --c: var(--c6); } .s7 { --c: var(--c7); } .s8 { --c: var(--c8); } .s9 { --c: var(--c9); }
 .grid { stroke: var(--rule); stroke-width: 1; } .tick { fill: var(--soft); font-size: 11px; font-variant-numeric: tabular-nums; }
-.line { fill: none; stroke: var(--c); stroke-width: 1.8; stroke-linejoin: round; } .dot { fill: var(--c); }
+.line { fill: none; stroke: var(--c); stroke-width: 1.8; stroke-linejoin: round; } .dot { fill: var(--c); } .dashed { stroke-dasharray: 6 4; }
 .area { fill: var(--c); fill-opacity: 0.78; stroke: var(--card); stroke-width: 0.5; }
 line.marker { stroke: var(--mark); stroke-width: 1.4; stroke-dasharray: 5 3; } text.marker { fill: var(--mark); font-size: 11px; font-weight: 700; }
 .marks { margin: 4px 0 0; font-size: 12px; color: var(--mark); } .mark { margin-right: 14px; }
@@ -42,7 +55,7 @@ footer { margin-top: 28px; color: var(--soft); font-size: 12px; }
 `;
 
 /** Shows the values under the pointer. Reads only the chart's own data attribute; writes text, never markup. */
-export const SCRIPT = `
+const SCRIPT = `
 const units = {
   ms: (v) => v < 1 ? (v * 1000).toPrecision(3) + ' µs' : v < 1000 ? v.toPrecision(3) + ' ms' : (v / 1000).toPrecision(3) + ' s',
   s: (v) => v.toFixed(v < 100 ? 1 : 0) + ' s', n: (v) => v.toLocaleString('en-US', { maximumFractionDigits: 2 }), '%': (v) => v.toFixed(2) + ' %' };

@@ -2,6 +2,7 @@
 import { LOAD_METRICS } from '../metrics.js';
 import type { Distribution, GroupResult, LoadResult } from '../result.js';
 import { formatMs, formatNumber, formatShare } from './format.js';
+import { textTable as table } from './text-table.js';
 
 /** Renders a result as text, with a final newline. */
 export function renderText(result: LoadResult): string {
@@ -101,17 +102,4 @@ export function formatActual(source: string, actual: number | null): string {
 	const kind = LOAD_METRICS.get(/^[\w.]*\w/.exec(source)?.[0] ?? '');
 	if (kind === 'time') return formatMs(actual);
 	return kind === 'share' ? formatShare(actual) : formatNumber(actual);
-}
-
-/** Left-aligned first column, right-aligned others. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-	const all = [head, ...rows];
-	const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
-	return all
-		.map((row) =>
-			row
-				.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
-				.join('  '),
-		)
-		.join('\n');
 }

@@ -1,0 +1,160 @@
+// Owns the one document that `infermesh simulate` produces: what was simulated, every cell, and what it says about the strategies. `--json` prints it
+// and the HTML report carries it. Times are milliseconds, shares fractions of 1. Additive changes keep the schema name.
+
+import { holds, type Threshold } from '../../load/threshold.js';
+import type { Comparison, StrategyMeans } from '../grid/compare.js';
+import { compare, isDone, meansOf } from '../grid/compare.js';
+import { meanOf } from '../grid/metrics.js';
+import type { CellOutcome } from '../grid/outcome.js';
+import type { Replication, Setting } from '../grid/plan.js';
+import type { CellRecord, GridRun } from '../grid/run.js';
+import type { SimulatedStrategy } from '../grid/strategies.js';
+import type { SimulationScenario } from '../scenario/document.js';
+
+export const SIMULATION_REPORT_SCHEMA = 'infermesh.simulation/v1';
+
+export interface ReportedStrategy {
+	readonly label: string;
+	/** `name@version`. */
+	readonly strategy: string;
+	/** Of the module as built. */
+	readonly digest: string;
+	readonly config: Readonly<Record<string, number | boolean>>;
+}
+
+/** One cell. `outcome` is there when it was run, whole or in part. */
+export interface ReportedCell extends Replication {
+	readonly strategy: string;
+	readonly state: CellRecord['state'];
+	readonly error?: { readonly code: string; readonly message: string };
+	readonly outcome?: CellOutcome;
+}
+
+export interface ReportedCapacity extends Setting {
+	readonly strategy: string;
+	/** Highest speed at which the condition held; 0 = none. */
+	readonly speed: number;
+	/** Lowest at which it did not; null = none that was tried. */
+	readonly broken: number | null;
+	/** Requests a second at that speed. */
+	readonly requestsPerSecond: number;
+	readonly tried: number;
+}
+
+export interface ReportedThreshold {
+	readonly source: string;
+	readonly strategy: string;
+	readonly passed: boolean;
+	/** Mean over the strategy's cells; null when none was run, which fails. */
+	readonly actual: number | null;
+}
+
+export interface SimulationReport {
+	readonly schema: typeof SIMULATION_REPORT_SCHEMA;
+	/** Version of the simulator. */
+	readonly simulator: string;
+	/** Some cells were not run, or not to their end: stopped, or failed. */
+	readonly partial: boolean;
+	readonly interrupted: boolean;
+	readonly scenario: SimulationScenario;
+	readonly workload: {
+		readonly name: string;
+		/** SHA-256 of the trace, or of the generator's settings. */
+		readonly digest: string;
+		readonly requests: number;
+		readonly notes: readonly string[];
+	};
+	/** Label of the strategy the others are compared with. */
+	readonly baseline: string;
+	readonly strategies: readonly ReportedStrategy[];
+	readonly seeds: readonly number[];
+	/** Of `--until`. */
+	readonly until: string | null;
+	readonly capacities: readonly ReportedCapacity[];
+	readonly cells: readonly ReportedCell[];
+	/** Means over all cells, in the order of `strategies`; null for one without cells. */
+	readonly means: readonly (StrategyMeans | null)[];
+	readonly comparisons: readonly (Omit<Comparison, 'strategy'> & { readonly strategy: string })[];
+	readonly thresholds: readonly ReportedThreshold[];
+	/** Every threshold passed and no cell failed. */
+	readonly passed: boolean;
+}
+
+export interface ReportParts {
+	readonly simulator: string;
+	readonly scenario: SimulationScenario;
+	readonly workloadDigest: string;
+	readonly strategies: readonly SimulatedStrategy[];
+	readonly seeds: readonly number[];
+	readonly until: string | null;
+	readonly capacities: readonly ReportedCapacity[];
+	readonly grid: GridRun;
+	readonly thresholds: readonly Threshold[];
+	/** Of the run as a whole, told before those of the workload. */
+	readonly notes: readonly string[];
+}
+
+/** Puts the document together. The baseline is the first strategy. */
+export function simulationReport(parts: ReportParts): SimulationReport {
+	const { records, interrupted } = parts.grid;
+	const { strategies } = parts;
+	const label = (index: number): string => strategies[index]?.label ?? '';
+	const first = records.find(isDone)?.outcome.workload;
+	const thresholds = judged(parts);
+	const whole = records.every((record) => isDone(record) && record.outcome.partial === undefined);
+	return {
+		schema: SIMULATION_REPORT_SCHEMA,
+		simulator: parts.simulator,
+		partial: interrupted || !whole,
+		interrupted,
+		scenario: parts.scenario,
+		workload: {
+			name: first?.name ?? '',
+			digest: parts.workloadDigest,
+			requests: first?.requests ?? 0,
+			notes: [...parts.notes, ...(first?.notes ?? [])],
+		},
+		baseline: label(0),
+		strategies: strategies.map(({ label: name, module, config }) => ({
+			label: name,
+			strategy: module.label,
+			digest: module.digest,
+			config,
+		})),
+		seeds: parts.seeds,
+		until: parts.until,
+		capacities: parts.capacities,
+		cells: records.map((record) => reported(record, label(record.strategy))),
+		means: strategies.map((_, index) =>
+			meansOf(records.flatMap((record) => (record.strategy === index && isDone(record) ? [record.outcome] : []))),
+		),
+		comparisons: strategies.slice(1).map((_, index) => {
+			const { strategy, ...rest } = compare(records, index + 1, 0);
+			return { strategy: label(strategy), ...rest };
+		}),
+		thresholds,
+		passed: whole && !interrupted && thresholds.every(({ passed }) => passed),
+	};
+}
+
+function reported(record: CellRecord, strategy: string): ReportedCell {
+	const base = { ...record.replication, strategy, state: record.state };
+	if (record.state === 'done') return { ...base, outcome: record.outcome };
+	return record.state === 'failed' ? { ...base, error: { code: record.code, message: record.message } } : base;
+}
+
+/** Thresholds hold for every strategy but the baseline; for the baseline when it is alone. */
+function judged({ grid, strategies, thresholds }: ReportParts): ReportedThreshold[] {
+	const from = strategies.length === 1 ? 0 : 1;
+	return strategies.slice(from).flatMap(({ label }, offset) => {
+		const done = grid.records.filter(isDone).filter(({ strategy }) => strategy === from + offset);
+		const measured = done.flatMap(({ outcome: { summary, costs } }) => {
+			const cost = costs.at(-1);
+			return cost === undefined ? [] : [{ summary, costs: cost }];
+		});
+		return thresholds.map(({ source, metric, operator, limit }) => {
+			const actual = measured.length === 0 ? null : meanOf(metric, measured);
+			return { source, strategy: label, passed: actual !== null && holds(actual, operator, limit), actual };
+		});
+	});
+}

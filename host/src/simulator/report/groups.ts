@@ -1,0 +1,44 @@
+// Owns cutting a report by setting and load: replications that differ in nothing but their seed belong together.
+import type { StrategyMeans } from '../grid/compare.js';
+import { meansOf } from '../grid/compare.js';
+import { type Replication, settingName } from '../grid/plan.js';
+import type { ReportedCell, SimulationReport } from './document.js';
+
+export interface Group {
+	/** Setting and load. */
+	readonly name: string;
+	readonly setting: string;
+	readonly load: number;
+	readonly cells: readonly ReportedCell[];
+	/** In the order of the strategies; null without cells. */
+	readonly means: readonly (StrategyMeans | null)[];
+}
+
+export function groupsOf(report: SimulationReport): Group[] {
+	const byName = Map.groupBy(report.cells, (cell) => groupName(cell));
+	return [...byName].map(([name, cells]) => {
+		const [first] = cells;
+		return {
+			name,
+			setting: first === undefined ? '' : settingName(first),
+			load: first?.load ?? 1,
+			cells,
+			means: report.strategies.map(({ label }) =>
+				meansOf(
+					cells.flatMap(({ strategy, outcome }) => (strategy === label && outcome !== undefined ? [outcome] : [])),
+				),
+			),
+		};
+	});
+}
+
+function groupName(cell: Replication): string {
+	const setting = settingName(cell);
+	const load = `load ${cell.load}${cell.speed === cell.load ? '' : ` (speed ${cell.speed.toPrecision(3)})`}`;
+	return setting === '' ? load : `${setting}, ${load}`;
+}
+
+/** A replication as a reader is told of it. */
+export function describeReplication(replication: Replication): string {
+	return `${groupName(replication)}, seed ${replication.seed}`;
+}

@@ -1,0 +1,162 @@
+// Owns the report of a simulation for a terminal: what was run, a table of strategies for every load and setting (or of all together where there are many),
+// the comparison with the baseline, and its worst scenario. Plain text, no colour.
+import { formatMs, formatNumber, formatShare } from '../../load/report/format.js';
+import { textTable as table } from '../../load/report/text-table.js';
+import type { StrategyMeans } from '../grid/compare.js';
+import { SIMULATION_METRICS } from '../grid/metrics.js';
+import { settingName } from '../grid/plan.js';
+import type { ReportedThreshold, SimulationReport } from './document.js';
+import { describeReplication, groupsOf } from './groups.js';
+
+/** Tables of single loads and settings; with more, only means over all are shown. */
+const TABLES_MAX = 8;
+const ERRORS_SHOWN_MAX = 5;
+
+/** Renders a report as text, with a final newline. */
+export function renderText(report: SimulationReport): string {
+	const sections = [
+		heading(report),
+		failures(report),
+		capacities(report),
+		...tables(report),
+		comparisons(report),
+		traps(report),
+		thresholds(report),
+	];
+	return `${sections.filter((section) => section !== '').join('\n\n')}\n`;
+}
+
+function heading(report: SimulationReport): string {
+	const { scenario, workload, strategies, cells } = report;
+	const engines = scenario.fleet.reduce((sum, group) => sum + group.count, 0);
+	const done = cells.filter(({ state }) => state === 'done').length;
+	const runs = cells.length === 0 ? '' : `, ${done} of ${cells.length} simulations`;
+	return [
+		`${scenario.name}: ${engines} engines, ${workload.name}, ${formatNumber(workload.requests)} requests`,
+		`${strategies.length} strategies, seeds ${seedList(report.seeds)}${runs}; simulator ${report.simulator}, trace ${workload.digest.slice(0, 12)}`,
+		...workload.notes.map((note) => `note: ${note}`),
+		...(report.interrupted ? ['PARTIAL: stopped before its end; what is here is paired as far as it goes'] : []),
+	].join('\n');
+}
+
+function failures({ cells }: SimulationReport): string {
+	const failed = cells.filter(({ state }) => state === 'failed');
+	const partial = cells.filter(({ outcome }) => outcome?.partial !== undefined);
+	const lines = [
+		...failed.map((cell) => `FAILED  ${cell.strategy}, ${describeReplication(cell)}: ${cell.error?.message ?? ''}`),
+		...partial.map((cell) => `PARTIAL  ${cell.strategy}, ${describeReplication(cell)}: ${cell.outcome?.partial ?? ''}`),
+	];
+	const more = lines.length - ERRORS_SHOWN_MAX;
+	return [...lines.slice(0, ERRORS_SHOWN_MAX), ...(more > 0 ? [`… and ${more} more`] : [])].join('\n');
+}
+
+function capacities({ capacities: found, until }: SimulationReport): string {
+	if (found.length === 0) return '';
+	const rows = found.map((it) => [
+		it.strategy,
+		settingName(it),
+		it.speed === 0 ? 'none' : it.speed.toPrecision(4),
+		it.broken === null ? '-' : it.broken.toPrecision(4),
+		it.speed === 0 ? '-' : formatNumber(it.requestsPerSecond),
+		String(it.tried),
+	]);
+	const title = `capacity: highest speed with ${until ?? ''}`;
+	return `${title}\n${table(['strategy', 'setting', 'speed', 'broken at', 'requests/s', 'tried'], rows)}`;
+}
+
+function tables(report: SimulationReport): string[] {
+	const groups = groupsOf(report);
+	const overall = `all ${report.cells.length} simulations\n${strategyTable(report, report.means)}`;
+	if (report.cells.length === 0) return [];
+	if (groups.length === 1) return [strategyTable(report, report.means)];
+	if (groups.length > TABLES_MAX) return [overall];
+	return [...groups.map((group) => `${group.name}\n${strategyTable(report, group.means)}`), overall];
+}
+
+function strategyTable(report: SimulationReport, means: readonly (StrategyMeans | null)[]): string {
+	const slos = Object.keys(report.scenario.grid.slos);
+	const head = [
+		'strategy',
+		'TTFT mean',
+		'p50',
+		'p99',
+		'TPOT p99',
+		'hit',
+		'goodput',
+		...slos.map((name) => `(${name})`),
+		'imbalance',
+		'fuel',
+		'fallbacks',
+		'win',
+	];
+	const rows = report.strategies.map(({ label }, index) => {
+		const mean = means[index];
+		if (mean === null || mean === undefined) return [label, ...head.slice(1).map(() => '-')];
+		const comparison = report.comparisons.find(({ strategy }) => strategy === label);
+		return [
+			label,
+			formatMs(mean.ttftMeanMs),
+			formatMs(mean.ttftP50Ms),
+			formatMs(mean.ttftP99Ms),
+			formatMs(mean.tpotP99Ms),
+			formatShare(mean.hitRatio),
+			formatShare(mean.goodput),
+			...slos.map((name) => formatShare(mean.goodputs[name] ?? 0)),
+			mean.imbalance.toFixed(2),
+			formatNumber(Math.round(mean.fuelMean)),
+			formatNumber(mean.fallbacks),
+			comparison === undefined ? 'baseline' : formatShare(comparison.winRate),
+		];
+	});
+	return table(head, rows);
+}
+
+function comparisons({ comparisons: all, baseline }: SimulationReport): string {
+	const paired = all.filter(({ replications }) => replications > 0);
+	if (paired.length === 0) return '';
+	const rows = paired.map((it) => [
+		it.strategy,
+		`${it.wins}/${it.ties}/${it.losses}`,
+		points(it.margin),
+		it.marginOverSeeds === null ? '-' : `${points(it.marginOverSeeds.lower)} … ${points(it.marginOverSeeds.upper)}`,
+		`${((it.ttftRatio - 1) * 100).toFixed(1)} %`,
+		it.worst === null ? '-' : `${points(it.worst.goodput)}, TTFT x${it.worst.ttftRatio.toFixed(2)}`,
+		it.worst === null ? '-' : describeReplication(it.worst.replication),
+	]);
+	return [
+		`against ${baseline}: win, tie, loss in goodput by more than 0.5 pp, over the replications of this grid`,
+		table(['strategy', 'w/t/l', 'margin', 'over seeds (95 %)', 'TTFT mean', 'worst', 'worst scenario'], rows),
+	].join('\n');
+}
+
+/** A difference of shares in percentage points. */
+export function points(difference: number): string {
+	const value = difference * 100;
+	return `${value > 0 ? '+' : ''}${value.toFixed(2)} pp`;
+}
+
+function traps({ strategies, means }: SimulationReport): string {
+	return strategies
+		.flatMap(({ label }, index) => {
+			const trap = means[index]?.trap ?? null;
+			return trap === null ? [] : [`TRAP  ${label}: ${trap.split('\n')[0] ?? ''}`];
+		})
+		.join('\n');
+}
+
+function thresholds({ thresholds: verdicts }: SimulationReport): string {
+	return verdicts
+		.map((it) => `${it.passed ? 'pass' : 'FAIL'}  ${it.strategy}: ${it.source}  (${formatActual(it)})`)
+		.join('\n');
+}
+
+export function formatActual({ source, actual }: ReportedThreshold): string {
+	if (actual === null) return 'not measured';
+	const kind = SIMULATION_METRICS.get(/^[\w.]*\w/.exec(source)?.[0] ?? '');
+	if (kind === 'time') return formatMs(actual);
+	return kind === 'share' ? formatShare(actual) : formatNumber(actual);
+}
+
+function seedList(seeds: readonly number[]): string {
+	return seeds.length > 6 ? `${seeds.slice(0, 5).join(', ')} … (${seeds.length})` : seeds.join(', ');
+}
