@@ -31,6 +31,7 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
 	{ names: ['dev'], load: async () => (await import('./dev.js')).addDevCommand },
 	{ names: ['explain'], load: async () => (await import('./explain.js')).addExplainCommand },
 	{ names: ['bench'], load: async () => (await import('./bench.js')).addBenchCommand },
+	{ names: ['simulate'], load: async () => (await import('./simulate.js')).addSimulateCommands },
 	{ names: ['engine'], load: async () => (await import('./engine.js')).addEngineCommand },
 	{ names: ['config'], load: async () => (await import('./config.js')).addConfigCommands },
 	{ names: ['check'], load: async () => (await import('./check.js')).addCheckCommand },

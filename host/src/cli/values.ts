@@ -64,6 +64,12 @@ export function wholeList(text: string): number[] {
 	return text.split(',').map((part) => parse(part.trim()));
 }
 
+/** Comma-separated numbers above 0. */
+export function decimalList(text: string): number[] {
+	const parse = decimal(Number.MIN_VALUE);
+	return text.split(',').map((part) => parse(part.trim()));
+}
+
 /** One of a few words. */
 export function oneOf<const V extends readonly string[]>(...words: V): (text: string) => V[number] {
 	return (text) => {

@@ -19,6 +19,11 @@ export const gridErrors = defineErrors({
 		summary: 'The grid has more cells than the bound.',
 		hint: 'Name fewer loads, seeds, faults, variants or strategies.',
 	},
+	IM_SIMULATE_NO_CAPACITY: {
+		...refused,
+		summary: 'Loads are shares of a capacity that was not found.',
+		hint: 'Change `grid.loads.until`, or give speeds: `grid.loads.of: speed`, `--loads 0.5,1`.',
+	},
 	IM_SIMULATE_CELL: {
 		...refused,
 		httpStatus: 500,

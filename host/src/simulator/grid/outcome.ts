@@ -45,7 +45,13 @@ export interface CellOutcome {
 	readonly events: number;
 	/** Why the run could not be carried through; the rest is then of its part. */
 	readonly partial?: string;
-	readonly workload: { readonly name: string; readonly requests: number; readonly notes: readonly string[] };
+	readonly workload: {
+		readonly name: string;
+		readonly requests: number;
+		/** From the first arrival to the last, as the workload has them. */
+		readonly spanMs: number;
+		readonly notes: readonly string[];
+	};
 }
 
 /** Condenses a result. `slos` need its rows. */

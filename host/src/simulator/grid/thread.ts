@@ -37,7 +37,8 @@ async function run(job: CellJob): Promise<ThreadAnswer> {
 			onProgress: ({ ended, requests }) => port?.postMessage({ ended, requests } satisfies ThreadAnswer),
 		});
 		const { name, notes, requests } = workload;
-		return { outcome: condense(result, job.slos, { name, notes, requests: requests.length }) };
+		const spanMs = (requests.at(-1)?.atMs ?? 0) - (requests[0]?.atMs ?? 0);
+		return { outcome: condense(result, job.slos, { name, notes, requests: requests.length, spanMs }) };
 	} catch (error) {
 		if (!(error instanceof MeshError)) return { code: 'IM_SIMULATE_CELL', message: told(error) };
 		return {

@@ -39,6 +39,8 @@ export interface ReportedCapacity extends Setting {
 	/** Requests a second at that speed. */
 	readonly requestsPerSecond: number;
 	readonly tried: number;
+	/** Why the search failed; null when it did not. */
+	readonly error: string | null;
 }
 
 export interface ReportedThreshold {
@@ -133,7 +135,7 @@ export function simulationReport(parts: ReportParts): SimulationReport {
 			return { strategy: label(strategy), ...rest };
 		}),
 		thresholds,
-		passed: whole && !interrupted && thresholds.every(({ passed }) => passed),
+		passed: whole && !interrupted && parts.capacities.every(({ error }) => error === null) && thresholds.every(({ passed }) => passed),
 	};
 }
 
@@ -157,4 +159,16 @@ function judged({ grid, strategies, thresholds }: ReportParts): ReportedThreshol
 			return { source, strategy: label, passed: actual !== null && holds(actual, operator, limit), actual };
 		});
 	});
+}
+
+/** The document as it is printed: without timelines, which only the HTML report draws. */
+export function jsonDocument(report: SimulationReport): unknown {
+	return {
+		...report,
+		cells: report.cells.map(({ outcome, ...cell }) => {
+			if (outcome === undefined) return cell;
+			const { timelines: _timelines, ...rest } = outcome;
+			return { ...cell, outcome: rest };
+		}),
+	};
 }
