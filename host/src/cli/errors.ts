@@ -101,12 +101,15 @@ const usage = new Set([
 	'IM_TRACE_OPTION',
 	'IM_ENGINE_OPTIONS_INVALID',
 	'IM_ENGINE_PROFILE_UNKNOWN',
+	'IM_SIMULATE_OPTION',
+	'IM_SIMULATE_UNTIL',
+	'IM_SIMULATION_SCENARIO_NOT_FOUND',
 ]);
 
 /** The exit code of an error. */
 export function exitCodeOf(error: MeshError): number {
 	if (usage.has(error.code) || error.code.startsWith('IM_THRESHOLD_')) return EXIT_USAGE;
-	if (error.code.startsWith('IM_CONFIG_')) return EXIT_CONFIG;
+	if (error.code.startsWith('IM_CONFIG_') || error.code.startsWith('IM_SIMULATION_SCENARIO_')) return EXIT_CONFIG;
 	if (['IM_CLI_UNREACHABLE', 'IM_CLI_NOT_A_MESH', 'IM_LOAD_UNREACHABLE'].includes(error.code)) return EXIT_UNREACHABLE;
 	if (error.entry.httpStatus === 401 || error.entry.httpStatus === 403) return EXIT_DENIED;
 	return EXIT_FAILED;

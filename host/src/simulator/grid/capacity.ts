@@ -27,24 +27,32 @@ export async function findCapacity(
 	options: Partial<CapacityOptions> = {},
 ): Promise<Capacity> {
 	const { start, tolerance, factorMax } = { ...capacityDefaults, ...options };
-	let tried = 1;
-	let holds = 0;
-	let breaks = Number.POSITIVE_INFINITY;
-	const note = (speed: number, held: boolean): void => {
-		if (held) holds = Math.max(holds, speed);
-		else breaks = Math.min(breaks, speed);
+	const bracket: Bracket = { holds: 0, breaks: Number.POSITIVE_INFINITY, tried: 0 };
+	const attempt = async (speed: number): Promise<void> => {
+		bracket.tried++;
+		if (await holdsAt(speed)) bracket.holds = Math.max(bracket.holds, speed);
+		else bracket.breaks = Math.min(bracket.breaks, speed);
 	};
-	note(start, await holdsAt(start));
-	const upwards = holds > 0;
-	for (let speed = start; upwards ? breaks === Number.POSITIVE_INFINITY : holds === 0; tried++) {
-		speed *= upwards ? 2 : 0.5;
-		if (speed > start * factorMax || speed < start / factorMax) break;
-		note(speed, await holdsAt(speed));
-	}
-	while (holds > 0 && Number.isFinite(breaks) && breaks / holds > 1 + tolerance) {
-		const middle = Math.sqrt(holds * breaks);
-		note(middle, await holdsAt(middle));
-		tried++;
-	}
-	return { speed: holds, broken: breaks, tried };
+	await attempt(start);
+	const factor = bracket.holds > 0 ? 2 : 0.5;
+	for (let speed = start * factor; isOpen(bracket) && isWithin(speed / start, factorMax); speed *= factor)
+		await attempt(speed);
+	while (!isOpen(bracket) && bracket.breaks / bracket.holds > 1 + tolerance)
+		await attempt(Math.sqrt(bracket.holds * bracket.breaks));
+	return { speed: bracket.holds, broken: bracket.breaks, tried: bracket.tried };
+}
+
+interface Bracket {
+	holds: number;
+	breaks: number;
+	tried: number;
+}
+
+/** One end is not known yet. */
+function isOpen({ holds, breaks }: Bracket): boolean {
+	return holds === 0 || breaks === Number.POSITIVE_INFINITY;
+}
+
+function isWithin(factor: number, factorMax: number): boolean {
+	return factor <= factorMax && factor >= 1 / factorMax;
 }

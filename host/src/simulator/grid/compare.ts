@@ -45,7 +45,6 @@ export interface Paired {
 }
 
 export interface Comparison {
-	readonly strategy: number;
 	/** Replications in which both were run to the end. */
 	readonly replications: number;
 	readonly wins: number;
@@ -106,7 +105,6 @@ export function compare(records: readonly CellRecord[], strategy: number, baseli
 	const losses = pairs.filter(({ goodput }) => goodput < -TIE_MARGIN).length;
 	const logs = pairs.reduce((sum, { ttftRatio }) => sum + Math.log(ttftRatio), 0);
 	return {
-		strategy,
 		replications: pairs.length,
 		wins,
 		ties: pairs.length - wins - losses,

@@ -60,8 +60,17 @@ export function replicationsOf(
 			where: scenario.name,
 		});
 	return settings.flatMap((setting) =>
-		loads.flatMap((load) => seeds.map((seed) => ({ ...setting, load, speed: speedOf(setting, load), seed }))),
+		loads.flatMap((load) => seeds.map((seed) => replicationOf(setting, load, speedOf(setting, load), seed))),
 	);
+}
+
+export function replicationOf(
+	{ variant, faults, segment }: Setting,
+	load: number,
+	speed: number,
+	seed: number,
+): Replication {
+	return { variant, faults, segment, load, speed, seed };
 }
 
 /** Cells of the replications, one a strategy. */

@@ -7,7 +7,17 @@ import { findCapacity } from './capacity.js';
 import { gridErrors } from './errors.js';
 import { allHold, type Measured, parseUntil } from './metrics.js';
 import type { CellOutcome } from './outcome.js';
-import { type Cell, cellsOf, replicationsOf, type Setting, seedsOf, settingName, settingsOf, specOf } from './plan.js';
+import {
+	type Cell,
+	cellsOf,
+	replicationOf,
+	replicationsOf,
+	type Setting,
+	seedsOf,
+	settingName,
+	settingsOf,
+	specOf,
+} from './plan.js';
 import { type CellJob, type GridRun, runCells } from './run.js';
 import type { SimulatedStrategy } from './strategies.js';
 import { ThreadPool } from './thread-pool.js';
@@ -106,7 +116,7 @@ export class Session {
 			});
 		this.#begin(`searching the capacity of ${this.#strategies[strategy]?.label ?? ''}`, 0);
 		const condition = parseUntil(until);
-		const healthy = settingsOf(this.#scenario).map((setting) => ({ ...setting, faults: '' }));
+		const healthy = settingsOf(this.#scenario).map(({ variant, segment }) => ({ variant, segment, faults: '' }));
 		const distinct = healthy.filter(
 			(setting, index) =>
 				healthy.findIndex((it) => it.variant === setting.variant && it.segment === setting.segment) === index,
@@ -131,7 +141,7 @@ export class Session {
 					seedsOf(this.#scenario).map((seed) => this.#pool.run(this.#searchJob(setting, strategy, at, seed))),
 				);
 				this.#done += outcomes.length;
-				perSpeed = arrivalsPerSecond(outcomes) / at;
+				perSpeed = arrivalsPerSecond(outcomes) * specOf(this.#scenario, setting, 1, 0).speed;
 				return allHold(until, outcomes.flatMap(measured));
 			});
 			const open = broken === Number.POSITIVE_INFINITY;
@@ -143,7 +153,7 @@ export class Session {
 	}
 
 	#searchJob(setting: Setting, strategy: number, speed: number, seed: number): CellJob {
-		const replication = { ...setting, load: speed, speed, seed };
+		const replication = replicationOf(setting, speed, speed, seed);
 		const spec = specOf(this.#scenario, setting, speed, seed);
 		const { faults: _faults, ...healthy } = spec;
 		return this.#jobOf({ replication, strategy, spec: setting.faults === '' ? { ...healthy, faults: [] } : spec });
@@ -188,7 +198,7 @@ function measured({ summary, costs }: CellOutcome): Measured[] {
 	return cost === undefined ? [] : [{ summary, costs: cost }];
 }
 
-/** Mean over outcomes of requests by the span of their arrivals. */
+/** Mean over outcomes of requests by the span of their arrivals, as the workload has them. */
 function arrivalsPerSecond(outcomes: readonly CellOutcome[]): number {
 	const rates = outcomes.map(({ workload }) => (workload.requests * 1000) / Math.max(1, workload.spanMs));
 	return rates.reduce((sum, rate) => sum + rate, 0) / Math.max(1, rates.length);

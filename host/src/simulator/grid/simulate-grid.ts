@@ -36,7 +36,8 @@ export async function simulateGrid(scenario: SimulationScenario, options: GridOp
 	const session = new Session(scenario, strategies, options);
 	try {
 		const shares = until === undefined && scenario.grid.loads.of === 'capacity';
-		const capacities = until === undefined ? (shares ? await session.baseCapacities() : []) : await session.capacities(until);
+		const capacities =
+			until === undefined ? (shares ? await session.baseCapacities() : []) : await session.capacities(until);
 		const grid = until === undefined ? await session.grid(capacities) : nothingRun(options.signal.aborted);
 		refuseNothing(grid, until === undefined ? [] : capacities);
 		return simulationReport({

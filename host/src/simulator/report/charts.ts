@@ -127,10 +127,7 @@ export function timelineCharts(report: SimulationReport, group: Group, seed: num
 			const others = timelines.others === 0 ? '' : ` (the busiest; ${timelines.others} more)`;
 			const series = timelines.targets.map(({ id, inflight }) => ({ name: id, points: overTime(timelines, inflight) }));
 			// One scale for all strategies: herding must be seen at a glance.
-			return {
-				...timeChart(`Requests in flight by target: ${label}${others}`, timelines, series, 'n'),
-				y: linearAxis(peak),
-			};
+			return timeChart(`Requests in flight by target: ${label}${others}`, timelines, series, 'n', peak);
 		}),
 	];
 }
@@ -144,6 +141,7 @@ function timeChart(
 	timelines: CellTimelines | undefined,
 	series: readonly Series[],
 	yUnit: 'ms' | 'n',
+	yMax = Math.max(...series.flatMap(({ points }) => points.map(([, value]) => value ?? 0))),
 ): Chart {
 	const bins = timelines?.ttftMs.length ?? 1;
 	return {
@@ -152,7 +150,7 @@ function timeChart(
 		yUnit,
 		xLabel: 'seconds since the start',
 		x: timeAxis((bins * (timelines?.binMs ?? 1)) / 1000),
-		y: linearAxis(Math.max(...series.flatMap(({ points }) => points.map(([, value]) => value ?? 0)))),
+		y: linearAxis(yMax),
 		xTick: formatNumber,
 		yTick: yUnit === 'ms' ? formatMsTick : formatNumber,
 		kind: 'line',

@@ -76,7 +76,7 @@ export interface SimulationReport {
 	readonly cells: readonly ReportedCell[];
 	/** Means over all cells, in the order of `strategies`; null for one without cells. */
 	readonly means: readonly (StrategyMeans | null)[];
-	readonly comparisons: readonly (Omit<Comparison, 'strategy'> & { readonly strategy: string })[];
+	readonly comparisons: readonly (Comparison & { readonly strategy: string })[];
 	readonly thresholds: readonly ReportedThreshold[];
 	/** Every threshold passed and no cell failed. */
 	readonly passed: boolean;
@@ -130,12 +130,15 @@ export function simulationReport(parts: ReportParts): SimulationReport {
 		means: strategies.map((_, index) =>
 			meansOf(records.flatMap((record) => (record.strategy === index && isDone(record) ? [record.outcome] : []))),
 		),
-		comparisons: strategies.slice(1).map((_, index) => {
-			const { strategy, ...rest } = compare(records, index + 1, 0);
-			return { strategy: label(strategy), ...rest };
-		}),
+		comparisons: strategies
+			.slice(1)
+			.map((strategy, index) => Object.assign(compare(records, index + 1, 0), { strategy: strategy.label })),
 		thresholds,
-		passed: whole && !interrupted && parts.capacities.every(({ error }) => error === null) && thresholds.every(({ passed }) => passed),
+		passed:
+			whole &&
+			!interrupted &&
+			parts.capacities.every(({ error }) => error === null) &&
+			thresholds.every(({ passed }) => passed),
 	};
 }
 

@@ -10,7 +10,7 @@ import { settingName } from '../grid/plan.js';
 import { distributionCharts, loadCharts, timelineCharts } from './charts.js';
 import type { ReportedCell, SimulationReport } from './document.js';
 import { describeReplication, type Group, groupsOf } from './groups.js';
-import { formatActual, points } from './text.js';
+import { formatActual, formatInterval, points } from './text.js';
 
 /** Settings and loads whose tables are shown. */
 const GROUPS_SHOWN_MAX = 48;
@@ -165,7 +165,7 @@ function comparisons(report: SimulationReport): string {
 			formatShare(it.winRate),
 			`${it.wins} / ${it.ties} / ${it.losses}`,
 			points(it.margin),
-			it.marginOverSeeds === null ? '–' : `${points(it.marginOverSeeds.lower)} … ${points(it.marginOverSeeds.upper)}`,
+			formatInterval(it.marginOverSeeds) ?? '–',
 			`${((it.ttftRatio - 1) * 100).toFixed(1)} %`,
 		]),
 	);
@@ -260,7 +260,7 @@ function simulated(report: SimulationReport): string {
 	const strategies = report.strategies.map((it) =>
 		htmlRow([it.label, it.strategy, it.digest, JSON.stringify(it.config)]),
 	);
-	return `<h2>What was simulated</h2><div class="card">${htmlTable(['', 'strategy', 'digest', 'configuration'], strategies)}</div><div class="card" style="margin-top:14px"><pre>${escapeHtml(JSON.stringify(report.scenario, null, 2))}</pre></div>`;
+	return `<h2>What was simulated</h2><div class="card">${htmlTable(['', 'strategy', 'digest', 'configuration'], strategies)}</div><details class="card" style="margin-top:14px"><summary>the whole scenario, defaults filled in</summary><pre>${escapeHtml(JSON.stringify(report.scenario, null, 2))}</pre></details>`;
 }
 
 function footer(report: SimulationReport): string {

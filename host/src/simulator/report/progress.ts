@@ -43,5 +43,7 @@ export function progressLine({ phase, done, failed, total, progressed, elapsedMs
 	const bar = `[${'#'.repeat(filled)}${'.'.repeat(BAR_CELLS - filled)}]`;
 	const leftMs = part < PART_MIN ? undefined : (elapsedMs * (1 - part)) / part;
 	const left = leftMs === undefined ? 'time left unknown' : `${formatMs(leftMs)} left`;
-	return [`${phase} ${bar}`, `${Math.floor(part * 100)} %`, `${done} of ${total} simulations`, ...failures, left].join('  ');
+	return [`${phase} ${bar}`, `${Math.floor(part * 100)} %`, `${done} of ${total} simulations`, ...failures, left].join(
+		'  ',
+	);
 }

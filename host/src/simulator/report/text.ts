@@ -2,6 +2,7 @@
 // the comparison with the baseline, and its worst scenario. Plain text, no colour.
 import { formatMs, formatNumber, formatShare } from '../../load/report/format.js';
 import { textTable as table } from '../../load/report/text-table.js';
+import type { Interval } from '../../statistics/interval.js';
 import type { StrategyMeans } from '../grid/compare.js';
 import { SIMULATION_METRICS } from '../grid/metrics.js';
 import { settingName } from '../grid/plan.js';
@@ -30,7 +31,7 @@ function heading(report: SimulationReport): string {
 	const { scenario, workload, strategies, cells } = report;
 	const engines = scenario.fleet.reduce((sum, group) => sum + group.count, 0);
 	const done = cells.filter(({ state }) => state === 'done').length;
-	const runs = cells.length === 0 ? '' : `, ${done} of ${cells.length} simulations`;
+	const runs = cells.length === 0 ? '' : `; ${done} of ${cells.length} simulations`;
 	return [
 		`${scenario.name}: ${engines} engines, ${workload.name}, ${formatNumber(workload.requests)} requests`,
 		`${strategies.length} strategies, seeds ${seedList(report.seeds)}${runs}; simulator ${report.simulator}, trace ${workload.digest.slice(0, 12)}`,
@@ -127,6 +128,12 @@ function comparisons({ comparisons: all, baseline }: SimulationReport): string {
 		`against ${baseline}: win, tie, loss in goodput by more than 0.5 pp, over the replications of this grid`,
 		table(['strategy', 'w/t/l', 'margin', 'over seeds (95 %)', 'TTFT mean', 'worst', 'worst scenario'], rows),
 	].join('\n');
+}
+
+/** Undefined where there is none, or few seeds say nothing yet. */
+export function formatInterval(interval: Interval | null): string | undefined {
+	if (interval === null || interval.lower <= -1 || interval.upper >= 1) return undefined;
+	return `${points(interval.lower)} … ${points(interval.upper)}`;
 }
 
 /** A difference of shares in percentage points. */
