@@ -4,7 +4,9 @@ import json
 import sys
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+from google.protobuf import json_format
+
+import reflection
 
 address, folder, trust_domain = sys.argv[1:4]
 
@@ -22,54 +24,7 @@ channel = grpc.secure_channel(
 )
 
 
-def varint(data, at):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
-def fields(data):
-    """The length-delimited fields of a message: what reflection answers with is made of them, before there is any descriptor."""
-    at = 0
-    while at < len(data):
-        tag, at = varint(data, at)
-        if tag & 7 != 2:
-            value, at = varint(data, at)
-            continue
-        length, at = varint(data, at)
-        yield tag >> 3, data[at : at + length]
-        at += length
-
-
-def reflect(field, text):
-    ask = channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
-    question = bytes([field << 3 | 2, len(text)]) + text.encode()
-    return next(iter(ask(iter([question]), timeout=20)))
-
-
-services = [
-    dict(fields(service))[1].decode()
-    for number, reply in fields(reflect(7, "*"))
-    if number == 6
-    for _, service in fields(reply)
-]
-
-pool = descriptor_pool.DescriptorPool()
-files = [
-    descriptor_pb2.FileDescriptorProto.FromString(file)
-    for number, reply in fields(reflect(4, "infermesh.agent.v1.Agent"))
-    if number == 4
-    for _, file in fields(reply)
-]
-for file in reversed(files):
-    pool.Add(file)
-classes = message_factory.MessageFactory(pool)
-agent = pool.FindServiceByName("infermesh.agent.v1.Agent")
+agent, classes = reflection.describe(channel, "infermesh.agent.v1.Agent")
 
 
 def method(name, stream=False):
@@ -98,7 +53,7 @@ health = channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=20)
 print(
     json.dumps(
         {
-            "services": services,
+            "services": reflection.services(channel),
             "nodes": json_format.MessageToDict(method("ListNodes")())["nodes"],
             "begin": begin.revision,
             "policy": policy.revision,

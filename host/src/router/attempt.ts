@@ -1,8 +1,9 @@
 // Owns one attempt at one target: it is the handler the upstream's connection reports to. It decides what of the response is held back and what may go on,
 // passes bytes with backpressure both ways, and ends exactly once. Whether a failed attempt is retried is the pipeline's.
+import { EMPTY } from './body-request.js';
 import { type RouterEnv, stageEnded } from './env.js';
 import type { RouterErrorCode } from './errors.js';
-import { EMPTY, type Exchange } from './exchange.js';
+import type { Exchange } from './exchange.js';
 import { failureCodes } from './fault-codes.js';
 import { reportLoad } from './outcome.js';
 import { heldKv, meetingMembers, type PairPlan, prefillBody, withMembers } from './pd/pair.js';

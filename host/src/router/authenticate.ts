@@ -14,15 +14,25 @@ export function credentialsOf(headers: IncomingHttpHeaders): string | undefined 
 
 /** Sets caller, tenant and wishes. */
 export function authenticate(env: RouterEnv, request: RoutedRequest): Refusal | undefined {
-	const caller = identify(env, request.connection, credentialsOf(request.headers));
+	const caller = callerOf(env, request);
 	if (caller === undefined) return { code: 'IM_REQUEST_UNAUTHENTICATED' };
+	actFor(env, request, caller);
+	return undefined;
+}
+
+/** Sets who is known to be calling, and which wishes count. */
+export function actFor(env: RouterEnv, request: RoutedRequest, caller: Caller): void {
 	request.caller = caller;
 	request.tenantId = caller.tenantId;
-	if (!caller.trusted) return undefined;
+	if (!caller.trusted) return;
 	request.wishes = readWishes(request);
 	const { tenant } = request.wishes;
 	if (tenant !== undefined) request.tenantId = env.ports.interner.tenant(tenant);
-	return undefined;
+}
+
+/** Who is calling as things stand now: keys expire and are taken back while calls live. Undefined = refused. */
+export function callerOf(env: RouterEnv, { connection, headers }: RoutedRequest): Caller | undefined {
+	return identify(env, connection, credentialsOf(headers));
 }
 
 /**

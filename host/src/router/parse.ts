@@ -2,9 +2,9 @@
 // is the engine's to judge. The prompt goes to the shared buffer; the parsed body is let go.
 import { isAscii, isUtf8 } from 'node:buffer';
 import type { Dialect } from '@infermesh/adapters';
+import { BodyRequest } from './body-request.js';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
-import { Exchange } from './exchange.js';
 import { handoverUnread, withoutHandover } from './handover.js';
 import { type Hash64, hashText } from './hash.js';
 import { isTame } from './json-bytes.js';
@@ -18,27 +18,27 @@ const MODEL_CHARS_MAX = 512;
 const KEY_CHARS_MAX = 256;
 const session: Hash64 = { low: 0, high: 0 };
 
-/** Reads the body into the exchange. */
-export function parse(env: RouterEnv, exchange: Exchange): Refusal | undefined {
-	env.promptOf = exchange;
+/** Reads the body into the request. */
+export function parse(env: RouterEnv, request: BodyRequest): Refusal | undefined {
+	env.promptOf = request;
 	env.prompt.reset();
-	const { dialect } = exchange;
-	exchange.stream = dialect.stream === 'always';
+	const { dialect } = request;
+	request.stream = dialect.stream === 'always';
 	if (dialect.model === 'form')
-		return (exchange.caller.trusted ? undefined : handoverUnread(exchange.body)) ?? readForm(exchange);
-	if (exchange.pathModel !== undefined) exchange.model = exchange.pathModel.name;
-	const body = isRead(exchange) ? parseBody(env, exchange.body) : undefined;
-	const refusal = readModel(exchange, body);
+		return (request.caller.trusted ? undefined : handoverUnread(request.body)) ?? readForm(request);
+	if (request.pathModel !== undefined) request.model = request.pathModel.name;
+	const body = isRead(request) ? parseBody(env, request.body) : undefined;
+	const refusal = readModel(request, body);
 	if (refusal !== undefined) return refusal;
-	const { trusted } = exchange.caller;
-	if (body === undefined) return (trusted ? undefined : handoverUnread(exchange.body)) ?? setSession(exchange, {});
-	exchange.parsed = true;
-	if (!trusted) exchange.body = withoutHandover(exchange.body, body);
-	readGeneration(env, exchange, body);
+	const { trusted } = request.caller;
+	if (body === undefined) return (trusted ? undefined : handoverUnread(request.body)) ?? setSession(request, {});
+	request.parsed = true;
+	if (!trusted) request.body = withoutHandover(request.body, body);
+	readGeneration(env, request, body);
 	collectPrompt(body, env.prompt, dialect.prompt);
-	exchange.tokensIn = env.prompt.tokens;
-	exchange.tokenIds = givenTokens(body);
-	return setSession(exchange, body);
+	request.tokensIn = env.prompt.tokens;
+	request.tokenIds = givenTokens(body);
+	return setSession(request, body);
 }
 
 /** Lays the prompt out again, for a decision in a later tick than the parse. Only HTTP bodies are read for one. */
@@ -46,7 +46,7 @@ export function recallPrompt(env: RouterEnv, request: RoutedRequest): void {
 	if (env.promptOf === request) return;
 	env.promptOf = request;
 	env.prompt.reset();
-	if (!(request instanceof Exchange) || !request.parsed) return;
+	if (!(request instanceof BodyRequest) || !request.parsed) return;
 	const body = parseBody(env, request.body);
 	if (body !== undefined) collectPrompt(body, env.prompt, request.dialect.prompt);
 }
@@ -55,38 +55,38 @@ export function recallPrompt(env: RouterEnv, request: RoutedRequest): void {
 const BINARY_TENSORS = 'inference-header-content-length';
 
 /** Whether the body is to be read as JSON. One that must name a model is, whatever it says of itself. */
-function isRead({ dialect, body, req }: Exchange): boolean {
+function isRead({ dialect, body, headers }: BodyRequest): boolean {
 	if (dialect.model === 'body' && dialect.modelRequired) return true;
-	if (dialect.prompt.length === 0 || body[0] !== OPEN_BRACE || req.headers[BINARY_TENSORS] !== undefined) return false;
-	return (req.headers['content-type'] ?? '').includes('json');
+	if (dialect.prompt.length === 0 || body[0] !== OPEN_BRACE || headers[BINARY_TENSORS] !== undefined) return false;
+	return (headers['content-type'] ?? '').includes('json');
 }
 
 const OPEN_BRACE = 0x7b;
 
 /** A model the request does not name where its dialect has one may be named by a header. */
-function readModel(exchange: Exchange, body: Json | undefined): Refusal | undefined {
-	const { dialect, modelHeader } = exchange;
+function readModel(request: BodyRequest, body: Json | undefined): Refusal | undefined {
+	const { dialect, modelHeader } = request;
 	if (dialect.model === 'path') return undefined;
 	const named = dialect.model === 'body' ? body?.['model'] : undefined;
 	if (typeof named === 'string' && named !== '' && named.length <= MODEL_CHARS_MAX) {
-		exchange.model = named;
-		exchange.modelInBody = true;
+		request.model = named;
+		request.modelInBody = true;
 		return undefined;
 	}
 	if (dialect.modelRequired)
 		return body === undefined
 			? { code: 'IM_REQUEST_JSON' }
 			: { code: 'IM_REQUEST_FIELD', param: 'model', message: '`model` must be the name of a model.' };
-	exchange.model = modelHeader;
+	request.model = modelHeader;
 	return undefined;
 }
 
-function readForm(exchange: Exchange): Refusal | undefined {
-	const found = formModel(exchange.body, exchange.req.headers['content-type'], MODEL_CHARS_MAX);
+function readForm(request: BodyRequest): Refusal | undefined {
+	const found = formModel(request.body, request.headers['content-type'], MODEL_CHARS_MAX);
 	if (typeof found === 'string') return { code: 'IM_REQUEST_FORM', param: 'model', message: found };
-	exchange.model = found.model;
-	exchange.formModel = found.span;
-	return setSession(exchange, {});
+	request.model = found.model;
+	request.formModel = found.span;
+	return setSession(request, {});
 }
 
 function parseBody(env: RouterEnv, body: Buffer): Json | undefined {
@@ -103,16 +103,16 @@ function parseBody(env: RouterEnv, body: Buffer): Json | undefined {
 	}
 }
 
-function readGeneration(env: RouterEnv, exchange: Exchange, body: Json): void {
-	const { dialect } = exchange;
-	exchange.tokensOutMax = tokensOutMax(dialect, body);
-	exchange.lora = exchange.loraHeader || key(body['lora_path'] ?? body['lora_name'] ?? body['lora']);
-	if (dialect.responseIds) exchange.previousId = key(body['previous_response_id']);
-	if (dialect.stream === 'body') exchange.stream = body['stream'] === true;
-	if (!exchange.stream || !dialect.usageAskedByStreamOptions) return;
+function readGeneration(env: RouterEnv, request: BodyRequest, body: Json): void {
+	const { dialect } = request;
+	request.tokensOutMax = tokensOutMax(dialect, body);
+	request.lora = request.loraHeader || key(body['lora_path'] ?? body['lora_name'] ?? body['lora']);
+	if (dialect.responseIds) request.previousId = key(body['previous_response_id']);
+	if (dialect.stream === 'body') request.stream = body['stream'] === true;
+	if (!request.stream || !dialect.usageAskedByStreamOptions) return;
 	const asked = body['stream_options'];
-	exchange.streamOptions = asked;
-	exchange.usageInjected = env.options.injectUsage && (asked as Json | null | undefined)?.['include_usage'] !== true;
+	request.streamOptions = asked;
+	request.usageInjected = env.options.injectUsage && (asked as Json | null | undefined)?.['include_usage'] !== true;
 }
 
 function tokensOutMax({ tokensOutMax: places }: Dialect, body: Json): number {

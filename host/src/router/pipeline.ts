@@ -7,7 +7,6 @@ import { type OwnAnswer, passThrough } from '@infermesh/adapters';
 import { type Accepted, accept } from './accept.js';
 import { Attempt } from './attempt.js';
 import { authenticate } from './authenticate.js';
-import { resolveRoute } from './decide.js';
 import { type RouterEnv, stageEnded } from './env.js';
 import { type Refusal, type RouterErrorCode, routerErrors } from './errors.js';
 import { Exchange } from './exchange.js';
@@ -15,12 +14,13 @@ import { isOpen, ownAnswer } from './own-answers.js';
 import { parse } from './parse.js';
 import { dropBody, receive } from './receive.js';
 import { readHeaders } from './request-headers.js';
+import { resolve } from './resolve.js';
 import { cut, cutClient, sendEmpty, sendHeld, sendJson, sendRefusal } from './respond.js';
-import { untagged } from './response-ids.js';
 import type { Protocol, RunningAttempt } from './routed-request.js';
 import type { Routing } from './routing.js';
+import { outcomeAnswer, type ScoringAnswer, scoringAnswer } from './scoring/http.js';
 import { OUTCOME_PATH, scoringPath } from './scoring/paths.js';
-import { Scoring, type ScoringAnswer } from './scoring/scoring.js';
+import type { Scoring } from './scoring/scoring.js';
 import type { AttemptPlan } from './upstream-response.js';
 
 /** A report on what was admitted for another router to dispatch. */
@@ -34,10 +34,10 @@ export class Pipeline implements Protocol {
 	readonly #routing: Routing;
 	readonly #scoring: Scoring;
 
-	constructor(env: RouterEnv, routing: Routing) {
+	constructor(env: RouterEnv, routing: Routing, scoring: Scoring) {
 		this.#env = env;
 		this.#routing = routing;
-		this.#scoring = new Scoring(env);
+		this.#scoring = scoring;
 	}
 
 	/** Takes a request from the server; `stream2` is the stream it came on, if it came by HTTP/2. Never throws. */
@@ -112,29 +112,16 @@ export class Pipeline implements Protocol {
 		const env = this.#env;
 		stageEnded(env, exchange, 'receive');
 		if (exchange.scoring === 'outcome')
-			return this.#scored(exchange, refused === undefined ? this.#scoring.outcome(exchange) : { refusal: refused });
-		const refusal = refused ?? parse(env, exchange) ?? this.#resolve(exchange);
+			return this.#scored(
+				exchange,
+				refused === undefined ? outcomeAnswer(this.#scoring, exchange) : { refusal: refused },
+			);
+		const refusal = refused ?? parse(env, exchange) ?? resolve(env, exchange);
 		stageEnded(env, exchange, 'parse');
 		if (refusal !== undefined) return this.refuse(exchange, refusal);
-		if (exchange.scoring !== undefined) return this.#scored(exchange, this.#scoring.answer(exchange, exchange.scoring));
+		if (exchange.scoring !== undefined)
+			return this.#scored(exchange, scoringAnswer(this.#scoring, exchange, exchange.scoring));
 		this.#routing.begin(exchange);
-	}
-
-	/** Finds the model; and, for what goes on from a stored response, the target that has it. */
-	#resolve(exchange: Exchange): Refusal | undefined {
-		const { directory } = this.#env.ports;
-		const { pathId, previousId } = exchange;
-		const tag = untagged(pathId?.name ?? previousId)?.tag;
-		if (tag !== undefined && pathId !== undefined) {
-			exchange.owner = directory.owner(tag, undefined);
-			if (exchange.owner === undefined) return { code: 'IM_ROUTE_RESPONSE_UNKNOWN' };
-		}
-		const refusal = resolveRoute(this.#env, exchange);
-		if (refusal !== undefined || tag === undefined || pathId !== undefined) return refusal;
-		exchange.owner = directory.owner(tag, exchange.route?.pool);
-		return exchange.owner === undefined
-			? { code: 'IM_ROUTE_RESPONSE_UNKNOWN', param: 'previous_response_id' }
-			: undefined;
 	}
 
 	attempt(
@@ -184,11 +171,6 @@ export class Pipeline implements Protocol {
 	#scored(exchange: Exchange, answer: ScoringAnswer): void {
 		if ('refusal' in answer) this.refuse(exchange, answer.refusal);
 		else sendJson(exchange, 200, answer.body);
-	}
-
-	/** Ends what was admitted for others. */
-	close(): void {
-		this.#scoring.close();
 	}
 
 	/** Answers what the router knows of itself. */

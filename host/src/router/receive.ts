@@ -1,8 +1,9 @@
 // Owns the receive stage: the request body, within the bound of one request and within that of the whole router. How long it may
 // take is the server's requestTimeout.
+import { EMPTY } from './body-request.js';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
-import { EMPTY, type Exchange } from './exchange.js';
+import type { Exchange } from './exchange.js';
 
 /** Collects the body, then calls `done` once. Never calls it when the client goes away first: the response's close tells of that. */
 export function receive(env: RouterEnv, exchange: Exchange, done: (refusal: Refusal | undefined) => void): void {

@@ -100,12 +100,7 @@ export function listFits({ options }: RouterEnv, rawHeaders: readonly string[]):
 /** What the headers of any protocol say of a request: its id, session, LoRA adapter and trace. */
 export function readNames(env: RouterEnv, request: RoutedRequest): void {
 	const { headers } = request;
-	const given = text(headers['x-request-id']);
-	request.requestId = given !== undefined && REQUEST_ID.test(given) ? given : env.ids.next();
-	request.sessionHeader = (text(headers['x-infermesh-session']) ?? '').slice(0, SESSION_CHARS_MAX);
-	request.loraHeader = (text(headers['x-infermesh-lora']) ?? '').slice(0, SESSION_CHARS_MAX);
-	request.modelHeader = (text(headers['x-infermesh-model']) ?? '').slice(0, MODEL_CHARS_MAX);
-	request.relayed = headers[RELAYED_HEADER] !== undefined;
+	readIds(env, request);
 	request.span = env.ports.tracer.start(
 		request.method,
 		request.path,
@@ -113,6 +108,17 @@ export function readNames(env: RouterEnv, request: RoutedRequest): void {
 		text(headers['tracestate']),
 		request.dialect.operation,
 	);
+}
+
+/** The same without the trace. */
+export function readIds(env: RouterEnv, request: RoutedRequest): void {
+	const { headers } = request;
+	const given = text(headers['x-request-id']);
+	request.requestId = given !== undefined && REQUEST_ID.test(given) ? given : env.ids.next();
+	request.sessionHeader = (text(headers['x-infermesh-session']) ?? '').slice(0, SESSION_CHARS_MAX);
+	request.loraHeader = (text(headers['x-infermesh-lora']) ?? '').slice(0, SESSION_CHARS_MAX);
+	request.modelHeader = (text(headers['x-infermesh-model']) ?? '').slice(0, MODEL_CHARS_MAX);
+	request.relayed = headers[RELAYED_HEADER] !== undefined;
 }
 
 /** What a trusted caller asks for; numbers that are none count as not given. */

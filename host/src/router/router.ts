@@ -11,6 +11,7 @@ import type { RouterOptions, RouterOptionsInput } from './options.js';
 import { Pipeline } from './pipeline.js';
 import type { RouterPorts } from './ports.js';
 import { Routing } from './routing.js';
+import { Scoring } from './scoring/scoring.js';
 import { createDataServer } from './server.js';
 import { WebSocketRoom } from './websocket/room.js';
 
@@ -46,8 +47,9 @@ const POOL_SWEEPS = 4;
 export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Router {
 	const env = createEnv(input, ports);
 	const routing = new Routing(env);
-	const pipeline = new Pipeline(env, routing);
-	const calls = new GrpcCalls(env, routing, new OwnServices(env));
+	const scoring = new Scoring(env);
+	const pipeline = new Pipeline(env, routing, scoring);
+	const calls = new GrpcCalls(env, routing, new OwnServices(env, scoring));
 	const front = new Http2Front(env.options, ports.clock, ports.random, env.ports.metrics, (stream, headers, raw) => {
 		if (headers['content-type']?.startsWith(GRPC_TYPE) === true) return calls.handle(stream, headers, raw);
 		const { req, res } = exchangeOf(stream, headers, raw, env.options.bodyBytesMax);
@@ -85,7 +87,7 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 			webSockets.drain();
 			await drained(routing, ports, env.options.sweepMs, graceMs);
 			routing.abortAll();
-			pipeline.close();
+			scoring.close();
 			server.closeAllConnections();
 			front.destroy();
 			webSockets.destroy();

@@ -1,7 +1,7 @@
 // Owns what the router does with a server-sent event stream on its way through: it lets whole events pass as they are, counts them, notes
 // usage, takes out the usage-only event when the client did not ask for it, and tells whether the first event is an error. Holds back at
 // most one incomplete event, so that a stream cut inside one still ends on an event boundary. Writing is the attempt's.
-import { EMPTY } from './exchange.js';
+import { EMPTY } from './body-request.js';
 import { findUsage, mergeUsage, readUsage, type Usage, usageKey } from './usage.js';
 
 const LF = 0x0a;

@@ -2,9 +2,9 @@
 // holding back the other; resets pass both ways. The head is held until the first message or the end, so that a target that dies or refuses before
 // it is retried. It ends exactly once; whether a failed attempt is retried is routing.ts's.
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
+import { EMPTY } from '../body-request.js';
 import { type RouterEnv, stageEnded } from '../env.js';
 import type { RouterErrorCode } from '../errors.js';
-import { EMPTY } from '../exchange.js';
 import { reportLoad } from '../outcome.js';
 import type { ModelPool, PrefixSource, UpstreamTarget } from '../ports.js';
 import type { AttemptEnd, RunningAttempt } from '../routed-request.js';

@@ -17,6 +17,8 @@ export class GrpcCall extends RoutedRequest {
 	firstCompressed = false;
 	/** The message names the model, and not a header. */
 	modelInMessage = false;
+	/** It stays open between questions and answers: a router that closes ends it well. */
+	standing = false;
 	/** Waits for its first message. */
 	receiving = false;
 	/** What the client has sent so far, as it came. Empty once it cannot be sent again. */

@@ -19,6 +19,7 @@ import { FirstMessage, type FirstRead } from './first-message.js';
 import { FRAME_HEAD_BYTES } from './frames.js';
 import { grpcMethod, grpcMethods, OTHER_METHOD, otherMethod } from './methods.js';
 import type { OwnServices } from './own.js';
+import { finish } from './own-replies.js';
 import { grpcCodes, grpcStatusOf, httpOfGrpc } from './status.js';
 import { parseTimeout } from './timeout.js';
 
@@ -48,10 +49,10 @@ export class GrpcCalls implements Protocol {
 		call.label = own !== undefined || grpcMethods.has(path) ? path : OTHER_METHOD;
 		this.#enter(call);
 		try {
-			if (own?.open === true) return this.#own.answer(own, call);
+			if (own?.open === true) return own.serve(call);
 			const refusal = this.#routing.saturated() ?? this.#identify(call, rawHeaders);
 			if (refusal !== undefined) return this.refuse(call, refusal);
-			if (own !== undefined) return this.#own.answer(own, call);
+			if (own !== undefined) return own.serve(call);
 			if (method === undefined || headers[constants.HTTP2_HEADER_METHOD] !== 'POST')
 				return this.refuse(call, { code: 'IM_REQUEST_GRPC_METHOD' });
 			this.#receive(call);
@@ -223,6 +224,10 @@ export class GrpcCalls implements Protocol {
 
 	check(call: GrpcCall, now: number): boolean {
 		if (call.finished) return false;
+		if (call.standing && this.#env.closing) {
+			finish(call);
+			return true;
+		}
 		if (now > call.deadlineAtMs) {
 			if (call.attempt !== undefined) stopAttempts(call, 'failed', 'IM_ROUTE_DEADLINE');
 			else if (!call.held) this.refuse(call, { code: 'IM_ROUTE_DEADLINE' });

@@ -1,6 +1,5 @@
-// Owns the services the router answers itself on the data port: gRPC's health and reflection, and KServe's questions about the server as a whole. Messages
-// are small and bounded; a client that does not take answers is asked nothing more.
-import { constants } from 'node:http2';
+// Owns the services the router answers itself on the data port: gRPC's health and reflection, and KServe's questions about the server as a whole; scoring is
+// scoring-service.ts's. Messages are small and bounded; a client that does not take answers is asked nothing more.
 import { dialect } from '@infermesh/adapters';
 import type { Timer } from '@infermesh/proto';
 import { embeddedFiles } from '@infermesh/proto/descriptors';
@@ -20,11 +19,13 @@ import {
 import { ServerReflectionRequest, ServerReflectionResponse } from '@infermesh/proto/standard/reflection/v1/reflection';
 import { reflectionAnswer } from '../../agent-api/reflection-answers.js';
 import type { RouterEnv } from '../env.js';
-import type { Refusal } from '../errors.js';
-import { endWithTrailers, GRPC_TYPE, refusalCode, refusalTrailers, sendEnd } from './answers.js';
+import type { Scoring } from '../scoring/scoring.js';
+import { sendEnd } from './answers.js';
 import type { GrpcCall } from './call.js';
-import { FrameReader, frameOf } from './frames.js';
+import { FrameReader } from './frames.js';
 import { type GrpcMethod, KSERVE } from './methods.js';
+import { awaitTaken, finish, refuse, reply, send } from './own-replies.js';
+import { SCORING_SERVICE, ScoringService } from './scoring/service.js';
 import { grpcCodes, grpcMessage } from './status.js';
 
 const HEALTH = '/grpc.health.v1.Health/';
@@ -47,16 +48,22 @@ export interface OwnMethod {
 	readonly method: GrpcMethod;
 	/** Answered to anyone, also when the router is full: probes have no key. */
 	readonly open: boolean;
-	readonly answer: Answer;
+	/** Takes a call from its caller, to its end. */
+	readonly serve: (call: GrpcCall) => void;
 }
 
 export class OwnServices {
 	readonly #env: RouterEnv;
 	readonly #methods: ReadonlyMap<string, OwnMethod>;
 
-	constructor(env: RouterEnv) {
+	constructor(env: RouterEnv, scoring: Scoring) {
 		this.#env = env;
-		const own = (open: boolean, answer: Answer): OwnMethod => ({ method, open, answer });
+		const own = (open: boolean, answer: Answer): OwnMethod => ({
+			method,
+			open,
+			serve: (call) => this.#answerEach(call, answer),
+		});
+		const scorer = new ScoringService(env, scoring);
 		this.#methods = new Map([
 			[`${HEALTH}Check`, own(true, (call, message) => this.#check(call, message))],
 			[`${HEALTH}Watch`, own(true, (call, message) => this.#watch(call, message))],
@@ -67,6 +74,9 @@ export class OwnServices {
 				(service) =>
 					[`${service}ServerReflectionInfo`, own(false, (call, message) => this.#reflect(call, message))] as const,
 			),
+			...scorer.paths.map(
+				(path) => [path, { method, open: false, serve: (call: GrpcCall) => scorer.serve(path, call) }] as const,
+			),
 		]);
 	}
 
@@ -75,7 +85,7 @@ export class OwnServices {
 	}
 
 	/** Answers each message of a call as it comes. */
-	answer({ answer }: OwnMethod, call: GrpcCall): void {
+	#answerEach(call: GrpcCall, answer: Answer): void {
 		const { stream2 } = call;
 		const frames = new FrameReader(MESSAGE_BYTES_MAX);
 		stream2.on('data', (chunk: Buffer) => {
@@ -89,9 +99,13 @@ export class OwnServices {
 		stream2.on('end', () => {
 			call.clientEnded = true;
 			if (call.finished || watched.has(call)) return;
-			if (frames.partial || !stream2.headersSent) refuse(call, { code: 'IM_REQUEST_GRPC' });
+			if (frames.partialBytes > 0 || !stream2.headersSent) refuse(call, { code: 'IM_REQUEST_GRPC' });
 			else finish(call);
 		});
+	}
+
+	#send(call: GrpcCall, message: Uint8Array): void {
+		if (!send(call, message)) awaitTaken(call, this.#env.ports.clock.nowMs(), () => call.stream2.resume());
 	}
 
 	get #serving(): boolean {
@@ -126,7 +140,7 @@ export class OwnServices {
 			const status = this.#status(service) ?? Status.SERVICE_UNKNOWN;
 			if (status === told || call.finished) return;
 			told = status;
-			send(call, HealthCheckResponse.encode({ status }).finish());
+			this.#send(call, HealthCheckResponse.encode({ status }).finish());
 		};
 		tell();
 		const timer: Timer = this.#env.ports.clock.every(WATCH_PERIOD_MS, tell, { unref: true });
@@ -150,7 +164,7 @@ export class OwnServices {
 
 	#reflect(call: GrpcCall, message: Buffer): void {
 		const asked = ServerReflectionRequest.decode(message);
-		send(call, ServerReflectionResponse.encode(reflectionAnswer(asked, ownServices)).finish());
+		this.#send(call, ServerReflectionResponse.encode(reflectionAnswer(asked, ownServices)).finish());
 	}
 }
 
@@ -161,33 +175,5 @@ const watched = new WeakSet<GrpcCall>();
 const passed: ReadonlySet<string> = new Set(['inference.GRPCInferenceService', 'tensorflow.serving.PredictionService']);
 const ownServices: readonly string[] = embeddedFiles
 	.flatMap(({ services }) => services)
-	.filter((name) => name.startsWith('grpc.') || passed.has(name))
+	.filter((name) => name.startsWith('grpc.') || name === SCORING_SERVICE || passed.has(name))
 	.sort();
-
-function send(call: GrpcCall, message: Uint8Array): void {
-	const { stream2 } = call;
-	if (stream2.destroyed) return;
-	if (!call.committed) {
-		call.committed = true;
-		stream2.respond({ [constants.HTTP2_HEADER_STATUS]: 200, 'content-type': GRPC_TYPE }, { waitForTrailers: true });
-		endWithTrailers(call);
-	}
-	if (stream2.write(frameOf(message)) || stream2.isPaused()) return;
-	stream2.pause();
-	stream2.once('drain', () => stream2.resume());
-}
-
-function finish(call: GrpcCall): void {
-	sendEnd(call, grpcCodes.OK, { 'grpc-status': '0' }, undefined);
-}
-
-function reply(call: GrpcCall, message: Uint8Array): void {
-	send(call, message);
-	finish(call);
-}
-
-function refuse(call: GrpcCall, refusal: Refusal): void {
-	call.refusal = refusal;
-	const code = refusalCode(refusal);
-	sendEnd(call, code, refusalTrailers(refusal, code), undefined);
-}

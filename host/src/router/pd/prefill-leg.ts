@@ -1,8 +1,9 @@
 // Owns the prefill of a pair: the request to the target that prefills, its entry in the ledger, and its outcome. It ends exactly once, and tells
 // the attempt it is for what came of it; an attempt that ends first stops it.
+
+import { EMPTY } from '../body-request.js';
 import type { RouterEnv } from '../env.js';
 import type { RouterErrorCode } from '../errors.js';
-import { EMPTY } from '../exchange.js';
 import { failureCodes } from '../fault-codes.js';
 import { recordPrefill } from '../outcome.js';
 import type { OutcomeStatusName } from '../ports.js';

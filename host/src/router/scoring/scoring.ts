@@ -1,17 +1,44 @@
-// Owns the scoring API of the data port: other routers ask our strategies where a request should go. `score` ranks the targets and leaves no trace; `admit`
-// decides as for a request of our own, and counts it as in flight until its outcome is reported. Only callers with a trusted key may ask.
+// Owns what other routers may ask of our strategies, whichever protocol they ask by: `score` ranks the targets and leaves no trace; `admit` decides as for a
+// request of our own, and counts it as in flight until its outcome is reported. Only callers with a trusted key may ask.
+import type { BodyRequest } from '../body-request.js';
 import { decide, rankTargets } from '../decide.js';
 import type { RouterEnv } from '../env.js';
 import type { Refusal } from '../errors.js';
-import type { Exchange } from '../exchange.js';
-import { type OutcomeStatusName, outcomeStatusNames } from '../ports.js';
+import type { Caller } from '../ports.js';
 import { OpenAdmissions, type ReportedOutcome } from './admissions.js';
 
-/** What is answered: a JSON body, or why not. */
-export type ScoringAnswer = { readonly body: string } | { readonly refusal: Refusal };
+export interface Refused {
+	readonly refusal: Refusal;
+}
 
-const refused = (refusal: Refusal): ScoringAnswer => ({ refusal });
-const answered = (body: object): ScoringAnswer => ({ body: JSON.stringify(body) });
+/** The targets of a request's own model, best first. */
+export interface Scored {
+	readonly model: string;
+	readonly verdict: string;
+	/** `name@version` of what decided, and why that was the fallback. */
+	readonly strategy: string;
+	readonly fallback: string;
+	readonly tokensIn: number;
+	/** 0 = not known, here and below. */
+	readonly predictedTtftMs: number;
+	readonly retryAfterMs: number;
+	readonly targets: readonly { readonly target: string; readonly score: number; readonly cachedTokens: number }[];
+}
+
+/** Where a request is to be sent, by whoever asked. */
+export interface Admitted {
+	readonly decision: string;
+	readonly target: string;
+	readonly model: string;
+	readonly strategy: string;
+	readonly tokensIn: number;
+	readonly cachedTokens: number;
+	readonly predictedTtftMs: number;
+	/** Without a report it ends by itself. */
+	readonly expiresInMs: number;
+}
+
+const unknown: Refusal = { code: 'IM_SCORING_DECISION_UNKNOWN' };
 
 export class Scoring {
 	readonly #env: RouterEnv;
@@ -22,33 +49,15 @@ export class Scoring {
 		this.#admissions = new OpenAdmissions(env);
 	}
 
-	/** Answers for a request that has been read and whose route is known. */
-	answer(exchange: Exchange, verb: 'score' | 'admit'): ScoringAnswer {
-		if (!exchange.caller.trusted) return refused({ code: 'IM_SCORING_DENIED' });
-		return verb === 'score' ? this.#score(exchange) : this.#admit(exchange);
+	/** Why the caller may not ask; undefined when it may. */
+	denied({ trusted }: Caller): Refusal | undefined {
+		return trusted ? undefined : { code: 'IM_SCORING_DENIED' };
 	}
 
-	/** Takes what became of an admitted request. */
-	outcome(exchange: Exchange): ScoringAnswer {
-		if (!exchange.caller.trusted) return refused({ code: 'IM_SCORING_DENIED' });
-		const report = parsed(exchange.body);
-		if (report === undefined) return refused({ code: 'IM_REQUEST_JSON' });
-		const { decision, event } = report;
-		if (typeof decision !== 'string') return refused(field('decision', 'the id that `admit` gave'));
-		if (event === 'first_token')
-			return this.#admissions.firstToken(decision) ? answered({ decision, open: true }) : refused(unknown);
-		const outcome = outcomeOf(report);
-		if ('code' in outcome) return refused(outcome);
-		return this.#admissions.end(decision, outcome) ? answered({ decision, open: false }) : refused(unknown);
-	}
-
-	close(): void {
-		this.#admissions.close();
-	}
-
-	#score(exchange: Exchange): ScoringAnswer {
-		const pool = rankTargets(this.#env, exchange);
-		if (pool === undefined) return refused({ code: 'IM_ROUTE_DEADLINE' });
+	/** Ranks for a request that has been read and whose route is known. */
+	score(request: BodyRequest): Scored | Refused {
+		const pool = rankTargets(this.#env, request);
+		if (pool === undefined) return { refusal: { code: 'IM_ROUTE_DEADLINE' } };
 		const { decision, hits } = this.#env;
 		const cached = new Map<number, number>();
 		for (let at = 0; at < hits.count; at++) cached.set(hits.rows[at] as number, hits.tokens[at] as number);
@@ -57,82 +66,66 @@ export class Scoring {
 			score: finite(decision.scores[at]),
 			cachedTokens: cached.get(row) ?? 0,
 		}));
-		return answered({
+		return {
 			model: pool.model,
 			verdict: decision.verdict,
 			strategy: decision.strategy,
 			fallback: decision.cause,
-			tokensIn: exchange.tokensIn,
+			tokensIn: request.tokensIn,
 			predictedTtftMs: finite(decision.predictedTtftMs),
 			retryAfterMs: finite(decision.retryAfterMs),
 			targets,
-		});
+		};
 	}
 
-	#admit(exchange: Exchange): ScoringAnswer {
+	/** Decides for a request that has been read and whose route is known. */
+	admit(request: BodyRequest): Admitted | Refused {
 		const env = this.#env;
 		const retryAfterS = env.options.saturatedRetryAfterS;
-		if (this.#admissions.full) return refused({ code: 'IM_ROUTE_SATURATED', retryAfterS });
-		const step = decide(env, exchange);
-		if (step.kind === 'refuse') return refused(step.refusal);
-		if (step.kind === 'hold') return refused({ code: 'IM_ROUTE_HELD', retryAfterS });
-		if (step.kind === 'full') return refused({ code: 'IM_ROUTE_SATURATED', retryAfterS });
+		if (this.#admissions.full) return { refusal: { code: 'IM_ROUTE_SATURATED', retryAfterS } };
+		const step = decide(env, request);
+		if (step.kind === 'refuse') return { refusal: step.refusal };
+		if (step.kind === 'hold') return { refusal: { code: 'IM_ROUTE_HELD', retryAfterS } };
+		if (step.kind === 'full') return { refusal: { code: 'IM_ROUTE_SATURATED', retryAfterS } };
 		const { plan } = step;
 		const { clock, ledger } = env.ports;
-		const uncached = Math.max(0, exchange.tokensIn - plan.cachedTokens);
+		const uncached = Math.max(0, request.tokensIn - plan.cachedTokens);
 		this.#admissions.add({
 			plan,
-			ledgerEntry: ledger.dispatch(plan.target, exchange.tokensIn, uncached),
-			tenant: exchange.tenantId,
-			tokensIn: exchange.tokensIn,
+			ledgerEntry: ledger.dispatch(plan.target, request.tokensIn, uncached),
+			tenant: request.tenantId,
+			tokensIn: request.tokensIn,
 			startedMs: clock.nowMs(),
 		});
-		return answered({
+		return {
 			decision: plan.decisionId,
 			target: plan.target.id,
 			model: plan.pool.model,
 			strategy: plan.strategy,
-			tokensIn: exchange.tokensIn,
+			tokensIn: request.tokensIn,
 			cachedTokens: plan.cachedTokens,
 			predictedTtftMs: finite(plan.predictedTtftMs),
 			expiresInMs: env.options.scoring.admissionTtlMs,
-		});
+		};
+	}
+
+	/** The first token of an admitted request has come. */
+	firstToken(decision: string): Refusal | undefined {
+		return this.#admissions.firstToken(decision) ? undefined : unknown;
+	}
+
+	/** An admitted request is over. */
+	ended(decision: string, outcome: ReportedOutcome): Refusal | undefined {
+		return this.#admissions.end(decision, outcome) ? undefined : unknown;
+	}
+
+	/** Ends what was admitted for others. */
+	close(): void {
+		this.#admissions.close();
 	}
 }
 
-const unknown: Refusal = { code: 'IM_SCORING_DECISION_UNKNOWN' };
-
-const field = (param: string, what: string): Refusal => ({
-	code: 'IM_REQUEST_FIELD',
-	param,
-	message: `\`${param}\` must be ${what}.`,
-});
-
-/** JSON has no infinities. */
+/** Neither JSON nor readers of a report know infinities. */
 function finite(value: number | undefined): number {
 	return value !== undefined && Number.isFinite(value) ? value : 0;
-}
-
-function parsed(body: Buffer): Readonly<Record<string, unknown>> | undefined {
-	try {
-		const value: unknown = JSON.parse(body.toString('utf8'));
-		return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
-	} catch {
-		return undefined;
-	}
-}
-
-function outcomeOf(report: Readonly<Record<string, unknown>>): ReportedOutcome | Refusal {
-	const { status } = report;
-	if (!outcomeStatusNames.includes(status as OutcomeStatusName))
-		return field('status', `one of ${outcomeStatusNames.join(', ')}`);
-	const numbers: Record<string, number | undefined> = {};
-	for (const name of ['httpStatus', 'tokensIn', 'tokensOut', 'tokensCached', 'ttftMs', 'tpotMs'] as const) {
-		const value = report[name];
-		if (value === undefined) continue;
-		if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) return field(name, 'a number from 0');
-		numbers[name] = value;
-	}
-	const { httpStatus = 0, tokensIn, tokensOut = 0, tokensCached = 0, ttftMs = 0, tpotMs = 0 } = numbers;
-	return { status: status as OutcomeStatusName, httpStatus, tokensIn, tokensOut, tokensCached, ttftMs, tpotMs };
 }

@@ -3,9 +3,9 @@
 // asked.
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
+import { EMPTY } from '../body-request.js';
 import type { RouterEnv } from '../env.js';
 import type { RouterErrorCode } from '../errors.js';
-import { EMPTY } from '../exchange.js';
 import type { ModelPool, PrefixSource, UpstreamTarget } from '../ports.js';
 import type { AttemptEnd, RunningAttempt } from '../routed-request.js';
 import type { ResponseHeaders } from '../upstream/response-parser.js';

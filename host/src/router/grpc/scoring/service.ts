@@ -1,0 +1,112 @@
+// Owns the scoring API over gRPC: which calls there are, and what each asks of scoring.ts. How a call goes on is conversation.ts's.
+import type { InferenceRequest, ReportOutcomeRequest } from '@infermesh/proto/grpc/scoring/v1/scoring';
+import { callerOf } from '../../authenticate.js';
+import type { BodyRequest } from '../../body-request.js';
+import type { RouterEnv } from '../../env.js';
+import type { Refusal } from '../../errors.js';
+import type { Refused, Scoring } from '../../scoring/scoring.js';
+import type { GrpcCall } from '../call.js';
+import { refuse } from '../own-replies.js';
+import { type Answerer, Conversation } from './conversation.js';
+import {
+	admitMessages,
+	field,
+	type Messages,
+	outcomeOf,
+	type Reported,
+	reportMessages,
+	scoreMessages,
+} from './messages.js';
+import { readScored } from './scored-request.js';
+
+export const SCORING_SERVICE = 'infermesh.scoring.v1.Scoring';
+
+export class ScoringService {
+	readonly #env: RouterEnv;
+	readonly #scoring: Scoring;
+	readonly #calls = new Map<string, { readonly answer: Answerer; readonly streams: boolean }>();
+
+	constructor(env: RouterEnv, scoring: Scoring) {
+		this.#env = env;
+		this.#scoring = scoring;
+		this.#add('ScoreTargets', scoreMessages, (call, { request }) =>
+			this.#read(call, request, (read) => scoring.score(read)),
+		);
+		this.#add('Admit', admitMessages, (call, { request }) => this.#read(call, request, (read) => scoring.admit(read)));
+		this.#add('ReportOutcome', reportMessages, (_call, report) => this.#report(report));
+	}
+
+	get paths(): readonly string[] {
+		return [...this.#calls.keys()];
+	}
+
+	/** Takes a call of an authenticated caller. */
+	serve(path: string, call: GrpcCall): void {
+		const denied = this.#scoring.denied(call.caller);
+		const known = this.#calls.get(path);
+		if (denied !== undefined || known === undefined) return refuse(call, denied ?? { code: 'IM_REQUEST_GRPC_METHOD' });
+		new Conversation(this.#env, call, known.answer, known.streams).begin();
+	}
+
+	/** Adds a method and its streaming variant. */
+	#add<Q extends { readonly id: bigint }, A extends object>(
+		name: string,
+		messages: Messages<Q, A>,
+		ask: (call: GrpcCall, question: Q) => A | Refused,
+	): void {
+		const answer: Answerer = (call, bytes) => {
+			const question = decoded(messages, bytes);
+			if (question === undefined) return undefined;
+			const asked = this.#barred(call) ?? ask(call, question);
+			if (!isRefused(asked)) return { message: messages.answer(question.id, asked), refusal: undefined };
+			return { message: messages.refusal(question.id, asked.refusal), refusal: asked.refusal };
+		};
+		const path = `/${SCORING_SERVICE}/${name}`;
+		this.#calls.set(path, { answer, streams: false });
+		this.#calls.set(`${path}Stream`, { answer, streams: true });
+	}
+
+	/** Keys expire and are taken back while streams live. */
+	#barred(call: GrpcCall): Refused | undefined {
+		const caller = callerOf(this.#env, call);
+		const refusal: Refusal | undefined =
+			caller === undefined ? { code: 'IM_REQUEST_UNAUTHENTICATED' } : this.#scoring.denied(caller);
+		return refusal === undefined ? undefined : { refusal };
+	}
+
+	#read<A extends object>(
+		call: GrpcCall,
+		described: InferenceRequest | undefined,
+		then: (request: BodyRequest) => A | Refused,
+	): A | Refused {
+		if (described === undefined) return { refusal: field('request', 'a request') };
+		const read = readScored(this.#env, call, described);
+		const answer = isRefused(read) ? read : then(read.request);
+		// Its prompt is nobody's any more: it is not kept for a decision that never comes.
+		this.#env.promptOf = undefined;
+		return answer;
+	}
+
+	#report({ decision, firstToken, outcome }: ReportOutcomeRequest): Reported | Refused {
+		if (firstToken === true) return reported(decision, true, this.#scoring.firstToken(decision));
+		if (outcome === undefined) return { refusal: field('event', '`first_token` or `outcome`') };
+		const read = outcomeOf(outcome);
+		return 'code' in read ? { refusal: read } : reported(decision, false, this.#scoring.ended(decision, read));
+	}
+}
+
+function decoded<Q extends { readonly id: bigint }, A>(messages: Messages<Q, A>, bytes: Uint8Array): Q | undefined {
+	try {
+		return messages.decode(bytes);
+	} catch {
+		return undefined;
+	}
+}
+
+function reported(decision: string, open: boolean, refusal: Refusal | undefined): Reported | Refused {
+	return refusal === undefined ? { decision, open } : { refusal };
+}
+
+function isRefused(answer: object): answer is Refused {
+	return 'refusal' in answer;
+}
