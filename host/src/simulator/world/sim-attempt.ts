@@ -1,9 +1,10 @@
 // Owns one attempt of a request at a simulated engine, as production's pipeline sees it: the way there and back, the engine's part between, and what comes
 // before it (a prefill at another engine, a fetched prefix, an adapter to load). It ends exactly once. What it takes of the workload's output length goes to
 // the engine only.
+
+import { EMPTY } from '../../router/body-request.js';
 import type { RouterEnv } from '../../router/env.js';
 import type { RouterErrorCode } from '../../router/errors.js';
-import { EMPTY } from '../../router/exchange.js';
 import type { PairPlan } from '../../router/pd/pair.js';
 import type { ModelPool, PrefixSource, UpstreamTarget } from '../../router/ports.js';
 import type { AttemptEnd, RunningAttempt } from '../../router/routed-request.js';
