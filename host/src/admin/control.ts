@@ -9,6 +9,7 @@ import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { CapacityRow } from './capacity-routes.js';
 import type { GpuRow } from './gpu-routes.js';
+import type { RecorderView } from './recorder-routes.js';
 import type {
 	JoinTokenMade,
 	JoinTokenRequest,
@@ -75,6 +76,13 @@ export interface MeshControl {
 	explain(decisionId: string): Promise<ExplainedDecision | undefined>;
 	/** How the quotas of tenants stand at this router. IM_NODE_ROLE where none runs. */
 	quotas(): Promise<readonly QuotaView[]>;
+	/** Recording of decisions. IM_NODE_ROLE where no router runs. */
+	readonly recorder: {
+		view(): RecorderView;
+		/** IM_RECORDER_BUSY, IM_RECORDER_DISK. */
+		start(request: { readonly sample?: number; readonly hashes?: RecorderView['hashes'] }): Promise<RecorderView>;
+		stop(): Promise<RecorderView>;
+	};
 	/** A token that lets new nodes in. IM_FABRIC_NO_AUTHORITY where this node does not hold the authority. */
 	createJoinToken(request: JoinTokenRequest): Promise<JoinTokenMade>;
 	config(): readonly ConfigRow[];

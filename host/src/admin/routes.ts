@@ -7,6 +7,7 @@ import { adminErrors } from './errors.js';
 import { gpuRoutes } from './gpu-routes.js';
 import { meshRoutes } from './mesh-routes.js';
 import { quotaRoutes } from './quota-routes.js';
+import { recorderRoutes } from './recorder-routes.js';
 import { type AdminRoute, route } from './route.js';
 import type { JoinTokenMade, LoadResult, StrategyView, TargetView } from './schemas.js';
 import * as schemas from './schemas.js';
@@ -141,6 +142,7 @@ export const adminRoutes: readonly AdminRoute[] = [
 	...reportRoutes,
 	...quotaRoutes,
 	...capacityRoutes,
+	...recorderRoutes,
 ];
 
 const labelOf = ({ name, version }: StrategyView): string => `${name}@${version}`;

@@ -8,6 +8,7 @@ import type { LogLevel } from '../telemetry/logger.js';
 import type { CapacityRow } from './capacity-routes.js';
 import type { LoadStrategyRequest, MeshControl } from './control.js';
 import type { GpuRow } from './gpu-routes.js';
+import type { RecorderView } from './recorder-routes.js';
 import type {
 	JoinTokenMade,
 	JoinTokenRequest,
@@ -116,6 +117,26 @@ export function fakeGpu(id: string): GpuRow {
 	};
 }
 
+export function fakeRecorder(recording: boolean): RecorderView {
+	return {
+		recording,
+		name: '20260101T000000Z-abcdef',
+		dir: '/var/lib/infermesh/recordings',
+		since: '2026-01-01T00:00:00.000Z',
+		seconds: recording ? 60 : 0,
+		sample: 1,
+		hashes: 'salted',
+		decisions: 1000,
+		outcomes: 990,
+		dropped: 2,
+		bytes: 250_000,
+		files: 1,
+		file: '20260101T000000Z-abcdef-000000.imrec',
+		chain: 'ab'.repeat(32),
+		error: null,
+	};
+}
+
 export class FakeMesh implements MeshControl {
 	readonly targets = new Map<string, TargetView>();
 	readonly strategies = new Map<string, StrategyView>([['hybrid_mesh', fakeStrategy('hybrid_mesh', 'active')]]);
@@ -130,6 +151,17 @@ export class FakeMesh implements MeshControl {
 		release: (uuid: string): GpuRow => {
 			this.calls.push(`gpu.release ${uuid}`);
 			return fakeGpu(uuid);
+		},
+	};
+	readonly recorder = {
+		view: (): RecorderView => fakeRecorder(false),
+		start: (request: { readonly sample?: number }): Promise<RecorderView> => {
+			this.calls.push(`recorder.start ${request.sample ?? ''}`);
+			return Promise.resolve(fakeRecorder(true));
+		},
+		stop: (): Promise<RecorderView> => {
+			this.calls.push('recorder.stop');
+			return Promise.resolve(fakeRecorder(false));
 		},
 	};
 	/** Real operations over a store in memory. */

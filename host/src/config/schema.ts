@@ -2,6 +2,7 @@
 // and docs/config.md come. Leaves reading to load.ts and what values mean together to rules.ts. Keys are snake_case, units last.
 import { gpuSourceKinds, runtimeNames } from '@infermesh/adapters';
 import { type Static, Type } from 'typebox';
+import { hashModes } from '../recorder/entries.js';
 import { httpVersions } from '../router/upstream/http-version.js';
 import { factNames } from '../signals/facts.js';
 import {
@@ -655,6 +656,35 @@ export const strategySchema = section('The strategy host.', {
 	admission_memory_mib: integer(512, 'Admission child process: heap limit.', { unit: 'MiB', min: 64, max: 16_384 }),
 });
 
+export const recorderSchema = section('Recording of decisions, for replay and off-policy estimates.', {
+	enabled: flag(false, 'Record from the start; `infermesh record start` does it at any time.'),
+	dir: text('', 'Folder of the recordings; empty = `recordings` in `state_dir`.'),
+	sample: number(1, 'Share of decisions that are recorded.', { max: 1 }),
+	hashes: choice(
+		hashModes,
+		'salted',
+		'Hashes of sessions and prompts: salted with a key that is kept nowhere, dropped, or kept as strategies see them. Prompt texts are never recorded. Strategies that use the hashes replay bit for bit only when they are kept.',
+	),
+	modules: flag(true, 'Keep the modules of the strategies in the files, so that they replay anywhere.'),
+	ring_bytes: integer(
+		4 * 1024 * 1024,
+		'Memory of each worker for decisions on their way to the disk; when it is full decisions are not recorded.',
+		{
+			...BYTES,
+			min: 65_536,
+			max: 256 * 1024 * 1024,
+		},
+	),
+	drain_ms: integer(20, 'How often what workers have recorded is taken to the disk.', { ...MS, max: 1000 }),
+	file_max_bytes: integer(64 * 1024 * 1024, 'A file is closed when it has this many bytes.', {
+		...BYTES,
+		max: 1024 * 1024 * 1024,
+	}),
+	total_max_bytes: integer(1024 * 1024 * 1024, 'All recordings of the folder; the oldest files go first.', BYTES),
+	files_max: integer(256, 'Files of the folder; the oldest go first.', { min: 2, max: 65_536 }),
+	age_max_s: integer(86_400, 'Files older than this go.', { unit: 's', min: 60 }),
+});
+
 export const fleetSchema = section('The shared fleet table and what is known of targets.', {
 	targets_max: integer(1024, 'Rows of the fleet table.', { min: 16, max: 16_384 }),
 	models_max: integer(256, 'Distinct models.', { min: 1, max: 4096 }),
@@ -854,6 +884,7 @@ export const configSchema = Type.Object(
 		keys: list(keySchema, 'API keys of the data plane; empty = no key asked, loopback only.', 4096),
 		models: modelsSchema,
 		strategy: strategySchema,
+		recorder: recorderSchema,
 		fleet: fleetSchema,
 		scrape: scrapeSchema,
 		health: healthSchema,

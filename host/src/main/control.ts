@@ -277,6 +277,11 @@ export function createControl(parts: ControlParts): MeshControl {
 		},
 		explain: async (decisionId) => mustRoute().workers.explain(decisionId),
 		quotas: async () => mustRoute().quotas.views(),
+		recorder: {
+			view: () => mustRoute().recorder.view(),
+			start: (request) => mustRoute().recorder.start(request),
+			stop: () => mustRoute().recorder.stop(),
+		},
 		async createJoinToken({ ttlMs, uses, label }) {
 			const { authority, tokens } = parts.fabric;
 			if (authority === undefined || tokens === undefined)

@@ -212,6 +212,10 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			targets,
 			judge,
 			metrics: meshMetrics,
+			moduleOf: async (label) => {
+				const blob = state.strategies.get(label)?.value.blob;
+				return blob === undefined ? undefined : fabric.blobs.get(blob);
+			},
 			access: () => access,
 			queueDepth: (row) => table.getF32(COLUMN_QUEUE_DEPTH, row),
 			spawnWorker: deps.spawnWorker,
@@ -352,6 +356,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		samples: () => [
 			...(peerLoad?.samples() ?? []),
 			...(router?.capacity.samples() ?? []),
+			...(router?.recorder.samples() ?? []),
 			...(router?.quotas.samples() ?? []),
 		],
 		log,

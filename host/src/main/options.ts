@@ -1,4 +1,5 @@
 // Owns the mapping from the one configuration to the options of each room. Names and units change here and nowhere else.
+import path from 'node:path';
 import type { AdminToken } from '../admin/auth.js';
 import type { MeshConfig, TargetConfig } from '../config/schema.js';
 import type { NamePolicy } from '../fleet/directory.js';
@@ -6,6 +7,8 @@ import type { TargetSpec } from '../fleet/registry.js';
 import type { TokenizerSource } from '../prefix/tokens/protocol.js';
 import type { TokenClientOptions } from '../prefix/tokens/token-client.js';
 import type { TokenServiceOptions } from '../prefix/tokens/token-service.js';
+import type { HashMode } from '../recorder/entries.js';
+import { writerDefaults } from '../recorder/writer.js';
 import type { LimitOptions } from '../router/admission/target-limits.js';
 import type { HedgeOptions } from '../router/hedge/options.js';
 import type { RouterOptionsInput } from '../router/options.js';
@@ -17,6 +20,7 @@ import type { FuelBudget } from '../strategy/runtime/instance.js';
 import { INSTANCES_MAX } from '../strategy/runtime/plan.js';
 import type { QuarantineOptions } from '../strategy/runtime/quarantine.js';
 import type { GpuSource, LooksStart } from './looks/protocol.js';
+import type { RecorderOptions } from './recorder-part.js';
 import type { TargetServiceOptions } from './target-service.js';
 
 /** Whether a data plane runs on this node: an edge is a router near users. */
@@ -145,6 +149,25 @@ export function limitOptions({ data }: MeshConfig): LimitOptions {
 export function adminTokensOf({ admin }: MeshConfig): readonly AdminToken[] {
 	const named = admin.tokens.flatMap(({ name, token }) => (token === undefined ? [] : [{ name, token }]));
 	return admin.token === undefined ? named : [{ name: 'admin', token: admin.token }, ...named];
+}
+
+/** Where and how decisions are recorded. */
+export function recorderOptions({ recorder, state_dir }: MeshConfig): RecorderOptions {
+	return {
+		dir: path.resolve(recorder.dir === '' ? path.join(state_dir, 'recordings') : recorder.dir),
+		sample: recorder.sample,
+		hashes: recorder.hashes as HashMode,
+		modules: recorder.modules,
+		ringBytes: recorder.ring_bytes,
+		drainMs: recorder.drain_ms,
+		writer: {
+			...writerDefaults,
+			fileBytesMax: recorder.file_max_bytes,
+			totalBytesMax: recorder.total_max_bytes,
+			filesMax: recorder.files_max,
+			ageMsMax: recorder.age_max_s * 1000,
+		},
+	};
 }
 
 export function fuelBudget({ strategy }: MeshConfig): FuelBudget {

@@ -21,6 +21,7 @@ import type { RouterOptionsInput } from '../router/options.js';
 import type { ModelPool } from '../router/ports.js';
 import type { StrategyJudge } from '../strategy/registry/judge.js';
 import { StrategyManager } from '../strategy/registry/manager.js';
+import type { StrategyWorkers } from '../strategy/registry/ports.js';
 import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
 import { createMetricsBuffer } from '../telemetry/block.js';
 import type { Log } from '../telemetry/logger.js';
@@ -31,6 +32,7 @@ import { KvEvents } from './kv-events.js';
 import {
 	fuelBudget,
 	quarantineOptions,
+	recorderOptions,
 	roomOptions,
 	routerOptions,
 	tokenClientOptions,
@@ -39,9 +41,11 @@ import {
 import { attemptsOf, observedOf } from './outcome-wire.js';
 import { checkPort } from './port-check.js';
 import { QuotaPart } from './quota-part.js';
+import { RecorderPart } from './recorder-part.js';
 import type { TargetService } from './target-service.js';
 import { type DataPlaneTls, readTlsFiles } from './tls-files.js';
 import { Tokenizers } from './tokenizers.js';
+import { meshVersion } from './version.js';
 import { type SpawnWorker, WorkerGroup, workerGroupDefaults } from './worker-group.js';
 import type { WorkerStart } from './worker-protocol.js';
 
@@ -65,6 +69,8 @@ export interface RouterPartDeps {
 	readonly targets: TargetService;
 	readonly judge: StrategyJudge;
 	readonly metrics: MeshMetrics;
+	/** Bytes of a loaded strategy; undefined when they are not to be had. */
+	readonly moduleOf: (label: string) => Promise<Uint8Array | undefined>;
 	/** Keys and tenants as they stand, for a worker that starts. */
 	readonly access: () => AccessSnapshot;
 	/** Requests waiting in the engine of a row, at its last report. */
@@ -85,15 +91,18 @@ export class RouterPart {
 	readonly #loras: LoraSets;
 	readonly #tokenizers: Tokenizers;
 	readonly #config: MeshConfig;
+	readonly #log: Log;
 	readonly #tls: DataPlaneTls;
 	readonly capacity: CapacityPart;
 	/** What is counted here of experiments. */
 	readonly experiments: RouterTelemetry;
+	readonly recorder: RecorderPart;
 	readonly #stopTicking: () => void;
 
 	constructor(deps: RouterPartDeps) {
 		const { config, clock, log, targets, metrics, workerCount } = deps;
 		this.#config = config;
+		this.#log = log;
 		this.workerCount = workerCount;
 		this.#tls = readTlsFiles(config.data);
 		const kvMetrics = createMetricsBuffer();
@@ -155,7 +164,7 @@ export class RouterPart {
 			clock,
 			control,
 			(worker, port) => this.#workerStart(deps, control, meshSeed, worker, port),
-			(send) => {
+			(send, worker) => {
 				this.strategies.introduce({
 					addStrategy: (strategy) => send({ kind: 'strategy', strategy }),
 					addState: (versionId, poolIndex, shared) => send({ kind: 'state', versionId, poolIndex, shared }),
@@ -164,6 +173,7 @@ export class RouterPart {
 				send({ kind: 'directory', snapshot: targets.snapshot() });
 				send({ kind: 'loras', sets: this.#loras.all() });
 				this.#tokenizers.introduce(send);
+				this.recorder.introduce(worker, send);
 			},
 			{
 				outcomes: (batch) => {
@@ -195,7 +205,7 @@ export class RouterPart {
 				clock,
 				judge: deps.judge,
 				compile: (wasm) => compileInThread(wasm, config.strategy.admission_timeout_ms, clock),
-				workers: this.workers,
+				workers: recordedWorkers(this.workers, () => this.recorder),
 				pools: () => targets.registry.pools(),
 				openView: (pool) =>
 					new PoolView(
@@ -218,6 +228,19 @@ export class RouterPart {
 				},
 			},
 		);
+		this.recorder = new RecorderPart(recorderOptions(config), {
+			clock,
+			log,
+			node: config.node.id,
+			version: meshVersion,
+			meshSeed,
+			blockTokens: config.data.prefix_index.block_tokens,
+			workerCount,
+			fuel: fuelBudget(config),
+			strategies: () => this.strategies.list().map(({ strategy }) => strategy),
+			moduleOf: deps.moduleOf,
+			tell: (worker, message) => this.workers.tell(worker, message),
+		});
 		const ticking = clock.every(TICK_MS, () => this.strategies.tick(), { unref: true });
 		this.#stopTicking = () => ticking.cancel();
 	}
@@ -234,8 +257,13 @@ export class RouterPart {
 		return checkPort(this.#config.data.host, this.#config.data.port);
 	}
 
-	start(): Promise<void> {
-		return this.workers.start(this.workerCount, this.#config.data.port);
+	/** Rejects when a worker cannot listen; that decisions cannot be recorded is said, and keeps nobody from serving. */
+	async start(): Promise<void> {
+		await this.workers.start(this.workerCount, this.#config.data.port);
+		if (!this.#config.recorder.enabled) return;
+		await this.recorder
+			.start()
+			.catch((error: unknown) => this.#log.error({ error: String(error) }, 'decisions are not recorded'));
 	}
 
 	directory(pools: readonly ModelPool[], snapshot: DirectorySnapshot): void {
@@ -253,6 +281,7 @@ export class RouterPart {
 	/** Streams may finish for `data.shutdown_grace_ms`. */
 	async close(): Promise<void> {
 		this.#loras.close();
+		await this.recorder.close();
 		await this.workers.close(this.#config.data.shutdown_grace_ms);
 		await this.quotas.close();
 		this.#stopTicking();
@@ -317,6 +346,19 @@ export class RouterPart {
 			},
 		};
 	}
+}
+
+/** The workers, with the recorder told of a strategy before any of them can decide with it. */
+function recordedWorkers(workers: WorkerGroup, recorder: () => RecorderPart): StrategyWorkers {
+	return {
+		addStrategy(strategy) {
+			void recorder().strategy(strategy);
+			workers.addStrategy(strategy);
+		},
+		addState: (versionId, poolIndex, shared) => workers.addState(versionId, poolIndex, shared),
+		removeStrategy: (versionId) => workers.removeStrategy(versionId),
+		commit: (plan) => workers.commit(plan),
+	};
 }
 
 function withTls(options: RouterOptionsInput, { port, upstream }: DataPlaneTls): RouterOptionsInput {

@@ -69,7 +69,7 @@ export const spawnWorker: SpawnWorker = (start) =>
 	new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
 
 /** Gives a new worker all it must know before it listens: strategies, states, directory, plan. */
-export type Introduce = (send: (message: ToWorker, transfer?: readonly Transferable[]) => void) => void;
+export type Introduce = (send: (message: ToWorker, transfer?: readonly Transferable[]) => void, worker: number) => void;
 
 export class WorkerGroup implements StrategyWorkers {
 	readonly #options: WorkerGroupOptions;
@@ -164,7 +164,7 @@ export class WorkerGroup implements StrategyWorkers {
 					ended();
 				});
 			});
-			this.#introduce((message, transfer = []) => thread.postMessage(message, transfer));
+			this.#introduce((message, transfer = []) => thread.postMessage(message, transfer), index);
 			// A plan on its way may be stored before this worker's first decision.
 			for (const { plan } of this.#prepares.values()) thread.postMessage({ kind: 'prepare', plan } satisfies ToWorker);
 			thread.postMessage({ kind: 'listen' } satisfies ToWorker);
@@ -228,6 +228,11 @@ export class WorkerGroup implements StrategyWorkers {
 
 	#all(message: ToWorker): void {
 		for (const member of this.#members) member.thread.postMessage(message);
+	}
+
+	/** Tells one worker; nothing happens when there is none. */
+	tell(worker: number, message: ToWorker): void {
+		this.#members[worker]?.thread.postMessage(message);
 	}
 
 	addStrategy(strategy: StrategyModule): void {

@@ -92,6 +92,9 @@ export type ToWorker =
 	| { readonly kind: 'tokenizers'; readonly ports: readonly MessagePort[] }
 	| { readonly kind: 'listen' }
 	| { readonly kind: 'explain'; readonly query: number; readonly decisionId: string }
+	/** Record decisions into this ring, this share of them. */
+	| { readonly kind: 'record'; readonly ring: SharedArrayBuffer; readonly sample: number }
+	| { readonly kind: 'recordEnd' }
 	| { readonly kind: 'logLevel'; readonly level: LogLevel }
 	| { readonly kind: 'close'; readonly graceMs: number };
 

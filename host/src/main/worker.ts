@@ -12,6 +12,7 @@ import { LoraRows } from '../prefix/lora-rows.js';
 import { createPrefixIndex } from '../prefix/prefix-index.js';
 import type { TokenReply } from '../prefix/tokens/protocol.js';
 import { TokenClient } from '../prefix/tokens/token-client.js';
+import { DecisionTap } from '../recorder/tap.js';
 import { QuotaBoard } from '../router/admission/quota-board.js';
 import { TargetLimits } from '../router/admission/target-limits.js';
 import type { AttemptOutcome, ModelPool } from '../router/ports.js';
@@ -32,6 +33,7 @@ import { createWebSocketMetrics } from '../telemetry/websocket-metrics.js';
 import { createAuthenticator } from './authenticator.js';
 import { systemClock, systemRandom } from './clock.js';
 import { OutcomeBatcher, outcomeBatcherDefaults } from './outcome-batcher.js';
+import { BLOCK_STEP } from './recording-blocks.js';
 import type { FromWorker, ToWorker, WorkerStart } from './worker-protocol.js';
 
 const start = workerData as WorkerStart;
@@ -69,6 +71,13 @@ const cohorts = new CohortRecorder({
 	post: (deltas) => send({ kind: 'cohorts', deltas }),
 });
 
+const tap = new DecisionTap({
+	worker: start.worker,
+	clock,
+	place: { zone: start.zone, region: start.region, topK: start.topK },
+	promptBlocks: (words, at, most) => prefixes.promptBlocks(BLOCK_STEP, words, at, most),
+});
+
 const decider: WorkerDecider = new WorkerDecider(
 	{
 		...deciderDefaults,
@@ -95,6 +104,7 @@ const decider: WorkerDecider = new WorkerDecider(
 		}),
 		defer: (task) => setImmediate(task),
 		onStrike: (strike) => send({ kind: 'strike', strike }),
+		recorder: tap,
 		enrolled: (cohort, cause, durationNs, fuel) => cohorts.decided(cohort, cause, durationNs, fuel),
 		onLog: (label, text) => send({ kind: 'strategyLog', label, text }),
 	},
@@ -142,6 +152,7 @@ const router = createRouter(
 		outcomes: {
 			record(outcome: AttemptOutcome) {
 				decider.outcome(outcome);
+				tap.outcome(outcome);
 				batcher.add(outcome);
 			},
 			enlisted: (cohort) => cohorts.enlisted(cohort),
@@ -253,6 +264,12 @@ agent.on('message', (message: ToWorker) => {
 			break;
 		case 'explain':
 			send({ kind: 'explained', query: message.query, decision: decider.explain(message.decisionId) });
+			break;
+		case 'record':
+			tap.start(message.ring, { sample: message.sample });
+			break;
+		case 'recordEnd':
+			tap.stop();
 			break;
 		case 'logLevel':
 			log.setLevel(message.level);

@@ -138,6 +138,15 @@ export const metricDefinitions = Object.freeze({
 		1024,
 		'Of the quota, what this node holds and has not spent; negative = owed for answers longer than expected.',
 	),
+	recorderActive: collected('recorder_active', [], 1, '1 while this node records its decisions.'),
+	recorderDecisions: collectedCounter('recorder_decisions', [], 1, 'Decisions written to recordings.'),
+	recorderDropped: collectedCounter(
+		'recorder_dropped',
+		[],
+		1,
+		'Decisions that were not recorded because their worker’s ring was full.',
+	),
+	recorderBytes: collectedCounter('recorder_written_bytes', [], 1, 'Bytes written to recordings.'),
 	quotaSpent: collectedCounter(
 		'quota_spent',
 		['tenant', 'quantity'],
