@@ -11,6 +11,7 @@ import {
 	PREFILL_TOKENS,
 	REQUESTS,
 } from './inflight.js';
+import type { PoolRows } from './pool-rows.js';
 import {
 	type FleetTableReader,
 	GENERATION_COLUMN,
@@ -25,7 +26,7 @@ export const CHANGE_LOG_ENTRIES = 4096;
 /** No table row stands at this pool row (a hole left by a removed target). */
 export const HOLE = 0xffffffff;
 
-export class PoolView {
+export class PoolView implements PoolRows {
 	/** Rows in use, holes included. */
 	readonly rowCount: number;
 	/** Table row of each pool row, or HOLE. */

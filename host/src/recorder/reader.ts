@@ -227,6 +227,9 @@ export class RecordingReader {
 	#stream(entry: unknown): RecordingEvent | 'bad' {
 		if (this.#meta === undefined || !isStream(entry)) return 'bad';
 		const before = this.#streams.get(entry.stream);
+		// Said again where a file begins anew: what follows is its keyframe.
+		if (before !== undefined && JSON.stringify(before.entry) === JSON.stringify(entry))
+			return { kind: 'stream', stream: before };
 		const cells = this.#cells - (before?.cells.length ?? 0) + entry.targets.length * this.#meta.columns.length;
 		if (cells > CELLS_MAX) return 'bad';
 		this.#cells = cells;

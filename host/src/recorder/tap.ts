@@ -10,6 +10,7 @@ import {
 	COLUMN_PENDING_PREFILL_TOKENS,
 	columns as dictionary,
 	FACTORS_MAX,
+	HITS_MAX,
 	OUTPUT_FACTOR_COUNT_WORD,
 	OUTPUT_FACTORS_WORD,
 } from '@infermesh/sdk';
@@ -59,7 +60,7 @@ export interface TapPorts {
 
 /** Blocks of a prompt that are kept: of 512 tokens each, a prompt of 131,072 tokens. */
 const BLOCKS_MAX = 256;
-const HITS_KEPT_MAX = 64;
+
 const EXCLUDED_KEPT_MAX = 1024;
 /** Decisions whose outcomes are awaited while only some are recorded. */
 const AWAITED_MAX = 65_536;
@@ -364,8 +365,9 @@ export class DecisionTap implements DecisionRecorder {
 		out: Decision,
 		draw: DrawMade,
 	): boolean {
-		const hitCount = Math.min(hits.count, instance?.layout.hitsCapacity ?? hits.count);
-		if (hitCount > HITS_KEPT_MAX || excluded.length > EXCLUDED_KEPT_MAX) return false;
+		// All of them, for strategies that ask for more than this one does.
+		const hitCount = Math.min(hits.count, HITS_MAX);
+		if (excluded.length > EXCLUDED_KEPT_MAX) return false;
 		const factorCount =
 			instance === undefined || out.cause !== 'none'
 				? 0
@@ -414,7 +416,8 @@ export class DecisionTap implements DecisionRecorder {
 		words.fill(0, to, to + REQUEST_WORDS);
 		let masked = 0;
 		for (const row of excluded) if (view.isEligible(row)) masked++;
-		writeRequestBlock(words, f32, to, features, this.#ports.place, ticket, view.eligibleCount - masked, hitCount);
+		const hitsSeen = Math.min(hitCount, instance?.layout.hitsCapacity ?? hitCount);
+		writeRequestBlock(words, f32, to, features, this.#ports.place, ticket, view.eligibleCount - masked, hitsSeen);
 		to += REQUEST_WORDS;
 		for (let i = 0; i < out.count; i++) words[to++] = out.rows[i] as number;
 		for (let i = 0; i < out.count; i++) f32[to++] = out.scores[i] as number;

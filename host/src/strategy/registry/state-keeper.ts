@@ -20,7 +20,7 @@ import {
 	OutcomeStatus,
 	REQUEST_NOW_MS_WORD,
 } from '@infermesh/sdk';
-import type { PoolView } from '../../fleet/pool-view.js';
+import type { PoolRows } from '../../fleet/pool-rows.js';
 import type { OutcomeStatusName } from '../../router/ports.js';
 import { type FallbackCause, strikeCauses } from '../runtime/decision.js';
 import { type FuelBudget, StrategyInstance, type StrategyModule } from '../runtime/instance.js';
@@ -47,7 +47,7 @@ export interface ObservedOutcome {
 export class StateKeeper {
 	readonly shared: StateBlockShared;
 	readonly #strategy: StrategyModule;
-	readonly #view: PoolView;
+	readonly #view: PoolRows;
 	readonly #clock: Clock;
 	readonly #writer: StateBlockWriter;
 	readonly #make: () => StrategyInstance;
@@ -62,7 +62,7 @@ export class StateKeeper {
 	/** `publishMs`: a block is published at most this often; what came meanwhile goes out with the next. */
 	constructor(
 		strategy: StrategyModule,
-		view: PoolView,
+		view: PoolRows,
 		fuel: FuelBudget,
 		meshSeed: readonly [number, number],
 		publishMs: number,

@@ -1,6 +1,6 @@
 // Owns the answers the host gives when no strategy can: least_queue in plain TypeScript, and baseline_rr as the last resort. They read
 // the pool's own view, never an instance's memory, so a faulty strategy cannot mislead them.
-import type { PoolView } from '../../fleet/pool-view.js';
+import type { PoolRows } from '../../fleet/pool-rows.js';
 import type { Decision } from './decision.js';
 
 export const LEAST_QUEUE_NAME = 'least_queue@builtin';
@@ -16,7 +16,7 @@ export type RowTest = (row: number) => boolean;
  * Ranks the two rows with the least load that `mayTake` lets through (waiting + running, in-flight corrected). Equal loads go to the row that comes first
  * when counting from `ticket`, so that ties rotate. `out.count` is 0 when none may be taken.
  */
-export function leastQueue(view: PoolView, ticket: number, mayTake: RowTest, out: Decision): void {
+export function leastQueue(view: PoolRows, ticket: number, mayTake: RowTest, out: Decision): void {
 	const rows = view.rowCount;
 	let best = -1;
 	let second = -1;
@@ -50,7 +50,7 @@ export function leastQueue(view: PoolView, ticket: number, mayTake: RowTest, out
 }
 
 /** The last resort: the next row after `ticket` that `mayTake` lets through, looking at no signal at all. */
-export function roundRobin(view: PoolView, ticket: number, mayTake: RowTest, out: Decision): void {
+export function roundRobin(view: PoolRows, ticket: number, mayTake: RowTest, out: Decision): void {
 	out.strategy = ROUND_ROBIN_NAME;
 	out.count = 0;
 	const rows = view.rowCount;

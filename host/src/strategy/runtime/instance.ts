@@ -22,7 +22,8 @@ import {
 	type StrategyManifest,
 	writeHeader,
 } from '@infermesh/sdk';
-import { CHANGE_LOG_ENTRIES, HOLE, type PoolView } from '../../fleet/pool-view.js';
+import type { PoolRows } from '../../fleet/pool-rows.js';
+import { CHANGE_LOG_ENTRIES, HOLE } from '../../fleet/pool-view.js';
 import { type WasmGlobal, type WasmModule, wasmEngine } from '../admission/engine.js';
 import { ENTRY_EXPORT, fuelLeft, type MeteredHook, type MeteredHookWith, statusOf } from '../admission/entry.js';
 import { FUEL_EXPORT, STACK_EXPORT } from '../admission/rewrite.js';
@@ -64,7 +65,7 @@ const FUEL_MAX = 2 ** 49;
 
 export class StrategyInstance {
 	readonly strategy: StrategyModule;
-	readonly view: PoolView;
+	readonly view: PoolRows;
 	readonly layout: FrameLayout;
 	/** The frame as 32-bit words; word 0 is the header's first. */
 	readonly u32: Uint32Array;
@@ -113,7 +114,7 @@ export class StrategyInstance {
 	 */
 	constructor(
 		strategy: StrategyModule,
-		view: PoolView,
+		view: PoolRows,
 		budget: FuelBudget,
 		meshSeed: readonly [low: number, high: number],
 		options: { readonly observes?: boolean; readonly state?: StateBlockReader | undefined } = {},
