@@ -1,5 +1,6 @@
 // Owns one simulation from its spec to its result: it puts the world together, lets events happen in order, and says when it is over. Pure: no clock but its own,
 // no randomness but its seed's, no I/O. It can be run in slices, so that a caller can look, report and stop between them.
+import { MeshError } from '@infermesh/proto';
 import { engineProfile } from '../engine/model/profiles.js';
 import { fallbackCauses } from '../strategy/runtime/decision.js';
 import type { StrategyModule } from '../strategy/runtime/instance.js';
@@ -8,17 +9,23 @@ import type { SimulationSpec, Workload } from './spec.js';
 import { type ArmCosts, noCosts } from './world/arm-decider.js';
 import { Assignment } from './world/assignment.js';
 import { Happening } from './world/digest.js';
+import { simulationErrors } from './world/errors.js';
 import { EventClass, EventQueue } from './world/event-queue.js';
+import { Faults } from './world/faults.js';
 import { layOut, oneWayMs, type SimTarget } from './world/fleet-layout.js';
+import { HealthChecks } from './world/health-checks.js';
+import { KvFeed } from './world/kv-feed.js';
 import { latencyOf } from './world/latency.js';
 import { LoraLoader } from './world/lora-loader.js';
+import { Peers } from './world/peers.js';
 import { EngineProbe } from './world/probe.js';
-import { promptsOf } from './world/prompts.js';
+import { type Prompts, promptsOf } from './world/prompts.js';
 import { toUs } from './world/sim-clock.js';
 import { SimEngine } from './world/sim-engine.js';
 import { SimRouter } from './world/sim-router.js';
 import { Stream, stream } from './world/streams.js';
 import { Tally } from './world/tally.js';
+import { TimelineRecorder } from './world/timeline.js';
 import type { World } from './world/world.js';
 
 const DRAIN_MS = 6 * 3_600_000;
@@ -45,6 +52,8 @@ export class Simulation {
 	readonly #assignment: Assignment;
 	readonly #routers: readonly SimRouter[];
 	readonly #dealing;
+	readonly #kv: KvFeed | undefined;
+	readonly #timeline: TimelineRecorder | undefined;
 	readonly #endUs: number;
 	#next = 0;
 	#nextCheck = CHECK_EVENTS;
@@ -60,6 +69,8 @@ export class Simulation {
 		this.#tally = new Tally(workload, targets.length, spec.slo);
 		this.#assignment = new Assignment(spec, arms.length, targets.length);
 		const probes: EngineProbe[] = [];
+		const prompts = this.#routerPrompts();
+		if (spec.signals.prefix === 'events') this.#kv = this.#kvFeed(targets, prompts);
 		this.#engines = targets.map((target) => this.#engine(target, probes));
 		for (const [at, engine] of this.#engines.entries()) {
 			const periodUs = toUs(spec.signals.periodMs);
@@ -67,7 +78,6 @@ export class Simulation {
 			probes.push(new EngineProbe(engine, phaseUs, periodUs, toUs(spec.signals.delayMs)));
 		}
 		const world = this.#world(targets);
-		const prompts = promptsOf(workload, workload.blockTokens);
 		this.#routers = Array.from(
 			{ length: spec.router.count },
 			(_, index) =>
@@ -76,6 +86,7 @@ export class Simulation {
 					index,
 					probes,
 					prompts,
+					kv: this.#kv?.table,
 					arms,
 					costs: this.#costs,
 					rowsOfArm: this.#assignment.rowsOfArm,
@@ -86,7 +97,9 @@ export class Simulation {
 		this.#dealing = stream(spec.seed, Stream.dealing);
 		const last = workload.requests.at(-1)?.atMs ?? 0;
 		this.#endUs = toUs(last / spec.speed) + toUs(spec.drainMs ?? DRAIN_MS);
-		for (const router of this.#routers) router.keepFresh(() => !this.#isDone());
+		const bins = spec.timelineBins;
+		if (bins > 0) this.#timeline = new TimelineRecorder(targets.length, bins, toUs(last / spec.speed) / bins);
+		this.#connect(world);
 		this.#scheduleArrival();
 	}
 
@@ -125,6 +138,9 @@ export class Simulation {
 			strategies: this.#arms.map((arm, index) => costsOf(arm, this.#costs[index] as ArmCosts)),
 			targets: this.#engines.map((engine) => this.#totalsOf(engine)),
 			summary,
+			...(this.#timeline === undefined
+				? {}
+				: { timelines: this.#timeline.result(this.#queue.nowUs, this.#tally.rows) }),
 			...(this.#spec.keepRequests ? { rows: this.#tally.rows } : {}),
 			digest: digest.end(),
 			simulatedMs: this.#queue.nowUs / 1000,
@@ -132,6 +148,58 @@ export class Simulation {
 			events: this.#queue.ran,
 			...(partial === undefined ? {} : { partial }),
 		};
+	}
+
+	/** What routers hear of engines beside their reports, and of each other. */
+	#connect(world: World): void {
+		const goesOn = (): boolean => !this.#isDone();
+		const routers = this.#routers;
+		for (const router of routers) router.keepFresh(goesOn);
+		for (const record of routers[0]?.records ?? [])
+			this.#kv?.follow(record.row, record.generation, routers[0]?.poolOf(0).modelId ?? 0);
+		const tellLoras = (engine: SimEngine): void => {
+			const names = [...engine.loras];
+			for (const router of routers) router.lorasChanged(engine.target.index, names);
+		};
+		world.loras.onChange = (engine) =>
+			void this.#queue.at(this.#queue.nowUs + toUs(this.#spec.signals.delayMs), EventClass.signal, () =>
+				tellLoras(engine),
+			);
+		for (const engine of this.#engines) if (engine.loras.size > 0) tellLoras(engine);
+		const checks = new HealthChecks(this.#queue, this.#engines.length, (engine, ok) => {
+			for (const router of routers) router.checked(engine.target.index, ok);
+		});
+		new Faults(world, {
+			lifeChanged: (engine) => {
+				checks.watch(engine);
+				if (engine.life !== 'lost') return;
+				this.#kv?.lost(engine.target.index);
+				world.loras.onChange(engine);
+			},
+			drained: (engine, drained) => {
+				for (const router of routers) router.drain(engine.target.index, drained);
+			},
+		}).schedule();
+		if (routers.length > 1) new Peers(this.#queue, routers, this.#spec.router.peerDelayMs).start(goesOn);
+	}
+
+	/** Routers know prompts by the workload's blocks, or by those that engines tell of. Throws IM_SIMULATION_BLOCKS. */
+	#routerPrompts(): Prompts {
+		const { fleet, signals } = this.#spec;
+		if (signals.prefix !== 'events') return promptsOf(this.#workload, this.#workload.blockTokens);
+		const sizes = new Set(fleet.map(({ blockTokens }) => blockTokens));
+		const [blockTokens] = sizes;
+		if (sizes.size === 1 && blockTokens !== undefined) return promptsOf(this.#workload, blockTokens);
+		const message = 'engines that tell of their caches must have blocks of one size here';
+		throw new MeshError(simulationErrors, 'IM_SIMULATION_BLOCKS', message);
+	}
+
+	#kvFeed(targets: readonly SimTarget[], prompts: Prompts): KvFeed {
+		const blocksOf = ({ group }: SimTarget): number =>
+			((group.kvTokens ?? engineProfile(group.profile).kvTokens) + group.hostKvTokens) / group.blockTokens;
+		const blocks = Math.ceil(targets.reduce((sum, target) => sum + blocksOf(target), 0));
+		const delayUs = toUs(this.#spec.signals.prefixDelayMs);
+		return new KvFeed({ rows: targets.length, blocks, delayUs }, this.#queue, prompts);
 	}
 
 	#isDone(): boolean {
@@ -142,8 +210,14 @@ export class Simulation {
 		const profile = engineProfile(target.group.profile);
 		const latency = latencyOf(target.group.latency, profile);
 		const prompts = promptsOf(this.#workload, target.group.blockTokens);
-		const watcher = { changed: () => probes[target.index]?.note(this.#queue.nowUs) };
-		return new SimEngine(target, profile, prompts, latency, this.#queue, watcher, undefined);
+		const watcher = {
+			changed: (engine: SimEngine) => {
+				const { nowUs } = this.#queue;
+				probes[target.index]?.note(nowUs);
+				this.#timeline?.note(engine, nowUs);
+			},
+		};
+		return new SimEngine(target, profile, prompts, latency, this.#queue, watcher, this.#kv?.observer(target.index));
 	}
 
 	#world(targets: readonly SimTarget[]): World {

@@ -20,5 +20,6 @@ export const simFusionOptions: FusionOptions = {
 };
 /** Health checks of one target. */
 export const CHECK_PERIOD_MS = 2000;
+export const CHECK_TIMEOUT_MS = 1000;
 /** What follows from time alone is worked out this often. */
 export const REFRESH_MS = 200;

@@ -13,6 +13,7 @@ export class Prompts {
 	readonly #workload: Workload;
 	readonly #blocksPerId: number;
 	readonly #chains: (Uint32Array | undefined)[];
+	readonly #loras = new WeakMap<Uint32Array, string>();
 
 	constructor(workload: Workload, blockTokens: number) {
 		const blocksPerId = workload.blockTokens / blockTokens;
@@ -28,6 +29,11 @@ export class Prompts {
 		this.#chains = workload.requests.map(() => undefined);
 	}
 
+	/** The adapter that a chain of these prompts is for; empty = none. */
+	loraOf(chain: Uint32Array): string {
+		return this.#loras.get(chain) ?? '';
+	}
+
 	/** Hashes of the full blocks of a request's prompt, two words each; undefined when nothing is known of its content. */
 	chain(request: number): Uint32Array | undefined {
 		const known = this.#chains[request];
@@ -39,6 +45,7 @@ export class Prompts {
 		const chain = chainFromIds(ids, this.#blocksPerId).slice(0, full * 2);
 		// What an adapter has computed is of no use to another.
 		if (row.lora !== undefined) {
+			this.#loras.set(chain, row.lora);
 			hashText(row.lora, salt);
 			for (let at = 0; at < chain.length; at += 2) {
 				chain[at] = (chain[at] as number) ^ salt.low;

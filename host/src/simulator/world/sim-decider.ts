@@ -4,8 +4,13 @@ import type { Random } from '@infermesh/proto';
 import type { Decider, ModelPool, RowStanding } from '../../router/ports.js';
 import type { WorkerDecider } from '../../strategy/runtime/decider.js';
 import type { Decision, PrefixHits, RequestFeatures } from '../../strategy/runtime/decision.js';
+import { predictedTtftMs } from './predictor.js';
+import type { SimEngine } from './sim-engine.js';
 import type { SimRequest } from './sim-request.js';
 import type { World } from './world.js';
+
+/** Targets looked at for each decision on average, to tell its regret. */
+const ROWS_EACH = 64;
 
 export interface SimDeciderParts {
 	readonly world: World;
@@ -14,12 +19,15 @@ export interface SimDeciderParts {
 	/** By arm. */
 	readonly deciders: readonly WorkerDecider[];
 	readonly deciding: () => SimRequest | undefined;
+	/** Whether a pool row could take a request, as far as the simulation knows. */
+	readonly mayTake: (pool: ModelPool, row: number) => boolean;
 	/** Makes the router's table show what it knows by now. */
 	readonly bringUp: () => void;
 }
 
 export class SimDecider implements Decider {
 	readonly #parts: SimDeciderParts;
+	#decisions = 0;
 
 	constructor(parts: SimDeciderParts) {
 		this.#parts = parts;
@@ -38,6 +46,7 @@ export class SimDecider implements Decider {
 		this.#arm().decide(pool, features, hits, excluded, out);
 		this.#explore(out);
 		this.#note(pool, out);
+		this.#regret(pool, excluded, out);
 	}
 
 	decideInDoubt(pool: ModelPool, excluded: readonly number[], out: Decision): void {
@@ -78,6 +87,27 @@ export class SimDecider implements Decider {
 		const draw = Math.floor(this.#parts.exploration.nextFloat() * out.count);
 		if (explores) out.chosen = draw;
 		out.propensity = share / out.count + (out.chosen === best ? (1 - share) * own : 0);
+	}
+
+	/** How much more the choice costs than the best one, by the common predictor. In a large pool not every decision is looked at. */
+	#regret(pool: ModelPool, excluded: readonly number[], out: Decision): void {
+		const { world, deciding, mayTake } = this.#parts;
+		const request = deciding();
+		const every = Math.ceil(pool.targets.length / ROWS_EACH);
+		if (request === undefined || out.verdict !== 'route' || out.count === 0 || this.#decisions++ % every !== 0) return;
+		const chosen = out.rows[out.chosen] as number;
+		let least = Number.POSITIVE_INFINITY;
+		let own = 0;
+		for (let row = 0; row < pool.targets.length; row++) {
+			const target = pool.targets[row];
+			if (target === undefined || (row !== chosen && (excluded.includes(row) || !mayTake(pool, row)))) continue;
+			const engine = world.engines[target.tableRow] as SimEngine;
+			const chain = engine.prompts.chain(request.index);
+			const costMs = predictedTtftMs(engine, chain, request.tokensIn, world.wayUs[target.tableRow] as number);
+			least = Math.min(least, costMs);
+			if (row === chosen) own = costMs;
+		}
+		world.tally.regretted(own - least);
 	}
 
 	#note(pool: ModelPool, out: Decision): void {

@@ -10,6 +10,7 @@ import type { Sequence, SequenceRequest } from '../../engine/model/sequence.js';
 import { broken } from './broken.js';
 import { EventClass, type EventQueue, type SimEvent } from './event-queue.js';
 import type { SimTarget } from './fleet-layout.js';
+import { prefillTokenUs } from './predictor.js';
 import type { Prompts } from './prompts.js';
 
 /** Who is told what becomes of a sequence; its `tag`. */
@@ -49,6 +50,10 @@ export class SimEngine {
 	readonly #watcher: EngineWatcher;
 	readonly #observer: KvObserver | undefined;
 	readonly #clients = new Map<Sequence, EngineClient>();
+	/** Uncached prompt tokens of sequences that have not had their first token. */
+	readonly #pending = new Map<Sequence, number>();
+	readonly #healthyTokenUs: number;
+	#pendingTokens = 0;
 	#faultFactor = 1;
 	#ending: SimEvent | undefined;
 	#waking: SimEvent | undefined;
@@ -71,6 +76,18 @@ export class SimEngine {
 		this.#observer = observer;
 		this.loras = new Set(target.group.loras);
 		this.model = this.#start();
+		const { kvBlocks, blockTokens } = this.model.config;
+		this.#healthyTokenUs = prefillTokenUs(latency, target.group.stepTokensMax, kvBlocks * blockTokens);
+	}
+
+	/** Prompt tokens, less what was cached of them when they came, of sequences that wait for their first token. */
+	get pendingTokens(): number {
+		return this.#pendingTokens;
+	}
+
+	/** Time of a token in a full prefill step, as slow as it is now. */
+	get tokenUs(): number {
+		return this.#healthyTokenUs * this.model.slowFactor;
 	}
 
 	/** Sequences here. */
@@ -86,9 +103,13 @@ export class SimEngine {
 	}
 
 	submit(request: SequenceRequest, client: EngineClient): Sequence | SubmitRefusal {
+		const cached = request.blockHashes === undefined ? 0 : this.prefixTokens(request.blockHashes);
 		const taken = this.model.submit(request, this.#queue.nowUs);
 		if (typeof taken === 'string') return taken;
 		this.#clients.set(taken, client);
+		const left = Math.max(1, request.promptTokens - Math.max(cached, request.transferredTokens ?? 0));
+		this.#pending.set(taken, left);
+		this.#pendingTokens += left;
 		this.#resume();
 		this.#watcher.changed(this);
 		return taken;
@@ -97,6 +118,7 @@ export class SimEngine {
 	/** Ends a sequence whose answer nobody awaits any more; returns the tokens that were computed for it. */
 	cancel(sequence: Sequence): number {
 		if (!this.#clients.delete(sequence)) return 0;
+		this.#answered(sequence);
 		const reused = Math.max(0, sequence.cachedTokens) + sequence.hostTokens + sequence.transferredTokens;
 		const { nowUs } = this.#queue;
 		const running = sequence.state === 'running' ? this.model.runStepsEnded(nowUs) : 0;
@@ -131,6 +153,8 @@ export class SimEngine {
 		this.#countLost();
 		const clients = [...this.#clients.values()];
 		this.#clients.clear();
+		this.#pending.clear();
+		this.#pendingTokens = 0;
 		for (const client of clients) client.died();
 		this.totals.preemptions += this.model.counters.preemptions;
 		this.model = this.#start();
@@ -155,6 +179,11 @@ export class SimEngine {
 		const alive = this.model.waiting + this.model.running;
 		if (alive !== this.#clients.size && !this.model.stepInFlight)
 			throw broken(`${this.target.id} has ${alive} sequences, ${this.#clients.size} are awaited`);
+	}
+
+	#answered(sequence: Sequence): void {
+		this.#pendingTokens -= this.#pending.get(sequence) ?? 0;
+		this.#pending.delete(sequence);
 	}
 
 	#start(): EngineModel {
@@ -243,7 +272,10 @@ export class SimEngine {
 		// The first token of a sequence ends a prefill.
 		if (shape.prefillSequences > 0)
 			for (const sequence of emitted)
-				if (sequence.generatedTokens === 1) this.#clients.get(sequence)?.firstToken(sequence);
+				if (sequence.generatedTokens === 1) {
+					this.#answered(sequence);
+					this.#clients.get(sequence)?.firstToken(sequence);
+				}
 		for (const sequence of finished) {
 			const client = this.#clients.get(sequence);
 			this.#clients.delete(sequence);

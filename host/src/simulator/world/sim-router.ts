@@ -10,6 +10,7 @@ import { createFleetTable, FleetTableReader, FleetTableWriter } from '../../flee
 import { OutcomeBatcher, outcomeBatcherDefaults } from '../../main/outcome-batcher.js';
 import { attemptsOf, type OutcomeBatch, observedOf } from '../../main/outcome-wire.js';
 import { LoraRows } from '../../prefix/lora-rows.js';
+import type { KvTableShared } from '../../prefix/precise/shared-table.js';
 import { admissionDefaults } from '../../router/admission/options.js';
 import { createEnv, type RouterEnv } from '../../router/env.js';
 import { hedgingDefaults } from '../../router/hedge/options.js';
@@ -56,6 +57,8 @@ export interface SimRouterParts {
 	readonly index: number;
 	readonly probes: readonly EngineProbe[];
 	readonly prompts: Prompts;
+	/** What engines tell of their caches; undefined = nothing. */
+	readonly kv: KvTableShared | undefined;
 	readonly arms: readonly StrategyModule[];
 	readonly costs: readonly ArmCosts[];
 	/** Pool rows each arm may choose from; undefined = all of them. */
@@ -72,6 +75,8 @@ export class SimRouter {
 	readonly counters: InflightReader;
 	readonly feed: FleetFeed;
 	readonly clock: SimClock;
+	/** Called when the router's requests in flight change. */
+	onInflightChange: () => void = ignore;
 	readonly #parts: SimRouterParts;
 	readonly #world: World;
 	readonly #table: FleetTableWriter;
@@ -142,7 +147,7 @@ export class SimRouter {
 				cacheBlocks: world.engines.map(({ model: { config } }) =>
 					Math.floor(((config.kvBlocks + config.hostBlocks) * config.blockTokens) / prompts.blockTokens),
 				),
-				kv: undefined,
+				kv: parts.kv,
 				loras: this.loras,
 				request: () => deciding()?.index ?? -1,
 				nowMs: () => this.clock.nowMs(),
@@ -188,6 +193,24 @@ export class SimRouter {
 	refresh(nowUs: number): void {
 		this.feed.bring(nowUs);
 		this.fusion.refresh(START_MS + nowUs / 1000);
+	}
+
+	/** The result of a health check. */
+	checked(row: number, ok: boolean): void {
+		this.feed.bring(this.#world.queue.nowUs);
+		this.fusion.checked(this.records[row] as TargetRecord, ok, undefined, this.clock.nowMs());
+	}
+
+	/** The target is to get no new requests, or is to get them again. */
+	drain(row: number, drained: boolean): void {
+		(this.records[row] as TargetRecord).hold = drained ? 'draining' : 'none';
+		this.refresh(this.#world.queue.nowUs);
+	}
+
+	/** An engine's adapters have changed. */
+	lorasChanged(row: number, names: readonly string[]): void {
+		const { generation } = this.records[row] as TargetRecord;
+		this.loras.update([{ row, generation, names }]);
 	}
 
 	/** Periodic work, for as long as `goesOn` says. */
@@ -248,6 +271,16 @@ export class SimRouter {
 			exploration: stream(world.spec.seed, Stream.exploration),
 			deciders: this.#deciders.map(({ decider }) => decider),
 			deciding,
+			mayTake: (pool, row) => {
+				const { allowed } = pool.policy;
+				const target = pool.targets[row];
+				if (
+					target === undefined ||
+					(allowed !== undefined && ((allowed[row >>> 5] as number) & (1 << (row & 31))) === 0)
+				)
+					return false;
+				return this.records[target.tableRow]?.hold === 'none' && world.engines[target.tableRow]?.life === 'up';
+			},
 			bringUp: () => {
 				this.feed.bring(world.queue.nowUs);
 				this.#table.publish();
@@ -266,14 +299,19 @@ export class SimRouter {
 				this.feed.bringOne(target.tableRow, queue.nowUs);
 				const entry = ledger.dispatch(target, promptTokens, uncachedTokens);
 				rows.set(entry, target.tableRow);
+				this.onInflightChange();
 				return entry;
 			},
 			unreachable: (target) => ledger.unreachable(target),
-			firstToken: (entry) => ledger.firstToken(entry),
+			firstToken: (entry) => {
+				ledger.firstToken(entry);
+				this.onInflightChange();
+			},
 			end: (entry) => {
 				before(entry);
 				rows.delete(entry);
 				ledger.end(entry);
+				this.onInflightChange();
 			},
 			inFlight: (target) => ledger.inFlight(target),
 		};

@@ -91,6 +91,12 @@ export class Tally {
 		this.digest.add(Happening.served, finishedUs, index, target.index, cached);
 	}
 
+	/** A decision cost so much more than the best would have, by the common predictor. */
+	regretted(ms: number): void {
+		this.regretMs += ms;
+		this.regretDecisions++;
+	}
+
 	wasted(tokens: number): void {
 		this.wastedTokens += tokens;
 	}
