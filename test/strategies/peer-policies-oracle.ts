@@ -309,9 +309,11 @@ export function preble(frame: OracleFrame): OracleAnswer {
 	const is = new Decision(frame);
 	const prefill = (row: number, tokens: number) => workMs(tokens, is.at(row, 'prefill_rate'));
 	const load = (row: number) => {
-		const decoding = f(is.at(row, 'active_decodes') * frame.tokensOut);
-		const present = f(prefill(row, is.at(row, 'pending_prefill_tokens')) + workMs(decoding, is.at(row, 'decode_rate')));
-		return f(is.setting('load_weight') * f(f(frame.pastMs?.[row] ?? 0) + present));
+		const written = f(is.setting('decode_weight') * f(f(is.at(row, 'active_decodes') * frame.tokensOut) * 1000));
+		const present = f(
+			prefill(row, is.at(row, 'pending_prefill_tokens')) + f(written / Math.max(is.at(row, 'decode_rate'), 1)),
+		);
+		return f(f(is.setting('past_weight') * f(frame.pastMs?.[row] ?? 0)) + present);
 	};
 	const cost = (row: number) => {
 		const missing = is.prompt - is.cached(row);

@@ -26,7 +26,7 @@ const policies: ReadonlyArray<readonly [name: string, policy: Policy, configs: r
 	['dynamo_linear', oracle.dynamoLinear, [{}, { prefill_scale: 2, request_weight: 10, credit_decay: 0.5 }]],
 	['dynamo_lmetric', oracle.dynamoLmetric, [{}, { block_tokens: 64, shared_credit: 1, credit_decay: 2 }]],
 	['vllm_smetric', oracle.vllmSmetric, [{}, { attention_cost: 0.0001, history_share: 1, ttft_base_ms: 100 }]],
-	['preble', oracle.preble, [{}, { exploit_ratio: 0.2, rebalance_ratio: 1.2, eviction_weight: 3 }]],
+	['preble', oracle.preble, [{}, { exploit_ratio: 0.2, rebalance_ratio: 1.2, eviction_weight: 3, decode_weight: 0.5 }]],
 ];
 
 /** Uniform in 0 … limit − 1. */

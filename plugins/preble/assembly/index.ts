@@ -58,7 +58,7 @@ function presentMs(row: i32): f32 {
 /** Load of the window: what a row has done and what it is doing. */
 @inline
 function loadMs(row: i32): f32 {
-	return config.load_weight * (pastMs(row) + presentMs(row));
+	return config.past_weight * pastMs(row) + presentMs(row);
 }
 
 /** Work that comes back when this request drives cached blocks out: as much of it as is used again. */
@@ -127,8 +127,8 @@ export function rank(frame: usize): i32 {
 	setFactorCount(FACTOR_COUNT);
 	for (let position: u32 = 0; position < rankedCount(); position++) {
 		const row = rankedRow(position);
-		putFactor(position, FACTOR_PAST_MS, config.load_weight * pastMs(row));
-		putFactor(position, FACTOR_PRESENT_MS, config.load_weight * presentMs(row));
+		putFactor(position, FACTOR_PAST_MS, config.past_weight * pastMs(row));
+		putFactor(position, FACTOR_PRESENT_MS, presentMs(row));
 		putFactor(position, FACTOR_EVICTION_MS, evictionMs(row, cachedTokens(row)));
 		putFactor(position, FACTOR_PREFILL_MS, missingMs(row, cachedTokens(row)));
 		putFactor(position, FACTOR_EXPLOITED, row == holder ? 1 : 0);

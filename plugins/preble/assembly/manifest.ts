@@ -67,10 +67,15 @@ export class config {
 	static get eviction_weight(): f32 {
 		return load<f32>(configAddress(), 12);
 	}
-	/** weight of the window's load (default 1) */
+	/** weight of the work a target has finished in the window; 0 = only what it is doing counts (default 1) */
 	@inline
-	static get load_weight(): f32 {
+	static get past_weight(): f32 {
 		return load<f32>(configAddress(), 16);
+	}
+	/** weight of output tokens in the load, past and present, against prompt tokens (default 1) */
+	@inline
+	static get decode_weight(): f32 {
+		return load<f32>(configAddress(), 20);
 	}
 }
 

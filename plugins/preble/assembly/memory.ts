@@ -22,10 +22,10 @@ export function prefillMs(row: i32, tokens: f32): f32 {
 	return (tokens * <f32>1000) / max<f32>(columns.prefill_rate[row], 1);
 }
 
-/** Milliseconds of a row's time for output tokens. */
+/** Milliseconds of a row's time for output tokens, as they count in its load. */
 @inline
 export function decodeMs(row: i32, tokens: f32): f32 {
-	return (tokens * <f32>1000) / max<f32>(columns.decode_rate[row], 1);
+	return (config.decode_weight * (tokens * <f32>1000)) / max<f32>(columns.decode_rate[row], 1);
 }
 
 /** Adds what the outcomes have cost their targets. */
