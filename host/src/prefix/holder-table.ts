@@ -1,34 +1,38 @@
 // Owns who holds which block: pairs of a block (named by the hash of all that ends with it) and a holder, each pair in its holder's own list
 // by last use. Invariants: memory is fixed at construction; a holder never has more pairs than its capacity; the blocks of a prompt are
 // used from its end to its start, so whatever a holder lacks of a prompt is a tail of it, and the holders of a block are among those of the
-// blocks before it. Who a holder is belongs to the index above.
+// blocks before it. Who a holder is belongs to the index above. A long prompt uses thousands of pairs, each somewhere else in memory: the words of a block
+// stand together, and so do those of a pair, so that each costs one cache line and not one a word.
 import { KeyIndex } from './key-index.js';
 
 const NONE = -1;
 /** Holders looked at to find one that has more than its share, when there is no room at all. */
 const LOOKED_AT = 8;
 
+/** Words of a block: its name, its first pair (while it is free, the next free block), and how many hold it. */
+const BLOCK_WORDS = 4;
+const HIGH = 1;
+const FIRST = 2;
+const COUNT = 3;
+/** Words of a pair: its block and holder, its neighbours in the holder's list by use (while it is free, `OLDER` is the next free pair) and among those that hold the block, and a stamp. */
+const PAIR_WORDS = 8;
+const HOLDER = 1;
+const NEWER = 2;
+const OLDER = 3;
+const NEXT_OF_BLOCK = 4;
+const PREVIOUS_OF_BLOCK = 5;
+const STAMP = 6;
+
 export class HolderTable {
 	/** Pairs given up for want of room: of a holder, or of the table. */
 	evictions = 0;
 	readonly #pairsMax: number;
-	// Blocks.
-	readonly #blockLows: Uint32Array;
-	readonly #blockHighs: Uint32Array;
-	readonly #blockFirst: Int32Array;
-	readonly #blockCount: Uint32Array;
+	readonly #block: Int32Array;
 	readonly #blocks: KeyIndex;
 	#freeBlock = NONE;
 	#blocksUsed = 0;
-	// Pairs.
-	readonly #pairBlocks: Uint32Array;
-	readonly #pairHolders: Uint32Array;
+	readonly #pair: Int32Array;
 	readonly #pairs: KeyIndex;
-	readonly #newer: Int32Array;
-	readonly #older: Int32Array;
-	readonly #nextOfBlock: Int32Array;
-	readonly #previousOfBlock: Int32Array;
-	readonly #stamps: Uint32Array;
 	#freePair = NONE;
 	#pairsUsed = 0;
 	#pairCount = 0;
@@ -44,19 +48,12 @@ export class HolderTable {
 		if (!Number.isInteger(pairsMax) || pairsMax < 1 || pairsMax > 1 << 24)
 			throw new RangeError(`pairsMax ${pairsMax} is not in 1 … 2^24`);
 		this.#pairsMax = pairsMax;
-		this.#blockLows = new Uint32Array(pairsMax);
-		this.#blockHighs = new Uint32Array(pairsMax);
-		this.#blockFirst = new Int32Array(pairsMax);
-		this.#blockCount = new Uint32Array(pairsMax);
-		this.#blocks = new KeyIndex(this.#blockLows, this.#blockHighs);
-		this.#pairBlocks = new Uint32Array(pairsMax);
-		this.#pairHolders = new Uint32Array(pairsMax);
-		this.#pairs = new KeyIndex(this.#pairBlocks, this.#pairHolders);
-		this.#newer = new Int32Array(pairsMax);
-		this.#older = new Int32Array(pairsMax);
-		this.#nextOfBlock = new Int32Array(pairsMax);
-		this.#previousOfBlock = new Int32Array(pairsMax);
-		this.#stamps = new Uint32Array(pairsMax);
+		const block = new Uint32Array(pairsMax * BLOCK_WORDS);
+		const pair = new Uint32Array(pairsMax * PAIR_WORDS);
+		this.#blocks = new KeyIndex(block, block.subarray(HIGH), pairsMax, BLOCK_WORDS);
+		this.#pairs = new KeyIndex(pair, pair.subarray(HOLDER), pairsMax, PAIR_WORDS);
+		this.#block = new Int32Array(block.buffer);
+		this.#pair = new Int32Array(pair.buffer);
 	}
 
 	get pairs(): number {
@@ -79,20 +76,20 @@ export class HolderTable {
 
 	/** Holders of a block; 0 for block -1. */
 	holdersOf(block: number): number {
-		return block < 0 ? 0 : (this.#blockCount[block] as number);
+		return block < 0 ? 0 : (this.#block[block * BLOCK_WORDS + COUNT] as number);
 	}
 
 	/** First pair of a block, then `nextOf` it until -1. */
 	firstOf(block: number): number {
-		return block < 0 ? NONE : (this.#blockFirst[block] as number);
+		return block < 0 ? NONE : (this.#block[block * BLOCK_WORDS + FIRST] as number);
 	}
 
 	nextOf(pair: number): number {
-		return this.#nextOfBlock[pair] as number;
+		return this.#pair[pair * PAIR_WORDS + NEXT_OF_BLOCK] as number;
 	}
 
 	holderOf(pair: number): number {
-		return this.#pairHolders[pair] as number;
+		return this.#pair[pair * PAIR_WORDS + HOLDER] as number;
 	}
 
 	/**
@@ -110,14 +107,14 @@ export class HolderTable {
 	expire(holder: number, stamp: number, most: number): void {
 		for (let left = most; left > 0; left--) {
 			const oldest = this.#oldest[holder] ?? NONE;
-			if (oldest === NONE || ((stamp - (this.#stamps[oldest] as number)) | 0) <= 0) return;
+			if (oldest === NONE || !this.isBefore(oldest, stamp)) return;
 			this.#drop(oldest);
 		}
 	}
 
 	/** Whether a pair was last used before `stamp`. */
 	isBefore(pair: number, stamp: number): boolean {
-		return ((stamp - (this.#stamps[pair] as number)) | 0) > 0;
+		return ((stamp - (this.#pair[pair * PAIR_WORDS + STAMP] as number)) | 0) > 0;
 	}
 
 	/** Lets go of up to `most` pairs of a holder; true when it has none left. */
@@ -128,8 +125,12 @@ export class HolderTable {
 
 	#useOne(holder: number, low: number, high: number, capacity: number, stamp: number): void {
 		let block = this.#blocks.find(low, high);
-		let pair = block < 0 ? NONE : this.#pairs.find(block, holder);
+		let pair = block < 0 ? NONE : this.#pairOf(block, holder);
 		if (pair >= 0) {
+			if (this.#newest[holder] === pair) {
+				this.#pair[pair * PAIR_WORDS + STAMP] = stamp;
+				return;
+			}
 			this.#unlinkUse(pair);
 		} else {
 			if (this.sizeOf(holder) >= capacity) this.#evict(holder);
@@ -139,23 +140,32 @@ export class HolderTable {
 			if (block < 0) block = this.#addBlock(low, high);
 			pair = this.#addPair(block, holder);
 		}
-		this.#stamps[pair] = stamp;
+		const at = pair * PAIR_WORDS;
 		const before = this.#newest[holder] as number;
-		this.#older[pair] = before;
-		this.#newer[pair] = NONE;
+		this.#pair[at + STAMP] = stamp;
+		this.#pair[at + OLDER] = before;
+		this.#pair[at + NEWER] = NONE;
 		if (before === NONE) this.#oldest[holder] = pair;
-		else this.#newer[before] = pair;
+		else this.#pair[before * PAIR_WORDS + NEWER] = pair;
 		this.#newest[holder] = pair;
+	}
+
+	/** The pair of a block and a holder, or -1. Most blocks have one holder: the first is looked at before the index is asked. */
+	#pairOf(block: number, holder: number): number {
+		const first = this.#block[block * BLOCK_WORDS + FIRST] as number;
+		if (this.#pair[first * PAIR_WORDS + HOLDER] === holder) return first;
+		return this.#pair[first * PAIR_WORDS + NEXT_OF_BLOCK] === NONE ? NONE : this.#pairs.find(block, holder);
 	}
 
 	#addBlock(low: number, high: number): number {
 		let block = this.#freeBlock;
 		if (block === NONE) block = this.#blocksUsed++;
-		else this.#freeBlock = this.#blockFirst[block] as number;
-		this.#blockLows[block] = low;
-		this.#blockHighs[block] = high;
-		this.#blockFirst[block] = NONE;
-		this.#blockCount[block] = 0;
+		else this.#freeBlock = this.#block[block * BLOCK_WORDS + FIRST] as number;
+		const at = block * BLOCK_WORDS;
+		this.#block[at] = low;
+		this.#block[at + HIGH] = high;
+		this.#block[at + FIRST] = NONE;
+		this.#block[at + COUNT] = 0;
 		this.#blocks.link(block);
 		this.#blockCountTotal++;
 		return block;
@@ -164,16 +174,18 @@ export class HolderTable {
 	#addPair(block: number, holder: number): number {
 		let pair = this.#freePair;
 		if (pair === NONE) pair = this.#pairsUsed++;
-		else this.#freePair = this.#older[pair] as number;
-		this.#pairBlocks[pair] = block;
-		this.#pairHolders[pair] = holder;
+		else this.#freePair = this.#pair[pair * PAIR_WORDS + OLDER] as number;
+		const at = pair * PAIR_WORDS;
+		const blockAt = block * BLOCK_WORDS;
+		this.#pair[at] = block;
+		this.#pair[at + HOLDER] = holder;
 		this.#pairs.link(pair);
-		const first = this.#blockFirst[block] as number;
-		this.#nextOfBlock[pair] = first;
-		this.#previousOfBlock[pair] = NONE;
-		if (first !== NONE) this.#previousOfBlock[first] = pair;
-		this.#blockFirst[block] = pair;
-		this.#blockCount[block] = (this.#blockCount[block] as number) + 1;
+		const first = this.#block[blockAt + FIRST] as number;
+		this.#pair[at + NEXT_OF_BLOCK] = first;
+		this.#pair[at + PREVIOUS_OF_BLOCK] = NONE;
+		if (first !== NONE) this.#pair[first * PAIR_WORDS + PREVIOUS_OF_BLOCK] = pair;
+		this.#block[blockAt + FIRST] = pair;
+		this.#block[blockAt + COUNT] = (this.#block[blockAt + COUNT] as number) + 1;
 		this.#sizes[holder] = (this.#sizes[holder] as number) + 1;
 		this.#pairCount++;
 		return pair;
@@ -185,36 +197,39 @@ export class HolderTable {
 	}
 
 	#drop(pair: number): void {
-		const holder = this.#pairHolders[pair] as number;
-		const block = this.#pairBlocks[pair] as number;
+		const at = pair * PAIR_WORDS;
+		const holder = this.#pair[at + HOLDER] as number;
+		const block = this.#pair[at] as number;
+		const blockAt = block * BLOCK_WORDS;
 		this.#unlinkUse(pair);
 		this.#pairs.unlink(pair);
-		const next = this.#nextOfBlock[pair] as number;
-		const previous = this.#previousOfBlock[pair] as number;
-		if (next !== NONE) this.#previousOfBlock[next] = previous;
-		if (previous === NONE) this.#blockFirst[block] = next;
-		else this.#nextOfBlock[previous] = next;
-		this.#older[pair] = this.#freePair;
+		const next = this.#pair[at + NEXT_OF_BLOCK] as number;
+		const previous = this.#pair[at + PREVIOUS_OF_BLOCK] as number;
+		if (next !== NONE) this.#pair[next * PAIR_WORDS + PREVIOUS_OF_BLOCK] = previous;
+		if (previous === NONE) this.#block[blockAt + FIRST] = next;
+		else this.#pair[previous * PAIR_WORDS + NEXT_OF_BLOCK] = next;
+		this.#pair[at + OLDER] = this.#freePair;
 		this.#freePair = pair;
 		this.#pairCount--;
 		this.#sizes[holder] = (this.#sizes[holder] as number) - 1;
-		const left = (this.#blockCount[block] as number) - 1;
-		this.#blockCount[block] = left;
+		const left = (this.#block[blockAt + COUNT] as number) - 1;
+		this.#block[blockAt + COUNT] = left;
 		if (left > 0) return;
 		this.#blocks.unlink(block);
-		this.#blockFirst[block] = this.#freeBlock;
+		this.#block[blockAt + FIRST] = this.#freeBlock;
 		this.#freeBlock = block;
 		this.#blockCountTotal--;
 	}
 
 	#unlinkUse(pair: number): void {
-		const holder = this.#pairHolders[pair] as number;
-		const newer = this.#newer[pair] as number;
-		const older = this.#older[pair] as number;
+		const at = pair * PAIR_WORDS;
+		const holder = this.#pair[at + HOLDER] as number;
+		const newer = this.#pair[at + NEWER] as number;
+		const older = this.#pair[at + OLDER] as number;
 		if (newer === NONE) this.#newest[holder] = older;
-		else this.#older[newer] = older;
+		else this.#pair[newer * PAIR_WORDS + OLDER] = older;
 		if (older === NONE) this.#oldest[holder] = newer;
-		else this.#newer[older] = newer;
+		else this.#pair[older * PAIR_WORDS + NEWER] = newer;
 	}
 
 	/** Of a few holders looked at in turn, the one with the most pairs: nobody's prompts push out all of another's. */

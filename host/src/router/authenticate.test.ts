@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { passThrough } from '@infermesh/adapters';
+import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
 import { authenticate } from './authenticate.js';
 import { createEnv, type RouterEnv } from './env.js';
@@ -24,7 +25,11 @@ function open() {
 			return caller === undefined || taken.has(caller) ? undefined : caller;
 		},
 	};
-	const env: RouterEnv = createEnv({}, { clock: testClock, authenticator } as unknown as RouterPorts);
+	const env: RouterEnv = createEnv({}, {
+		clock: testClock,
+		random: new SeededRandom(1),
+		authenticator,
+	} as unknown as RouterPorts);
 	/** Tenant of a request on `socket`, or why it is refused. */
 	const ask = (socket: object, headers: Readonly<Record<string, string>>): string => {
 		const req = { socket, headers } as unknown as IncomingMessage;

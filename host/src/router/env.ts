@@ -6,6 +6,7 @@ import type { AdmissionPorts } from './admission/ports.js';
 import { Hedging } from './hedge/hedging.js';
 import { HoldQueue } from './hold-queue.js';
 import { IdGenerator } from './ids.js';
+import { LongStrings } from './long-strings.js';
 import { type RouterOptions, type RouterOptionsInput, resolveRouterOptions } from './options.js';
 import type {
 	Caller,
@@ -42,6 +43,8 @@ export interface RouterEnv {
 	readonly features: RequestFeatures;
 	readonly hits: PrefixHits;
 	readonly prompt: PromptBuffer;
+	/** Of the body last read. */
+	readonly longs: LongStrings;
 	/** Whose prompt the buffer holds. */
 	promptOf: RoutedRequest | undefined;
 	/** Output tokens to expect, learned per pool index. */
@@ -82,6 +85,7 @@ const noLog: RequestLog = { info: ignore, warn: ignore, error: ignore };
 export function createEnv(input: RouterOptionsInput, ports: RouterPorts): RouterEnv {
 	const options = resolveRouterOptions(input);
 	const admission = ports.admission ?? noAdmission;
+	const longs = new LongStrings(ports.random);
 	return {
 		options,
 		ports: {
@@ -102,7 +106,8 @@ export function createEnv(input: RouterOptionsInput, ports: RouterPorts): Router
 		decision: new Decision(),
 		features: emptyFeatures(),
 		hits: createPrefixHits(HITS_GIVEN_MAX),
-		prompt: new PromptBuffer(options.promptBytesMax),
+		prompt: new PromptBuffer(options.promptBytesMax, longs),
+		longs,
 		promptOf: undefined,
 		tokensOutMean: new Map(),
 		proofs: new WeakMap(),

@@ -30,7 +30,7 @@ export function isTame(body: Uint8Array, depthMax: number, containersMax: number
 const STEPS_BEFORE_SEARCH = 64;
 
 /** Offset of the quote that ends the string whose text begins at `from`, or the end of the text. Prompts are long strings: they are searched, not read. */
-function closingQuote(body: Uint8Array, from: number): number {
+export function closingQuote(body: Uint8Array, from: number): number {
 	for (let at = from; at < body.length; ) {
 		const near = Math.min(body.length, at + STEPS_BEFORE_SEARCH);
 		for (; at < near; at++) {

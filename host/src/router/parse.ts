@@ -1,5 +1,5 @@
 // Owns the parse stage: one JSON.parse of the body, and from it just what routing needs, where the request's dialect says it lies. Whatever else is in the body
-// is the engine's to judge. The prompt goes to the shared buffer; the parsed body is let go.
+// is the engine's to judge, long strings of the prompt with it. The prompt goes to the shared buffer; the parsed body is let go.
 import { isAscii, isUtf8 } from 'node:buffer';
 import type { Dialect } from '@infermesh/adapters';
 import { BodyRequest } from './body-request.js';
@@ -27,7 +27,7 @@ export function parse(env: RouterEnv, request: BodyRequest): Refusal | undefined
 	if (dialect.model === 'form')
 		return (request.caller.trusted ? undefined : handoverUnread(request.body)) ?? readForm(request);
 	if (request.pathModel !== undefined) request.model = request.pathModel.name;
-	const body = isRead(request) ? parseBody(env, request.body) : undefined;
+	const body = isRead(request) ? parseBody(env, request.body, dialect) : undefined;
 	const refusal = readModel(request, body);
 	if (refusal !== undefined) return refusal;
 	const { trusted } = request.caller;
@@ -36,6 +36,7 @@ export function parse(env: RouterEnv, request: BodyRequest): Refusal | undefined
 	if (!trusted) request.body = withoutHandover(request.body, body);
 	readGeneration(env, request, body);
 	collectPrompt(body, env.prompt, dialect.prompt);
+	env.longs.forget();
 	request.tokensIn = env.prompt.tokens;
 	request.tokenIds = givenTokens(body);
 	return setSession(request, body);
@@ -47,8 +48,9 @@ export function recallPrompt(env: RouterEnv, request: RoutedRequest): void {
 	env.promptOf = request;
 	env.prompt.reset();
 	if (!(request instanceof BodyRequest) || !request.parsed) return;
-	const body = parseBody(env, request.body);
+	const body = parseBody(env, request.body, request.dialect);
 	if (body !== undefined) collectPrompt(body, env.prompt, request.dialect.prompt);
+	env.longs.forget();
 }
 
 /** Says how the tensors after the JSON of a body are told from it; such a body is not looked into. */
@@ -89,14 +91,15 @@ function readForm(request: BodyRequest): Refusal | undefined {
 	return setSession(request, {});
 }
 
-function parseBody(env: RouterEnv, body: Buffer): Json | undefined {
+function parseBody(env: RouterEnv, body: Buffer, dialect: Dialect): Json | undefined {
 	const { jsonUncheckedBytesMax, jsonDepthMax, jsonContainersMax } = env.options;
 	// Most bodies are plain ASCII, and as Latin-1 such bytes become a string by being copied.
 	const encoding = isAscii(body) ? 'latin1' : isUtf8(body) ? 'utf8' : undefined;
 	if (encoding === undefined) return undefined;
-	if (body.length > jsonUncheckedBytesMax && !isTame(body, jsonDepthMax, jsonContainersMax)) return undefined;
+	const json = env.longs.take(body, promptMembers(dialect));
+	if (json.length > jsonUncheckedBytesMax && !isTame(json, jsonDepthMax, jsonContainersMax)) return undefined;
 	try {
-		const parsed: unknown = JSON.parse(body.toString(encoding));
+		const parsed: unknown = JSON.parse(json.toString(encoding));
 		return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? (parsed as Json) : undefined;
 	} catch {
 		return undefined;

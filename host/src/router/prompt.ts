@@ -35,7 +35,7 @@ const layouts: Readonly<Record<PromptField['as'], (value: unknown, into: PromptB
 	json(value, into) {
 		if (!Array.isArray(value) || value.length === 0) return;
 		into.mark(MARK_TOOLS);
-		into.text(JSON.stringify(value));
+		into.json(value);
 	},
 	tensors(value, into) {
 		if (!Array.isArray(value)) return;
@@ -65,7 +65,7 @@ function collectMessage(message: Json, into: PromptBuffer): void {
 	// What a tool has answered, as OpenAI's responses have it.
 	if (typeof message['output'] === 'string') into.text(message['output']);
 	const calls = message['tool_calls'];
-	if (Array.isArray(calls) && calls.length > 0) into.text(JSON.stringify(calls));
+	if (Array.isArray(calls) && calls.length > 0) into.json(calls);
 }
 
 function collectPart(part: unknown, into: PromptBuffer): void {
@@ -86,8 +86,8 @@ const IMAGE_TOKENS = 256;
 const MEDIA_CHARS_MAX = 4096;
 
 function collectMedia(url: string, into: PromptBuffer): void {
-	const bytes = Buffer.from(`${url.length}:${url.slice(0, MEDIA_CHARS_MAX)}`);
-	for (const byte of bytes) into.mark(byte);
+	const head = Buffer.from(into.head(url, MEDIA_CHARS_MAX));
+	for (const byte of head) into.mark(byte);
 	into.count(IMAGE_TOKENS);
 }
 
