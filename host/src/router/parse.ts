@@ -106,6 +106,15 @@ function parseBody(env: RouterEnv, body: Buffer, dialect: Dialect): Json | undef
 	}
 }
 
+const members = new WeakMap<Dialect, ReadonlySet<string>>();
+
+/** Members of a body from which long strings may be taken before it is parsed: nothing is asked of these but the prompt. */
+function promptMembers(dialect: Dialect): ReadonlySet<string> {
+	let names = members.get(dialect);
+	if (names === undefined) members.set(dialect, (names = new Set(dialect.prompt.map(({ member }) => member))));
+	return names;
+}
+
 function readGeneration(env: RouterEnv, request: BodyRequest, body: Json): void {
 	const { dialect } = request;
 	request.tokensOutMax = tokensOutMax(dialect, body);
