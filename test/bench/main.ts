@@ -8,6 +8,7 @@ import { admissionBench } from './admission.js';
 import type { Bench, BenchContext, Table } from './bench.js';
 import { consensusBench } from './consensus/bench.js';
 import { decisionBench } from './decision.js';
+import { evaluationBenches } from './evaluation/bench.js';
 import { fuelBench } from './fuel.js';
 import { idleBench } from './idle.js';
 import { logBench } from './log.js';
@@ -58,12 +59,18 @@ const benches: readonly Bench[] = [
 	idleBench,
 	overloadBench,
 	scrapeBench,
+	...evaluationBenches,
 	rankRawBench,
 ];
 
 function usage(): string {
-	const lines = benches.map((bench) => `  ${bench.name.padEnd(10)} ${bench.summary}`);
+	const lines = benches.map((bench) => `  ${bench.name.padEnd(20)} ${bench.summary}`);
 	return `npm run bench [-- NAME … --quick --json --list --trace FILE]\n\n${lines.join('\n')}\n`;
+}
+
+/** By its name, or by that of a group: `evaluation` means all that begin so. */
+function isMeant(bench: Bench, name: string): boolean {
+	return bench.name === name || bench.name.startsWith(`${name}-`);
 }
 
 async function main(): Promise<number> {
@@ -81,15 +88,15 @@ async function main(): Promise<number> {
 		process.stdout.write(usage());
 		return 0;
 	}
-	const unknown = positionals.filter((name) => !benches.some((bench) => bench.name === name));
+	const unknown = positionals.filter((name) => !benches.some((bench) => isMeant(bench, name)));
 	if (unknown.length > 0) {
 		process.stderr.write(`there is no bench ${unknown.join(', ')}\n\n${usage()}`);
 		return 2;
 	}
 	const chosen =
 		positionals.length === 0
-			? benches.filter((bench) => bench !== rankRawBench)
-			: benches.filter((bench) => positionals.includes(bench.name));
+			? benches.filter((bench) => bench !== rankRawBench && !evaluationBenches.includes(bench))
+			: benches.filter((bench) => positionals.some((name) => isMeant(bench, name)));
 	const context: BenchContext = {
 		quick: values.quick === true,
 		trace: values.trace,

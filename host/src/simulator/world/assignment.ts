@@ -1,6 +1,7 @@
 // Owns which arm decides a request, and which targets an arm may use: alone, by request, by halves of the fleet, or by alternating blocks of time. All draws
 // come from the seed, so that every run of a spec assigns alike.
 import { MeshError } from '@infermesh/proto';
+import { armOfBlock } from '../../experiments/design/schedule.js';
 import { hashText } from '../../router/hash.js';
 import type { SimulationSpec } from '../spec.js';
 import { simulationErrors } from './errors.js';
@@ -14,9 +15,6 @@ export class Assignment {
 	/** Pool rows of each arm; undefined = every arm has all. */
 	readonly rowsOfArm: ((arm: number) => Uint32Array) | undefined;
 	readonly #spec: SimulationSpec;
-	/** First arm of each pair of blocks, drawn as time goes on. */
-	readonly #firsts: number[] = [];
-	readonly #random;
 
 	/** Throws IM_SIMULATION_ARMS when strategies and assignment do not agree. */
 	constructor(spec: SimulationSpec, arms: number, targets: number) {
@@ -30,9 +28,8 @@ export class Assignment {
 				'IM_SIMULATION_ARMS',
 				`assignment ${assignment.kind} with ${arms} ${arms === 1 ? 'strategy' : 'strategies'}`,
 			);
-		this.#random = stream(spec.seed, Stream.assignment);
 		if (assignment.kind === 'split') {
-			const halves = drawHalves(targets, this.#random);
+			const halves = drawHalves(targets, stream(spec.seed, Stream.assignment));
 			this.rowsOfArm = (arm) => halves[arm] as Uint32Array;
 		}
 	}
@@ -41,19 +38,16 @@ export class Assignment {
 	armOf(index: number, { session }: WorkloadRow, atUs: number): number {
 		const { assignment, seed } = this.#spec;
 		if (assignment.kind === 'single') return assignment.arm;
-		if (assignment.kind === 'switchback') return this.#armAt(Math.floor(atUs / toUs(assignment.blockMs)));
+		if (assignment.kind === 'switchback') return armInBlock(seed, Math.floor(atUs / toUs(assignment.blockMs)));
 		hashText(`${seed}:${session ?? index}`, hash);
 		const draw = hash.low / 0x1_0000_0000;
 		return draw < (assignment.kind === 'request' ? assignment.share : 0.5) ? 1 : 0;
 	}
+}
 
-	/** Blocks come in pairs, and each pair has both arms. */
-	#armAt(block: number): number {
-		const pair = block >> 1;
-		while (this.#firsts.length <= pair) this.#firsts.push(this.#random.nextU32() & 1);
-		const first = this.#firsts[pair] as number;
-		return (block & 1) === 0 ? first : 1 - first;
-	}
+/** By the schedule of experiments on a running mesh; the second strategy is the candidate. */
+function armInBlock(seed: number, block: number): number {
+	return armOfBlock(seed, block) === 'candidate' ? 1 : 0;
 }
 
 /** Two bitmaps of rows, as even as the number allows. */

@@ -1,4 +1,5 @@
 // Owns exact quantiles over all values of a run: no sketch, no bins.
+import { quantileOfSorted } from '../../statistics/quantile.js';
 import type { Distribution } from '../result.js';
 
 const none: Distribution = { count: 0, mean: 0, p50: 0, p90: 0, p95: 0, p99: 0, max: 0 };
@@ -16,14 +17,13 @@ export function distributionOf(values: Float64Array, wanted?: (index: number) =>
 	}
 	if (count === 0) return none;
 	const sorted = kept.subarray(0, count).sort();
-	const rank = (q: number): number => sorted[Math.min(count - 1, Math.ceil(q * count) - 1)] as number;
 	return {
 		count,
 		mean: sum / count,
-		p50: rank(0.5),
-		p90: rank(0.9),
-		p95: rank(0.95),
-		p99: rank(0.99),
+		p50: quantileOfSorted(sorted, 0.5),
+		p90: quantileOfSorted(sorted, 0.9),
+		p95: quantileOfSorted(sorted, 0.95),
+		p99: quantileOfSorted(sorted, 0.99),
 		max: sorted[count - 1] as number,
 	};
 }

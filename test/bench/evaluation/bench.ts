@@ -1,0 +1,50 @@
+// Owns the figures that say whether the ways of evaluating a strategy hold: false alarms, false rollbacks, hours to a verdict, and what each way of comparing says
+// beside the truth. All in simulated time. `npm run bench -- evaluation` runs all of them.
+import { prepareStrategy } from '@infermesh/host';
+import type { Bench, Table } from '../bench.js';
+import { type Comparison, comparisonTable } from './comparisons.js';
+import { falseAlarms } from './false-alarms.js';
+import { falseRollbacks } from './false-rollbacks.js';
+import { hoursToVerdict } from './hours.js';
+
+const strategyOf = async (name: string) => (await prepareStrategy(name)).module;
+
+export const evaluationBenches: readonly Bench[] = [
+	{
+		name: 'evaluation-alarms',
+		summary: 'false alarms of 1,000 switchbacks between a strategy and itself, looked at after every pair',
+		run: async (context) => [await falseAlarms(await strategyOf('least_request'), context)],
+	},
+	{
+		name: 'evaluation-rollbacks',
+		summary: 'how often the hard rules roll back a strategy that is compared with itself',
+		run: async (context) => [await falseRollbacks(await strategyOf('least_request'), context)],
+	},
+	{
+		name: 'evaluation-hours',
+		summary: 'hours of a switchback until its verdict (--trace: on the conversation trace as well)',
+		run: async (context) => [await hoursToVerdict(await strategyOf('least_request'), context)],
+	},
+	{
+		name: 'evaluation-ways',
+		summary: 'what each way of comparing two strategies says, beside the truth (--trace: the conversation trace)',
+		run: async (context) => {
+			if (context.trace === undefined) {
+				context.progress('  it needs the conversation trace: --trace FILE');
+				return [];
+			}
+			const leastRequest = await strategyOf('least_request');
+			const comparisons: readonly Comparison[] = [
+				{
+					name: 'least_request against round robin',
+					baseline: await strategyOf('baseline_rr'),
+					candidate: leastRequest,
+				},
+				{ name: 'min_ttft against least_request', baseline: leastRequest, candidate: await strategyOf('min_ttft') },
+			];
+			const tables: Table[] = [];
+			for (const comparison of comparisons) tables.push(await comparisonTable(comparison, context.trace, context));
+			return tables;
+		},
+	},
+];
