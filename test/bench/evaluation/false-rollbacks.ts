@@ -55,6 +55,7 @@ const withoutGuards: typeof guardrailDefaults = {
 	imbalanceInFlightMin: 1,
 	starvationGrowthMin: 1,
 	attainmentBaselines: 1,
+	attainmentBlocks: 1,
 	attainmentRequestsMin: 1,
 };
 

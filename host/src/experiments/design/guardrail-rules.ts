@@ -30,6 +30,10 @@ export interface GuardrailOptions {
 	readonly attainmentDrop: number;
 	/** Guard: the shortfall is against the lowest of so many baseline blocks before, so that the swings of the traffic itself do not count. */
 	readonly attainmentBaselines: number;
+	/** Guard: so many blocks of the candidate in a row must fall short. */
+	readonly attainmentBlocks: number;
+	/** A shortfall this large needs one block only, 0..1. */
+	readonly attainmentCollapse: number;
 	/** Guard: fewer requests in a block say nothing. */
 	readonly attainmentRequestsMin: number;
 	/** No sample for so long. */
@@ -47,6 +51,8 @@ export const guardrailDefaults: GuardrailOptions = {
 	starvationGrowthMin: 4,
 	attainmentDrop: 0.05,
 	attainmentBaselines: 3,
+	attainmentBlocks: 3,
+	attainmentCollapse: 0.5,
 	attainmentRequestsMin: 100,
 	telemetryMissingMs: 15_000,
 };
@@ -67,6 +73,7 @@ export const falseRollbackGuards: Readonly<Record<GuardrailRule, string>> = {
 		'at least eight requests on the busiest target; muted when the baseline breaks the same rule in this experiment',
 	starvation:
 		'the queue must have grown by at least four requests and the other target have idled all the time; muted when the baseline breaks the same rule in this experiment',
-	attainment: 'against the lowest of the last three baseline blocks, and at least a hundred requests',
+	attainment:
+		'three candidate blocks in a row, or one that falls short by 50 points, each against the lowest of the last three baseline blocks and with at least a hundred requests: one block 5 points low comes to most strategies that are compared with themselves (`npm run bench -- evaluation-rollbacks`)',
 	telemetry: 'missing for fifteen seconds on end; two readings lost in a row do not count',
 };

@@ -110,19 +110,29 @@ test('what the baseline does as well is muted, and what was built up under one a
 	t.is(rule(mixed), 'imbalance');
 });
 
-test('attainment: a block 5 points below the lowest of the last baseline blocks', (t) => {
+test('attainment: three blocks in a row 5 points below the lowest of the last baseline blocks, or one 50 points below', (t) => {
 	const block = (arm: ArmName, attainment: number, requests = 500) => ({ atMs: 1, arm, attainment, requests });
 	const after = (...blocks: ReturnType<typeof block>[]) => {
 		const rails = new Guardrails(guardrailDefaults, 0);
 		for (const one of blocks) rails.observeBlock(one);
 		return rule(rails);
 	};
+	/** Blocks of the candidate in turn with the baseline's. */
+	const turns = (baseline: number, ...candidates: number[]) =>
+		candidates.flatMap((one) => [block('baseline', baseline), block('candidate', one)]);
 	t.is(after(block('candidate', 0.1)), undefined, 'nothing to compare with');
-	t.is(after(block('baseline', 0.9), block('candidate', 0.85)), undefined);
-	t.is(after(block('baseline', 0.9), block('candidate', 0.84)), 'attainment');
-	t.is(after(block('baseline', 0.9), block('baseline', 0.8), block('candidate', 0.76)), undefined, 'the lowest counts');
+	t.is(after(...turns(0.9, 0.84, 0.84)), undefined);
+	t.is(after(...turns(0.9, 0.84, 0.84, 0.84)), 'attainment');
+	t.is(after(...turns(0.9, 0.84, 0.85, 0.84, 0.84)), undefined, 'not in a row');
+	t.is(
+		after(...turns(0.9, 0.84, 0.84), block('baseline', 0.8), block('candidate', 0.76)),
+		undefined,
+		'the lowest counts',
+	);
 	const old = [block('baseline', 0.5), ...[1, 2, 3].map(() => block('baseline', 0.9))];
-	t.is(after(...old, block('candidate', 0.76)), 'attainment', 'only the last three');
+	t.is(after(...old, ...turns(0.9, 0.76, 0.76, 0.76)), 'attainment', 'only the last three');
+	t.is(after(...turns(0.9, 0.4)), undefined);
+	t.is(after(...turns(0.9, 0.39)), 'attainment', 'a collapse');
 	t.is(after(block('baseline', 0.9), block('candidate', 0.1, 99)), undefined, 'too few requests');
 });
 

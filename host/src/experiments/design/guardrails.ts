@@ -40,6 +40,8 @@ export class Guardrails {
 	#samples: GuardrailSample[] = [];
 	#imbalancedSinceMs: number | undefined;
 	#baselines: number[] = [];
+	/** Candidate blocks in a row that fell short. */
+	#blocksShort = 0;
 	readonly #muted = new Set<GuardrailRule>();
 	#lastSampleMs: number | undefined;
 	#trip: Trip | undefined;
@@ -77,23 +79,15 @@ export class Guardrails {
 		return this.#trip;
 	}
 
-	/** A closed block of either arm. */
+	/** A closed block of either arm; blocks come in order of time. */
 	observeBlock(block: BlockAttainment): Trip | undefined {
-		const { attainmentBaselines, attainmentDrop, attainmentRequestsMin } = this.#options;
+		const { attainmentBaselines, attainmentRequestsMin } = this.#options;
 		if (block.requests < attainmentRequestsMin) return this.#trip;
-		if (block.arm === 'baseline') {
+		if (block.arm === 'candidate') this.#judgeAttainment(block);
+		else {
 			this.#baselines.push(block.attainment);
 			if (this.#baselines.length > attainmentBaselines) this.#baselines.shift();
-			return this.#trip;
 		}
-		if (this.#baselines.length === 0) return this.#trip;
-		const least = Math.min(...this.#baselines);
-		if (block.attainment < least - attainmentDrop)
-			this.#break(
-				'attainment',
-				block.atMs,
-				`${percent(block.attainment)} of a block’s requests met their objectives, the baseline’s lowest of ${this.#baselines.length} was ${percent(least)}`,
-			);
 		return this.#trip;
 	}
 
@@ -121,6 +115,19 @@ export class Guardrails {
 				sample.atMs,
 				`${timeouts} of ${decisions} decisions in ${timeoutWindowMs / 1000} s ran out of budget`,
 			);
+	}
+
+	#judgeAttainment({ attainment, atMs }: BlockAttainment): void {
+		if (this.#baselines.length === 0) return;
+		const { attainmentDrop, attainmentBlocks, attainmentCollapse } = this.#options;
+		const least = Math.min(...this.#baselines);
+		this.#blocksShort = attainment < least - attainmentDrop ? this.#blocksShort + 1 : 0;
+		if (this.#blocksShort < attainmentBlocks && attainment >= least - attainmentCollapse) return;
+		this.#break(
+			'attainment',
+			atMs,
+			`${percent(attainment)} of a block’s requests met their objectives, the baseline’s lowest of ${this.#baselines.length} was ${percent(least)}; ${this.#blocksShort} blocks in a row fell short`,
+		);
 	}
 
 	#judgeImbalance({ atMs, arm, targets }: GuardrailSample): void {
