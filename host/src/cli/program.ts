@@ -29,6 +29,7 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
 	{ names: ['strategy'], load: strategyCommands },
 	{ names: ['strategies'], load: async () => (await import('./strategies.js')).addStrategiesCommand },
 	{ names: ['dev'], load: async () => (await import('./dev.js')).addDevCommand },
+	{ names: ['replay'], load: async () => (await import('./replay.js')).addReplayCommand },
 	{ names: ['record'], load: async () => (await import('./record.js')).addRecordCommands },
 	{ names: ['explain'], load: async () => (await import('./explain.js')).addExplainCommand },
 	{ names: ['bench'], load: async () => (await import('./bench.js')).addBenchCommand },

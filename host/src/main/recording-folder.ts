@@ -1,7 +1,8 @@
 // Owns the folder of recordings on a real disk. Synchronous: only the recorder's own thread uses it.
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, rmSync, statSync, writeSync } from 'node:fs';
 import path from 'node:path';
-import { RECORDING_SUFFIX, type RecordingFile, type RecordingFolder } from '../recorder/writer.js';
+import { RECORDING_SUFFIX } from '../recorder/blocks.js';
+import type { RecordingFile, RecordingFolder } from '../recorder/writer.js';
 
 /** Opens `dir`, made when it is not there; what it holds is readable by its owner alone. Throws the system's own error. */
 export function openRecordingFolder(dir: string): RecordingFolder {

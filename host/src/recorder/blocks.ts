@@ -12,6 +12,13 @@ const BLOCK_MAGIC = 0x4b42_4d49;
 export const FILE_HEADER_BYTES = 64;
 export const BLOCK_HEADER_BYTES = 64;
 export const CHAIN_BYTES = 32;
+export const RECORDING_SUFFIX = '.imrec';
+
+/** Whether a file begins as a recording does. */
+export function isRecording(bytes: Uint8Array): boolean {
+	return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1', 0, 5) === 'IMREC';
+}
+
 /** Bytes of one block's payload: a keyframe of the largest fleet fits with room to spare. */
 export const BLOCK_BYTES_MAX = 64 * 1024 * 1024;
 

@@ -1,8 +1,9 @@
 // Owns a recording in memory as estimators and reports take it: decisions in order, each with its target names, its candidates and what became of it.
 // Inputs by column are not kept; replay walks the events for those.
-import { readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { MeshError } from '@infermesh/proto';
+import { RECORDING_SUFFIX } from './blocks.js';
 import {
 	candidatesOf,
 	type RecordedCandidate,
@@ -53,6 +54,18 @@ const DECISIONS_MAX = 2_000_000;
 /** Outcomes kept of one decision: more attempts than any request has. */
 const OUTCOMES_MAX = 16;
 const FILE_BYTES_MAX = 1024 * 1024 * 1024;
+
+/** The recording files that paths name: a folder stands for all of its own. Throws IM_RECORDING_READ. */
+export function recordingPaths(paths: readonly string[]): string[] {
+	return paths.flatMap((file) => {
+		if (statSync(file, { throwIfNoEntry: false })?.isDirectory() !== true) return [file];
+		const found = readdirSync(file)
+			.filter((name) => name.endsWith(RECORDING_SUFFIX))
+			.sort();
+		if (found.length > 0) return found.map((name) => path.join(file, name));
+		throw new MeshError(recorderErrors, 'IM_RECORDING_READ', 'the folder holds no recording', { where: file });
+	});
+}
 
 /** Reads recording files. Throws IM_RECORDING_READ and IM_RECORDING_LIMIT. */
 export function readRecordingFiles(paths: readonly string[]): RecordingFileBytes[] {

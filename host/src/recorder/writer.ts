@@ -9,6 +9,7 @@ import {
 	encodeBlockHeader,
 	encodeFileHeader,
 	FILE_HEADER_BYTES,
+	RECORDING_SUFFIX,
 } from './blocks.js';
 import type { MetaEntry, StrategyEntry, StreamEntry } from './entries.js';
 import { Kind, STATE_PAGE_WORDS } from './layout.js';
@@ -62,8 +63,6 @@ export interface WriterStatus {
 	/** Rolling hash at the end of what is on disk, hexadecimal. */
 	readonly chain: string;
 }
-
-export const RECORDING_SUFFIX = '.imrec';
 
 export class RecordingWriter {
 	readonly #options: WriterOptions;

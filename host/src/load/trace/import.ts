@@ -1,14 +1,17 @@
 // Owns turning a trace file's bytes into a TraceSource: format detection, order, bounds, de-quantisation, notes for the report.
 // Leaves the rows of each format to azure.ts and mooncake.ts, and synthetic workloads to synthetic.ts.
 import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { MeshError, SeededRandom } from '@infermesh/proto';
+import { isRecording } from '../../recorder/blocks.js';
 import { azureReader, isAzureHeader } from './azure.js';
 import { Defects } from './defects.js';
 import { dequantise, isQuantised } from './dequantise.js';
 import { traceErrors } from './errors.js';
 import { type Line, readLines } from './lines.js';
 import { isMooncakeRow, MOONCAKE_BLOCK_TOKENS, mooncakeReader } from './mooncake.js';
+import { recordingTrace } from './recording.js';
 import type { TraceRequest, TraceSource } from './types.js';
 
 export type TraceFormat = 'azure' | 'mooncake';
@@ -37,7 +40,16 @@ const LINE_CHARS_MAX = 1_048_576;
 
 /** Opens a trace file. Throws IM_TRACE_READ, _EMPTY, _FORMAT; errors of later rows are thrown while walking it. */
 export async function openTraceFile(path: string, options: Partial<ImportOptions> = {}): Promise<TraceSource> {
+	if (await beginsAsRecording(path)) return recordingTrace(path);
 	return importTrace(readFile(path), { name: basename(path), ...options });
+}
+
+/** A folder is one of recordings. */
+async function beginsAsRecording(path: string): Promise<boolean> {
+	const stats = await stat(path).catch(() => undefined);
+	if (stats?.isFile() !== true) return stats?.isDirectory() === true;
+	for await (const chunk of createReadStream(path, { end: 15 })) return isRecording(chunk as Buffer);
+	return false;
 }
 
 /**

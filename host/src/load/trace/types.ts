@@ -15,7 +15,7 @@ export interface TraceRequest {
 	readonly session?: string;
 }
 
-export type TraceKind = 'azure' | 'mooncake' | 'synthetic';
+export type TraceKind = 'azure' | 'mooncake' | 'recording' | 'synthetic';
 
 /** A workload that can be walked once. */
 export interface TraceSource extends AsyncIterable<TraceRequest> {
