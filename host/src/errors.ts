@@ -25,6 +25,7 @@ import { recordErrors } from './records/errors.js';
 import { reportErrors } from './reports/errors.js';
 import { routerErrors } from './router/errors.js';
 import { signalErrors } from './signals/errors.js';
+import { calibrateErrors } from './simulator/calibrate/errors.js';
 import { gridErrors } from './simulator/grid/errors.js';
 import { simulationScenarioErrors } from './simulator/scenario/errors.js';
 import { simulationErrors } from './simulator/world/errors.js';
@@ -68,6 +69,7 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Traces', errors: traceErrors },
 	{ title: 'Simulation scenarios', errors: simulationScenarioErrors },
 	{ title: 'Simulations', errors: gridErrors },
+	{ title: 'Calibration', errors: calibrateErrors },
 	{ title: 'Recordings and replay', errors: recorderErrors },
 	{ title: 'Simulation', errors: simulationErrors },
 	{ title: 'Emulated engine', errors: engineErrors },

@@ -42,13 +42,15 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
 ];
 
 async function strategyCommands(): Promise<AddCommands> {
-	const [{ addStrategyProjectCommands }, { addStrategyMeshCommands }] = await Promise.all([
+	const [{ addStrategyProjectCommands }, { addGateCommand }, { addStrategyMeshCommands }] = await Promise.all([
 		import('./strategy-project.js'),
+		import('./gate.js'),
 		import('./strategy-mesh.js'),
 	]);
 	return (program, cli) => {
 		const strategy = program.command('strategy').description('write, test, load and stage strategies');
 		addStrategyProjectCommands(strategy, cli);
+		addGateCommand(strategy, cli);
 		addStrategyMeshCommands(strategy, cli);
 	};
 }

@@ -1,5 +1,8 @@
 // Owns `infermesh simulate`: strategies compared on a simulated fleet, and `simulate calibrate`: a latency fitted to measurements.
 import type { Command } from 'commander';
+import { engineProfile } from '../engine/model/profiles.js';
+import { calibrate, calibrationYaml, renderCalibration } from '../simulator/calibrate/calibrate.js';
+import { type Measurements, readMeasurements } from '../simulator/calibrate/measurements.js';
 import { simulateGrid } from '../simulator/grid/simulate-grid.js';
 import { ALL, parseStrategies } from '../simulator/grid/strategies.js';
 import { threadsDefault } from '../simulator/grid/thread-pool.js';
@@ -13,7 +16,7 @@ import { act, type Cli, withExample, withJson } from './command.js';
 import type { CliContext } from './context.js';
 import { EXIT_FAILED, EXIT_OK } from './errors.js';
 import { type OutputOptions, print, printItems } from './output.js';
-import { collect, decimalList, oneOf, whole } from './values.js';
+import { collect, decimal, decimalList, oneOf, whole } from './values.js';
 
 /** What narrows or replaces parts of a scenario; shared by `simulate` and `strategy gate`. */
 export interface ScenarioFlags {
@@ -112,16 +115,47 @@ export function withScenario(command: Command, scenario: string): Command {
 		.option('--html <file>', 'write a self-contained report with plots');
 }
 
+interface CalibrateFlags extends OutputOptions {
+	readonly kind: 'polynomial' | 'table';
+	readonly profile: string;
+	readonly ingestMs?: number;
+	readonly stepTokens: number;
+	readonly out?: string;
+}
+
+async function calibrateCommand(context: CliContext, files: readonly string[], flags: CalibrateFlags): Promise<void> {
+	const read: Measurements[] = [];
+	for (const file of files) read.push(await readMeasurements(file, context.readPieces(file)));
+	const { ingestUs, perOutputTokenUs } = engineProfile(flags.profile);
+	const calibration = calibrate(
+		{
+			prefills: read.flatMap(({ prefills }) => prefills),
+			decodes: read.flatMap(({ decodes }) => decodes),
+			ignored: [...new Set(read.flatMap(({ ignored }) => ignored))],
+		},
+		{
+			kind: flags.kind,
+			stepTokens: flags.stepTokens,
+			ingestMs: flags.ingestMs ?? (ingestUs + perOutputTokenUs) / 1000,
+		},
+	);
+	const yaml = calibrationYaml(calibration);
+	if (flags.out !== undefined) {
+		context.writeFile(flags.out, yaml);
+		context.stderr.write(`latency: ${flags.out}\n`);
+	}
+	const shown = flags.out === undefined ? `\n${yaml}` : '';
+	print(context, flags, calibration, () => `${renderCalibration(calibration)}${shown}`);
+}
+
 export function addSimulateCommands(program: Command, cli: Cli): void {
+	const simulate = program
+		.command('simulate')
+		.description('compare strategies on a simulated fleet, with the same binaries that a mesh runs')
+		.option('--strategies <list>', `${ALL}, or shipped names, project folders, .wasm files (default: ${ALL})`);
 	withExample(
 		withJson(
-			withScenario(
-				program
-					.command('simulate')
-					.description('compare strategies on a simulated fleet, with the same binaries that a mesh runs')
-					.option('--strategies <list>', `${ALL}, or shipped names, project folders, .wasm files (default: ${ALL})`),
-				SCENARIO_DEFAULT,
-			)
+			withScenario(simulate, SCENARIO_DEFAULT)
 				.option('--until <condition>', "find the highest speed with it instead, as 'goodput>=99%'")
 				.option(
 					'--threshold <expression>',
@@ -133,4 +167,22 @@ export function addSimulateCommands(program: Command, cli: Cli): void {
 		'infermesh simulate --trace conversation_trace.jsonl --scenario conversation-70b --strategies all --html report.html',
 		"infermesh simulate --strategies hybrid_mesh,./my-strategy --until 'goodput>=99%'",
 	).action(act(cli, (context, flags: SimulateFlags) => simulateCommand(context, flags)));
+	withExample(
+		withJson(
+			simulate
+				.command('calibrate')
+				.description('fit the latency of an engine to measurements, and say how far off it is')
+				.argument('<files...>', 'CSV or JSONL: input_tokens, cached_tokens, ttft_ms; context_tokens, batch, itl_ms'),
+		)
+			.option('--kind <name>', 'polynomial or table', oneOf('polynomial', 'table'), 'polynomial')
+			.option('--profile <name>', 'engine profile it will be used with: its front end is taken off TTFT', 'h100-8b')
+			.option(
+				'--ingest-ms <number>',
+				'front end to take off TTFT instead; 0 = the engine alone was measured',
+				decimal(0),
+			)
+			.option('--step-tokens <number>', 'tokens of a step of the engine measured', whole(1, 1_000_000), 2048)
+			.option('--out <file>', 'write YAML that a scenario takes as `latency: { file: … }`'),
+		'infermesh simulate calibrate measured.csv --out my-engine.yaml',
+	).action(act(cli, (context, files: string[], flags: CalibrateFlags) => calibrateCommand(context, files, flags)));
 }

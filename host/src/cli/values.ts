@@ -18,9 +18,16 @@ export function decimal(min: number, max = Number.POSITIVE_INFINITY): (text: str
 		const value = Number(text);
 		if (text.trim() !== '' && value >= min && value <= max) return value;
 		throw new InvalidArgumentError(
-			`It must be a number ${max === Number.POSITIVE_INFINITY ? `from ${min}` : `from ${min} to ${max}`}.`,
+			min === Number.NEGATIVE_INFINITY
+				? 'It must be a number.'
+				: `It must be a number ${max === Number.POSITIVE_INFINITY ? `from ${min}` : `from ${min} to ${max}`}.`,
 		);
 	};
+}
+
+/** A number of either sign. */
+export function signed(text: string): number {
+	return decimal(Number.NEGATIVE_INFINITY)(text);
 }
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

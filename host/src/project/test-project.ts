@@ -73,6 +73,11 @@ export function runTests(strategy: PreparedStrategy, only?: string): TestReport 
 	return { strategy: label, digest, ok: failed === 0, passed, failed, scenarios, broken };
 }
 
+/** Whether a project folder has scenarios; a bare module has none. */
+export function hasScenarios(dir: string | undefined): boolean {
+	return dir !== undefined && scenarioFiles(dir).length > 0;
+}
+
 /** Text of a test run: failures in full, and a last line `N passed, N failed`. */
 export function renderTests(report: TestReport): string {
 	const broken = report.broken.map(

@@ -31,6 +31,7 @@ export interface RunProgress {
 	readonly total: number;
 	/** Done and the parts of those under way, in simulations. */
 	readonly progressed: number;
+	/** Since the phase began. */
 	readonly elapsedMs: number;
 }
 
@@ -48,7 +49,7 @@ export class Session {
 	readonly #strategies: readonly SimulatedStrategy[];
 	readonly #options: SessionOptions;
 	readonly #pool: ThreadPool;
-	readonly #beganMs: number;
+	#beganMs = 0;
 	#phase = '';
 	#done = 0;
 	#failed = 0;
@@ -65,7 +66,7 @@ export class Session {
 			options.threads,
 			options.signal,
 		);
-		this.#beganMs = options.clock.nowMs();
+		this.#begin('starting', 0);
 		this.#tell();
 	}
 
@@ -95,6 +96,15 @@ export class Session {
 				this.#failed = failed;
 			},
 		);
+	}
+
+	/** Whether the first cell of the last strategy, run again, gives the same digest; null when there is none, or it was stopped. */
+	async repeats({ records }: GridRun): Promise<boolean | null> {
+		const first = records.find((record) => record.state === 'done' && record.strategy === this.#strategies.length - 1);
+		if (first?.state !== 'done' || this.#options.signal.aborted) return null;
+		this.#begin('running a replication again', 1);
+		const again = await this.#pool.run(this.#jobOf(first));
+		return again.digest === first.outcome.digest;
 	}
 
 	/** Capacity of every strategy under every setting. A search that fails is in its entry. */
@@ -170,6 +180,7 @@ export class Session {
 	}
 
 	#begin(phase: string, total: number): void {
+		this.#beganMs = this.#options.clock.nowMs();
 		this.#phase = phase;
 		this.#total = total;
 		this.#done = 0;

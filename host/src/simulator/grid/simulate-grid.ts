@@ -17,6 +17,8 @@ export interface GridOptions extends SessionOptions {
 	readonly until?: string;
 	/** Expressions over the means of a strategy's cells. */
 	readonly thresholds?: readonly string[];
+	/** Run a replication of the last strategy a second time, and say whether it gave the same digest. */
+	readonly repeat?: boolean;
 	/** Version of the simulator, for the report. */
 	readonly simulator: string;
 }
@@ -49,6 +51,7 @@ export async function simulateGrid(scenario: SimulationScenario, options: GridOp
 			until: options.until ?? (shares ? scenario.grid.loads.until : null),
 			capacities,
 			grid,
+			repeatable: options.repeat === true ? await session.repeats(grid) : null,
 			thresholds,
 			notes: notesOf(scenario),
 		});

@@ -78,6 +78,8 @@ export interface SimulationReport {
 	readonly means: readonly (StrategyMeans | null)[];
 	readonly comparisons: readonly (Comparison & { readonly strategy: string })[];
 	readonly thresholds: readonly ReportedThreshold[];
+	/** Whether a replication run twice gave one digest; null when that was not asked or not possible. */
+	readonly repeatable: boolean | null;
 	/** Every threshold passed and no cell failed. */
 	readonly passed: boolean;
 }
@@ -91,6 +93,7 @@ export interface ReportParts {
 	readonly until: string | null;
 	readonly capacities: readonly ReportedCapacity[];
 	readonly grid: GridRun;
+	readonly repeatable: boolean | null;
 	readonly thresholds: readonly Threshold[];
 	/** Of the run as a whole, told before those of the workload. */
 	readonly notes: readonly string[];
@@ -134,6 +137,7 @@ export function simulationReport(parts: ReportParts): SimulationReport {
 			.slice(1)
 			.map((strategy, index) => Object.assign(compare(records, index + 1, 0), { strategy: strategy.label })),
 		thresholds,
+		repeatable: parts.repeatable,
 		passed:
 			whole &&
 			!interrupted &&

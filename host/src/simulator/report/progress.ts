@@ -25,8 +25,11 @@ export function createProgress(stream: ProgressStream): ProgressLine {
 		};
 	}
 	let lastMs = 0;
+	let phase = '';
 	return {
 		update: (progress) => {
+			if (progress.phase !== phase) lastMs = 0;
+			phase = progress.phase;
 			if (progress.elapsedMs - lastMs < LINE_PERIOD_MS) return;
 			lastMs = progress.elapsedMs;
 			stream.write(`${progressLine(progress)}\n`);
