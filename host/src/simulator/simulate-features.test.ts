@@ -124,7 +124,10 @@ test('an engine that fetches takes a prefix from where the strategy says it is',
 
 test('an adapter that is not loaded is waited for, and a strategy that sees where it is goes there', (t) => {
 	const plain = workloadOf({ requests: 300, families: 0, ratePerS: 10 });
-	const workload = { ...plain, requests: plain.requests.map((row, at) => ({ ...row, lora: `lora-${at % 4}` })) };
+	const workload = {
+		...plain,
+		requests: plain.requests.map((row, at) => Object.assign({ lora: `lora-${at % 4}` }, row)),
+	};
 	const fleet = [0, 1, 2, 3].map((at) => group({ id: `e${at}`, count: 1, loras: [`lora-${at}`], loraLoadMs: 4000 }));
 	const spec = specOf({ fleet });
 	const seen = simulate(spec, workload, [hybrid.withConfig({ lora_load_ms: 4000 })]);
@@ -260,7 +263,10 @@ test('arms share the requests as the assignment says', (t) => {
 			blocks.rows?.arrivalMs.findIndex((other) => Math.floor(other / 5000) === Math.floor(atMs / 5000)) ?? 0;
 		t.is(blocks.rows?.arm[index], blocks.rows?.arm[first], 'one arm a block');
 	}
-	t.deepEqual([...new Set(blocks.rows?.arm)].sort(), [0, 1]);
+	t.deepEqual(
+		[...new Set(blocks.rows?.arm)].toSorted((a, b) => a - b),
+		[0, 1],
+	);
 });
 
 test('exploration is logged with the probability of the choice', (t) => {
@@ -268,7 +274,10 @@ test('exploration is logged with the probability of the choice', (t) => {
 	const { rows } = simulate(specOf({ router: { exploration: 0.4 } }), workload, [hybridMesh]);
 	const seen = new Set([...(rows?.propensity ?? [])].map((propensity) => Math.round(propensity * 1000) / 1000));
 	// Four ranked rows: 0.6 + 0.1 for the best, 0.1 for each of the others.
-	t.deepEqual([...seen].sort(), [0.1, 0.7]);
+	t.deepEqual(
+		[...seen].toSorted((a, b) => a - b),
+		[0.1, 0.7],
+	);
 	const explored = rows?.propensity.filter((propensity) => propensity < 0.5).length ?? 0;
 	t.true(Math.abs(explored - 300) < 60);
 });
