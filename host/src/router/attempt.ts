@@ -9,6 +9,7 @@ import { reportLoad } from './outcome.js';
 import { heldKv, meetingMembers, type PairPlan, prefillBody, withMembers } from './pd/pair.js';
 import { PrefillLeg, type PrefillResult } from './pd/prefill-leg.js';
 import type { ModelPool, PrefixSource, UpstreamTarget } from './ports.js';
+import { dropBody } from './receive.js';
 import { commit } from './respond.js';
 import { tagResponses, targetTag } from './response-ids.js';
 import type { AttemptEnd, RunningAttempt } from './routed-request.js';
@@ -312,11 +313,12 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		this.#write(chunk);
 	}
 
-	/** The head goes to the client, once; of several attempts the one that comes to this first has won. */
+	/** The head goes to the client, once; of several attempts the one that comes to this first has won. No other will be made: a long answer need not hold its prompt. */
 	#commit(length: string | undefined): void {
 		if (this.#exchange.committed) return;
 		this.#exchange.race?.won(this);
 		commit(this.#exchange, this, length);
+		dropBody(this.#env, this.#exchange);
 	}
 
 	#write(bytes: Buffer): void {

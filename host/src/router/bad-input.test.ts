@@ -1,5 +1,6 @@
 // What goes wrong on the client's side: bytes that are no request, smuggling, limits, slow clients. Each gets one clear error in OpenAI's
 // shape with a stable code, and nothing of it reaches an engine.
+import type { ServerResponse } from 'node:http';
 import test from 'ava';
 import * as fc from 'fast-check';
 import {
@@ -114,6 +115,30 @@ test('bodies are bounded in sum, too', async (t) => {
 		},
 		{ bodyBytesTotalMax: 100_000 },
 	);
+});
+
+test('a stream that has begun holds its body no longer: room for others does not wait for its end', async (t) => {
+	const streams: ServerResponse[] = [];
+	const engine = await fakeEngine((_req, res) => {
+		streams.push(res);
+		res.writeHead(200, { 'content-type': 'text/event-stream' });
+		res.write(chunkEvent('a'));
+	});
+	const mesh = await startRouter({ origins: [engine.origin], options: { bodyBytesTotalMax: 100_000 } });
+	try {
+		const body = chatBody({ stream: true, messages: [{ role: 'user', content: 'x'.repeat(80_000) }] });
+		for (let opened = 1; opened <= 3; opened++) {
+			const response = await post(`${mesh.url}/v1/chat/completions`, body);
+			t.is(response.status, 200);
+			await response.body?.getReader().read();
+			t.is(mesh.router.inflight(), opened);
+		}
+		t.true(engine.seen.every((one) => one.body.length > 80_000));
+	} finally {
+		for (const res of streams) res.end();
+		await mesh.close();
+		await engine.close();
+	}
 });
 
 test('smuggling attempts are refused, the connection is closed, and no engine hears of them', async (t) => {

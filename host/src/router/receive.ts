@@ -38,6 +38,8 @@ export function receive(env: RouterEnv, exchange: Exchange, done: (refusal: Refu
 		exchange.receiving = false;
 		if (over || exchange.finished) return;
 		exchange.body = body.whole(bytes);
+		// The listeners live as long as the response: what they hold would be held with them.
+		body.drop();
 		done(undefined);
 	});
 }
