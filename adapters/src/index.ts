@@ -55,7 +55,7 @@ export {
 	lookFailed,
 	type OpenAdapter,
 } from './kinds/kind.js';
-export { adapterKind, adapterKinds, adapterOf, openAdapter } from './kinds/kinds.js';
+export { adapterKind, adapterKinds, detectAdapter, openAdapter } from './kinds/kinds.js';
 export {
 	type BlocksRemoved,
 	type BlocksStored,

@@ -134,6 +134,51 @@ echo "GPU-c, NVIDIA T4, 45, $(cat ${path.join(folder, 'failure')})"`,
 	},
 );
 
+test.serial(
+	'rules take out half of a model at most; what they would take beyond stays in use, and is told',
+	async (t) => {
+		const values = {
+			'GPU-a': { DEV_XID_ERRORS: 0 },
+			'GPU-b': { DEV_XID_ERRORS: 0 },
+			'GPU-c': { DEV_XID_ERRORS: 0 },
+		};
+		const url = await exporter(t, values);
+		const mesh = await startTestMesh(t, {
+			engines: Object.keys(values).map((uuid) => ({ target: { gpus: [uuid] } })),
+			config: { gpu: { sources: [{ kind: 'dcgm', url }], period_ms: 100 } },
+		});
+		await mesh.ready();
+		const state = async (id: string): Promise<string> => (await mesh.admin.target(id)).state;
+		const held = async (): Promise<readonly string[]> => {
+			const { items } = await mesh.admin.call<{ items: { heldBack: string[] }[] }>('GET', '/api/v1/gpus');
+			return items.flatMap(({ heldBack }) => heldBack);
+		};
+		values['GPU-b'].DEV_XID_ERRORS = 79;
+		await eventually('the first is out', async () => (await state('engine-2')) === 'quarantined');
+		t.deepEqual(await held(), []);
+		values['GPU-a'].DEV_XID_ERRORS = 79;
+		values['GPU-c'].DEV_XID_ERRORS = 79;
+		await eventually('the others are held back', async () => (await held()).length === 2);
+		t.deepEqual(
+			[await state('engine-1'), await state('engine-2'), await state('engine-3')],
+			['degraded', 'quarantined', 'degraded'],
+		);
+		t.is(await mesh.admin.metric('infermesh_gpu_quarantine_held_back_total', { target: 'engine-1' }), 1);
+		t.true(mesh.log.some(({ message, target }) => target === 'engine-3' && String(message).includes('stays in use')));
+		const answers = await Promise.all(
+			Array.from({ length: 12 }, (_, seed) => ask({ url: mesh.dataUrl, seed, tokens: 2 })),
+		);
+		t.true(answers.every(({ error, target }) => error === undefined && target !== 'engine-2'));
+		await mesh.admin.call('POST', '/api/v1/gpus/GPU-a/quarantine');
+		await eventually('by hand it goes', async () => (await state('engine-1')) === 'quarantined');
+		t.is(await state('engine-3'), 'degraded');
+		values['GPU-b'].DEV_XID_ERRORS = 0;
+		await mesh.admin.call('POST', '/api/v1/gpus/GPU-b/release');
+		await eventually('the second is back', async () => (await state('engine-2')) === 'ready');
+		t.is(await state('engine-3'), 'degraded', 'one is out by hand: no room for a rule');
+	},
+);
+
 test.serial('NVML is called in its own thread, and a mesh with it ends as any other', async (t) => {
 	const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-nvml-'));
 	t.teardown(() => rmSync(folder, { recursive: true, force: true }));

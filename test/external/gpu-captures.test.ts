@@ -81,7 +81,7 @@ test('nvidia-smi XML of schemas 12 and 13, with MIG slices', (t) => {
 		[undefined, 3, 4, 5, 6],
 	);
 	t.is(devices[1]?.vramTotalMib, 19_968);
-	t.is(devices[1]?.shareRatio, 19_968 / 81_920);
+	t.deepEqual([devices[1]?.migProfile, devices[1]?.shareRatio], ['1g.20gb', 1 / 7]);
 });
 
 test('nvidia-smi query tables of five machines, idle and under load', (t) => {

@@ -6,7 +6,7 @@ import { labelOf, type MetricSamples, type Sample } from '../prometheus/samples.
 import { WantedNames } from '../prometheus/wanted-names.js';
 import type { GpuAdapter, GpuLook, GpuReading } from './adapter.js';
 import { type GpuDraft, GpuDrafts, type GpuNumber, type GpuRange } from './draft.js';
-import { shareOfProfile } from './fields.js';
+import { shareOfProfile } from './mig.js';
 
 interface DcgmField {
 	readonly signal: GpuNumber;

@@ -69,14 +69,3 @@ export function fillFlags(
 		else if (words.length > 0) draft.unread(`${signal}: ${from.join(', ')} is ${seen[0]?.trim()}`);
 	}
 }
-
-/** Compute slices a device can be cut into under MIG. */
-function slicesOf(product: string): number {
-	return /\bA30\b/.test(product) ? 4 : 7;
-}
-
-/** Share of the device that a MIG profile such as `1g.10gb` or `3g.40gb+me` has; `undefined` where the name tells none. */
-export function shareOfProfile(profile: string, product: string): number | undefined {
-	const slices = /^(?:\d+c\.)?(\d+)g\./.exec(profile)?.[1];
-	return slices === undefined ? undefined : Math.min(1, Number(slices) / slicesOf(product));
-}

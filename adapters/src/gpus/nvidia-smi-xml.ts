@@ -3,6 +3,7 @@ import { throttleBits } from '@infermesh/proto';
 import type { GpuAdapter, GpuLook, GpuReading } from './adapter.js';
 import { type GpuDraft, GpuDrafts } from './draft.js';
 import { type FlagField, fillFlags, fillNumbers, isMissing, leadingNumber, type NumberField } from './fields.js';
+import { profileOfSlice } from './mig.js';
 import { margin, recovery } from './nvidia-smi.js';
 import { elementAt, parseXml, textAt, type XmlElement } from './xml.js';
 
@@ -106,8 +107,8 @@ function device(drafts: GpuDrafts, gpu: XmlElement, index: number, driver: strin
 	recovery(draft, valueOf('gpu_recovery_action'));
 	const processes = elementAt(gpu, 'processes')?.children.filter(({ name }) => name === 'process_info').length;
 	if (processes !== undefined) draft.number('processes', processes, 'count');
-	for (const slice of elementAt(gpu, 'mig_devices')?.children ?? [])
-		if (slice.name === 'mig_device') migDevice(drafts, slice, draft, uuid);
+	const slices = (elementAt(gpu, 'mig_devices')?.children ?? []).filter(({ name }) => name === 'mig_device');
+	for (const slice of slices) migDevice(drafts, slice, slices, draft, uuid);
 }
 
 function throttle(draft: GpuDraft, gpu: XmlElement): void {
@@ -143,8 +144,14 @@ function ecc(draft: GpuDraft, gpu: XmlElement): void {
 	}
 }
 
-/** The XML names no profile and no UUID of a slice: its share is that of the memory, which MIG cuts with the compute. */
-function migDevice(drafts: GpuDrafts, slice: XmlElement, parent: GpuDraft, parentUuid: string): void {
+/** The XML names no profile of a slice, and older schemas no UUID: its sizes tell the former. */
+function migDevice(
+	drafts: GpuDrafts,
+	slice: XmlElement,
+	slices: readonly XmlElement[],
+	parent: GpuDraft,
+	parentUuid: string,
+): void {
 	const instance = leadingNumber(textAt(slice, 'gpu_instance_id') ?? '');
 	if (instance === undefined) {
 		parent.unread('migInstance: a MIG device without gpu_instance_id');
@@ -168,7 +175,32 @@ function migDevice(drafts: GpuDrafts, slice: XmlElement, parent: GpuDraft, paren
 		[{ signal: 'eccUncorrectedTotal', from: ['ecc_error_count/volatile_count/sram_uncorrectable'], range: 'count' }],
 		(path) => textAt(slice, path),
 	);
-	const own = draft.get('vramTotalMib');
-	if (own !== undefined && vramTotalMib !== undefined && vramTotalMib > 0)
-		draft.number('shareRatio', Math.min(1, own / vramTotalMib), 'ratio');
+	share(draft, slice, slices, product ?? '', vramTotalMib);
+}
+
+/** Compute instances of one GPU instance are told apart in the XML; they share its memory, and together have its multiprocessors. */
+function share(
+	draft: GpuDraft,
+	slice: XmlElement,
+	slices: readonly XmlElement[],
+	product: string,
+	deviceVramMib: number | undefined,
+): void {
+	const instance = textAt(slice, 'gpu_instance_id');
+	const counts = slices
+		.filter((one) => textAt(one, 'gpu_instance_id') === instance)
+		.map((one) => leadingNumber(textAt(one, 'device_attributes/shared/multiprocessor_count') ?? ''));
+	const multiprocessors = counts.reduce(
+		(sum, count) => (sum === undefined || count === undefined ? undefined : sum + count),
+		0,
+	);
+	const vramMib = draft.get('vramTotalMib');
+	const profile = profileOfSlice({ product, multiprocessors, vramMib, deviceVramMib });
+	if (profile !== undefined) {
+		draft.number('shareRatio', profile.shareRatio, 'ratio');
+		if (profile.name !== undefined) draft.text('migProfile', profile.name);
+	} else if (vramMib !== undefined && deviceVramMib !== undefined && deviceVramMib > 0) {
+		draft.number('shareRatio', Math.min(1, vramMib / deviceVramMib), 'ratio');
+		draft.unread(`shareRatio: of the memory, since ${multiprocessors ?? 'no'} multiprocessors tell no profile`);
+	}
 }

@@ -16,6 +16,14 @@ export const gpuAdapters: Readonly<Record<Exclude<GpuSourceKind, 'nvml'>, GpuAda
 	amd_smi: amdSmiAdapter,
 });
 
+/** Exporters whose pages tell what wrote them. */
+const exporters = ['dcgm', 'amd_exporter'] as const;
+
+/** The exporter of GPUs that wrote a page of metrics; undefined for any other page. */
+export function detectGpuExporter(page: Uint8Array): (typeof exporters)[number] | undefined {
+	return exporters.find((kind) => gpuAdapters[kind].read(page, { atMs: 0, node: '' }).devices.length > 0);
+}
+
 /** Programs and arguments of the sources that are tools; `nvidia_smi` depends on what its release knows. */
 export const gpuTools: Readonly<
 	Partial<Record<GpuSourceKind, { readonly command: string; readonly args: readonly string[] }>>

@@ -123,5 +123,10 @@ export async function fetchPage(effects: AdapterEffects, url: URL): Promise<Uint
 	return answer.body;
 }
 
+/** Where the metrics of an address are: a page that is named is meant. */
+export function metricsPage(given: URL): URL {
+	return given.pathname === '/' ? new URL('/metrics', given) : given;
+}
+
 export const utf8 = (bytes: Uint8Array): string =>
 	Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');

@@ -1,10 +1,12 @@
-// Owns the list of all adapters by name, and which one a URL means.
+// Owns the list of all adapters by name, and which one a URL means, by its protocol or by what is found there.
 import { MeshError } from '@infermesh/proto';
+import type { AdapterEffects } from '../effects/ports.js';
 import { adapterErrors } from '../errors.js';
+import { detectGpuExporter } from '../gpus/sources.js';
 import { commKinds } from './comm-kinds.js';
 import { ioKinds } from './io-kinds.js';
 import type { AdapterContext, AdapterKind, OpenAdapter } from './kind.js';
-import { Settings } from './kind.js';
+import { fetchPage, metricsPage, Settings } from './kind.js';
 import { targetKinds } from './target-kinds.js';
 
 export const adapterKinds: readonly AdapterKind[] = Object.freeze([
@@ -49,4 +51,20 @@ export function adapterOf(kindOrUrl: string): {
 	const found = url === undefined ? undefined : kindByProtocol[url.protocol];
 	if (found === undefined) return { kind: adapterKind(kindOrUrl), settings: {} };
 	return { kind: adapterKind(found[0]), settings: { [found[1]]: kindOrUrl } };
+}
+
+/**
+ * The same, where a page of metrics at an HTTP address may be that of an exporter of GPUs: it is fetched once to see. What cannot be fetched is taken for a
+ * runtime, which may have something to say elsewhere. Throws IM_ADAPTER_UNKNOWN.
+ */
+export async function detectAdapter(
+	kindOrUrl: string,
+	effects: AdapterEffects,
+): Promise<{ readonly kind: AdapterKind; readonly settings: Record<string, string> }> {
+	const named = adapterOf(kindOrUrl);
+	if (named.kind.name !== 'runtime' || named.settings['url'] === undefined) return named;
+	const page = await fetchPage(effects, metricsPage(new URL(kindOrUrl))).catch(() => undefined);
+	const exporter = page === undefined ? undefined : detectGpuExporter(page);
+	if (exporter === undefined) return named;
+	return { kind: adapterKind(exporter), settings: { url: metricsPage(new URL(kindOrUrl)).href } };
 }

@@ -7,7 +7,7 @@ import { gpuAdapters, gpuTools } from '../gpus/sources.js';
 import { runtimeNames } from '../runtimes/adapter.js';
 import { isRuntimeName } from '../runtimes/detect.js';
 import { RuntimeReader } from '../runtimes/reader.js';
-import { type AdapterContext, type AdapterKind, fetchPage, utf8 } from './kind.js';
+import { type AdapterContext, type AdapterKind, fetchPage, metricsPage, utf8 } from './kind.js';
 
 const HTTP = ['http:', 'https:'] as const;
 const TOOL_TIMEOUT_MS = 20_000;
@@ -25,7 +25,7 @@ const runtime: AdapterKind<'model'> = {
 	],
 	open: (settings, { effects }) => {
 		const given = settings.url('url', HTTP);
-		const page = given.pathname === '/' ? new URL('/metrics', given) : given;
+		const page = metricsPage(given);
 		const name = settings.optional('runtime');
 		const reader = new RuntimeReader({
 			hints: true,

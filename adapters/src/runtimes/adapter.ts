@@ -41,6 +41,8 @@ export interface Companion {
 	paths(models: readonly string[]): readonly string[];
 	/** Time between two looks, ms; 0 = with every scrape. */
 	readonly periodMs: number;
+	/** What it tells says nothing of how the runtime stands: without metrics it is no look at it. */
+	readonly aside?: boolean;
 	/** Puts what the answer tells into `draft`; anything is taken for an answer. Never throws. */
 	read(answer: Answer, draft: Draft): void;
 }

@@ -60,7 +60,7 @@ export class RuntimeReader {
 
 	/** Whether endpoints beside the metrics tell anything of it. */
 	get asks(): boolean {
-		return this.#companions.length > 0;
+		return this.#companions.some(({ companion }) => companion.aside !== true);
 	}
 
 	/**
@@ -99,7 +99,8 @@ export class RuntimeReader {
 	/** What endpoints beside the metrics have told, for a target whose metrics cannot be had; `undefined` when nothing is fresh. */
 	readCompanions(atMs: number): ModelStateDelta | undefined {
 		const adapter = this.#adapter;
-		if (adapter === undefined || !this.#companions.some((asked) => fresh(asked, atMs))) return undefined;
+		const told = this.#companions.some((asked) => asked.companion.aside !== true && fresh(asked, atMs));
+		if (adapter === undefined || !told) return undefined;
 		return this.#joined({ observedAtMs: atMs, runtime: adapter.name, unread: [] }, atMs);
 	}
 

@@ -4,6 +4,7 @@ import test from 'ava';
 import { parseMetrics } from '../prometheus/parser.js';
 import type { Scrape } from './adapter.js';
 import { histogram, type Labels, series } from './bodies.fixture.js';
+import { RuntimeReader } from './reader.js';
 import { sglangAdapter } from './sglang.js';
 
 function scrape(lines: readonly string[], atMs: number): Scrape {
@@ -193,4 +194,39 @@ test('says what is missing', (t) => {
 	const delta = sglangAdapter.read(scrape(['sglang:num_queue_reqs 3'], 0));
 	t.is(delta.queueDepth, 3);
 	t.deepEqual(delta.unread, ['running: none of num_running_reqs', 'kvUsage: none of token_usage']);
+});
+
+test('LoRA adapters are those that the list of models gives a parent', (t) => {
+	const reader = new RuntimeReader({ runtime: 'sglang' });
+	const body = `${state(rank(0), 1, 2, 0.5).join('\n')}\n`;
+	t.deepEqual(reader.due(0), ['/v1/models']);
+	t.is(reader.accept(body, 0).loras, undefined, 'not known yet');
+	const list = [
+		{ id: 'org/model', root: 'org/model', object: 'model' },
+		{ id: 'sql', root: '/adapters/sql', parent: 'org/model' },
+		{ id: 'law', root: '/adapters/law', parent: 'org/model' },
+		{ id: 7, parent: 'org/model' },
+		'noise',
+	];
+	reader.answer({ path: '/v1/models', status: 200, body: JSON.stringify({ object: 'list', data: list }) }, 10);
+	t.deepEqual(reader.accept(body, 20).loras, ['sql', 'law']);
+	t.deepEqual(reader.due(20), []);
+	t.deepEqual(reader.due(10_000), ['/v1/models']);
+	reader.answer({ path: '/v1/models', status: 200, body: '{"data":[{"id":"org/model"}]}' }, 10_000);
+	t.deepEqual(reader.accept(body, 10_010).loras, []);
+	t.is(reader.accept(body, 50_000).loras, undefined, 'what was told long ago is not known');
+});
+
+test('a list of models that is none is told, and a list alone is no look', (t) => {
+	const reader = new RuntimeReader({ runtime: 'sglang' });
+	reader.due(0);
+	reader.answer({ path: '/v1/models', status: 200, body: '{"data":[{"id":"a","parent":"m"}]}' }, 10);
+	t.is(reader.readCompanions(20), undefined);
+	reader.due(10_000);
+	reader.answer({ path: '/v1/models', status: 401, body: 'no' }, 10_000);
+	const delta = reader.accept(`${state(rank(0), 1, 2, 0.5).join('\n')}\n`, 10_010);
+	t.deepEqual(
+		[delta.queueDepth, delta.loras, delta.unread],
+		[1, undefined, ['loras: /v1/models answered 401 without a list']],
+	);
 });

@@ -1,8 +1,9 @@
 // Owns the description of SGLang: names with a colon, and with an underscore as its load endpoint writes them; one
 // series per tensor-, pipeline- or expert-parallel rank, which all report the same and are never summed; data-parallel
 // ranks (`dp_rank`), which are. With priority scheduling, `priority=""` is the total and the other values break it down.
+import { listOf, parseJson, recordOf, textOf } from '../json-values.js';
 import { labelOf } from '../prometheus/samples.js';
-import type { RuntimeAdapter } from './adapter.js';
+import type { Answer, Companion, RuntimeAdapter } from './adapter.js';
 import type { Draft } from './draft.js';
 import { MappedAdapter } from './mapped-adapter.js';
 import type { RuntimeMapping } from './mapping.js';
@@ -138,5 +139,29 @@ function total(view: ScrapeView, name: string): number {
 	return view.series(name).reduce((sum, sample) => sum + sample.value, 0);
 }
 
-/** Reads SGLang's `/metrics` (port 30000 by default, with `--enable-metrics`). */
-export const sglangAdapter: RuntimeAdapter = new MappedAdapter(mapping);
+const MODELS = '/v1/models';
+const NAME_CHARS_MAX = 256;
+
+/**
+ * Its metrics name no LoRA adapters. `GET /v1/models` lists those that are registered beside the model, each with the model as its `parent`: they are in the memory
+ * of the host, and go to that of the GPU as requests want them.
+ */
+const models: Companion = {
+	periodMs: 10_000,
+	aside: true,
+	paths: () => [MODELS],
+	read({ status, body }: Answer, draft: Draft): void {
+		const data = status === 200 ? recordOf(parseJson(body))?.['data'] : undefined;
+		if (!Array.isArray(data)) return draft.unread(`loras: ${MODELS} answered ${status} without a list`);
+		draft.loras(
+			listOf(data).flatMap((entry) => {
+				const model = recordOf(entry);
+				const adapter = textOf(model?.['parent'], NAME_CHARS_MAX) !== undefined;
+				return adapter ? (textOf(model?.['id'], NAME_CHARS_MAX) ?? []) : [];
+			}),
+		);
+	},
+};
+
+/** Reads SGLang's `/metrics` (port 30000 by default, with `--enable-metrics`), and which LoRA adapters it has. */
+export const sglangAdapter: RuntimeAdapter = new MappedAdapter(mapping, [models]);

@@ -24,6 +24,10 @@ export const gpuRowSchema = Type.Object({
 	stale: Type.Boolean(describe('Not heard of for too long to be judged.')),
 	ageMs: Type.Number(describe('Since a source last spoke of it.')),
 	targets: Type.Array(Type.String(), describe('Targets that run on it.')),
+	heldBack: Type.Array(
+		Type.String(),
+		describe('Targets on it that are in use although rules would take them out, lest too much of a model were out.'),
+	),
 	vramUsedMib: nullable('MiB'),
 	vramTotalMib: nullable('MiB'),
 	computeRatio: nullable('Smoothed, 0 to 1.'),

@@ -103,6 +103,7 @@ export function fakeGpu(id: string): GpuRow {
 		stale: false,
 		ageMs: 400,
 		targets: ['a'],
+		heldBack: [],
 		vramUsedMib: 40_000,
 		vramTotalMib: 81_559,
 		computeRatio: 0.5,

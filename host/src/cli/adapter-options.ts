@@ -1,5 +1,5 @@
 // Owns how an adapter is named and set on the command line.
-import { adapterOf, openAdapter, systemEffects } from '@infermesh/adapters';
+import { detectAdapter, openAdapter, systemEffects } from '@infermesh/adapters';
 import type { CliContext } from './context.js';
 import type { OutputOptions } from './output.js';
 import { pair } from './values.js';
@@ -22,7 +22,8 @@ const fromEnvironment: Readonly<Record<string, Readonly<Record<string, string>>>
 
 /** The adapter that is meant, opened. Values may be `env:NAME` and `file:PATH`, so that secrets need not stand in a command. */
 export async function openFromOptions(context: CliContext, kindOrUrl: string, options: AdapterOptions) {
-	const { kind, settings: implied } = adapterOf(kindOrUrl);
+	const effects = systemEffects(context.clock, context.randomBytes);
+	const { kind, settings: implied } = await detectAdapter(kindOrUrl, effects);
 	const settings: Record<string, string> = { ...implied };
 	for (const [name, variable] of Object.entries(fromEnvironment[kind.name] ?? {})) {
 		const value = context.env[variable];
@@ -33,7 +34,6 @@ export async function openFromOptions(context: CliContext, kindOrUrl: string, op
 		settings[name] = resolved(context, value);
 	}
 	const { node = '', job: jobId = '' } = options;
-	const effects = systemEffects(context.clock, context.randomBytes);
 	return { kind, adapter: await openAdapter(kind.name, settings, { effects, node, jobId }) };
 }
 

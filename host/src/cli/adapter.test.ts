@@ -93,6 +93,37 @@ test('a probe shows values, units, labels, where they go, and what was not read'
 	t.regex(out, /not read: eth7 rx_dropped/);
 });
 
+test('a page of an exporter of GPUs is read as one, by its address alone', async (t) => {
+	const pages: Record<string, string> = {
+		'/metrics': 'DCGM_FI_DEV_GPU_TEMP{gpu="0",UUID="GPU-a",Hostname="n1"} 41\n',
+		'/amd': 'gpu_package_power{gpu_id="0",gpu_uuid="AMD-a",hostname="n1"} 150\n',
+	};
+	const server = createServer((request, response) => {
+		const page = pages[request.url ?? ''];
+		if (page === undefined) response.writeHead(404).end();
+		else response.end(page);
+	});
+	await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', () => resolve()));
+	t.teardown(() => {
+		server.closeAllConnections();
+		server.close();
+	});
+	const url = `http://127.0.0.1:${(server.address() as { port: number }).port}`;
+	const probed = async (address: string) => {
+		const { json } = await going(['probe', address, '--looks', '1', '--json']);
+		const { kind, stream, items } = json as {
+			kind: string;
+			stream: string;
+			items: { signal: string; value: number }[];
+		};
+		return [kind, stream, items.find(({ signal }) => /temperatureC|powerW/.test(signal))?.value];
+	};
+	t.deepEqual(await probed(url), ['dcgm', 'gpu', 41]);
+	t.deepEqual(await probed(`${url}/amd`), ['amd_exporter', 'gpu', 150]);
+	const nothing = await going(['probe', `${url}/nothing`, '--looks', '1']);
+	t.regex(nothing.err, /runtime: .*answered 404/, 'what is not there is still taken for a runtime');
+});
+
 test('a runtime is told by what it answers, and its columns are shown', async (t) => {
 	const server = createServer((request, response) => {
 		if (request.url === '/metrics')

@@ -13,7 +13,11 @@ const columns: readonly Column<GpuRow>[] = [
 	{ title: 'NODE', value: (gpu) => gpu.node },
 	{ title: 'STANDING', value: (gpu) => (gpu.stale ? `${gpu.standing} (stale)` : gpu.standing) },
 	{ title: 'HELD BY', value: (gpu) => gpu.rules.map(({ rule }) => rule).join(',') || '-' },
-	{ title: 'TARGETS', value: (gpu) => gpu.targets.join(',') || '-' },
+	{
+		title: 'TARGETS',
+		value: ({ targets, heldBack }) =>
+			targets.map((id) => (heldBack.includes(id) ? `${id} (in use)` : id)).join(',') || '-',
+	},
 	{ title: 'BUSY', value: (gpu) => percent(gpu.computeRatio), right: true },
 	{ title: 'MEMORY', value: (gpu) => orDash(gpu.vramUsedMib, ' MiB'), right: true },
 	{ title: 'TEMP', value: (gpu) => orDash(gpu.temperatureC, ' °C'), right: true },

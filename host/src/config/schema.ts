@@ -823,6 +823,11 @@ export const gpuSchema = section('The GPUs that targets run on.', {
 		'Judge by the rules that docs/signals.md lists; a rule of `rules` replaces that of its name.',
 	),
 	rules: list(gpuRuleSchema, 'Rules of quarantine.', 64),
+	quarantine_ratio_max: number(
+		0.5,
+		'Share of a model’s targets that rules may take out, rounded down; what they would take beyond serves as degraded. By hand all may be taken.',
+		{ max: 1 },
+	),
 });
 
 export const capacitySchema = section('How many replicas a model should have: advice, which nothing here follows.', {

@@ -334,6 +334,7 @@ test('the devices of a target show in its columns, its state and its health', (t
 	const [record] = records as [TargetRecord];
 	const summary = {
 		standing: 'sound',
+		quarantine: undefined,
 		health: 0.9,
 		heardMs: T0 - 5,
 		vramUsedMib: 10,

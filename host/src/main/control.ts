@@ -127,7 +127,7 @@ export function createControl(parts: ControlParts): MeshControl {
 	});
 	const listTargets = (): TargetView[] => targets.registry.records().map(viewTarget);
 	const listGpus = (): GpuRow[] =>
-		gpuRows(parts.gpus.signals, targets.registry.records(), Math.floor(systemClock.wallMs()));
+		gpuRows(parts.gpus.signals, targets.registry.records(), parts.gpus.heldBack, Math.floor(systemClock.wallMs()));
 	const gpuRow = (uuid: string): GpuRow => listGpus().find(({ id }) => id === uuid) as GpuRow;
 	/** What only a router can answer. IM_NODE_ROLE says who could. */
 	const mustRoute = (): RouterPart => {

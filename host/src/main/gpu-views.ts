@@ -7,7 +7,12 @@ import type { CollectedSample } from '../telemetry/exposition.js';
 const MIB = 2 ** 20;
 
 /** Devices with the targets on each. */
-export function gpuRows(signals: GpuSignals, targets: readonly TargetRecord[], nowMs: number): GpuRow[] {
+export function gpuRows(
+	signals: GpuSignals,
+	targets: readonly TargetRecord[],
+	heldBack: ReadonlySet<string>,
+	nowMs: number,
+): GpuRow[] {
 	const users = new Map<string, string[]>();
 	for (const { spec } of targets) {
 		const { id, node, gpus, gpuShare } = spec;
@@ -15,10 +20,18 @@ export function gpuRows(signals: GpuSignals, targets: readonly TargetRecord[], n
 		for (const uuid of signals.summary({ id, node, gpus, gpuShare: gpuShare ?? 1 })?.uuids ?? [])
 			users.set(uuid, [...(users.get(uuid) ?? []), id]);
 	}
-	return signals.devices(nowMs).map((report) => gpuRow(report, users.get(report.device.uuid) ?? [], nowMs));
+	return signals.devices(nowMs).map((report) => {
+		const own = users.get(report.device.uuid) ?? [];
+		return gpuRow(report, own, report.standing === 'quarantined' ? own.filter((id) => heldBack.has(id)) : [], nowMs);
+	});
 }
 
-function gpuRow({ device, standing, held, health, stale }: DeviceReport, targets: string[], nowMs: number): GpuRow {
+function gpuRow(
+	{ device, standing, held, health, stale }: DeviceReport,
+	targets: string[],
+	heldBack: string[],
+	nowMs: number,
+): GpuRow {
 	const { told } = device;
 	return {
 		id: device.uuid,
@@ -34,6 +47,7 @@ function gpuRow({ device, standing, held, health, stale }: DeviceReport, targets
 		stale,
 		ageMs: Math.max(0, nowMs - device.heardMs),
 		targets,
+		heldBack,
 		vramUsedMib: told.vramUsedMib ?? null,
 		vramTotalMib: told.vramTotalMib ?? null,
 		computeRatio: device.smoothed('computeRatio') ?? null,

@@ -190,6 +190,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		metrics: meshMetrics,
 		targets,
 		sources: gpuSources(config),
+		quarantineRatioMax: config.gpu.quarantine_ratio_max,
 		changed: (held) =>
 			void state
 				.reportGpus({ name: config.node.id, held })

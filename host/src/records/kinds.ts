@@ -336,6 +336,9 @@ export const gpuStandingsRecordSchema = Type.Object({
 			rules: Type.Array(Type.String()),
 			sinceMs: Type.Number(),
 			targets: Type.Array(Type.String(), describe('Targets on it, which get no requests from that node, or fewer.')),
+			heldBack: Type.Optional(
+				Type.Array(Type.String(), describe('Of these: in use all the same, lest too much of a model were out.')),
+			),
 		}),
 		{ maxItems: 256 },
 	),

@@ -126,6 +126,7 @@ test('devices are joined by UUID or by number in the target’s node; several ma
 		memoryRatio: undefined,
 		temperatureC: 60,
 		powerW: 100,
+		quarantine: undefined,
 		powerLimitW: 200,
 		throttle: throttleBits.gpuIdle | throttleBits.syncBoost,
 		eccUncorrected: undefined,

@@ -4,7 +4,7 @@ import { type GpuStateDelta, MeshError } from '@infermesh/proto';
 import { Device } from './device.js';
 import { signalErrors } from './errors.js';
 import { type Facts, factsOf } from './facts.js';
-import { DeviceStanding, type Held, type Standing } from './quarantine.js';
+import { DeviceStanding, HAND, type Held, type Standing } from './quarantine.js';
 import type { Rule } from './rules.js';
 
 export interface GpuSignalsOptions {
@@ -29,6 +29,8 @@ export interface TargetDevices {
 /** What the devices of a target come to. */
 export interface DeviceSummary {
 	readonly standing: Standing;
+	/** Why it is out, where it is: since when, and whether an operator says so. */
+	readonly quarantine: { readonly sinceMs: number; readonly byHand: boolean } | undefined;
 	/** 1 = sound, 0 = out. */
 	readonly health: number;
 	/** When the device heard of longest ago was, mesh clock. */
@@ -240,8 +242,17 @@ function summarise(own: readonly Known[], all: readonly Known[], gpuShare: numbe
 	const shared = (value: number | undefined): number | undefined =>
 		value === undefined ? undefined : value * gpuShare;
 	const standings = new Set(all.map(({ rules }) => rules.standing));
+	const held = all.flatMap(({ rules }) => rules.held);
+	const outBy = held.filter(({ then }) => then === 'quarantined');
 	return {
 		standing: standings.has('quarantined') ? 'quarantined' : standings.has('degraded') ? 'degraded' : 'sound',
+		quarantine:
+			outBy.length === 0
+				? undefined
+				: {
+						sinceMs: Math.min(...outBy.map(({ sinceMs }) => sinceMs)),
+						byHand: outBy.some(({ rule }) => rule === HAND),
+					},
 		health: Math.min(...all.map(healthOf)),
 		heardMs: Math.min(...own.map(({ device }) => device.heardMs)),
 		// What a share of a device may use is its part of what there is.
@@ -256,6 +267,6 @@ function summarise(own: readonly Known[], all: readonly Known[], gpuShare: numbe
 		eccUncorrected: sum(({ told }) => told.eccUncorrectedTotal),
 		shareRatio: (values(({ told }) => told.shareRatio ?? 1).reduce((a, b) => a + b, 0) / own.length) * gpuShare,
 		uuids: own.map(({ device }) => device.uuid),
-		rules: [...new Set(all.flatMap(({ rules }) => rules.held.map(({ rule }) => rule)))],
+		rules: [...new Set(held.map(({ rule }) => rule))],
 	};
 }

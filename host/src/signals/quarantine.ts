@@ -4,7 +4,10 @@ import { clearState, inForce, type Rule, type RuleState, step, waive } from './r
 
 export type Standing = 'sound' | 'degraded' | 'quarantined';
 
-/** A rule that holds a device. `hand` is an operator's word. */
+/** What is held by an operator's word, in place of a rule's name. */
+export const HAND = 'hand';
+
+/** A rule that holds a device. */
 export interface Held {
 	readonly rule: string;
 	readonly sinceMs: number;
@@ -58,7 +61,7 @@ export class DeviceStanding {
 
 	#settle(): boolean {
 		const held: Held[] =
-			this.#hand === undefined ? [] : [{ rule: 'hand', sinceMs: this.#hand.sinceMs, then: 'quarantined' }];
+			this.#hand === undefined ? [] : [{ rule: HAND, sinceMs: this.#hand.sinceMs, then: 'quarantined' }];
 		this.#states.forEach((state, i) => {
 			const rule = this.#rules[i] as Rule;
 			if (inForce(state)) held.push({ rule: rule.name, sinceMs: state.sinceMs, then: rule.then });

@@ -389,6 +389,12 @@ export const metricDefinitions = Object.freeze({
 		TARGETS,
 		'Times that what holds a GPU changed, by what became of it: sound, degraded, quarantined.',
 	),
+	gpuHeldBack: counter(
+		'gpu_quarantine_held_back',
+		['target'],
+		TARGETS,
+		'Times that a target stayed in use because rules about GPUs would have taken out too much of its model.',
+	),
 	peerLoadFrames: counter(
 		'peer_load_frames',
 		['direction'],
