@@ -81,6 +81,8 @@ export interface BenchOptions {
 	readonly rows?: number;
 	readonly hashes?: HashMode;
 	readonly sample?: number;
+	/** Rows keep the signals they have, and all of them can be chosen. */
+	readonly calm?: boolean;
 	readonly ringBytes?: number;
 	readonly writer?: Partial<WriterOptions>;
 	readonly decider?: ConstructorParameters<typeof Harness>[1];
@@ -93,12 +95,14 @@ export class RecordedBench {
 	readonly writer: RecordingWriter;
 	readonly tap: DecisionTap;
 	readonly decisions: { readonly id: string; readonly out: Decision }[] = [];
+	readonly #calm: boolean;
 	readonly #ring: SharedArrayBuffer;
 	readonly #reader: RingReader;
 	#dropped = 0;
 
 	constructor(options: BenchOptions = {}) {
-		const { rows = 8, hashes = 'kept', sample = 1 } = options;
+		const { rows = 8, hashes = 'kept', sample = 1, calm = false } = options;
+		this.#calm = calm;
 		this.tap = new DecisionTap({
 			worker: 0,
 			clock: { wallMs: () => 1_750_000_000_000, nowMs: () => 0 } as never,
@@ -126,7 +130,7 @@ export class RecordedBench {
 	decide(count: number, excluded: readonly number[] = []): void {
 		for (let i = 0; i < count; i++) {
 			const { random, rows, inflight } = this.harness.rig;
-			if (random.nextU32() % 3 === 0) this.harness.rig.touch(random.nextU32() % rows);
+			if (!this.#calm && random.nextU32() % 3 === 0) this.harness.rig.touch(random.nextU32() % rows);
 			const row = random.nextU32() % rows;
 			inflight.add(0, row, random.nextU32() % 2 === 0 ? 1 : -1);
 			inflight.changed(row);

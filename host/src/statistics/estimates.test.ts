@@ -149,6 +149,14 @@ test('thin support is refused, with its reasons', (t) => {
 	const refused = estimateOffPolicy(heavy, { random });
 	t.regex(refused.kind === 'refused' ? refused.reasons.join() : '', /weight 50\.3, above 50/);
 	t.is(estimateOffPolicy([...heavy.slice(0, 5000), certain(0.02, 1)], { random }).kind, 'estimates');
+	const never = (share: number) =>
+		estimateOffPolicy(
+			Array.from({ length: 1000 }, (_, index) => ({ ...certain(1, 1), unsupported: index < share * 1000 ? 1 : 0 })),
+			{ random },
+		);
+	t.is(never(0.05).kind, 'estimates');
+	const untried = never(0.06);
+	t.regex(untried.kind === 'refused' ? untried.reasons.join() : '', /6\.0 % of the other strategy’s choices could not/);
 });
 
 test('support is told as the formulas say', (t) => {
@@ -162,6 +170,8 @@ test('support is told as the formulas say', (t) => {
 	t.is(support.weightMax, 4);
 	t.is(support.weightMean, 2);
 	t.is(support.overlap, 2 / 3);
+	t.is(support.unsupported, 0);
+	t.is(supportOf(decisions.map((one) => ({ ...one, unsupported: 0.5 }))).unsupported, 0.5);
 	for (const wrong of [{ propensity: 0 }, { targetProbability: 2 }, { outcome: Number.NaN }])
 		t.throws(
 			() => estimateOffPolicy([{ ...decisions[0], ...wrong } as LoggedDecision], { random: new SeededRandom(1) }),

@@ -12,6 +12,8 @@ export interface LoggedDecision {
 	readonly targetProbability: number;
 	/** What came of it: SLO met (0 or 1), or a time. */
 	readonly outcome: number;
+	/** Probability, by the other strategy, of choices that the recorded one could not have drawn; absent = 0. */
+	readonly unsupported?: number;
 	/** Of an outcome model, for the doubly robust estimate: for the recorded target, and the mean over the other strategy's choices. */
 	readonly predicted?: { readonly chosen: number; readonly target: number };
 }
@@ -20,7 +22,13 @@ export interface LoggedDecision {
 export const ONE_STEP_LABEL =
 	'one-step deviation: what would change if a single decision were the other strategy’s while all others, and so the queues and caches, stayed as they were; not what its full deployment would bring';
 
-export const offPolicyRules = { essMin: 200, essShareMin: 0.01, weightMax: 50, resamples: 1000 } as const;
+export const offPolicyRules = {
+	essMin: 200,
+	essShareMin: 0.01,
+	weightMax: 50,
+	unsupportedMax: 0.05,
+	resamples: 1000,
+} as const;
 
 export interface Support {
 	readonly decisions: number;
@@ -31,6 +39,8 @@ export interface Support {
 	readonly weightMean: number;
 	/** Share of decisions on which the other strategy could have chosen the recorded target. */
 	readonly overlap: number;
+	/** Share of the other strategy's choices that could not have been recorded: about them the recording knows nothing. */
+	readonly unsupported: number;
 }
 
 export interface Estimate {
@@ -66,7 +76,8 @@ export interface OffPolicyOptions {
 
 /**
  * With w = targetProbability / propensity and r the outcome: IPS = mean(w r); SNIPS = Σ w r / Σ w; doubly robust = mean(q(x, π) + w (r − q(x, a))) (Dudík, Langford
- * and Li, 2011). Refused when ESS < max(200, 1 % of n), or a weight is above 50. Intervals are percentile bootstraps over blocks of ⌈√n⌉ consecutive
+ * and Li, 2011). Refused when ESS < max(200, 1 % of n), when a weight is above 50, or when more than 5 % of the other strategy's choices could not have
+ * been recorded (without exploration, only decisions on which both agree have weight: many of them are no support). Intervals are percentile bootstraps over blocks of ⌈√n⌉ consecutive
  * decisions, because neighbours share queues: approximate, and for one look. Throws a RangeError for a probability out of its range or an outcome that is no number.
  */
 export function estimateOffPolicy(decisions: readonly LoggedDecision[], options: OffPolicyOptions): OffPolicyResult {
@@ -102,12 +113,14 @@ export function supportOf(decisions: readonly LoggedDecision[]): Support {
 	let squares = 0;
 	let most = 0;
 	let overlapping = 0;
+	let unsupported = 0;
 	for (const decision of decisions) {
 		const weight = decision.targetProbability / decision.propensity;
 		sum += weight;
 		squares += weight * weight;
 		most = Math.max(most, weight);
 		if (weight > 0) overlapping++;
+		unsupported += decision.unsupported ?? 0;
 	}
 	const n = decisions.length;
 	return {
@@ -116,11 +129,12 @@ export function supportOf(decisions: readonly LoggedDecision[]): Support {
 		weightMax: most,
 		weightMean: n === 0 ? 0 : sum / n,
 		overlap: n === 0 ? 0 : overlapping / n,
+		unsupported: n === 0 ? 0 : unsupported / n,
 	};
 }
 
 function refusals(support: Support): string[] {
-	const { essMin, essShareMin, weightMax } = offPolicyRules;
+	const { essMin, essShareMin, weightMax, unsupportedMax } = offPolicyRules;
 	const needed = Math.max(essMin, essShareMin * support.decisions);
 	const reasons: string[] = [];
 	if (support.effectiveSampleSize < needed)
@@ -129,6 +143,10 @@ function refusals(support: Support): string[] {
 		);
 	if (support.weightMax > weightMax)
 		reasons.push(`one decision has weight ${support.weightMax.toFixed(1)}, above ${weightMax}`);
+	if (support.unsupported > unsupportedMax)
+		reasons.push(
+			`${(support.unsupported * 100).toFixed(1)} % of the other strategy’s choices could not have been recorded, above ${unsupportedMax * 100} %: record with exploration`,
+		);
 	return reasons;
 }
 

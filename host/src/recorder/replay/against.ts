@@ -2,11 +2,18 @@
 // common predictor. One step only: the fleet is the one that the recorded strategy made, so it says nothing of queues that the other would have made.
 import { columns as dictionary, REQUEST_TOKENS_IN_WORD, REQUEST_TOKENS_OUT_WORD } from '@infermesh/sdk';
 import { predictCost, signalsOf } from '../../strategy/predictor/common-predictor.js';
-import type { Decision } from '../../strategy/runtime/decision.js';
-import type { RecordedDecision } from '../decision.js';
+import type { Decision, FallbackCause } from '../../strategy/runtime/decision.js';
+import type { RecordedDecision, RecordedOutcome } from '../decision.js';
 import type { StrategyEntry } from '../entries.js';
 import type { AgainstDifference, AgainstReport, ReplayedChoice } from './report.js';
 import type { ReplayStream, Subject } from './subject.js';
+
+/** Sees each decision beside what another strategy answers on it, and what became of decisions, in the order of the recording. */
+export interface ReplayWatch {
+	/** `out`: valid until the call returns; the answer counts only with cause 'none'. */
+	asked(decision: RecordedDecision, of: ReplayStream, cause: FallbackCause, out: Decision): void;
+	outcome(outcome: RecordedOutcome): void;
+}
 
 interface Tally {
 	recorded: number;
@@ -16,6 +23,7 @@ interface Tally {
 export class Against {
 	readonly subject: Subject;
 	readonly #differencesMax: number;
+	readonly #watch: ReplayWatch | undefined;
 	readonly #faults = new Map<string, number>();
 	readonly #targets = new Map<string, Tally>();
 	readonly #differences: AgainstDifference[] = [];
@@ -30,8 +38,9 @@ export class Against {
 	readonly #regret: Tally = { recorded: 0, other: 0 };
 	#unlisted = 0;
 
-	constructor(subject: Subject, differencesMax: number) {
+	constructor(subject: Subject, differencesMax: number, watch: ReplayWatch | undefined) {
 		this.subject = subject;
+		this.#watch = watch;
 		this.#differencesMax = differencesMax;
 	}
 
@@ -39,6 +48,7 @@ export class Against {
 	compare(index: number, of: ReplayStream, decision: RecordedDecision, entry: StrategyEntry | undefined): void {
 		const cause = this.subject.rank(of, decision);
 		const { out } = this.subject;
+		this.#watch?.asked(decision, of, cause, out);
 		this.#runs++;
 		this.#fuel += out.fuel;
 		this.#fuelMax = Math.max(this.#fuelMax, out.fuel);
@@ -176,7 +186,7 @@ function overlapOf(decision: RecordedDecision, out: Decision): number {
 }
 
 /** Predicted cost of sending the decision's request to a row. */
-function costsOf({ rows }: ReplayStream, { request, hits }: RecordedDecision): (row: number) => number {
+export function costsOf({ rows }: ReplayStream, { request, hits }: RecordedDecision): (row: number) => number {
 	const tokensIn = request[REQUEST_TOKENS_IN_WORD] as number;
 	const tokensOut = request[REQUEST_TOKENS_OUT_WORD] as number;
 	const cached = new Map(hits.map(({ row, tokens }) => [row, tokens]));

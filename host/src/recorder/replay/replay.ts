@@ -6,7 +6,7 @@ import type { RecordedDecision } from '../decision.js';
 import type { MetaEntry, StrategyEntry } from '../entries.js';
 import { type RecordingFileBytes, RecordingReader } from '../reader.js';
 import type { StreamState } from '../stream-state.js';
-import { Against } from './against.js';
+import { Against, type ReplayWatch } from './against.js';
 import { fieldsThatDiffer } from './identity.js';
 import { RecordedClock } from './recorded-clock.js';
 import { RecordedRows } from './recorded-rows.js';
@@ -29,6 +29,7 @@ export interface ReplayPorts {
 	readonly given: readonly StrategyModule[];
 	/** Strategies to compare with. */
 	readonly against: readonly StrategyModule[];
+	readonly watch?: ReplayWatch;
 	/** Told now and then how many decisions have been replayed. */
 	readonly progress?: (decisions: number) => void;
 }
@@ -108,6 +109,7 @@ export class Replay {
 					this.#outcomes++;
 					this.#clock.advanceTo(event.outcome.wallMs);
 					for (const { subject } of this.#against) subject.observe(event.outcome);
+					this.#ports.watch?.outcome(event.outcome);
 					break;
 				case 'gap':
 					this.#dropped += event.dropped;
@@ -166,7 +168,7 @@ export class Replay {
 		for (const module of this.#ports.against) {
 			const fuel = first?.entry.fuel ?? { base: 200_000, perTarget: 400, stackSlotsMax: 16_384 };
 			const subject = new Subject(module, fuel, seed, false, this.#clock);
-			this.#against.push(new Against(subject, this.#options.differencesMax));
+			this.#against.push(new Against(subject, this.#options.differencesMax, this.#ports.watch));
 		}
 		return this.#against;
 	}
