@@ -29,6 +29,7 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
 	{ names: ['strategy'], load: strategyCommands },
 	{ names: ['strategies'], load: async () => (await import('./strategies.js')).addStrategiesCommand },
 	{ names: ['dev'], load: async () => (await import('./dev.js')).addDevCommand },
+	{ names: ['evaluate'], load: async () => (await import('./evaluate.js')).addEvaluateCommands },
 	{ names: ['replay'], load: async () => (await import('./replay.js')).addReplayCommand },
 	{ names: ['record'], load: async () => (await import('./record.js')).addRecordCommands },
 	{ names: ['explain'], load: async () => (await import('./explain.js')).addExplainCommand },

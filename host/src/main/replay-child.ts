@@ -2,14 +2,16 @@
 // its time, so whatever files and modules hold happens here.
 import './v8-flags.js';
 import { MeshError } from '@infermesh/proto';
-import { type ReplayRequest, runReplay } from '../recorder/replay/run-replay.js';
-import type { FromReplay } from './replay-service.js';
+import { runOffPolicy } from '../recorder/off-policy/run-off-policy.js';
+import { runReplay } from '../recorder/replay/run-replay.js';
+import type { FromReplay, ToReplay } from './replay-service.js';
 
 const send = (message: FromReplay): void => void process.send?.(message);
 
-async function answer(request: ReplayRequest): Promise<FromReplay> {
+async function answer({ kind, request }: ToReplay): Promise<FromReplay> {
 	try {
-		const report = await runReplay(request, (decisions) => send({ kind: 'progress', decisions }));
+		const progress = (decisions: number): void => send({ kind: 'progress', decisions });
+		const report = kind === 'replay' ? await runReplay(request, progress) : await runOffPolicy(request, progress);
 		return { kind: 'report', report };
 	} catch (error) {
 		if (!(error instanceof MeshError)) return { kind: 'error', code: '', message: String(error) };
@@ -19,6 +21,6 @@ async function answer(request: ReplayRequest): Promise<FromReplay> {
 }
 
 // Listens on after its one message: the channel keeps it alive until the parent has read the answer and disconnects.
-process.on('message', (request: ReplayRequest) => {
+process.on('message', (request: ToReplay) => {
 	void answer(request).then(send);
 });

@@ -1,16 +1,23 @@
-// Owns the parent's side of a replay: one child process with a heap and a time limit, killed outright when it overruns.
+// Owns the parent's side of work on recordings, replays and off-policy estimates: one child process with a heap and a time limit, killed outright when it overruns.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type Clock, type ErrorCode, MeshError } from '@infermesh/proto';
 import { buildErrors, manifestErrors } from '@infermesh/sdk';
+import { loadErrors } from '../load/errors.js';
 import { projectErrors } from '../project/errors.js';
 import { recorderErrors } from '../recorder/errors.js';
+import type { OffPolicyReport } from '../recorder/off-policy/evaluate.js';
+import type { OffPolicyTask } from '../recorder/off-policy/run-off-policy.js';
 import type { ReplayReport } from '../recorder/replay/report.js';
 import type { ReplayRequest } from '../recorder/replay/run-replay.js';
 
+export type ToReplay =
+	| { readonly kind: 'replay'; readonly request: ReplayRequest }
+	| { readonly kind: 'off_policy'; readonly request: OffPolicyTask };
+
 export type FromReplay =
 	| { readonly kind: 'progress'; readonly decisions: number }
-	| { readonly kind: 'report'; readonly report: ReplayReport }
+	| { readonly kind: 'report'; readonly report: ReplayReport | OffPolicyReport }
 	| {
 			readonly kind: 'error';
 			readonly code: string;
@@ -27,7 +34,7 @@ export interface ReplayLimits {
 export const replayLimits: ReplayLimits = { timeoutMs: 600_000, memoryMib: 2048 };
 
 const childPath = fileURLToPath(new URL('./replay-child.js', import.meta.url));
-const errors = { ...buildErrors, ...manifestErrors, ...projectErrors, ...recorderErrors };
+const errors = { ...buildErrors, ...manifestErrors, ...projectErrors, ...recorderErrors, ...loadErrors };
 
 /** Replays in a child process. Rejects with the child's own error, or IM_REPLAY_FAILED when it dies or overruns. */
 export function replayInChild(
@@ -37,6 +44,27 @@ export function replayInChild(
 	signal: AbortSignal,
 	progress: (decisions: number) => void,
 ): Promise<ReplayReport> {
+	return inChild({ kind: 'replay', request }, limits, clock, signal, progress) as Promise<ReplayReport>;
+}
+
+/** The same for an off-policy estimate. */
+export function offPolicyInChild(
+	request: OffPolicyTask,
+	limits: ReplayLimits,
+	clock: Clock,
+	signal: AbortSignal,
+	progress: (decisions: number) => void,
+): Promise<OffPolicyReport> {
+	return inChild({ kind: 'off_policy', request }, limits, clock, signal, progress) as Promise<OffPolicyReport>;
+}
+
+function inChild(
+	request: ToReplay,
+	limits: ReplayLimits,
+	clock: Clock,
+	signal: AbortSignal,
+	progress: (decisions: number) => void,
+): Promise<ReplayReport | OffPolicyReport> {
 	return new Promise((resolve, reject) => {
 		const child = fork(childPath, [], {
 			serialization: 'advanced',

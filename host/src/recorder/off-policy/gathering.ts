@@ -105,15 +105,10 @@ export class OffPolicyGathering implements ReplayWatch {
 		const predicted = predictOutcomes(kept);
 		return kept.map(({ gathered, outcome }, index) => {
 			const { propensity, choice } = gathered;
+			const logged = { propensity, targetProbability: choice.ofRecorded, unsupported: choice.unsupported, outcome };
 			const model = predicted[index];
-			return {
-				propensity,
-				targetProbability: choice.ofRecorded,
-				unsupported: choice.unsupported,
-				outcome,
-				// Where the other strategy routes nowhere there is no target to predict for.
-				...(model === undefined || choice.rows.length === 0 ? {} : { predicted: model }),
-			};
+			// Where the other strategy routes nowhere there is no target to predict for.
+			return model === undefined || choice.rows.length === 0 ? logged : Object.assign(logged, { predicted: model });
 		});
 	}
 

@@ -8,6 +8,7 @@ import { rankRows, written } from '../../strategy/runtime/testing.js';
 import { entryOf, RecordedBench } from '../testing.js';
 import { evaluateOffPolicy } from './evaluate.js';
 import { type ModelPoint, predictOutcomes } from './outcome-model.js';
+import { renderOffPolicy } from './text.js';
 
 const SLO = 'ttft<150ms';
 /** Sets the temperature of the answer: scores are 0, 1, 2, … in the order of the rows. */
@@ -158,4 +159,14 @@ test('the outcome model finds a line, and never predicts a decision from itself'
 	const changed = points.map((point, i) => (i === 7 ? { ...point, outcome: 1e6 } : point));
 	t.is(predictOutcomes(changed)[7]?.chosen, predictOutcomes(points)[7]?.chosen);
 	t.deepEqual(predictOutcomes([{ chosenMs: 1, targetMs: 1, outcome: 2 }]), [{ chosen: 0, target: 0 }]);
+});
+
+test('a report reads as text: estimates with their support, refusals with their reasons', (t) => {
+	const files = record();
+	const text = renderOffPolicy(evaluate(files, sure(0)));
+	t.regex(text, /asked {6}\S+ \([0-9a-f]{16}\) on 1200 decisions\n/);
+	t.regex(text, /SNIPS +100\.0 +\[/);
+	t.regex(text, /one-step deviation/);
+	const refused = renderOffPolicy(evaluate(record({ decisions: 50 }), sure(0)));
+	t.regex(refused, /objectives, %: REFUSED\n {2}the effective sample size is/);
 });
