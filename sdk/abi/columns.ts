@@ -158,4 +158,19 @@ export const columns: readonly ColumnDef[] = [
 		'registry',
 		'hash of the target’s id as text: the same on every router and after every restart, unlike `target`',
 	),
+	u32(58, 'fetches_prefixes', 'bool', 'registry', '1 = can fetch a cached prefix from another target, 0 = cannot'),
+	f32(
+		59,
+		'pending_prefill_pairs',
+		'Mi pairs',
+		'router',
+		'pairs of a pending prompt token and a token before it, in 2^20: the part of pending prefill that attention takes; always fresh',
+	),
+	u32(
+		60,
+		'prefill_at_ms',
+		'ms',
+		'router',
+		'mesh clock since when the first of what is pending is being prefilled: the last first token, or the dispatch to a target with nothing pending (modulo 2^32; says nothing while nothing is pending)',
+	),
 ];

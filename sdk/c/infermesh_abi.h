@@ -16,7 +16,7 @@
 #define IM_ABI_VERSION 0x10000u /* major << 16 | minor */
 #define IM_SECTION_ALIGN_BYTES 64u /* alignment of every section */
 #define IM_COLUMN_TABLE_ENTRIES 128u /* entries of the column table */
-#define IM_COLUMN_COUNT 58u /* columns in the dictionary of this version */
+#define IM_COLUMN_COUNT 61u /* columns in the dictionary of this version */
 #define IM_RANKED_ROWS_MAX 16u /* most rows a decision may rank */
 #define IM_FACTORS_MAX 8u /* most explain factors per ranked row */
 #define IM_STATE_BYTES_MAX 0x40000u /* largest state block */
@@ -599,5 +599,8 @@ IM_STATIC_ASSERT(offsetof(im_plan_output, rule_channels) == 212, "im_plan_output
 #define IM_COLUMN_GPU_HEALTH 55u /* f32, ratio: health of the target’s devices by the rules of quarantine, 1 = sound, 0 = out */
 #define IM_COLUMN_GPU_AT_MS 56u /* u32, ms: mesh clock of the last report on the target’s devices; 0 = none (modulo 2^32) */
 #define IM_COLUMN_TARGET_HASH 57u /* u32, hash: hash of the target’s id as text: the same on every router and after every restart, unlike `target` */
+#define IM_COLUMN_FETCHES_PREFIXES 58u /* u32, bool: 1 = can fetch a cached prefix from another target, 0 = cannot */
+#define IM_COLUMN_PENDING_PREFILL_PAIRS 59u /* f32, Mi pairs: pairs of a pending prompt token and a token before it, in 2^20: the part of pending prefill that attention takes; always fresh */
+#define IM_COLUMN_PREFILL_AT_MS 60u /* u32, ms: mesh clock since when the first of what is pending is being prefilled: the last first token, or the dispatch to a target with nothing pending (modulo 2^32; says nothing while nothing is pending) */
 
 #endif

@@ -8,7 +8,9 @@ import {
 	InflightReader,
 	InflightWriter,
 	inflightCounters,
+	PREFILL_PAIRS,
 	PREFILL_TOKENS,
+	pairsOf,
 	REQUESTS,
 	reclaimLedger,
 } from './inflight.js';
@@ -37,7 +39,7 @@ function totals(reader: InflightReader, row: number): number[] {
 test('a request counts where it is: prompt, then decoding, then nowhere', (t) => {
 	const shared = createInflight(ROWS, 1);
 	const reader = new InflightReader(shared);
-	const ledger = new WorkerLedger(new InflightWriter(shared, 0), 4);
+	const ledger = new WorkerLedger(new InflightWriter(shared, 0), 4, () => 0);
 	const entry = ledger.dispatch(target(3), 100, 60);
 	t.is(reader.total(REQUESTS, 3), 1);
 	t.is(reader.total(PREFILL_TOKENS, 3), 60);
@@ -49,14 +51,38 @@ test('a request counts where it is: prompt, then decoding, then nowhere', (t) =>
 	t.is(reader.total(DECODES, 3), 1, 'a second first token changes nothing');
 	ledger.end(entry);
 	ledger.end(entry);
-	t.deepEqual(totals(reader, 3), [0, 0, 0, 0]);
+	t.deepEqual(totals(reader, 3), [0, 0, 0, 0, 0]);
 	t.is(ledger.underWay, 0);
+});
+
+test('a target prefills what is pending from the dispatch to an idle one, or from the first token before', (t) => {
+	const shared = createInflight(ROWS, 1);
+	const reader = new InflightReader(shared);
+	let nowMs = 0xffff_fff0;
+	const ledger = new WorkerLedger(new InflightWriter(shared, 0), 4, () => nowMs);
+	const first = ledger.dispatch(target(2), 8192, 8192);
+	nowMs += 10;
+	const second = ledger.dispatch(target(2), 8192, 4096);
+	t.is(reader.prefillAtMs(2), 0xffff_fff0, 'one more behind it changes nothing');
+	t.is(reader.total(PREFILL_PAIRS, 2), 32 + 24, '8192²/2, and 4096 behind 4096, in 2^20');
+	nowMs += 20;
+	ledger.firstToken(first);
+	t.is(reader.prefillAtMs(2), 14, 'across the wrap of the clock');
+	t.is(reader.total(PREFILL_PAIRS, 2), 24);
+	nowMs += 5;
+	ledger.end(second);
+	t.is(reader.prefillAtMs(2), 19);
+	t.is(reader.total(PREFILL_PAIRS, 2), 0);
+	ledger.end(first);
+	nowMs += 1000;
+	ledger.dispatch(target(2), 100, 100);
+	t.is(reader.prefillAtMs(2), 1019, 'an idle target begins at once');
 });
 
 test('beyond its room a ledger sends uncounted, and ends of such entries are harmless', (t) => {
 	const shared = createInflight(ROWS, 1);
 	const reader = new InflightReader(shared);
-	const ledger = new WorkerLedger(new InflightWriter(shared, 0), 2);
+	const ledger = new WorkerLedger(new InflightWriter(shared, 0), 2, () => 0);
 	const entries = [0, 1, 2].map(() => ledger.dispatch(target(0), 1, 1));
 	t.is(entries[2], -1);
 	t.is(reader.total(REQUESTS, 0), 2);
@@ -71,8 +97,8 @@ test('beyond its room a ledger sends uncounted, and ends of such entries are har
 test('whatever is dispatched, advanced and ended in any order, the totals are those of what is under way', (t) => {
 	const step = fc.record({
 		row: fc.nat(ROWS - 1),
-		tokens: fc.nat(5000),
-		cached: fc.nat(5000),
+		tokens: fc.nat(50_000),
+		cached: fc.nat(50_000),
 		act: fc.nat(3),
 		pick: fc.nat(99),
 	});
@@ -80,7 +106,7 @@ test('whatever is dispatched, advanced and ended in any order, the totals are th
 		fc.property(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => {
 			const shared = createInflight(ROWS, 2);
 			const reader = new InflightReader(shared);
-			const ledgers = [0, 1].map((worker) => new WorkerLedger(new InflightWriter(shared, worker), 64));
+			const ledgers = [0, 1].map((worker) => new WorkerLedger(new InflightWriter(shared, worker), 64, () => 0));
 			const live: {
 				worker: number;
 				entry: number;
@@ -113,6 +139,7 @@ test('whatever is dispatched, advanced and ended in any order, the totals are th
 					sum((one) => (one.decoding ? 0 : one.uncached)),
 					sum((one) => (one.decoding ? one.tokens : 0)),
 					sum((one) => (one.decoding ? 1 : 0)),
+					sum((one) => (one.decoding ? 0 : pairsOf(one.tokens, one.uncached))),
 				]);
 			}
 			// One worker dies: exactly its share goes.
@@ -128,7 +155,7 @@ test('whatever is dispatched, advanced and ended in any order, the totals are th
 test('a reclaim tells readers which rows changed', (t) => {
 	const shared = createInflight(ROWS, 2);
 	const reader = new InflightReader(shared);
-	const ledger = new WorkerLedger(new InflightWriter(shared, 1), 8);
+	const ledger = new WorkerLedger(new InflightWriter(shared, 1), 8, () => 0);
 	ledger.dispatch(target(2), 10, 10);
 	ledger.dispatch(target(5), 10, 10);
 	const before = reader.head(1);

@@ -4,11 +4,19 @@
 // read. Which target a row belongs to is the registry's.
 
 /** Counters kept per row. */
-export const inflightCounters = ['requests', 'prefillTokens', 'decodeTokens', 'decodes'] as const;
+export const inflightCounters = ['requests', 'prefillTokens', 'decodeTokens', 'decodes', 'prefillPairs'] as const;
 export const REQUESTS = 0;
 export const PREFILL_TOKENS = 1;
 export const DECODE_TOKENS = 2;
 export const DECODES = 3;
+/** In units of 2^20 pairs. */
+export const PREFILL_PAIRS = 4;
+const PAIRS_UNIT = 2 ** 20;
+
+/** What a prompt adds to PREFILL_PAIRS: each of its uncached tokens with all before it. */
+export function pairsOf(promptTokens: number, uncachedTokens: number): number {
+	return Math.round((uncachedTokens * (promptTokens - uncachedTokens / 2)) / PAIRS_UNIT);
+}
 const COUNTERS = inflightCounters.length;
 
 /** Changes remembered per worker; a reader further behind reads all rows. A power of two. */
@@ -27,6 +35,8 @@ interface Views {
 	readonly totals: Int32Array;
 	/** Per row: connections that could not be made, as workers saw it. */
 	readonly unreachable: Int32Array;
+	/** Per row: mesh clock since when the first of what is pending is being prefilled, as this process knows. */
+	readonly prefillAt: Int32Array;
 	readonly ledgers: readonly Int32Array[];
 	readonly rings: readonly Uint32Array[];
 }
@@ -49,19 +59,20 @@ function openViews(shared: InflightShared): Views {
 	const heads = new Int32Array(buffer, take(writers * 16), writers * 16);
 	const totals = new Int32Array(buffer, take(counterWords), counterWords);
 	const unreachable = new Int32Array(buffer, take(rowsMax), rowsMax);
+	const prefillAt = new Int32Array(buffer, take(rowsMax), rowsMax);
 	const ledgers: Int32Array[] = [];
 	const rings: Uint32Array[] = [];
 	for (let writer = 0; writer < writers; writer++) {
 		ledgers.push(new Int32Array(buffer, take(counterWords), counterWords));
 		rings.push(new Uint32Array(buffer, take(CHANGE_RING_ENTRIES), CHANGE_RING_ENTRIES));
 	}
-	return { heads, totals, unreachable, ledgers, rings };
+	return { heads, totals, unreachable, prefillAt, ledgers, rings };
 }
 
 export function createInflight(rowsMax: number, workers: number): InflightShared {
 	if (!Number.isInteger(workers) || workers < 1 || workers > WORKERS_MAX)
 		throw new RangeError(`workers ${workers} is not in 1 … ${WORKERS_MAX}`);
-	const words = rowsMax * (COUNTERS + 1) + (workers + 1) * (16 + rowsMax * COUNTERS + CHANGE_RING_ENTRIES);
+	const words = rowsMax * (COUNTERS + 2) + (workers + 1) * (16 + rowsMax * COUNTERS + CHANGE_RING_ENTRIES);
 	return { rowsMax, workers, buffer: new SharedArrayBuffer(words * 4) };
 }
 
@@ -87,6 +98,11 @@ export class InflightReader {
 	/** Connections to the row that could not be made, ever (modulo 2^32). */
 	unreachable(row: number): number {
 		return Atomics.load(this.#views.unreachable, row) >>> 0;
+	}
+
+	/** Mesh clock since when the first of what is pending at the row is being prefilled (modulo 2^32). */
+	prefillAtMs(row: number): number {
+		return Atomics.load(this.#views.prefillAt, row) >>> 0;
 	}
 
 	/** The part of it that other routers have. */
@@ -144,6 +160,11 @@ export class InflightWriter {
 	/** Current total of a counter at a row, over all writers. */
 	total(counter: number, row: number): number {
 		return Math.max(0, Atomics.load(this.#views.totals, counter * this.#rowsMax + row));
+	}
+
+	/** The target begins with the first, or the next, of what is pending at the row. Call `changed` after it. */
+	beginPrefill(row: number, nowMs: number): void {
+		Atomics.store(this.#views.prefillAt, row, nowMs | 0);
 	}
 
 	/** A connection to the row could not be made: every reader avoids it from its next look on, until the agent has judged. */

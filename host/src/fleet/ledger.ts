@@ -1,7 +1,15 @@
 // Owns one worker's list of what it has in flight: an entry per dispatched attempt, mirrored into the shared counters. Entries are slots of
 // plain arrays, so a dispatch allocates nothing; ending twice is harmless.
 import type { InflightLedger, UpstreamTarget } from '../router/ports.js';
-import { DECODE_TOKENS, DECODES, type InflightWriter, PREFILL_TOKENS, REQUESTS } from './inflight.js';
+import {
+	DECODE_TOKENS,
+	DECODES,
+	type InflightWriter,
+	PREFILL_PAIRS,
+	PREFILL_TOKENS,
+	pairsOf,
+	REQUESTS,
+} from './inflight.js';
 
 const FREE = 0;
 const PREFILLING = 1;
@@ -13,16 +21,24 @@ export class WorkerLedger implements InflightLedger {
 	readonly #rows: Uint32Array;
 	readonly #promptTokens: Uint32Array;
 	readonly #uncachedTokens: Uint32Array;
+	readonly #pairs: Uint32Array;
 	readonly #free: number[];
 	#underWay = 0;
 
-	/** `entriesMax`: attempts at once; beyond it attempts are sent uncounted, which the caller's own in-flight bound rules out. */
-	constructor(writer: InflightWriter, entriesMax: number) {
+	readonly #wallMs: () => number;
+
+	/**
+	 * `entriesMax`: attempts at once; beyond it attempts are sent uncounted, which the caller's own in-flight bound rules out. `wallMs`: the mesh
+	 * clock.
+	 */
+	constructor(writer: InflightWriter, entriesMax: number, wallMs: () => number) {
 		this.#writer = writer;
+		this.#wallMs = wallMs;
 		this.#phases = new Uint8Array(entriesMax);
 		this.#rows = new Uint32Array(entriesMax);
 		this.#promptTokens = new Uint32Array(entriesMax);
 		this.#uncachedTokens = new Uint32Array(entriesMax);
+		this.#pairs = new Uint32Array(entriesMax);
 		this.#free = Array.from({ length: entriesMax }, (_, index) => entriesMax - 1 - index);
 	}
 
@@ -46,9 +62,13 @@ export class WorkerLedger implements InflightLedger {
 		this.#rows[entry] = row;
 		this.#promptTokens[entry] = promptTokens;
 		this.#uncachedTokens[entry] = uncachedTokens;
+		const pairs = pairsOf(promptTokens, uncachedTokens);
+		this.#pairs[entry] = pairs;
 		this.#underWay++;
+		if (this.#writer.total(PREFILL_TOKENS, row) === 0) this.#begins(row);
 		this.#writer.add(REQUESTS, row, 1);
 		this.#writer.add(PREFILL_TOKENS, row, uncachedTokens);
+		this.#writer.add(PREFILL_PAIRS, row, pairs);
 		this.#writer.changed(row);
 		return entry;
 	}
@@ -57,7 +77,7 @@ export class WorkerLedger implements InflightLedger {
 		if (this.#phases[entry] !== PREFILLING) return;
 		this.#phases[entry] = DECODING;
 		const row = this.#rows[entry] as number;
-		this.#writer.add(PREFILL_TOKENS, row, -(this.#uncachedTokens[entry] as number));
+		this.#prefilled(entry, row);
 		this.#writer.add(DECODES, row, 1);
 		this.#writer.add(DECODE_TOKENS, row, this.#promptTokens[entry] as number);
 		this.#writer.changed(row);
@@ -69,7 +89,7 @@ export class WorkerLedger implements InflightLedger {
 		const row = this.#rows[entry] as number;
 		this.#phases[entry] = FREE;
 		this.#writer.add(REQUESTS, row, -1);
-		if (phase === PREFILLING) this.#writer.add(PREFILL_TOKENS, row, -(this.#uncachedTokens[entry] as number));
+		if (phase === PREFILLING) this.#prefilled(entry, row);
 		else {
 			this.#writer.add(DECODES, row, -1);
 			this.#writer.add(DECODE_TOKENS, row, -(this.#promptTokens[entry] as number));
@@ -77,5 +97,16 @@ export class WorkerLedger implements InflightLedger {
 		this.#writer.changed(row);
 		this.#underWay--;
 		this.#free.push(entry);
+	}
+
+	/** One prompt less is pending: the engine goes on to the next. */
+	#prefilled(entry: number, row: number): void {
+		this.#writer.add(PREFILL_TOKENS, row, -(this.#uncachedTokens[entry] as number));
+		this.#writer.add(PREFILL_PAIRS, row, -(this.#pairs[entry] as number));
+		this.#begins(row);
+	}
+
+	#begins(row: number): void {
+		this.#writer.beginPrefill(row, this.#wallMs());
 	}
 }

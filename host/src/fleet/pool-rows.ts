@@ -12,6 +12,8 @@ export interface PoolRows {
 	readonly inflight: Float32Array;
 	readonly load: Float32Array;
 	readonly pendingPrefillTokens: Float32Array;
+	readonly pendingPrefillPairs: Float32Array;
+	readonly prefillAtMs: Uint32Array;
 	readonly activeDecodeTokens: Float32Array;
 	readonly activeDecodes: Float32Array;
 	/** Epoch of the table that the rows reflect. */

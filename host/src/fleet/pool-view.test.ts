@@ -1,7 +1,15 @@
 import { COLUMN_STATE, columns, TargetState } from '@infermesh/sdk';
 import test from 'ava';
 import * as fc from 'fast-check';
-import { createInflight, DECODES, InflightReader, InflightWriter, PREFILL_TOKENS, REQUESTS } from './inflight.js';
+import {
+	createInflight,
+	DECODES,
+	InflightReader,
+	InflightWriter,
+	PREFILL_PAIRS,
+	PREFILL_TOKENS,
+	REQUESTS,
+} from './inflight.js';
 import { CHANGE_LOG_ENTRIES, HOLE, PoolView } from './pool-view.js';
 import {
 	createFleetTable,
@@ -31,8 +39,8 @@ function fleet(workers = 2) {
 
 /** Everything a view says, to compare an incremental one with one opened now. */
 function picture(view: PoolView): unknown {
-	const { eligible, eligibleCount, doubtful, inflight, load, pendingPrefillTokens, activeDecodes, activeDecodeTokens } =
-		view;
+	const { eligible, eligibleCount, doubtful, inflight, load, activeDecodes, activeDecodeTokens } = view;
+	const { pendingPrefillTokens, pendingPrefillPairs, prefillAtMs } = view;
 	return [
 		eligible,
 		eligibleCount,
@@ -40,6 +48,8 @@ function picture(view: PoolView): unknown {
 		inflight,
 		load,
 		pendingPrefillTokens,
+		pendingPrefillPairs,
+		prefillAtMs,
 		activeDecodes,
 		activeDecodeTokens,
 	].map((part) => (typeof part === 'number' ? part : Array.from(part)));
@@ -128,7 +138,8 @@ test('a view that syncs now and then is the same as one opened now, whatever hap
 				else if (kind === 'sync') view.sync();
 				else {
 					const worker = writers[value % 2];
-					worker?.add([REQUESTS, PREFILL_TOKENS, DECODES][value % 3] as number, row, value);
+					worker?.add([REQUESTS, PREFILL_TOKENS, DECODES, PREFILL_PAIRS][value % 4] as number, row, value);
+					worker?.beginPrefill(row, value);
 					worker?.changed(row);
 				}
 			}

@@ -8,6 +8,7 @@ import {
 	DECODE_TOKENS,
 	DECODES,
 	type InflightReader,
+	PREFILL_PAIRS,
 	PREFILL_TOKENS,
 	REQUESTS,
 } from './inflight.js';
@@ -40,6 +41,8 @@ export class PoolView implements PoolRows {
 	readonly inflight: Float32Array;
 	readonly load: Float32Array;
 	readonly pendingPrefillTokens: Float32Array;
+	readonly pendingPrefillPairs: Float32Array;
+	readonly prefillAtMs: Uint32Array;
 	readonly activeDecodeTokens: Float32Array;
 	readonly activeDecodes: Float32Array;
 	/** Epoch of the table the view reflects; instances copy cells of this epoch's front buffer. */
@@ -89,6 +92,8 @@ export class PoolView implements PoolRows {
 		this.inflight = new Float32Array(this.rowCount);
 		this.load = new Float32Array(this.rowCount);
 		this.pendingPrefillTokens = new Float32Array(this.rowCount);
+		this.pendingPrefillPairs = new Float32Array(this.rowCount);
+		this.prefillAtMs = new Uint32Array(this.rowCount);
 		this.activeDecodeTokens = new Float32Array(this.rowCount);
 		this.activeDecodes = new Float32Array(this.rowCount);
 		this.#loadBase = new Float32Array(this.rowCount);
@@ -221,6 +226,8 @@ export class PoolView implements PoolRows {
 		this.inflight[row] = requests;
 		this.load[row] = Math.max(requests, (this.#loadBase[row] as number) + requests);
 		this.pendingPrefillTokens[row] = this.#counters.total(PREFILL_TOKENS, tableRow);
+		this.pendingPrefillPairs[row] = this.#counters.total(PREFILL_PAIRS, tableRow);
+		this.prefillAtMs[row] = this.#counters.prefillAtMs(tableRow);
 		this.activeDecodeTokens[row] = this.#counters.total(DECODE_TOKENS, tableRow);
 		this.activeDecodes[row] = this.#counters.total(DECODES, tableRow);
 		const trials = this.#trials[row] as number;

@@ -1,5 +1,6 @@
 import {
 	COLUMN_COST,
+	COLUMN_FETCHES_PREFIXES,
 	COLUMN_MODEL,
 	COLUMN_STATE,
 	COLUMN_TARGET,
@@ -67,6 +68,9 @@ test('a target gets a row, its identity columns, and a place in the pool of each
 	t.is(names.models.name(table.getU32(COLUMN_MODEL, record.row)), 'm');
 	t.is(table.getF32(COLUMN_WEIGHT, record.row), 3);
 	t.is(table.getF32(COLUMN_COST, record.row), 2.5);
+	t.is(table.getU32(COLUMN_FETCHES_PREFIXES, record.row), 0);
+	const fetching = registry.add(spec('b', { fetchesPrefixes: true }));
+	t.is(table.getU32(COLUMN_FETCHES_PREFIXES, fetching.row), 1);
 	t.is(table.getU32(GENERATION_COLUMN, record.row), record.generation);
 });
 

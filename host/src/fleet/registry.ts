@@ -3,6 +3,7 @@
 import { MeshError } from '@infermesh/proto';
 import {
 	COLUMN_COST,
+	COLUMN_FETCHES_PREFIXES,
 	COLUMN_MODEL,
 	COLUMN_NODE,
 	COLUMN_REGION,
@@ -234,6 +235,7 @@ export class TargetRegistry {
 		table.setU32(COLUMN_MODEL, row, names.models.find(spec.models[0] ?? ''));
 		table.setU32(COLUMN_REVISION, row, names.revisions.hold(spec.revision ?? ''));
 		table.setU32(COLUMN_ROLE, row, TargetRole[spec.role]);
+		table.setU32(COLUMN_FETCHES_PREFIXES, row, spec.fetchesPrefixes === true ? 1 : 0);
 		table.setF32(COLUMN_WEIGHT, row, spec.weight);
 		table.setF32(COLUMN_COST, row, spec.costPerHour);
 	}

@@ -61,7 +61,9 @@ const loras = new NameTable(start.lorasMax);
 const table = new FleetTableReader(start.table);
 const counters = new InflightReader(start.inflight);
 const inflightMax = start.router.inflightMax ?? 4096;
-const ledger = new WorkerLedger(new InflightWriter(start.inflight, start.worker), inflightMax * ATTEMPTS_AT_ONCE);
+const ledger = new WorkerLedger(new InflightWriter(start.inflight, start.worker), inflightMax * ATTEMPTS_AT_ONCE, () =>
+	clock.wallMs(),
+);
 const limits = new TargetLimits(start.limits);
 const directory = new WorkerDirectory();
 

@@ -139,6 +139,7 @@ export class LoadBook {
 			frame.prefillTokens[index] as number,
 			frame.decodeTokens[index] as number,
 			frame.decodes[index] as number,
+			frame.prefillPairs[index] ?? 0,
 		]);
 	}
 
@@ -179,6 +180,10 @@ export class LoadBook {
 		if (targets.length > targetsMax) return 'targets';
 		for (const list of [frame.requests, frame.prefillTokens, frame.decodeTokens, frame.decodes])
 			if (list.length !== targets.length || list.some((count) => count > countMax)) return 'counts';
+		// Routers of before the list was there send none.
+		const { prefillPairs } = frame;
+		if (prefillPairs.length !== 0 && prefillPairs.length !== targets.length) return 'counts';
+		if (prefillPairs.some((count) => count > countMax)) return 'counts';
 		return undefined;
 	}
 }

@@ -16,7 +16,7 @@ const bookOptions = { leaseMs: 2000, targetsMax: ROWS, countMax: 0x7fff_ffff };
 class Router {
 	readonly shared = createInflight(ROWS, 1);
 	readonly counters = new InflightReader(this.shared);
-	readonly ledger = new WorkerLedger(new InflightWriter(this.shared, 0), 1000);
+	readonly ledger = new WorkerLedger(new InflightWriter(this.shared, 0), 1000, () => 0);
 	readonly book = new LoadBook(bookOptions);
 	readonly rows: ReadonlyMap<string, number>;
 	readonly remote: RemoteShare;
@@ -42,7 +42,7 @@ class Router {
 
 	dispatch(id: string): void {
 		const row = this.rows.get(id) as number;
-		this.entries.push(this.ledger.dispatch({ tableRow: row } as UpstreamTarget, 100, 60));
+		this.entries.push(this.ledger.dispatch({ tableRow: row } as UpstreamTarget, 8192, 6144));
 		for (const teller of this.tellers.values()) teller.changed(row);
 	}
 
@@ -154,16 +154,16 @@ test('a change is told in the next frame, and only what changed', (t) => {
 	t.is(teller.next(10, 5), undefined, 'nothing to tell');
 	one.dispatch('t3');
 	const frame = teller.next(11, 5);
-	t.like(frame, { full: false, names: ['t3'], requests: [1], prefillTokens: [60], madeAtMs: 5 });
+	t.like(frame, { full: false, names: ['t3'], requests: [1], prefillTokens: [6144], prefillPairs: [30], madeAtMs: 5 });
 	deliver(two, 'one', frame);
-	t.deepEqual(two.totals('t3'), [1, 60, 0, 0]);
-	t.deepEqual(two.ownCounts('t3'), [0, 0, 0, 0], 'what others have is not its own to tell on');
+	t.deepEqual(two.totals('t3'), [1, 6144, 0, 0, 30]);
+	t.deepEqual(two.ownCounts('t3'), [0, 0, 0, 0, 0], 'what others have is not its own to tell on');
 	one.step(false);
 	one.step(true);
 	const ended = teller.next(12, 5);
 	t.deepEqual(ended?.named.length, ROWS - 1, 'a target is named once');
 	deliver(two, 'one', ended);
-	t.deepEqual(two.totals('t3'), [0, 0, 0, 0]);
+	t.deepEqual(two.totals('t3'), [0, 0, 0, 0, 0]);
 });
 
 test('a reader that is slow gets the newest counts in one frame', (t) => {
@@ -188,7 +188,7 @@ test('an idle router is heard all the same, and one that is silent for its lease
 	t.is(two.book.ageMs('one', 2099), 1999);
 	t.is(two.book.lapse(2100), 1);
 	two.remote.flush();
-	t.deepEqual(two.totals('t1'), [0, 0, 0, 0]);
+	t.deepEqual(two.totals('t1'), [0, 0, 0, 0, 0]);
 	t.is(two.book.lapse(2200), 0, 'told once');
 	deliver(two, 'one', teller.next(2200, 0), 2200);
 	t.is(two.totals('t1')[REQUESTS], 1, 'the full frame brings it back');
@@ -240,6 +240,7 @@ const rubbish: fc.Arbitrary<LoadFrame> = fc.record({
 	prefillTokens: fc.array(fc.nat(), { maxLength: 8 }),
 	decodeTokens: fc.array(fc.nat(), { maxLength: 8 }),
 	decodes: fc.array(fc.nat(), { maxLength: 8 }),
+	prefillPairs: fc.array(fc.nat(), { maxLength: 8 }),
 	madeAtMs: fc.double(),
 });
 

@@ -58,6 +58,8 @@ export class RigRouter {
 	readonly #counters: InflightReader;
 	readonly #instance: StrategyInstance;
 	readonly #records: readonly TargetRecord[];
+	/** Time of the last call that brought one. */
+	#nowMs = 0;
 	readonly #tellers: LoadTeller[] = [];
 	readonly #random: Random;
 	readonly #ended: AttemptReport[] = [];
@@ -83,7 +85,7 @@ export class RigRouter {
 		this.#records = Array.from({ length: targets }, (_, index) => registry.add(specOf(index)));
 		for (const record of this.#records) this.#fusion.follow(record, nowMs);
 		this.#table.publish();
-		this.#ledger = new WorkerLedger(new InflightWriter(shared, 0), ENTRIES_MAX);
+		this.#ledger = new WorkerLedger(new InflightWriter(shared, 0), ENTRIES_MAX, () => this.#nowMs);
 		this.book = new LoadBook({ leaseMs, targetsMax: targets, countMax: 0x7fff_ffff });
 		this.#share = new RemoteShare(shared, this.book, (id) => registry.get(id).row);
 		this.#changes = new OwnChanges(this.#counters);
@@ -105,6 +107,7 @@ export class RigRouter {
 
 	/** The target the strategy chooses. Throws when it does not answer: a rig measures strategies that do. */
 	decide(request: RigRequest, nowMs: number): number {
+		this.#nowMs = nowMs;
 		this.#ticket = (this.#ticket + 1) >>> 0;
 		const features = this.#features;
 		features.nowMs = nowMs;
@@ -142,6 +145,7 @@ export class RigRouter {
 
 	/** An engine's report comes in. */
 	report(target: number, delta: ModelStateDelta, nowMs: number): void {
+		this.#nowMs = nowMs;
 		this.#fusion.report(this.#record(target), delta, nowMs);
 		this.#table.publish();
 	}

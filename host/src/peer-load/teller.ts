@@ -1,7 +1,7 @@
 // Owns what one router tells another of its own load: which targets changed since the last frame, numbers in place of ids, a full frame now and then.
 // What was not sent yet is a set of rows, so a reader that is slow gets fewer frames, never a longer queue: the newest count is the one told. No I/O.
 import type { LoadFrame } from '@infermesh/proto/grpc/routing/v1/load';
-import { DECODE_TOKENS, DECODES, PREFILL_TOKENS, REQUESTS } from '../fleet/inflight.js';
+import { DECODE_TOKENS, DECODES, PREFILL_PAIRS, PREFILL_TOKENS, REQUESTS } from '../fleet/inflight.js';
 import { NUMBERS_PER_TARGET } from './book.js';
 
 export interface OwnLoad {
@@ -79,6 +79,7 @@ export class LoadTeller {
 			prefillTokens: [],
 			decodeTokens: [],
 			decodes: [],
+			prefillPairs: [],
 			madeAtMs,
 		};
 	}
@@ -98,5 +99,6 @@ export class LoadTeller {
 		frame.prefillTokens.push(this.#own.own(PREFILL_TOKENS, row));
 		frame.decodeTokens.push(this.#own.own(DECODE_TOKENS, row));
 		frame.decodes.push(this.#own.own(DECODES, row));
+		frame.prefillPairs.push(this.#own.own(PREFILL_PAIRS, row));
 	}
 }

@@ -29,7 +29,7 @@ test('every key of a scenario is described on the page', (t) => {
 	const keys = [scenarioSchema, requestSchema, expect, hits, outcomes].flatMap(keysOf);
 	t.true(keys.length > 50);
 	t.true(keysOf(targetSchema).includes('count') && 'defaults' in fleetFields);
-	const missing = ['id', 'count', 'telemetry_age_ms', 'observed_age_ms', ...keys].filter(
+	const missing = ['id', 'count', 'telemetry_age_ms', 'observed_age_ms', 'prefill_age_ms', ...keys].filter(
 		(key) => !page.includes(`\`${key}\``),
 	);
 	t.deepEqual(missing, []);

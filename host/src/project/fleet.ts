@@ -7,7 +7,9 @@ import {
 	COLUMN_LOAD,
 	COLUMN_MODEL,
 	COLUMN_OBSERVED_AT_MS,
+	COLUMN_PENDING_PREFILL_PAIRS,
 	COLUMN_PENDING_PREFILL_TOKENS,
+	COLUMN_PREFILL_AT_MS,
 	COLUMN_QUEUE_DEPTH,
 	COLUMN_RUNNING,
 	COLUMN_STATE,
@@ -25,7 +27,9 @@ import {
 	DECODES,
 	InflightReader,
 	InflightWriter,
+	PREFILL_PAIRS,
 	PREFILL_TOKENS,
+	pairsOf,
 	REQUESTS,
 } from '../fleet/inflight.js';
 import { PoolView } from '../fleet/pool-view.js';
@@ -51,6 +55,7 @@ const columnByName: ReadonlyMap<string, ColumnDef> = new Map(columns.map((column
 const counterByColumn: ReadonlyMap<number, number> = new Map([
 	[COLUMN_INFLIGHT, REQUESTS],
 	[COLUMN_PENDING_PREFILL_TOKENS, PREFILL_TOKENS],
+	[COLUMN_PENDING_PREFILL_PAIRS, PREFILL_PAIRS],
 	[COLUMN_ACTIVE_DECODE_TOKENS, DECODE_TOKENS],
 	[COLUMN_ACTIVE_DECODES, DECODES],
 ]);
@@ -88,6 +93,7 @@ export class Fleet {
 			this.#table.setU32(COLUMN_STATE, row, TargetState.ready);
 			this.#table.setU32(COLUMN_TELEMETRY_AT_MS, row, this.nowMs);
 			this.#table.setU32(COLUMN_OBSERVED_AT_MS, row, this.nowMs);
+			this.#beginPrefill(row, this.nowMs);
 			this.#apply(row, { ...spec.defaults, ...target });
 		});
 		this.#table.publish();
@@ -120,9 +126,11 @@ export class Fleet {
 	}
 
 	/** Counts a request as sent to `row`, as the router does when it dispatches. */
-	dispatch(row: number, uncachedTokens: number): void {
+	dispatch(row: number, promptTokens: number, uncachedTokens: number): void {
+		if (this.#counters.total(PREFILL_TOKENS, row) === 0) this.#inflight.beginPrefill(row, this.nowMs);
 		this.#inflight.add(REQUESTS, row, 1);
 		this.#inflight.add(PREFILL_TOKENS, row, uncachedTokens);
+		this.#inflight.add(PREFILL_PAIRS, row, pairsOf(promptTokens, uncachedTokens));
 		this.#inflight.changed(row);
 	}
 
@@ -131,6 +139,7 @@ export class Fleet {
 			if (value === undefined || name === 'id' || name === 'count') continue;
 			if (name === 'telemetry_age_ms') this.#table.setU32(COLUMN_TELEMETRY_AT_MS, row, this.nowMs - Number(value));
 			else if (name === 'observed_age_ms') this.#table.setU32(COLUMN_OBSERVED_AT_MS, row, this.nowMs - Number(value));
+			else if (name === 'prefill_age_ms') this.#beginPrefill(row, this.nowMs - Number(value));
 			else this.#applyColumn(row, columnByName.get(name), value);
 		}
 		this.#applyLoad(row);
@@ -142,9 +151,15 @@ export class Fleet {
 		if (counter !== undefined) {
 			this.#inflight.add(counter, row, Math.round(Number(value)) - this.#counters.total(counter, row));
 			this.#inflight.changed(row);
-		} else if (column.id === COLUMN_LOAD) this.#loads.set(row, Number(value));
+		} else if (column.id === COLUMN_PREFILL_AT_MS) this.#beginPrefill(row, Number(value));
+		else if (column.id === COLUMN_LOAD) this.#loads.set(row, Number(value));
 		else if (column.type === 'f32') this.#table.setF32(column.id, row, Number(value));
 		else this.#table.setU32(column.id, row, this.#wordOf(column, value));
+	}
+
+	#beginPrefill(row: number, atMs: number): void {
+		this.#inflight.beginPrefill(row, atMs);
+		this.#inflight.changed(row);
 	}
 
 	#wordOf(column: ColumnDef, value: Cell): number {

@@ -7,7 +7,9 @@ import {
 	COLUMN_ACTIVE_DECODES,
 	COLUMN_INFLIGHT,
 	COLUMN_LOAD,
+	COLUMN_PENDING_PREFILL_PAIRS,
 	COLUMN_PENDING_PREFILL_TOKENS,
+	COLUMN_PREFILL_AT_MS,
 	columns as dictionary,
 	FACTORS_MAX,
 	HITS_MAX,
@@ -326,6 +328,8 @@ export class DecisionTap implements DecisionRecorder {
 		f32[to + COLUMN_INFLIGHT] = view.inflight[row] as number;
 		f32[to + COLUMN_LOAD] = view.load[row] as number;
 		f32[to + COLUMN_PENDING_PREFILL_TOKENS] = view.pendingPrefillTokens[row] as number;
+		f32[to + COLUMN_PENDING_PREFILL_PAIRS] = view.pendingPrefillPairs[row] as number;
+		words[to + COLUMN_PREFILL_AT_MS] = view.prefillAtMs[row] as number;
 		f32[to + COLUMN_ACTIVE_DECODE_TOKENS] = view.activeDecodeTokens[row] as number;
 		f32[to + COLUMN_ACTIVE_DECODES] = view.activeDecodes[row] as number;
 	}

@@ -14,7 +14,7 @@ export const SECTION_ALIGN_BYTES = 64;
 /** entries of the column table */
 export const COLUMN_TABLE_ENTRIES = 128;
 /** columns in the dictionary of this version */
-export const COLUMN_COUNT = 58;
+export const COLUMN_COUNT = 61;
 /** most rows a decision may rank */
 export const RANKED_ROWS_MAX = 16;
 /** most explain factors per ranked row */
@@ -610,6 +610,12 @@ export const COLUMN_GPU_HEALTH = 55;
 export const COLUMN_GPU_AT_MS = 56;
 /** u32, hash: hash of the target’s id as text: the same on every router and after every restart, unlike `target` */
 export const COLUMN_TARGET_HASH = 57;
+/** u32, bool: 1 = can fetch a cached prefix from another target, 0 = cannot */
+export const COLUMN_FETCHES_PREFIXES = 58;
+/** f32, Mi pairs: pairs of a pending prompt token and a token before it, in 2^20: the part of pending prefill that attention takes; always fresh */
+export const COLUMN_PENDING_PREFILL_PAIRS = 59;
+/** u32, ms: mesh clock since when the first of what is pending is being prefilled: the last first token, or the dispatch to a target with nothing pending (modulo 2^32; says nothing while nothing is pending) */
+export const COLUMN_PREFILL_AT_MS = 60;
 
 /** Column names by id. */
 export const columnNames = [
@@ -671,5 +677,8 @@ export const columnNames = [
 	'gpu_health',
 	'gpu_at_ms',
 	'target_hash',
+	'fetches_prefixes',
+	'pending_prefill_pairs',
+	'prefill_at_ms',
 ] as const;
 export type ColumnName = (typeof columnNames)[number];

@@ -137,7 +137,7 @@ class Run {
 		const row = this.#decision.rows[0];
 		if (request.dispatch === true && named.verdict === 'route' && row !== undefined && named.ranked.length > 0) {
 			const cached = (request.hits ?? []).find((hit) => hit.target === named.ranked[0]?.target)?.tokens ?? 0;
-			fleet.dispatch(row, Math.max(0, features.tokensIn - cached));
+			fleet.dispatch(row, features.tokensIn, Math.max(0, features.tokensIn - cached));
 		}
 		return named;
 	}

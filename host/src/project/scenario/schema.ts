@@ -28,6 +28,7 @@ export interface TargetSpec {
 	readonly count?: number;
 	readonly telemetry_age_ms?: number;
 	readonly observed_age_ms?: number;
+	readonly prefill_age_ms?: number;
 	readonly [column: string]: Cell | undefined;
 }
 
@@ -143,7 +144,7 @@ for (const column of columns) {
 	else if (column.unit === 'TargetRole') columnFields[column.name] = oneOf(Object.keys(TargetRole));
 	else columnFields[column.name] = column.type === 'u32' ? whole : Type.Number();
 }
-const ageFields = { telemetry_age_ms: amount, observed_age_ms: amount };
+const ageFields = { telemetry_age_ms: amount, observed_age_ms: amount, prefill_age_ms: amount };
 const optionalAll = (fields: Readonly<Record<string, TSchema>>): Record<string, TSchema> =>
 	Object.fromEntries(Object.entries(fields).map(([key, schema]) => [key, Type.Optional(schema)]));
 

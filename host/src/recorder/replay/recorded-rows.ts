@@ -4,7 +4,9 @@ import {
 	COLUMN_ACTIVE_DECODES,
 	COLUMN_INFLIGHT,
 	COLUMN_LOAD,
+	COLUMN_PENDING_PREFILL_PAIRS,
 	COLUMN_PENDING_PREFILL_TOKENS,
+	COLUMN_PREFILL_AT_MS,
 	columns as dictionary,
 } from '@infermesh/sdk';
 import type { PoolRows } from '../../fleet/pool-rows.js';
@@ -20,6 +22,8 @@ export class RecordedRows implements PoolRows {
 	readonly inflight: Float32Array;
 	readonly load: Float32Array;
 	readonly pendingPrefillTokens: Float32Array;
+	readonly pendingPrefillPairs: Float32Array;
+	readonly prefillAtMs: Uint32Array;
 	readonly activeDecodeTokens: Float32Array;
 	readonly activeDecodes: Float32Array;
 	eligibleCount = 0;
@@ -53,6 +57,9 @@ export class RecordedRows implements PoolRows {
 		this.inflight = column(COLUMN_INFLIGHT);
 		this.load = column(COLUMN_LOAD);
 		this.pendingPrefillTokens = column(COLUMN_PENDING_PREFILL_TOKENS);
+		this.pendingPrefillPairs = column(COLUMN_PENDING_PREFILL_PAIRS);
+		const prefillAt = COLUMN_PREFILL_AT_MS * this.rowsMax;
+		this.prefillAtMs = this.#cells.subarray(prefillAt, prefillAt + stream.rows);
 		this.activeDecodeTokens = column(COLUMN_ACTIVE_DECODE_TOKENS);
 		this.activeDecodes = column(COLUMN_ACTIVE_DECODES);
 	}

@@ -290,7 +290,9 @@ export class SimRouter {
 
 	/** Reports that have come count what was in flight when they came, so they are put in before that changes. */
 	#ledger(requests: number): InflightLedger {
-		const ledger = new WorkerLedger(new InflightWriter(this.inflight, 0), 2 * requests + 1024);
+		const ledger = new WorkerLedger(new InflightWriter(this.inflight, 0), 2 * requests + 1024, () =>
+			this.clock.wallMs(),
+		);
 		const { queue } = this.#world;
 		const rows = new Map<number, number>();
 		const before = (entry: number): void => this.feed.bringOne(rows.get(entry) ?? 0, queue.nowUs);

@@ -6,7 +6,9 @@ import {
 	COLUMN_ACTIVE_DECODES,
 	COLUMN_INFLIGHT,
 	COLUMN_LOAD,
+	COLUMN_PENDING_PREFILL_PAIRS,
 	COLUMN_PENDING_PREFILL_TOKENS,
+	COLUMN_PREFILL_AT_MS,
 	columns as dictionary,
 	type FrameLayout,
 	HEADER_ROW_COUNT_WORD,
@@ -98,6 +100,8 @@ export class StrategyInstance {
 	readonly #inflightWord: number;
 	readonly #loadWord: number;
 	readonly #prefillWord: number;
+	readonly #pairsWord: number;
+	readonly #prefillAtWord: number;
 	readonly #decodeTokensWord: number;
 	readonly #decodesWord: number;
 	readonly #eligibilityWord: number;
@@ -167,6 +171,8 @@ export class StrategyInstance {
 		this.#inflightWord = word(COLUMN_INFLIGHT);
 		this.#loadWord = word(COLUMN_LOAD);
 		this.#prefillWord = word(COLUMN_PENDING_PREFILL_TOKENS);
+		this.#pairsWord = word(COLUMN_PENDING_PREFILL_PAIRS);
+		this.#prefillAtWord = word(COLUMN_PREFILL_AT_MS);
 		this.#decodeTokensWord = word(COLUMN_ACTIVE_DECODE_TOKENS);
 		this.#decodesWord = word(COLUMN_ACTIVE_DECODES);
 		this.#eligibilityWord = this.layout.eligibilityOffset / 4;
@@ -280,10 +286,12 @@ export class StrategyInstance {
 	}
 
 	#copyRouterCells(row: number): void {
-		const { f32, view } = this;
+		const { f32, u32, view } = this;
 		if (this.#inflightWord !== 0) f32[this.#inflightWord + row] = view.inflight[row] as number;
 		if (this.#loadWord !== 0) f32[this.#loadWord + row] = view.load[row] as number;
 		if (this.#prefillWord !== 0) f32[this.#prefillWord + row] = view.pendingPrefillTokens[row] as number;
+		if (this.#pairsWord !== 0) f32[this.#pairsWord + row] = view.pendingPrefillPairs[row] as number;
+		if (this.#prefillAtWord !== 0) u32[this.#prefillAtWord + row] = view.prefillAtMs[row] as number;
 		if (this.#decodeTokensWord !== 0) f32[this.#decodeTokensWord + row] = view.activeDecodeTokens[row] as number;
 		if (this.#decodesWord !== 0) f32[this.#decodesWord + row] = view.activeDecodes[row] as number;
 	}
@@ -303,6 +311,8 @@ export class StrategyInstance {
 		if (this.#inflightWord !== 0) f32.set(view.inflight, this.#inflightWord);
 		if (this.#loadWord !== 0) f32.set(view.load, this.#loadWord);
 		if (this.#prefillWord !== 0) f32.set(view.pendingPrefillTokens, this.#prefillWord);
+		if (this.#pairsWord !== 0) f32.set(view.pendingPrefillPairs, this.#pairsWord);
+		if (this.#prefillAtWord !== 0) u32.set(view.prefillAtMs, this.#prefillAtWord);
 		if (this.#decodeTokensWord !== 0) f32.set(view.activeDecodeTokens, this.#decodeTokensWord);
 		if (this.#decodesWord !== 0) f32.set(view.activeDecodes, this.#decodesWord);
 		u32.set(view.eligible, this.#eligibilityWord);
@@ -343,6 +353,8 @@ const routerColumnIds: ReadonlySet<number> = new Set([
 	COLUMN_INFLIGHT,
 	COLUMN_LOAD,
 	COLUMN_PENDING_PREFILL_TOKENS,
+	COLUMN_PENDING_PREFILL_PAIRS,
+	COLUMN_PREFILL_AT_MS,
 	COLUMN_ACTIVE_DECODE_TOKENS,
 	COLUMN_ACTIVE_DECODES,
 ]);

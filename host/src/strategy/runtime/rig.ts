@@ -8,6 +8,7 @@ import {
 	DECODES,
 	InflightReader,
 	InflightWriter,
+	PREFILL_PAIRS,
 	PREFILL_TOKENS,
 	REQUESTS,
 } from '../../fleet/inflight.js';
@@ -82,7 +83,10 @@ export function createRig(rows: number, seed: number): Rig {
 		fill(row);
 		const requests = random.nextU32() % 12;
 		inflight.add(REQUESTS, row, requests);
-		inflight.add(PREFILL_TOKENS, row, requests * (random.nextU32() % 2000));
+		const tokens = random.nextU32() % 2000;
+		inflight.add(PREFILL_TOKENS, row, requests * tokens);
+		inflight.add(PREFILL_PAIRS, row, Math.round((requests * tokens * tokens) / 2 ** 20));
+		inflight.beginPrefill(row, NOW_MS - tokens);
 		inflight.add(DECODES, row, requests >> 1);
 		inflight.add(DECODE_TOKENS, row, (requests >> 1) * 1000);
 	}

@@ -41,6 +41,8 @@ export interface LoadFrame {
   decodes: number[];
   /** When it was made by the sender's wall clock, milliseconds since the Unix epoch. */
   madeAtMs: number;
+  /** Of the pending prompts, the pairs of a token and one before it, in 2^20. Routers of before do not tell it: an empty list is all zeros. */
+  prefillPairs: number[];
 }
 
 function createBaseFollowRequest(): FollowRequest {
@@ -90,6 +92,7 @@ function createBaseLoadFrame(): LoadFrame {
     decodeTokens: [],
     decodes: [],
     madeAtMs: 0,
+    prefillPairs: [],
   };
 }
 
@@ -148,6 +151,13 @@ export const LoadFrame: MessageFns<LoadFrame> = {
     }
     if (message.madeAtMs !== 0) {
       writer.uint32(81).double(message.madeAtMs);
+    }
+    if (message.prefillPairs.length !== 0) {
+      writer.uint32(90).fork();
+      for (const v of message.prefillPairs) {
+        writer.uint32(v);
+      }
+      writer.join();
     }
     return writer;
   },
@@ -304,6 +314,24 @@ export const LoadFrame: MessageFns<LoadFrame> = {
 
             message.madeAtMs = reader.double();
             continue;
+          }
+          case 11: {
+            if (tag === 88) {
+              message.prefillPairs.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 90) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.prefillPairs.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
