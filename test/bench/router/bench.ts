@@ -16,7 +16,7 @@ const SLICE_MS = 700;
 const SETTLE_MS = 150;
 const IDLE_MS = 2500;
 /** Long enough for V8 to have optimised all of a router; before it, a request costs twice as much. */
-const WARM_MS = 4000;
+const WARM_MS = 15_000;
 /** Of further loads: their connections and buffers. */
 const WARM_AGAIN_MS = 500;
 const WARM_RATE_PER_S = 1000;

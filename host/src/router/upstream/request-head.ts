@@ -1,6 +1,6 @@
 // Owns the bytes of a request head. Nothing a client sent may end a line of it early.
 import { UpstreamFault } from './faults.js';
-import { BAD_VALUE, TOKEN } from './syntax.js';
+import { BAD_VALUE, fieldName } from './syntax.js';
 
 export interface UpstreamRequest {
 	readonly method: string;
@@ -20,14 +20,15 @@ const WITH_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
 /** The head, to be written as Latin-1. Throws UpstreamFault `invalid`. */
 export function requestHead(request: UpstreamRequest, host: string): string {
 	const { method, path, headers, body } = request;
-	if (!TOKEN.test(method)) throw new UpstreamFault('invalid', 'the method is no token');
+	if (fieldName(method) === undefined) throw new UpstreamFault('invalid', 'the method is no token');
 	if (!path.startsWith('/') || BAD_PATH.test(path))
 		throw new UpstreamFault('invalid', 'the path has characters it may not have');
 	let head = `${method} ${path} HTTP/1.1\r\nhost: ${host}\r\nconnection: keep-alive\r\n`;
 	for (let at = 0; at < headers.length; at += 2) {
 		const name = headers[at] as string;
 		const value = headers[at + 1] as string;
-		if (!TOKEN.test(name) || BAD_VALUE.test(value)) throw new UpstreamFault('invalid', 'a header is not valid');
+		if (fieldName(name) === undefined || BAD_VALUE.test(value))
+			throw new UpstreamFault('invalid', 'a header is not valid');
 		head += `${name}: ${value}\r\n`;
 	}
 	if (body !== null) return `${head}content-length: ${body.length}\r\n\r\n`;

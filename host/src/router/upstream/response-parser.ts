@@ -1,7 +1,7 @@
 // Owns the reading of HTTP/1.1 responses from bytes (RFC 9112): pure, no socket. What two readers could understand differently is refused, not
 // guessed at: an upstream must not be able to make the end of one response the beginning of another client's.
 import { UpstreamFault } from './faults.js';
-import { BAD_VALUE, TOKEN } from './syntax.js';
+import { BAD_VALUE, fieldName } from './syntax.js';
 
 /** Names in lower case, fields that were repeated as lists. */
 export type ResponseHeaders = Record<string, string | string[] | undefined>;
@@ -279,15 +279,14 @@ function fieldsOf(text: string, from: number): ResponseHeaders {
 		if (end < 0) end = text.length;
 		const colon = text.indexOf(':', at);
 		if (colon < 0 || colon > end) throw protocol('a header line has no colon');
-		const name = text.slice(at, colon);
+		const name = fieldName(text.slice(at, colon));
 		// Also what obsolete folding (a line that begins with a space) fails at.
-		if (!TOKEN.test(name)) throw protocol('a header has no proper name');
+		if (name === undefined) throw protocol('a header has no proper name');
 		const value = withoutOuterSpace(text, colon + 1, end);
 		if (BAD_VALUE.test(value)) throw protocol('a header has control characters');
-		const lower = name.toLowerCase();
-		const known = headers[lower];
-		if (known === undefined) headers[lower] = value;
-		else if (typeof known === 'string') headers[lower] = [known, value];
+		const known = headers[name];
+		if (known === undefined) headers[name] = value;
+		else if (typeof known === 'string') headers[name] = [known, value];
 		else known.push(value);
 		at = end + 2;
 	}
