@@ -62,6 +62,8 @@ export async function createProgram(cli: Cli, first?: string): Promise<Command> 
 		.description('A mesh for inference: strategies decide where requests go.')
 		.version(cli.context.version, '-V, --version', 'print the version')
 		.helpCommand(false)
+		// A command may have options and commands of its own: what stands behind a name belongs to it.
+		.enablePositionalOptions()
 		.showSuggestionAfterError(true);
 	const named = groups.filter(({ names }) => first !== undefined && names.includes(first));
 	const adding = await Promise.all((named.length > 0 ? named : groups).map(({ load }) => load()));

@@ -152,6 +152,7 @@ export function addSimulateCommands(program: Command, cli: Cli): void {
 	const simulate = program
 		.command('simulate')
 		.description('compare strategies on a simulated fleet, with the same binaries that a mesh runs')
+		.enablePositionalOptions()
 		.option('--strategies <list>', `${ALL}, or shipped names, project folders, .wasm files (default: ${ALL})`);
 	withExample(
 		withJson(

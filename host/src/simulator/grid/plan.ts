@@ -113,6 +113,7 @@ export function specOf(scenario: SimulationScenario, setting: Setting, speed: nu
 						? { kind: 'split' }
 						: { kind: 'switchback', blockMs: assignment.blockMs },
 		slo: { ...scenario.slo, ...variant.slo },
+		drainMs: scenario.drainMs,
 		keepRequests: true,
 		timelineBins: 0,
 	};

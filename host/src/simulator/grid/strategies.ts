@@ -1,7 +1,8 @@
 // Owns the strategies of a run: from what a user names to compiled modules with their configuration, each under a label of its own.
 import { MeshError } from '@infermesh/proto';
+import { readManifest } from '@infermesh/sdk';
 import type { PreparedStrategy } from '../../project/prepare.js';
-import { prepareStrategy, shippedNames } from '../../project/prepare.js';
+import { openStrategy, prepareStrategy, shippedNames } from '../../project/prepare.js';
 import type { StrategyModule } from '../../strategy/runtime/instance.js';
 import type { StrategyChoice } from '../scenario/document.js';
 import { gridErrors } from './errors.js';
@@ -21,8 +22,20 @@ export const ALL = 'all';
 export function parseStrategies(text: string): StrategyChoice[] {
 	const names = text.split(',').map((name) => name.trim());
 	if (names.includes('')) throw optionError('names no strategy between two commas', '--strategies');
-	const choices = names.flatMap((name) => (name === ALL ? shippedNames() : [name]));
-	return [...new Set(choices)].map((name) => ({ name, config: {} }));
+	return [...new Set(names)].map((name) => ({ name, config: {} }));
+}
+
+/** `all` written out: what ships and decides inference. */
+async function writtenOut(choices: readonly StrategyChoice[]): Promise<readonly StrategyChoice[]> {
+	if (choices.length > 0 && !choices.some(({ name }) => name === ALL)) return choices;
+	const others = choices.filter(({ name }) => name !== ALL);
+	const all: StrategyChoice[] = [];
+	for (const name of shippedNames()) {
+		if (others.some((choice) => (choice.label ?? choice.name) === name)) continue;
+		const { wasm } = await openStrategy(name);
+		if (readManifest(wasm).kind === 'inference') all.push({ name, config: {} });
+	}
+	return [...others, ...all];
 }
 
 /**
@@ -33,7 +46,7 @@ export async function prepareStrategies(
 	choices: readonly StrategyChoice[],
 	baseline: string,
 ): Promise<readonly SimulatedStrategy[]> {
-	const wanted = choices.length > 0 ? choices : shippedNames().map((name): StrategyChoice => ({ name, config: {} }));
+	const wanted = await writtenOut(choices);
 	const isBaseline = (choice: StrategyChoice): boolean => (choice.label ?? choice.name) === baseline;
 	const first = wanted.find(isBaseline) ?? { name: baseline, config: {} };
 	const ordered = [first, ...wanted.filter((choice) => !isBaseline(choice))];

@@ -130,9 +130,12 @@ export function simulationReport(parts: ReportParts): SimulationReport {
 		until: parts.until,
 		capacities: parts.capacities,
 		cells: records.map((record) => reported(record, label(record.strategy))),
-		means: strategies.map((_, index) =>
-			meansOf(records.flatMap((record) => (record.strategy === index && isDone(record) ? [record.outcome] : []))),
-		),
+		means: strategies.map((strategy, index) => {
+			const means = meansOf(
+				records.flatMap((record) => (record.strategy === index && isDone(record) ? [record.outcome] : [])),
+			);
+			return means === null || means.trap === null ? means : { ...means, trap: placed(means.trap, strategy) };
+		}),
 		comparisons: strategies
 			.slice(1)
 			.map((strategy, index) => Object.assign(compare(records, index + 1, 0), { strategy: strategy.label })),
@@ -144,6 +147,14 @@ export function simulationReport(parts: ReportParts): SimulationReport {
 			parts.capacities.every(({ error }) => error === null) &&
 			thresholds.every(({ passed }) => passed),
 	};
+}
+
+/** A trap crosses threads as the text of its stack; the strategy's source map knows the line. */
+function placed(trap: string, { prepared }: SimulatedStrategy): string {
+	const [message = ''] = trap.split('\n');
+	const error = new Error(message);
+	error.stack = trap;
+	return prepared.describeTrap(error) ?? message;
 }
 
 function reported(record: CellRecord, strategy: string): ReportedCell {

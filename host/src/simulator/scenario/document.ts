@@ -96,6 +96,7 @@ export interface SimulationScenario {
 	readonly slo: SloSpec;
 	readonly workload: WorkloadSpec;
 	readonly grid: GridSpec;
+	readonly drainMs: number;
 	readonly timelineBins: number;
 }
 

@@ -88,6 +88,7 @@ const engineFields = {
 		maxItems: 256,
 		description: 'LoRA adapters loaded at the start.',
 	}),
+	lora_load_ms: number(250, 'Time in which one more adapter is loaded.', MS),
 	fetches: flag(false, 'Whether an engine can fetch a cached prefix from another.'),
 };
 
@@ -127,8 +128,17 @@ const routerSchema = section('The routers in front of the fleet.', {
 	hold_ms_max: number(30_000, 'Longest hold; then the request is refused.', MS),
 	hold_ageing_per_s: number(1, 'What a second of waiting takes off the priority key of a held request.', { max: 1e9 }),
 	hedging: flag(false, 'Whether copies a strategy asks for are sent.'),
+	hedge_delay_ms: number(0, 'Wait for a first token before a copy, where the strategy names none; 0 = adaptive.', MS),
 	hedge_budget: number(0.05, 'Share of all tokens that copies may compute in vain.', { max: 1 }),
 	retries_max: integer(2, 'Further targets tried when one fails before the first token.', { max: 16 }),
+	first_byte_timeout_ms: Type.Optional(
+		Type.Number({
+			minimum: 1,
+			maximum: MS_MAX,
+			description: 'An attempt without a first token by then counts as failed. Left out, it waits for ever.',
+			'x-unit': 'ms',
+		}),
+	),
 	timeout_ms: number(0, 'A request is given up this long after it arrived; 0 = never.', MS),
 	exploration: number(0, 'Share of requests sent to a ranked target drawn evenly, logged with its propensity.', {
 		max: 1,
@@ -315,6 +325,11 @@ export const scenarioSchema = item('A simulation scenario.', {
 	slo: section('A request is good when it finished within both.', sloFields),
 	workload: workloadSchema,
 	grid: gridSchema,
+	drain_ms: number(
+		21_600_000,
+		'Simulated time after the last arrival at which what is under way is left unfinished.',
+		MS,
+	),
 	timeline_bins: integer(96, 'Bins of the timelines in the report; 0 = none.', { max: 1000 }),
 });
 
