@@ -5,7 +5,6 @@ import { array, assert, boolean, constantFrom, integer, nat, oneof, property, re
 import { prepareStrategy } from '../project/prepare.js';
 import { simulate } from './simulate.js';
 import { group, specOf, workloadOf } from './simulation.test-support.js';
-import type { FaultSpec } from './spec.js';
 
 const hybrid = await prepareStrategy('hybrid_mesh');
 const strategies = [
@@ -68,7 +67,7 @@ test('requests and KV are conserved, and the same seed does the same, under ever
 				fleet,
 				signals: { prefix: one.prefix, delayMs: one.delayMs, periodMs: one.periodMs },
 				router: { count: one.routers, hedging, hedgeDelayMs: 50, exploration, timeoutMs, retriesMax, holdMax },
-				faults: one.faults as readonly FaultSpec[],
+				faults: one.faults,
 				timelineBins: 5,
 				drainMs: 60_000,
 			});
