@@ -1,10 +1,11 @@
 // Owns what one simulation is told: fleet, workload, signals, faults, and which strategy decides what. Plain data, so that it crosses threads and stands
 // in a report beside the result. Leaves files and their errors to scenario/, and the meaning of each part to the simulation.
+import type { RooflineConstants } from '../engine/model/roofline.js';
 import type { TraceRequest } from '../load/trace/types.js';
 
-/** How long a step of an engine takes. `roofline` takes the constants of the profile. */
+/** How long a step of an engine takes. `roofline` takes the constants of the profile, but for those given. */
 export type LatencySpec =
-	| { readonly kind: 'roofline' }
+	| { readonly kind: 'roofline'; readonly constants?: Partial<RooflineConstants> }
 	/** Microseconds: a + b·Σn + c·Σn² over prefills of n tokens; a + b·context + c·batch over decodes (DistServe's form). */
 	| {
 			readonly kind: 'polynomial';

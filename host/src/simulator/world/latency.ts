@@ -8,6 +8,6 @@ import type { LatencySpec } from '../spec.js';
 
 /** Throws IM_ENGINE_OPTIONS_INVALID for a table that is none. */
 export function latencyOf(spec: LatencySpec, profile: EngineProfile): LatencyModel {
-	if (spec.kind === 'roofline') return new RooflineLatency(profile.roofline);
+	if (spec.kind === 'roofline') return new RooflineLatency({ ...profile.roofline, ...spec.constants });
 	return spec.kind === 'polynomial' ? new PolynomialLatency(spec) : new TableLatency(spec);
 }
