@@ -281,7 +281,8 @@ export function vllmSmetric(frame: OracleFrame): OracleAnswer {
 		const left = f(prompt - is.cached(row));
 		const attention = f(f(is.setting('attention_cost') * left) * f(prompt - f(left / 2)));
 		const own = Math.ceil(f(f(is.setting('linear_cost') * left) + attention));
-		return f(f(is.setting('linear_cost') * is.at(row, 'pending_prefill_tokens')) + own);
+		const pairs = f(is.setting('attention_cost') * f(is.at(row, 'pending_prefill_pairs') * 2 ** 20));
+		return f(f(f(is.setting('linear_cost') * is.at(row, 'pending_prefill_tokens')) + pairs) + own);
 	};
 	const slo = f(
 		is.setting('slack') * f(is.setting('ttft_base_ms') + f(f(is.setting('ttft_per_1k_ms') * prompt) / 1000)),

@@ -45,6 +45,7 @@ function drawRow(random: SeededRandom, crowd: number): Record<string, number> {
 		inflight: below(random, crowd),
 		queue_depth: below(random, 4),
 		pending_prefill_tokens: cell(random, [0, 0, 512, 16_000], 200_000),
+		pending_prefill_pairs: cell(random, [0, 0, 1], 2000),
 		active_decodes: below(random, 20),
 		active_decode_tokens: cell(random, [0, 1600], 500_000),
 		prefill_rate: cell(random, [8000, 8000, 0], 40_000),

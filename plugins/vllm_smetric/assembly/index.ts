@@ -31,6 +31,8 @@ export { init } from 'infermesh';
 
 /** Score of the row that is taken for its prefix: before every amount of work. */
 const AFFINE: f32 = -1;
+/** Pairs in one unit of their column. */
+const PAIRS_UNIT: f32 = 1048576;
 
 @inline
 function promptTokens(): f32 {
@@ -43,13 +45,20 @@ function hitTokens(row: i32): f32 {
 	return index < 0 ? 0 : min<f32>(<f32>hit(index).tokens, promptTokens());
 }
 
+/** Work of the prompts a row has not yet answered, each priced as it was when it was sent. */
+@inline
+function pendingWork(row: i32): f32 {
+	const attention = config.attention_cost * (columns.pending_prefill_pairs[row] * PAIRS_UNIT);
+	return config.linear_cost * columns.pending_prefill_tokens[row] + attention;
+}
+
 /** Work on a row with this request there, of which `cached` tokens are not to be done. */
 @inline
 function queuedWork(row: i32, cached: f32): f32 {
 	const prompt = promptTokens();
 	const left = prompt - cached;
 	const own = config.linear_cost * left + config.attention_cost * left * (prompt - left / 2);
-	return config.linear_cost * columns.pending_prefill_tokens[row] + ceil<f32>(own);
+	return pendingWork(row) + ceil<f32>(own);
 }
 
 /** Milliseconds that work takes there; 0 where the speed is not known. */

@@ -8,6 +8,11 @@ export class columns {
 	static get pending_prefill_tokens(): F32Column {
 		return changetype<F32Column>(columnAddress(15));
 	}
+	/** Mi pairs: pairs of a pending prompt token and a token before it, in 2^20: the part of pending prefill that attention takes; always fresh */
+	@inline
+	static get pending_prefill_pairs(): F32Column {
+		return changetype<F32Column>(columnAddress(59));
+	}
 	/** tokens/s: prompt tokens a second this target prefills when busy, learned; initial value from the profile */
 	@inline
 	static get prefill_rate(): F32Column {
