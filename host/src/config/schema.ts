@@ -170,9 +170,14 @@ export const dataSchema = section('The data plane: where clients send inference 
 		max: 1_000_000,
 	}),
 	tls: section('TLS on the data port. Without a certificate it speaks in the clear.', {
-		cert_file: optional('PEM with the certificate and its chain. Read at the start.'),
+		cert_file: optional('PEM with the certificate and its chain.'),
 		key_file: optional('PEM with the key of that certificate.'),
 	}),
+	tls_reload_ms: integer(
+		10_000,
+		'The files of `data.tls` and `data.upstream` are looked at this often; new connections use what has changed. 0 = at the start only.',
+		{ ...MS, min: 0 },
+	),
 	websocket: section(
 		'WebSockets on the data port: chat at `/v1/chat/ws`, and pipes to runtimes that speak WebSocket.',
 		{

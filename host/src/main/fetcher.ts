@@ -103,11 +103,11 @@ class Collector implements UpstreamHandler {
 	}
 }
 
-/** Makes a fetcher and the way to close its connections. */
+/** Makes a fetcher, the way to give it other certificates, and the way to close its connections. */
 export function createFetcher(
 	clock: Clock,
 	tls: UpstreamTls = {},
-): { readonly fetch: Fetcher; readonly close: () => void } {
+): { readonly fetch: Fetcher; readonly setTls: (tls: UpstreamTls) => void; readonly close: () => void } {
 	const upstreams = new Upstreams({ ...options, tls }, bounds, clock);
 	const sweeper = clock.every(SWEEP_MS, () => upstreams.sweep(clock.nowMs()), { unref: true });
 	const fetch: Fetcher = (url, limits) =>
@@ -132,6 +132,7 @@ export function createFetcher(
 		});
 	return {
 		fetch,
+		setTls: (fresh) => upstreams.setTls(fresh),
 		close: () => {
 			sweeper.cancel();
 			upstreams.destroy();

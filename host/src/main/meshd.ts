@@ -41,6 +41,7 @@ import { startLocalFabric } from './fabric.js';
 import { createFetcher } from './fetcher.js';
 import { GpuPart } from './gpu-part.js';
 import { inFlightOf } from './in-flight.js';
+import { LiveTls } from './live-tls.js';
 import { LookingThread } from './looks/looks.js';
 import { MeshState } from './mesh-state.js';
 import { nodeRecordOf } from './node-record.js';
@@ -69,7 +70,6 @@ import {
 import type { RouterPart } from './router-part.js';
 import { openStrategySource } from './strategy-source.js';
 import { TargetService } from './target-service.js';
-import { readTlsFiles } from './tls-files.js';
 import { meshVersion } from './version.js';
 import type { SpawnWorker } from './worker-group.js';
 
@@ -157,13 +157,22 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			},
 		},
 	);
-	const upstreamTls = readTlsFiles(config.data).upstream;
+	const tls = new LiveTls(config.data, {
+		clock,
+		log,
+		reloaded: (result) => meshMetrics.tlsReloaded(result),
+	});
+	const { upstream: upstreamTls } = tls.current;
 	const fetcher = createFetcher(clock, upstreamTls);
 	const looks = new LookingThread<TargetRecord>(
 		looksStart(config, [random.nextU32(), random.nextU32()], upstreamTls),
 		clock,
 		(error) => log.error({ error: String(error) }, 'the looking thread has failed and is started anew'),
 	);
+	tls.onChange(({ upstream }) => {
+		fetcher.setTls(upstream);
+		looks.setTls(upstream);
+	});
 	let router: RouterPart | undefined;
 	let peerLoad: PeerLoad | undefined;
 	const targets: TargetService = new TargetService(targetServiceOptions(config), {
@@ -220,6 +229,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			access: () => access,
 			queueDepth: (row) => table.getF32(COLUMN_QUEUE_DEPTH, row),
 			spawnWorker: deps.spawnWorker,
+			tls,
 		});
 	}
 	const state: MeshState = new MeshState({
@@ -425,6 +435,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 				() => fabric.close(),
 				() => lag.stop(),
 				() => fetcher.close(),
+				() => tls.close(),
 			],
 			(error) => log.warn({ error: String(error) }, 'a part of this node does not end'),
 		);

@@ -19,6 +19,7 @@ import { createKvTable, type KvTableShared } from '../prefix/precise/shared-tabl
 import type { TargetLimitsShared } from '../router/admission/target-limits.js';
 import type { RouterOptionsInput } from '../router/options.js';
 import type { ModelPool } from '../router/ports.js';
+import type { DataPlaneTls } from '../router/tls.js';
 import type { StrategyJudge } from '../strategy/registry/judge.js';
 import { StrategyManager } from '../strategy/registry/manager.js';
 import type { StrategyWorkers } from '../strategy/registry/ports.js';
@@ -29,6 +30,7 @@ import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
 import { CapacityPart } from './capacity-part.js';
 import { compileInThread } from './compile-thread.js';
 import { KvEvents } from './kv-events.js';
+import type { LiveTls } from './live-tls.js';
 import {
 	fuelBudget,
 	quarantineOptions,
@@ -43,7 +45,6 @@ import { checkPort } from './port-check.js';
 import { QuotaPart } from './quota-part.js';
 import { RecorderPart } from './recorder-part.js';
 import type { TargetService } from './target-service.js';
-import { type DataPlaneTls, readTlsFiles } from './tls-files.js';
 import { Tokenizers } from './tokenizers.js';
 import { meshVersion } from './version.js';
 import { type SpawnWorker, WorkerGroup, workerGroupDefaults } from './worker-group.js';
@@ -76,6 +77,7 @@ export interface RouterPartDeps {
 	/** Requests waiting in the engine of a row, at its last report. */
 	readonly queueDepth: (row: number) => number;
 	readonly spawnWorker: SpawnWorker | undefined;
+	readonly tls: LiveTls;
 }
 
 export class RouterPart {
@@ -92,7 +94,7 @@ export class RouterPart {
 	readonly #tokenizers: Tokenizers;
 	readonly #config: MeshConfig;
 	readonly #log: Log;
-	readonly #tls: DataPlaneTls;
+	readonly #tls: LiveTls;
 	readonly capacity: CapacityPart;
 	/** What is counted here of experiments. */
 	readonly experiments: RouterTelemetry;
@@ -104,7 +106,11 @@ export class RouterPart {
 		this.#config = config;
 		this.#log = log;
 		this.workerCount = workerCount;
-		this.#tls = readTlsFiles(config.data);
+		this.#tls = deps.tls;
+		deps.tls.onChange((tls) => {
+			this.workers.tls(tls);
+			this.#tokenizers.setTls(tls.upstream);
+		});
 		const kvMetrics = createMetricsBuffer();
 		this.metricsBuffers = [...Array.from({ length: workerCount }, () => createMetricsBuffer()), kvMetrics];
 		const { kv_events: kv } = config.data;
@@ -142,7 +148,7 @@ export class RouterPart {
 		});
 		this.#tokenizers = new Tokenizers(
 			config.data.tokenizer.threads,
-			{ options: tokenServiceOptions(config), logLevel: log.level() },
+			{ options: tokenServiceOptions(config), logLevel: log.level(), tls: deps.tls.current.upstream },
 			log,
 		);
 		const control = new SharedArrayBuffer(CONTROL_BYTES);
@@ -310,7 +316,7 @@ export class RouterPart {
 			quotas: this.quotas.shared,
 			control,
 			metrics: this.metricsBuffers[worker] as SharedArrayBuffer,
-			router: withTls(routerOptions(config), this.#tls),
+			router: withTls(routerOptions(config), this.#tls.current),
 			prefixIndex: {
 				blocksMax: data.prefix_index.blocks_max,
 				blockTokens: data.prefix_index.block_tokens,

@@ -5,12 +5,7 @@ import { createSecureContext } from 'node:tls';
 import { MeshError } from '@infermesh/proto';
 import { configErrors } from '../config/errors.js';
 import type { MeshConfig } from '../config/schema.js';
-import type { TlsPair, UpstreamTls } from '../router/tls.js';
-
-export interface DataPlaneTls {
-	readonly port: TlsPair | undefined;
-	readonly upstream: UpstreamTls;
-}
+import type { DataPlaneTls, TlsPair } from '../router/tls.js';
 
 /** Throws IM_CONFIG_TLS_FILES. */
 export function readTlsFiles({ tls, upstream }: MeshConfig['data']): DataPlaneTls {

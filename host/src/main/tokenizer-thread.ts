@@ -6,6 +6,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { TokenizerFiles } from '../prefix/tokens/file-tokenizer.js';
 import type { TokenReply, TokenRequest } from '../prefix/tokens/protocol.js';
 import { TokenService, type TokenServiceOptions } from '../prefix/tokens/token-service.js';
+import type { UpstreamTls } from '../router/tls.js';
 import { createLog, type LogLevel } from '../telemetry/logger.js';
 import { systemClock } from './clock.js';
 import { createFetcher } from './fetcher.js';
@@ -13,9 +14,14 @@ import { createFetcher } from './fetcher.js';
 export interface TokenizerThreadStart {
 	readonly options: TokenServiceOptions;
 	readonly logLevel: LogLevel;
+	/** Authorities and certificate for engines behind TLS. */
+	readonly tls: UpstreamTls;
 }
 
-export type ToTokenizerThread = { readonly kind: 'client'; readonly port: MessagePort } | { readonly kind: 'close' };
+export type ToTokenizerThread =
+	| { readonly kind: 'client'; readonly port: MessagePort }
+	| { readonly kind: 'tls'; readonly tls: UpstreamTls }
+	| { readonly kind: 'close' };
 
 const start = workerData as TokenizerThreadStart;
 const agent = parentPort;
@@ -39,7 +45,7 @@ async function readFiles(path: string): Promise<TokenizerFiles> {
 
 const clock = systemClock;
 const log = createLog({ level: start.logLevel, base: { thread: 'tokenizer' }, wallMs: () => clock.wallMs() });
-const fetcher = createFetcher(clock);
+const fetcher = createFetcher(clock, start.tls);
 const service = new TokenService(start.options, {
 	clock,
 	read: readFiles,
@@ -59,6 +65,7 @@ agent.on('message', (message: ToTokenizerThread) => {
 		for (const port of ports) port.close();
 		return agent.close();
 	}
+	if (message.kind === 'tls') return fetcher.setTls(message.tls);
 	const { port } = message;
 	ports.push(port);
 	port.on('message', (request: TokenRequest) =>

@@ -1,6 +1,7 @@
 // Owns the threads that tokenise as the rest of the node sees them: started when a model has a tokeniser, each with a port to every
 // worker. When one dies all are started anew, and workers get new ports; until then requests are decided without ids.
 import { MessageChannel, Worker } from 'node:worker_threads';
+import type { UpstreamTls } from '../router/tls.js';
 import type { Log } from '../telemetry/logger.js';
 import type { TokenizerThreadStart, ToTokenizerThread } from './tokenizer-thread.js';
 import type { Introduce } from './worker-group.js';
@@ -11,7 +12,7 @@ type Send = Parameters<Introduce>[0];
 const DEATHS_MAX = 8;
 
 export class Tokenizers {
-	readonly #start: TokenizerThreadStart;
+	#start: TokenizerThreadStart;
 	readonly #log: Log;
 	readonly #count: number;
 	#threads: Worker[] = [];
@@ -37,6 +38,12 @@ export class Tokenizers {
 			return port2;
 		});
 		send({ kind: 'tokenizers', ports }, ports);
+	}
+
+	/** Uses other certificates from now on. */
+	setTls(tls: UpstreamTls): void {
+		this.#start = { ...this.#start, tls };
+		for (const thread of this.#threads) thread.postMessage({ kind: 'tls', tls } satisfies ToTokenizerThread);
 	}
 
 	async close(): Promise<void> {

@@ -6,6 +6,7 @@ import type { CohortDelta } from '../experiments/cohorts/book.js';
 import type { DirectorySnapshot } from '../fleet/directory.js';
 import { reclaimLedger } from '../fleet/inflight.js';
 import type { LoraSet } from '../fleet/lora-sets.js';
+import type { DataPlaneTls } from '../router/tls.js';
 import { registryErrors } from '../strategy/registry/errors.js';
 import type { StrategyWorkers } from '../strategy/registry/ports.js';
 import type { StrikeReport } from '../strategy/runtime/decision.js';
@@ -261,6 +262,10 @@ export class WorkerGroup implements StrategyWorkers {
 
 	quotaGranted(tenants: readonly number[]): void {
 		this.#all({ kind: 'quotaGranted', tenants });
+	}
+
+	tls(tls: DataPlaneTls): void {
+		this.#all({ kind: 'tls', tls });
 	}
 
 	logLevel(level: LogLevel): void {

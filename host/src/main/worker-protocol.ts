@@ -12,6 +12,7 @@ import type { TokenClientOptions } from '../prefix/tokens/token-client.js';
 import type { QuotaShared } from '../router/admission/quota-board.js';
 import type { TargetLimitsShared } from '../router/admission/target-limits.js';
 import type { RouterOptionsInput } from '../router/options.js';
+import type { DataPlaneTls } from '../router/tls.js';
 import type { StrikeReport } from '../strategy/runtime/decision.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { FuelBudget, StrategyModule } from '../strategy/runtime/instance.js';
@@ -88,6 +89,7 @@ export type ToWorker =
 	| { readonly kind: 'prepare'; readonly plan: RoutingPlan }
 	| { readonly kind: 'access'; readonly keys: readonly WorkerKey[]; readonly tenants: readonly string[] }
 	| { readonly kind: 'quotaGranted'; readonly tenants: readonly number[] }
+	| { readonly kind: 'tls'; readonly tls: DataPlaneTls }
 	/** Ports to the threads that tokenise, in place of those before. */
 	| { readonly kind: 'tokenizers'; readonly ports: readonly MessagePort[] }
 	| { readonly kind: 'listen' }

@@ -252,6 +252,9 @@ agent.on('message', (message: ToWorker) => {
 		case 'prepare':
 			prepare(message);
 			break;
+		case 'tls':
+			router.setTls(message.tls);
+			break;
 		case 'quotaGranted':
 			router.quotaGranted(message.tenants);
 			break;

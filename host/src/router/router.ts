@@ -13,6 +13,7 @@ import type { RouterPorts } from './ports.js';
 import { Routing } from './routing.js';
 import { Scoring } from './scoring/scoring.js';
 import { createDataServer } from './server.js';
+import type { DataPlaneTls } from './tls.js';
 import { WebSocketRoom } from './websocket/room.js';
 
 export interface CloseOptions {
@@ -34,6 +35,8 @@ export interface Router {
 	retainOrigins(origins: ReadonlySet<string>): void;
 	/** Requests that wait for room at a target. */
 	waiting(): number;
+	/** Uses other certificates from now on; connections there are go on. */
+	setTls(tls: DataPlaneTls): void;
 	/** The agent has looked for more of these tenants' quotas. */
 	quotaGranted(tenants: readonly number[]): void;
 	/** Stops accepting, lets requests end within the grace (health is 503, answers close their connections), then resets what is left. */
@@ -55,7 +58,7 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 		const { req, res } = exchangeOf(stream, headers, raw, env.options.bodyBytesMax);
 		pipeline.handle(req, res, stream);
 	});
-	const { server, closeWaiting } = createDataServer(
+	const { server, closeWaiting, renew } = createDataServer(
 		env.options,
 		ports.clock,
 		(req, res) => pipeline.handle(req, res),
@@ -74,6 +77,10 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 		held: () => env.holds.size,
 		waiting: () => env.admission.size,
 		quotaGranted: (tenants) => env.admission.quotaGranted(tenants),
+		setTls({ port, upstream }) {
+			if (port !== undefined) renew(port);
+			env.upstreams.setTls(upstream);
+		},
 		retainOrigins: (origins) => env.upstreams.retain(origins),
 		async close({ graceMs }) {
 			env.closing = true;

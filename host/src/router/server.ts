@@ -4,18 +4,23 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
+import { type TLSSocket, Server as TlsServer } from 'node:tls';
 import type { Clock } from '@infermesh/proto';
 import { refusalBody, refusalStatus } from './error-body.js';
 import type { Refusal } from './errors.js';
 import { Sniffer, type Versions } from './http2/sniff.js';
 import type { RouterOptions } from './options.js';
+import type { TlsPair } from './tls.js';
 
 export interface DataServer {
 	readonly server: Server;
 	/** Closes connections whose version is not known yet. */
 	readonly closeWaiting: () => void;
+	/** Shows new connections another certificate; nothing happens on a port without TLS. */
+	readonly renew: (tls: TlsPair) => void;
 }
+
+const VERSION_MIN = 'TLSv1.2';
 
 /** Makes the server; it is not listening yet. `handle` gets every well-formed request of HTTP/1.1, `http2` every connection of HTTP/2. */
 export function createDataServer(
@@ -41,7 +46,13 @@ export function createDataServer(
 		res.end(body);
 	});
 	server.on('clientError', answerBadHttp);
-	return { server, closeWaiting: () => sniffer.closeWaiting() };
+	return {
+		server,
+		closeWaiting: () => sniffer.closeWaiting(),
+		renew: (tls) => {
+			if (server instanceof TlsServer) server.setSecureContext({ ...tls, minVersion: VERSION_MIN });
+		},
+	};
 }
 
 /** Puts the choice of a version before the listener that takes every connection for HTTP/1.1. */
@@ -83,7 +94,7 @@ function makeServer(options: RouterOptions): Server {
 					...parser,
 					...tls,
 					ALPNProtocols: ['h2', 'http/1.1'],
-					minVersion: 'TLSv1.2',
+					minVersion: VERSION_MIN,
 					handshakeTimeout: options.headersTimeoutMs,
 				});
 	// Node drops fields beyond its count without a word; one more than allowed lets the router see that there were too many.

@@ -6,6 +6,12 @@ export interface TlsPair {
 	readonly key: string;
 }
 
+/** What the data plane shows clients, if anything, and what it shows and asks of targets. */
+export interface DataPlaneTls {
+	readonly port: TlsPair | undefined;
+	readonly upstream: UpstreamTls;
+}
+
 /** What is shown to targets, and what theirs are checked with. */
 export interface UpstreamTls extends Partial<TlsPair> {
 	readonly ca?: string;

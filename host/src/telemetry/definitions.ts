@@ -389,6 +389,12 @@ export const metricDefinitions = Object.freeze({
 		TARGETS,
 		'Times that what holds a GPU changed, by what became of it: sound, degraded, quarantined.',
 	),
+	tlsReloads: counter(
+		'tls_reloads',
+		['result'],
+		2,
+		'Times that changed certificates of the data plane were taken (ok), or could not be used (error).',
+	),
 	gpuHeldBack: counter(
 		'gpu_quarantine_held_back',
 		['target'],

@@ -17,6 +17,7 @@ export interface MeshMetrics {
 	gpuStanding(uuid: string, standing: string): void;
 	/** A target stays in use that rules would take out. */
 	gpuHeldBack(target: string): void;
+	tlsReloaded(result: 'ok' | 'error'): void;
 	workerRestarted(): void;
 	cellRowsRefused(code: string): void;
 	/** `result`: ok, or the code of the refusal. */
@@ -61,6 +62,7 @@ export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
 			gpuLookDuration.observe(durationMs / 1000);
 		},
 		gpuStanding: (uuid, standing) => block.counter('gpuStandings', uuid, standing).add(1),
+		tlsReloaded: (result) => block.counter('tlsReloads', result).add(1),
 		gpuHeldBack: (target) => block.counter('gpuHeldBack', target).add(1),
 		ejected: (target) => block.counter('ejections', target).add(1),
 		agentCalled: (method, result) => block.counter('agentCalls', method, result).add(1),

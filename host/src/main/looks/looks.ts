@@ -3,6 +3,7 @@
 import { Worker } from 'node:worker_threads';
 import type { Clock, ModelStateDelta, Timer } from '@infermesh/proto';
 import type { PolledSpec, ScrapeResult } from '../../fleet/poller.js';
+import type { UpstreamTls } from '../../router/tls.js';
 import type { SourceLook } from '../../signals/source-poller.js';
 import type { FromLooks, LooksStart, ToLooks } from './protocol.js';
 
@@ -17,7 +18,7 @@ const YOUNG_HEAP_MB = 16;
 const RESTART_MS = 1000;
 
 export class LookingThread<T extends { readonly spec: PolledSpec }> {
-	readonly #start: LooksStart;
+	#start: LooksStart;
 	readonly #clock: Clock;
 	readonly #failed: (error: unknown) => void;
 	readonly #records = new Map<number, T>();
@@ -60,6 +61,12 @@ export class LookingThread<T extends { readonly spec: PolledSpec }> {
 		if (this.#start.gpus.sources.length === 0) return;
 		this.#onGpus = onLook;
 		this.#send({ kind: 'gpus' });
+	}
+
+	/** Uses other certificates from now on. */
+	setTls(tls: UpstreamTls): void {
+		this.#start = { ...this.#start, tls };
+		this.#worker?.postMessage({ kind: 'tls', tls } satisfies ToLooks);
 	}
 
 	async close(): Promise<void> {

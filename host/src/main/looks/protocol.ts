@@ -36,6 +36,7 @@ export interface LooksStart {
 export type ToLooks =
 	| { readonly kind: 'follow'; readonly key: number; readonly spec: PolledSpec }
 	| { readonly kind: 'forget'; readonly key: number }
+	| { readonly kind: 'tls'; readonly tls: UpstreamTls }
 	| { readonly kind: 'gpus' };
 
 /** What was seen since the last batch, each in order. Times are of the mesh clock. */

@@ -18,7 +18,7 @@ interface Followed extends Polled {
 const port = parentPort;
 const { seed, tls, poller: pollerOptions, gpus, batchMs } = workerData as LooksStart;
 const random = new SeededRandom(...seed);
-const { fetch } = createFetcher(systemClock, tls);
+const { fetch, setTls } = createFetcher(systemClock, tls);
 const labels = new LabelCache();
 const followed = new Map<number, Followed>();
 const outbox = new Outbox(systemClock, batchMs, (batch: FromLooks) => port?.postMessage(batch));
@@ -65,5 +65,6 @@ port?.on('message', (message: ToLooks) => {
 		const one = followed.get(message.key);
 		followed.delete(message.key);
 		if (one !== undefined) targets.forget(one);
-	} else startGpus();
+	} else if (message.kind === 'tls') setTls(message.tls);
+	else startGpus();
 });

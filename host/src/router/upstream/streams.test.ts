@@ -445,6 +445,26 @@ test('over TLS: a target that takes HTTP/2 only, with a certificate of ours', as
 	t.is(upstreams.sessions.size, 1);
 });
 
+test('over TLS: other certificates are shown on new sessions, and what is under way on the old one ends by itself', async (t) => {
+	const [certificate, stranger] = await Promise.all([testCertificate('localhost'), testCertificate('localhost')]);
+	const held: Parameters<StreamHandler>[0][] = [];
+	const target = await engine(t, (stream) => void held.push(stream), certificate);
+	const { upstreams, send, exchange } = rig(t, {}, certificate);
+	const old = send(h2(target));
+	await until('it has arrived', () => held.length === 1);
+	upstreams.setTls({ ...stranger, ca: certificate.ca });
+	t.deepEqual((await exchange(h2(target))).faults.length, 1, 'the target does not know this one');
+	upstreams.setTls(certificate);
+	const fresh = send(h2(target));
+	await until('it has arrived', () => held.length === 2);
+	for (const stream of held) {
+		stream.respond({ ':status': 200 });
+		stream.end('ok');
+	}
+	await until('both are over', () => old.over && fresh.over);
+	t.deepEqual([old.body, fresh.body, old.faults, fresh.faults], ['ok', 'ok', [], []]);
+});
+
 async function https1(
 	t: ExecutionContext,
 	certificate: TestCertificate,

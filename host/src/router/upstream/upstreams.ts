@@ -1,6 +1,7 @@
 // Owns the choice of HTTP's version for a target: one narrow door through which requests go out, whichever client carries them. Targets of HTTP/1.1 go
 // straight to its pools; the others share HTTP/2 sessions, with gRPC calls to the same origin too.
 import type { Clock } from '@infermesh/proto';
+import type { UpstreamTls } from '../tls.js';
 import type { UpstreamCall, UpstreamHandler } from './connection.js';
 import type { OtherHttpVersion } from './http-version.js';
 import { requestFields } from './http2-fields.js';
@@ -29,16 +30,32 @@ export class Upstreams {
 	readonly sessions: Http2Sessions;
 	readonly #pools: UpstreamPools;
 	readonly #versions: AgreedVersions;
+	#tls: UpstreamTls;
 
 	constructor(options: PoolOptions, bounds: StreamBounds, clock: Clock) {
-		const { tls, connectTimeoutMs, headerBytesMax, poolsMax: originsMax, poolIdleMs: idleMs } = options;
-		this.#pools = new UpstreamPools(options, clock);
-		this.sessions = new Http2Sessions({ ...bounds, tls, connectTimeoutMs, headerBytesMax, originsMax, idleMs }, clock);
+		const { connectTimeoutMs, headerBytesMax, poolsMax: originsMax, poolIdleMs: idleMs } = options;
+		const recheckMs = bounds.ageMaxMs;
+		const tls = (): UpstreamTls => this.#tls;
+		this.#tls = options.tls;
+		this.#pools = new UpstreamPools(withTls(options, tls), clock);
+		const sessions = withTls({ ...bounds, connectTimeoutMs, headerBytesMax, originsMax, idleMs }, tls);
+		this.sessions = new Http2Sessions(sessions, clock);
 		this.#versions = new AgreedVersions(
-			{ tls, connectTimeoutMs, originsMax, recheckMs: bounds.ageMaxMs },
+			withTls({ connectTimeoutMs, originsMax, recheckMs }, tls),
 			clock,
 			this.sessions,
 		);
+	}
+
+	/** What is shown to targets, and what theirs are checked with. */
+	get tls(): UpstreamTls {
+		return this.#tls;
+	}
+
+	/** Takes other certificates: new connections use them, and those there are end as their requests do. */
+	setTls(tls: UpstreamTls): void {
+		this.#tls = tls;
+		this.retain(new Set());
 	}
 
 	/** Sends a request; the handler is never called before this returns. Throws UpstreamFault `invalid`, `saturated`, or `connect` for what is no origin. */
@@ -73,4 +90,9 @@ export class Upstreams {
 		this.sessions.destroy();
 		this.#pools.destroy();
 	}
+}
+
+/** Options whose certificates are read at each new connection: they are replaced while connections live. */
+function withTls<T extends object>(options: T, read: () => UpstreamTls): T & { readonly tls: UpstreamTls } {
+	return Object.defineProperty({ ...options, tls: read() }, 'tls', { get: read });
 }

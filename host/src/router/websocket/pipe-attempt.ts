@@ -97,7 +97,7 @@ export class PipeAttempt implements RunningAttempt {
 		try {
 			ws = new WebSocket(url, [...this.#request.protocols], {
 				...libraryOptions(options.webSocket),
-				...options.upstream.tls,
+				...this.#env.upstreams.tls,
 				headers: Object.fromEntries(
 					Array.from({ length: pairs.length / 2 }, (_, at) => pairs.slice(at * 2, at * 2 + 2) as [string, string]),
 				),
