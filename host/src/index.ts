@@ -11,6 +11,7 @@ export { type GuardrailRule, guardrailDefaults, guardrailRules } from './experim
 export { type GuardrailSample, Guardrails, type TargetLoad } from './experiments/design/guardrails.js';
 export { armOfBlock } from './experiments/design/schedule.js';
 export { attainmentOf, type ClosedBlock, SwitchbackTrial } from './experiments/design/switchback-trial.js';
+export type { ExperimentView } from './experiments/view.js';
 export { FleetFusion } from './fleet/fusion.js';
 export { createInflight, InflightReader } from './fleet/inflight.js';
 export { NameTable } from './fleet/interner.js';

@@ -2,6 +2,7 @@
 // it; methods throw MeshError with the codes of the room that refuses.
 
 import type { ConfigRow } from '../config/show.js';
+import type { ExperimentOperations } from '../experiments/operations.js';
 import type { MeshOperations } from '../mesh/operations.js';
 import type { QuotaView } from '../quota/view.js';
 import type { Reports } from '../reports/reports.js';
@@ -41,6 +42,9 @@ export interface MeshControl {
 
 	/** Nodes, policies, tenants, keys and what the fabric knows: what concerns the mesh rather than this node. */
 	readonly mesh: MeshOperations;
+
+	/** Experiments on strategies; see ExperimentOperations for what each refuses with. */
+	readonly experiments: Pick<ExperimentOperations, 'list' | 'plan' | 'start' | 'get' | 'report' | 'stop'>;
 
 	/** What adapters tell of collectives, networks and stores. */
 	readonly reports: Pick<Reports, 'commReports' | 'ioReports' | 'degradations'>;

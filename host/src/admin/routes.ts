@@ -4,6 +4,7 @@ import { Type } from 'typebox';
 import { reportRoutes } from '../reports/routes.js';
 import { capacityRoutes } from './capacity-routes.js';
 import { adminErrors } from './errors.js';
+import { experimentRoutes } from './experiment-routes.js';
 import { gpuRoutes } from './gpu-routes.js';
 import { meshRoutes } from './mesh-routes.js';
 import { quotaRoutes } from './quota-routes.js';
@@ -143,6 +144,7 @@ export const adminRoutes: readonly AdminRoute[] = [
 	...quotaRoutes,
 	...capacityRoutes,
 	...recorderRoutes,
+	...experimentRoutes,
 ];
 
 const labelOf = ({ name, version }: StrategyView): string => `${name}@${version}`;

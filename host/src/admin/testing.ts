@@ -1,5 +1,6 @@
 // Owns a mesh for tests of the admin API and the command line: a MeshControl over plain lists that records what it was asked.
 import { defineErrors, MeshError } from '@infermesh/proto';
+import { testExperiments } from '../experiments/testing.js';
 import { HandClock } from '../fleet/testing.js';
 import type { MeshOperations } from '../mesh/operations.js';
 import { lonelyMesh } from '../mesh/testing.js';
@@ -208,6 +209,8 @@ export class FakeMesh implements MeshControl {
 	createJoinToken(request: JoinTokenRequest): Promise<JoinTokenMade> {
 		return Promise.resolve({ id: 'id', token: 'imj1.test', expiresAtMs: request.ttlMs });
 	}
+
+	readonly experiments = testExperiments();
 
 	capacity(): CapacityRow[] {
 		return [

@@ -9,11 +9,18 @@ export const experimentErrors = defineErrors({
 		grpcStatus: 'NOT_FOUND',
 		retryable: false,
 	},
-	IM_EXPERIMENT_INVALID: {
-		summary: 'The experiment cannot be run as it was asked for.',
-		hint: 'The message names the option; `infermesh experiment start --help` shows all.',
+	IM_EXPERIMENT_MODEL: {
+		summary: 'The experiment needs a model that this mesh serves.',
+		hint: 'Name one with `--model`; `infermesh status` lists them.',
 		httpStatus: 400,
 		grpcStatus: 'INVALID_ARGUMENT',
+		retryable: false,
+	},
+	IM_EXPERIMENT_KIND: {
+		summary: 'Experiments of this kind are not run on a live mesh.',
+		hint: 'Run a switchback on each cell by itself; `infermesh simulate` compares matched cells.',
+		httpStatus: 400,
+		grpcStatus: 'UNIMPLEMENTED',
 		retryable: false,
 	},
 	IM_EXPERIMENT_MODEL_BUSY: {
@@ -44,16 +51,9 @@ export const experimentErrors = defineErrors({
 		grpcStatus: 'FAILED_PRECONDITION',
 		retryable: false,
 	},
-	IM_EXPERIMENT_TOO_LONG: {
-		summary: 'The traffic of this model does not bring a verdict in the time given.',
-		hint: 'The message says how long it would take; ask for a larger `--effect`, or give more `--max-hours`.',
-		httpStatus: 422,
-		grpcStatus: 'FAILED_PRECONDITION',
-		retryable: false,
-	},
 	IM_EXPERIMENT_LIMIT: {
-		summary: 'As many experiments are kept as the mesh keeps.',
-		hint: 'Forget ended ones: `infermesh experiment stop ID --forget`.',
+		summary: 'As many experiments run as the mesh runs at once.',
+		hint: 'Wait for the end of one, or stop one: `infermesh experiment list` shows them.',
 		httpStatus: 409,
 		grpcStatus: 'RESOURCE_EXHAUSTED',
 		retryable: false,

@@ -10,6 +10,7 @@ import type { CapacityView } from '../capacity/advisor.js';
 import type { LoadedConfig } from '../config/load.js';
 import { type MeshConfig, type TargetConfig, targetSchema } from '../config/schema.js';
 import { configRows } from '../config/show.js';
+import type { ExperimentOperations } from '../experiments/operations.js';
 import { fleetErrors } from '../fleet/errors.js';
 import type { InflightReader } from '../fleet/inflight.js';
 import type { TargetRecord } from '../fleet/registry.js';
@@ -52,6 +53,7 @@ export interface ControlParts {
 	readonly gpus: GpuPart;
 	readonly state: MeshState;
 	readonly mesh: MeshOperations;
+	readonly experiments: ExperimentOperations;
 	readonly fabric: MeshFabric;
 	/** Undefined where no data plane runs. */
 	readonly router: RouterPart | undefined;
@@ -215,6 +217,7 @@ export function createControl(parts: ControlParts): MeshControl {
 			return { ready: reasons.length === 0, reasons, degraded };
 		},
 		mesh: parts.mesh,
+		experiments: parts.experiments,
 		reports: parts.reports,
 		gpus: {
 			list: listGpus,

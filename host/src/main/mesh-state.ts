@@ -88,6 +88,8 @@ export class MeshState implements MeshMirrors {
 	readonly routers;
 	readonly drains;
 	readonly degradations;
+	readonly experiments;
+	readonly experimentRunner;
 	readonly #parts: MeshStateParts;
 	readonly #strategySync: StrategySync | undefined;
 	readonly #drain: Drain;
@@ -146,6 +148,8 @@ export class MeshState implements MeshMirrors {
 		});
 		this.drains = mirror('drains', () => this.#drain.changed());
 		this.degradations = mirror('degradations', () => this.#degradations.changed());
+		this.experiments = mirror('experiments', () => undefined);
+		this.experimentRunner = mirror('experimentRunner', () => undefined);
 		const underLease = () => {
 			const lease = parts.lease();
 			return lease === undefined ? {} : { lease };

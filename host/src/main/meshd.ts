@@ -36,6 +36,7 @@ import { systemClock, systemRandom } from './clock.js';
 import { closeAll } from './close-all.js';
 import { createControl } from './control.js';
 import { followSources } from './discovery.js';
+import { ExperimentPart } from './experiment-part.js';
 import { startMeshFabric } from './fabric/mesh-fabric.js';
 import { startLocalFabric } from './fabric.js';
 import { createFetcher } from './fetcher.js';
@@ -304,6 +305,17 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		randomBytes,
 		audit: (entry) => log.info({ ...entry }, 'audit'),
 	});
+	const experiments = new ExperimentPart({
+		config,
+		clock,
+		random,
+		fabric,
+		state,
+		targets,
+		router,
+		audit: (entry) => log.info({ ...entry }, 'audit'),
+		log,
+	});
 	let linksSeen = fabric.topology();
 	const unlink = fabric.onChange(() => {
 		if (router === undefined || fabric.topology() === linksSeen) return;
@@ -356,6 +368,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		gpus,
 		state,
 		mesh,
+		experiments: experiments.operations,
 		fabric,
 		router,
 		table,
@@ -369,6 +382,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			...(router?.capacity.samples() ?? []),
 			...(router?.recorder.samples() ?? []),
 			...(router?.quotas.samples() ?? []),
+			...experiments.samples(),
 		],
 		log,
 		adminUrl: () => adminUrl,
@@ -423,6 +437,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 				() => reports.close(),
 				() => endDiscovery(),
 				() => admin.close(),
+				() => experiments.close(),
 				() => router?.close(),
 				unlink,
 				stopCells,

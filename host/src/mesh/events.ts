@@ -1,6 +1,7 @@
 // Owns what an operator or program sees of changes of the mesh: records of replicated state in the order of their revisions, secrets left out.
 import type { StoreEvent } from '@infermesh/fabric';
 import type { TSchema } from 'typebox';
+import type { ExperimentRecord } from '../experiments/record.js';
 import { type ApiKey, type RecordKind, recordKinds, type StoredTarget } from '../records/kinds.js';
 import { decodeRecord, idOf } from '../records/records.js';
 
@@ -17,6 +18,7 @@ export const eventKinds = [
 	'lineage',
 	'degradation',
 	'gpu',
+	'experiment',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 
@@ -66,11 +68,18 @@ const shown: readonly Shown[] = [
 	{ kind: 'lineage', record: recordKinds.lineage, prefix: '' },
 	{ kind: 'degradation', record: recordKinds.degradations, prefix: '' },
 	{ kind: 'gpu', record: recordKinds.gpuStandings, prefix: '' },
+	{ kind: 'experiment', record: recordKinds.experiments, prefix: '', withoutSecrets: experimentInBrief },
 ];
 
 function targetWithoutSecrets({ spec, ...rest }: StoredTarget): unknown {
 	const { apiKey: _secret, ...open } = spec;
 	return { ...rest, spec: open };
+}
+
+/** Evidence and counts are for reports: subscribers hear where it stands. */
+function experimentInBrief({ id, model, design, state, nextBlock, trip, end }: ExperimentRecord): unknown {
+	const { kind, baseline, candidate } = design;
+	return { id, kind, model, baseline, candidate, state, nextBlock, trip: trip ?? null, end: end ?? null };
 }
 
 function keyWithoutSecrets({ sha256: _secret, ...open }: ApiKey): unknown {

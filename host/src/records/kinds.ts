@@ -4,6 +4,8 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { nodeRoles } from '../config/schema.js';
 import { arms } from '../experiments/cohorts/cohort.js';
+import { objectivesSchema } from '../experiments/objectives.js';
+import { experimentRecordSchema } from '../experiments/record.js';
 import { splitKeys } from '../strategy/runtime/plan.js';
 
 const describe = (description: string) => ({ description });
@@ -234,13 +236,6 @@ export const strategyRecordSchema = Type.Object({
 });
 export type StrategyRecord = Static<typeof strategyRecordSchema>;
 
-/** What a request of an experiment is to meet. */
-export const objectivesSchema = Type.Object({
-	ttftMs: Type.Number({ exclusiveMinimum: 0, description: 'First token, from the request’s arrival.' }),
-	tpotMs: Type.Number({ exclusiveMinimum: 0, description: 'Each further token, on average.' }),
-	ttftPerTokenMs: Type.Number({ minimum: 0, description: 'Added to `ttftMs` for each token of the prompt.' }),
-});
-
 /** Which labels stand where in one scope: the whole mesh, or a model. */
 export const stagingRecordSchema = Type.Object({
 	history: Type.Array(Type.String(), { maxItems: 8, description: 'Active labels, newest last.' }),
@@ -345,6 +340,13 @@ export const gpuStandingsRecordSchema = Type.Object({
 });
 export type GpuStandingsRecord = Static<typeof gpuStandingsRecordSchema>;
 
+/** The node that runs the mesh's experiments; under its lease, so that another takes over when it is gone. */
+export const experimentRunnerSchema = Type.Object({
+	node: Type.String(describe('UUID.')),
+	incarnation: Type.String(describe('Of its process.')),
+});
+export type ExperimentRunnerRecord = Static<typeof experimentRunnerSchema>;
+
 /** A kind of record: where it lies, and what it must look like. `id` is the rest of the key. */
 export interface RecordKind<S extends TSchema> {
 	readonly prefix: string;
@@ -375,6 +377,8 @@ export const recordKinds = {
 	lineage: kind('lineage/', lineageRecordSchema),
 	degradations: kind('degradations/', degradationRecordSchema),
 	gpuStandings: kind('gpus/', gpuStandingsRecordSchema),
+	experiments: kind('experiments/', experimentRecordSchema),
+	experimentRunner: kind('experiment-runner/', experimentRunnerSchema),
 } as const;
 
 /** Key part of an id that may hold any characters: percent-encoded, so that it stays printable ASCII without spaces or slashes. */

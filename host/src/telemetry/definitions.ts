@@ -72,6 +72,8 @@ function histogram(
 const REPORTED = 2048;
 
 const perGpu = ['node', 'gpu_uuid', 'mig_profile'] as const;
+/** Experiments kept. */
+const EXPERIMENTS = 64;
 /** Series of one metric of devices; a node of eight devices cut in seven has 64. */
 const GPUS = 1024;
 const perTarget = ['target', 'model', 'node', 'zone'] as const;
@@ -744,6 +746,43 @@ export const metricDefinitions = Object.freeze({
 	),
 	reports: counter('reports', ['kind', 'result'], 16, 'Reports of adapters over gRPC: taken, duplicate or refused.'),
 	reportsDropped: counter('reports_dropped', ['kind'], 4, 'Reports that adapters say they had no room for.'),
+	experimentState: collected(
+		'experiment_state',
+		['experiment', 'model', 'kind', 'state'],
+		EXPERIMENTS,
+		'1 for each experiment: running, ending, or how it ended (promote, rollback, end, stop).',
+	),
+	experimentPairs: collected('experiment_pairs', ['experiment', 'model'], EXPERIMENTS, 'Pairs of blocks judged.'),
+	experimentDifference: collected(
+		'experiment_difference_ratio',
+		['experiment', 'model', 'bound'],
+		EXPERIMENTS * 3,
+		'Good share of the candidate less that of the baseline: mean, and bounds that hold at all times at once.',
+	),
+	experimentWinRate: collected(
+		'experiment_win_rate_ratio',
+		['experiment', 'model', 'bound'],
+		EXPERIMENTS * 3,
+		'Share of pairs of blocks in which the candidate was better by more than the margin, with its bounds.',
+	),
+	experimentEvidence: collected(
+		'experiment_harm_evidence',
+		['experiment', 'model'],
+		EXPERIMENTS,
+		'How many times a stake of 1 on harm by the candidate has grown; the alarm is at 1/alpha.',
+	),
+	experimentGood: collected(
+		'experiment_good_ratio',
+		['experiment', 'model', 'arm'],
+		EXPERIMENTS * 2,
+		'Share of requests that met their objectives, by arm.',
+	),
+	experimentHedgeWaste: collected(
+		'experiment_hedge_waste_ratio',
+		['experiment', 'model', 'arm'],
+		EXPERIMENTS * 2,
+		'Share of all tokens computed that losing copies computed, by arm.',
+	),
 	gpuComputeRatio: collected('gpu_compute_ratio', perGpu, GPUS, 'How busy the compute units are, smoothed.'),
 	gpuMemoryRatio: collected(
 		'gpu_memory_bandwidth_ratio',

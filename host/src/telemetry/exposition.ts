@@ -95,15 +95,17 @@ export function totalOf(
 	return total;
 }
 
-/** Bucket counts of a histogram over all threads and label sets: upper bounds (+Inf last), counts, sum. */
+/** Bucket counts of a histogram over all threads and label sets that `keep` accepts: upper bounds (+Inf last), counts, sum. */
 export function distributionOf(
 	buffers: readonly SharedArrayBuffer[],
 	key: MetricKey,
+	keep: (labels: readonly string[]) => boolean = () => true,
 ): { bounds: number[]; counts: number[]; sum: number } {
 	const bounds = [...(metricDefinitions[key].buckets ?? []), Infinity];
 	const counts = bounds.map(() => 0);
 	let sum = 0;
-	for (const { cells } of sumBlocks(key, buffers)) {
+	for (const { labels, cells } of sumBlocks(key, buffers)) {
+		if (!keep(labels)) continue;
 		for (let i = 0; i < counts.length; i++) counts[i] = (counts[i] as number) + (cells[i] as number);
 		sum += cells[counts.length] as number;
 	}

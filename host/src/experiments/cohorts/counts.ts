@@ -133,6 +133,12 @@ export class CohortCounts {
 		}
 	}
 
+	/** Takes off what the same counter had counted before; maxima stay. */
+	subtract({ cells }: CohortCounts): void {
+		for (let cell = 0; cell < COUNT_CELLS; cell++)
+			if (!raised.has(cell)) (this.cells[cell] as number) -= cells[cell] as number;
+	}
+
 	#quantile(from: number, q: number): number {
 		let count = 0;
 		for (let bucket = 0; bucket < BUCKETS; bucket++) count += this.cells[from + bucket] as number;

@@ -42,13 +42,14 @@ export class Guardrails {
 	#baselines: number[] = [];
 	/** Candidate blocks in a row that fell short. */
 	#blocksShort = 0;
-	readonly #muted = new Set<GuardrailRule>();
+	readonly #muted: Set<GuardrailRule>;
 	#lastSampleMs: number | undefined;
 	#trip: Trip | undefined;
 
-	/** `startedAtMs`: telemetry is missed from here on. */
-	constructor(options: GuardrailOptions, startedAtMs: number) {
+	/** `startedAtMs`: telemetry is missed from here on. `muted`: rules that the baseline broke before, where another node watched. */
+	constructor(options: GuardrailOptions, startedAtMs: number, muted: readonly GuardrailRule[] = []) {
 		this.#options = options;
+		this.#muted = new Set(muted);
 		this.#lastSampleMs = startedAtMs;
 	}
 

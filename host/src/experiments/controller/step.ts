@@ -1,0 +1,44 @@
+// Owns what one look at a running experiment makes of its record: sans-I/O. The record and the look go in, the record after it comes out; what is staged follows from
+// the record and the time alone, so that a node that takes over stages the same.
+import type { ExperimentStaging } from '../../strategy/registry/staging.js';
+import { nextStep } from '../design/promotion.js';
+import type { ExperimentRecord } from '../record.js';
+import type { Look } from './look.js';
+import { safetyTrialOf, stepSplit } from './split.js';
+import { placeOf, stepSwitchback, trialOf } from './switchback.js';
+import type { Watch } from './watch.js';
+
+export function isSwitchback({ design }: Pick<ExperimentRecord, 'design'>): boolean {
+	return design.kind === 'switchback';
+}
+
+/** Counts, judges, and decides whether it ends. A record that has ended, or is about to, stays as it is. */
+export function stepExperiment(record: ExperimentRecord, look: Look, watch: Watch): ExperimentRecord {
+	if (record.state !== 'running') return record;
+	const counted = isSwitchback(record) ? stepSwitchback(record, look, watch) : stepSplit(record, look, watch);
+	const { trip } = watch;
+	const muted = watch.muted.length === counted.muted.length ? counted.muted : [...watch.muted];
+	const seen = trip === undefined && muted === counted.muted ? counted : { ...counted, muted, ...(trip && { trip }) };
+	const { verdict } = isSwitchback(seen) ? trialOf(seen) : safetyTrialOf(seen);
+	const { action, reason } = nextStep(seen.design.promote, verdict, seen.trip);
+	if (action === 'continue') return seen;
+	return { ...seen, state: 'ending', end: { how: action, reason, by: 'rule', atMs: look.nowMs } };
+}
+
+/** What routers are to follow while the experiment runs. */
+export function stagingOfRun(record: ExperimentRecord, nowMs: number): ExperimentStaging {
+	const { id, tag, design, startedAtMs } = record;
+	const common = {
+		id,
+		tag,
+		baseline: design.baseline,
+		candidate: design.candidate,
+		objectives: design.objectives,
+	};
+	if (!isSwitchback(record)) {
+		const split = { percent: design.share * 100, by: design.splitBy, seed: design.seed };
+		return { ...common, block: 0, split, measureFromMs: startedAtMs };
+	}
+	const { block, arm, measureFromMs } = placeOf(record, nowMs);
+	return { ...common, block, arm, measureFromMs };
+}

@@ -1,0 +1,118 @@
+// Owns what an experiment will be before it starts: the design that follows from what was asked and from the traffic seen, and how long a verdict will take. Pure.
+
+import type { AssumedDifferences } from '../statistics/sample-size.js';
+import { type ExperimentDesign, type MadeDesign, makeDesign, type SeenTraffic } from './design/design.js';
+import { type ExperimentForecast, forecastExperiment } from './design/forecast.js';
+import type { PromotionRule } from './design/promotion.js';
+import type { StartRequest } from './view.js';
+
+/** What the model's traffic has been like at the router that was asked. */
+export interface ModelTraffic extends SeenTraffic {
+	/** Over the whole mesh; 0 = none seen. */
+	readonly requestsPerS: number;
+	/** Share of requests within their objectives; undefined = not known. */
+	readonly goodRatio: number | undefined;
+	readonly objectives: ExperimentDesign['objectives'];
+	/** Differences of pairs in earlier switchbacks of the same model and block length. */
+	readonly pilot: readonly number[];
+}
+
+export interface ExperimentPlan extends MadeDesign {
+	readonly requestsPerS: number;
+	/** Of a switchback with traffic; undefined where nothing can be said. */
+	readonly forecast: ExperimentForecast | undefined;
+	/** It ends after so long at the latest (a switchback), or not before (a canary or split). */
+	readonly hours: number;
+	/** Sentence for people on how long it takes. */
+	readonly text: string;
+}
+
+/** The effect that is forecast for, where none is named. */
+const EFFECT = 0.05;
+/** Good share assumed where none was seen. */
+const GOOD_ASSUMED = 0.9;
+/** Requests of a block share queues: their spread is taken as so many times that of independent ones. An assumption, replaced by pairs once there are some. */
+const OVERDISPERSION = 2;
+const PILOT_MIN = 8;
+const MS_PER_HOUR = 3_600_000;
+
+export function planExperiment(
+	request: StartRequest,
+	labels: Pick<ExperimentDesign, 'baseline' | 'candidate'>,
+	traffic: ModelTraffic,
+	seed: number,
+): ExperimentPlan {
+	const { model: _model, candidate: _candidate, effect = EFFECT, maxHours, promote, objectives, ...given } = request;
+	const rule: PromotionRule = promote ?? 'never';
+	const { requestsPerS, goodRatio, pilot, objectives: usual, ...seen } = traffic;
+	const made = makeDesign(
+		{ ...given, ...labels, seed: given.seed ?? seed, promote: rule, objectives: { ...usual, ...objectives } },
+		seen,
+	);
+	const design =
+		maxHours === undefined || given.pairsMax !== undefined
+			? made.design
+			: { ...made.design, pairsMax: Math.max(1, Math.floor((maxHours * MS_PER_HOUR) / (2 * made.design.blockMs))) };
+	return design.kind === 'switchback'
+		? switchbackPlan({ ...made, design }, requestsPerS, effect, differencesOf(design, requestsPerS, goodRatio, pilot))
+		: splitPlan({ ...made, design }, requestsPerS);
+}
+
+function differencesOf(
+	{ blockMs, burnInMs }: ExperimentDesign,
+	requestsPerS: number,
+	goodRatio: number | undefined,
+	pilot: readonly number[],
+): AssumedDifferences {
+	if (pilot.length >= PILOT_MIN) return { pilot };
+	const requests = Math.max(1, (requestsPerS * (blockMs - burnInMs)) / 1000);
+	// Neither 0 nor 1 even where all requests were alike: the next one may be the first that is not.
+	const good = Math.min(0.99, Math.max(0.01, goodRatio ?? GOOD_ASSUMED));
+	return { sd: OVERDISPERSION * Math.sqrt((2 * good * (1 - good)) / requests) };
+}
+
+function switchbackPlan(
+	made: MadeDesign,
+	requestsPerS: number,
+	effect: number,
+	differences: AssumedDifferences,
+): ExperimentPlan {
+	const { design } = made;
+	const hours = (design.pairsMax * 2 * design.blockMs) / MS_PER_HOUR;
+	const perBlock = (requestsPerS * (design.blockMs - design.burnInMs)) / 1000;
+	if (perBlock < design.blockRequestsMin) {
+		const text =
+			requestsPerS === 0
+				? 'No traffic of this model was seen here: how long a verdict takes cannot be told.'
+				: `A block brings about ${Math.floor(perBlock)} requests, fewer than the ${design.blockRequestsMin} it needs: at this rate there is no verdict. Make blocks longer.`;
+		return { ...made, requestsPerS, forecast: undefined, hours, text };
+	}
+	const forecast = forecastExperiment(design, effect, differences);
+	const basis =
+		'pilot' in differences
+			? `the ${differences.pilot.length} pairs of earlier experiments`
+			: `an assumed spread of ${(differences.sd * 100).toFixed(1)} points between pairs`;
+	return { ...made, requestsPerS, forecast, hours, text: `${forecast.text} Basis: ${basis}.` };
+}
+
+/** A canary or split ends when it has had its requests and its time. */
+function splitPlan(made: MadeDesign, requestsPerS: number): ExperimentPlan {
+	const { share, requestsMin, durationMsMin } = made.design;
+	const least = durationMsMin / MS_PER_HOUR;
+	if (requestsPerS === 0)
+		return {
+			...made,
+			requestsPerS,
+			forecast: undefined,
+			hours: least,
+			text: 'No traffic of this model was seen here: how long it takes cannot be told.',
+		};
+	const hours = Math.max(least, requestsMin / (requestsPerS * share) / 3600);
+	return {
+		...made,
+		requestsPerS,
+		forecast: undefined,
+		hours,
+		text: `Without harm it ends in about ${hours.toFixed(2)} h, when ${requestsMin} requests of the candidate and ${(least * 60).toFixed(0)} min have passed; harm ends it sooner.`,
+	};
+}

@@ -1,0 +1,248 @@
+// Owns the HTML report of an experiment: one self-contained file with its plots, which also carries the report as JSON. Every figure stands with what it promises.
+import { type Chart, renderChart } from '../load/report/chart.js';
+import { escapeHtml } from '../load/report/escape.js';
+import { formatMs, formatMsTick, formatNumber, formatShare } from '../load/report/format.js';
+import { htmlRow, htmlTable } from '../load/report/markup.js';
+import { renderPage } from '../load/report/page.js';
+import { type Axis, linearAxis, timeAxis } from '../load/report/scale.js';
+import { BettingSequence } from '../statistics/betting.js';
+import type { Interval } from '../statistics/interval.js';
+import { type ArmName, arms } from './cohorts/cohort.js';
+import type { ExperimentDocument } from './views.js';
+
+/** All text from the document is escaped. */
+export function renderExperimentHtml(document: ExperimentDocument): string {
+	const { design, model } = document;
+	const title = `Experiment ${document.id}: ${design.candidate} against ${design.baseline} on ${model}`;
+	const main = `<h1>${escapeHtml(title)}</h1>
+<p class="sub">${escapeHtml(`${design.kind} · ${document.state} · verdict ${document.verdict}`)}</p>
+${ending(document)}${document.notes.map((note) => `<p class="note">${escapeHtml(note)}</p>`).join('')}
+${tiles(document)}
+<section class="charts">${chartsOf(document)
+		.map((chart) => renderChart(chart))
+		.join('\n')}</section>
+<h2>Figures and what they promise</h2><div class="card"><table class="list"><tr><th>figure</th><th>guarantee</th><th>value</th></tr>${figures(document)}</table></div>
+<h2>Both arms</h2><div class="card">${armTable(document)}</div>
+<h2>Registered before the start</h2><div class="card"><table class="list">${registered(document)}</table></div>
+<footer>${escapeHtml(document.schema)} · design ${escapeHtml(document.designDigest)}</footer>`;
+	return renderPage(title, main, document);
+}
+
+function ending({ end }: ExperimentDocument): string {
+	if (end === null) return '';
+	const took =
+		end.restoredAtMs === undefined ? '' : `, in force everywhere after ${formatMs(end.restoredAtMs - end.atMs)}`;
+	const text = `${end.how}: ${end.reason} (by ${end.by}, ${new Date(end.atMs).toISOString()}${took})`;
+	return `<p class="${end.how === 'rollback' ? 'banner' : 'note'}">${escapeHtml(text)}</p>`;
+}
+
+const points = (share: number): string => `${share > 0 ? '+' : ''}${(share * 100).toFixed(2)} points`;
+const range = ({ lower, upper }: Interval, show: (value: number) => string): string =>
+	`${show(lower)} … ${show(upper)}`;
+
+function tiles({ switchback, safety, design }: ExperimentDocument): string {
+	const tile = (value: string, caption: string, tone = ''): string =>
+		`<div class="tile ${tone}"><b>${escapeHtml(value)}</b><span>${escapeHtml(caption)}</span></div>`;
+	if (switchback === undefined) {
+		const { evidence } = safety?.harm.value ?? { evidence: 1 };
+		return `<section class="tiles">${tile(formatNumber(evidence), `evidence of harm; the alarm is at ${formatNumber(1 / design.alpha)}`, evidence >= 1 / design.alpha ? 'bad' : 'good')}</section>`;
+	}
+	const { attainmentDifference, winRate, pairsSeen, dropped } = switchback;
+	const { mean, interval } = attainmentDifference.value;
+	const tone = interval.lower > 0 ? 'good' : interval.upper < 0 ? 'bad' : '';
+	return `<section class="tiles">${[
+		tile(points(mean), `attainment; ${range(interval, points)}`, tone),
+		tile(formatShare(winRate.value.value), `win rate; ${range(winRate.value.interval, formatShare)}`),
+		tile(String(switchback.pairs.length), `pairs judged of ${pairsSeen}; ${dropped.pairs} dropped`),
+	].join('')}</section>`;
+}
+
+function figures(document: ExperimentDocument): string {
+	const { switchback, safety, decisionLatencyUs, decisionTimeouts, hedgeWaste, regretMs, guardrails } = document;
+	const row = (name: string, guarantee: string, value: string): string => htmlRow([name, guarantee, value]);
+	const both = <T>(values: Readonly<Record<ArmName, T>>, show: (value: T) => string): string =>
+		`${show(values.baseline)} → ${show(values.candidate)}`;
+	const rows: string[] = [];
+	if (switchback !== undefined) {
+		const { attainmentDifference: difference, winRate, permutation, ttftP99Ratio } = switchback;
+		const { wins, ties, losses } = winRate.value;
+		rows.push(
+			row(
+				'Attainment, candidate − baseline',
+				difference.guarantee,
+				`${points(difference.value.mean)} (${range(difference.value.interval, points)})`,
+			),
+			row(
+				'Win rate',
+				winRate.guarantee,
+				`${formatShare(winRate.value.value)} (${wins} wins, ${ties} ties, ${losses} losses)`,
+			),
+			row('Permutation test', permutation.guarantee, `p = ${permutation.value.p.toPrecision(3)}`),
+		);
+		if (ttftP99Ratio !== undefined)
+			rows.push(
+				row(
+					'TTFT p99, ratio',
+					ttftP99Ratio.guarantee,
+					`${ttftP99Ratio.value.value.toFixed(3)} (${range(ttftP99Ratio.value.interval, (value) => value.toFixed(3))})`,
+				),
+			);
+	}
+	if (safety !== undefined)
+		rows.push(
+			row(
+				'Evidence of harm',
+				safety.harm.guarantee,
+				`${formatNumber(safety.harm.value.evidence)}, anytime p ${safety.harm.value.anytimeP.toPrecision(3)}`,
+			),
+		);
+	rows.push(
+		row(
+			'Decision latency p50 / p99',
+			decisionLatencyUs.guarantee,
+			both(decisionLatencyUs.value, ({ p50, p99 }) => `${p50.toFixed(0)} / ${p99.toFixed(0)} µs`),
+		),
+		row(
+			'Decision timeouts',
+			decisionTimeouts.guarantee,
+			both(decisionTimeouts.value, ({ count }) => String(count)),
+		),
+		row(
+			'Hedge waste',
+			hedgeWaste.guarantee,
+			both(hedgeWaste.value, ({ share }) => formatShare(share)),
+		),
+	);
+	rows.push(
+		regretMs === undefined
+			? row(
+					'Regret',
+					'Not defined on a live mesh: what the other targets would have done is not seen. `infermesh simulate` forks runs to measure it.',
+					'-',
+				)
+			: row('Regret', regretMs.guarantee, both(regretMs.value, formatMs)),
+		row(
+			'Guardrails',
+			guardrails.guarantee,
+			guardrails.value.trip === undefined
+				? 'none broken'
+				: `${guardrails.value.trip.rule}: ${guardrails.value.trip.reason}`,
+		),
+	);
+	return rows.join('');
+}
+
+function armTable({ points: closed, ttftMs, decisionLatencyUs }: ExperimentDocument): string {
+	const rows = arms.map((arm) => {
+		const counted = closed.filter((point) => point.arm === arm && point.dropped === undefined);
+		const requests = counted.reduce((sum, one) => sum + one.requests, 0);
+		const good = counted.reduce((sum, one) => sum + one.good, 0);
+		const cells = [
+			arm,
+			formatNumber(requests),
+			requests === 0 ? '-' : formatShare(good / requests),
+			formatMs(ttftMs[arm].p50),
+			formatMs(ttftMs[arm].p99),
+			`${decisionLatencyUs.value[arm].p99.toFixed(0)} µs`,
+		];
+		return htmlRow(cells);
+	});
+	return htmlTable(['', 'requests judged', 'good', 'TTFT p50', 'TTFT p99', 'decision p99'], rows);
+}
+
+function registered({ design, digests, forecast }: ExperimentDocument): string {
+	const { objectives } = design;
+	const facts: readonly (readonly [string, string])[] = [
+		['baseline', `${design.baseline} (${digests.baseline.slice(0, 12)})`],
+		['candidate', `${design.candidate} (${digests.candidate.slice(0, 12)})`],
+		[
+			'good request',
+			`TTFT ≤ ${formatMs(objectives.ttftMs)} + ${objectives.ttftPerTokenMs} ms a prompt token, TPOT ≤ ${formatMs(objectives.tpotMs)}`,
+		],
+		['alpha, margin, clip', `${design.alpha}, ${points(design.margin)}, ±${points(design.clip)}`],
+		...(design.kind === 'switchback'
+			? ([
+					[
+						'blocks',
+						`${formatMs(design.blockMs)}, burn-in ${formatMs(design.burnInMs)}, at most ${design.pairsMax} pairs`,
+					],
+				] as const)
+			: ([['split', `${formatShare(design.share)} by ${design.splitBy}`]] as const)),
+		['seed', String(design.seed)],
+		['promotion', design.promote],
+		['forecast', forecast?.text ?? 'none: no traffic was seen'],
+	];
+	return facts.map((fact) => htmlRow(fact)).join('');
+}
+
+function chartsOf(document: ExperimentDocument): Chart[] {
+	const { points: closed, startedAtMs, switchback } = document;
+	if (closed.length === 0) return [];
+	const seconds = (ms: number): number => (ms - startedAtMs) / 1000;
+	const x = timeAxis(Math.max(...closed.map(({ toMs }) => seconds(toMs))));
+	const markers = document.end === null ? [] : [{ x: seconds(document.end.atMs), label: document.end.how }];
+	const common = {
+		xUnit: 's' as const,
+		xLabel: 'seconds since the start',
+		x,
+		xTick: formatNumber,
+		kind: 'line' as const,
+	};
+	const byArm = (value: (point: (typeof closed)[number]) => number | null) =>
+		arms.map((arm) => ({
+			name: arm,
+			points: closed
+				.filter((point) => point.arm === arm && point.dropped === undefined)
+				.map((point): [number, number | null] => [seconds((point.fromMs + point.toMs) / 2), value(point)]),
+		}));
+	const shares: Chart = {
+		...common,
+		title: 'Requests within their objectives, by block',
+		yUnit: '%',
+		y: { kind: 'linear', min: 0, max: 100, ticks: [0, 25, 50, 75, 100] },
+		yTick: (value) => `${value}%`,
+		series: byArm(({ good, requests }) => (requests === 0 ? null : (good / requests) * 100)),
+		markers,
+	};
+	const ttft: Chart = {
+		...common,
+		title: 'TTFT p99, by block',
+		yUnit: 'ms',
+		y: linearAxis(Math.max(1, ...closed.map(({ ttftP99Ms }) => ttftP99Ms))),
+		yTick: formatMsTick,
+		series: byArm(({ ttftP99Ms }) => ttftP99Ms),
+		markers,
+	};
+	return switchback === undefined || switchback.pairs.length === 0
+		? [shares, ttft]
+		: [sequenceChart(document), shares, ttft];
+}
+
+/** How the interval closed in, pair by pair: what whoever looked at that moment would have read. */
+function sequenceChart({ design, switchback }: ExperimentDocument): Chart {
+	const { alpha, clip, truncation, blockMs } = design;
+	const sequence = new BettingSequence({ range: { lower: -clip, upper: clip }, alpha, truncation });
+	const seen = (switchback?.pairs ?? []).map(({ pair, difference }) => {
+		sequence.observe(difference);
+		const { lower, upper } = sequence.interval;
+		return { s: ((pair + 1) * 2 * blockMs) / 1000, mean: sequence.mean, lower, upper };
+	});
+	const series = (['upper', 'mean', 'lower'] as const).map((name) => ({
+		name,
+		points: seen.map((at): [number, number] => [at.s, at[name] * 100]),
+	}));
+	const most = clip * 100;
+	const y: Axis = { kind: 'linear', min: -most, max: most, ticks: [-most, -most / 2, 0, most / 2, most] };
+	return {
+		title: 'Attainment, candidate − baseline: confidence sequence',
+		xUnit: 's',
+		xLabel: 'seconds since the start',
+		x: timeAxis(Math.max(...seen.map(({ s }) => s))),
+		xTick: formatNumber,
+		kind: 'line',
+		yUnit: '%',
+		y,
+		yTick: (value) => `${value > 0 ? '+' : ''}${value}%`,
+		series,
+	};
+}

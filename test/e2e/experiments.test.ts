@@ -1,0 +1,172 @@
+// Experiments on a running mesh with emulated engines: a planted regression is stopped and rolled back, a planted improvement is promoted, a model under experiment is
+// not staged by hand, and an experiment goes on after the node that runs it was killed.
+import type { ExperimentView } from '@infermesh/host';
+import test from 'ava';
+import { AdminError } from '../support/admin.js';
+import { eventually, MODEL, startTestEngine, startTestMesh, type Teardown } from '../support/mesh.js';
+import { infermesh, joinNodes, prepareNodes } from '../support/mesh-nodes.js';
+import { strategyFrom } from '../support/strategies.js';
+import { ask } from '../support/traffic.js';
+
+/** Two requests at a time on each of four engines: whoever sends all to one makes them wait. */
+const ENGINES = 4;
+const engine = { model: { sequencesMax: 1 } };
+/** The router's own bound on an engine's queue would hide what a strategy does wrong. */
+const flow = { flow: { target_queue_max: 64 } };
+const CLIENTS = 12;
+const TOKENS = 8;
+const SPEED = 0.5;
+
+/** Sends everything to one engine, and names no other. */
+const onlyFirst = strategyFrom(
+	'name: only_first\nversion: 1.0.0\nabi: "1.0"\ncolumns: [load]\n',
+	`import { begin, nextEligible, putRanked, route } from 'infermesh';
+export { init } from 'infermesh';
+
+export function rank(frame: usize): i32 {
+	begin(frame);
+	const row = nextEligible(0);
+	if (row < 0) return 1;
+	putRanked(0, row, 0);
+	return route(1);
+}
+`,
+);
+
+/** Clients that ask again as soon as they are answered, until the test ends. */
+function startTraffic(t: Teardown, urls: () => readonly string[]): { readonly failed: string[] } {
+	const traffic = { on: true, failed: [] as string[] };
+	let seed = 0;
+	const one = async (client: number): Promise<void> => {
+		while (traffic.on) {
+			const all = urls();
+			try {
+				const answer = await ask({
+					url: all[client % all.length] ?? '',
+					seed: seed++ % 50,
+					tokens: TOKENS,
+					stream: true,
+				});
+				if (!answer.complete) traffic.failed.push(`${answer.status} ${answer.error ?? ''}`);
+			} catch (error) {
+				traffic.failed.push(String(error));
+				await new Promise((resolve) => setTimeout(resolve, 50));
+			}
+		}
+	};
+	const all = Promise.all(Array.from({ length: CLIENTS }, (_, client) => one(client)));
+	t.teardown(async () => {
+		traffic.on = false;
+		await all;
+	});
+	return traffic;
+}
+
+/** Blocks as short as the engines allow, and a chance of a wrong verdict that one experiment can have: what is planted is plain. */
+const quick = {
+	kind: 'switchback',
+	model: MODEL,
+	blockMs: 2000,
+	burnInMs: 800,
+	settleMs: 2000,
+	blockRequestsMin: 3,
+	pairsMax: 40,
+	alpha: 0.2,
+	clip: 1,
+	truncation: 0.9,
+	objectives: { ttftMs: 700, tpotMs: 1000 },
+} as const;
+
+test('a planted regression is rolled back by the first block that shows it', async (t) => {
+	const mesh = await startTestMesh(t, {
+		engines: Array.from({ length: ENGINES }, () => engine),
+		speed: SPEED,
+		config: { strategy: { active: 'least_queue' }, data: flow },
+	});
+	const { admin } = mesh;
+	await admin.load(await onlyFirst);
+	const traffic = startTraffic(t, () => [mesh.dataUrl]);
+	const start = (): Promise<ExperimentView> =>
+		admin.call('POST', '/api/v1/experiments', {
+			...quick,
+			candidate: 'only_first',
+			promote: 'win',
+			guardrails: { attainmentRequestsMin: 5, imbalanceMs: 60_000 },
+		});
+	const { id, baseline } = await start();
+	t.regex(baseline, /^least_queue@/);
+	const refusals = [
+		await t.throwsAsync<AdminError>(admin.stage('only_first', 'active', { model: MODEL })),
+		await t.throwsAsync<AdminError>(start()),
+	];
+	t.deepEqual(
+		refusals.map((error) => error?.code),
+		['IM_EXPERIMENT_STAGING', 'IM_EXPERIMENT_MODEL_BUSY'],
+	);
+	let view: ExperimentView | undefined;
+	await eventually(
+		'it ends',
+		async () => {
+			view = await admin.call<ExperimentView>('GET', `/api/v1/experiments/${id}`);
+			return view.state === 'ended';
+		},
+		{ everyMs: 200 },
+	);
+	t.is(view?.end?.how, 'rollback', JSON.stringify(view));
+	t.is(view?.trip?.rule, 'attainment');
+	const tookMs = (view?.end?.atMs ?? 0) - (view?.startedAtMs ?? 0);
+	const inForceMs = (view?.end?.restoredAtMs ?? 0) - (view?.end?.atMs ?? 0);
+	t.log(`rolled back ${Math.round(tookMs)} ms after the start, in force after another ${Math.round(inForceMs)} ms`);
+	t.log(`good: ${JSON.stringify(view?.goodRatio)} of ${JSON.stringify(view?.requests)}`);
+	t.true(tookMs < 15_000);
+	const after = await ask({ url: mesh.dataUrl, seed: 1, tokens: 2, stream: true });
+	t.regex(after.strategy ?? '', /^least_queue@/);
+	t.deepEqual(traffic.failed, [], 'no request suffers from switching');
+	t.is(await admin.metric('infermesh_experiment_state', { experiment: id, state: 'rollback' }), 1);
+	t.true(mesh.log.some((line) => line['action'] === 'experiment.rollback' && line['object'] === id));
+	await admin.stage('only_first', 'active', { model: MODEL });
+});
+
+test('a planted improvement is promoted although the node that runs it is killed in the middle; the report tells it', async (t) => {
+	const engines = await Promise.all(
+		Array.from({ length: ENGINES }, () => startTestEngine(t, { ...engine, speed: SPEED })),
+	);
+	const targets = engines.map(({ url }, at) => ({ id: `engine-${at + 1}`, url, models: [MODEL] }));
+	const nodes = await prepareNodes(t, [
+		{ roles: ['coordinator', 'router', 'gpu'], targets, strategy: 'least_queue' },
+		{ roles: ['router'] },
+	]);
+	const [first, second] = nodes as [(typeof nodes)[0] & object, (typeof nodes)[0] & object];
+	for (const node of nodes) node.configure({ data: flow });
+	await first.start();
+	await joinNodes(first, [second]);
+	const module = Buffer.from(await onlyFirst).toString('base64');
+	await first.post('/strategies', { module, activate: true });
+	// Both keep their clients: one router is away for a while, and its clients fail as they would anywhere.
+	startTraffic(t, () => [first.data, second.data]);
+	const { id } = await first.post<ExperimentView>('/experiments', {
+		...quick,
+		candidate: 'least_queue',
+		promote: 'win',
+		guardrails: { telemetryMissingMs: 60_000 },
+	});
+	const view = (node = first): Promise<ExperimentView> => node.get<ExperimentView>(`/experiments/${id}`);
+	await eventually('two pairs are judged', async () => (await view()).pairs >= 2, { everyMs: 200 });
+	const before = await view();
+	await first.end('SIGKILL');
+	await first.start();
+	const back = await view();
+	t.is(back.state, 'running');
+	t.true(back.pairs >= before.pairs, 'nothing that was found is lost');
+	await eventually('it ends', async () => (await view()).state === 'ended', { everyMs: 200, withinMs: 90_000 });
+	const ended = await view(second);
+	t.is(ended.end?.how, 'promote', JSON.stringify(ended));
+	t.true(ended.pairsDropped > 0, 'the pair that was cut short does not count');
+	t.log(`${ended.pairs} pairs, ${ended.pairsDropped} dropped; ${JSON.stringify(ended.interval)}`);
+	const after = await ask({ url: second.data, seed: 1, tokens: 2, stream: true });
+	t.regex(after.strategy ?? '', /^least_queue@/);
+	const html = `${first.state}/report.html`;
+	const printed = await infermesh('experiment', 'report', id, '--html', html, '--admin', second.admin);
+	t.is(printed.code, 0, printed.err);
+	t.regex(printed.out, /promote: the candidate is better[\s\S]*win rate[\s\S]*permutation test/);
+});
