@@ -34,6 +34,8 @@ export interface RequestRows {
 	readonly cachedTokens: Uint32Array;
 	/** Probability with which the target was drawn. */
 	readonly propensity: Float32Array;
+	/** Where an arm was asked: 1 when it would have chosen the request's target, 0 when another, −1 when one that could not have been drawn. */
+	readonly asked?: Int8Array;
 	readonly good: Uint8Array;
 }
 

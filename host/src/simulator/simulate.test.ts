@@ -79,3 +79,16 @@ test('what cannot be simulated is refused by name', (t) => {
 	refusal(specOf({ assignment: { kind: 'switchback', blockMs: 1000 } }), 'IM_SIMULATION_ARMS');
 	refusal(specOf({ fleet: [group({ profile: 'none' })] }), 'IM_ENGINE_PROFILE_UNKNOWN');
 });
+
+test('an arm that is only asked changes nothing, and says what it would have chosen', (t) => {
+	const workload = workloadOf({ requests: 300 });
+	const run = (router: { askedArm?: number; exploration: number }, asked: typeof leastQueue) =>
+		simulate(specOf({ router }), workload, [leastQueue, asked]).rows;
+	const same = run({ askedArm: 1, exploration: 0 }, leastQueue);
+	t.deepEqual(same?.ttftMs, run({ exploration: 0 }, leastQueue)?.ttftMs);
+	t.is(run({ exploration: 0 }, leastQueue)?.asked, undefined);
+	const rows = run({ askedArm: 1, exploration: 0.5 }, hybridMesh);
+	t.deepEqual(rows?.ttftMs, run({ exploration: 0.5 }, hybridMesh)?.ttftMs);
+	const count = (answer: number): number => rows?.asked?.filter((one) => one === answer).length ?? 0;
+	t.true(count(1) > 30 && count(0) > 30, `${count(1)} would have gone where they went, ${count(0)} elsewhere`);
+});

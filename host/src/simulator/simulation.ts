@@ -66,7 +66,7 @@ export class Simulation {
 		this.#arms = arms;
 		this.#costs = arms.map(noCosts);
 		const targets = layOut(spec.fleet);
-		this.#tally = new Tally(workload, targets.length, spec.slo);
+		this.#tally = new Tally(workload, targets.length, spec.slo, spec.router.askedArm !== undefined);
 		this.#assignment = new Assignment(spec, arms.length, targets.length);
 		const probes: EngineProbe[] = [];
 		const prompts = this.#routerPrompts();

@@ -100,6 +100,8 @@ export interface RouterSpec {
 	readonly timeoutMs: number;
 	/** Exploration over the ranked rows, logged with propensities: share of requests sent to one drawn evenly. 0 = none. */
 	readonly exploration: number;
+	/** Arm that is asked on each decision's frame and decides nothing: what it would have chosen stands in the rows. Absent = none. */
+	readonly askedArm?: number;
 }
 
 /** What happens to targets. Times are milliseconds from the start of the workload. */

@@ -3,7 +3,7 @@
 import type { Random } from '@infermesh/proto';
 import type { Decider, ModelPool, RowStanding } from '../../router/ports.js';
 import type { WorkerDecider } from '../../strategy/runtime/decider.js';
-import type { Decision, PrefixHits, RequestFeatures } from '../../strategy/runtime/decision.js';
+import { Decision, type PrefixHits, type RequestFeatures } from '../../strategy/runtime/decision.js';
 import { predictedTtftMs } from './predictor.js';
 import type { SimEngine } from './sim-engine.js';
 import type { SimRequest } from './sim-request.js';
@@ -27,6 +27,7 @@ export interface SimDeciderParts {
 
 export class SimDecider implements Decider {
 	readonly #parts: SimDeciderParts;
+	readonly #asked = new Decision();
 	#decisions = 0;
 
 	constructor(parts: SimDeciderParts) {
@@ -46,6 +47,7 @@ export class SimDecider implements Decider {
 		this.#arm().decide(pool, features, hits, excluded, out);
 		this.#explore(out);
 		this.#note(pool, out);
+		this.#ask(pool, features, hits, excluded, out);
 		this.#regret(pool, excluded, out);
 	}
 
@@ -87,6 +89,19 @@ export class SimDecider implements Decider {
 		const draw = Math.floor(this.#parts.exploration.nextFloat() * out.count);
 		if (explores) out.chosen = draw;
 		out.propensity = share / out.count + (out.chosen === best ? (1 - share) * own : 0);
+	}
+
+	/** What the arm that is only asked would have chosen on the same frame. */
+	#ask(pool: ModelPool, features: RequestFeatures, hits: PrefixHits, excluded: readonly number[], out: Decision): void {
+		const { world, deciders, deciding } = this.#parts;
+		const arm = world.spec.router.askedArm;
+		const request = deciding();
+		if (arm === undefined || request === undefined || out.verdict !== 'route' || out.count === 0) return;
+		const asked = this.#asked;
+		deciders[arm]?.decide(pool, features, hits, excluded, asked);
+		const row = asked.verdict === 'route' && asked.count > 0 ? (asked.rows[asked.chosen] as number) : -1;
+		const drawable = out.rows.subarray(0, out.count).includes(row);
+		world.tally.asked(request, !drawable ? -1 : row === out.rows[out.chosen] ? 1 : 0);
 	}
 
 	/** How much more the choice costs than the best one, by the common predictor. In a large pool not every decision is looked at. */

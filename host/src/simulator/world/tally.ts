@@ -34,7 +34,7 @@ export class Tally {
 	#hitTokens = 0;
 	readonly #slo: SloSpec;
 
-	constructor(workload: Workload, targets: number, slo: SloSpec) {
+	constructor(workload: Workload, targets: number, slo: SloSpec, asks: boolean) {
 		this.#slo = slo;
 		const { requests } = workload;
 		const count = requests.length;
@@ -52,6 +52,7 @@ export class Tally {
 			status: new Uint8Array(count).fill(UNFINISHED),
 			cachedTokens: new Uint32Array(count),
 			propensity: new Float32Array(count).fill(1),
+			...(asks ? { asked: new Int8Array(count) } : {}),
 			good: new Uint8Array(count),
 		};
 	}
@@ -67,6 +68,11 @@ export class Tally {
 	decided({ index }: SimRequest, atUs: number, row: number, propensity: number): void {
 		if (row >= 0) this.rows.propensity[index] = propensity;
 		this.digest.add(Happening.decided, atUs, index, row, propensity);
+	}
+
+	/** What an arm that decides nothing would have chosen; see `RequestRows.asked`. */
+	asked({ index }: SimRequest, answer: 1 | 0 | -1): void {
+		if (this.rows.asked !== undefined) this.rows.asked[index] = answer;
 	}
 
 	firstToken({ index, arrivedUs }: SimRequest, atUs: number): void {
