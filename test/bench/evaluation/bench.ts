@@ -1,11 +1,13 @@
 // Owns the figures that say whether the ways of evaluating a strategy hold: false alarms, false rollbacks, hours to a verdict, and what each way of comparing says
 // beside the truth. All in simulated time. `npm run bench -- evaluation` runs all of them.
 import { prepareStrategy } from '@infermesh/host';
-import type { Bench, Table } from '../bench.js';
+import type { Bench, BenchContext, Table } from '../bench.js';
 import { type Comparison, comparisonTable } from './comparisons.js';
 import { falseAlarms } from './false-alarms.js';
 import { falseRollbacks } from './false-rollbacks.js';
 import { hoursToVerdict } from './hours.js';
+import { offPolicyTable } from './off-policy.js';
+import { prefixOnly } from './prefix-only.js';
 
 const strategyOf = async (name: string) => (await prepareStrategy(name)).module;
 
@@ -28,23 +30,41 @@ export const evaluationBenches: readonly Bench[] = [
 	{
 		name: 'evaluation-ways',
 		summary: 'what each way of comparing two strategies says, beside the truth (--trace: the conversation trace)',
-		run: async (context) => {
-			if (context.trace === undefined) {
-				context.progress('  it needs the conversation trace: --trace FILE');
-				return [];
-			}
-			const leastRequest = await strategyOf('least_request');
-			const comparisons: readonly Comparison[] = [
+		run: onTrace(async (comparisons, trace, context) => {
+			const tables: Table[] = [];
+			for (const comparison of comparisons) tables.push(await comparisonTable(comparison, trace, context));
+			return tables;
+		}),
+	},
+	{
+		name: 'evaluation-off-policy',
+		summary: 'what off-policy estimates say, beside the truth (--trace: the conversation trace)',
+		run: onTrace(async (comparisons, trace, context) => [await offPolicyTable(comparisons, trace, context)]),
+	},
+];
+
+function onTrace(
+	run: (comparisons: readonly Comparison[], trace: string, context: BenchContext) => Promise<readonly Table[]>,
+): Bench['run'] {
+	return async (context) => {
+		const { trace } = context;
+		if (trace === undefined) {
+			context.progress('  it needs the conversation trace: --trace FILE');
+			return [];
+		}
+		const leastRequest = await strategyOf('least_request');
+		return run(
+			[
 				{
 					name: 'least_request against round robin',
 					baseline: await strategyOf('baseline_rr'),
 					candidate: leastRequest,
 				},
 				{ name: 'min_ttft against least_request', baseline: leastRequest, candidate: await strategyOf('min_ttft') },
-			];
-			const tables: Table[] = [];
-			for (const comparison of comparisons) tables.push(await comparisonTable(comparison, context.trace, context));
-			return tables;
-		},
-	},
-];
+				{ name: 'prefix_only against least_request', baseline: leastRequest, candidate: await prefixOnly() },
+			],
+			trace,
+			context,
+		);
+	};
+}
