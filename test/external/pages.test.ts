@@ -1,5 +1,5 @@
-// The status page and the load report in a real browser: they draw what they should, and the console stays silent.
-import { readFileSync } from 'node:fs';
+// The status page, the load report and the simulation report in a real browser: they draw what they should, and the console stays silent.
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import test from 'ava';
@@ -112,6 +112,41 @@ test('the load report draws its plots from one file, with nothing from elsewhere
 	await eventually('it is drawn', () => looksDrawn(page));
 	t.true((await page.locator('canvas, svg').count()) > 0);
 	t.true((await page.locator('table tr').count()) > 3);
+	t.deepEqual(complaints, []);
+	await page.close();
+});
+
+test('the simulation report draws its plots from one file, with nothing from elsewhere', async (t) => {
+	const folder = temporaryFolder(t);
+	const scenario = path.join(folder, 'small.yaml');
+	writeFileSync(
+		scenario,
+		[
+			'name: "<img src=x onerror=alert(1)>"',
+			'fleet: [{ id: gpu, count: 3 }]',
+			'workload: { generator: { requests: 300, rate_per_s: 12, prefixes: 4 } }',
+			'grid: { loads: { values: [1, 3] }, seeds: 2, faults: { none: [], slow: [{ kind: slow, factor: 6 }] } }',
+		].join('\n'),
+	);
+	const file = path.join(folder, 'report.html');
+	const simulate = ['simulate', '--scenario', scenario, '--strategies', 'hybrid_mesh,random', '--html', file];
+	const { code, output } = await run(process.execPath, [cli, ...simulate]);
+	t.is(code, 0, output);
+	const { page, complaints } = await open(pathToFileURL(file).href);
+	await eventually('it is drawn', () => looksDrawn(page));
+	t.is(await page.locator('img').count(), 0, 'names are text');
+	for (const title of ['Time to first token', 'Goodput against load', 'Requests in flight by target: hybrid_mesh'])
+		t.true((await page.locator('figcaption', { hasText: title }).count()) > 0, title);
+	await page.getByRole('heading', { name: 'Worst scenario' }).waitFor();
+	for (const strategy of ['least_queue', 'hybrid_mesh', 'random'])
+		t.true((await page.locator('td', { hasText: strategy }).count()) > 0, strategy);
+	const chart = page.locator('svg[data-chart]').first();
+	await chart.hover();
+	await page.locator('.tip:visible').first().waitFor();
+	const kept = JSON.parse((await page.locator('#result').textContent()) ?? '') as {
+		readonly cells: readonly unknown[];
+	};
+	t.is(kept.cells.length, 2 * 2 * 2 * 3);
 	t.deepEqual(complaints, []);
 	await page.close();
 });

@@ -67,14 +67,15 @@ function capacities({ capacities: found, until }: SimulationReport): string {
 
 function tables(report: SimulationReport): string[] {
 	const groups = groupsOf(report);
-	const overall = `all ${report.cells.length} simulations\n${strategyTable(report, report.means)}`;
+	const overall = `all ${report.cells.length} simulations\n${strategyTable(report, report.means, true)}`;
 	if (report.cells.length === 0) return [];
-	if (groups.length === 1) return [strategyTable(report, report.means)];
+	if (groups.length === 1) return [strategyTable(report, report.means, true)];
 	if (groups.length > TABLES_MAX) return [overall];
-	return [...groups.map((group) => `${group.name}\n${strategyTable(report, group.means)}`), overall];
+	return [...groups.map((group) => `${group.name}\n${strategyTable(report, group.means, false)}`), overall];
 }
 
-function strategyTable(report: SimulationReport, means: readonly (StrategyMeans | null)[]): string {
+/** `wins`: with the win rate, which is over all replications. */
+function strategyTable(report: SimulationReport, means: readonly (StrategyMeans | null)[], wins: boolean): string {
 	const slos = Object.keys(report.scenario.grid.slos);
 	const head = [
 		'strategy',
@@ -88,7 +89,7 @@ function strategyTable(report: SimulationReport, means: readonly (StrategyMeans 
 		'imbalance',
 		'fuel',
 		'fallbacks',
-		'win',
+		...(wins ? ['win'] : []),
 	];
 	const rows = report.strategies.map(({ label }, index) => {
 		const mean = means[index];
@@ -106,7 +107,7 @@ function strategyTable(report: SimulationReport, means: readonly (StrategyMeans 
 			mean.imbalance.toFixed(2),
 			formatNumber(Math.round(mean.fuelMean)),
 			formatNumber(mean.fallbacks),
-			comparison === undefined ? 'baseline' : formatShare(comparison.winRate),
+			...(wins ? [comparison === undefined ? 'baseline' : formatShare(comparison.winRate)] : []),
 		];
 	});
 	return table(head, rows);
