@@ -99,6 +99,7 @@ export class DeciderHarness {
 				metrics: {
 					decided: (versionId, cause, _durationNs, fuel) => this.decided.push({ versionId, cause, fuel }),
 					shadowed: () => undefined,
+					shadowSkipped: () => undefined,
 					witnessed: (_versionId, agreed) => this.witnessed.push(agreed),
 				},
 				defer: (task) => this.#deferred.push(task),

@@ -7,6 +7,7 @@ import type { MeshOperations } from '../mesh/operations.js';
 import type { QuotaView } from '../quota/view.js';
 import type { Reports } from '../reports/reports.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
+import type { ShadowReport } from '../strategy/shadow/report.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { CapacityRow } from './capacity-routes.js';
 import type { GpuRow } from './gpu-routes.js';
@@ -80,6 +81,8 @@ export interface MeshControl {
 	explain(decisionId: string): Promise<ExplainedDecision | undefined>;
 	/** How the quotas of tenants stand at this router. IM_NODE_ROLE where none runs. */
 	quotas(): Promise<readonly QuotaView[]>;
+	/** What shadows have done on this router. IM_NODE_ROLE where none runs. */
+	shadows(): ShadowReport[];
 	/** Recording of decisions. IM_NODE_ROLE where no router runs. */
 	readonly recorder: {
 		view(): RecorderView;

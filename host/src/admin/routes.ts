@@ -12,6 +12,7 @@ import { recorderRoutes } from './recorder-routes.js';
 import { type AdminRoute, route } from './route.js';
 import type { JoinTokenMade, LoadResult, StrategyView, TargetView } from './schemas.js';
 import * as schemas from './schemas.js';
+import { shadowRoutes } from './shadow-routes.js';
 
 const id = schemas.idParamsSchema;
 
@@ -145,6 +146,7 @@ export const adminRoutes: readonly AdminRoute[] = [
 	...capacityRoutes,
 	...recorderRoutes,
 	...experimentRoutes,
+	...shadowRoutes,
 ];
 
 const labelOf = ({ name, version }: StrategyView): string => `${name}@${version}`;

@@ -5,6 +5,7 @@ import { HandClock } from '../fleet/testing.js';
 import type { MeshOperations } from '../mesh/operations.js';
 import { lonelyMesh } from '../mesh/testing.js';
 import { testReports } from '../reports/testing.js';
+import type { ShadowReport } from '../strategy/shadow/report.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { CapacityRow } from './capacity-routes.js';
 import type { LoadStrategyRequest, MeshControl } from './control.js';
@@ -155,6 +156,8 @@ export class FakeMesh implements MeshControl {
 			return fakeGpu(uuid);
 		},
 	};
+	shadowReports: ShadowReport[] = [];
+	readonly shadows = (): ShadowReport[] => this.shadowReports;
 	readonly recorder = {
 		view: (): RecorderView => fakeRecorder(false),
 		start: (request: { readonly sample?: number }): Promise<RecorderView> => {

@@ -63,6 +63,13 @@ export const cliErrors = defineErrors({
 		summary: 'the mesh ended a stream with an error',
 		hint: 'the message is its own; `infermesh events` without --after begins with the oldest change that is kept',
 	},
+	IM_CLI_NO_SHADOW: {
+		...refused,
+		httpStatus: 404,
+		grpcStatus: 'NOT_FOUND',
+		summary: 'no shadow of that name has run',
+		hint: '`infermesh strategy stage NAME shadow` makes it one; counts come a second after its first decision',
+	},
 	IM_CLI_SYSTEM: {
 		...refused,
 		httpStatus: 500,

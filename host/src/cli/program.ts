@@ -44,16 +44,18 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
 ];
 
 async function strategyCommands(): Promise<AddCommands> {
-	const [{ addStrategyProjectCommands }, { addGateCommand }, { addStrategyMeshCommands }] = await Promise.all([
+	const [project, gate, mesh, shadow] = await Promise.all([
 		import('./strategy-project.js'),
 		import('./gate.js'),
 		import('./strategy-mesh.js'),
+		import('./strategy-shadow.js'),
 	]);
 	return (program, cli) => {
 		const strategy = program.command('strategy').description('write, test, load and stage strategies');
-		addStrategyProjectCommands(strategy, cli);
-		addGateCommand(strategy, cli);
-		addStrategyMeshCommands(strategy, cli);
+		project.addStrategyProjectCommands(strategy, cli);
+		gate.addGateCommand(strategy, cli);
+		mesh.addStrategyMeshCommands(strategy, cli);
+		shadow.addStrategyShadowCommand(strategy, cli);
 	};
 }
 

@@ -656,6 +656,21 @@ export const strategySchema = section('The strategy host.', {
 			max: 1 << 20,
 		},
 	),
+	shadow_cpu_ratio: number(
+		0.05,
+		'Share of one core that shadows may use in each worker; live decisions beyond it are not run by them.',
+		{
+			max: 1,
+		},
+	),
+	shadow_rerun_every: integer(
+		100,
+		'One of this many runs of a shadow is repeated on another instance and must agree.',
+		{
+			min: 1,
+			max: 1_000_000,
+		},
+	),
 	state_publish_ms: integer(10, 'A state block is published at most this often.', MS),
 	admission_timeout_ms: integer(10_000, 'Admission child process: killed after this.', MS),
 	admission_memory_mib: integer(512, 'Admission child process: heap limit.', { unit: 'MiB', min: 64, max: 16_384 }),

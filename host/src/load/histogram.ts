@@ -6,6 +6,16 @@ export interface HistogramOptions {
 	readonly bits?: number;
 }
 
+/** A histogram's counts as plain data, to cross threads. */
+export interface HistogramCounts {
+	readonly bits: number;
+	readonly counts: Float64Array;
+	readonly count: number;
+	readonly sum: number;
+	readonly min: number;
+	readonly max: number;
+}
+
 /** Values outside 2^-11 .. 2^31 (in milliseconds: half a microsecond to 24 days) are counted at the edge. */
 const EXPONENT_MIN = -11;
 const EXPONENT_MAX = 31;
@@ -83,14 +93,38 @@ export class Histogram {
 
 	/** Adds the counts of `other`, which must have the same `bits`. */
 	merge(other: Histogram): void {
-		if (other.bits !== this.bits)
-			throw new RangeError(`cannot merge a histogram of ${other.bits} bits into ${this.bits}`);
+		this.add({
+			bits: other.bits,
+			counts: other.#counts,
+			count: other.#count,
+			sum: other.#sum,
+			min: other.#min,
+			max: other.#max,
+		});
+	}
+
+	/** A copy of the counts as they stand. */
+	counts(): HistogramCounts {
+		const { bits } = this;
+		return {
+			bits,
+			counts: this.#counts.slice(),
+			count: this.#count,
+			sum: this.#sum,
+			min: this.#min,
+			max: this.#max,
+		};
+	}
+
+	/** Adds counts that another thread made, with the same `bits`. */
+	add({ bits, counts, count, sum, min, max }: HistogramCounts): void {
+		if (bits !== this.bits) throw new RangeError(`cannot merge a histogram of ${bits} bits into ${this.bits}`);
 		for (let index = 0; index < this.#counts.length; index++)
-			this.#counts[index] = (this.#counts[index] ?? 0) + (other.#counts[index] ?? 0);
-		this.#count += other.#count;
-		this.#sum += other.#sum;
-		this.#min = Math.min(this.#min, other.#min);
-		this.#max = Math.max(this.#max, other.#max);
+			this.#counts[index] = (this.#counts[index] ?? 0) + (counts[index] ?? 0);
+		this.#count += count;
+		this.#sum += sum;
+		this.#min = Math.min(this.#min, min);
+		this.#max = Math.max(this.#max, max);
 	}
 
 	/** At most `points` (value, fraction at or below it) pairs of the cumulative distribution, denser towards the tail. */

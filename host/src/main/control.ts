@@ -280,6 +280,7 @@ export function createControl(parts: ControlParts): MeshControl {
 		},
 		explain: async (decisionId) => mustRoute().workers.explain(decisionId),
 		quotas: async () => mustRoute().quotas.views(),
+		shadows: () => mustRoute().shadows(),
 		recorder: {
 			view: () => mustRoute().recorder.view(),
 			start: (request) => mustRoute().recorder.start(request),

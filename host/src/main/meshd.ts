@@ -69,6 +69,7 @@ import {
 	reportsOptions,
 } from './report-part.js';
 import type { RouterPart } from './router-part.js';
+import { shadowSamples } from './shadow-samples.js';
 import { openStrategySource } from './strategy-source.js';
 import { TargetService } from './target-service.js';
 import { meshVersion } from './version.js';
@@ -381,6 +382,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			...(peerLoad?.samples() ?? []),
 			...(router?.capacity.samples() ?? []),
 			...(router?.recorder.samples() ?? []),
+			...shadowSamples(router?.shadows() ?? []),
 			...(router?.quotas.samples() ?? []),
 			...experiments.samples(),
 		],

@@ -24,6 +24,8 @@ import type { StrategyJudge } from '../strategy/registry/judge.js';
 import { StrategyManager } from '../strategy/registry/manager.js';
 import type { StrategyWorkers } from '../strategy/registry/ports.js';
 import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
+import { type ShadowReport, shadowReports } from '../strategy/shadow/report.js';
+import type { TrialCounts } from '../strategy/shadow/trial.js';
 import { createMetricsBuffer } from '../telemetry/block.js';
 import type { Log } from '../telemetry/logger.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
@@ -99,6 +101,8 @@ export class RouterPart {
 	/** What is counted here of experiments. */
 	readonly experiments: RouterTelemetry;
 	readonly recorder: RecorderPart;
+	/** What each worker has last told of its shadows. */
+	readonly #shadows = new Map<number, readonly TrialCounts[]>();
 	readonly #stopTicking: () => void;
 
 	constructor(deps: RouterPartDeps) {
@@ -188,6 +192,7 @@ export class RouterPart {
 					if (this.strategies.observes) this.strategies.observe(observedOf(batch));
 				},
 				cohorts: (deltas) => this.experiments.merge(deltas),
+				shadows: (worker, counts) => void this.#shadows.set(worker, counts),
 				strike: (strike) => this.strategies.strike(strike),
 				quotaWanted: (tenant) => this.quotas.want(tenant),
 				strategyLog: (label, text) => log.info({ strategy: label, text }, 'strategy log'),
@@ -249,6 +254,11 @@ export class RouterPart {
 		});
 		const ticking = clock.every(TICK_MS, () => this.strategies.tick(), { unref: true });
 		this.#stopTicking = () => ticking.cancel();
+	}
+
+	/** The shadows of this router, over all its workers. */
+	shadows(): ShadowReport[] {
+		return shadowReports([...this.#shadows.values()].flat());
 	}
 
 	/** `http(s)://host:port` where clients send requests. */
@@ -333,6 +343,7 @@ export class RouterPart {
 			spreadRatio: strategy.spread_ratio,
 			witnessEvery: strategy.witness_every,
 			explainEntriesMax: data.decisions_kept_max,
+			shadow: { cpuShare: strategy.shadow_cpu_ratio, rerunEvery: strategy.shadow_rerun_every },
 			meshSeed,
 			zone: names.zones.intern(node.zone),
 			region: names.regions.intern(node.region),

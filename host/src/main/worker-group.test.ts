@@ -61,6 +61,7 @@ function open() {
 		{
 			outcomes: () => undefined,
 			cohorts: () => undefined,
+			shadows: () => undefined,
 			strike: () => undefined,
 			strategyLog: () => undefined,
 			quotaWanted: () => undefined,

@@ -14,6 +14,7 @@ import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { StrategyModule } from '../strategy/runtime/instance.js';
 import { GENERATION_WORD, type RoutingPlan } from '../strategy/runtime/plan.js';
 import type { StateBlockShared } from '../strategy/runtime/state-block.js';
+import type { TrialCounts } from '../strategy/shadow/trial.js';
 import { clearGauges } from '../telemetry/block.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { OutcomeBatch } from './outcome-wire.js';
@@ -25,6 +26,8 @@ export interface WorkerGroupEvents {
 	cohorts(deltas: readonly CohortDelta[]): void;
 	strike(strike: StrikeReport): void;
 	strategyLog(label: string, text: string): void;
+	/** What a worker has counted of shadows. */
+	shadows(worker: number, counts: readonly TrialCounts[]): void;
 	/** A worker has run dry of a tenant's quota. */
 	quotaWanted(tenant: number): void;
 	/** A worker ended unasked; it is being replaced. */
@@ -185,6 +188,9 @@ export class WorkerGroup implements StrategyWorkers {
 				break;
 			case 'strategyLog':
 				this.#events.strategyLog(message.label, message.text);
+				break;
+			case 'shadows':
+				this.#events.shadows(member.index, message.counts);
 				break;
 			case 'quotaWanted':
 				this.#events.quotaWanted(message.tenant);

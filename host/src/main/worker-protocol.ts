@@ -18,6 +18,8 @@ import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { FuelBudget, StrategyModule } from '../strategy/runtime/instance.js';
 import type { RoutingPlan } from '../strategy/runtime/plan.js';
 import type { StateBlockShared } from '../strategy/runtime/state-block.js';
+import type { ShadowOptions } from '../strategy/shadow/runner.js';
+import type { TrialCounts } from '../strategy/shadow/trial.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { OutcomeBatch } from './outcome-wire.js';
 
@@ -55,6 +57,7 @@ export interface WorkerStart {
 	readonly spreadRatio: number;
 	readonly witnessEvery: number;
 	readonly explainEntriesMax: number;
+	readonly shadow: ShadowOptions;
 	readonly meshSeed: readonly [low: number, high: number];
 	readonly zone: number;
 	readonly region: number;
@@ -106,6 +109,8 @@ export type FromWorker =
 	| { readonly kind: 'outcomes'; readonly batch: OutcomeBatch }
 	/** What was counted of cohorts of experiments since the last time. */
 	| { readonly kind: 'cohorts'; readonly deltas: readonly CohortDelta[] }
+	/** What has been counted of shadows, now and then while there are any, and once when there are none any more. */
+	| { readonly kind: 'shadows'; readonly counts: readonly TrialCounts[] }
 	| { readonly kind: 'quotaWanted'; readonly tenant: number }
 	| { readonly kind: 'strike'; readonly strike: StrikeReport }
 	| { readonly kind: 'strategyLog'; readonly label: string; readonly text: string }

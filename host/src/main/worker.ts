@@ -44,6 +44,9 @@ const send = (message: FromWorker): void => agent.postMessage(message);
 /** Attempts a request may have under way at once: the first and its copies. */
 const ATTEMPTS_AT_ONCE = 5;
 
+/** What shadows have done is told this often. */
+const SHADOWS_PERIOD_MS = 1000;
+
 // A trap is caught on the decision path; a deep stack trace would cost more than the decision.
 Error.stackTraceLimit = 8;
 
@@ -92,6 +95,7 @@ const decider: WorkerDecider = new WorkerDecider(
 		region: start.region,
 		meshSeed: start.meshSeed,
 		explain: { entriesMax: start.explainEntriesMax },
+		shadow: start.shadow,
 	},
 	{
 		clock,
@@ -182,6 +186,17 @@ const router = createRouter(
 			metrics: createAdmissionMetrics(block, (id) => tenants.name(id)),
 		},
 	},
+);
+
+let shadowsTold = false;
+clock.every(
+	SHADOWS_PERIOD_MS,
+	() => {
+		const counts = decider.shadows();
+		if (counts.length > 0 || shadowsTold) send({ kind: 'shadows', counts });
+		shadowsTold = counts.length > 0;
+	},
+	{ unref: true },
 );
 
 async function close(graceMs: number): Promise<void> {

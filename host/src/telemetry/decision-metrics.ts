@@ -60,10 +60,17 @@ export function createDecisionMetrics(block: MetricsBlock, options: DecisionMetr
 			causeSeries(at, 'fallbacks', cause).add(1);
 			if (strikeCauses.has(cause)) causeSeries(at, 'strikes', cause).add(1);
 		},
-		shadowed(versionId, agreed, cause) {
+		shadowed(versionId, agreed, cause, durationNs, fuel) {
 			const { label } = versions.get(versionId) ?? open(versionId);
 			const result = cause === 'none' ? (agreed ? 'agreed' : 'differed') : 'fault';
 			block.counter('shadows', label, result).add(1);
+			block.histogram('shadowDuration', label).observe(durationNs / 1e9);
+			if (fuel > 0) block.histogram('shadowFuel', label).observe(fuel);
+			if (cause !== 'none') block.counter('shadowFaults', label, cause).add(1);
+		},
+		shadowSkipped(versionId, why) {
+			const { label } = versions.get(versionId) ?? open(versionId);
+			block.counter('shadows', label, `skipped_${why}`).add(1);
 		},
 		witnessed(versionId, agreed) {
 			const { label } = versions.get(versionId) ?? open(versionId);

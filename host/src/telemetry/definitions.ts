@@ -76,6 +76,7 @@ const perGpu = ['node', 'gpu_uuid', 'mig_profile'] as const;
 const EXPERIMENTS = 64;
 /** Series of one metric of devices; a node of eight devices cut in seven has 64. */
 const GPUS = 1024;
+const perShadow = ['strategy', 'model'] as const;
 const perTarget = ['target', 'model', 'node', 'zone'] as const;
 
 export const metricDefinitions = Object.freeze({
@@ -326,7 +327,52 @@ export const metricDefinitions = Object.freeze({
 		'shadow_decisions',
 		['strategy', 'result'],
 		256,
-		'Decisions of a shadow: agreed with what was done, differed, or fault.',
+		'Live decisions while a shadow was staged: it agreed, differed, was at fault, or was not run (`skipped_cap`: its share of the core was used up; `skipped_busy`: one of its decisions still waited).',
+	),
+	shadowDuration: histogram(
+		'shadow_decision_duration_seconds',
+		['strategy'],
+		STRATEGIES,
+		decisionSeconds,
+		'Time of one decision of a shadow, off the path of the request.',
+	),
+	shadowFuel: histogram('shadow_decision_fuel', ['strategy'], STRATEGIES, fuel, 'Fuel of one decision of a shadow.'),
+	shadowFaults: counter('shadow_faults', ['strategy', 'cause'], 256, 'Faults of shadows, by cause.'),
+	shadowAgreement: collected(
+		'shadow_agreement_ratio',
+		perShadow,
+		STRATEGIES,
+		'Share of a shadow’s runs that agreed with the live decision.',
+	),
+	shadowCpu: collected(
+		'shadow_cpu_ratio',
+		perShadow,
+		STRATEGIES,
+		'Share of one core a shadow used, in the worker that used most.',
+	),
+	shadowPredicted: collected(
+		'shadow_predicted_seconds',
+		[...perShadow, 'side'],
+		STRATEGIES * 2,
+		'Mean predicted time of a request by the common predictor: `live` or `shadow` choices.',
+	),
+	shadowVirtualWait: collected(
+		'shadow_virtual_wait_seconds',
+		[...perShadow, 'side'],
+		STRATEGIES * 2,
+		'Mean wait in the virtual queues of the herding check: `live` or `shadow` choices.',
+	),
+	shadowVirtualImbalance: collected(
+		'shadow_virtual_imbalance_ratio',
+		[...perShadow, 'side'],
+		STRATEGIES * 2,
+		'Largest in-flight count over the mean in the virtual queues: `live` or `shadow` choices.',
+	),
+	shadowHerding: collected(
+		'shadow_herding',
+		perShadow,
+		STRATEGIES,
+		'1 when the virtual queues say that the shadow herds.',
 	),
 	witnesses: counter(
 		'witness_decisions',

@@ -207,8 +207,8 @@ test('decisions count who answered; a fault counts as fallback and as strike aga
 	metrics.decided(1, 'none', 700, 900);
 	metrics.decided(1, 'trap', 9000, 0);
 	metrics.decided(0, 'no_strategy', 300, 0);
-	metrics.shadowed(2, true, 'none', 10);
-	metrics.shadowed(2, false, 'fuel', 10);
+	metrics.shadowed(2, true, 'none', 1000, 10);
+	metrics.shadowed(2, false, 'fuel', 1000, 10);
 	metrics.witnessed(1, false);
 	const counted = (key: 'decisions' | 'fallbacks' | 'strikes' | 'shadows' | 'witnesses', ...labels: string[]) =>
 		totalOf([buffer], key, (found) => labels.every((label, i) => found[i] === label));

@@ -65,6 +65,7 @@ export class ArmDecider {
 			metrics: {
 				decided: (_versionId, cause, _durationNs, fuel) => this.#decided(cause, fuel),
 				shadowed: () => undefined,
+				shadowSkipped: () => undefined,
 				witnessed: (_versionId, agreed) => {
 					if (!agreed) costs.disagreements++;
 				},

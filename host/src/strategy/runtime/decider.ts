@@ -1,21 +1,14 @@
 // Owns the decision in one worker: the plan's strategy on the pool's snapshot, its answer checked, and the fallback in the same tick when
 // anything is wrong. It never throws and never blames wall-clock time. What is ready to decide is plan-runtimes.ts's.
 import type { Clock, Random } from '@infermesh/proto';
-import {
-	COLUMN_KV_USAGE,
-	COLUMN_PREFILL_RATE,
-	COLUMN_QUEUE_DEPTH,
-	OUTPUT_COUNT_WORD,
-	OUTPUT_ROWS_WORD,
-	OUTPUT_SCORES_WORD,
-	OUTPUT_VERDICT_WORD,
-	RANKED_ROWS_MAX,
-} from '@infermesh/sdk';
+import { COLUMN_KV_USAGE, COLUMN_PREFILL_RATE, COLUMN_QUEUE_DEPTH } from '@infermesh/sdk';
 import { cohortNumber, NO_COHORT } from '../../experiments/cohorts/cohort.js';
 import type { InflightReader } from '../../fleet/inflight.js';
 import type { PoolView } from '../../fleet/pool-view.js';
 import type { FleetTableReader } from '../../fleet/table.js';
 import type { AttemptOutcome, Decider, DecisionContext, ModelPool, RowStanding } from '../../router/ports.js';
+import { type ShadowOptions, ShadowRunner, shadowDefaults } from '../shadow/runner.js';
+import type { TrialCounts } from '../shadow/trial.js';
 import {
 	type Decision,
 	type DecisionMetrics,
@@ -37,7 +30,7 @@ import { type ExperimentPlan, inCanary, type PoolPlan, planOf } from './plan.js'
 import { PlanRuntimes } from './plan-runtimes.js';
 import type { InstanceSet, PoolRuntime } from './pool-runtime.js';
 import { readOutput } from './read-output.js';
-import { ShadowRunner } from './shadow-runner.js';
+import { sameAnswer } from './same-answer.js';
 import { writeHits, writeRequest } from './write-request.js';
 
 export interface DeciderOptions {
@@ -53,6 +46,7 @@ export interface DeciderOptions {
 	/** Every this many decisions one is re-run on a fresh instance and must agree; a power of two, 0 = never. */
 	readonly witnessEvery: number;
 	readonly explain: ExplainOptions;
+	readonly shadow: ShadowOptions;
 }
 
 export const deciderDefaults: Omit<DeciderOptions, 'meshSeed'> = {
@@ -64,6 +58,7 @@ export const deciderDefaults: Omit<DeciderOptions, 'meshSeed'> = {
 	spreadRatio: 0.25,
 	witnessEvery: 1024,
 	explain: explainDefaults,
+	shadow: shadowDefaults,
 };
 
 export interface DeciderPorts {
@@ -108,7 +103,7 @@ export class WorkerDecider implements Decider {
 			onUnready: (pool, strategy, error) => this.#unready(pool, strategy, error),
 		});
 		this.#explain = new ExplainRing(options.explain);
-		this.#shadow = new ShadowRunner(ports.defer, ports.metrics);
+		this.#shadow = new ShadowRunner(options.shadow, ports);
 	}
 
 	/** What this worker has ready; plans, pools and strategies are told to it. */
@@ -119,6 +114,11 @@ export class WorkerDecider implements Decider {
 	/** A strategy could not be instantiated, or its `init` failed. */
 	#unready(pool: ModelPool, { versionId, label }: StrategyModule, error: unknown): void {
 		this.#ports.onStrike({ versionId, label, cause: 'trap', model: pool.model, trap: describeTrap(error), fuel: 0 });
+	}
+
+	/** What has been counted of shadows in this worker. */
+	shadows(): TrialCounts[] {
+		return this.#shadow.counts();
 	}
 
 	explain(decisionId: string): ExplainedDecision | undefined {
@@ -174,9 +174,11 @@ export class WorkerDecider implements Decider {
 		if (poolPlan.experiment !== undefined) this.#enrol(poolPlan.experiment, isCanary, features, out);
 		this.#last = { instance, decision: out, eligible: runtime.view.eligibleCount };
 		this.#ports.recorder?.decided(runtime, versionId, asked, features, hits, excluded, ticket, out, this.#drawn);
-		if (instance === undefined || set === undefined) return;
+		if (cause === 'host_error') return;
 		try {
-			this.#afterwards(runtime, poolPlan, plan.quarantined, set, instance, features, hits, excluded, ticket);
+			if (instance !== undefined && set !== undefined)
+				this.#witnessed(runtime, set, instance, features, hits, excluded, ticket);
+			this.#offerShadow(runtime, poolPlan, plan.quarantined, set, features, hits, excluded, ticket, out);
 		} catch {
 			// A torn read in a side run: the decision stands, and the run is not counted.
 		}
@@ -374,11 +376,9 @@ export class WorkerDecider implements Decider {
 		this.#ports.onStrike({ versionId, label, cause, model: pool.model, trap, fuel: instance.lastFuel });
 	}
 
-	/** Work that follows a good decision and is no part of it: a witness re-run now and then, and the shadow. */
-	#afterwards(
+	/** A decision now and then is run again elsewhere and must come out the same. */
+	#witnessed(
 		runtime: PoolRuntime,
-		plan: PoolPlan,
-		quarantined: ReadonlySet<number>,
 		set: InstanceSet,
 		instance: StrategyInstance,
 		features: RequestFeatures,
@@ -388,19 +388,36 @@ export class WorkerDecider implements Decider {
 	): void {
 		this.#decisions = (this.#decisions + 1) >>> 0;
 		const every = this.#options.witnessEvery;
-		if (every > 0 && (this.#decisions & (every - 1)) === 0) {
+		if (every > 0 && (this.#decisions & (every - 1)) === 0)
 			this.#witness(runtime, set, instance, features, hits, excluded, ticket);
+	}
+
+	/** Keeps the frame of the decision for the shadow, where there is one; it runs in a later turn. */
+	#offerShadow(
+		runtime: PoolRuntime,
+		plan: PoolPlan,
+		quarantined: ReadonlySet<number>,
+		set: InstanceSet | undefined,
+		features: RequestFeatures,
+		hits: PrefixHits,
+		excluded: readonly number[],
+		ticket: number,
+		live: Decision,
+	): void {
+		if (plan.shadowVersionId === undefined) {
+			if (this.#shadow.active) this.#shadow.end(runtime.pool.model);
+			return;
 		}
-		const shadowSet = plan.shadowVersionId === undefined ? undefined : runtime.set(plan.shadowVersionId);
+		const shadowSet = runtime.set(plan.shadowVersionId);
 		const shadow = shadowSet?.primary;
-		if (shadowSet === undefined || shadow === undefined || shadow.poisoned || !this.#shadow.ready(shadow)) return;
+		if (shadowSet === undefined || shadow === undefined || shadow.poisoned) return;
 		// A model's own active version may be the whole mesh's shadow: there is nothing to compare.
 		if (shadowSet === set || quarantined.has(shadowSet.strategy.versionId)) return;
+		if (!this.#shadow.wants(runtime, shadowSet, shadow)) return;
+		const beganMs = this.#ports.clock.nowMs();
 		shadow.sync();
 		this.#write(shadow, features, hits, excluded, ticket);
-		this.#shadow.schedule(runtime, shadowSet, shadow, excluded, this.#last?.decision.rows[0] ?? 0, (report) =>
-			this.#ports.onStrike({ ...report, model: runtime.pool.model }),
-		);
+		this.#shadow.schedule(runtime, shadowSet, shadow, features, hits, excluded, live, beganMs);
 	}
 
 	#witness(
@@ -453,21 +470,6 @@ function reset(out: Decision): void {
 	out.cause = 'none';
 	out.fuel = 0;
 	out.cohort = NO_COHORT;
-}
-
-/** Bit-for-bit comparison of two answers: fuel, verdict, and the rows and scores that count. */
-function sameAnswer(a: StrategyInstance, b: StrategyInstance): boolean {
-	if (a.lastFuel !== b.lastFuel) return false;
-	const from = a.outputWord;
-	const to = b.outputWord;
-	if (a.u32[from + OUTPUT_VERDICT_WORD] !== b.u32[to + OUTPUT_VERDICT_WORD]) return false;
-	const count = a.u32[from + OUTPUT_COUNT_WORD] as number;
-	if (count !== b.u32[to + OUTPUT_COUNT_WORD] || count > RANKED_ROWS_MAX) return false;
-	for (let i = 0; i < count; i++) {
-		if (a.u32[from + OUTPUT_ROWS_WORD + i] !== b.u32[to + OUTPUT_ROWS_WORD + i]) return false;
-		if (a.u32[from + OUTPUT_SCORES_WORD + i] !== b.u32[to + OUTPUT_SCORES_WORD + i]) return false;
-	}
-	return true;
 }
 
 const TRAP_TEXT_MAX = 2048;

@@ -156,7 +156,9 @@ export class Decision {
 /** What the worker tells others about decisions. Counters only: nothing here may allocate per decision. */
 export interface DecisionMetrics {
 	decided(versionId: number, cause: FallbackCause, durationNs: number, fuel: number): void;
-	shadowed(versionId: number, agreed: boolean, cause: FallbackCause, fuel: number): void;
+	shadowed(versionId: number, agreed: boolean, cause: FallbackCause, durationNs: number, fuel: number): void;
+	/** A shadow was not run on a live decision: its share of the core was used up, or one of its decisions still waited. */
+	shadowSkipped(versionId: number, why: 'cap' | 'busy'): void;
 	witnessed(versionId: number, agreed: boolean): void;
 }
 

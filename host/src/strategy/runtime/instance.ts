@@ -76,6 +76,8 @@ export class StrategyInstance {
 	/** Word of the request block and of the output block. */
 	readonly requestWord: number;
 	readonly outputWord: number;
+	/** How the last `rank` ended, before its answer was checked. */
+	lastCause: FallbackCause = 'none';
 	/** Raised when a call ended in a trap: never run again. */
 	poisoned = false;
 	/** Fuel used by the last call. */
@@ -225,9 +227,9 @@ export class StrategyInstance {
 		if (this.poisoned || this.#running || run === undefined) return 'no_instance';
 		this.#running = true;
 		try {
-			return this.#returned(run(this.#base, this.#budget));
+			return (this.lastCause = this.#returned(run(this.#base, this.#budget)));
 		} catch (error) {
-			return this.#trapped(error);
+			return (this.lastCause = this.#trapped(error));
 		} finally {
 			this.#running = false;
 		}
@@ -327,6 +329,24 @@ export class StrategyInstance {
 			this.#tableEpoch === other.#tableEpoch &&
 			this.#stateEpoch === other.#stateEpoch
 		);
+	}
+
+	/** Takes over another instance's frame of the same strategy over the same pool, as it stands. What `sync` has to bring up to date stays as it was. */
+	copyFrame(other: StrategyInstance): void {
+		this.bytes.set(other.bytes);
+	}
+
+	/** Shows `rank` other values of the router's columns at a row, where the strategy reads them, until `restore`. */
+	overlay(row: number, inflight: number, load: number, pendingPrefillTokens: number): void {
+		const { f32 } = this;
+		if (this.#inflightWord !== 0) f32[this.#inflightWord + row] = inflight;
+		if (this.#loadWord !== 0) f32[this.#loadWord + row] = load;
+		if (this.#prefillWord !== 0) f32[this.#prefillWord + row] = pendingPrefillTokens;
+	}
+
+	/** The row's router columns as the view has them. */
+	restore(row: number): void {
+		this.#copyRouterCells(row);
 	}
 
 	/** The log text the last call wrote, bounded by the manifest; mostly empty. */

@@ -25,8 +25,13 @@ import type { StrategyInstance } from './instance.js';
 const HEDGE_COPIES_MAX = 4;
 const REJECT_REASON_MAX = Math.max(...Object.values(RejectReason));
 
-/** Reads and checks the output block into `out`. Returns 'none' when every field is sound; otherwise the first fault found. */
-export function readOutput(instance: StrategyInstance, excluded: readonly number[], out: Decision): FallbackCause {
+/** Reads and checks the output block into `out`. `open`: the host's bitmap of rows that may be chosen, as it stood at the decision. Returns 'none' when every field is sound; otherwise the first fault found. */
+export function readOutput(
+	instance: StrategyInstance,
+	excluded: readonly number[],
+	out: Decision,
+	open: Uint32Array = instance.view.eligible,
+): FallbackCause {
 	const { u32, f32 } = instance;
 	const at = instance.outputWord;
 	const verdict = u32[at + OUTPUT_VERDICT_WORD] as number;
@@ -35,7 +40,7 @@ export function readOutput(instance: StrategyInstance, excluded: readonly number
 	if (count > RANKED_ROWS_MAX || (verdict === Verdict.route && count === 0)) return 'invalid_count';
 	for (let i = 0; i < count; i++) {
 		const row = u32[at + OUTPUT_ROWS_WORD + i] as number;
-		const fault = faultOfRow(instance, row, excluded);
+		const fault = faultOfRow(instance, row, excluded, open);
 		if (fault !== 'none') return fault;
 		for (let earlier = 0; earlier < i; earlier++) if (out.rows[earlier] === row) return 'invalid_row';
 		const score = f32[at + OUTPUT_SCORES_WORD + i] as number;
@@ -45,7 +50,7 @@ export function readOutput(instance: StrategyInstance, excluded: readonly number
 	}
 	const prefillRow = u32[at + OUTPUT_PREFILL_ROW_WORD] as number;
 	if (prefillRow !== NO_ROW) {
-		const fault = faultOfRow(instance, prefillRow, excluded);
+		const fault = faultOfRow(instance, prefillRow, excluded, open);
 		if (fault !== 'none') return fault;
 	}
 	const fetchFromRow = u32[at + OUTPUT_FETCH_FROM_ROW_WORD] as number;
@@ -76,8 +81,14 @@ export function readOutput(instance: StrategyInstance, excluded: readonly number
 	return 'none';
 }
 
-function faultOfRow(instance: StrategyInstance, row: number, excluded: readonly number[]): FallbackCause {
+function faultOfRow(
+	instance: StrategyInstance,
+	row: number,
+	excluded: readonly number[],
+	open: Uint32Array,
+): FallbackCause {
 	if (row >= instance.view.rowCount) return 'invalid_row';
-	if (!instance.view.isEligible(row) || (excluded.length > 0 && excluded.includes(row))) return 'ineligible_row';
+	const isOpen = ((open[row >>> 5] as number) & (1 << (row & 31))) !== 0;
+	if (!isOpen || (excluded.length > 0 && excluded.includes(row))) return 'ineligible_row';
 	return 'none';
 }

@@ -80,6 +80,8 @@ export class Harness {
 	readonly decided: { readonly versionId: number; readonly cause: FallbackCause }[] = [];
 	readonly shadowed: Shadowed[] = [];
 	readonly strikes: StrikeReport[] = [];
+	/** Called while a shadow's decision is being counted. */
+	onShadowed: () => void = () => undefined;
 	readonly enrolled: { readonly cohort: number; readonly cause: FallbackCause }[] = [];
 	readonly #control = new SharedArrayBuffer(CONTROL_BYTES);
 	readonly #deferred: (() => void)[] = [];
@@ -99,7 +101,11 @@ export class Harness {
 				control: this.#control,
 				metrics: {
 					decided: (versionId, cause) => this.decided.push({ versionId, cause }),
-					shadowed: (versionId, agreed, cause) => this.shadowed.push({ versionId, agreed, cause }),
+					shadowed: (versionId, agreed, cause) => {
+						this.shadowed.push({ versionId, agreed, cause });
+						this.onShadowed();
+					},
+					shadowSkipped: () => undefined,
 					witnessed: () => undefined,
 				},
 				defer: (task) => this.#deferred.push(task),
