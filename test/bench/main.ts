@@ -23,6 +23,7 @@ import { swapBench } from './router/swap.js';
 import { routersBench } from './routers.js';
 import { scrapeBench } from './scrape.js';
 import { serfBench } from './serf.js';
+import { simulatorBench } from './simulator/bench.js';
 import { renderTable } from './table.js';
 import { tailBench } from './tail/bench.js';
 import { transportBench } from './transport.js';
@@ -50,6 +51,7 @@ const benches: readonly Bench[] = [
 	grpcBench,
 	tailBench,
 	routersBench,
+	simulatorBench,
 	prefixBench,
 	logBench,
 	transportBench,

@@ -3,8 +3,8 @@ import { defineErrors } from '@infermesh/proto';
 
 export const simulationErrors = defineErrors({
 	IM_SIMULATION_BLOCKS: {
-		summary: 'KV blocks of an engine do not divide the blocks of the workload.',
-		hint: 'Content is known in blocks of the workload only: choose a block size of which it is a multiple.',
+		summary: 'KV blocks of an engine neither divide the blocks of the workload nor are made of them.',
+		hint: 'Content is known in blocks of the workload only: choose a block size of which it is a multiple, or the other way round.',
 		httpStatus: 400,
 		grpcStatus: 'INVALID_ARGUMENT',
 		retryable: false,

@@ -17,11 +17,11 @@ export class Prompts {
 
 	constructor(workload: Workload, blockTokens: number) {
 		const blocksPerId = workload.blockTokens / blockTokens;
-		if (!Number.isInteger(blocksPerId))
+		if (!Number.isInteger(blocksPerId) && !Number.isInteger(1 / blocksPerId))
 			throw new MeshError(
 				simulationErrors,
 				'IM_SIMULATION_BLOCKS',
-				`blocks of ${blockTokens} tokens do not divide the workload's of ${workload.blockTokens}`,
+				`blocks of ${blockTokens} tokens neither divide the workload's of ${workload.blockTokens} nor are made of them`,
 			);
 		this.#workload = workload;
 		this.blockTokens = blockTokens;
@@ -41,8 +41,7 @@ export class Prompts {
 		const row = this.#workload.requests[request];
 		if (row?.blocks === undefined || row.blocks.length === 0) return undefined;
 		const full = Math.floor(row.inputTokens / this.blockTokens);
-		const ids = row.blocks.slice(0, Math.ceil(full / this.#blocksPerId));
-		const chain = chainFromIds(ids, this.#blocksPerId).slice(0, full * 2);
+		const chain = this.#hashed(row.blocks, full);
 		// What an adapter has computed is of no use to another.
 		if (row.lora !== undefined) {
 			this.#loras.set(chain, row.lora);
@@ -54,6 +53,15 @@ export class Prompts {
 		}
 		this.#chains[request] = chain;
 		return chain;
+	}
+
+	/** An id names its block and all before it: of several that make up one block the last names them all. */
+	#hashed(blocks: readonly number[], full: number): Uint32Array {
+		const perId = this.#blocksPerId;
+		if (perId >= 1) return chainFromIds(blocks.slice(0, Math.ceil(full / perId)), perId).slice(0, full * 2);
+		const idsPerBlock = Math.round(1 / perId);
+		const last = Array.from({ length: full }, (_, block) => blocks[(block + 1) * idsPerBlock - 1] as number);
+		return chainFromIds(last, 1);
 	}
 }
 
