@@ -1,6 +1,7 @@
 // Owns docs/metrics.md: every metric with kind, labels, bound and meaning.
 import { LABEL_BYTES_MAX, OVERFLOW_LABEL } from '../telemetry/block.js';
-import { type MetricDefinition, metricDefinitions } from '../telemetry/definitions.js';
+import { metricDefinitions } from '../telemetry/definitions.js';
+import type { MetricDefinition } from '../telemetry/metrics/define.js';
 import { code, header, markdownTable } from './markdown.js';
 
 const introduction = `\`GET /metrics\` on the admin port, in Prometheus text. Counts of all threads are added up. Label sets are bounded per metric and thread:

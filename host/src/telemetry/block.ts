@@ -3,7 +3,8 @@
 // raised with an atomic store, so a reader never sees a series without its labels.
 // Invariants: one writer per block; a series never moves; series 0 of a labelled metric is its overflow (`other`).
 // Aligned 64-bit stores are single instructions on x64 and arm64, so a reader sees whole numbers.
-import { type MetricDefinition, type MetricKey, metricDefinitions } from './definitions.js';
+import { type MetricKey, metricDefinitions } from './definitions.js';
+import type { MetricDefinition } from './metrics/define.js';
 
 /** UTF-8 bytes kept of one label value. */
 export const LABEL_BYTES_MAX = 96;

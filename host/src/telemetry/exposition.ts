@@ -1,7 +1,8 @@
 // Owns the text at /metrics: blocks of all threads added up, gauges read from the mesh's state, in the Prometheus text format 0.0.4.
 // Leaves process and Node metrics to prom-client (process-metrics.ts).
 import { blockLayout, readSeries } from './block.js';
-import { type MetricDefinition, type MetricKey, metricDefinitions } from './definitions.js';
+import { type MetricKey, metricDefinitions } from './definitions.js';
+import type { MetricDefinition } from './metrics/define.js';
 
 /** A value read from the mesh's state. */
 export interface CollectedSample {

@@ -13,9 +13,10 @@ import {
 	readSeries,
 } from './block.js';
 import { createDecisionMetrics } from './decision-metrics.js';
-import { type MetricDefinition, metricDefinitions } from './definitions.js';
+import { metricDefinitions } from './definitions.js';
 import { distributionOf, renderMetrics, totalOf } from './exposition.js';
 import { createMeshMetrics } from './mesh-metrics.js';
+import type { MetricDefinition } from './metrics/define.js';
 import { createProcessMetrics } from './process-metrics.js';
 import { createRouterMetrics } from './router-metrics.js';
 
