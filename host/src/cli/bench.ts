@@ -2,6 +2,8 @@
 import { MeshError } from '@infermesh/proto';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { MeshStatus } from '../admin/schemas.js';
+import { loadErrors } from '../load/errors.js';
+import { MeasuredRows } from '../load/measured-rows.js';
 import type { LoadOptions } from '../load/options.js';
 import { createProgress } from '../load/progress.js';
 import { renderHtml } from '../load/report/html.js';
@@ -59,6 +61,7 @@ interface BenchFlags extends MeshOptions {
 	readonly seed: number;
 	readonly html?: string;
 	readonly out?: string;
+	readonly rows?: string;
 }
 
 /** `poisson`, `constant`, `gamma:CV` or `weibull:CV`. */
@@ -156,7 +159,23 @@ function loadOptions(flags: BenchFlags, to: { url: string; model: string }): Loa
 	});
 }
 
+/** Where single requests are kept. Throws IM_LOAD_OPTION where a client cannot know the batch. */
+function measuredRows(flags: BenchFlags): MeasuredRows | undefined {
+	if (flags.rows === undefined) return undefined;
+	if (flags.concurrency !== undefined && flags.stream) return new MeasuredRows(flags.concurrency);
+	throw new MeshError(
+		loadErrors,
+		'IM_LOAD_OPTION',
+		'rows need a closed loop and streams: --concurrency N, without --no-stream',
+		{
+			where: '--rows',
+			hint: 'one run a size: --concurrency 1 for prompts alone, then 4, 16, 64 for steps of batches',
+		},
+	);
+}
+
 async function bench(context: CliContext, flags: BenchFlags): Promise<number> {
+	const rows = measuredRows(flags);
 	const source = await openWorkload(flags);
 	const options = loadOptions(flags, await destination(context, flags));
 	const progress = createProgress(context.stderr);
@@ -165,11 +184,13 @@ async function bench(context: CliContext, flags: BenchFlags): Promise<number> {
 		source,
 		signal: context.signal,
 		onProgress: (snapshot) => progress.update(snapshot),
+		onOutcome: (outcome) => rows?.add(outcome),
 	}).finally(() => progress.done());
 	if (flags.html !== undefined) {
 		context.writeFile(flags.html, renderHtml(result));
 		context.stderr.write(`report: ${flags.html}\n`);
 	}
+	if (flags.rows !== undefined && rows !== undefined) context.writeFile(flags.rows, rows.csv());
 	if (flags.out !== undefined) context.writeFile(flags.out, `${JSON.stringify(result, null, 2)}\n`);
 	print(context, flags, result, () => renderText(result));
 	return passed(result) ? EXIT_OK : EXIT_FAILED;
@@ -224,6 +245,10 @@ export function addBenchCommand(program: Command, cli: Cli): void {
 			)
 			.option('--seed <number>', 'seed of generator and prompts', whole(0, 0xffff_ffff), 1)
 			.option('--html <file>', 'write a self-contained report with plots')
+			.option(
+				'--rows <file>',
+				'write single requests as CSV for `simulate calibrate`; with --concurrency, on one engine',
+			)
 			.option('--out <file>', 'write the result as JSON'),
 		"infermesh bench --rate 20 --duration 60s --threshold 'ttft.p99<2s' --html report.html",
 	).action(act(cli, bench));

@@ -7,6 +7,7 @@ import { loadErrors } from './errors.js';
 import { Exchange, type ExchangeSink } from './exchange.js';
 import { evaluateLoadThresholds, type LoadMeasurements } from './metrics.js';
 import { type LoadOptions, type ResolvedLoadOptions, resolveLoadOptions } from './options.js';
+import type { Outcome } from './outcome.js';
 import { paceClosed, paceOpen } from './pacing.js';
 import { createPromptText, type PromptText } from './prompt.js';
 import { LOAD_RESULT_SCHEMA, type LoadResult } from './result.js';
@@ -20,6 +21,8 @@ export interface LoadDeps {
 	readonly signal?: AbortSignal;
 	/** Called every `progressPeriodMs`, and once at the end. */
 	readonly onProgress?: (snapshot: ProgressSnapshot) => void;
+	/** Told of every request when it is over. */
+	readonly onOutcome?: (outcome: Outcome) => void;
 }
 
 /** How often requests are looked over for their timeout. */
@@ -118,6 +121,7 @@ class LoadRun implements ExchangeSink {
 		const done = this.#underWay.get(exchange);
 		this.#underWay.delete(exchange);
 		this.#collector.ended(outcome);
+		this.#deps.onOutcome?.(outcome);
 		if (this.#collector.onlyConnectFailures >= this.#options.connectFailuresMax && !this.#stop.signal.aborted) {
 			this.#unreachable = true;
 			this.#stopNow();

@@ -12,7 +12,7 @@ export const calibrateErrors = defineErrors({
 	IM_CALIBRATE_NO_FEATURES: {
 		...refused,
 		summary: 'The file has distributions only, not what each request took.',
-		hint: 'A latency is fitted to single requests: give rows of input_tokens, ttft_ms and of context_tokens, batch, itl_ms.',
+		hint: 'A latency is fitted to single requests: `infermesh bench --concurrency N --rows FILE` writes them.',
 	},
 	IM_CALIBRATE_TOO_FEW: {
 		...refused,

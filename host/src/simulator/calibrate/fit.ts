@@ -4,6 +4,7 @@
 import { emptyStepShape, type LatencyModel, type StepShape } from '../../engine/model/latency.js';
 import { PolynomialLatency } from '../../engine/model/polynomial.js';
 import { TableLatency } from '../../engine/model/table.js';
+import { quantile } from '../../statistics/quantile.js';
 import type { LatencySpec } from '../spec.js';
 import type { DecodeMeasurement, PrefillMeasurement } from './measurements.js';
 import { nonNegativeLeastSquares } from './nnls.js';
@@ -120,16 +121,17 @@ function chunks(tokens: number, stepTokens: number): number[] {
 	return [...Array.from({ length: whole }, () => stepTokens), ...(rest > 0 ? [rest] : [])];
 }
 
+/** Rounds in which rows that are far off are weighed down. */
+const ROBUST_ROUNDS = 8;
+/** Relative errors up to this many times the median count in full (Huber, 1964); the floor keeps a fit without noise from chasing its rounding. */
+const HUBER_MEDIANS = 3;
+const HUBER_FLOOR = 1e-3;
+
 function relative<M extends { readonly us: number }>(
 	measured: readonly M[],
 	features: (it: M) => readonly number[],
 ): number[] {
-	const rows = measured.map((it) => features(it).map((value) => value / it.us));
-	return nonNegativeLeastSquares(
-		rows,
-		measured.map(() => 1),
-		3,
-	);
+	return robust(measured, features, [], [], 3);
 }
 
 /** As `relative`, with a row a point that pulls it towards `prior`. */
@@ -138,11 +140,44 @@ function withPrior<M extends { readonly us: number }>(
 	features: (it: M) => readonly number[],
 	prior: readonly number[],
 ): number[] {
-	const rows = measured.map((it) => features(it).map((value) => value / it.us));
 	const pulls = prior.map((us, at) => prior.map((_, column) => (column === at ? PRIOR_WEIGHT / Math.max(1, us) : 0)));
-	const targets = [...measured.map(() => 1), ...prior.map((us) => PRIOR_WEIGHT * Math.min(1, us))];
+	const targets = prior.map((us) => PRIOR_WEIGHT * Math.min(1, us));
 	// A point of 0 µs is no duration: the least a clock of microseconds can tell.
-	return nonNegativeLeastSquares([...rows, ...pulls], targets, prior.length).map((us) => Math.max(1, round(us)));
+	return robust(measured, features, pulls, targets, prior.length).map((us) => Math.max(1, round(us)));
+}
+
+/**
+ * Least squares of the relative error, repeated with less weight for rows that are far off: a client that was late for one token sees times that are a
+ * fraction of the true ones, and relative to themselves such rows would outweigh all others.
+ */
+function robust<M extends { readonly us: number }>(
+	measured: readonly M[],
+	features: (it: M) => readonly number[],
+	pulls: readonly (readonly number[])[],
+	targets: readonly number[],
+	columns: number,
+): number[] {
+	const rows = measured.map(features);
+	const typical = quantile(
+		measured.map(({ us }) => us),
+		0.05,
+		1,
+	);
+	const scales = measured.map(({ us }) => Math.max(us, typical));
+	let weights = measured.map(() => 1);
+	let solved: number[] = [];
+	for (let round = 0; round < ROBUST_ROUNDS; round++) {
+		const weighted = rows.map((row, i) => row.map((value) => (value * (weights[i] ?? 1)) / (scales[i] ?? 1)));
+		const b = measured.map(({ us }, i) => (us * (weights[i] ?? 1)) / (scales[i] ?? 1));
+		solved = nonNegativeLeastSquares([...weighted, ...pulls], [...b, ...targets], columns);
+		const errors = rows.map((row, i) => {
+			const predicted = row.reduce((sum, value, j) => sum + value * (solved[j] ?? 0), 0);
+			return Math.abs(predicted - (measured[i]?.us ?? 0)) / (scales[i] ?? 1);
+		});
+		const limit = Math.max(HUBER_FLOOR, HUBER_MEDIANS * quantile(errors, 0.5, 0));
+		weights = errors.map((error) => (error <= limit ? 1 : Math.sqrt(limit / error)));
+	}
+	return solved;
 }
 
 /** Quantiles of the values, rising strictly, the least and the largest among them. */
