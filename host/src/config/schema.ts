@@ -649,6 +649,11 @@ export const strategySchema = section('The strategy host.', {
 		'While several routers share the fleet: ranked targets that cost this share more than the best count as equal, and one is drawn, so that routers do not all take the same. 0 = always the best.',
 		{ max: 10 },
 	),
+	exploration_ratio: number(
+		0,
+		'Share of decisions that go to a ranked target drawn evenly instead of the best, with its probability recorded, so that recordings tell what other strategies would have done (`infermesh evaluate off-policy`). It costs latency; takes the place of `spread_ratio` and of a strategy’s own exploration. 0 = never.',
+		{ max: 1 },
+	),
 	witness_every: integer(
 		1024,
 		'One of this many decisions is re-run on a fresh instance and must agree; a power of two, 0 = never.',

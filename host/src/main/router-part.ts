@@ -341,6 +341,7 @@ export class RouterPart {
 			spares: strategy.spares,
 			topK: strategy.ranked_rows,
 			spreadRatio: strategy.spread_ratio,
+			explorationRatio: strategy.exploration_ratio,
 			witnessEvery: strategy.witness_every,
 			explainEntriesMax: data.decisions_kept_max,
 			shadow: { cpuShare: strategy.shadow_cpu_ratio, rerunEvery: strategy.shadow_rerun_every },

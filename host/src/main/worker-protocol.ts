@@ -53,8 +53,10 @@ export interface WorkerStart {
 	readonly spares: number;
 	/** Ranked rows asked of strategies. */
 	readonly topK: number;
-	/** Every this many decisions one is repeated on another instance; a power of two, 0 = never. */
+	/** See `DeciderOptions`. */
 	readonly spreadRatio: number;
+	readonly explorationRatio: number;
+	/** Every this many decisions one is repeated on another instance; a power of two, 0 = never. */
 	readonly witnessEvery: number;
 	readonly explainEntriesMax: number;
 	readonly shadow: ShadowOptions;

@@ -90,6 +90,7 @@ const decider: WorkerDecider = new WorkerDecider(
 		spares: start.spares,
 		topK: start.topK,
 		spreadRatio: start.spreadRatio,
+		explorationRatio: start.explorationRatio,
 		witnessEvery: start.witnessEvery,
 		zone: start.zone,
 		region: start.region,

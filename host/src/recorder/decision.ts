@@ -15,7 +15,13 @@ import {
 	REQUEST_TOKENS_OUT_WORD,
 } from '@infermesh/sdk';
 import { type OutcomeStatusName, outcomeStatusNames, type PrefixSource, prefixSources } from '../router/ports.js';
-import { type FallbackCause, fallbackCauses, type VerdictName, verdicts } from '../strategy/runtime/decision.js';
+import {
+	type DrawMade,
+	type FallbackCause,
+	fallbackCauses,
+	type VerdictName,
+	verdicts,
+} from '../strategy/runtime/decision.js';
 import { D, Flag, getF32, getF64, getId, hedgeNames, legNames, O, OutcomeFlag, REQUEST_WORDS } from './layout.js';
 
 export interface RecordedHit {
@@ -56,10 +62,11 @@ export interface RecordedDecision {
 	/** Index into `rows`. */
 	readonly chosen: number;
 	readonly propensity: number;
-	readonly drawn: 'best' | 'softmax' | 'spread';
+	readonly drawn: DrawMade['mode'];
 	readonly draw: number;
 	readonly temperature: number;
-	readonly spreadRatio: number;
+	/** See `DrawMade.ratio`. */
+	readonly drawRatio: number;
 	readonly prefillRow: number;
 	readonly fetchFromRow: number;
 	readonly hedgeDelayMs: number;
@@ -157,10 +164,10 @@ export function readDecision(words: Uint32Array, at: number, length: number): Re
 		factors,
 		chosen,
 		propensity: getF32(words, at + D.propensity),
-		drawn: (flags & Flag.explored) !== 0 ? 'softmax' : (flags & Flag.spread) !== 0 ? 'spread' : 'best',
+		drawn: drawnBy(flags),
 		draw: getF64(words, at + D.draw),
 		temperature: getF32(words, at + D.temperature),
-		spreadRatio: getF32(words, at + D.spreadRatio),
+		drawRatio: getF32(words, at + D.drawRatio),
 		prefillRow: row(D.prefillRow),
 		fetchFromRow: row(D.fetchFromRow),
 		hedgeDelayMs: getF32(words, at + D.hedgeDelayMs),
@@ -227,8 +234,8 @@ export interface RecordedCandidate {
 }
 
 /**
- * The candidates of a decision, best first. Probabilities are those of the draw that was made (softmax of −score/temperature, or even among the rows
- * within `spreadRatio` of the best), the best's alone where nothing was drawn.
+ * The candidates of a decision, best first. Probabilities are those of the draw that was made (softmax of −score/temperature, even among the rows near
+ * the best, or a share of decisions even among all), the best's alone where nothing was drawn.
  */
 export function candidatesOf(decision: RecordedDecision): RecordedCandidate[] {
 	const { rows, scores, factors } = decision;
@@ -242,7 +249,14 @@ export function candidatesOf(decision: RecordedDecision): RecordedCandidate[] {
 	}));
 }
 
-function weightsOf({ drawn, scores, temperature, propensity }: RecordedDecision): number[] {
+function drawnBy(flags: number): DrawMade['mode'] {
+	if ((flags & Flag.explored) !== 0) return 'softmax';
+	if ((flags & Flag.spread) !== 0) return 'spread';
+	return (flags & Flag.even) !== 0 ? 'even' : 'best';
+}
+
+function weightsOf({ drawn, scores, temperature, propensity, drawRatio }: RecordedDecision): number[] {
+	if (drawn === 'even') return Array.from(scores, (_, i) => drawRatio / scores.length + (i === 0 ? 1 - drawRatio : 0));
 	if (drawn === 'softmax') {
 		const best = Math.min(...scores);
 		return Array.from(scores, (score) => Math.exp((best - score) / temperature));

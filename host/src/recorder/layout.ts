@@ -83,7 +83,7 @@ export const D = {
 	inputs: 29,
 	/** factors a row | blocks << 8. */
 	extras: 30,
-	spreadRatio: 31,
+	drawRatio: 31,
 	/** Wall clock, 64-bit float milliseconds. */
 	wallMs: 32,
 	words: 34,
@@ -102,6 +102,8 @@ export const Flag = {
 	redacted: 16,
 	/** The inputs stood under another table epoch when they were copied. */
 	moving: 32,
+	/** A share of decisions drawn evenly from the ranked rows. */
+	even: 64,
 } as const;
 
 /** Words of an outcome's payload. */

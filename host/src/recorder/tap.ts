@@ -391,9 +391,7 @@ export class DecisionTap implements DecisionRecorder {
 				(out.count << 16) |
 				(out.chosen << 24)) >>>
 			0;
-		words[at + D.flags] =
-			(draw.mode === 'softmax' ? Flag.explored : draw.mode === 'spread' ? Flag.spread : 0) |
-			(instance === undefined && view.moved() ? Flag.moving : 0);
+		words[at + D.flags] = drawFlags[draw.mode] | (instance === undefined && view.moved() ? Flag.moving : 0);
 		words.fill(0, at + D.id, at + D.id + 4);
 		f32[at + D.durationUs] = out.durationNs / 1000;
 		putF64(words, at + D.fuel, out.fuel);
@@ -414,7 +412,7 @@ export class DecisionTap implements DecisionRecorder {
 		words[at + D.cachedTokens] = 0;
 		words[at + D.cachedSource] = 0;
 		words[at + D.inputs] = excluded.length | (hitCount << 16);
-		f32[at + D.spreadRatio] = draw.spreadRatio;
+		f32[at + D.drawRatio] = draw.ratio;
 		putF64(words, at + D.wallMs, this.#ports.clock.wallMs());
 		let to = at + D.words;
 		words.fill(0, to, to + REQUEST_WORDS);
@@ -445,6 +443,8 @@ export class DecisionTap implements DecisionRecorder {
 		return true;
 	}
 }
+
+const drawFlags = { best: 0, softmax: Flag.explored, spread: Flag.spread, even: Flag.even } as const;
 
 /** The columns the strategy declared, as its own frame has them: the table has moved on since. */
 function copyDeclared({ layout, u32 }: StrategyInstance, row: number, words: Uint32Array, to: number): void {

@@ -1,5 +1,5 @@
 // Owns the probabilities with which the host would have carried out a strategy's answer: by the strategy's own temperature, else spread over near-equal rows
-// as the recorded host did, else the best row.
+// as the recorded host did, else the best row. The recorded host's exploration is not asked of it: what it would do in charge is the question.
 import type { Decision } from '../../strategy/runtime/decision.js';
 import { candidatesOf, type RecordedDecision } from '../decision.js';
 
@@ -27,7 +27,7 @@ export function choiceOf(decision: RecordedDecision, out: Decision): AskedChoice
 	};
 }
 
-function weightsOf({ drawn, spreadRatio }: RecordedDecision, { scores, count, temperature }: Decision): number[] {
+function weightsOf({ drawn, drawRatio }: RecordedDecision, { scores, count, temperature }: Decision): number[] {
 	const ranked = Array.from(scores.subarray(0, count));
 	const best = ranked[0] as number;
 	if (temperature > 0) {
@@ -35,7 +35,7 @@ function weightsOf({ drawn, spreadRatio }: RecordedDecision, { scores, count, te
 		return ranked.map((score) => Math.exp((least - score) / temperature));
 	}
 	if (drawn !== 'spread') return ranked.map((_, i) => (i === 0 ? 1 : 0));
-	const most = best + spreadRatio * Math.abs(best);
+	const most = best + drawRatio * Math.abs(best);
 	const firstFar = ranked.findIndex((score, i) => i > 0 && score > most);
 	return ranked.map((_, i) => (firstFar < 0 || i < firstFar ? 1 : 0));
 }

@@ -5,6 +5,7 @@ import test from 'ava';
 import { parseSlo } from '../../load/slo.js';
 import type { StrategyModule } from '../../strategy/runtime/instance.js';
 import { rankRows, written } from '../../strategy/runtime/testing.js';
+import { Replay, replayDefaults } from '../replay/replay.js';
 import { entryOf, RecordedBench } from '../testing.js';
 import { evaluateOffPolicy } from './evaluate.js';
 import { type ModelPoint, predictOutcomes } from './outcome-model.js';
@@ -21,6 +22,8 @@ const sure = (row: number): StrategyModule => written(2, rankRows([row]));
 const ttftOf = (row: number): number => 100 + 40 * row;
 
 interface Recorded {
+	/** Of the host's exploration. */
+	readonly explorationRatio?: number;
 	readonly decisions?: number;
 	readonly strategy?: StrategyModule;
 	/** Of the outcome of a decision; undefined = it was not recorded. */
@@ -30,9 +33,10 @@ interface Recorded {
 function record({
 	decisions = 1200,
 	strategy = explorer,
+	explorationRatio = 0,
 	outcome = (_, row) => ({ ttftMs: ttftOf(row) }),
 }: Recorded = {}) {
-	const bench = new RecordedBench({ calm: true });
+	const bench = new RecordedBench({ calm: true, decider: { explorationRatio } });
 	bench.harness.add(strategy);
 	bench.harness.plan({ activeVersionId: strategy.versionId });
 	bench.writer.strategy(entryOf(strategy), undefined);
@@ -169,4 +173,23 @@ test('a report reads as text: estimates with their support, refusals with their 
 	t.regex(text, /one-step deviation/);
 	const refused = renderOffPolicy(evaluate(record({ decisions: 50 }), sure(0)));
 	t.regex(refused, /objectives, %: REFUSED\n {2}the effective sample size is/);
+});
+
+test('the host’s own exploration makes any strategy’s recording tell of others, and replays bit for bit', (t) => {
+	const careful = written(6, rankRows([0, 1, 2, 3]));
+	const files = record({ strategy: careful, explorationRatio: 0.8, decisions: 2000 });
+	const replayed = new Replay(
+		files,
+		{ ...replayDefaults, version: 'test' },
+		{ given: [careful], against: [], prepare: () => undefined as never },
+	).run();
+	t.like(replayed.identity, { checked: 2000, identical: 2000, different: 0 });
+	for (const row of [1, 3]) {
+		const { ttftMs } = evaluate(files, sure(row)).outcomes;
+		if (ttftMs.kind !== 'estimates') return t.fail(JSON.stringify(ttftMs));
+		t.true(Math.abs(ttftMs.snips.value - ttftOf(row)) < 1e-3);
+		t.true(Math.abs(ttftMs.support.weightMax - 5) < 1e-4, 'each row but the first is drawn by one decision in five');
+		t.true(Math.abs(ttftMs.support.weightMean - 1) < 0.2);
+	}
+	return undefined;
 });

@@ -108,8 +108,8 @@ export class Subject {
 	}
 
 	/** Applies the recorded draw to the last answer, as the host did. */
-	draw({ drawn, draw, spreadRatio }: RecordedDecision): void {
-		applyDraw(this.out, { mode: drawn, value: draw, spreadRatio });
+	draw({ drawn, draw, drawRatio }: RecordedDecision): void {
+		applyDraw(this.out, { mode: drawn, value: draw, ratio: drawRatio });
 	}
 
 	/** Explain factors of the ranked row at `index` in the last answer, by the manifest's names. */

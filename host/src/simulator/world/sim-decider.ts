@@ -4,6 +4,7 @@ import type { Random } from '@infermesh/proto';
 import type { Decider, ModelPool, RowStanding } from '../../router/ports.js';
 import type { WorkerDecider } from '../../strategy/runtime/decider.js';
 import { Decision, type PrefixHits, type RequestFeatures } from '../../strategy/runtime/decision.js';
+import { exploreEvenly } from '../../strategy/runtime/explore.js';
 import { predictedTtftMs } from './predictor.js';
 import type { SimEngine } from './sim-engine.js';
 import type { SimRequest } from './sim-request.js';
@@ -83,12 +84,7 @@ export class SimDecider implements Decider {
 	#explore(out: Decision): void {
 		const share = this.#parts.world.spec.router.exploration;
 		if (share === 0 || out.verdict !== 'route' || out.count < 2) return;
-		const best = out.chosen;
-		const own = out.propensity;
-		const explores = this.#parts.exploration.nextFloat() < share;
-		const draw = Math.floor(this.#parts.exploration.nextFloat() * out.count);
-		if (explores) out.chosen = draw;
-		out.propensity = share / out.count + (out.chosen === best ? (1 - share) * own : 0);
+		exploreEvenly(out, share, this.#parts.exploration.nextFloat());
 	}
 
 	/** What the arm that is only asked would have chosen on the same frame. */

@@ -43,6 +43,8 @@ export interface DeciderOptions {
 	readonly meshSeed: readonly [low: number, high: number];
 	/** While other routers share the fleet: rows that cost this share more than the best count as equal. 0 = never. */
 	readonly spreadRatio: number;
+	/** Share of decisions drawn evenly from the ranked rows, in the place of every other draw. 0 = never. */
+	readonly explorationRatio: number;
 	/** Every this many decisions one is re-run on a fresh instance and must agree; a power of two, 0 = never. */
 	readonly witnessEvery: number;
 	readonly explain: ExplainOptions;
@@ -56,6 +58,7 @@ export const deciderDefaults: Omit<DeciderOptions, 'meshSeed'> = {
 	region: 0,
 	topK: 4,
 	spreadRatio: 0.25,
+	explorationRatio: 0,
 	witnessEvery: 1024,
 	explain: explainDefaults,
 	shadow: shadowDefaults,
@@ -91,7 +94,7 @@ export class WorkerDecider implements Decider {
 	readonly #explain: ExplainRing;
 	readonly #shadow: ShadowRunner;
 	readonly #inputs = new InputGuard();
-	readonly #drawn: DrawMade = { mode: 'best', value: 0, spreadRatio: 0 };
+	readonly #drawn: DrawMade = { mode: 'best', value: 0, ratio: 0 };
 	#decisions = 0;
 	#last: { instance: StrategyInstance | undefined; decision: Decision; eligible: number } | undefined;
 
@@ -196,10 +199,13 @@ export class WorkerDecider implements Decider {
 	#draw(out: Decision): void {
 		const { random, counters } = this.#ports;
 		const drawn = this.#drawn;
-		drawn.spreadRatio = this.#options.spreadRatio;
+		const { spreadRatio, explorationRatio } = this.#options;
 		drawn.mode = 'best';
-		if (out.temperature > 0) drawn.mode = 'softmax';
-		else if (out.count > 1 && drawn.spreadRatio > 0 && counters.peers() > 0) drawn.mode = 'spread';
+		if (explorationRatio > 0 && out.count > 1) drawn.mode = 'even';
+		else if (out.temperature > 0) drawn.mode = 'softmax';
+		else if (out.count > 1 && spreadRatio > 0 && counters.peers() > 0) drawn.mode = 'spread';
+		// To 32 bits, as recordings keep it: a replay draws with the very same number.
+		drawn.ratio = Math.fround(drawn.mode === 'even' ? explorationRatio : spreadRatio);
 		drawn.value = drawn.mode === 'best' ? 0 : random.nextFloat();
 		applyDraw(out, drawn);
 	}

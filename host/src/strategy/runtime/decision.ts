@@ -164,10 +164,11 @@ export interface DecisionMetrics {
 
 /** How the host chose among the ranked rows. One record, reused. */
 export interface DrawMade {
-	mode: 'best' | 'softmax' | 'spread';
+	mode: 'best' | 'softmax' | 'spread' | 'even';
 	/** Uniform in [0, 1); 0 where nothing was drawn. */
 	value: number;
-	spreadRatio: number;
+	/** Of `spread`: what counts as near the best; of `even`: share of decisions that are drawn. */
+	ratio: number;
 }
 
 /** Who keeps decisions for replay. Called in the tick of the decision, before anything else runs on the pool's view. */

@@ -1,7 +1,7 @@
 import test from 'ava';
 import * as fc from 'fast-check';
 import { Decision } from './decision.js';
-import { explore, spread } from './explore.js';
+import { explore, exploreEvenly, spread } from './explore.js';
 
 function decision(scores: readonly number[], temperature: number): Decision {
 	const out = new Decision();
@@ -83,4 +83,17 @@ test('rows that cost little more than the best are drawn evenly, others never', 
 	const negative = decision([-100, -80, -70], 0);
 	spread(negative, 0.25, 0.999);
 	t.is(negative.chosen, 1);
+});
+
+test('exploring evenly, every ranked row has its probability, and the best has the rest', (t) => {
+	const counts = [0, 0, 0, 0];
+	const out = decision([1, 2, 3, 9], 0);
+	for (let i = 0; i < 10_000; i++) {
+		exploreEvenly(out, 0.4, (i + 0.5) / 10_000);
+		counts[out.chosen] = (counts[out.chosen] as number) + 1;
+		t.true(Math.abs(out.propensity - (out.chosen === 0 ? 0.7 : 0.1)) < 1e-12);
+	}
+	t.deepEqual(counts, [7000, 1000, 1000, 1000]);
+	exploreEvenly(out, 1, 0.999_999_999_999_999_9);
+	t.is(out.chosen, 3);
 });

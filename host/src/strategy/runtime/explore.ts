@@ -38,8 +38,18 @@ export function spread(out: Decision, share: number, draw: number): void {
 	out.propensity = 1 / near;
 }
 
+/**
+ * With probability `share` draws `out.chosen` evenly from all ranked rows, else leaves the best. Whoever asks for it wants to know what each row would have
+ * brought: every ranked row has a probability of at least share / count.
+ */
+export function exploreEvenly(out: Decision, share: number, draw: number): void {
+	out.chosen = draw < share ? Math.min(out.count - 1, Math.floor((draw / share) * out.count)) : 0;
+	out.propensity = share / out.count + (out.chosen === 0 ? 1 - share : 0);
+}
+
 /** Sets `out.chosen` and its propensity by a draw that was made; the same draw gives the same choice on replay. */
-export function applyDraw(out: Decision, { mode, value, spreadRatio }: DrawMade): void {
-	if (mode === 'spread') spread(out, spreadRatio, value);
+export function applyDraw(out: Decision, { mode, value, ratio }: DrawMade): void {
+	if (mode === 'spread') spread(out, ratio, value);
+	else if (mode === 'even') exploreEvenly(out, ratio, value);
 	else explore(out, value);
 }
