@@ -2,7 +2,7 @@
 // backup and a node one version older skips what it does not know. Units last in names; times are milliseconds since the Unix epoch.
 
 import { type Static, type TSchema, Type } from 'typebox';
-import { nodeRoles } from '../config/schema.js';
+import { nodeRoles } from '../config/schema/mesh.js';
 import { arms } from '../experiments/cohorts/cohort.js';
 import { objectivesSchema } from '../experiments/objectives.js';
 import { experimentRecordSchema } from '../experiments/record.js';
