@@ -3,17 +3,20 @@
 import {
 	CacheTier,
 	COLUMN_ACTIVE_DECODES,
+	COLUMN_BANDWIDTH_MBPS,
 	COLUMN_ERROR_RATIO,
+	COLUMN_FETCHES_PREFIXES,
 	COLUMN_HEALTH,
 	COLUMN_KV_BLOCK_TOKENS,
 	COLUMN_KV_FREE_BLOCKS,
 	COLUMN_KV_USAGE,
 	COLUMN_LOAD,
+	COLUMN_PENDING_PREFILL_PAIRS,
 	COLUMN_PENDING_PREFILL_TOKENS,
+	COLUMN_PREFILL_AT_MS,
 	COLUMN_PREFILL_RATE,
 	COLUMN_RTT_MS,
 	COLUMN_SLOW_START,
-	COLUMN_SPEED,
 	COLUMN_TELEMETRY_AT_MS,
 	COLUMN_WEIGHT,
 	type FrameLayout,
@@ -36,6 +39,8 @@ const f = Math.fround;
 const BLOCK_ROWS = 64;
 const NEVER = Number.POSITIVE_INFINITY;
 const SHARE_MIN = f(0.02);
+const HALF = 0.5;
+const FETCH_TOKENS_MIN = 64;
 const TOP_K = 4;
 
 /** Configuration slots, in manifest order. */
@@ -53,10 +58,16 @@ const slots = {
 	staleAfterMs: 10,
 	staleWeight: 11,
 	staleMaxMs: 12,
-	slowRatio: 13,
-	hostShare: 14,
-	diskShare: 15,
-	loraLoadMs: 17,
+	hostShare: 13,
+	diskShare: 14,
+	loraLoadMs: 16,
+	attentionPerToken: 17,
+	queueFloor: 18,
+	crowdWeight: 19,
+	fetch: 20,
+	fetchMs: 21,
+	kvKibPerToken: 22,
+	transferMbps: 23,
 } as const;
 
 function mix32(value: number): number {
@@ -71,6 +82,8 @@ export class HybridMeshReference {
 	readonly rows = new Uint32Array(TOP_K);
 	readonly scores = new Float32Array(TOP_K);
 	count = 0;
+	/** -1 = none. */
+	fetchFromRow = -1;
 	readonly #u32: Uint32Array;
 	readonly #f32: Float32Array;
 	readonly #capacity: number;
@@ -84,9 +97,18 @@ export class HybridMeshReference {
 	readonly #hits: number;
 	readonly #columns: readonly Float32Array[];
 	readonly #telemetryAt: Int32Array;
+	readonly #prefillAt: Int32Array;
+	readonly #fetches: Int32Array;
 	#draws = 0;
 	#aheadSum = 0;
 	#decodeSum = 0;
+	#prompt = 1;
+	#own = 1;
+	#stall = 0;
+	#crowd = 0;
+	#holder = -1;
+	#leftAfter = 1;
+	#workAfter = 1;
 
 	/** `words` and `floats` are two views of one frame. */
 	constructor(layout: FrameLayout, words: Uint32Array, floats: Float32Array) {
@@ -105,8 +127,10 @@ export class HybridMeshReference {
 		this.#columns = Array.from({ length: layout.columnOffsets.length }, (_, id) =>
 			floats.subarray(at(id), at(id) + layout.rowCapacity),
 		);
-		const telemetry = words.byteOffset + at(COLUMN_TELEMETRY_AT_MS) * 4;
-		this.#telemetryAt = new Int32Array(words.buffer, telemetry, layout.rowCapacity);
+		const whole = (id: number) => new Int32Array(words.buffer, words.byteOffset + at(id) * 4, layout.rowCapacity);
+		this.#telemetryAt = whole(COLUMN_TELEMETRY_AT_MS);
+		this.#prefillAt = whole(COLUMN_PREFILL_AT_MS);
+		this.#fetches = whole(COLUMN_FETCHES_PREFIXES);
 	}
 
 	#column(id: number): Float32Array {
@@ -129,6 +153,7 @@ export class HybridMeshReference {
 	rank(): boolean {
 		this.#draws = 0;
 		this.count = 0;
+		this.fetchFromRow = -1;
 		const eligible = this.#asked(REQUEST_ELIGIBLE_COUNT_WORD);
 		if (eligible === 0) return false;
 		const loraLoad = this.#someHaveLora() ? this.#setting(slots.loraLoadMs) : 0;
@@ -136,12 +161,18 @@ export class HybridMeshReference {
 		const count = f(eligible);
 		const wait = f(f(this.#aheadSum / count) / this.#setting(slots.serviceMs));
 		const congestion = Math.min(wait, this.#setting(slots.congestionMax));
-		const own = f(1 + f(this.#setting(slots.congestionWeight) * congestion));
-		const stall = f(this.#setting(slots.stallWeight) / Math.max(f(this.#decodeSum / count), 1));
-		this.#addPrompt(own, stall);
-		this.#creditHolders(own, stall, loraLoad);
+		this.#prompt = f(Math.max(this.#asked(REQUEST_TOKENS_IN_WORD), 1));
+		this.#own = f(1 + f(this.#setting(slots.congestionWeight) * congestion));
+		this.#stall = f(this.#setting(slots.stallWeight) / Math.max(f(this.#decodeSum / count), 1));
+		this.#crowd = f(this.#setting(slots.crowdWeight) / this.#setting(slots.serviceMs));
+		this.#addPrompt();
+		this.#findHolder();
+		this.#creditFetches();
+		this.#creditHolders(loraLoad);
 		this.#select(Math.min(TOP_K, this.#asked(REQUEST_TOP_K_WORD)));
-		return this.count > 0;
+		if (this.count === 0) return false;
+		this.fetchFromRow = this.#fetchOfFirst(loraLoad);
+		return true;
 	}
 
 	#hasLora(hit: number): boolean {
@@ -158,6 +189,7 @@ export class HybridMeshReference {
 	#costWithoutPrompt(loraLoad: number): void {
 		const prefillRate = this.#column(COLUMN_PREFILL_RATE);
 		const pending = this.#column(COLUMN_PENDING_PREFILL_TOKENS);
+		const pairs = this.#column(COLUMN_PENDING_PREFILL_PAIRS);
 		const load = this.#column(COLUMN_LOAD);
 		const decodes = this.#column(COLUMN_ACTIVE_DECODES);
 		const kvUsage = this.#column(COLUMN_KV_USAGE);
@@ -167,16 +199,17 @@ export class HybridMeshReference {
 		const errors = this.#column(COLUMN_ERROR_RATIO);
 		const health = this.#column(COLUMN_HEALTH);
 		const slowStart = this.#column(COLUMN_SLOW_START);
-		const speed = this.#column(COLUMN_SPEED);
 		const weight = this.#column(COLUMN_WEIGHT);
 		const telemetryAt = this.#telemetryAt;
 		const base = this.#base;
 		const pace = this.#pace;
-		const slowRatio = this.#setting(slots.slowRatio);
 		const tokensIn = f(this.#asked(REQUEST_TOKENS_IN_WORD));
 		const tokensOut = f(this.#asked(REQUEST_TOKENS_OUT_WORD));
 		const loadTokens = f(this.#setting(slots.requestTokens) + f(this.#setting(slots.outputShare) * tokensOut));
 		const needed = f(tokensIn + tokensOut);
+		const pairTokens = f(this.#setting(slots.attentionPerToken) * 2 ** 20);
+		const queueFloor = this.#setting(slots.queueFloor);
+		const nowMs = this.#asked(REQUEST_NOW_MS_WORD);
 		const shortageWeight = this.#setting(slots.shortageWeight);
 		const kvPressure = this.#setting(slots.kvPressureMs);
 		const rttWeight = this.#setting(slots.rttWeight);
@@ -192,11 +225,8 @@ export class HybridMeshReference {
 				row += 31;
 				continue;
 			}
-			let steady = f((speed[row] as number) * slowRatio);
-			if (1 < steady) steady = 1;
 			const trust = f(f((health[row] as number) * (slowStart[row] as number)) * (weight[row] as number));
-			let share = f(trust * steady);
-			if (share < SHARE_MIN) share = SHARE_MIN;
+			const share = trust < SHARE_MIN ? SHARE_MIN : trust;
 			let rate = prefillRate[row] as number;
 			if (rate < 1) rate = 1;
 			const perToken = f(1000 / f(rate * share));
@@ -204,8 +234,12 @@ export class HybridMeshReference {
 			let missing = f(needed - f((kvFree[row] as number) * (kvBlock[row] as number)));
 			if (missing < 0) missing = 0;
 			const shortage = f(f(missing * usage) * shortageWeight);
-			const tokens = f(f((pending[row] as number) + f((load[row] as number) * loadTokens)) + shortage);
-			const ahead = f(tokens * perToken);
+			const work = f(f((pending[row] as number) + f((pairs[row] as number) * pairTokens)) * perToken);
+			const elapsed = f(Math.max((nowMs - (this.#prefillAt[row] as number)) | 0, 0));
+			const least = f(work * queueFloor);
+			const ahead = f(
+				Math.max(f(work - elapsed), least) + f(f(f((load[row] as number) * loadTokens) + shortage) * perToken),
+			);
 			if (this.#eligible(row)) {
 				aheadSums[row & 3] = f((aheadSums[row & 3] as number) + ahead);
 				decodeSums[row & 3] = f((decodeSums[row & 3] as number) + (decodes[row] as number));
@@ -225,13 +259,21 @@ export class HybridMeshReference {
 		this.#decodeSum = sumLanes(decodeSums);
 	}
 
-	#addPrompt(own: number, stall: number): void {
+	/** Work of prefilling the last `left` tokens of the prompt, in tokens without context. */
+	#workOf(left: number): number {
+		const context = f(this.#prompt - f(left * HALF));
+		return f(left * f(1 + f(this.#setting(slots.attentionPerToken) * context)));
+	}
+
+	/** Own prefill of `own` ms with what it costs others. */
+	#prefillCost(own: number, before: number, decodes: number): number {
+		const crowd = f(this.#crowd * f(before + f(own * HALF)));
+		return f(own * f(f(this.#own + f(this.#stall * decodes)) + crowd));
+	}
+
+	#addPrompt(): void {
 		const decodes = this.#column(COLUMN_ACTIVE_DECODES);
-		const prompt = f(Math.max(this.#asked(REQUEST_TOKENS_IN_WORD), 1));
-		const ownTokens = f(prompt * own);
-		const stallTokens = f(prompt * stall);
-		const base = this.#base;
-		const pace = this.#pace;
+		const work = this.#workOf(this.#prompt);
 		const cost = this.#cost;
 		for (let block = 0; block < this.#capacity; block += BLOCK_ROWS) {
 			const end = Math.min(block + BLOCK_ROWS, this.#capacity);
@@ -239,8 +281,9 @@ export class HybridMeshReference {
 			for (let row = block; row < end; row++) {
 				let value = NEVER;
 				if (this.#eligible(row)) {
-					const tokens = f(ownTokens + f(stallTokens * (decodes[row] as number)));
-					const total = f((base[row] as number) + f(tokens * (pace[row] as number)));
+					const before = this.#base[row] as number;
+					const own = f(work * (this.#pace[row] as number));
+					const total = f(before + this.#prefillCost(own, before, decodes[row] as number));
 					if (Math.abs(total) < NEVER) value = total;
 				}
 				cost[row] = value;
@@ -250,27 +293,105 @@ export class HybridMeshReference {
 		}
 	}
 
-	#creditHolders(own: number, stall: number, loraLoad: number): void {
-		const decodes = this.#column(COLUMN_ACTIVE_DECODES);
-		const prompt = f(Math.max(this.#asked(REQUEST_TOKENS_IN_WORD), 1));
-		const count = this.#asked(REQUEST_HIT_COUNT_WORD);
-		for (let index = 0; index < count; index++) {
+	/** The eligible row that holds the longest prefix. */
+	#findHolder(): void {
+		this.#holder = -1;
+		let most = 0;
+		const looked = this.#u32[this.#config + slots.fetch] === 1 ? this.#asked(REQUEST_HIT_COUNT_WORD) : 0;
+		for (let index = 0; index < looked; index++) {
 			const at = this.#hits + (index * PREFIX_HIT_BYTES) / 4;
 			const row = this.#u32[at + PREFIX_HIT_ROW_WORD] as number;
-			if (!this.#eligible(row)) continue;
-			const tier = this.#u32[at + PREFIX_HIT_TIER_WORD];
-			const colder = tier === CacheTier.host ? this.#setting(slots.hostShare) : this.#setting(slots.diskShare);
-			const share = tier === CacheTier.device ? 1 : colder;
-			const cached = f(f(this.#u32[at + PREFIX_HIT_TOKENS_WORD] as number) * share);
-			const left = Math.max(f(prompt - cached), 1);
-			const charge = f(own + f(stall * (decodes[row] as number)));
-			const whole = f((this.#base[row] as number) + f(f(left * charge) * (this.#pace[row] as number)));
-			const value = f(whole - (this.#hasLora(index) ? loraLoad : 0));
-			if (!(value < (this.#cost[row] as number))) continue;
-			this.#cost[row] = value;
-			const block = Math.floor(row / BLOCK_ROWS);
-			if (value < (this.#minima[block] as number)) this.#minima[block] = value;
+			const tokens = this.#u32[at + PREFIX_HIT_TOKENS_WORD] as number;
+			if (tokens <= most || tokens < FETCH_TOKENS_MIN || !this.#eligible(row)) continue;
+			most = tokens;
+			this.#holder = row;
 		}
+		this.#leftAfter = Math.max(f(this.#prompt - most), 1);
+		this.#workAfter = this.#workOf(this.#leftAfter);
+	}
+
+	/** Milliseconds of a fetch, by the tokens left without it. */
+	#fetchMs(row: number, left: number): number {
+		const known = this.#column(COLUMN_BANDWIDTH_MBPS)[row] as number;
+		const kib = f(f(left - this.#leftAfter) * this.#setting(slots.kvKibPerToken));
+		const rate = known > 0 ? known : this.#setting(slots.transferMbps);
+		return f(this.#setting(slots.fetchMs) + f(f(kib * f(1.024)) / rate));
+	}
+
+	#ableToFetch(row: number): boolean {
+		return this.#holder >= 0 && this.#fetches[row] !== 0;
+	}
+
+	/** Cost with the fetch; infinite where there is none to make. */
+	#fetchedCost(row: number, left: number, before: number): number {
+		if (row === this.#holder || !this.#ableToFetch(row) || !(this.#leftAfter < left)) return NEVER;
+		const own = f(this.#workAfter * (this.#pace[row] as number));
+		const decodes = this.#column(COLUMN_ACTIVE_DECODES)[row] as number;
+		return f(f(before + this.#fetchMs(row, left)) + this.#prefillCost(own, before, decodes));
+	}
+
+	#computedCost(row: number, left: number, before: number): number {
+		const own = f(this.#workOf(left) * (this.#pace[row] as number));
+		return f(before + this.#prefillCost(own, before, this.#column(COLUMN_ACTIVE_DECODES)[row] as number));
+	}
+
+	#creditFetches(): void {
+		if (this.#holder < 0) return;
+		for (let row = 0; row < this.#capacity; row++) {
+			if (!this.#eligible(row) || !this.#ableToFetch(row)) continue;
+			const before = this.#base[row] as number;
+			const own = f(this.#workAfter * (this.#pace[row] as number));
+			const begun = f(before + this.#fetchMs(row, this.#prompt));
+			const decodes = this.#column(COLUMN_ACTIVE_DECODES)[row] as number;
+			this.#lower(row, f(begun + this.#prefillCost(own, before, decodes)));
+		}
+	}
+
+	#lower(row: number, value: number): void {
+		if (!(value < (this.#cost[row] as number))) return;
+		this.#cost[row] = value;
+		const block = Math.floor(row / BLOCK_ROWS);
+		if (value < (this.#minima[block] as number)) this.#minima[block] = value;
+	}
+
+	/** Tokens left where hit `index` is. */
+	#left(index: number): number {
+		const at = this.#hits + (index * PREFIX_HIT_BYTES) / 4;
+		const tier = this.#u32[at + PREFIX_HIT_TIER_WORD];
+		const colder = tier === CacheTier.host ? this.#setting(slots.hostShare) : this.#setting(slots.diskShare);
+		const share = tier === CacheTier.device ? 1 : colder;
+		const cached = f(f(this.#u32[at + PREFIX_HIT_TOKENS_WORD] as number) * share);
+		return Math.max(f(this.#prompt - cached), 1);
+	}
+
+	#rowOfHit(index: number): number {
+		return this.#u32[this.#hits + (index * PREFIX_HIT_BYTES) / 4 + PREFIX_HIT_ROW_WORD] as number;
+	}
+
+	#creditHolders(loraLoad: number): void {
+		const count = this.#asked(REQUEST_HIT_COUNT_WORD);
+		for (let index = 0; index < count; index++) {
+			const row = this.#rowOfHit(index);
+			if (!this.#eligible(row)) continue;
+			const before = f((this.#base[row] as number) - (this.#hasLora(index) ? loraLoad : 0));
+			const left = this.#left(index);
+			this.#lower(row, Math.min(this.#computedCost(row, left, before), this.#fetchedCost(row, left, before)));
+		}
+	}
+
+	/** Where the first row is to fetch the prefix from; -1 = it computes. */
+	#fetchOfFirst(loraLoad: number): number {
+		const first = this.rows[0] as number;
+		let left = this.#prompt;
+		let lora = loraLoad;
+		for (let index = 0; index < this.#asked(REQUEST_HIT_COUNT_WORD); index++) {
+			if (this.#rowOfHit(index) !== first) continue;
+			left = this.#left(index);
+			if (this.#hasLora(index)) lora = 0;
+		}
+		const before = f((this.#base[first] as number) - f(loraLoad - lora));
+		const fetched = this.#fetchedCost(first, left, before);
+		return fetched < this.#computedCost(first, left, before) ? this.#holder : -1;
 	}
 
 	#select(wanted: number): void {

@@ -24,6 +24,10 @@ const cell = (values: readonly number[], max: number) =>
 const row: fc.Arbitrary<RowValues> = fc.record({
 	prefill_rate: cell([8000, 4000, 0, 1e9], 40_000),
 	pending_prefill_tokens: cell([0, 512, 1024], 100_000),
+	pending_prefill_pairs: cell([0, 1], 20_000),
+	prefill_at_ms: fc.constantFrom(0, 999_000, 999_990, 1_000_010, 0xffffffff),
+	fetches_prefixes: fc.constantFrom(0, 1),
+	bandwidth_mbps: cell([0, 1000], 40_000),
 	load: cell([0, 1, 2], 300),
 	active_decodes: cell([0, 1], 256),
 	kv_usage: cell([0, 1, 0.5], 1),
@@ -33,7 +37,6 @@ const row: fc.Arbitrary<RowValues> = fc.record({
 	error_ratio: cell([0, Number.NaN, Number.POSITIVE_INFINITY], 1),
 	health: cell([1, 0], 1),
 	slow_start: cell([1, 0.1], 1),
-	speed: cell([1, 0.3], 3),
 	weight: cell([1, 2], 4),
 	telemetry_at_ms: fc.constantFrom(0, 997_000, 999_990, 1_000_010, 0xffffffff),
 });
@@ -65,6 +68,11 @@ const decision: fc.Arbitrary<Decision> = fc.record({
 		stale_after_ms: fc.constantFrom(0, 2000),
 		output_share: fc.constantFrom(0, 0.25),
 		lora_load_ms: fc.constantFrom(0, 250),
+		attention_per_token: fc.constantFrom(0, 0.000035),
+		queue_floor: fc.constantFrom(0, 0.15),
+		crowd_weight: fc.constantFrom(0, 0.4),
+		fetch: fc.boolean(),
+		fetch_ms: fc.constantFrom(0, 10),
 	}),
 	request: fc.record({
 		tokens_in: fc.oneof(fc.constantFrom(0, 1, 2000), fc.nat(200_000)),
@@ -87,6 +95,7 @@ test('the strategy and its TypeScript twin give the same rows and the same bits'
 			t.is(answer.status, found ? 0 : 1);
 			t.deepEqual(answer.rows, [...twin.rows.subarray(0, twin.count)]);
 			t.deepEqual(answer.scores, [...twin.scores.subarray(0, twin.count)]);
+			t.is(answer.fetchFromRow, twin.fetchFromRow);
 		}),
 		{ numRuns: 400 },
 	);

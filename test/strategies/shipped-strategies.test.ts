@@ -176,7 +176,7 @@ test('hybrid_mesh: more of what is bad never makes a row cheaper', (t) => {
 		['kv_usage', (value) => Math.min(1, value + 0.2)],
 		['rtt_ms', (value) => value + 10],
 		['error_ratio', () => 1],
-		['speed', (value) => value / 4],
+		['prefill_rate', (value) => value / 4],
 	];
 	fc.assert(
 		fc.property(row, fc.constantFrom(...worse), (values, [column, raise]) => {
@@ -197,5 +197,5 @@ test('hybrid_mesh: a busy pool values a cached prefix more', (t) => {
 		const answer = kit.rank({ tokens_in: 4000 }, [{ row: 2, tokens: 3000 }]);
 		return answer.factors[answer.rows.indexOf(2)]?.['saved_ms'] ?? 0;
 	};
-	t.true(saved(20_000) > 1.5 * saved(0), `${saved(20_000)} and ${saved(0)}`);
+	t.true(saved(20_000) > 1.3 * saved(0), `${saved(20_000)} and ${saved(0)}`);
 });

@@ -13,6 +13,16 @@ export class columns {
 	static get pending_prefill_tokens(): F32Column {
 		return changetype<F32Column>(columnAddress(15));
 	}
+	/** Mi pairs: pairs of a pending prompt token and a token before it, in 2^20: the part of pending prefill that attention takes; always fresh */
+	@inline
+	static get pending_prefill_pairs(): F32Column {
+		return changetype<F32Column>(columnAddress(59));
+	}
+	/** ms: mesh clock since when the first of what is pending is being prefilled: the last first token, or the dispatch to a target with nothing pending (modulo 2^32; says nothing while nothing is pending) */
+	@inline
+	static get prefill_at_ms(): U32Column {
+		return changetype<U32Column>(columnAddress(60));
+	}
 	/** requests: waiting + running at the last report, plus dispatched since, less completed since; at least inflight */
 	@inline
 	static get load(): F32Column {
@@ -58,11 +68,6 @@ export class columns {
 	static get slow_start(): F32Column {
 		return changetype<F32Column>(columnAddress(47));
 	}
-	/** ratio: learned speed against the median of the pool; 1 = normal */
-	@inline
-	static get speed(): F32Column {
-		return changetype<F32Column>(columnAddress(41));
-	}
 	/** operator weight; 1 = normal */
 	@inline
 	static get weight(): F32Column {
@@ -73,21 +78,31 @@ export class columns {
 	static get telemetry_at_ms(): U32Column {
 		return changetype<U32Column>(columnAddress(8));
 	}
+	/** bool: 1 = can fetch a cached prefix from another target, 0 = cannot */
+	@inline
+	static get fetches_prefixes(): U32Column {
+		return changetype<U32Column>(columnAddress(58));
+	}
+	/** MB/s: bandwidth to the target’s node, as transfers and `infermesh topology probe` have shown; 0 = unknown */
+	@inline
+	static get bandwidth_mbps(): F32Column {
+		return changetype<F32Column>(columnAddress(30));
+	}
 }
 
 /** Its configuration. */
 export class config {
-	/** tokens: prompt tokens that one request already there is worth, whatever its prompt (default 64) */
+	/** tokens: prompt tokens that one request already there is worth, whatever its prompt (default 32) */
 	@inline
 	static get request_tokens(): f32 {
 		return load<f32>(configAddress(), 0);
 	}
-	/** tokens: prompt tokens that each expected output token costs for each request already there (default 0.25) */
+	/** tokens: prompt tokens that each expected output token costs for each request already there (default 0.1) */
 	@inline
 	static get output_share(): f32 {
 		return load<f32>(configAddress(), 4);
 	}
-	/** how much more own prefill counts when the pool is busy, so that affinity is not lost at saturation (default 0.5) */
+	/** how much more own prefill counts when the pool is busy, so that affinity is not lost at saturation (default 0.2) */
 	@inline
 	static get congestion_weight(): f32 {
 		return load<f32>(configAddress(), 8);
@@ -102,7 +117,7 @@ export class config {
 	static get congestion_max(): f32 {
 		return load<f32>(configAddress(), 16);
 	}
-	/** charge of a prefill for the decodes it stalls, relative to the pool's mean number of decodes (default 0.3) */
+	/** charge of a prefill for the decodes it stalls, relative to the pool's mean number of decodes (default 0.05) */
 	@inline
 	static get stall_weight(): f32 {
 		return load<f32>(configAddress(), 20);
@@ -142,30 +157,75 @@ export class config {
 	static get stale_max_ms(): i32 {
 		return load<i32>(configAddress(), 48);
 	}
-	/** a target this much slower than the median counts as slow; smaller differences are noise (default 1.5) */
-	@inline
-	static get slow_ratio(): f32 {
-		return load<f32>(configAddress(), 52);
-	}
-	/** worth of a prefix cached in host memory (default 0.75) */
+	/** worth of a prefix cached in host memory (default 0.95) */
 	@inline
 	static get host_share(): f32 {
-		return load<f32>(configAddress(), 56);
+		return load<f32>(configAddress(), 52);
 	}
 	/** worth of a prefix cached on disk or in a shared store (default 0.25) */
 	@inline
 	static get disk_share(): f32 {
-		return load<f32>(configAddress(), 60);
+		return load<f32>(configAddress(), 56);
 	}
-	/** ms: predicted wait on the best target above which the request is held at the router, shortest first; 0 = never (default 0) */
+	/** ms: predicted wait on every target above which the request is held at the router, shortest first; 0 = never (default 0) */
 	@inline
 	static get hold_above_ms(): f32 {
-		return load<f32>(configAddress(), 64);
+		return load<f32>(configAddress(), 60);
 	}
 	/** ms: time to load the LoRA adapter of the request where it is not loaded; counts once some target has it (default 250) */
 	@inline
 	static get lora_load_ms(): f32 {
+		return load<f32>(configAddress(), 64);
+	}
+	/** share of a token's prefill that each token of context before it adds (default 0.000035) */
+	@inline
+	static get attention_per_token(): f32 {
 		return load<f32>(configAddress(), 68);
+	}
+	/** share of what is pending that counts however long it has been prefilled (default 0.15) */
+	@inline
+	static get queue_floor(): f32 {
+		return load<f32>(configAddress(), 72);
+	}
+	/** charge of own prefill for the requests that will come behind it, per service time of queue and prefill (default 0.6) */
+	@inline
+	static get crowd_weight(): f32 {
+		return load<f32>(configAddress(), 76);
+	}
+	/** have targets that can fetch a cached prefix from its best holder, where that is cheaper (default true) */
+	@inline
+	static get fetch(): bool {
+		return load<u32>(configAddress(), 80) != 0;
+	}
+	/** ms: time a fetch takes beside the transfer (default 10) */
+	@inline
+	static get fetch_ms(): f32 {
+		return load<f32>(configAddress(), 84);
+	}
+	/** KiB: KV cache of a token, for the time a fetch takes (default 320) */
+	@inline
+	static get kv_kib_per_token(): f32 {
+		return load<f32>(configAddress(), 88);
+	}
+	/** MB/s: bandwidth of a fetch where the target's is not known (default 10000) */
+	@inline
+	static get transfer_mbps(): f32 {
+		return load<f32>(configAddress(), 92);
+	}
+	/** ms: time after which a held request is routed all the same; shorter than the router's own bound, which refuses it (default 20000) */
+	@inline
+	static get hold_max_ms(): f32 {
+		return load<f32>(configAddress(), 96);
+	}
+	/** requests: requests held at once beyond which others are routed (default 256) */
+	@inline
+	static get hold_count_max(): u32 {
+		return load<u32>(configAddress(), 100);
+	}
+	/** seconds of being held that outweigh a second of own prefill, at the router's usual ageing (default 5) */
+	@inline
+	static get hold_patience(): f32 {
+		return load<f32>(configAddress(), 104);
 	}
 }
 

@@ -2,6 +2,20 @@
 import { F32Column, findHit, hasLora, hit, loraRows, PrefixHit, request, tierShare } from 'infermesh';
 import { columns, config } from './manifest';
 
+/** Unit of `pending_prefill_pairs`. */
+const PAIRS_UNIT: f32 = 1048576;
+
+/** What own prefill costs beyond its time, set once a decision: see README.md. */
+export let ownWeight: f32 = 0;
+export let stallWeight: f32 = 0;
+export let crowdWeight: f32 = 0;
+
+export function setWeights(own: f32, stall: f32, crowd: f32): void {
+	ownWeight = own;
+	stallWeight = stall;
+	crowdWeight = crowd;
+}
+
 /** Prompt tokens of the request, at least one. */
 @inline
 export function promptTokens(): f32 {
@@ -14,6 +28,18 @@ export function loadTokens(): f32 {
 	return config.request_tokens + config.output_share * <f32>request().tokens_out;
 }
 
+/** Tokens without context that a token pair is worth, by the unit of `pending_prefill_pairs`. */
+@inline
+export function pairTokens(): f32 {
+	return config.attention_per_token * PAIRS_UNIT;
+}
+
+/** Work of prefilling the last `left` tokens of the prompt, in tokens without context. */
+@inline
+export function workOf(left: f32): f32 {
+	return left * (<f32>1 + config.attention_per_token * (promptTokens() - left * <f32>0.5));
+}
+
 /** Prompt tokens left to prefill where `entry` is cached; the last one is always computed. */
 @inline
 export function uncachedTokens(entry: PrefixHit): f32 {
@@ -21,18 +47,26 @@ export function uncachedTokens(entry: PrefixHit): f32 {
 	return max<f32>(promptTokens() - cached, <f32>1);
 }
 
-/** Milliseconds of prefill this request needs on a row. */
-export function ownPrefillMs(row: i32, pace: F32Column): f32 {
+/** Prompt tokens left to prefill on a row. */
+export function leftOn(row: i32): f32 {
 	const index = findHit(row);
-	return (index < 0 ? promptTokens() : uncachedTokens(hit(index))) * pace[row];
+	return index < 0 ? promptTokens() : uncachedTokens(hit(index));
 }
 
 /** Milliseconds of work before this request on a row. */
 export function queueMs(row: i32, pace: F32Column): f32 {
+	const work = (columns.pending_prefill_tokens[row] + columns.pending_prefill_pairs[row] * pairTokens()) * pace[row];
+	const elapsed = <f32>max<i32>(<i32>columns.prefill_at_ms.ageMs(row), 0);
 	const needed = <f32>request().tokens_in + <f32>request().tokens_out;
 	const free = columns.kv_free_blocks[row] * columns.kv_block_tokens[row];
 	const shortage = max<f32>(needed - free, <f32>0) * columns.kv_usage[row] * config.shortage_weight;
-	return (columns.pending_prefill_tokens[row] + columns.load[row] * loadTokens() + shortage) * pace[row];
+	return max<f32>(work - elapsed, work * config.queue_floor) + (columns.load[row] * loadTokens() + shortage) * pace[row];
+}
+
+/** Own prefill of `own` ms with what it costs others: decodes that stand still, and requests that come behind it. `before` = all other costs. */
+@inline
+export function prefillCost(own: f32, before: f32, decodes: f32): f32 {
+	return own * (ownWeight + stallWeight * decodes + crowdWeight * (before + own * <f32>0.5));
 }
 
 /** Milliseconds the request's adapter takes to load where it is not; 0 while no target is known to have it, as for requests without one. */
@@ -40,14 +74,8 @@ export function loraLoadMs(): f32 {
 	return loraRows() > 0 ? config.lora_load_ms : 0;
 }
 
-/** Milliseconds before this request can begin on a row: the work there, and its adapter where that must be loaded. */
-export function waitMs(row: i32, pace: F32Column): f32 {
+/** Milliseconds until the request's adapter is loaded on a row. */
+export function loraWaitMs(row: i32): f32 {
 	const index = findHit(row);
-	const loaded = index >= 0 && hasLora(hit(index));
-	return queueMs(row, pace) + (loaded ? <f32>0 : loraLoadMs());
-}
-
-@inline
-export function predictedTtftMs(row: i32, pace: F32Column): f32 {
-	return waitMs(row, pace) + ownPrefillMs(row, pace) + columns.rtt_ms[row];
+	return index >= 0 && hasLora(hit(index)) ? 0 : loraLoadMs();
 }
