@@ -48,6 +48,7 @@ export class ArmDecider {
 	readonly #keeper: StateKeeper | undefined;
 	#generation = 0;
 	#quarantine = innocent;
+	#quarantined = false;
 
 	constructor(
 		strategy: StrategyModule,
@@ -78,7 +79,7 @@ export class ArmDecider {
 		this.#keeper = this.#keep(pool, options);
 		if (this.#keeper !== undefined) runtimes.addState(strategy.versionId, pool.index, this.#keeper.shared);
 		runtimes.setPools([pool]);
-		this.#plan(false);
+		this.#plan();
 	}
 
 	/** Whether outcomes are wanted. */
@@ -87,11 +88,11 @@ export class ArmDecider {
 	}
 
 	observe(outcomes: readonly ObservedOutcome[]): void {
-		if (!this.#isQuarantined()) this.#keeper?.observe(outcomes);
+		if (!this.#quarantined) this.#keeper?.observe(outcomes);
 	}
 
 	tick(): void {
-		if (!this.#isQuarantined()) this.#keeper?.tick();
+		if (!this.#quarantined) this.#keeper?.tick();
 	}
 
 	#keep(pool: ModelPool, { fuel, meshSeed }: DeciderOptions): StateKeeper | undefined {
@@ -131,23 +132,25 @@ export class ArmDecider {
 		const before = this.#quarantine;
 		this.#quarantine = strike(before, nowMs, quarantineDefaults);
 		if (this.#quarantine.untilMs === before.untilMs) return;
+		const { untilMs } = this.#quarantine;
+		this.#quarantined = true;
 		// As in production the plan changes between two decisions, not inside one.
-		this.#ports.defer(() => this.#plan(true));
-		this.#ports.clock.after(this.#quarantine.untilMs - nowMs, () => this.#plan(this.#isQuarantined()));
+		this.#ports.defer(() => this.#plan());
+		this.#ports.clock.after(untilMs - nowMs, () => {
+			if (this.#quarantine.untilMs !== untilMs) return;
+			this.#quarantined = false;
+			this.#plan();
+		});
 	}
 
-	#isQuarantined(): boolean {
-		return this.#ports.clock.nowMs() < this.#quarantine.untilMs;
-	}
-
-	#plan(quarantined: boolean): void {
+	#plan(): void {
 		const { versionId } = this.#strategy;
 		const generation = ++this.#generation;
 		this.decider.runtimes.prepare({
 			...emptyPlan,
 			generation,
 			common: { ...emptyPlan.common, activeVersionId: versionId },
-			quarantined: new Set(quarantined ? [versionId] : []),
+			quarantined: new Set(this.#quarantined ? [versionId] : []),
 			warm: new Set([versionId]),
 		});
 		Atomics.store(new Int32Array(this.#control), GENERATION_WORD, generation);
