@@ -1,8 +1,11 @@
 // Tests of designs and schedules: rules of length, refusals, digests, the draw of the order, cells in pairs.
+import { readFileSync } from 'node:fs';
 import test from 'ava';
 import * as fc from 'fast-check';
 import { binomialUpper } from '../../statistics/binomial.js';
-import { blockRule, type DesignRequest, designDigest, makeDesign } from './design.js';
+import { blockRule, type DesignRequest, designDefaults, designDigest, experimentKinds, makeDesign } from './design.js';
+import { guardrailDefaults, guardrailRules } from './guardrail-rules.js';
+import { promotionRules } from './promotion.js';
 import { armOfBlock, armOfCell, blockAt, cellsOf } from './schedule.js';
 import { calmTraffic, designFor } from './testing.js';
 
@@ -129,4 +132,25 @@ test('any moment lies in exactly one block, and its burn-in at the beginning of 
 		{ seed: 4 },
 	);
 	t.is(blockAt(design, 1000, 0).block, 0);
+});
+
+test('docs/evaluate.md names every kind, rule and limit as they are', (t) => {
+	const page = readFileSync(new URL('../../../../../docs/evaluate.md', import.meta.url), 'utf8');
+	for (const word of [...experimentKinds, ...promotionRules, ...guardrailRules])
+		t.true(page.includes(`\`${word}\``), word);
+	const points = (share: number): string => String(Number((share * 100).toFixed(3)));
+	const { timeoutShareMax, timeoutWindowMs, imbalanceMax, imbalanceMs, starvationMs, telemetryMissingMs } =
+		guardrailDefaults;
+	for (const text of [
+		`| alpha            | ${designDefaults.alpha}; canary ${designDefaults.canaryAlpha} `,
+		`| ${points(designDefaults.margin)} points `,
+		`| ${points(designDefaults.clip)} points `,
+		`| ${designDefaults.pairsMax} pairs `,
+		`fewer than ${designDefaults.blockRequestsMin} requests`,
+		`more than ${points(timeoutShareMax)} % of decisions out of budget over ${timeoutWindowMs / 1000} s`,
+		`above ${imbalanceMax} × the mean in flight, for ${imbalanceMs / 1000} s`,
+		`grows over ${starvationMs / 1000} s`,
+		`no sample for ${telemetryMissingMs / 1000} s`,
+	])
+		t.true(page.includes(text), text);
 });
