@@ -4,6 +4,7 @@ import test from 'ava';
 import { columns } from './columns.js';
 import { structs } from './definition.js';
 import { generatedFiles, repositoryRoot } from './generate.js';
+import { NATIVE_STRUCT_BYTES, nativeFields } from './native.js';
 
 for (const { file, text } of generatedFiles()) {
 	test(`${file} is what the definition says (npm run generate)`, (t) => {
@@ -27,4 +28,10 @@ test('published fields have not moved', (t) => {
 	t.is(byte('Output', 'rows'), 52);
 	t.is(byte('FrameHeader', 'mesh_seed'), 120);
 	t.is(byte('Outcome', 'flags'), 44);
+});
+
+test('the struct of a native library has not moved', (t) => {
+	const at = Object.fromEntries(nativeFields.map(({ name, offsetBytes }) => [name, offsetBytes]));
+	t.like(at, { magic: 0, abi_major: 4, struct_bytes: 8, capabilities: 16, manifest: 24, init: 40, rank: 48, tick: 80 });
+	t.is(NATIVE_STRUCT_BYTES, 88);
 });

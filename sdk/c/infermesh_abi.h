@@ -603,4 +603,76 @@ IM_STATIC_ASSERT(offsetof(im_plan_output, rule_channels) == 212, "im_plan_output
 #define IM_COLUMN_PENDING_PREFILL_PAIRS 59u /* f32, Mi pairs: pairs of a pending prompt token and a token before it, in 2^20: the part of pending prefill that attention takes; always fresh */
 #define IM_COLUMN_PREFILL_AT_MS 60u /* u32, ms: mesh clock since when the first of what is pending is being prefilled: the last first token, or the dispatch to a target with nothing pending (modulo 2^32; says nothing while nothing is pending) */
 
+/* What a shared library is to its host. 64-bit little-endian machines only. */
+#define IM_NATIVE_MAGIC 0x314e4d49u /* first word of the struct a library returns, `IMN1` in memory order */
+#define IM_NATIVE_ABI_MAJOR 1u /* of that struct; a host refuses another major */
+#define IM_NATIVE_ABI_MINOR 0u /* of that struct; an older minor loads unchanged */
+#define IM_NATIVE_MANIFEST_BYTES_MAX 0x10000u /* largest manifest a host reads out of a library */
+#define IM_NATIVE_SYMBOL "infermesh_strategy"
+#define IM_NATIVE_HAS_INIT (UINT64_C(1) << 0) /* the hook `init` */
+#define IM_NATIVE_HAS_RANK (UINT64_C(1) << 1) /* the hook `rank` */
+#define IM_NATIVE_HAS_PLAN (UINT64_C(1) << 2) /* the hook `plan` */
+#define IM_NATIVE_HAS_ADMIT (UINT64_C(1) << 3) /* the hook `admit` */
+#define IM_NATIVE_HAS_OBSERVE (UINT64_C(1) << 4) /* the hook `observe` */
+#define IM_NATIVE_HAS_TICK (UINT64_C(1) << 5) /* the hook `tick` */
+#define IM_NATIVE_WANTS_THREADS (UINT64_C(1) << 32) /* starts threads of its own; every host of this version refuses it */
+
+/* The constant struct a library returns. Hooks return an IM_STATUS_*; those it does not have are null. */
+typedef struct im_native_strategy {
+	/* NATIVE_MAGIC */
+	uint32_t magic;
+	/* NATIVE_ABI_MAJOR the library was built for */
+	uint16_t abi_major;
+	/* NATIVE_ABI_MINOR the library was built for */
+	uint16_t abi_minor;
+	/* size of this struct as the library has it; nothing beyond it is read */
+	uint32_t struct_bytes;
+	/* ABI_VERSION of the frame the library was built for */
+	uint32_t frame_abi_version;
+	/* NATIVE_HAS_* of exactly the hooks that are not null, and NATIVE_WANTS_* */
+	uint64_t capabilities;
+	/* the manifest as JSON in UTF-8, as it stands in a WebAssembly module */
+	const char *manifest;
+	/* its length without a terminating zero; at most NATIVE_MANIFEST_BYTES_MAX */
+	uint64_t manifest_bytes;
+	/* called once when an instance is made, after the header, the column table and the configuration are written and before any other hook; may resolve offsets, must not read rows */
+	int32_t (*init)(uint8_t *frame);
+	/* chooses targets for the request in the frame; runs in every worker and keeps nothing between calls: same frame, same answer */
+	int32_t (*rank)(uint8_t *frame);
+	/* lays out the job in the PlanRequest block */
+	int32_t (*plan)(uint8_t *frame);
+	/* called before rank; may answer reject or hold in the Output block, with count 0; route passes the request on */
+	int32_t (*admit)(uint8_t *frame);
+	/* called in the one writer instance of a mesh process with `count` entries in the Outcome array; may write the state block */
+	int32_t (*observe)(uint8_t *frame, int32_t count);
+	/* called in the writer instance about once a second, with fresh rows; may write the state block */
+	int32_t (*tick)(uint8_t *frame);
+} im_native_strategy;
+#if UINTPTR_MAX == UINT64_MAX
+IM_STATIC_ASSERT(sizeof(im_native_strategy) == 88, "im_native_strategy");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, magic) == 0, "im_native_strategy.magic");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, abi_major) == 4, "im_native_strategy.abi_major");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, abi_minor) == 6, "im_native_strategy.abi_minor");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, struct_bytes) == 8, "im_native_strategy.struct_bytes");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, frame_abi_version) == 12, "im_native_strategy.frame_abi_version");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, capabilities) == 16, "im_native_strategy.capabilities");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, manifest) == 24, "im_native_strategy.manifest");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, manifest_bytes) == 32, "im_native_strategy.manifest_bytes");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, init) == 40, "im_native_strategy.init");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, rank) == 48, "im_native_strategy.rank");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, plan) == 56, "im_native_strategy.plan");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, admit) == 64, "im_native_strategy.admit");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, observe) == 72, "im_native_strategy.observe");
+IM_STATIC_ASSERT(offsetof(im_native_strategy, tick) == 80, "im_native_strategy.tick");
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* The one function a library exports: the address of its struct, the same at every call. */
+__attribute__((visibility("default"))) const im_native_strategy *infermesh_strategy(void);
+#ifdef __cplusplus
+}
+#endif
+
 #endif

@@ -2,8 +2,23 @@
 import { columns } from '../columns.js';
 import { structs } from '../definition.js';
 import { enums } from '../enums.js';
+import {
+	NATIVE_STRUCT_BYTES,
+	NATIVE_SYMBOL,
+	type NativeFieldDef,
+	nativeCapabilities,
+	nativeFields,
+} from '../native.js';
 import type { EnumDef, ScalarType, StructDef } from '../types.js';
-import { columnConstant, generatedNotice, limits, numberText, structPrefix, upperSnake } from './names.js';
+import {
+	columnConstant,
+	generatedNotice,
+	limits,
+	nativeLimits,
+	numberText,
+	structPrefix,
+	upperSnake,
+} from './names.js';
 
 const cTypes: Readonly<Record<ScalarType, string>> = { u32: 'uint32_t', i32: 'int32_t', f32: 'float', u64: 'uint64_t' };
 
@@ -38,6 +53,51 @@ function enumLines(entry: EnumDef): string[] {
 	];
 }
 
+const nativeTypes: Readonly<Record<Exclude<NativeFieldDef['type'], 'hook'>, string>> = {
+	u16: 'uint16_t ',
+	u32: 'uint32_t ',
+	u64: 'uint64_t ',
+	text: 'const char *',
+};
+
+function nativeLines(): string[] {
+	const member = ({ name, type, parameters = [] }: NativeFieldDef): string =>
+		type === 'hook'
+			? `int32_t (*${name})(${parameters.map((one) => (one === 'frame' ? 'uint8_t *frame' : `int32_t ${one}`)).join(', ')})`
+			: `${nativeTypes[type]}${name}`;
+	const asserted = nativeFields.map(
+		({ name, offsetBytes }) =>
+			`IM_STATIC_ASSERT(offsetof(im_native_strategy, ${name}) == ${offsetBytes}, "im_native_strategy.${name}");`,
+	);
+	return [
+		'',
+		'/* What a shared library is to its host. 64-bit little-endian machines only. */',
+		...nativeLimits.map(({ name, value, comment }) => `#define IM_${name} ${numberText(value)}u /* ${comment} */`),
+		`#define IM_NATIVE_SYMBOL "${NATIVE_SYMBOL}"`,
+		...nativeCapabilities.map(
+			({ name, bit, meaning }) => `#define IM_NATIVE_${name} (UINT64_C(1) << ${bit}) /* ${meaning} */`,
+		),
+		'',
+		'/* The constant struct a library returns. Hooks return an IM_STATUS_*; those it does not have are null. */',
+		'typedef struct im_native_strategy {',
+		...nativeFields.flatMap((field) => [`\t/* ${field.meaning} */`, `\t${member(field)};`]),
+		'} im_native_strategy;',
+		'#if UINTPTR_MAX == UINT64_MAX',
+		`IM_STATIC_ASSERT(sizeof(im_native_strategy) == ${NATIVE_STRUCT_BYTES}, "im_native_strategy");`,
+		...asserted,
+		'#endif',
+		'',
+		'#ifdef __cplusplus',
+		'extern "C" {',
+		'#endif',
+		'/* The one function a library exports: the address of its struct, the same at every call. */',
+		`__attribute__((visibility("default"))) const im_native_strategy *${NATIVE_SYMBOL}(void);`,
+		'#ifdef __cplusplus',
+		'}',
+		'#endif',
+	];
+}
+
 /** The whole text of sdk/c/infermesh_abi.h. */
 export function emitC(): string {
 	return [
@@ -61,6 +121,7 @@ export function emitC(): string {
 			const unit = column.unit === '' ? '' : `, ${column.unit}`;
 			return `#define IM_${columnConstant(column.name)} ${column.id}u /* ${column.type}${unit}: ${column.meaning} */`;
 		}),
+		...nativeLines(),
 		'',
 		'#endif',
 		'',

@@ -2,6 +2,7 @@
 // in one of them knows it in the others.
 import { columns } from '../columns.js';
 import * as definition from '../definition.js';
+import * as native from '../native.js';
 
 /** `PrefixHit` → `PREFIX_HIT`, `tokens_in` → `TOKENS_IN`. */
 export function upperSnake(name: string): string {
@@ -49,6 +50,26 @@ export const limits: readonly NamedNumber[] = [
 		name: 'SCRATCH_BYTES_PER_ROW',
 		value: definition.SCRATCH_BYTES_PER_ROW,
 		comment: 'scratch bytes per row of capacity',
+	},
+];
+
+/** Numbers of the native form, which only libraries and their hosts have to do with. */
+export const nativeLimits: readonly NamedNumber[] = [
+	{
+		name: 'NATIVE_MAGIC',
+		value: native.NATIVE_MAGIC,
+		comment: 'first word of the struct a library returns, `IMN1` in memory order',
+	},
+	{ name: 'NATIVE_ABI_MAJOR', value: native.NATIVE_ABI_MAJOR, comment: 'of that struct; a host refuses another major' },
+	{
+		name: 'NATIVE_ABI_MINOR',
+		value: native.NATIVE_ABI_MINOR,
+		comment: 'of that struct; an older minor loads unchanged',
+	},
+	{
+		name: 'NATIVE_MANIFEST_BYTES_MAX',
+		value: native.NATIVE_MANIFEST_BYTES_MAX,
+		comment: 'largest manifest a host reads out of a library',
 	},
 ];
 

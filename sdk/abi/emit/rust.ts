@@ -2,8 +2,23 @@
 import { columns } from '../columns.js';
 import { structs } from '../definition.js';
 import { enums } from '../enums.js';
+import {
+	NATIVE_STRUCT_BYTES,
+	NATIVE_SYMBOL,
+	type NativeFieldDef,
+	nativeCapabilities,
+	nativeFields,
+} from '../native.js';
 import type { EnumDef, StructDef } from '../types.js';
-import { columnConstant, generatedNotice, limits, numberText, structPrefix, upperSnake } from './names.js';
+import {
+	columnConstant,
+	generatedNotice,
+	limits,
+	nativeLimits,
+	numberText,
+	structPrefix,
+	upperSnake,
+} from './names.js';
 
 function structLines(struct: StructDef): string[] {
 	const lines = [
@@ -53,6 +68,47 @@ function enumLines(entry: EnumDef): string[] {
 	];
 }
 
+/** A library has no use for these in WebAssembly, where addresses are 32 bits wide. */
+const nativeOnly = '#[cfg(target_pointer_width = "64")]';
+
+const nativeTypes: Readonly<Record<Exclude<NativeFieldDef['type'], 'hook'>, string>> = {
+	u16: 'u16',
+	u32: 'u32',
+	u64: 'u64',
+	text: '*const u8',
+};
+
+function nativeLines(): string[] {
+	const type = (field: NativeFieldDef): string =>
+		field.type === 'hook'
+			? `Option<unsafe extern "C" fn(${(field.parameters ?? []).map((one) => `${one}: ${one === 'frame' ? '*mut u8' : 'i32'}`).join(', ')}) -> i32>`
+			: nativeTypes[field.type];
+	return [
+		'',
+		...nativeLimits.flatMap((limit) => [
+			`/// ${limit.comment}`,
+			`pub const ${limit.name}: u32 = ${numberText(limit.value)};`,
+		]),
+		...nativeCapabilities.flatMap(({ name, bit, meaning }) => [
+			`/// ${meaning}`,
+			`pub const NATIVE_${name}: u64 = 1 << ${bit};`,
+		]),
+		'',
+		`/// The constant struct a library returns from \`extern "C" fn ${NATIVE_SYMBOL}() -> *const NativeStrategy\`, its one exported function.`,
+		'/// Hooks return a STATUS_*; those it does not have are `None`.',
+		nativeOnly,
+		'#[repr(C)]',
+		'pub struct NativeStrategy {',
+		...nativeFields.flatMap((field) => [`    /// ${field.meaning}`, `    pub ${field.name}: ${type(field)},`]),
+		'}',
+		nativeOnly,
+		`const _: () = assert!(size_of::<NativeStrategy>() == ${NATIVE_STRUCT_BYTES});`,
+		'/// Nothing in it is ever written: every thread may read it.',
+		nativeOnly,
+		'unsafe impl Sync for NativeStrategy {}',
+	];
+}
+
 /** The whole text of sdk/rust/src/abi.rs. Needs no crate but core. */
 export function emitRust(): string {
 	return [
@@ -70,6 +126,7 @@ export function emitRust(): string {
 			`/// ${column.type}${column.unit === '' ? '' : `, ${column.unit}`}: ${column.meaning}`,
 			`pub const ${columnConstant(column.name)}: u32 = ${column.id};`,
 		]),
+		...nativeLines(),
 		'',
 	].join('\n');
 }

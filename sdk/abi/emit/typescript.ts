@@ -2,7 +2,16 @@
 import { columns } from '../columns.js';
 import { structs } from '../definition.js';
 import { enums } from '../enums.js';
-import { columnConstant, generatedNotice, limits, numberText, structPrefix, upperSnake } from './names.js';
+import { NATIVE_STRUCT_BYTES, NATIVE_SYMBOL, nativeCapabilities } from '../native.js';
+import {
+	columnConstant,
+	generatedNotice,
+	limits,
+	nativeLimits,
+	numberText,
+	structPrefix,
+	upperSnake,
+} from './names.js';
 
 function structLines(): string[] {
 	const lines: string[] = [];
@@ -49,6 +58,24 @@ function columnLines(): string[] {
 	return lines;
 }
 
+/** Bits are given by number: the word has 64 of them. */
+function nativeLines(): string[] {
+	return [
+		...nativeLimits.flatMap((limit) => [
+			`/** ${limit.comment} */`,
+			`export const ${limit.name} = ${numberText(limit.value)};`,
+		]),
+		'/** The one function a native library exports. */',
+		`export const NATIVE_SYMBOL = '${NATIVE_SYMBOL}';`,
+		'/** Size of the struct it returns. */',
+		`export const NATIVE_STRUCT_BYTES = ${NATIVE_STRUCT_BYTES};`,
+		...nativeCapabilities.flatMap(({ name, bit, meaning }) => [
+			`/** Bit of the capability word: ${meaning} */`,
+			`export const NATIVE_${name}_BIT = ${bit};`,
+		]),
+	];
+}
+
 /** The whole text of sdk/src/gen/abi.ts. `*_WORD` is a 32-bit word index inside its block; of a u64, the low word. */
 export function emitTypeScript(): string {
 	return [
@@ -63,6 +90,8 @@ export function emitTypeScript(): string {
 		...enumLines(),
 		'',
 		...columnLines(),
+		'',
+		...nativeLines(),
 		'',
 	].join('\n');
 }

@@ -772,3 +772,66 @@ pub const COLUMN_FETCHES_PREFIXES: u32 = 58;
 pub const COLUMN_PENDING_PREFILL_PAIRS: u32 = 59;
 /// u32, ms: mesh clock since when the first of what is pending is being prefilled: the last first token, or the dispatch to a target with nothing pending (modulo 2^32; says nothing while nothing is pending)
 pub const COLUMN_PREFILL_AT_MS: u32 = 60;
+
+/// first word of the struct a library returns, `IMN1` in memory order
+pub const NATIVE_MAGIC: u32 = 0x314e4d49;
+/// of that struct; a host refuses another major
+pub const NATIVE_ABI_MAJOR: u32 = 1;
+/// of that struct; an older minor loads unchanged
+pub const NATIVE_ABI_MINOR: u32 = 0;
+/// largest manifest a host reads out of a library
+pub const NATIVE_MANIFEST_BYTES_MAX: u32 = 0x10000;
+/// the hook `init`
+pub const NATIVE_HAS_INIT: u64 = 1 << 0;
+/// the hook `rank`
+pub const NATIVE_HAS_RANK: u64 = 1 << 1;
+/// the hook `plan`
+pub const NATIVE_HAS_PLAN: u64 = 1 << 2;
+/// the hook `admit`
+pub const NATIVE_HAS_ADMIT: u64 = 1 << 3;
+/// the hook `observe`
+pub const NATIVE_HAS_OBSERVE: u64 = 1 << 4;
+/// the hook `tick`
+pub const NATIVE_HAS_TICK: u64 = 1 << 5;
+/// starts threads of its own; every host of this version refuses it
+pub const NATIVE_WANTS_THREADS: u64 = 1 << 32;
+
+/// The constant struct a library returns from `extern "C" fn infermesh_strategy() -> *const NativeStrategy`, its one exported function.
+/// Hooks return a STATUS_*; those it does not have are `None`.
+#[cfg(target_pointer_width = "64")]
+#[repr(C)]
+pub struct NativeStrategy {
+    /// NATIVE_MAGIC
+    pub magic: u32,
+    /// NATIVE_ABI_MAJOR the library was built for
+    pub abi_major: u16,
+    /// NATIVE_ABI_MINOR the library was built for
+    pub abi_minor: u16,
+    /// size of this struct as the library has it; nothing beyond it is read
+    pub struct_bytes: u32,
+    /// ABI_VERSION of the frame the library was built for
+    pub frame_abi_version: u32,
+    /// NATIVE_HAS_* of exactly the hooks that are not null, and NATIVE_WANTS_*
+    pub capabilities: u64,
+    /// the manifest as JSON in UTF-8, as it stands in a WebAssembly module
+    pub manifest: *const u8,
+    /// its length without a terminating zero; at most NATIVE_MANIFEST_BYTES_MAX
+    pub manifest_bytes: u64,
+    /// called once when an instance is made, after the header, the column table and the configuration are written and before any other hook; may resolve offsets, must not read rows
+    pub init: Option<unsafe extern "C" fn(frame: *mut u8) -> i32>,
+    /// chooses targets for the request in the frame; runs in every worker and keeps nothing between calls: same frame, same answer
+    pub rank: Option<unsafe extern "C" fn(frame: *mut u8) -> i32>,
+    /// lays out the job in the PlanRequest block
+    pub plan: Option<unsafe extern "C" fn(frame: *mut u8) -> i32>,
+    /// called before rank; may answer reject or hold in the Output block, with count 0; route passes the request on
+    pub admit: Option<unsafe extern "C" fn(frame: *mut u8) -> i32>,
+    /// called in the one writer instance of a mesh process with `count` entries in the Outcome array; may write the state block
+    pub observe: Option<unsafe extern "C" fn(frame: *mut u8, count: i32) -> i32>,
+    /// called in the writer instance about once a second, with fresh rows; may write the state block
+    pub tick: Option<unsafe extern "C" fn(frame: *mut u8) -> i32>,
+}
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<NativeStrategy>() == 88);
+/// Nothing in it is ever written: every thread may read it.
+#[cfg(target_pointer_width = "64")]
+unsafe impl Sync for NativeStrategy {}

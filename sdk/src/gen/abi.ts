@@ -682,3 +682,30 @@ export const columnNames = [
 	'prefill_at_ms',
 ] as const;
 export type ColumnName = (typeof columnNames)[number];
+
+/** first word of the struct a library returns, `IMN1` in memory order */
+export const NATIVE_MAGIC = 0x314e4d49;
+/** of that struct; a host refuses another major */
+export const NATIVE_ABI_MAJOR = 1;
+/** of that struct; an older minor loads unchanged */
+export const NATIVE_ABI_MINOR = 0;
+/** largest manifest a host reads out of a library */
+export const NATIVE_MANIFEST_BYTES_MAX = 0x10000;
+/** The one function a native library exports. */
+export const NATIVE_SYMBOL = 'infermesh_strategy';
+/** Size of the struct it returns. */
+export const NATIVE_STRUCT_BYTES = 88;
+/** Bit of the capability word: the hook `init` */
+export const NATIVE_HAS_INIT_BIT = 0;
+/** Bit of the capability word: the hook `rank` */
+export const NATIVE_HAS_RANK_BIT = 1;
+/** Bit of the capability word: the hook `plan` */
+export const NATIVE_HAS_PLAN_BIT = 2;
+/** Bit of the capability word: the hook `admit` */
+export const NATIVE_HAS_ADMIT_BIT = 3;
+/** Bit of the capability word: the hook `observe` */
+export const NATIVE_HAS_OBSERVE_BIT = 4;
+/** Bit of the capability word: the hook `tick` */
+export const NATIVE_HAS_TICK_BIT = 5;
+/** Bit of the capability word: starts threads of its own; every host of this version refuses it */
+export const NATIVE_WANTS_THREADS_BIT = 32;
