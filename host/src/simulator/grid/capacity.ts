@@ -9,9 +9,16 @@ export interface CapacityOptions {
 	readonly tolerance: number;
 	/** Speeds searched, as factors of `start`. */
 	readonly factorMax: number;
+	/** Told after every try what is known: all there is when the search is stopped. */
+	readonly onTried: (known: Capacity) => void;
 }
 
-export const capacityDefaults: CapacityOptions = { start: 1, tolerance: 0.02, factorMax: 4096 };
+export const capacityDefaults: CapacityOptions = {
+	start: 1,
+	tolerance: 0.02,
+	factorMax: 4096,
+	onTried: () => {},
+};
 
 export interface Capacity {
 	/** Highest speed at which the condition was seen to hold; 0 = at none that was tried. */
@@ -26,12 +33,13 @@ export async function findCapacity(
 	holdsAt: (speed: number) => Promise<boolean>,
 	options: Partial<CapacityOptions> = {},
 ): Promise<Capacity> {
-	const { start, tolerance, factorMax } = { ...capacityDefaults, ...options };
+	const { start, tolerance, factorMax, onTried } = { ...capacityDefaults, ...options };
 	const bracket: Bracket = { holds: 0, breaks: Number.POSITIVE_INFINITY, tried: 0 };
 	const attempt = async (speed: number): Promise<void> => {
 		bracket.tried++;
 		if (await holdsAt(speed)) bracket.holds = Math.max(bracket.holds, speed);
 		else bracket.breaks = Math.min(bracket.breaks, speed);
+		onTried({ speed: bracket.holds, broken: bracket.breaks, tried: bracket.tried });
 	};
 	await attempt(start);
 	const factor = bracket.holds > 0 ? 2 : 0.5;

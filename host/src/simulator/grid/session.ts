@@ -3,7 +3,7 @@ import { type Clock, MeshError, type Timer } from '@infermesh/proto';
 import type { Threshold } from '../../load/threshold.js';
 import type { ReportedCapacity } from '../report/document.js';
 import type { SimulationScenario } from '../scenario/document.js';
-import { findCapacity } from './capacity.js';
+import { type Capacity, findCapacity } from './capacity.js';
 import { gridErrors } from './errors.js';
 import { allHold, type Measured, parseUntil } from './metrics.js';
 import type { CellOutcome } from './outcome.js';
@@ -144,21 +144,29 @@ export class Session {
 
 	async #search(setting: Setting, strategy: number, until: readonly Threshold[]): Promise<ReportedCapacity> {
 		let perSpeed = 0;
-		const base = { ...setting, strategy: this.#strategies[strategy]?.label ?? '' };
+		let known: Capacity = { speed: 0, broken: Number.POSITIVE_INFINITY, tried: 0 };
+		const reported = (error: string | null): ReportedCapacity => ({
+			...setting,
+			strategy: this.#strategies[strategy]?.label ?? '',
+			speed: known.speed,
+			broken: known.broken === Number.POSITIVE_INFINITY ? null : known.broken,
+			requestsPerSecond: known.speed * perSpeed,
+			tried: known.tried,
+			error,
+		});
+		const holdsAt = async (at: number): Promise<boolean> => {
+			const outcomes = await Promise.all(
+				seedsOf(this.#scenario).map((seed) => this.#pool.run(this.#searchJob(setting, strategy, at, seed))),
+			);
+			this.#done += outcomes.length;
+			perSpeed = arrivalsPerSecond(outcomes) * specOf(this.#scenario, setting, 1, 0).speed;
+			return allHold(until, outcomes.flatMap(measured));
+		};
 		try {
-			const { speed, broken, tried } = await findCapacity(async (at) => {
-				const outcomes = await Promise.all(
-					seedsOf(this.#scenario).map((seed) => this.#pool.run(this.#searchJob(setting, strategy, at, seed))),
-				);
-				this.#done += outcomes.length;
-				perSpeed = arrivalsPerSecond(outcomes) * specOf(this.#scenario, setting, 1, 0).speed;
-				return allHold(until, outcomes.flatMap(measured));
-			});
-			const open = broken === Number.POSITIVE_INFINITY;
-			return { ...base, speed, broken: open ? null : broken, requestsPerSecond: speed * perSpeed, tried, error: null };
+			await findCapacity(holdsAt, { onTried: (found) => (known = found) });
+			return reported(null);
 		} catch (error) {
-			const message = error instanceof Error ? error.message : String(error);
-			return { ...base, speed: 0, broken: null, requestsPerSecond: 0, tried: 0, error: message };
+			return reported(error instanceof Error ? error.message : String(error));
 		}
 	}
 

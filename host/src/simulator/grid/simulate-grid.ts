@@ -66,7 +66,8 @@ function nothingRun(interrupted: boolean): GridRun {
 
 /** With nothing at all to report, the first failure is the answer. */
 function refuseNothing({ records, interrupted }: GridRun, sought: readonly ReportedCapacity[]): void {
-	if (sought.some(({ error }) => error === null) || records.some(({ state }) => state === 'done')) return;
+	if (sought.some(({ error, speed }) => error === null || speed > 0) || records.some(({ state }) => state === 'done'))
+		return;
 	if (interrupted) throw new MeshError(gridErrors, 'IM_SIMULATE_INTERRUPTED');
 	const failed = records.find((record) => record.state === 'failed')?.message ?? sought[0]?.error;
 	throw new MeshError(gridErrors, 'IM_SIMULATE_ALL_FAILED', failed ?? undefined);

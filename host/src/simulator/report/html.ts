@@ -217,9 +217,10 @@ function capacities(report: SimulationReport): string {
 			it.broken === null ? '–' : it.broken.toPrecision(4),
 			formatNumber(it.requestsPerSecond),
 			String(it.tried),
+			it.error ?? '',
 		]),
 	);
-	const head = ['', 'setting', 'speed', 'broken at', 'requests/s', 'speeds tried'];
+	const head = ['', 'setting', 'speed', 'broken at', 'requests/s', 'speeds tried', ''];
 	return `<h2>Capacity: highest speed with ${escapeHtml(report.until ?? report.scenario.grid.loads.until)}</h2><div class="card">${htmlTable(head, rows)}</div>`;
 }
 

@@ -60,13 +60,14 @@ function capacities({ capacities: found, until }: SimulationReport): string {
 		it.broken === null ? '-' : it.broken.toPrecision(4),
 		it.speed === 0 ? '-' : formatNumber(it.requestsPerSecond),
 		String(it.tried),
+		it.error ?? '',
 	]);
 	const title = `capacity: highest speed with ${until ?? ''}`;
-	return `${title}\n${table(['strategy', 'setting', 'speed', 'broken at', 'requests/s', 'tried'], rows)}`;
+	return `${title}\n${table(['strategy', 'setting', 'speed', 'broken at', 'requests/s', 'tried', ''], rows)}`;
 }
 
 function tables(report: SimulationReport): string[] {
-	const groups = groupsOf(report);
+	const groups = groupsOf(report).filter(({ means }) => means.some((it) => it !== null));
 	const overall = `all ${report.cells.length} simulations\n${strategyTable(report, report.means, true)}`;
 	if (report.cells.length === 0) return [];
 	if (groups.length === 1) return [strategyTable(report, report.means, true)];
