@@ -7,14 +7,13 @@ import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
 import { engineProfile } from '../engine/model/profiles.js';
 import { prepareStrategy } from '../project/prepare.js';
+import { idleOrHold } from './idle-or-hold.test-support.js';
 import type { RequestRows } from './result.js';
 import { simulate } from './simulate.js';
 import { group, specOf } from './simulation.test-support.js';
 import type { Workload } from './spec.js';
 
 const roundRobin = (await prepareStrategy('baseline_rr')).module;
-/** Any request at the best target counts as a queue there: it is held until some engine has none. */
-const heldWhileBusy = (await prepareStrategy('hybrid_mesh')).withConfig({ hold_above_ms: 0.000_001 });
 
 const TOKEN_US = 1000;
 const WAY_US = 250;
@@ -120,7 +119,7 @@ for (const [servers, load] of [
 	test(`${servers} servers at load ${load}: Kiefer and Wolfowitz to the microsecond, M/M/k within sampling error`, (t) => {
 		const serviceMs = 2000;
 		const workload = draws(2026, 5000, serviceMs / load / servers, serviceMs);
-		const { rows } = simulate(serverSpec(servers), workload, [heldWhileBusy]);
+		const { rows } = simulate(serverSpec(servers), workload, [idleOrHold]);
 		// A held request is told that an engine is idle when the last answer has come: front end, ways and decoding keep the server.
 		const waits = waitsOf(
 			workload,

@@ -10,6 +10,7 @@ import {
 import test from 'ava';
 import { prepareStrategy } from '../project/prepare.js';
 import { rankRows, written } from '../strategy/runtime/testing.js';
+import { idleOrHold } from './idle-or-hold.test-support.js';
 import { requestStatuses } from './result.js';
 import { simulate } from './simulate.js';
 import { group, specOf, workloadOf } from './simulation.test-support.js';
@@ -68,16 +69,22 @@ test('a verdict of reject refuses the request', (t) => {
 });
 
 test('held requests are released shortest first and all end; without room to hold they are refused', (t) => {
-	const holding = hybrid.withConfig({ hold_above_ms: 40 });
-	const workload = workloadOf({ requests: 500, ratePerS: 60 });
-	const { summary, rows } = simulate(specOf(), workload, [holding]);
-	t.is(summary.finished, 500);
-	t.true(summary.held.count > 50);
-	t.true(summary.held.max <= 30_200, 'the bound of waiting, and one look late at most');
+	const workload = workloadOf({ requests: 100, ratePerS: 60 });
+	const { summary, rows } = simulate(specOf(), workload, [idleOrHold]);
+	t.is(summary.finished, 100);
+	t.true(summary.held.count > 80);
 	t.is(summary.held.count, rows?.heldMs.filter((held) => held > 0).length ?? -1);
-	const full = simulate(specOf({ router: { holdMax: 0 } }), workload, [holding]).summary;
+	const heldOf = (wanted: (tokens: number) => boolean): number => {
+		const held = rows?.heldMs.filter((_, at) => wanted(rows.inputTokens[at] as number)) ?? new Float64Array();
+		return held.reduce((sum, ms) => sum + ms, 0) / held.length;
+	};
+	t.true(heldOf((tokens) => tokens < 400) < 0.5 * heldOf((tokens) => tokens > 1200));
+	const brief = simulate(specOf({ router: { holdMsMax: 2000 } }), workload, [idleOrHold]).summary;
+	t.true(brief.rejected > 20);
+	t.true(brief.held.max <= 2200, 'the bound of waiting, and one look late at most');
+	const full = simulate(specOf({ router: { holdMax: 0 } }), workload, [idleOrHold]).summary;
 	t.true(full.rejected > 50);
-	t.is(full.finished + full.rejected, 500);
+	t.is(full.finished + full.rejected, 100);
 });
 
 test('copies cut the tail that one slow engine makes, within their budget', (t) => {

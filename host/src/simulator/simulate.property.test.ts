@@ -3,15 +3,15 @@
 import test from 'ava';
 import { array, assert, boolean, constantFrom, integer, nat, oneof, property, record } from 'fast-check';
 import { prepareStrategy } from '../project/prepare.js';
+import { idleOrHold } from './idle-or-hold.test-support.js';
 import { simulate } from './simulate.js';
 import { group, specOf, workloadOf } from './simulation.test-support.js';
 
-const hybrid = await prepareStrategy('hybrid_mesh');
 const strategies = [
 	(await prepareStrategy('baseline_rr')).module,
 	(await prepareStrategy('least_queue')).module,
-	hybrid.module,
-	hybrid.withConfig({ hold_above_ms: 30 }),
+	(await prepareStrategy('hybrid_mesh')).module,
+	idleOrHold,
 ] as const;
 
 const fault = oneof(

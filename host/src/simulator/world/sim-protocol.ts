@@ -18,9 +18,11 @@ export class SimProtocol implements Protocol {
 	routing: Routing | undefined;
 	readonly #world: World;
 	readonly #env: RouterEnv;
+	readonly #hasTimeout: boolean;
 
 	constructor(world: World, env: RouterEnv) {
 		this.#world = world;
+		this.#hasTimeout = world.spec.router.firstByteTimeoutMs !== undefined;
 		this.#env = env;
 	}
 
@@ -44,8 +46,9 @@ export class SimProtocol implements Protocol {
 		this.#close(request, refusal.code === 'IM_ROUTE_DEADLINE' ? 'timed_out' : 'rejected', -1, UNAVAILABLE);
 	}
 
-	check(): boolean {
-		return false;
+	/** True for a request that no look can do anything for: with thousands waiting at engines, looking at each would be most of the work. */
+	check({ held, deadlineAtMs }: SimRequest): boolean {
+		return !held && !this.#hasTimeout && deadlineAtMs === Number.POSITIVE_INFINITY;
 	}
 
 	abort(request: SimRequest): void {
