@@ -36,6 +36,24 @@ export { createPrefixIndex, type WorkerPrefixIndex } from './prefix/prefix-index
 export { FileTokenizer } from './prefix/tokens/file-tokenizer.js';
 export { SegmentCache } from './prefix/tokens/segment-cache.js';
 export { openStrategy, type PreparedStrategy, prepareSource, prepareStrategy } from './project/prepare.js';
+export {
+	candidatesOf,
+	type RecordedCandidate,
+	type RecordedDecision,
+	type RecordedOutcome,
+} from './recorder/decision.js';
+export { type RecordingFileBytes, type RecordingIssue, RecordingReader } from './recorder/reader.js';
+export {
+	type LoadedDecision,
+	type LoadedRecording,
+	loadRecording,
+	readRecordingFiles,
+	recordingPaths,
+} from './recorder/recording.js';
+export { Redaction } from './recorder/redaction.js';
+export { createRing, RingReader } from './recorder/ring.js';
+export { DecisionTap } from './recorder/tap.js';
+export { RecordingWriter, writerDefaults } from './recorder/writer.js';
 export type { ModelPool } from './router/ports.js';
 export type { RequestRows, SimulationResult } from './simulator/result.js';
 export { type SimulatePorts, simulate } from './simulator/simulate.js';
@@ -68,6 +86,7 @@ export { deciderDefaults, WorkerDecider } from './strategy/runtime/decider.js';
 export {
 	Decision,
 	type DecisionMetrics,
+	type DecisionRecorder,
 	type FallbackCause,
 	fallbackCauses,
 	type PrefixHits,

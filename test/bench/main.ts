@@ -16,6 +16,7 @@ import { membershipBench } from './membership.js';
 import { overloadBench } from './overload/bench.js';
 import { prefixBench } from './prefix.js';
 import { rankRaw } from './rank-raw.bench.js';
+import { recordingBench } from './recording.js';
 import { routerBench } from './router/bench.js';
 import { grpcBench } from './router/grpc.js';
 import { streamsBench } from './router/streams.js';
@@ -43,6 +44,7 @@ const rankRawBench: Bench = {
 
 const benches: readonly Bench[] = [
 	decisionBench,
+	recordingBench,
 	fuelBench,
 	admissionBench,
 	swapBench,

@@ -8,6 +8,7 @@ import {
 	CONTROL_BYTES,
 	createRig,
 	Decision,
+	type DecisionRecorder,
 	deciderDefaults,
 	emptyPlan,
 	type FallbackCause,
@@ -75,7 +76,8 @@ export class DeciderHarness {
 	readonly #control = new SharedArrayBuffer(CONTROL_BYTES);
 	#generation = 0;
 
-	constructor(rows: number, seed: number, options: Partial<typeof deciderDefaults> = {}) {
+	/** `recorder` is told of every decision. */
+	constructor(rows: number, seed: number, options: Partial<typeof deciderDefaults> = {}, recorder?: DecisionRecorder) {
 		this.rig = createRig(rows, seed);
 		const targets = Array.from({ length: rows }, (_, row) => ({
 			id: `t${row}`,
@@ -105,6 +107,7 @@ export class DeciderHarness {
 				defer: (task) => this.#deferred.push(task),
 				onStrike: (strike) => this.strikes.push(strike),
 				onLog: (_label, text) => this.logs.push(text),
+				...(recorder === undefined ? {} : { recorder }),
 			},
 		);
 		this.decider.runtimes.setPools([this.pool]);
@@ -115,11 +118,11 @@ export class DeciderHarness {
 	}
 
 	/** Makes a plan with this version active take effect. */
-	activate(strategy: StrategyModule, more: Partial<RoutingPlan> = {}): void {
+	activate(strategy: StrategyModule, more: Partial<RoutingPlan> = {}, shadowVersionId?: number): void {
 		this.decider.runtimes.addStrategy(strategy);
 		const { versionId } = strategy;
 		const generation = ++this.#generation;
-		const common = { ...emptyPlan.common, activeVersionId: versionId };
+		const common = { ...emptyPlan.common, activeVersionId: versionId, shadowVersionId };
 		this.decider.runtimes.prepare({ ...emptyPlan, common, warm: new Set([versionId]), generation, ...more });
 		Atomics.store(new Int32Array(this.#control), GENERATION_WORD, generation);
 	}

@@ -344,7 +344,11 @@ export class RouterPart {
 			explorationRatio: strategy.exploration_ratio,
 			witnessEvery: strategy.witness_every,
 			explainEntriesMax: data.decisions_kept_max,
-			shadow: { cpuShare: strategy.shadow_cpu_ratio, rerunEvery: strategy.shadow_rerun_every },
+			shadow: {
+				cpuShare: strategy.shadow_cpu_ratio,
+				rerunEvery: strategy.shadow_rerun_every,
+				workers: workerCount,
+			},
 			meshSeed,
 			zone: names.zones.intern(node.zone),
 			region: names.regions.intern(node.region),

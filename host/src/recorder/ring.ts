@@ -12,7 +12,10 @@ const SKIP = 0x00ff_ffff;
 /** A ring of `bytes`, rounded up to a power of two, at least 64 KiB. */
 export function createRing(bytes: number): SharedArrayBuffer {
 	const words = 2 ** Math.ceil(Math.log2(Math.max(bytes, 65_536) / 4));
-	return new SharedArrayBuffer((CONTROL_WORDS + words) * 4);
+	const ring = new SharedArrayBuffer((CONTROL_WORDS + words) * 4);
+	// Every page is touched now, so that none is first touched by a decision.
+	new Uint8Array(ring).fill(1).fill(0);
+	return ring;
 }
 
 export class RingWriter {

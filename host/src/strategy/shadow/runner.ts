@@ -2,7 +2,7 @@
 // kept as it stood and ranked in a later turn of the event loop, within a share of the core. At most one waits for each instance. What is not run is
 // counted, and what is run stands for it.
 import type { Clock } from '@infermesh/proto';
-import { HITS_MAX, RANKED_ROWS_MAX } from '@infermesh/sdk';
+import { COLUMN_PREFILL_RATE, HITS_MAX, RANKED_ROWS_MAX } from '@infermesh/sdk';
 import { predictCost, signalsOf } from '../predictor/common-predictor.js';
 import {
 	Decision,
@@ -26,9 +26,11 @@ export interface ShadowOptions {
 	readonly cpuShare: number;
 	/** One of this many runs is repeated on another instance and must agree. */
 	readonly rerunEvery: number;
+	/** Workers of this router: each sees its share of the arrivals, so its virtual targets have that share of the speed. */
+	readonly workers: number;
 }
 
-export const shadowDefaults: ShadowOptions = { cpuShare: 0.05, rerunEvery: 100 };
+export const shadowDefaults: ShadowOptions = { cpuShare: 0.05, rerunEvery: 100, workers: 1 };
 
 export interface ShadowPorts {
 	readonly clock: Clock;
@@ -246,8 +248,8 @@ export class ShadowRunner {
 			const requests = shadowQueues.inflight[row] as number;
 			// What engines have from elsewhere stays; what this router has is what it would have.
 			const elsewhere = Math.max(0, (waiting.load[row] as number) - (waiting.inflight[row] as number));
-			const { prefillRate } = signalsOf(view, row);
-			const pending = ((shadowQueues.workMs[row] as number) * prefillRate) / 1000;
+			const workMs = shadowQueues.workMs[row] as number;
+			const pending = workMs === 0 ? 0 : (workMs * view.cellF32(COLUMN_PREFILL_RATE, row)) / 1000;
 			instance.overlay(row, requests, elsewhere + requests, pending);
 		}
 		clearOutput(instance);
@@ -267,7 +269,7 @@ export class ShadowRunner {
 			waiting.uncached(row),
 			waiting.tokensOut,
 		);
-		queues.arrive(row, own.ttftMs, own.totalMs - own.ttftMs, waiting.weight, waiting.openCount);
+		queues.arrive(row, own.ttftMs * this.#options.workers, own.totalMs - own.ttftMs, waiting.weight, waiting.openCount);
 	}
 
 	#rerun(

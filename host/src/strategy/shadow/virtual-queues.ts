@@ -7,7 +7,7 @@ import { CompletionHeap } from './completion-heap.js';
 /** Requests in service at once, over all rows of a pool; beyond it the one that ends next is taken to have ended. */
 const IN_SERVICE_MAX = 16_384;
 /** With less than this in flight at a target on average, a largest share says nothing. */
-const BUSY_MEAN_MIN = 0.5;
+const BUSY_MEAN_MIN = 1;
 const HISTOGRAM_BITS = 5;
 
 export interface QueueCounts {
