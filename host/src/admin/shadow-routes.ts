@@ -6,7 +6,9 @@ import { items } from './schemas.js';
 const queueSchema = Type.Object({
 	waitMeanMs: Type.Number({ description: 'What requests found waiting before them.' }),
 	waitP99Ms: Type.Number(),
-	imbalance: Type.Number({ description: 'Largest in-flight count of a target over the mean; 0 = never busy.' }),
+	imbalance: Type.Number({
+		description: 'Work of the target that got most, over the mean, in windows of arrivals; 0 = never busy.',
+	}),
 	imbalanceMax: Type.Number(),
 	largestShare: Type.Number({ description: 'Largest share of requests that one target got, 0..1.' }),
 });

@@ -7,7 +7,7 @@ export interface QueueReport {
 	/** What requests found waiting before them. */
 	readonly waitMeanMs: number;
 	readonly waitP99Ms: number;
-	/** Largest in-flight count of a target over the mean; 0 = the pool was never busy. */
+	/** Work of the target that got most, over the mean, in windows of arrivals; 0 = the pool was never busy. */
 	readonly imbalance: number;
 	readonly imbalanceMax: number;
 	/** Largest share of requests that one target got, 0..1. */
@@ -172,7 +172,7 @@ function herdingOf(
 	if (rows > 1 && shadow.imbalance > most && shadow.imbalance > IMBALANCE_FACTOR * imbalance)
 		return {
 			herding: 'yes',
-			why: `the fullest target would have ${shadow.imbalance.toFixed(1)} times the mean in flight, now ${live.imbalance.toFixed(1)}, sent at random ${even.imbalance.toFixed(1)}`,
+			why: `the fullest target would have ${shadow.imbalance.toFixed(1)} times the mean of the work, now ${live.imbalance.toFixed(1)}, sent at random ${even.imbalance.toFixed(1)}`,
 		};
 	if (shadow.imbalance === 0 && live.imbalance === 0)
 		return { herding: 'unknown', why: 'the fleet was never busy enough to tell' };

@@ -269,7 +269,9 @@ export class ShadowRunner {
 			waiting.uncached(row),
 			waiting.tokensOut,
 		);
-		queues.arrive(row, own.ttftMs * this.#options.workers, own.totalMs - own.ttftMs, waiting.weight, waiting.openCount);
+		const { workers } = this.#options;
+		const decodeMs = own.totalMs - own.ttftMs;
+		queues.arrive(row, own.ttftMs * workers, decodeMs * workers, waiting.weight, waiting.openCount);
 	}
 
 	#rerun(

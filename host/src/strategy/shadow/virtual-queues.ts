@@ -6,15 +6,18 @@ import { CompletionHeap } from './completion-heap.js';
 
 /** Requests in service at once, over all rows of a pool; beyond it the one that ends next is taken to have ended. */
 const IN_SERVICE_MAX = 16_384;
-/** With less than this in flight at a target on average, a largest share says nothing. */
-const BUSY_MEAN_MIN = 1;
+/** With less than this in flight at a target on average, it says nothing that one has more than others. */
+const BUSY_MEAN_MIN = 0.5;
+/** Arrivals of a window over which work is compared: enough that chance alone makes no target look full, few enough that a herd which moves on is seen. */
+const WINDOW_MIN = 32;
+const WINDOW_PER_ROW = 8;
 const HISTOGRAM_BITS = 5;
 
 export interface QueueCounts {
 	readonly arrivals: number;
 	/** Milliseconds that arriving requests found waiting before them. */
 	readonly waitMs: HistogramCounts;
-	/** Largest in-flight count over the mean, summed over the arrivals at which the pool was busy. */
+	/** In windows of arrivals: work of the target that got most, over the mean; summed over the windows in which the pool was busy. */
 	readonly imbalanceSum: number;
 	readonly imbalanceCount: number;
 	readonly imbalanceMax: number;
@@ -30,7 +33,10 @@ export class VirtualQueues {
 	readonly #shares: Float64Array;
 	readonly #completions = new CompletionHeap(IN_SERVICE_MAX);
 	readonly #waits = new Histogram({ bits: HISTOGRAM_BITS });
-	#total = 0;
+	/** Work given to each row in the present window, milliseconds in service. */
+	readonly #windowMs: Float64Array;
+	#windowArrivals = 0;
+	#windowFromMs = 0;
 	#nowMs = 0;
 	#arrivals = 0;
 	#imbalanceSum = 0;
@@ -41,6 +47,7 @@ export class VirtualQueues {
 		this.inflight = new Float64Array(rows);
 		this.workMs = new Float64Array(rows);
 		this.#shares = new Float64Array(rows);
+		this.#windowMs = new Float64Array(rows);
 	}
 
 	/** Time passes: prompts are worked off, and what is due ends. */
@@ -64,10 +71,11 @@ export class VirtualQueues {
 		this.workMs[row] = waitMs + weight * prefillMs;
 		this.inflight[row] = (this.inflight[row] as number) + weight;
 		this.#shares[row] = (this.#shares[row] as number) + weight;
-		this.#total += weight;
 		if (this.#completions.full) this.#end();
 		this.#completions.push(this.#nowMs + waitMs + weight * prefillMs + decodeMs, row, weight);
-		this.#weigh(open);
+		this.#windowMs[row] = (this.#windowMs[row] as number) + weight * (prefillMs + decodeMs);
+		if (this.#windowArrivals++ === 0) this.#windowFromMs = this.#nowMs;
+		if (this.#windowArrivals >= Math.max(WINDOW_MIN, WINDOW_PER_ROW * open)) this.#closeWindow(open);
 	}
 
 	counts(): QueueCounts {
@@ -85,17 +93,25 @@ export class VirtualQueues {
 		const { row, weight } = this.#completions;
 		this.#completions.pop();
 		this.inflight[row] = Math.max(0, (this.inflight[row] as number) - weight);
-		this.#total = Math.max(0, this.#total - weight);
 	}
 
-	#weigh(open: number): void {
-		const mean = open === 0 ? 0 : this.#total / open;
-		if (mean < BUSY_MEAN_MIN) return;
+	#closeWindow(open: number): void {
+		let total = 0;
 		let most = 0;
-		for (let row = 0; row < this.inflight.length; row++) most = Math.max(most, this.inflight[row] as number);
-		const imbalance = most / mean;
-		this.#imbalanceSum += imbalance;
-		this.#imbalanceCount++;
-		this.#imbalanceMax = Math.max(this.#imbalanceMax, imbalance);
+		for (const work of this.#windowMs) {
+			total += work;
+			most = Math.max(most, work);
+		}
+		// Little's law: work given a millisecond is requests in flight.
+		const passedMs = this.#nowMs - this.#windowFromMs;
+		const inflight = passedMs > 0 && open > 0 ? total / passedMs / open : 0;
+		if (inflight >= BUSY_MEAN_MIN) {
+			const imbalance = (most * open) / total;
+			this.#imbalanceSum += imbalance;
+			this.#imbalanceCount++;
+			this.#imbalanceMax = Math.max(this.#imbalanceMax, imbalance);
+		}
+		this.#windowMs.fill(0);
+		this.#windowArrivals = 0;
 	}
 }
