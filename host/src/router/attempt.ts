@@ -1,5 +1,6 @@
 // Owns one attempt at one target: it is the handler the upstream's connection reports to. It decides what of the response is held back and what may go on,
 // passes bytes with backpressure both ways, and ends exactly once. Whether a failed attempt is retried is the pipeline's.
+import { BaseAttempt } from './base-attempt.js';
 import { EMPTY } from './body-request.js';
 import { type RouterEnv, stageEnded } from './env.js';
 import type { RouterErrorCode } from './errors.js';
@@ -8,7 +9,6 @@ import { failureCodes } from './fault-codes.js';
 import { reportLoad } from './outcome.js';
 import { heldKv, meetingMembers, type PairPlan, prefillBody, withMembers } from './pd/pair.js';
 import { PrefillLeg, type PrefillResult } from './pd/prefill-leg.js';
-import type { ModelPool, PrefixSource, UpstreamTarget } from './ports.js';
 import { dropBody } from './receive.js';
 import { commit } from './respond.js';
 import { tagResponses, targetTag } from './response-ids.js';
@@ -25,46 +25,13 @@ import { type Usage, usageInHeaders, usageInTail, usageKey } from './usage.js';
 /** Bytes of a passed-on body in which `usage` is looked for. */
 const TAIL_BYTES = 4096;
 
-export class Attempt implements UpstreamHandler, RunningAttempt {
-	readonly pool: ModelPool;
-	readonly poolRow: number;
-	readonly target: UpstreamTarget;
-	readonly decisionId: string;
-	readonly strategy: string;
-	readonly fallbackDecided: boolean;
-	readonly inDoubt: boolean;
-	readonly predictedTtftMs: number;
-	readonly cachedTokens: number;
-	readonly cachedSource: PrefixSource;
-	readonly scores: string | undefined;
-	readonly pair: PairPlan | undefined;
-	readonly fetchFrom: string | undefined;
-	/** Entry in the in-flight ledger. */
-	readonly ledgerEntry: number;
-	readonly startedMs: number;
-
-	end: AttemptEnd | undefined;
-	failure: RouterErrorCode | undefined;
-	/** The row at fault when it has failed: its own, or that of its prefill. */
-	failedRow: number;
-	/** The connection broke with nothing received. */
-	resetUnanswered = false;
-	/** 0 until the response has begun. */
-	status = 0;
-	headers: ResponseHeaders = {};
-	/** The held response. */
-	body: Buffer = EMPTY;
-	/** 0 until a token has come. */
-	firstTokenMs = 0;
-	chunks = 0;
-	usage: Usage | undefined;
+export class Attempt extends BaseAttempt implements UpstreamHandler {
 	relay: SseRelay | undefined;
 	/** The client does not keep up: the upstream is paused. */
 	paused = false;
 
 	readonly #env: RouterEnv;
 	readonly #exchange: Exchange;
-	readonly #onEnd: (attempt: Attempt) => void;
 	#call: UpstreamCall | undefined;
 	#prefill: PrefillLeg | undefined;
 	/** Held until complete; false = bytes go on as they come. */
@@ -83,27 +50,11 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		exchange: Exchange,
 		plan: AttemptPlan,
 		ledgerEntry: number,
-		onEnd: (attempt: Attempt) => void,
+		onEnd: (attempt: RunningAttempt) => void,
 	) {
-		this.pool = plan.pool;
-		this.poolRow = plan.poolRow;
-		this.target = plan.target;
-		this.decisionId = plan.decisionId;
-		this.strategy = plan.strategy;
-		this.fallbackDecided = plan.fallbackDecided;
-		this.inDoubt = plan.inDoubt;
-		this.predictedTtftMs = plan.predictedTtftMs;
-		this.cachedTokens = plan.cachedTokens;
-		this.cachedSource = plan.cachedSource;
-		this.scores = plan.scores;
-		this.pair = plan.pair;
-		this.fetchFrom = plan.fetchFrom;
-		this.failedRow = plan.poolRow;
-		this.ledgerEntry = ledgerEntry;
-		this.startedMs = env.ports.clock.nowMs();
+		super(env, plan, ledgerEntry, onEnd);
 		this.#env = env;
 		this.#exchange = exchange;
-		this.#onEnd = onEnd;
 	}
 
 	get events(): number {
@@ -121,7 +72,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		try {
 			this.#call = this.#env.upstreams.dispatch(this.target, request, this);
 		} catch (error) {
-			this.#finish('failed', error instanceof UpstreamFault ? failureCodes[error.kind] : 'IM_ROUTE_INTERNAL');
+			this.finish('failed', error instanceof UpstreamFault ? failureCodes[error.kind] : 'IM_ROUTE_INTERNAL');
 		}
 	}
 
@@ -145,7 +96,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 			this.status = result.status;
 			this.headers = result.headers;
 			this.body = result.body;
-			this.#finish('held');
+			this.finish('held');
 			return this.#call?.abort();
 		}
 		if (this.pair?.protocol !== 'nixl') return;
@@ -156,7 +107,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 
 	/** Stops the attempt from outside: the client went away, or a timeout passed. The upstream connection is cut at once. */
 	stop(end: 'failed' | 'cancelled', failure?: RouterErrorCode): void {
-		this.#finish(end, failure);
+		this.finish(end, failure);
 		this.#call?.abort();
 	}
 
@@ -212,7 +163,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 			this.usage = this.status < 300 ? this.#usageIn(this.body) : undefined;
 			this.body = this.#edit()?.(this.body) ?? this.body;
 			if (!isServerRefusal(this.status)) this.#exchange.race?.won(this);
-			return this.#finish('held');
+			return this.finish('held');
 		}
 		this.#commit(this.#length());
 		this.usage = this.#usageIn(this.#tail);
@@ -240,7 +191,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		this.#deliver();
 		if (this.end !== undefined) return;
 		this.resetUnanswered = kind === 'reset';
-		this.#finish('failed', failureCodes[kind]);
+		this.finish('failed', failureCodes[kind]);
 	}
 
 	/** Passes on what has come in this tick. A fault in here costs this attempt only. */
@@ -280,7 +231,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 
 	#streamEnd(relay: SseRelay): void {
 		const rest = relay.flush();
-		if (!relay.started) return this.#finish('failed', 'IM_UPSTREAM_DIED');
+		if (!relay.started) return this.finish('failed', 'IM_UPSTREAM_DIED');
 		this.#commit(undefined);
 		if (rest.length > 0) this.#write(rest);
 		this.usage = relay.usage ?? usageInHeaders(this, this.#exchange.dialect.usageHeaders);
@@ -297,7 +248,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		this.#held = [];
 		if (this.status >= 400) {
 			// An error nobody will read to its end: what it says is dropped, the status stands.
-			this.#finish('held');
+			this.finish('held');
 			this.#call?.abort();
 			return;
 		}
@@ -337,7 +288,7 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 	#endClient(): void {
 		this.#exchange.finished = true;
 		this.#exchange.res.end();
-		this.#finish('relayed');
+		this.finish('relayed');
 	}
 
 	/** What a decode waited for in vain is to blame, where it waited for it. */
@@ -347,12 +298,8 @@ export class Attempt implements UpstreamHandler, RunningAttempt {
 		leg.stop(late);
 	}
 
-	#finish(end: AttemptEnd, failure?: RouterErrorCode): void {
-		if (this.end !== undefined) return;
-		this.end = end;
-		this.failure = failure;
+	protected override finishing(end: AttemptEnd, failure: RouterErrorCode | undefined): void {
 		if (this.#prefill?.ended === false) this.#endPrefill(this.#prefill, end, failure);
-		this.#onEnd(this);
 	}
 }
 

@@ -2,14 +2,12 @@
 // holding back the other; resets pass both ways. The head is held until the first message or the end, so that a target that dies or refuses before
 // it is retried. It ends exactly once; whether a failed attempt is retried is routing.ts's.
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
-import { EMPTY } from '../body-request.js';
+import { BaseAttempt } from '../base-attempt.js';
 import { type RouterEnv, stageEnded } from '../env.js';
 import type { RouterErrorCode } from '../errors.js';
 import { reportLoad } from '../outcome.js';
-import type { ModelPool, PrefixSource, UpstreamTarget } from '../ports.js';
 import type { AttemptEnd, RunningAttempt } from '../routed-request.js';
 import { UpstreamFault } from '../upstream/faults.js';
-import type { ResponseHeaders } from '../upstream/response-parser.js';
 import type { TargetStream } from '../upstream/sessions.js';
 import type { AttemptPlan } from '../upstream-response.js';
 import { passedOn, sendEnd, sendHead } from './answers.js';
@@ -18,38 +16,13 @@ import { FRAME_HEAD_BYTES } from './frames.js';
 import { targetHeaders, writeSent } from './request.js';
 import { grpcCodes, grpcOfHttp, grpcOfReset, grpcStatusOf, httpOfGrpc } from './status.js';
 
-export class GrpcAttempt implements RunningAttempt {
-	readonly pool: ModelPool;
-	readonly poolRow: number;
-	readonly target: UpstreamTarget;
-	readonly decisionId: string;
-	readonly strategy: string;
-	readonly fallbackDecided: boolean;
-	readonly inDoubt: boolean;
-	readonly predictedTtftMs: number;
-	readonly cachedTokens: number;
-	readonly cachedSource: PrefixSource;
-	readonly scores: string | undefined;
-	readonly ledgerEntry: number;
-	readonly startedMs: number;
-	readonly usage = undefined;
-	readonly body = EMPTY;
-
-	end: AttemptEnd | undefined;
-	failure: RouterErrorCode | undefined;
-	resetUnanswered = false;
-	/** What the target's status counts as in HTTP; 0 until it is known. */
-	status = 0;
-	headers: ResponseHeaders = {};
-	firstTokenMs = 0;
-	chunks = 0;
+export class GrpcAttempt extends BaseAttempt {
 	/** gRPC's status for the client when the attempt failed; -1 = that of the failure. */
 	statusCode = -1;
 	/** What the target ended with; empty until it has. */
 	trailers: IncomingHttpHeaders = {};
 	readonly #env: RouterEnv;
 	readonly #call: GrpcCall;
-	readonly #onEnd: (attempt: GrpcAttempt) => void;
 	#upstream: TargetStream | undefined;
 	#head: IncomingHttpHeaders | undefined;
 	/** Of the messages passed on: bytes left of the present one, or of its frame's head as negative. */
@@ -69,24 +42,11 @@ export class GrpcAttempt implements RunningAttempt {
 		call: GrpcCall,
 		plan: AttemptPlan,
 		ledgerEntry: number,
-		onEnd: (attempt: GrpcAttempt) => void,
+		onEnd: (attempt: RunningAttempt) => void,
 	) {
-		this.pool = plan.pool;
-		this.poolRow = plan.poolRow;
-		this.target = plan.target;
-		this.decisionId = plan.decisionId;
-		this.strategy = plan.strategy;
-		this.fallbackDecided = plan.fallbackDecided;
-		this.inDoubt = plan.inDoubt;
-		this.predictedTtftMs = plan.predictedTtftMs;
-		this.cachedTokens = plan.cachedTokens;
-		this.cachedSource = plan.cachedSource;
-		this.scores = plan.scores;
-		this.ledgerEntry = ledgerEntry;
-		this.startedMs = env.ports.clock.nowMs();
+		super(env, plan, ledgerEntry, onEnd);
 		this.#env = env;
 		this.#call = call;
-		this.#onEnd = onEnd;
 	}
 
 	/** Messages of a stream stand for a token each; a single answer says nothing of how many it has. */
@@ -108,7 +68,7 @@ export class GrpcAttempt implements RunningAttempt {
 					: kind === 'connect'
 						? 'IM_UPSTREAM_CONNECT'
 						: 'IM_ROUTE_INTERNAL';
-			return this.#finish('failed', code);
+			return this.finish('failed', code);
 		}
 		const { stream } = this.#upstream;
 		this.#listen(stream);
@@ -133,7 +93,7 @@ export class GrpcAttempt implements RunningAttempt {
 	}
 
 	stop(end: 'failed' | 'cancelled', failure?: RouterErrorCode): void {
-		this.#finish(end, failure);
+		this.finish(end, failure);
 		this.#reset();
 	}
 
@@ -245,9 +205,9 @@ export class GrpcAttempt implements RunningAttempt {
 		// Without a status a reset may follow: how the stream closes tells, and it closes once this side has ended too.
 		if (code === undefined) return void this.#env.ports.clock.after(0, () => this.endWrite());
 		this.status = httpOfGrpc(code);
-		if (!this.#call.committed) return this.#finish('held');
+		if (!this.#call.committed) return this.finish('held');
 		sendEnd(this.#call, code, passedOn(this.trailers), this);
-		this.#finish('relayed');
+		this.finish('relayed');
 	}
 
 	/** Closed without having ended: reset, or its connection broke. */
@@ -265,7 +225,7 @@ export class GrpcAttempt implements RunningAttempt {
 
 	#failed(code: number, failure: RouterErrorCode): void {
 		this.statusCode = code;
-		this.#finish('failed', failure);
+		this.finish('failed', failure);
 	}
 
 	#reset(): void {
@@ -273,11 +233,7 @@ export class GrpcAttempt implements RunningAttempt {
 		if (stream !== undefined && !stream.destroyed) stream.close(constants.NGHTTP2_CANCEL);
 	}
 
-	#finish(end: AttemptEnd, failure?: RouterErrorCode): void {
-		if (this.end !== undefined) return;
-		this.end = end;
-		this.failure = failure;
+	protected override finishing(end: AttemptEnd): void {
 		if (end !== 'relayed') this.#call.stream2.pause();
-		this.#onEnd(this);
 	}
 }

@@ -3,15 +3,13 @@
 // asked.
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
-import { EMPTY } from '../body-request.js';
+import { BaseAttempt } from '../base-attempt.js';
 import type { RouterEnv } from '../env.js';
 import type { RouterErrorCode } from '../errors.js';
-import type { ModelPool, PrefixSource, UpstreamTarget } from '../ports.js';
-import type { AttemptEnd, RunningAttempt } from '../routed-request.js';
-import type { ResponseHeaders } from '../upstream/response-parser.js';
+import type { RunningAttempt } from '../routed-request.js';
 import { upstreamHeaders } from '../upstream-request.js';
 import type { AttemptPlan } from '../upstream-response.js';
-import { findUsage, readUsage, type Usage } from '../usage.js';
+import { findUsage, readUsage } from '../usage.js';
 import { ABNORMAL, GuardedSocket } from './guarded-socket.js';
 import { libraryOptions } from './options.js';
 import { type PipeRequest, upstreamTarget } from './pipe-request.js';
@@ -25,34 +23,10 @@ const REFUSAL_BYTES_MAX = 16 * 1024;
 /** Opens the client's side with the subprotocol the runtime has chosen; undefined when the client has gone. */
 export type OpenClient = (request: PipeRequest, protocol: string) => GuardedSocket | undefined;
 
-export class PipeAttempt implements RunningAttempt {
-	readonly pool: ModelPool;
-	readonly poolRow: number;
-	readonly target: UpstreamTarget;
-	readonly decisionId: string;
-	readonly strategy: string;
-	readonly fallbackDecided: boolean;
-	readonly inDoubt: boolean;
-	readonly predictedTtftMs: number;
-	readonly cachedTokens: number;
-	readonly cachedSource: PrefixSource;
-	readonly ledgerEntry: number;
-	readonly startedMs: number;
-
-	end: AttemptEnd | undefined;
-	failure: RouterErrorCode | undefined;
-	readonly resetUnanswered = false;
-	status = 0;
-	headers: ResponseHeaders = {};
-	body: Buffer = EMPTY;
-	firstTokenMs = 0;
-	/** Messages of the runtime. */
-	chunks = 0;
-	usage: Usage | undefined;
-
+/** `chunks` are messages of the runtime. */
+export class PipeAttempt extends BaseAttempt {
 	readonly #env: RouterEnv;
 	readonly #request: PipeRequest;
-	readonly #onEnd: (attempt: PipeAttempt) => void;
 	readonly #openClient: OpenClient;
 	#upstream: GuardedSocket | undefined;
 	#client: GuardedSocket | undefined;
@@ -63,24 +37,12 @@ export class PipeAttempt implements RunningAttempt {
 		plan: AttemptPlan,
 		ledgerEntry: number,
 		openClient: OpenClient,
-		onEnd: (attempt: PipeAttempt) => void,
+		onEnd: (attempt: RunningAttempt) => void,
 	) {
-		this.pool = plan.pool;
-		this.poolRow = plan.poolRow;
-		this.target = plan.target;
-		this.decisionId = plan.decisionId;
-		this.strategy = plan.strategy;
-		this.fallbackDecided = plan.fallbackDecided;
-		this.inDoubt = plan.inDoubt;
-		this.predictedTtftMs = plan.predictedTtftMs;
-		this.cachedTokens = plan.cachedTokens;
-		this.cachedSource = plan.cachedSource;
-		this.ledgerEntry = ledgerEntry;
-		this.startedMs = env.ports.clock.nowMs();
+		super(env, plan, ledgerEntry, onEnd);
 		this.#env = env;
 		this.#request = request;
 		this.#openClient = openClient;
-		this.#onEnd = onEnd;
 	}
 
 	get events(): number {
@@ -104,7 +66,7 @@ export class PipeAttempt implements RunningAttempt {
 				handshakeTimeout: options.upstream.connectTimeoutMs,
 			});
 		} catch {
-			return this.#finish('failed', 'IM_UPSTREAM_CONNECT');
+			return this.finish('failed', 'IM_UPSTREAM_CONNECT');
 		}
 		ws.on('unexpected-response', (_request, response) => this.#refused(ws, response));
 		ws.on('open', () => this.#opened(ws));
@@ -115,7 +77,7 @@ export class PipeAttempt implements RunningAttempt {
 
 	/** Ends the session from outside. */
 	stop(end: 'failed' | 'cancelled', failure?: RouterErrorCode): void {
-		this.#finish(end, failure);
+		this.finish(end, failure);
 		this.#upstream?.close(GOING_AWAY, 'the session has ended', 'closed');
 		this.#client?.close(
 			failure === undefined ? GOING_AWAY : BAD_GATEWAY,
@@ -137,7 +99,7 @@ export class PipeAttempt implements RunningAttempt {
 	/** The client's side has closed. */
 	clientClosed(code: number, reason: string): void {
 		const lost = code === ABNORMAL;
-		this.#finish(lost ? 'cancelled' : 'relayed');
+		this.finish(lost ? 'cancelled' : 'relayed');
 		const ws = this.#upstream?.ws;
 		if (ws === undefined || ws.readyState !== ws.OPEN) return this.#upstream?.terminate('closed');
 		if (lost) ws.close(GOING_AWAY, 'the client is gone');
@@ -195,7 +157,7 @@ export class PipeAttempt implements RunningAttempt {
 		let bytes = 0;
 		const done = (): void => {
 			this.body = Buffer.concat(chunks);
-			this.#finish('held');
+			this.finish('held');
 			ws.terminate();
 		};
 		response.on('data', (chunk: Buffer) => {
@@ -209,21 +171,14 @@ export class PipeAttempt implements RunningAttempt {
 	#upstreamClosed(code: number, reason: string): void {
 		if (this.end !== undefined) return;
 		const client = this.#client;
-		if (client === undefined) return this.#finish('failed', 'IM_UPSTREAM_CONNECT');
+		if (client === undefined) return this.finish('failed', 'IM_UPSTREAM_CONNECT');
 		if (code === ABNORMAL) {
-			this.#finish('failed', 'IM_UPSTREAM_DIED');
+			this.finish('failed', 'IM_UPSTREAM_DIED');
 			client.close(BAD_GATEWAY, 'IM_UPSTREAM_DIED', 'upstream_lost');
 		} else {
-			this.#finish('relayed');
+			this.finish('relayed');
 			if (client.ws.readyState === client.ws.OPEN) closeAs(client.ws, code, reason);
 		}
-	}
-
-	#finish(end: AttemptEnd, failure?: RouterErrorCode): void {
-		if (this.end !== undefined) return;
-		this.end = end;
-		this.failure = failure;
-		this.#onEnd(this);
 	}
 }
 

@@ -2,49 +2,21 @@
 // before it (a prefill at another engine, a fetched prefix, an adapter to load). It ends exactly once. What it takes of the workload's output length goes to
 // the engine only.
 
-import { EMPTY } from '../../router/body-request.js';
+import { BaseAttempt } from '../../router/base-attempt.js';
 import type { RouterEnv } from '../../router/env.js';
 import type { RouterErrorCode } from '../../router/errors.js';
-import type { PairPlan } from '../../router/pd/pair.js';
-import type { ModelPool, PrefixSource, UpstreamTarget } from '../../router/ports.js';
-import type { AttemptEnd, RunningAttempt } from '../../router/routed-request.js';
+import type { RunningAttempt } from '../../router/routed-request.js';
 import type { AttemptPlan } from '../../router/upstream-response.js';
-import type { Usage } from '../../router/usage.js';
 import { EngineVisit } from './engine-visit.js';
 import { PrefillVisit } from './prefill-visit.js';
 import type { SimRequest } from './sim-request.js';
 import type { World } from './world.js';
 
-export class SimAttempt implements RunningAttempt {
-	readonly pool: ModelPool;
-	readonly poolRow: number;
-	readonly target: UpstreamTarget;
-	readonly decisionId: string;
-	readonly strategy: string;
-	readonly fallbackDecided: boolean;
-	readonly inDoubt: boolean;
-	readonly predictedTtftMs: number;
-	readonly cachedTokens: number;
-	readonly cachedSource: PrefixSource;
-	readonly pair: PairPlan | undefined;
-	readonly fetchFrom: string | undefined;
-	status = 0;
-	headers = {};
-	body = EMPTY;
-	readonly ledgerEntry: number;
-	readonly startedMs: number;
-	end: AttemptEnd | undefined;
-	failure: RouterErrorCode | undefined;
-	failedRow = -1;
-	readonly resetUnanswered = false;
-	firstTokenMs = 0;
-	readonly chunks = 0;
+export class SimAttempt extends BaseAttempt {
 	events = 0;
-	usage: Usage | undefined;
 	readonly request: SimRequest;
 	readonly #env: RouterEnv;
 	readonly #world: World;
-	readonly #onEnd: (attempt: RunningAttempt) => void;
 	#visit: EngineVisit | undefined;
 	#prefill: PrefillVisit | undefined;
 
@@ -56,25 +28,10 @@ export class SimAttempt implements RunningAttempt {
 		ledgerEntry: number,
 		onEnd: (attempt: RunningAttempt) => void,
 	) {
+		super(env, plan, ledgerEntry, onEnd);
 		this.#world = world;
 		this.#env = env;
 		this.request = request;
-		this.pool = plan.pool;
-		this.poolRow = plan.poolRow;
-		this.target = plan.target;
-		this.decisionId = plan.decisionId;
-		this.strategy = plan.strategy;
-		this.fallbackDecided = plan.fallbackDecided;
-		this.inDoubt = plan.inDoubt;
-		this.predictedTtftMs = plan.predictedTtftMs;
-		this.cachedTokens = plan.cachedTokens;
-		this.cachedSource = plan.cachedSource;
-		this.pair = plan.pair;
-		this.fetchFrom = plan.fetchFrom;
-		this.ledgerEntry = ledgerEntry;
-		this.failedRow = plan.poolRow;
-		this.startedMs = env.ports.clock.nowMs();
-		this.#onEnd = onEnd;
 	}
 
 	start(): void {
@@ -84,7 +41,7 @@ export class SimAttempt implements RunningAttempt {
 			done: (tokens) => this.#go(tokens),
 			failed: (failure) => {
 				this.failedRow = pair.row;
-				this.#fail(failure);
+				this.finish('failed', failure);
 			},
 		});
 		this.#prefill.start();
@@ -94,8 +51,8 @@ export class SimAttempt implements RunningAttempt {
 	#go(transferredTokens: number): void {
 		this.#visit = new EngineVisit(this.#world, this.request, this.target.tableRow, {
 			refused: (status) => this.#held(status),
-			unreachable: () => this.#fail('IM_UPSTREAM_CONNECT'),
-			died: () => this.#fail('IM_UPSTREAM_DIED'),
+			unreachable: () => this.finish('failed', 'IM_UPSTREAM_CONNECT'),
+			died: () => this.finish('failed', 'IM_UPSTREAM_DIED'),
 			firstToken: () => this.#firstToken(),
 			finished: (tokensOut, tokensCached) => this.#finished(tokensOut, tokensCached),
 		});
@@ -112,8 +69,7 @@ export class SimAttempt implements RunningAttempt {
 		this.#prefill?.stop();
 		// Another attempt of the request answers.
 		this.#visit?.cancel(this.request.attempt !== this);
-		this.failure = failure;
-		this.#end(end);
+		this.finish(end, failure);
 	}
 
 	overdue(nowMs: number): RouterErrorCode | undefined {
@@ -139,24 +95,13 @@ export class SimAttempt implements RunningAttempt {
 		if (this.end !== undefined) return;
 		this.events = tokensOut;
 		this.usage = { tokensIn: this.request.tokensIn, tokensOut, tokensCached, tellsCached: true };
-		this.#end('relayed');
+		this.finish('relayed');
+		this.request.protocol.answer(this.request, this);
 	}
 
 	#held(status: number): void {
 		if (this.end !== undefined) return;
 		this.status = status;
-		this.#end('held');
-	}
-
-	#fail(failure: RouterErrorCode): void {
-		if (this.end !== undefined) return;
-		this.failure = failure;
-		this.#end('failed');
-	}
-
-	#end(end: AttemptEnd): void {
-		this.end = end;
-		this.#onEnd(this);
-		if (end === 'relayed') this.request.protocol.answer(this.request, this);
+		this.finish('held');
 	}
 }
