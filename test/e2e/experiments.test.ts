@@ -117,7 +117,7 @@ test('a planted regression is rolled back by the first block that shows it', asy
 	const tookMs = (view?.end?.atMs ?? 0) - (view?.startedAtMs ?? 0);
 	const inForceMs = (view?.end?.restoredAtMs ?? 0) - (view?.end?.atMs ?? 0);
 	t.log(`rolled back ${Math.round(tookMs)} ms after the start, in force after another ${Math.round(inForceMs)} ms`);
-	t.log(`good: ${JSON.stringify(view?.goodRatio)} of ${JSON.stringify(view?.requests)}`);
+	t.log(`bad: ${JSON.stringify(view?.bad)} of ${JSON.stringify(view?.requests)}`);
 	t.true(tookMs < 15_000);
 	const after = await ask({ url: mesh.dataUrl, seed: 1, tokens: 2, stream: true });
 	t.regex(after.strategy ?? '', /^least_queue@/);

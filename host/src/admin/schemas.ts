@@ -120,7 +120,7 @@ export const strategyViewSchema = Type.Object({
 	name: Type.String(),
 	version: Type.String(),
 	digest: Type.String(describe('Of the source module, the instrumenter and its weights.')),
-	stage: Type.String(describe('active, canary, shadow, loaded (no traffic) or quarantined.')),
+	stage: Type.String(describe('active, experiment, canary, shadow, loaded (no traffic) or quarantined.')),
 	models: Type.Array(Type.String(), describe('Models it is staged for; empty = the whole mesh.')),
 	canaryPercent: nullableNumber('Share of a canary.'),
 	previous: Type.Boolean(describe('A rollback would go back to it.')),

@@ -1,12 +1,15 @@
 // Owns `infermesh experiment`: whether a strategy is better, found out on the running mesh. What a command shows is the mesh's answer; nothing is computed here.
 import { createInterface } from 'node:readline';
 import { MeshError } from '@infermesh/proto';
+import { didYouMean } from '@infermesh/sdk';
 import type { Command } from 'commander';
 import { experimentKinds } from '../experiments/design/design.js';
+import { guardrailDefaults } from '../experiments/design/guardrail-rules.js';
 import { promotionRules } from '../experiments/design/promotion.js';
 import { renderExperimentHtml } from '../experiments/report-html.js';
 import type { ExperimentView, PlanView, StartRequest } from '../experiments/view.js';
 import type { ExperimentDocument } from '../experiments/views.js';
+import type { Interval } from '../statistics/interval.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
 import type { CliContext } from './context.js';
@@ -16,6 +19,7 @@ import { pause } from './pause.js';
 import { decimal, duration, oneOf, setting, whole } from './values.js';
 
 const FOLLOW_MS = 1000;
+const limits = Object.keys(guardrailDefaults);
 
 const percent = (share: number | null, digits = 1): string =>
 	share === null ? '-' : `${(share * 100).toFixed(digits)} %`;
@@ -54,7 +58,7 @@ function planText(plan: PlanView): string {
 	const perToken = ttftPerTokenMs === 0 ? '' : ` + ${ttftPerTokenMs} ms a prompt token`;
 	const shape =
 		plan.kind === 'switchback'
-			? `blocks of ${showSpan(plan.blockMs)}, burn-in ${showSpan(plan.burnInMs)}, at most ${plan.hours.toFixed(1)} h`
+			? `blocks of ${showSpan(plan.blockMs)}, burn-in ${showSpan(plan.burnInMs)}, at most ${showSpan(plan.hours * 3_600_000)}`
 			: `${percent(plan.share)} of the requests`;
 	return [
 		`${plan.kind} on ${plan.model}: ${plan.candidate} against ${plan.baseline}`,
@@ -69,7 +73,7 @@ function planText(plan: PlanView): string {
 }
 
 function statusText(view: ExperimentView): string {
-	const { block, end, trip, goodRatio, requests } = view;
+	const { block, end, trip, bad, requests } = view;
 	const lines = [
 		`${view.id}: ${view.kind} on ${view.model}, ${view.candidate} against ${view.baseline}`,
 		`  outcome     ${outcomeText(view)}`,
@@ -86,7 +90,7 @@ function statusText(view: ExperimentView): string {
 			`  win rate    ${percent(view.winRate)} (${percent(view.winRateInterval.lower)} … ${percent(view.winRateInterval.upper)})`,
 		);
 	lines.push(
-		`  good        baseline ${percent(goodRatio.baseline)} of ${requests.baseline}, candidate ${percent(goodRatio.candidate)} of ${requests.candidate}`,
+		`  bad         baseline ${bad.baseline} of ${requests.baseline}, candidate ${bad.candidate} of ${requests.candidate}`,
 	);
 	if (trip !== null) lines.push(`  guardrail   ${trip.rule}: ${trip.reason}`);
 	if (view.leftMs !== null) lines.push(`  left        about ${showSpan(view.leftMs)}`);
@@ -156,6 +160,11 @@ function requestOf(candidate: string, options: StartOptions): StartRequest {
 		blockRequestsMin: options.blockRequestsMin,
 		guardrails: options.guardrail,
 	};
+	for (const name of Object.keys(options.guardrail ?? {}))
+		if (!(name in guardrailDefaults))
+			throw new MeshError(cliErrors, 'IM_CLI_USAGE', `no guardrail has the limit ${name}${didYouMean(name, limits)}`, {
+				hint: `The limits are ${limits.join(', ')}.`,
+			});
 	return given(request) as StartRequest;
 }
 
@@ -189,13 +198,17 @@ async function start(context: CliContext, candidate: string, options: StartOptio
 	return EXIT_OK;
 }
 
+function progressText({ kind, block, pairs }: ExperimentView): string {
+	if (kind !== 'switchback') return '';
+	return block === null ? `${pairs} pairs, ` : `block ${block.number} (${block.arm}), ${pairs} pairs, `;
+}
+
 /** Until it has ended. Exit code 1 when the candidate was rolled back. */
 async function follow(context: CliContext, client: AdminClient, id: string, options: MeshOptions): Promise<number> {
 	let told = '';
 	for (;;) {
 		const view = await client.get<ExperimentView>(`/experiments/${encodeURIComponent(id)}`);
-		const { number = 0, arm = 'split' } = view.block ?? {};
-		const text = `${id}: ${view.kind === 'switchback' ? `block ${number} (${arm}), ${view.pairs} pairs, ` : ''}${effectText(view)}\n`;
+		const text = `${id}: ${progressText(view)}${effectText(view)}\n`;
 		if (text !== told && view.state !== 'ended') context.stderr.write(text);
 		told = text;
 		if (view.state === 'ended' || context.signal.aborted) {
@@ -222,6 +235,10 @@ async function report(context: CliContext, id: string, options: ReportOptions): 
 	print(context, options, document, () => statusText(view) + reportText(document));
 }
 
+function ratioText({ value, interval }: { readonly value: number; readonly interval: Interval }): string {
+	return `${value.toFixed(3)} (${interval.lower.toFixed(3)} … ${interval.upper.toFixed(3)})`;
+}
+
 function reportText(document: ExperimentDocument): string {
 	const { switchback, decisionLatencyUs, decisionTimeouts, hedgeWaste, ttftMs, guardrails } = document;
 	const lines: string[] = [];
@@ -231,10 +248,14 @@ function reportText(document: ExperimentDocument): string {
 		`baseline ${show(values.baseline)}, candidate ${show(values.candidate)}`;
 	if (switchback !== undefined) {
 		const { attainmentDifference, winRate, permutation, ttftP99Ratio } = switchback;
-		line('attainment', `${points(attainmentDifference.value.mean)} points`, attainmentDifference.guarantee);
+		line(
+			'attainment',
+			`${points(attainmentDifference.value.mean)} (${points(attainmentDifference.value.interval.lower)} … ${points(attainmentDifference.value.interval.upper)}) points`,
+			attainmentDifference.guarantee,
+		);
 		line('win rate', percent(winRate.value.value), winRate.guarantee);
 		line('permutation test', `p = ${permutation.value.p.toPrecision(3)}`, permutation.guarantee);
-		if (ttftP99Ratio !== undefined) line('TTFT p99 ratio', ttftP99Ratio.value.value.toFixed(3), ttftP99Ratio.guarantee);
+		if (ttftP99Ratio !== undefined) line('TTFT p99 ratio', ratioText(ttftP99Ratio.value), ttftP99Ratio.guarantee);
 	}
 	if (document.safety !== undefined)
 		line('harm', `evidence ${document.safety.harm.value.evidence.toPrecision(3)}`, document.safety.harm.guarantee);
@@ -258,8 +279,7 @@ function reportText(document: ExperimentDocument): string {
 		guardrails.value.trip === undefined ? 'none broken' : guardrails.value.trip.reason,
 		guardrails.guarantee,
 	);
-	// A canary shows no effect; its latencies would be one.
-	if (document.design.kind === 'switchback')
+	if (ttftMs !== undefined)
 		lines.push(`  TTFT p50 / p99     ${both(ttftMs, ({ p50, p99 }) => `${showMs(p50)} / ${showMs(p99)}`)}`);
 	return `${lines.join('\n')}\n`;
 }

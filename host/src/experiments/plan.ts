@@ -2,6 +2,7 @@
 
 import type { AssumedDifferences } from '../statistics/sample-size.js';
 import { type ExperimentDesign, type MadeDesign, makeDesign, type SeenTraffic } from './design/design.js';
+import { designError } from './design/errors.js';
 import { type ExperimentForecast, forecastExperiment } from './design/forecast.js';
 import type { PromotionRule } from './design/promotion.js';
 import type { StartRequest } from './view.js';
@@ -34,6 +35,10 @@ const GOOD_ASSUMED = 0.9;
 /** Requests of a block share queues: their spread is taken as so many times that of independent ones. An assumption, replaced by pairs once there are some. */
 const OVERDISPERSION = 2;
 const PILOT_MIN = 8;
+/** Lengths of requests where none was seen: of a chat model that is neither small nor idle. */
+const lengthsAssumed = { e2eP50Ms: 4000, e2eP95Ms: 20_000 } as const;
+const UNSEEN =
+	'No request of this model has ended here yet: lengths of blocks and burn-in are a guess for requests of 4 s (p95 20 s).';
 const MS_PER_HOUR = 3_600_000;
 
 export function planExperiment(
@@ -44,18 +49,25 @@ export function planExperiment(
 ): ExperimentPlan {
 	const { model: _model, candidate: _candidate, effect = EFFECT, maxHours, promote, objectives, ...given } = request;
 	const rule: PromotionRule = promote ?? 'never';
-	const { requestsPerS, goodRatio, pilot, objectives: usual, ...seen } = traffic;
+	if (request.kind !== 'switchback' && rule !== 'never')
+		throw designError(
+			'promote',
+			`a ${request.kind} cannot show that the candidate is better: only a switchback promotes`,
+		);
+	const { requestsPerS, goodRatio, pilot, objectives: usual, ...lengths } = traffic;
+	const isUnseen = lengths.e2eP95Ms === 0;
 	const made = makeDesign(
 		{ ...given, ...labels, seed: given.seed ?? seed, promote: rule, objectives: { ...usual, ...objectives } },
-		seen,
+		isUnseen ? { ...lengths, ...lengthsAssumed } : lengths,
 	);
+	const notes = isUnseen ? [...made.notes, UNSEEN] : made.notes;
 	const design =
 		maxHours === undefined || given.pairsMax !== undefined
 			? made.design
 			: { ...made.design, pairsMax: Math.max(1, Math.floor((maxHours * MS_PER_HOUR) / (2 * made.design.blockMs))) };
 	return design.kind === 'switchback'
-		? switchbackPlan({ ...made, design }, requestsPerS, effect, differencesOf(design, requestsPerS, goodRatio, pilot))
-		: splitPlan({ ...made, design }, requestsPerS);
+		? switchbackPlan({ notes, design }, requestsPerS, effect, differencesOf(design, requestsPerS, goodRatio, pilot))
+		: splitPlan({ notes, design }, requestsPerS);
 }
 
 function differencesOf(

@@ -132,7 +132,7 @@ function figures(document: ExperimentDocument): string {
 	return rows.join('');
 }
 
-function armTable({ points: closed, ttftMs, decisionLatencyUs }: ExperimentDocument): string {
+function armTable({ design, points: closed, ttftMs, decisionLatencyUs }: ExperimentDocument): string {
 	const rows = arms.map((arm) => {
 		const counted = closed.filter((point) => point.arm === arm && point.dropped === undefined);
 		const requests = counted.reduce((sum, one) => sum + one.requests, 0);
@@ -140,14 +140,18 @@ function armTable({ points: closed, ttftMs, decisionLatencyUs }: ExperimentDocum
 		const cells = [
 			arm,
 			formatNumber(requests),
-			requests === 0 ? '-' : formatShare(good / requests),
-			formatMs(ttftMs[arm].p50),
-			formatMs(ttftMs[arm].p99),
+			design.kind === 'canary'
+				? `${requests - good} bad`
+				: requests === 0
+					? '-'
+					: `${formatShare(good / requests)} good`,
+			...(ttftMs === undefined ? [] : [formatMs(ttftMs[arm].p50), formatMs(ttftMs[arm].p99)]),
 			`${decisionLatencyUs.value[arm].p99.toFixed(0)} µs`,
 		];
 		return htmlRow(cells);
 	});
-	return htmlTable(['', 'requests judged', 'good', 'TTFT p50', 'TTFT p99', 'decision p99'], rows);
+	const latencies = ttftMs === undefined ? [] : ['TTFT p50', 'TTFT p99'];
+	return htmlTable(['', 'requests judged', 'outcome', ...latencies, 'decision p99'], rows);
 }
 
 function registered({ design, digests, forecast }: ExperimentDocument): string {
@@ -177,7 +181,8 @@ function registered({ design, digests, forecast }: ExperimentDocument): string {
 
 function chartsOf(document: ExperimentDocument): Chart[] {
 	const { points: closed, startedAtMs, switchback } = document;
-	if (closed.length === 0) return [];
+	// A canary shows no effect: what its windows were like would be one.
+	if (closed.length === 0 || document.design.kind === 'canary') return [];
 	const seconds = (ms: number): number => (ms - startedAtMs) / 1000;
 	const x = timeAxis(Math.max(...closed.map(({ toMs }) => seconds(toMs))));
 	const markers = document.end === null ? [] : [{ x: seconds(document.end.atMs), label: document.end.how }];
@@ -208,9 +213,9 @@ function chartsOf(document: ExperimentDocument): Chart[] {
 		...common,
 		title: 'TTFT p99, by block',
 		yUnit: 'ms',
-		y: linearAxis(Math.max(1, ...closed.map(({ ttftP99Ms }) => ttftP99Ms))),
+		y: linearAxis(Math.max(1, ...closed.map(({ ttftP99Ms = 0 }) => ttftP99Ms))),
 		yTick: formatMsTick,
-		series: byArm(({ ttftP99Ms }) => ttftP99Ms),
+		series: byArm(({ ttftP99Ms = null }) => ttftP99Ms),
 		markers,
 	};
 	return switchback === undefined || switchback.pairs.length === 0

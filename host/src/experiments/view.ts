@@ -115,8 +115,11 @@ export const experimentViewSchema = Type.Object({
 	winRate: orNull(Type.Number()),
 	winRateInterval: orNull(interval),
 	evidence: orNull(Type.Number(describe('Of harm: alarm at 1/alpha; of a canary or split.'))),
-	requests: Type.Object({ baseline: Type.Integer(), candidate: Type.Integer() }),
-	goodRatio: Type.Object({ baseline: orNull(Type.Number()), candidate: orNull(Type.Number()) }),
+	requests: Type.Object(
+		{ baseline: Type.Integer(), candidate: Type.Integer() },
+		describe('Judged: of closed blocks after their burn-in, or of closed windows.'),
+	),
+	bad: Type.Object({ baseline: Type.Integer(), candidate: Type.Integer() }, describe('Of them: late or not answered.')),
 	leftMs: orNull(Type.Number(describe('Until the end, as was forecast; at most what the budget leaves.'))),
 	runner: orNull(Type.String(describe('Node that runs it.'))),
 	trip: orNull(Type.Object({ rule: Type.Enum([...guardrailRules]), atMs: Type.Number(), reason: Type.String() })),

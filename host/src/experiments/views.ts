@@ -1,4 +1,6 @@
 // Owns the making of views and reports from records.
+
+import type { ArmName } from './cohorts/cohort.js';
 import { armFigures, expand } from './controller/figures.js';
 import { safetyTrialOf } from './controller/split.js';
 import { isSwitchback } from './controller/step.js';
@@ -55,7 +57,7 @@ export function experimentView(record: ExperimentRecord, nowMs: number, runner: 
 		pairsMax: design.pairsMax,
 		...(isSwitchback(record) ? switchbackPart(record, nowMs) : splitPart(record, nowMs)),
 		requests: { baseline: expand(baseline).judged, candidate: expand(candidate).judged },
-		goodRatio: { baseline: goodRatioOf(baseline), candidate: goodRatioOf(candidate) },
+		bad: { baseline: badOf(baseline), candidate: badOf(candidate) },
 		runner: record.state === 'ended' ? null : (runner ?? null),
 		trip: record.trip ?? null,
 		muted: record.muted,
@@ -135,9 +137,10 @@ function splitLeftMs(
 	return Math.max(0, forRequestsMs, durationMsMin - elapsedMs);
 }
 
-function goodRatioOf(cells: readonly number[]): number | null {
+/** Late and failed. */
+function badOf(cells: readonly number[]): number {
 	const counts = expand(cells);
-	return counts.judged === 0 ? null : counts.get('good') / counts.judged;
+	return counts.judged - counts.get('good');
 }
 
 /** Share of all tokens computed that losing copies computed. */
@@ -159,8 +162,9 @@ export interface ExperimentDocument extends ExperimentReport {
 	readonly digests: ExperimentRecord['digests'];
 	readonly forecast: ExperimentForecast | null;
 	readonly end: ExperimentEnd | null;
-	readonly points: readonly ExperimentPoint[];
-	readonly ttftMs: Record<'baseline' | 'candidate', { readonly p50: number; readonly p99: number }>;
+	/** Of a canary without latencies, as `ttftMs`: it is for safety, and shows no effect. */
+	readonly points: readonly (Omit<ExperimentPoint, 'ttftP50Ms' | 'ttftP99Ms'> & Partial<ExperimentPoint>)[];
+	readonly ttftMs?: Record<ArmName, { readonly p50: number; readonly p99: number }>;
 }
 
 export function documentOf(record: ExperimentRecord): ExperimentDocument {
@@ -182,7 +186,11 @@ export function documentOf(record: ExperimentRecord): ExperimentDocument {
 		forecast: record.forecast ?? null,
 		end: record.end ?? null,
 		...reportOf({ design, notes, trial, arms, trip, muted }),
-		points: record.points,
-		ttftMs: { baseline: ttft(figures.baseline), candidate: ttft(figures.candidate) },
+		...(design.kind === 'canary'
+			? { points: record.points.map(({ ttftP50Ms: _p50, ttftP99Ms: _p99, ...point }) => point) }
+			: {
+					points: record.points,
+					ttftMs: { baseline: ttft(figures.baseline), candidate: ttft(figures.candidate) },
+				}),
 	};
 }

@@ -27,7 +27,7 @@ export interface ShelfParts {
 	readonly nowMs: () => number;
 }
 
-/** Stage of a label, and for which models; an active one outranks a canary, a canary a shadow. `known`: the labels that can decide. */
+/** Stage of a label, and for which models; an active one outranks the candidate of an experiment, that a canary, a canary a shadow. `known`: the labels that can decide. */
 function stageIn(
 	staging: Staging,
 	known: ReadonlySet<string>,
@@ -39,14 +39,17 @@ function stageIn(
 	const active = where((scope) => activeLabel(scope, known) === label);
 	const canary = where((scope) => scope.canary?.label === label);
 	const shadow = where((scope) => scope.shadow === label);
+	const tried = where((scope) => scope.experiment?.candidate === label);
 	const [stage, found] =
 		active.length > 0
 			? ['active', active]
-			: canary.length > 0
-				? ['canary', canary]
-				: shadow.length > 0
-					? ['shadow', shadow]
-					: ['loaded', []];
+			: tried.length > 0
+				? ['experiment', tried]
+				: canary.length > 0
+					? ['canary', canary]
+					: shadow.length > 0
+						? ['shadow', shadow]
+						: ['loaded', []];
 	const percent = scopes.find(([, scope]) => scope.canary?.label === label)?.[1].canary?.percent;
 	return {
 		stage,

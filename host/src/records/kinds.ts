@@ -253,6 +253,7 @@ export const stagingRecordSchema = Type.Object({
 				Type.Object({ percent: Type.Number(), by: Type.Enum([...splitKeys]), seed: Type.Integer({ minimum: 0 }) }),
 			),
 			measureFromMs: Type.Number(),
+			untilMs: Type.Optional(Type.Number()),
 			objectives: objectivesSchema,
 		}),
 	),

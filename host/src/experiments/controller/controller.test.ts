@@ -147,3 +147,65 @@ test('of two nodes that both believe they run it only one writes', async (t) => 
 	const blocks = mesh.record.points.map(({ block }) => block);
 	t.deepEqual(blocks, [...new Set(blocks)]);
 });
+
+test('a request counts for the block in which it came, however late it ends; one that never ends was not good', async (t) => {
+	const slow = new VirtualMesh(quickDesign({ pairsMax: 4 }), {
+		baseline: { good: 1, endsAfterMs: 6000 },
+		candidate: { good: 1, endsAfterMs: 6000 },
+	});
+	await slow.runToEnd(5);
+	t.deepEqual(
+		slow.record.points.map(({ requests, good }) => requests === good && requests >= 632),
+		Array.from({ length: 8 }, () => true),
+	);
+	const hanging = new VirtualMesh(quickDesign({ guardrails: { attainmentCollapse: 1, attainmentDrop: 1 } }), {
+		baseline: { good: 1 },
+		candidate: { good: 1, hangs: 0.3 },
+	});
+	await hanging.runToEnd(30);
+	t.is(hanging.record.end?.how, 'rollback');
+	const candidate = hanging.record.points.filter(({ arm }) => arm === 'candidate');
+	t.true(
+		candidate.every(({ requests, good }) => requests >= 632 && good < 0.8 * requests),
+		JSON.stringify(candidate),
+	);
+});
+
+test('what the baseline does wrong is not held against the candidate', async (t) => {
+	const mesh = new VirtualMesh(quickDesign({ pairsMax: 6, guardrails: { imbalanceMs: 3000 } }), {
+		baseline: { good: 0.9, trap: 0.05, busiest: 0.97 },
+		candidate: { good: 0.9, busiest: 0.97 },
+	});
+	await mesh.run(9000);
+	const isFirst = mesh.told[0]?.endsWith('baseline') === true;
+	await mesh.runToEnd(5);
+	// Whoever has the first block shows it; the rule is muted only where that was the baseline.
+	t.is(mesh.record.trip?.rule, isFirst ? undefined : 'imbalance');
+	t.not(mesh.record.trip?.rule, 'traps');
+});
+
+test('an end that routers did not hear of is told again, by whoever runs experiments then', async (t) => {
+	const mesh = new VirtualMesh(quickDesign(), { baseline: { good: 1 }, candidate: { good: 1, trap: 0.1 } });
+	mesh.unstageFailures = 1;
+	for (let second = 0; second < 60 && mesh.record.state === 'running'; second++) await mesh.run(1000);
+	t.is(mesh.record.state, 'ending');
+	t.true(mesh.routers.some(({ staging }) => staging !== undefined));
+	await mesh.takeOver();
+	await mesh.run(2000);
+	t.is(mesh.record.state, 'ended');
+	t.true(mesh.routers.every(({ staging }) => staging === undefined));
+});
+
+test('a canary counts every request once, also across restarts of a router', async (t) => {
+	const mesh = new VirtualMesh(quickDesign({ kind: 'canary', share: 0.1, requestsMin: 400, durationMsMin: 60_000 }), {
+		baseline: { good: 0.98 },
+		candidate: { good: 0.98 },
+	});
+	await mesh.run(30_500);
+	mesh.routers[0]?.restart();
+	await mesh.runToEnd(10);
+	t.is(mesh.record.end?.how, 'end');
+	const { trial } = mesh.record;
+	const counted = trial !== undefined && 'process' in trial ? trial.process.candidate + trial.process.control : 0;
+	t.true(counted <= mesh.served && counted > 0.9 * mesh.served, `${counted} of ${mesh.served}`);
+});

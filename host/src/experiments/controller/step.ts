@@ -8,6 +8,9 @@ import { safetyTrialOf, stepSplit } from './split.js';
 import { placeOf, stepSwitchback, trialOf } from './switchback.js';
 import type { Watch } from './watch.js';
 
+/** A block that nobody ends ends by itself after so long: without a quorum, or its runner, the fleet must not stay with the candidate. */
+const OVERDUE_MS = 30_000;
+
 export function isSwitchback({ design }: Pick<ExperimentRecord, 'design'>): boolean {
 	return design.kind === 'switchback';
 }
@@ -39,6 +42,6 @@ export function stagingOfRun(record: ExperimentRecord, nowMs: number): Experimen
 		const split = { percent: design.share * 100, by: design.splitBy, seed: design.seed };
 		return { ...common, block: 0, split, measureFromMs: startedAtMs };
 	}
-	const { block, arm, measureFromMs } = placeOf(record, nowMs);
-	return { ...common, block, arm, measureFromMs };
+	const { block, arm, measureFromMs, endsAtMs } = placeOf(record, nowMs);
+	return { ...common, block, arm, measureFromMs, untilMs: endsAtMs + OVERDUE_MS };
 }

@@ -16,6 +16,10 @@ import { ExperimentRunner } from './runner.js';
 export interface ArmBehaviour {
 	/** Chance that a request is good. */
 	readonly good: number;
+	/** Chance that a request never ends. */
+	readonly hangs?: number;
+	/** Answers take so long to end; default 0. */
+	readonly endsAfterMs?: number;
 	/** Chance that a decision traps. */
 	readonly trap?: number;
 	/** Share of all requests in flight that the busiest of four targets has. */
@@ -53,6 +57,8 @@ class VirtualRouter {
 	silent = false;
 	readonly #world: VirtualMesh;
 	#lives = 0;
+	/** Requests under way. */
+	#open: { readonly endsAtMs: number; readonly cohort: number; readonly ttftMs: number }[] = [];
 
 	constructor(world: VirtualMesh) {
 		this.#world = world;
@@ -80,42 +86,52 @@ class VirtualRouter {
 	}
 
 	serve(requests: number): void {
-		const { staging } = this;
-		const book = new CohortBook(8);
-		for (let n = 0; n < requests; n++) {
-			const isCandidate =
-				staging?.split === undefined
-					? staging?.arm === 'candidate'
-					: this.#world.random.nextFloat() * 100 < staging.split.percent;
-			const arm: ArmName = isCandidate ? 'candidate' : 'baseline';
-			if (staging === undefined) continue;
-			const isBurnIn = this.#world.clock.wallMs() < staging.measureFromMs;
-			const counts = book.of(cohortNumber(staging.tag, staging.block, isCandidate, isBurnIn));
-			const { good, trap = 0 } = this.#world.behaviour(arm);
-			counts.decided(this.#world.random.nextFloat() < trap ? 'trap' : 'none', 20_000, 500);
-			counts.add('begun', 1);
-			const ttftMs = this.#world.random.nextFloat() < good ? 200 : 9000;
-			count(
-				counts,
-				{
-					status: 200,
-					stream: true,
-					tokensIn: 100,
-					tokensOut: 10,
-					ttftMs,
-					durationMs: ttftMs + 100,
-					failed: false,
-					attempts: 1,
-					tokensComputed: 110,
-					tokensWasted: 0,
-					hedge: 'none',
-				},
-				staging.objectives,
-			);
-		}
+		const { clock } = this.#world;
+		const book = new CohortBook(64);
+		for (let n = 0; n < requests; n++) this.#begin(book);
+		const nowMs = clock.wallMs();
+		for (const { cohort, ttftMs } of this.#open.filter(({ endsAtMs }) => endsAtMs <= nowMs))
+			count(book.of(cohort), { ...answered, ttftMs, durationMs: ttftMs + 100 }, objectives);
+		this.#open = this.#open.filter(({ endsAtMs }) => endsAtMs > nowMs);
 		this.telemetry.merge(book.drain());
 	}
+
+	#begin(book: CohortBook): void {
+		const { staging } = this;
+		const { random, clock } = this.#world;
+		if (staging === undefined) return;
+		const isCandidate =
+			staging.split === undefined ? staging.arm === 'candidate' : random.nextFloat() * 100 < staging.split.percent;
+		const nowMs = clock.wallMs();
+		const cohort = cohortNumber(staging.tag, staging.block, isCandidate, nowMs < staging.measureFromMs);
+		const {
+			good,
+			trap = 0,
+			hangs = 0,
+			endsAfterMs = 0,
+		} = this.#world.behaviour(isCandidate ? 'candidate' : 'baseline');
+		const counts = book.of(cohort);
+		counts.decided(random.nextFloat() < trap ? 'trap' : 'none', 20_000, 500);
+		counts.add('begun', 1);
+		this.#world.served++;
+		const ttftMs = random.nextFloat() < good ? 200 : 9000;
+		if (random.nextFloat() >= hangs) this.#open.push({ endsAtMs: nowMs + endsAfterMs, cohort, ttftMs });
+	}
 }
+
+const objectives = { ttftMs: 5000, tpotMs: 100, ttftPerTokenMs: 0 };
+
+const answered = {
+	status: 200,
+	stream: true,
+	tokensIn: 100,
+	tokensOut: 10,
+	failed: false,
+	attempts: 1,
+	tokensComputed: 110,
+	tokensWasted: 0,
+	hedge: 'none',
+} as const;
 
 export class VirtualMesh {
 	readonly clock = new HandClock(1_700_000_000_000);
@@ -127,6 +143,10 @@ export class VirtualMesh {
 	readonly told: string[] = [];
 	stored: Stored<ExperimentRecord>;
 	promoted: string | undefined;
+	/** Requests that routers have begun. */
+	served = 0;
+	/** The next so many times that routers are told of the end fail. */
+	unstageFailures = 0;
 	runner: ExperimentRunner;
 	readonly #arms: Readonly<Record<ArmName, ArmBehaviour>>;
 	readonly #perStep: number;
@@ -214,6 +234,7 @@ export class VirtualMesh {
 			},
 			isOver: () => Promise.resolve(this.record.state === 'ended'),
 			unstage: (_model, _id, promote) => {
+				if (this.unstageFailures-- > 0) return Promise.reject(new Error('a router did not answer'));
 				stageAll(undefined);
 				this.promoted = promote;
 				return Promise.resolve();

@@ -19,7 +19,7 @@ export const designErrors = defineErrors({
 });
 
 export function designError(where: string, message: string): MeshError {
-	return new MeshError(designErrors, 'IM_EXPERIMENT_DESIGN', `${where}: ${message}`, { where });
+	return new MeshError(designErrors, 'IM_EXPERIMENT_DESIGN', `${where}: ${message}`);
 }
 
 export function stateError(why: string, cause?: unknown): MeshError {

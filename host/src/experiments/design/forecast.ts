@@ -36,6 +36,8 @@ export function forecastExperiment(
 		random: new SeededRandom(design.seed, FORECAST_STREAM),
 	});
 	const hours = (pairs: number): number => (pairs * 2 * blockMs) / 3_600_000;
+	const span = (pairs: number): string =>
+		hours(pairs) < 1 ? `${(hours(pairs) * 60).toFixed(1)} min` : `${hours(pairs).toFixed(1)} h`;
 	const decided = 1 - forecast.shares.undecided;
 	return {
 		effect,
@@ -44,6 +46,6 @@ export function forecastExperiment(
 		pairsP90: forecast.countP90,
 		hoursP50: hours(forecast.countP50),
 		hoursP90: hours(forecast.countP90),
-		text: `An effect of ${(effect * 100).toFixed(1)} points is decided within ${hours(forecast.countP50).toFixed(1)} h in half of all runs and within ${hours(forecast.countP90).toFixed(1)} h in nine of ten; ${(decided * 100).toFixed(0)} % are decided within the budget of ${hours(pairsMax).toFixed(1)} h.`,
+		text: `An effect of ${(effect * 100).toFixed(1)} points is decided within ${span(forecast.countP50)} in half of all runs and within ${span(forecast.countP90)} in nine of ten; ${(decided * 100).toFixed(0)} % are decided within the budget of ${span(pairsMax)}.`,
 	};
 }

@@ -32,6 +32,8 @@ export interface ExperimentStaging {
 	readonly arm?: ArmName;
 	readonly split?: { readonly percent: number; readonly by: SplitKey; readonly seed: number };
 	readonly measureFromMs: number;
+	/** Then the baseline decides by itself, whether anybody says so or not. */
+	readonly untilMs?: number;
 	readonly objectives: Objectives;
 }
 
@@ -184,7 +186,7 @@ function poolPlan(scope: ScopeStaging, inherited: PoolPlan, versions: ReadonlyMa
 /** A router that has an arm's version not loaded lets the baseline, else what stood before, decide in its place: its requests still count for the arm. */
 function underExperiment(
 	staged: PoolPlan,
-	{ tag, block, baseline, candidate, arm, split, measureFromMs, objectives }: ExperimentStaging,
+	{ tag, block, baseline, candidate, arm, split, measureFromMs, untilMs, objectives }: ExperimentStaging,
 	versions: ReadonlyMap<string, number>,
 ): PoolPlan {
 	const baselineId = versions.get(baseline) ?? staged.activeVersionId;
@@ -193,6 +195,6 @@ function underExperiment(
 		activeVersionId: (arm === 'candidate' ? candidateId : undefined) ?? baselineId,
 		canary: split === undefined ? undefined : { versionId: candidateId ?? baselineId ?? 0, ...split },
 		shadowVersionId: staged.shadowVersionId,
-		experiment: { tag, block, arm, measureFromMs, objectives },
+		experiment: { tag, block, arm, measureFromMs, untilMs, baselineVersionId: baselineId, objectives },
 	};
 }

@@ -295,6 +295,12 @@ test('a decision of a model under experiment counts for the arm it was meant for
 	harness.plan({ activeVersionId: 2, experiment: { ...block, arm: 'candidate' } });
 	t.deepEqual(cohortOf(harness.decide().cohort), { tag: 5, block: 2, arm: 'candidate', burnIn: false });
 	t.is(harness.enrolled.at(-1)?.cause, 'trap', 'the fallback answered, and the arm is charged');
+	harness.plan({
+		activeVersionId: 2,
+		shadowVersionId: 1,
+		experiment: { ...block, arm: 'candidate', untilMs: nowMs - 1, baselineVersionId: 1 },
+	});
+	t.is(harness.decide().strategy, 'written@1', 'a block that nobody ended: the baseline decides');
 	harness.plan({ activeVersionId: 1, experiment: { ...block, arm: 'baseline', measureFromMs: nowMs + 1e12 } });
 	t.like(cohortOf(harness.decide().cohort), { arm: 'baseline', burnIn: true });
 	harness.plan({

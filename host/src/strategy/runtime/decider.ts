@@ -150,7 +150,7 @@ export class WorkerDecider implements Decider {
 		const ticket = (runtime.ticket = (runtime.ticket + 1) >>> 0);
 		const poolPlan = planOf(plan, pool.model);
 		const isCanary = poolPlan.canary !== undefined && inCanary(poolPlan.canary, features);
-		const set = this.#choose(runtime, poolPlan, plan.quarantined, isCanary);
+		const set = this.#choose(runtime, poolPlan, plan.quarantined, isCanary, features);
 		const versionId = set?.strategy.versionId ?? FALLBACK_VERSION;
 		let instance = set?.primary;
 		/** What was asked, whatever came of it. */
@@ -274,8 +274,12 @@ export class WorkerDecider implements Decider {
 		plan: PoolPlan,
 		quarantined: ReadonlySet<number>,
 		isCanary: boolean,
+		features: RequestFeatures,
 	): InstanceSet | undefined {
-		const { canary, activeVersionId } = plan;
+		const { canary, activeVersionId, experiment } = plan;
+		const { untilMs, baselineVersionId } = experiment ?? {};
+		if (untilMs !== undefined && baselineVersionId !== undefined && features.nowUs > untilMs * 1000)
+			return runtime.set(baselineVersionId);
 		if (isCanary && canary !== undefined) {
 			const set = runtime.set(canary.versionId);
 			if (set !== undefined && !quarantined.has(canary.versionId)) return set;

@@ -34,6 +34,9 @@ export interface ExperimentPlan {
 	readonly arm: ArmName | undefined;
 	/** Requests that come before this, milliseconds since the Unix epoch, belong to the burn-in. */
 	readonly measureFromMs: number;
+	/** From then on `baselineVersionId` decides whatever the arm: the node that runs the experiment, or the quorum it needs, is lost. */
+	readonly untilMs?: number | undefined;
+	readonly baselineVersionId?: number | undefined;
 	readonly objectives: Objectives;
 }
 

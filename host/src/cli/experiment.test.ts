@@ -1,0 +1,100 @@
+// The command line of experiments against a real admin API whose experiment stands still: plans before starts, consent, views, reports in three forms, refusals.
+import test, { type ExecutionContext } from 'ava';
+import { createAdminServer } from '../admin/server.js';
+import { FakeMesh } from '../admin/testing.js';
+import type { ExperimentView, PlanView } from '../experiments/view.js';
+import type { ExperimentDocument } from '../experiments/views.js';
+import { StreamBounds } from '../mesh/stream-bounds.js';
+import { createLog } from '../telemetry/logger.js';
+import { run } from './testing.js';
+
+/** Files that commands wrote. */
+const written = new Map<string, string>();
+
+async function open(t: ExecutionContext): Promise<(...argv: string[]) => ReturnType<typeof run>> {
+	const server = createAdminServer(
+		{
+			tokens: [],
+			bodyMaxBytes: 1 << 20,
+			requestTimeoutMs: 5000,
+			version: '0.1.0',
+			log: createLog({ level: 'silent', wallMs: () => 0 }),
+			streams: new StreamBounds(() => undefined),
+		},
+		new FakeMesh(),
+	);
+	const admin = await server.listen({ host: '127.0.0.1', port: 0 });
+	t.teardown(() => server.close());
+	return (...argv) => run(['experiment', ...argv, '--admin', admin], { written });
+}
+
+test('a plan is shown before anything starts; starting needs consent, and starts what was shown', async (t) => {
+	const experiment = await open(t);
+	const dry = await experiment('start', 'hybrid_mesh', '--max-hours', '8', '--effect', '10', '--dry-run', '--json');
+	const plan = dry.json as PlanView;
+	t.is(dry.code, 0);
+	t.like(plan, { kind: 'switchback', baseline: 'least_queue@1.0.0', promote: 'never', hours: 8 });
+	t.true((plan.hoursExpected ?? 0) > 0 && (plan.hoursExpected ?? 0) <= (plan.hoursP90 ?? 0));
+	const asked = await experiment('start', 'hybrid_mesh');
+	t.is(asked.code, 2);
+	t.regex(asked.err, /An effect of 5\.0 points is decided within [\s\S]*give --yes/);
+	const begun = await experiment(
+		'start',
+		'hybrid_mesh',
+		'--promote',
+		'--seed',
+		'5',
+		'--block',
+		'200s',
+		'--yes',
+		'--json',
+	);
+	t.like(begun.json, { id: 'e1', state: 'running', promote: 'win', pairs: 0 });
+	t.regex(begun.err, /blocks of 3\.3 min/, 'the plan is on standard error');
+});
+
+test('what cannot be is refused with the name of what is wrong', async (t) => {
+	const experiment = await open(t);
+	const refused: readonly (readonly [string[], RegExp])[] = [
+		[['--kind', 'canary', '--promote'], /IM_EXPERIMENT_DESIGN: promote: a canary cannot show/],
+		[['--margin', '30'], /IM_EXPERIMENT_DESIGN: margin: /],
+		[['--burn-in', '5m', '--block', '2m'], /IM_EXPERIMENT_DESIGN: burnInMs: .*shorter than the block/],
+		[['--guardrail', 'imbalanceMx=3'], /no guardrail has the limit imbalanceMx.*did you mean `imbalanceMax`/],
+		[['--percent', '100'], /--percent.*It must be a number from/],
+		[['--kind', 'matched'], /It must be one of canary, request-ab, switchback, matched-cells/],
+	];
+	for (const [options, message] of refused) {
+		const { code, err } = await experiment('start', 'hybrid_mesh', ...options, '--dry-run');
+		t.not(code, 0);
+		t.regex(err, message);
+	}
+	const unknown = await experiment('status', 'nope');
+	t.regex(unknown.err, /IM_EXPERIMENT_UNKNOWN: no experiment is called nope/);
+});
+
+test('status and list say where it stands; stop ends it', async (t) => {
+	const experiment = await open(t);
+	const status = await experiment('status', 'e1');
+	t.regex(status.out, /block 6, (baseline|candidate)/);
+	t.regex(status.out, /pairs +3 judged, 0 dropped, of 480/);
+	t.regex(status.out, /effect +\+10\.0 \(.* … .*\) points/);
+	t.regex((await experiment('list')).out, /e1 +switchback +m +hybrid_mesh@1 +least_request@1 +3 /);
+	const stopped = await experiment('stop', 'e1', '--reason', 'maintenance', '--json');
+	t.like((stopped.json as ExperimentView).end, { how: 'stop', reason: 'maintenance', by: 'loopback' });
+	const followed = await experiment('status', 'e1', '--follow');
+	t.is(followed.code, 0);
+	t.regex(followed.out, /outcome +stop: maintenance/);
+});
+
+test('the report is text, JSON or a page that needs nothing else, and every figure has its guarantee', async (t) => {
+	const experiment = await open(t);
+	const text = await experiment('report', 'e1');
+	t.regex(text.out, /attainment +\+10\.0 [\s\S]*Anytime-valid[\s\S]*permutation test[\s\S]*TTFT p99 ratio +0\.500/);
+	const document = (await experiment('report', 'e1', '--json')).json as ExperimentDocument;
+	t.is(document.switchback?.pairs.length, 3);
+	t.is(document.schema, 'infermesh.experiment.v1');
+	written.clear();
+	const html = await experiment('report', 'e1', '--html', 'r.html');
+	t.is(html.err, 'report: r.html\n');
+	t.regex(written.get('r.html') ?? '', /^<!doctype html>[\s\S]*Anytime-valid/);
+});

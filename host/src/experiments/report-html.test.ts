@@ -1,0 +1,34 @@
+// The HTML report of an experiment: whole, without outside resources, with its plots; a canary's shows no effect.
+import test from 'ava';
+import { recordFor } from './controller/testing.js';
+import { SafetyTrial } from './design/safety-trial.js';
+import { designFor } from './design/testing.js';
+import { renderExperimentHtml } from './report-html.js';
+import { testExperiments } from './testing.js';
+import { documentOf } from './views.js';
+
+test('a switchback’s page has its plots and guarantees and carries the document', async (t) => {
+	const document = await testExperiments().report('e1');
+	const html = renderExperimentHtml({ ...document, model: '<script>alert(1)</script>' });
+	t.is(html.match(/<svg /g)?.length, 3);
+	t.notRegex(html, /<script>alert|https?:\/\//);
+	t.regex(html, /confidence sequence[\s\S]*Anytime-valid[\s\S]*Not defined on a live mesh/);
+	const carried = /<script type="application\/json"[^>]*>([^<]*)<\/script>/.exec(html)?.[1] ?? '';
+	t.is((JSON.parse(carried) as typeof document).designDigest, document.designDigest);
+});
+
+test('a canary’s report has counts and evidence, and neither latencies nor an effect', (t) => {
+	const design = designFor({ kind: 'canary' });
+	const trial = new SafetyTrial(design);
+	trial.add({ candidate: 40, candidateBad: 2, control: 900, controlBad: 30 }, 1000);
+	const point = { block: 0, fromMs: 0, toMs: 1000, requests: 40, good: 38, ttftP50Ms: 77, ttftP99Ms: 78 };
+	const record = { ...recordFor(design, 0), trial: trial.state(), points: [{ ...point, arm: 'candidate' as const }] };
+	const document = documentOf(record);
+	t.is(document.switchback, undefined);
+	t.is(document.ttftMs, undefined);
+	t.notRegex(JSON.stringify(document), /"ttftP\d/);
+	t.deepEqual(document.safety?.counts, { candidate: 40, candidateBad: 2, control: 900, controlBad: 30 });
+	const html = renderExperimentHtml(document);
+	t.notRegex(html, /TTFT p\d|<svg/);
+	t.regex(html, /<td>candidate<\/td><td>40<\/td><td>2 bad<\/td>/);
+});
