@@ -78,6 +78,10 @@ test('what cannot be simulated is refused by name', (t) => {
 	refusal(specOf({ assignment: { kind: 'single', arm: 1 } }), 'IM_SIMULATION_ARMS');
 	refusal(specOf({ assignment: { kind: 'switchback', blockMs: 1000 } }), 'IM_SIMULATION_ARMS');
 	refusal(specOf({ fleet: [group({ profile: 'none' })] }), 'IM_ENGINE_PROFILE_UNKNOWN');
+	refusal(specOf({ speed: 0 }), 'IM_SIMULATION_SPEC');
+	refusal(specOf({ router: { count: 0 } }), 'IM_SIMULATION_SPEC');
+	refusal(specOf({ signals: { delayMs: Number.NaN } }), 'IM_SIMULATION_SPEC');
+	refusal(specOf({ timelineBins: 1.5 }), 'IM_SIMULATION_SPEC');
 });
 
 test('an arm that is only asked changes nothing, and says what it would have chosen', (t) => {

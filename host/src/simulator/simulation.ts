@@ -8,6 +8,7 @@ import type { SimulationResult, StrategyCosts, TargetTotals } from './result.js'
 import type { SimulationSpec, Workload } from './spec.js';
 import { type ArmCosts, noCosts } from './world/arm-decider.js';
 import { Assignment } from './world/assignment.js';
+import { checkSpec } from './world/check-spec.js';
 import { Happening } from './world/digest.js';
 import { simulationErrors } from './world/errors.js';
 import { EventClass, EventQueue } from './world/event-queue.js';
@@ -61,6 +62,7 @@ export class Simulation {
 
 	/** Throws IM_SIMULATION_*, IM_ENGINE_PROFILE_UNKNOWN, IM_ENGINE_OPTIONS_INVALID. */
 	constructor(spec: SimulationSpec, workload: Workload, arms: readonly StrategyModule[]) {
+		checkSpec(spec);
 		this.#spec = spec;
 		this.#workload = workload;
 		this.#arms = arms;
@@ -229,7 +231,7 @@ export class Simulation {
 			queue: this.#queue,
 			engines,
 			wayUs: targets.map(({ group }) => toUs(oneWayMs(spec.network, spec.router, group))),
-			decisionUs: spec.router.decisionUs,
+			decisionUs: Math.round(spec.router.decisionUs),
 			loras: new LoraLoader(this.#queue),
 			tally: this.#tally,
 			engineAt: (origin) => engines[byOrigin.get(origin) ?? -1],

@@ -9,6 +9,13 @@ export const simulationErrors = defineErrors({
 		grpcStatus: 'INVALID_ARGUMENT',
 		retryable: false,
 	},
+	IM_SIMULATION_SPEC: {
+		summary: 'A number of the simulation is out of its bounds.',
+		hint: 'Give the field named a value within them.',
+		httpStatus: 400,
+		grpcStatus: 'INVALID_ARGUMENT',
+		retryable: false,
+	},
 	IM_SIMULATION_FLEET: {
 		summary: 'The fleet cannot be simulated.',
 		hint: 'Give each group of engines an id of its own and a count of at least one.',
