@@ -73,7 +73,7 @@ export function loadCharts(report: SimulationReport, groups: readonly Group[]): 
 			xTick: (value: number) => String(value),
 			kind: 'line' as const,
 		};
-		const steps = low > 70 ? 5 : 20;
+		const steps = low >= 80 ? 5 : low >= 50 ? 10 : 20;
 		const ticks = Array.from({ length: Math.floor((100 - low) / steps) + 1 }, (_, index) => 100 - index * steps);
 		return [
 			{

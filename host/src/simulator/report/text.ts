@@ -121,7 +121,7 @@ function comparisons({ comparisons: all, baseline }: SimulationReport): string {
 		it.strategy,
 		`${it.wins}/${it.ties}/${it.losses}`,
 		points(it.margin),
-		it.marginOverSeeds === null ? '-' : `${points(it.marginOverSeeds.lower)} … ${points(it.marginOverSeeds.upper)}`,
+		formatInterval(it.marginOverSeeds) ?? '-',
 		`${((it.ttftRatio - 1) * 100).toFixed(1)} %`,
 		it.worst === null ? '-' : `${points(it.worst.goodput)}, TTFT x${it.worst.ttftRatio.toFixed(2)}`,
 		it.worst === null ? '-' : describeReplication(it.worst.replication),
