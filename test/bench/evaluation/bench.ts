@@ -7,6 +7,7 @@ import { falseAlarms } from './false-alarms.js';
 import { falseRollbacks } from './false-rollbacks.js';
 import { hoursToVerdict } from './hours.js';
 import { offPolicyTable } from './off-policy.js';
+import { plantedEffect } from './planted.js';
 import { prefixOnly } from './prefix-only.js';
 
 const strategyOf = async (name: string) => (await prepareStrategy(name)).module;
@@ -26,6 +27,13 @@ export const evaluationBenches: readonly Bench[] = [
 		name: 'evaluation-hours',
 		summary: 'hours of a switchback until its verdict (--trace: on the conversation trace as well)',
 		run: async (context) => [await hoursToVerdict(await strategyOf('least_request'), context)],
+	},
+	{
+		name: 'evaluation-planted',
+		summary: 'a switchback between two strategies that differ, beside the truth and the forecast',
+		run: async (context) => [
+			await plantedEffect(await strategyOf('baseline_rr'), await strategyOf('least_request'), context),
+		],
 	},
 	{
 		name: 'evaluation-ways',
