@@ -23,7 +23,7 @@ export function renderShadow(view: ShadowView): string {
 		`  faults      ${faults.length === 0 ? 'none' : faults.join(', ')}`,
 		`  determinism ${reruns.total} re-runs, ${reruns.differed} differed`,
 		`  decision    p50 ${us(latencyUs.p50)}, p99 ${us(latencyUs.p99)}, p99.9 ${us(latencyUs.p999)}; fuel mean ${Math.round(view.fuel.mean)}, most ${view.fuel.max}`,
-		`  cost        ${percent(view.cpuShare)} of a core, ${us(view.cpuUsPerDecision)} for each live decision`,
+		`  cost        ${percent(view.cpuShare)} of a core, ${us(view.cpuUsPerDecision)} for each live decision, by the clock`,
 		`  predicted   ${ms(predicted.liveMs)} a request as decided, ${difference < 0 ? '' : '+'}${ms(difference)} with it (common predictor, ${predicted.requests} requests)`,
 		`  queues      ${herding}${queues.why === '' ? '' : `: ${queues.why}`}`,
 		`              wait ${ms(queues.live.waitMeanMs)} → ${ms(queues.shadow.waitMeanMs)}, imbalance ${queues.live.imbalance.toFixed(2)} → ${queues.shadow.imbalance.toFixed(2)}, largest share ${percent(queues.live.largestShare)} → ${percent(queues.shadow.largestShare)}; sent at random: wait ${ms(queues.even.waitMeanMs)}, imbalance ${queues.even.imbalance.toFixed(2)}`,

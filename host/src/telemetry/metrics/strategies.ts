@@ -83,7 +83,7 @@ export const strategyMetrics = {
 		'shadow_virtual_imbalance_ratio',
 		[...perShadow, 'side'],
 		STRATEGIES * 2,
-		'Largest in-flight count over the mean in the virtual queues: `live` or `shadow` choices.',
+		'Work of the target that got most, over the mean, in the virtual queues: `live` or `shadow` choices.',
 	),
 	shadowHerding: collected(
 		'shadow_herding',
