@@ -25,7 +25,12 @@ export interface StrategyMeans {
 	/** Requests that did not finish, of all. */
 	readonly failRatio: number;
 	readonly preemptions: number;
+	readonly retries: number;
+	readonly hedges: number;
 	readonly hedgeWaste: number;
+	readonly fetches: number;
+	/** Over those held. */
+	readonly heldMeanMs: number;
 	readonly regretMs: number;
 	readonly fuelMean: number;
 	readonly fuelMax: number;
@@ -88,7 +93,11 @@ export function meansOf(outcomes: readonly CellOutcome[]): StrategyMeans | null 
 		imbalance: mean(({ summary }) => summary.imbalance),
 		failRatio: mean(({ summary }) => (summary.requests - summary.finished) / Math.max(1, summary.requests)),
 		preemptions: mean(({ summary }) => summary.preemptions),
+		retries: mean(({ summary }) => summary.retries),
+		hedges: mean(({ summary }) => summary.hedges),
 		hedgeWaste: mean(({ summary }) => summary.hedgeWaste),
+		fetches: mean(({ summary }) => summary.fetches),
+		heldMeanMs: mean(({ summary }) => summary.held.mean),
 		regretMs: mean(({ summary }) => summary.regretMs),
 		fuelMean: costs.reduce((sum, cost) => sum + (cost?.fuelMean ?? 0), 0) / count,
 		fuelMax: Math.max(...costs.map((cost) => cost?.fuelMax ?? 0)),

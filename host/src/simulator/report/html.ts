@@ -34,6 +34,7 @@ export function renderHtml(report: SimulationReport): string {
 			: `<h2>Strategies, means over ${report.cells.length} simulations</h2>${meansCard(report, report.means)}`,
 		comparisons(report),
 		extremes(report),
+		side(report),
 		thresholds(report),
 		charts.length === 0 ? '' : `<h2>Plots</h2><section class="charts">${charts.join('\n')}</section>`,
 		worst === undefined ? '' : worstSection(report, worst),
@@ -205,6 +206,38 @@ function extremes(report: SimulationReport): string {
 	if (report.cells.length <= report.strategies.length || rows.length === 0) return '';
 	const head = ['', 'goodput, mean', 'worst', 'in', 'mean TTFT, mean', 'worst', 'in'];
 	return `<h2>The worst beside the mean</h2><div class="card">${htmlTable(head, rows)}</div>`;
+}
+
+/** What decisions cost beside the latencies: means over simulations. */
+function side(report: SimulationReport): string {
+	if (report.cells.length === 0) return '';
+	const head = [
+		'',
+		'regret a decision',
+		'held, mean',
+		'preemptions',
+		'retries',
+		'hedges',
+		'hedge waste',
+		'fetches',
+		'fuel, most',
+	];
+	const rows = report.strategies.map(({ label }, index) => {
+		const mean = report.means[index];
+		if (mean === null || mean === undefined) return htmlRow([label, ...head.slice(1).map(() => '–')]);
+		return htmlRow([
+			label,
+			formatMs(mean.regretMs),
+			formatMs(mean.heldMeanMs),
+			...[mean.preemptions, mean.retries, mean.hedges].map(formatNumber),
+			formatShare(mean.hedgeWaste),
+			formatNumber(mean.fetches),
+			formatNumber(mean.fuelMax),
+		]);
+	});
+	const text =
+		'Regret is the cost of the chosen target less the least, under one predictor for all strategies: a strategy that predicts otherwise may be right to differ.';
+	return `<h2>Beside the latencies</h2><div class="card">${htmlTable(head, rows)}</div><p class="sub">${escapeHtml(text)}</p>`;
 }
 
 function capacities(report: SimulationReport): string {

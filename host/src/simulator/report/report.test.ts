@@ -1,0 +1,150 @@
+// What reports show of made-up runs: partial results marked, failures told, names as text, the worst beside the mean, pooled curves that are distributions.
+import test from 'ava';
+import * as fc from 'fast-check';
+import { cellsOf, replicationsOf } from '../grid/plan.js';
+import type { CellRecord } from '../grid/run.js';
+import { madeUpOutcome, smallScenario } from '../grid/testing.js';
+import { pooled } from './charts.js';
+import { jsonDocument, type SimulationReport, simulationReport } from './document.js';
+import { renderHtml } from './html.js';
+import { progressLine } from './progress.js';
+import { renderText } from './text.js';
+
+const LABELS = ['control', '<b>new</b>'];
+
+/** A report of two strategies over two loads and two seeds; `end` says how each cell ended. */
+function report(end: (cell: CellRecord) => CellRecord = (cell) => cell, interrupted = false): SimulationReport {
+	const scenario = smallScenario('grid: { loads: { values: [1, 2] }, seeds: 2 }');
+	const cells = cellsOf(
+		scenario,
+		replicationsOf(scenario, (_, load) => load, 2),
+		2,
+	);
+	const records = cells.map((cell): CellRecord => {
+		const slow = cell.replication.load === 2 ? 400 : 100;
+		const outcome =
+			cell.strategy === 0 ? madeUpOutcome(0.9, slow) : madeUpOutcome(cell.replication.load === 2 ? 0.7 : 1, slow / 2);
+		return end({ ...cell, state: 'done', outcome });
+	});
+	const strategy = (label: string) => ({
+		label,
+		config: {},
+		module: { label: `${label}@1`, digest: 'abc' },
+		prepared: { describeTrap: () => undefined },
+	});
+	return simulationReport({
+		simulator: '9.9.9',
+		scenario,
+		workloadDigest: 'f'.repeat(64),
+		strategies: LABELS.map(strategy) as unknown as Parameters<typeof simulationReport>[0]['strategies'],
+		seeds: [1, 2],
+		until: null,
+		capacities: [],
+		grid: { records, interrupted },
+		repeatable: null,
+		thresholds: [],
+		notes: ['a note'],
+	});
+}
+
+test('the text names what was run, every table, and the worst scenario', (t) => {
+	const text = renderText(report());
+	t.regex(
+		text,
+		/^small: 2 engines, made up, 100 requests\n2 strategies, seeds 1, 2; 8 of 8 simulations; simulator 9\.9\.9, trace ffffffffffff\nnote: a note\n/,
+	);
+	for (const title of ['load 1', 'load 2', 'all 8 simulations']) t.regex(text, new RegExp(`^${title}$`, 'm'));
+	t.regex(text, /^<b>new<\/b> +2\/0\/2 +-5\.00 pp/m, 'two loads won, two lost');
+	t.regex(text, /-20\.00 pp, TTFT x0\.50 +load 2, seed [12]/);
+	t.notRegex(text, /PARTIAL|FAILED/);
+});
+
+test('a failed cell is told with its message, and the report is partial', (t) => {
+	const failed = report((record) =>
+		record.strategy === 1 && record.replication.seed === 2
+			? {
+					replication: record.replication,
+					strategy: 1,
+					spec: record.spec,
+					state: 'failed',
+					code: 'IM_SIMULATE_CELL',
+					message: 'out of <luck>',
+				}
+			: record,
+	);
+	t.like(failed, { partial: true, interrupted: false, passed: false });
+	t.regex(renderText(failed), /^FAILED {2}<b>new<\/b>, load 1, seed 2: out of <luck>$/m);
+	t.regex(renderHtml(failed), /Partial result\.[\s\S]*6 of 8 simulations[\s\S]*out of &lt;luck&gt;/);
+	t.is(failed.comparisons[0]?.replications, 2, 'what is there is paired');
+});
+
+test('an interrupted run is marked as such', (t) => {
+	const stopped = report(
+		(record) =>
+			record.replication.load === 2
+				? { replication: record.replication, strategy: record.strategy, spec: record.spec, state: 'interrupted' }
+				: record,
+		true,
+	);
+	t.regex(renderText(stopped), /^PARTIAL: stopped before its end/m);
+	t.regex(renderHtml(stopped), /the run was stopped/);
+	t.notRegex(renderText(stopped), /^load 2$/m, 'there is no table of nothing');
+});
+
+test('a simulation that could only be run in part is marked, and does not pass', (t) => {
+	const part = report((record) =>
+		record.state === 'done' && record.strategy === 1
+			? { ...record, outcome: { ...record.outcome, partial: 'books do not agree' } }
+			: record,
+	);
+	t.like(part, { partial: true, passed: false });
+	t.regex(renderText(part), /^PARTIAL {2}<b>new<\/b>, load 1, seed 1: books do not agree$/m);
+});
+
+test('the page shows names as text, and carries its data without what is drawn', (t) => {
+	const html = renderHtml(report());
+	t.notRegex(html, /<b>new<\/b>/);
+	t.regex(html, /&lt;b&gt;new&lt;\/b&gt;/);
+	const kept = /<script type="application\/json" id="result">(.*?)<\/script>/s.exec(html)?.[1] ?? '';
+	const data = JSON.parse(kept) as SimulationReport;
+	t.is(data.cells.length, 8);
+	t.true(data.cells.every(({ outcome }) => outcome !== undefined && !('curves' in outcome)));
+	t.true(
+		(jsonDocument(report()) as SimulationReport).cells.every(
+			({ outcome }) => outcome !== undefined && 'curves' in outcome,
+		),
+	);
+});
+
+test('curves pooled over seeds are one distribution: rising, ending at 1', (t) => {
+	const curve = fc
+		.array(fc.double({ min: 0.01, max: 1e6, noNaN: true }), { minLength: 1, maxLength: 80 })
+		.map((values) =>
+			values.toSorted((a, b) => a - b).map((ms, index): [number, number] => [ms, (index + 1) / values.length]),
+		);
+	fc.assert(
+		fc.property(fc.array(curve, { minLength: 1, maxLength: 5 }), (curves) => {
+			const all = pooled(curves);
+			const last = all.at(-1);
+			return (
+				all.length <= 65 &&
+				last !== undefined &&
+				Math.abs(last[1] - 1) < 1e-9 &&
+				last[0] === Math.max(...curves.map((points) => points.at(-1)?.[0] ?? 0)) &&
+				all.every(
+					([ms, fraction], index) =>
+						index === 0 || (ms >= (all[index - 1]?.[0] ?? 0) && fraction >= (all[index - 1]?.[1] ?? 0)),
+				)
+			);
+		}),
+		{ seed: 11, numRuns: 200 },
+	);
+	t.pass();
+});
+
+test('the progress line has a bar and the time left, and says when it does not know', (t) => {
+	const state = { phase: 'simulating', done: 3, failed: 1, total: 8, progressed: 4, elapsedMs: 6000 };
+	t.is(progressLine(state), 'simulating [############............]  50 %  3 of 8 simulations  1 failed  6.00 s left');
+	t.regex(progressLine({ ...state, done: 0, failed: 0, progressed: 0 }), /0 of 8 simulations {2}time left unknown$/);
+	t.is(progressLine({ ...state, failed: 0, total: 0 }), 'simulating  3 simulations  6.00 s');
+});
