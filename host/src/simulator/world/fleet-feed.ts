@@ -63,11 +63,12 @@ export class FleetFeed {
 		const newestUs = probe.newestUs(nowUs);
 		if (newestUs < 0 || newestUs === this.#scrapedUs[target]) return;
 		const report = probe.report(nowUs);
-		const agedUs = newestUs - (this.#scrapedUs[target] as number);
-		if (report === undefined || (report.load === this.#loads[target] && agedUs < AGE_STEP_US)) return;
-		this.#scrapedUs[target] = newestUs;
+		if (report === undefined || report.scrapedUs === this.#scrapedUs[target]) return;
+		const agedUs = report.scrapedUs - (this.#scrapedUs[target] as number);
+		if (report.load === this.#loads[target] && agedUs < AGE_STEP_US) return;
+		this.#scrapedUs[target] = report.scrapedUs;
 		this.#loads[target] = report.load;
-		const atMs = START_MS + (newestUs + this.#options.delayUs) / 1000;
+		const atMs = START_MS + (report.scrapedUs + this.#options.delayUs) / 1000;
 		this.#fusion.report(
 			this.#records[target] as TargetRecord,
 			deltaOf(this.#engines[target] as SimEngine, report.load, atMs),

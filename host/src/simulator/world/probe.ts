@@ -16,6 +16,8 @@ interface Noted {
 	/** From the first scrape at or after this, the load was this, until the next note. */
 	readonly fromUs: number;
 	readonly load: EngineLoad;
+	/** The last report before this. */
+	readonly before: Report | undefined;
 }
 
 /** A report as it stands in the fleet table. */
@@ -40,7 +42,7 @@ export class EngineProbe {
 		this.#phaseUs = phaseUs;
 		this.#periodUs = periodUs;
 		this.#delayUs = delayUs;
-		this.#notes = [{ fromUs: 0, load: loadOf(engine) }];
+		this.#notes = [{ fromUs: 0, load: loadOf(engine), before: undefined }];
 	}
 
 	/** The engine's load may have changed just now. */
@@ -57,22 +59,24 @@ export class EngineProbe {
 			load.answers === (life === 'up')
 		)
 			return;
-		const now: Noted = { fromUs: nowUs, load: loadOf(engine) };
 		// Nobody has scraped since the last note: it is as if it had never been.
-		if (this.#firstScrapeUs(last.fromUs) >= nowUs) notes[notes.length - 1] = now;
+		const unseen = this.#firstScrapeUs(last.fromUs) >= nowUs;
+		const before = !unseen && load.answers ? { scrapedUs: this.#lastScrapeUs(nowUs - 1), load } : last.before;
+		const now: Noted = { fromUs: nowUs, load: loadOf(engine), before };
+		if (unseen) notes[notes.length - 1] = now;
 		else notes.push(now);
 		this.#forget(nowUs);
 	}
 
-	/** The newest report that has come in by `nowUs`; undefined when none has, or when the engine did not answer. */
+	/** The newest report that has come in by `nowUs`; undefined when none has. While the engine does not answer it is the last before. */
 	report(nowUs: number): Report | undefined {
 		const scrapedUs = this.#lastScrapeUs(nowUs - this.#delayUs);
 		if (scrapedUs < 0) return undefined;
 		const notes = this.#notes;
 		let at = notes.length - 1;
 		while (at > this.#first && (notes[at] as Noted).fromUs > scrapedUs) at--;
-		const { load } = notes[at] as Noted;
-		return load.answers ? { scrapedUs, load } : undefined;
+		const { load, before } = notes[at] as Noted;
+		return load.answers ? { scrapedUs, load } : before;
 	}
 
 	/** Instant of the scrape whose report is the newest at `nowUs`; negative before the first. */
