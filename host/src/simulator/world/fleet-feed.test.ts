@@ -56,7 +56,7 @@ function openFleet(seed: number, periodUs: number, delayUs: number) {
 	for (const [at, engine] of engines.entries()) {
 		const phaseUs = Math.floor((at * periodUs) / ENGINES);
 		probes.push(new EngineProbe(engine, phaseUs, periodUs, delayUs));
-		for (let atUs = phaseUs; periodUs > 0 && atUs < END_US; atUs += periodUs)
+		for (let atUs = phaseUs; atUs < END_US; atUs += periodUs)
 			queue.at(atUs, EventClass.signal, () => {
 				if (engine.life === 'up') scraped[at]?.push(seenOf(engine, atUs));
 			});
