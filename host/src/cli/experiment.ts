@@ -10,6 +10,7 @@ import { renderExperimentHtml } from '../experiments/report-html.js';
 import type { ExperimentView, PlanView, StartRequest } from '../experiments/view.js';
 import type { ExperimentDocument } from '../experiments/views.js';
 import type { Interval } from '../statistics/interval.js';
+import { splitKeys } from '../strategy/runtime/plan.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
 import type { CliContext } from './context.js';
@@ -316,7 +317,11 @@ function addStart(experiment: Command, cli: Cli): void {
 		.option('--settle <duration>', 'after a block, for its requests to end', duration)
 		.option('--block-requests-min <number>', 'a block with fewer does not count', whole(1))
 		.option('--percent <number>', 'share of the candidate in a canary or split', decimal(0.01, 99.99))
-		.option('--by <key>', 'what a split goes by: session or tenant', oneOf('session', 'tenant'))
+		.option(
+			'--by <key>',
+			'what a split goes by: request, session or tenant (default: request for a canary, else session)',
+			oneOf(...splitKeys),
+		)
 		.option('--requests-min <number>', 'of the candidate, before a canary or split passes', whole(1))
 		.option('--duration <duration>', 'a canary or split lasts at least so long', duration)
 		.option('--seed <number>', 'of the order of arms', whole(0, 0xffff_ffff))

@@ -39,6 +39,9 @@ test('what is not said follows from rules; what is shorter than the rule is said
 	const canary = makeDesign({ ...request, kind: 'canary' }, calmTraffic);
 	t.is(canary.design.alpha, 0.001);
 	t.regex(canary.notes[0] ?? '', /harm only/);
+	t.deepEqual([canary.design.splitBy, canary.notes.length], ['request', 1]);
+	const grouped = makeDesign({ ...request, kind: 'canary', splitBy: 'session' }, calmTraffic);
+	t.regex(grouped.notes[1] ?? '', /goes by session/);
 	t.regex(makeDesign({ ...request, kind: 'request-ab' }, calmTraffic).notes[0] ?? '', /biased/);
 });
 

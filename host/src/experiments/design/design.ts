@@ -45,6 +45,7 @@ export interface ExperimentDesign {
 	readonly blockRequestsMin: number;
 	/** Of canary and request-ab: share of the candidate, 0..1. */
 	readonly share: number;
+	/** A canary's evidence needs `request`, its default; see `RateProcess`. */
 	readonly splitBy: SplitKey;
 	/** Of canary and request-ab: candidate requests, and time, after which no harm seen ends it. */
 	readonly requestsMin: number;
@@ -117,7 +118,7 @@ export function makeDesign(request: DesignRequest, seen: SeenTraffic): MadeDesig
 		pairsMax: designDefaults.pairsMax,
 		blockRequestsMin: designDefaults.blockRequestsMin,
 		share: isCanary ? designDefaults.canaryShare : designDefaults.splitShare,
-		splitBy: 'session',
+		splitBy: isCanary ? 'request' : 'session',
 		requestsMin: designDefaults.requestsMin,
 		durationMsMin: designDefaults.durationMsMin,
 		cellPairs: [],
@@ -177,14 +178,16 @@ function checkCells({ kind, cellPairs }: ExperimentDesign): void {
 }
 
 function notesOf(design: ExperimentDesign, rule: ReturnType<typeof blockRule>): string[] {
-	if (design.kind === 'canary')
-		return [
-			'A canary tells of harm only: it cannot show that the candidate is better, nor what it does to the whole fleet.',
-		];
-	if (design.kind === 'request-ab')
-		return [
-			'Both arms share queues and caches, so differences in latency are biased in size and perhaps in sign; only what happens inside a request (errors, traps, decision cost) is comparable.',
-		];
+	if (design.kind === 'canary') {
+		const harmOnly =
+			'A canary tells of harm only: it cannot show that the candidate is better, nor what it does to the whole fleet.';
+		return [harmOnly, ...clusterNotes(design)];
+	}
+	if (design.kind === 'request-ab') {
+		const biased =
+			'Both arms share queues and caches, so differences in latency are biased in size and perhaps in sign; only what happens inside a request (errors, traps, decision cost) is comparable.';
+		return [biased, ...clusterNotes(design)];
+	}
 	const notes: string[] = [];
 	if (design.blockMs < rule.blockMs)
 		notes.push(
@@ -195,6 +198,14 @@ function notesOf(design: ExperimentDesign, rule: ReturnType<typeof blockRule>): 
 			`A burn-in of ${seconds(design.burnInMs)} is shorter than the rule’s ${seconds(rule.burnInMs)}: requests of the block before are still under way.`,
 		);
 	return notes;
+}
+
+/** What a split by groups of requests does to the evidence of harm. */
+function clusterNotes({ splitBy }: ExperimentDesign): string[] {
+	if (splitBy === 'request') return [];
+	return [
+		`The split goes by ${splitBy}, and evidence of harm takes requests for assigned one by one: those of one ${splitBy} that fail together raise false alarms more often than alpha says (where sessions of five always fail as one, in one canary of four at an alpha of 1 %).`,
+	];
 }
 
 function seconds(ms: number): string {

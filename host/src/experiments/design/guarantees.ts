@@ -14,7 +14,7 @@ export const guarantees = {
 		'Measured around every decision of both arms, in wall time of these machines, noise of neighbours included.',
 	decisionTimeouts: 'Counted exactly: decisions that ran out of fuel and were answered by the fallback.',
 	hedgeWaste: 'Counted exactly: tokens computed by losing copies over all tokens computed.',
-	harm: 'Anytime-valid: a candidate that is no worse raises an alarm with probability at most alpha, over the whole canary, where requests fail independently or are assigned one by one; with whole sessions on one side, those that fail together make alarms more frequent. It tells nothing of the size, nor of what the candidate does when it has all the traffic.',
+	harm: 'Anytime-valid: a candidate that is no worse raises an alarm with probability at most alpha, over the whole canary, where requests are assigned one by one (or fail independently); split by session or tenant, those that fail together make alarms more frequent. It tells nothing of the size, nor of what the candidate does when it has all the traffic.',
 	guardrails:
 		'Hard rules without statistics: they stop what is plainly wrong, at the price of stopping a harmless candidate now and then.',
 } as const;

@@ -21,8 +21,8 @@ export interface CanaryPlan {
 	readonly seed?: number;
 }
 
-/** What decides on which side of a split a request is: its session (else itself), or its tenant. */
-export const splitKeys = ['session', 'tenant'] as const;
+/** What decides on which side of a split a request is: itself, its session (else itself), or its tenant. */
+export const splitKeys = ['request', 'session', 'tenant'] as const;
 export type SplitKey = (typeof splitKeys)[number];
 
 /** The experiment a pool is under: how its requests are counted. Which version decides is in the plan beside it. */
@@ -88,7 +88,8 @@ export type SplitFeatures = Pick<RequestFeatures, 'sessionLow' | 'sessionHigh' |
  * always sees one version. The seed makes the sides of one experiment independent of those of the next.
  */
 export function inCanary(canary: CanaryPlan, { sessionLow, sessionHigh, seedLow, tenant }: SplitFeatures): boolean {
-	const session = sessionLow === 0 && sessionHigh === 0 ? seedLow : sessionLow ^ Math.imul(sessionHigh, 0x9e3779b1);
+	const isAlone = canary.by === 'request' || (sessionLow === 0 && sessionHigh === 0);
+	const session = isAlone ? seedLow : sessionLow ^ Math.imul(sessionHigh, 0x9e3779b1);
 	const key = (canary.by === 'tenant' ? tenant : session) ^ Math.imul(canary.seed ?? 0, 0x85ebca6b);
 	let hash = Math.imul(key ^ (key >>> 16), 0x21f0aaad);
 	hash = Math.imul(hash ^ (hash >>> 15), 0x735a2d97);
