@@ -103,7 +103,7 @@ function listScenarios(context: CliContext, options: OutputOptions): number {
 export function withScenario(command: Command, scenario: string): Command {
 	return command
 		.option('--scenario <file|name>', `YAML file, or one that ships (default: ${scenario})`)
-		.option('--trace <file>', 'workload: Azure CSV or Mooncake JSONL (default: the scenario’s)')
+		.option('--trace <file>', 'workload: Azure CSV, Mooncake JSONL or a recording (default: the scenario’s)')
 		.option('--format <name>', 'auto, azure or mooncake', oneOf('auto', 'azure', 'mooncake'))
 		.option('--mend', 'take prompts of no tokens as of one, and rows whose clock goes back as of the row before')
 		.option('--requests <number>', 'only the first so many', whole(1))
@@ -153,7 +153,10 @@ export function addSimulateCommands(program: Command, cli: Cli): void {
 		.command('simulate')
 		.description('compare strategies on a simulated fleet, with the same binaries that a mesh runs')
 		.enablePositionalOptions()
-		.option('--strategies <list>', `${ALL}, or shipped names, project folders, .wasm files (default: ${ALL})`);
+		.option(
+			'--strategies <list>',
+			`${ALL}, or shipped names, project folders, .wasm files (default: the scenario’s, else ${ALL})`,
+		);
 	withExample(
 		withJson(
 			withScenario(simulate, SCENARIO_DEFAULT)

@@ -61,6 +61,21 @@ test('names that the author chose stay as they are; a variant holds only what it
 	t.deepEqual(scenario.grid.faults, { one_slow: [{ kind: 'slow', target: '*', fromMs: 0, factor: 2 }] });
 });
 
+test('traces and strategies are named from the folder of the file', (t) => {
+	const { workload, grid } = read(
+		`${MINIMAL}workload: { trace: traces/a.csv }\ngrid: { strategies: [{ name: hybrid_mesh }, { name: ../mine }, { name: a.wasm, label: a }] }\n`,
+	);
+	t.is(workload.trace, '/s/traces/a.csv');
+	t.deepEqual(
+		grid.strategies.map(({ name, label }) => [name, label]),
+		[
+			['hybrid_mesh', undefined],
+			['/mine', '../mine'],
+			['/s/a.wasm', 'a'],
+		],
+	);
+});
+
 for (const [what, text, told] of [
 	[
 		'an unknown key',

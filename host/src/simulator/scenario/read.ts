@@ -14,7 +14,7 @@ import {
 } from '../../project/scenario/yaml-source.js';
 import type { EngineGroup } from '../spec.js';
 import { findings } from './check.js';
-import type { SimulationScenario } from './document.js';
+import type { SimulationScenario, StrategyChoice } from './document.js';
 import { simulationScenarioErrors } from './errors.js';
 import { latencyOf } from './latency.js';
 import { scenarioNode, scenarioSchema } from './schema.js';
@@ -69,12 +69,23 @@ function complete(written: SimulationScenario, source: YamlSource, options: Read
 		...written,
 		fleet: written.fleet.map((group, index) => resolve(group, ['fleet', index])),
 		workload: trace === undefined ? written.workload : { ...written.workload, trace: path.resolve(folder, trace) },
-		grid: { ...written.grid, variants: Object.fromEntries(variants) as SimulationScenario['grid']['variants'] },
+		grid: {
+			...written.grid,
+			variants: Object.fromEntries(variants) as SimulationScenario['grid']['variants'],
+			strategies: written.grid.strategies.map((strategy) => besideFile(strategy, folder)),
+		},
 	};
 	for (const finding of findings(scenario))
 		problems.push({ where: source.at(finding.path), message: `\`${finding.path.join('.')}\`: ${finding.message}` });
 	if (problems.length > 0) throw invalid(problems);
 	return scenario;
+}
+
+/** A path is from the scenario's folder, and is called as it is written; a name is one that ships. */
+function besideFile(strategy: StrategyChoice, folder: string): StrategyChoice {
+	if (!/[./\\]/.test(strategy.name)) return strategy;
+	const { name, label = name, config } = strategy;
+	return { name: path.resolve(folder, name), label, config };
 }
 
 /** Keys of the schema in camel case; keys that the author chose stay. */
