@@ -3,6 +3,7 @@
 import type { ExperimentView } from '@infermesh/host';
 import test from 'ava';
 import { AdminError } from '../support/admin.js';
+import { admitWithoutTrial } from '../support/decider.js';
 import { eventually, MODEL, startTestEngine, startTestMesh, type Teardown } from '../support/mesh.js';
 import { infermesh, joinNodes, prepareNodes } from '../support/mesh-nodes.js';
 import { strategyFrom } from '../support/strategies.js';
@@ -29,6 +30,19 @@ export function rank(frame: usize): i32 {
 	if (row < 0) return 1;
 	putRanked(0, row, 0);
 	return route(1);
+}
+`,
+);
+
+const trapping = strategyFrom(
+	'name: trapping\nversion: 1.0.0\nabi: "1.0"\ncolumns: [load]\n',
+	`import { begin, request, rankLowest, scratch } from 'infermesh';
+export { init } from 'infermesh';
+
+export function rank(frame: usize): i32 {
+	begin(frame);
+	if (request().tokens_in > 0) unreachable();
+	return rankLowest(scratch(0), 1);
 }
 `,
 );
@@ -79,6 +93,7 @@ const quick = {
 
 test('a planted regression is rolled back by the first block that shows it', async (t) => {
 	const mesh = await startTestMesh(t, {
+		admit: admitWithoutTrial,
 		engines: Array.from({ length: ENGINES }, () => engine),
 		speed: SPEED,
 		config: { strategy: { active: 'least_queue' }, data: flow },
@@ -124,6 +139,26 @@ test('a planted regression is rolled back by the first block that shows it', asy
 	t.deepEqual(traffic.failed, [], 'no request suffers from switching');
 	t.is(await admin.metric('infermesh_experiment_state', { experiment: id, state: 'rollback' }), 1);
 	t.true(mesh.log.some((line) => line['action'] === 'experiment.rollback' && line['object'] === id));
+	await admin.load(await trapping);
+	const canary = await admin.call<ExperimentView>('POST', '/api/v1/experiments', {
+		kind: 'canary',
+		model: MODEL,
+		candidate: 'trapping',
+		share: 0.3,
+	});
+	await eventually(
+		'the canary ends',
+		async () => {
+			view = await admin.call<ExperimentView>('GET', `/api/v1/experiments/${canary.id}`);
+			return view.state === 'ended';
+		},
+		{ everyMs: 100 },
+	);
+	t.is(view?.trip?.rule, 'traps');
+	t.log(
+		`a canary that traps: rolled back ${Math.round((view?.end?.restoredAtMs ?? 0) - canary.startedAtMs)} ms after its start`,
+	);
+	t.deepEqual(traffic.failed, [], 'nor from traps');
 	await admin.stage('only_first', 'active', { model: MODEL });
 });
 

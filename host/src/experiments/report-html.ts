@@ -21,7 +21,7 @@ ${tiles(document)}
 <section class="charts">${chartsOf(document)
 		.map((chart) => renderChart(chart))
 		.join('\n')}</section>
-<h2>Figures and what they promise</h2><div class="card"><table class="list"><tr><th>figure</th><th>guarantee</th><th>value</th></tr>${figures(document)}</table></div>
+<h2>Figures and what they promise</h2><div class="card"><table class="list prose"><tr><th>figure</th><th>value</th><th>guarantee</th></tr>${figures(document)}</table></div>
 <h2>Both arms</h2><div class="card">${armTable(document)}</div>
 <h2>Registered before the start</h2><div class="card"><table class="list">${registered(document)}</table></div>
 <footer>${escapeHtml(document.schema)} · design ${escapeHtml(document.designDigest)}</footer>`;
@@ -59,7 +59,7 @@ function tiles({ switchback, safety, design }: ExperimentDocument): string {
 
 function figures(document: ExperimentDocument): string {
 	const { switchback, safety, decisionLatencyUs, decisionTimeouts, hedgeWaste, regretMs, guardrails } = document;
-	const row = (name: string, guarantee: string, value: string): string => htmlRow([name, guarantee, value]);
+	const row = (name: string, guarantee: string, value: string): string => htmlRow([name, value, guarantee]);
 	const both = <T>(values: Readonly<Record<ArmName, T>>, show: (value: T) => string): string =>
 		`${show(values.baseline)} → ${show(values.candidate)}`;
 	const rows: string[] = [];
