@@ -112,6 +112,11 @@ export interface RecordedOutcome {
 	readonly wallMs: number;
 }
 
+/** Milliseconds since 1970 that a date can show. */
+function isTime(ms: number): boolean {
+	return ms >= 0 && ms <= 8.64e15;
+}
+
 /** Reads a decision's payload. Undefined when its parts do not add up to `length`. */
 export function readDecision(words: Uint32Array, at: number, length: number): RecordedDecision | undefined {
 	if (length < D.words + REQUEST_WORDS) return undefined;
@@ -130,7 +135,7 @@ export function readDecision(words: Uint32Array, at: number, length: number): Re
 	if (count > RANKED_ROWS_MAX || factorCount > FACTORS_MAX || hitCount > HITS_MAX) return undefined;
 	if (count > 0 && chosen >= count) return undefined;
 	const parts = REQUEST_WORDS + count * (2 + factorCount) + excludedCount + 4 * hitCount + 2 * blockCount;
-	if (length !== D.words + parts) return undefined;
+	if (length !== D.words + parts || !isTime(getF64(words, at + D.wallMs))) return undefined;
 	let from = at + D.words;
 	const take = (size: number): Uint32Array => words.slice(from, (from += size));
 	const request = take(REQUEST_WORDS);
@@ -192,7 +197,7 @@ export function readDecision(words: Uint32Array, at: number, length: number): Re
 
 /** Reads an outcome's payload. Undefined when it is none. */
 export function readOutcome(words: Uint32Array, at: number, length: number): RecordedOutcome | undefined {
-	if (length !== O.words) return undefined;
+	if (length !== O.words || !isTime(getF64(words, at + O.wallMs))) return undefined;
 	const kind = words[at + O.kind] as number;
 	const status = outcomeStatusNames[kind & 0xff];
 	const hedge = hedgeNames[(kind >>> 8) & 0xff];

@@ -156,8 +156,8 @@ export class RecordingReader {
 
 	/** The records of one block; returns whether the last one ends the file. */
 	*#records(file: RecordingFileBytes, offset: number, payload: Uint8Array): Generator<RecordingEvent, boolean> {
-		// Copied when it does not lie on a word's edge.
-		const aligned = payload.byteOffset % 4 === 0 ? payload : payload.slice();
+		// Copied when it does not lie on a word's edge. A Buffer's own `slice` would be no copy.
+		const aligned = payload.byteOffset % 4 === 0 ? payload : Uint8Array.from(payload);
 		const words = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length >>> 2);
 		let ended = false;
 		for (let at = 0; at < words.length; ) {

@@ -148,6 +148,18 @@ test('files rotate within their bounds, and each can be read alone', (t) => {
 	}
 });
 
+test('a recording reads the same wherever it lies in memory', (t) => {
+	const made = bench();
+	made.decide(30);
+	const [file] = made.finish();
+	const odd = Buffer.concat([Buffer.from([0]), file!.bytes]).subarray(1);
+	t.not(odd.byteOffset % 4, 0);
+	const ids = (bytes: Uint8Array): string[] =>
+		loadRecording([{ name: 'f', bytes }]).decisions.map(({ decision }) => decision.id);
+	t.deepEqual(ids(odd), ids(file!.bytes));
+	t.is(ids(odd).length, 30);
+});
+
 test('a recording cut short is used as far as it is whole, with the byte where it ends', (t) => {
 	const made = bench({ writer: { blockBytes: 4096 } });
 	made.decide(100);
@@ -170,7 +182,7 @@ test('a damaged block is passed over and reading goes on where the file begins a
 		made.drain();
 	}
 	const [file] = made.finish();
-	const bytes = file!.bytes.slice();
+	const bytes = Uint8Array.from(file!.bytes);
 	const view = new DataView(bytes.buffer);
 	// A block in the middle that is not one with which the file begins anew.
 	let at = FILE_HEADER_BYTES;
@@ -196,7 +208,7 @@ test('a change with a right checksum breaks the rolling hash', async (t) => {
 	const made = bench({ writer: { blockBytes: 4096 } });
 	made.decide(100);
 	const [file] = made.finish();
-	const bytes = file!.bytes.slice();
+	const bytes = Uint8Array.from(file!.bytes);
 	const view = new DataView(bytes.buffer);
 	// The second block: change a payload byte and mend its checksum.
 	const second = FILE_HEADER_BYTES + BLOCK_HEADER_BYTES + view.getUint32(FILE_HEADER_BYTES + 4, true);
@@ -241,7 +253,7 @@ test('no bytes make the reader throw or run away', (t) => {
 	const [file] = made.finish();
 	let issues = 0;
 	for (let round = 0; round < 300; round++) {
-		const bytes = file!.bytes.slice();
+		const bytes = Uint8Array.from(file!.bytes);
 		const changes = 1 + (random.nextU32() % 8);
 		for (let i = 0; i < changes; i++) {
 			// The file's header is what says that it is a recording; everything behind it may be anything.
@@ -262,7 +274,7 @@ test('records that are malformed inside whole blocks are named, and others still
 	const [file] = made.finish();
 	let named = 0;
 	for (let round = 0; round < 300; round++) {
-		const bytes = file!.bytes.slice();
+		const bytes = Uint8Array.from(file!.bytes);
 		const view = new DataView(bytes.buffer);
 		// Every block's checksum is made right again, so that the records themselves are what is wrong.
 		for (let at = FILE_HEADER_BYTES; at < bytes.length; ) {

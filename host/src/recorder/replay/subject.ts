@@ -35,7 +35,7 @@ export type HashesInstead = readonly [session: number, prompt: number] | undefin
 
 interface Seat {
 	readonly of: ReplayStream;
-	instance: StrategyInstance;
+	readonly instance: StrategyInstance;
 	/** Where the recorded state is put for the instance to copy; undefined for a strategy without state. */
 	readonly state: { readonly writer: StateBlockWriter; readonly reader: StateBlockReader; epoch: number } | undefined;
 }
@@ -81,11 +81,12 @@ export class Subject {
 	}
 
 	/**
-	 * Ranks the decision's request on the stream as it stands. The answer is in `out`, its draw not yet applied; 'none' when it is sound. Throws what an
-	 * instance that cannot be made throws.
+	 * Ranks the decision's request on the stream as it stands. The answer is in `out`, its draw not yet applied; 'none' when it is sound, 'no_instance' when
+	 * none can be made over what a file claims to be a pool.
 	 */
 	rank(of: ReplayStream, decision: RecordedDecision, instead?: HashesInstead): FallbackCause {
-		const seat = this.#seatOf(of);
+		const seat = this.#seatOrNone(of);
+		if (seat === undefined) return 'no_instance';
 		this.#setState(seat, decision);
 		const { instance } = seat;
 		this.#last = instance;
@@ -103,7 +104,8 @@ export class Subject {
 		this.out.cause = cause;
 		this.out.chosen = 0;
 		this.out.propensity = 1;
-		if (instance.poisoned) seat.instance = this.#make(seat);
+		// A stream whose instance cannot be made again finds none at its next decision.
+		if (instance.poisoned) this.#seats.delete(of.stream.entry.stream);
 		return cause;
 	}
 
@@ -132,6 +134,17 @@ export class Subject {
 	/** Once a second of recorded time. */
 	tick(): void {
 		if (!this.#recordedState) for (const { keeper } of this.#keepers.values()) keeper.tick();
+	}
+
+	#seatOrNone(of: ReplayStream): Seat | undefined {
+		try {
+			return this.#seatOf(of);
+		} catch {
+			this.out.count = 0;
+			this.out.fuel = 0;
+			this.out.cause = 'no_instance';
+			return undefined;
+		}
 	}
 
 	#seatOf(of: ReplayStream): Seat {
@@ -177,7 +190,8 @@ export class Subject {
 	#setState({ of, state }: Seat, { versionId, stateEpoch }: RecordedDecision): void {
 		if (!this.#recordedState || state === undefined || state.epoch === stateEpoch) return;
 		const recorded = of.stream.states.get(versionId);
-		if (recorded === undefined) return;
+		// A block of another size is not this strategy's, whatever the file says.
+		if (recorded?.bytes !== this.module.manifest.stateBytes) return;
 		state.writer.publish(new Uint8Array(recorded.words.buffer, 0, recorded.bytes));
 		state.epoch = stateEpoch;
 	}
@@ -199,10 +213,6 @@ export class Subject {
 			u32.fill(instead[1], requestWord + REQUEST_PROMPT_HASH_WORD, requestWord + REQUEST_PROMPT_HASH_WORD + 2);
 		}
 		clearOutput(instance);
-	}
-
-	#make({ of, state }: Seat): StrategyInstance {
-		return this.#makeOn(of, state?.reader);
 	}
 
 	#makeOn({ rows }: ReplayStream, state: StateBlockReader | undefined): StrategyInstance {

@@ -15,10 +15,12 @@ export function renderReplay(report: ReplayReport): string {
 		`holds      ${report.decisions} decisions, ${report.outcomes} outcomes, ${report.dropped} dropped by the recorder; hashes ${report.hashes}`,
 		`integrity  ${report.blocks.verified} of ${report.blocks.read} blocks verified; chain ${report.chain.slice(0, 16)}`,
 		...issueLines(report),
-		...report.strategies.filter(({ decisions }) => decisions > 0).map(
-			({ label, decisions, module, sameDigest, problem }) =>
-				`decided    ${label}: ${decisions} decisions, module ${module}${sameDigest || module === 'missing' ? '' : ' (admitted to another digest here: fuel may differ)'}${problem === '' ? '' : `: ${problem}`}`,
-		),
+		...report.strategies
+			.filter(({ decisions }) => decisions > 0)
+			.map(
+				({ label, decisions, module, sameDigest, problem }) =>
+					`decided    ${label}: ${decisions} decisions, module ${module}${sameDigest || module === 'missing' ? '' : ' (admitted to another digest here: fuel may differ)'}${problem === '' ? '' : `: ${problem}`}`,
+			),
 		`replayed   ${identity.checked} decisions: ${identity.identical} identical (${percent(identity.identical, identity.checked)}), ${identity.different} different${identity.redacted === 0 ? '' : `, ${identity.redacted} hang on hashes that were not kept`}`,
 		...Object.entries(identity.passedOver).map(([reason, count]) => `           ${count} not replayed: ${reason}`),
 		...identity.differences
