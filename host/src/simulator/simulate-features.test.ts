@@ -315,3 +315,15 @@ test('timelines add up to what was there, and regret is least for who knows most
 	);
 	t.true(simulate(specOf(), workload, [roundRobin]).summary.regretMs > 2 * summary.regretMs);
 });
+
+test('a fleet of 512 engines, of which many hold the beginning of every prompt', (t) => {
+	const workload = workloadOf({ requests: 1500, ratePerS: 1500, families: 1 });
+	const fleet = [group({ count: 512, kvTokens: 16_000, hostKvTokens: 0 })];
+	for (const prefix of ['oracle', 'approximate', 'events'] as const) {
+		const { summary, strategies, targets } = simulate(specOf({ fleet, signals: { prefix } }), workload, [hybridMesh]);
+		t.is(summary.finished, 1500);
+		t.deepEqual(strategies[0]?.fallbacks, {});
+		t.true(summary.hitRatio > 0.1);
+		t.true(targets.filter(({ requests }) => requests > 0).length > 100);
+	}
+});
