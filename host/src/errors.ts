@@ -32,6 +32,7 @@ import { simulationErrors } from './simulator/world/errors.js';
 import { statisticsErrors } from './statistics/errors.js';
 import { admissionErrors } from './strategy/admission/errors.js';
 import { registryErrors } from './strategy/registry/errors.js';
+import { signingErrors } from './strategy/signing/errors.js';
 
 /** One room's errors under the heading they have in the docs. */
 export interface ErrorSection {
@@ -52,6 +53,7 @@ export const errorSections: readonly ErrorSection[] = [
 	...fabricErrorSections,
 	{ title: 'Loading and staging strategies', errors: registryErrors },
 	{ title: 'Admission of strategies', errors: admissionErrors },
+	{ title: 'Signing strategies', errors: signingErrors },
 	{ title: 'Experiments on a running mesh', errors: experimentErrors },
 	{ title: 'Designs of experiments', errors: designErrors },
 	{ title: 'Admin API', errors: adminErrors },

@@ -8,6 +8,7 @@ import type { QuotaView } from '../quota/view.js';
 import type { Reports } from '../reports/reports.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import type { ShadowReport } from '../strategy/shadow/report.js';
+import type { StrategySignature } from '../strategy/signing/signature.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { CapacityRow } from './capacity-routes.js';
 import type { GpuRow } from './gpu-routes.js';
@@ -34,6 +35,7 @@ export interface LoadStrategyRequest {
 	readonly activate: boolean;
 	/** Narrows `activate` to one model. */
 	readonly model: string | undefined;
+	readonly signature?: StrategySignature | undefined;
 }
 
 export interface MeshControl {

@@ -249,6 +249,25 @@ const accessRoutes: readonly AdminRoute[] = [
 			return { key, ...view };
 		},
 	}),
+	route('GET', '/api/v1/signing-keys', 'Keys that vouch for strategies.', {
+		response: schemas.listing(schemas.signingKeyViewSchema),
+		run: ({ mesh }) => mesh.signingKeys.list(),
+	}),
+	route('POST', '/api/v1/signing-keys', 'Trust a key, or change the name or grade of one that is trusted.', {
+		body: schemas.signingKeyRequestSchema,
+		response: schemas.signingKeyViewSchema,
+		status: 201,
+		run: ({ mesh }, { body: { name, publicKey, grade = 'signed' }, asker }) =>
+			mesh.trustSigningKey({ name, publicKey, grade }, asker),
+	}),
+	route('DELETE', '/api/v1/signing-keys/:id', 'Trust a key no more.', {
+		params: idParamsSchema,
+		response: schemas.removedSchema,
+		run: async ({ mesh }, { params, asker }) => {
+			await mesh.distrustSigningKey(params.id, asker);
+			return { existed: true };
+		},
+	}),
 	route('DELETE', '/api/v1/keys/:id', 'Delete an API key: it opens nothing from then on.', {
 		params: idParamsSchema,
 		response: schemas.removedSchema,

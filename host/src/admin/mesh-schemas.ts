@@ -2,7 +2,7 @@
 import { bandwidthBounds } from '@infermesh/fabric';
 import { type Static, type TSchema, Type } from 'typebox';
 import { REASON_CHARS_MAX } from '../mesh/nodes.js';
-import { lifecycleStates, nodeRecordSchema, policySchemas, tenantSchema } from '../records/kinds.js';
+import { lifecycleStates, nodeRecordSchema, policySchemas, signingKeySchema, tenantSchema } from '../records/kinds.js';
 
 const describe = (description: string) => ({ description });
 const strict = { additionalProperties: false } as const;
@@ -299,6 +299,21 @@ export const keyMadeSchema = Type.Object({
 	...keyViewSchema.properties,
 });
 export type KeyMadeRow = Static<typeof keyMadeSchema>;
+
+export const signingKeyViewSchema = Type.Object({
+	id: Type.String(describe('Of its public half; signatures name it.')),
+	...signingKeySchema.properties,
+	revision: Type.Integer(),
+});
+export type SigningKeyRow = Static<typeof signingKeyViewSchema>;
+export const signingKeyRequestSchema = Type.Object(
+	{
+		name: signingKeySchema.properties.name,
+		publicKey: signingKeySchema.properties.publicKey,
+		grade: Type.Optional(signingKeySchema.properties.grade),
+	},
+	strict,
+);
 
 export const nameParamsSchema = Type.Object({ name: Type.String({ minLength: 1, maxLength: 256 }) });
 export const policyParamsSchema = Type.Object({

@@ -64,6 +64,7 @@ const strategyRoutes: readonly AdminRoute[] = [
 				settings: body.settings,
 				activate: body.activate ?? false,
 				model: body.model,
+				signature: body.signature,
 			}),
 		audit: ({ body }, { strategy }: LoadResult) => ({
 			action: body.activate === true ? 'strategy.activate' : 'strategy.load',

@@ -2,7 +2,9 @@
 // /api/v1/openapi.json. Names are camelCase; units last.
 import { runtimeNames } from '@infermesh/adapters';
 import { type Static, Type } from 'typebox';
+import { signatureSchema } from '../records/kinds.js';
 import { httpVersions } from '../router/upstream/http-version.js';
+import { grades } from '../strategy/signing/grade.js';
 
 const describe = (description: string) => ({ description });
 const nullableNumber = (description: string) => Type.Union([Type.Number(), Type.Null()], { description });
@@ -128,6 +130,8 @@ export const strategyViewSchema = Type.Object({
 	quarantinedForMs: nullableNumber('Time left in quarantine.'),
 	loadedAt: Type.String(describe('ISO 8601.')),
 	bytes: Type.Integer(describe('Size of the module as loaded.')),
+	grade: Type.Enum([...grades], describe('What its signature is worth: unsigned, signed or trusted.')),
+	signedBy: Type.Union([Type.String(), Type.Null()], describe('Id of the key that has signed it.')),
 	fuelBudget: Type.Integer(describe('Budget of one decision for the largest pool now.')),
 });
 export type StrategyView = Static<typeof strategyViewSchema>;
@@ -139,6 +143,7 @@ export const loadRequestSchema = Type.Object(
 		settings: Type.Optional(Type.Record(Type.String(), Type.Union([Type.Number(), Type.Boolean()]))),
 		activate: Type.Optional(Type.Boolean({ description: 'Make it decide at once.' })),
 		model: Type.Optional(Type.String({ minLength: 1, description: 'Narrows `activate` to one model.' })),
+		signature: Type.Optional(signatureSchema),
 	},
 	strict,
 );

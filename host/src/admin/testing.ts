@@ -78,6 +78,8 @@ export function fakeStrategy(name: string, stage: string): StrategyView {
 		name,
 		version: '1.0.0',
 		digest: 'ab'.repeat(32),
+		grade: 'unsigned',
+		signedBy: null,
 		stage,
 		models: [],
 		canaryPercent: null,

@@ -19,6 +19,7 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
 	{ names: ['quota'], load: async () => (await import('./quota.js')).addQuotaCommands },
 	{ names: ['tenant'], load: async () => (await import('./tenant.js')).addTenantCommands },
 	{ names: ['key'], load: async () => (await import('./tenant.js')).addKeyCommands },
+	{ names: ['signing-key'], load: async () => (await import('./signing-key.js')).addSigningKeyCommands },
 	{ names: ['nodes'], load: async () => (await import('./nodes.js')).addNodeCommands },
 	{
 		names: ['members', 'topology', 'cells', 'raft'],
@@ -44,11 +45,12 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
 ];
 
 async function strategyCommands(): Promise<AddCommands> {
-	const [project, gate, mesh, shadow] = await Promise.all([
+	const [project, gate, mesh, shadow, signing] = await Promise.all([
 		import('./strategy-project.js'),
 		import('./gate.js'),
 		import('./strategy-mesh.js'),
 		import('./strategy-shadow.js'),
+		import('./signing-key.js'),
 	]);
 	return (program, cli) => {
 		const strategy = program.command('strategy').description('write, test, load and stage strategies');
@@ -56,6 +58,7 @@ async function strategyCommands(): Promise<AddCommands> {
 		gate.addGateCommand(strategy, cli);
 		mesh.addStrategyMeshCommands(strategy, cli);
 		shadow.addStrategyShadowCommand(strategy, cli);
+		signing.addStrategySignCommand(strategy, cli);
 	};
 }
 

@@ -5,10 +5,12 @@ import type { LoadResult, RollbackResult, StageRequest, StrategyView } from '../
 import { renderCheck } from '../project/check-project.js';
 import { openStrategy } from '../project/prepare.js';
 import type { AdmissionReport } from '../strategy/admission/report.js';
+import type { StrategySignature } from '../strategy/signing/signature.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
 import type { CliContext } from './context.js';
 import { type Column, print, printItems, showMs } from './output.js';
+import { readSignature, signWith } from './signing-key.js';
 import { decimal, oneOf, setting } from './values.js';
 
 const label = (strategy: StrategyView): string => `${strategy.name}@${strategy.version}`;
@@ -24,6 +26,7 @@ function stageText(strategy: StrategyView): string {
 const columns: readonly Column<StrategyView>[] = [
 	{ title: 'STRATEGY', value: label },
 	{ title: 'STAGE', value: stageText },
+	{ title: 'ORIGIN', value: ({ grade }) => grade },
 	{ title: 'DIGEST', value: (strategy) => strategy.digest.slice(0, 12) },
 	{ title: 'STRIKES', value: (strategy) => String(strategy.strikes), right: true },
 	{ title: 'BYTES', value: (strategy) => String(strategy.bytes), right: true },
@@ -34,6 +37,7 @@ export interface UploadOptions {
 	readonly activate: boolean;
 	readonly model?: string;
 	readonly settings?: Readonly<Record<string, number | boolean>>;
+	readonly signature?: StrategySignature;
 }
 
 /** Sends a module to the mesh. Throws IM_STRATEGY_REFUSED with the admission report. */
@@ -49,6 +53,7 @@ export function uploadStrategy(
 		...(sourceMap === undefined ? {} : { sourceMap }),
 		...(options.settings === undefined ? {} : { settings: options.settings }),
 		...(options.model === undefined ? {} : { model: options.model }),
+		...(options.signature === undefined ? {} : { signature: options.signature }),
 	});
 }
 
@@ -56,15 +61,24 @@ type LoadOptions = MeshOptions & {
 	readonly activate?: boolean;
 	readonly model?: string;
 	readonly set?: Record<string, number | boolean>;
+	readonly key?: string;
+	readonly signature?: string;
 };
+
+function signatureOf({ key, signature }: LoadOptions, wasm: Uint8Array): StrategySignature | undefined {
+	if (key !== undefined) return signWith(key, wasm);
+	return signature === undefined ? undefined : readSignature(signature);
+}
 
 async function load(context: CliContext, where: string, options: LoadOptions): Promise<void> {
 	const client = new AdminClient(context, options);
 	const { wasm, sourceMap } = await openStrategy(where);
+	const signature = signatureOf(options, wasm);
 	const result = await uploadStrategy(client, wasm, sourceMap, {
 		activate: options.activate ?? false,
 		...(options.model === undefined ? {} : { model: options.model }),
 		...(options.set === undefined ? {} : { settings: options.set }),
+		...(signature === undefined ? {} : { signature }),
 	}).catch((error: unknown) => {
 		const report = error instanceof MeshError ? error.details?.['report'] : undefined;
 		// All refusals with their places, not only the first, which the error names.
@@ -109,7 +123,9 @@ export function addStrategyMeshCommands(strategy: Command, cli: Cli): void {
 		)
 			.option('--activate', 'let it decide at once')
 			.option('--model <name>', 'narrow --activate to one model')
-			.option('--set <name=value>', 'a value of its configuration, repeatable', setting),
+			.option('--set <name=value>', 'a value of its configuration, repeatable', setting)
+			.option('--key <file>', 'sign it with this private key')
+			.option('--signature <file>', 'its signature, as `strategy sign` writes it'),
 		'infermesh strategy load ./my-strategy --activate',
 	).action(act(cli, (context, where: string, options: LoadOptions) => load(context, where, options)));
 	withExample(

@@ -29,6 +29,8 @@ import type { StrategyJudge } from '../strategy/registry/judge.js';
 import type { StrategyManager } from '../strategy/registry/manager.js';
 import { StrategyRegistry } from '../strategy/registry/registry.js';
 import { StrategySync } from '../strategy/registry/sync.js';
+import type { Grade } from '../strategy/signing/grade.js';
+import { StrategyTrust } from '../strategy/signing/trust.js';
 
 export interface MeshStateParts {
 	readonly clock: Clock;
@@ -41,6 +43,8 @@ export interface MeshStateParts {
 	/** The lease this node's own records lie under; undefined where nothing outlives the process anyway. */
 	readonly lease: () => LeaseId | undefined;
 	readonly judge: StrategyJudge;
+	/** Least grade of strategies that are loaded. */
+	readonly requiredGrade: Grade;
 	/** Whether a router that follows the records has no room for one more strategy. */
 	readonly full: () => boolean;
 	/** Of the router that runs here; undefined where none does, and strategies are only kept. */
@@ -83,6 +87,7 @@ export class MeshState implements MeshMirrors {
 	readonly quotas;
 	readonly tenants;
 	readonly apiKeys;
+	readonly signingKeys;
 	readonly strategies;
 	readonly staging;
 	readonly routers;
@@ -140,6 +145,7 @@ export class MeshState implements MeshMirrors {
 		this.quotas = mirror('quotas', () => this.#applyQuotas());
 		this.tenants = mirror('tenants', reaccess);
 		this.apiKeys = mirror('apiKeys', reaccess);
+		this.signingKeys = mirror('signingKeys', () => undefined);
 		this.strategies = mirror('strategies', restrategise);
 		this.staging = mirror('staging', restrategise);
 		this.routers = mirror('routers', () => {
@@ -220,6 +226,10 @@ export class MeshState implements MeshMirrors {
 			records: this.records,
 			blobs,
 			judge: parts.judge,
+			trust: new StrategyTrust({
+				require: parts.requiredGrade,
+				key: (id) => this.signingKeys.get(id)?.value,
+			}),
 			local: manager ?? { full: parts.full, quarantined: () => false },
 			strategies: this.strategies,
 			staging: this.staging,

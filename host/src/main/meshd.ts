@@ -24,6 +24,7 @@ import { degradationRow } from '../reports/routes.js';
 import { createTargetLimits, TargetLimits } from '../router/admission/target-limits.js';
 import { isFull, StrategyJudge } from '../strategy/registry/judge.js';
 import type { Admit } from '../strategy/registry/ports.js';
+import type { Grade } from '../strategy/signing/grade.js';
 import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
 import type { Log } from '../telemetry/logger.js';
 import { watchLoopLag } from '../telemetry/loop-lag.js';
@@ -261,6 +262,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		configuredNames: namePolicy(config),
 		tenants,
 		configuredKeys: config.keys,
+		requiredGrade: config.strategy.require as Grade,
 		setAccess: (next) => {
 			access = next;
 			router?.workers.access(next.keys, next.tenants);

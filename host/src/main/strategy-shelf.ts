@@ -21,7 +21,7 @@ export interface StrategyShelf {
 export interface ShelfParts {
 	/** Undefined where no router runs. */
 	readonly manager: StrategyManager | undefined;
-	readonly state: Pick<MeshState, 'strategies' | 'staging' | 'registry'>;
+	readonly state: Pick<MeshState, 'strategies' | 'staging' | 'registry' | 'signingKeys'>;
 	/** Budget of one decision for the largest pool now. */
 	readonly fuelBudget: () => number;
 	readonly nowMs: () => number;
@@ -61,8 +61,17 @@ function stageIn(
 
 const versionOf = (label: string): string => label.slice(label.indexOf('@') + 1);
 
+/** What a strategy's signature is worth now: keys are trusted and distrusted while it is loaded. */
+function originIn(keys: ShelfParts['state']['signingKeys']) {
+	return (record: StrategyRecord | undefined): Pick<StrategyView, 'grade' | 'signedBy'> => {
+		const key = record?.signature?.key;
+		return { grade: (key === undefined ? undefined : keys.get(key)?.value.grade) ?? 'unsigned', signedBy: key ?? null };
+	};
+}
+
 export function strategyShelf({ manager, state, fuelBudget, nowMs }: ShelfParts): StrategyShelf {
 	if (manager === undefined) return recordedShelf(state, fuelBudget);
+	const origin = originIn(state.signingKeys);
 	const view = (loaded: LoadedStrategy): StrategyView => {
 		const { strategy, report, quarantine } = loaded;
 		const known = new Set(manager.list().map((one) => one.strategy.label));
@@ -78,6 +87,7 @@ export function strategyShelf({ manager, state, fuelBudget, nowMs }: ShelfParts)
 			quarantinedForMs: isQuarantined ? Math.ceil(quarantine.untilMs - nowMs()) : null,
 			loadedAt: new Date(loaded.loadedWallMs).toISOString(),
 			bytes: report.moduleBytes,
+			...origin(state.strategies.get(strategy.label)?.value),
 			fuelBudget: fuelBudget(),
 		};
 	};
@@ -89,9 +99,10 @@ export function strategyShelf({ manager, state, fuelBudget, nowMs }: ShelfParts)
 }
 
 function recordedShelf(
-	{ strategies, staging, registry }: ShelfParts['state'],
+	{ strategies, staging, registry, signingKeys }: ShelfParts['state'],
 	fuelBudget: () => number,
 ): StrategyShelf {
+	const origin = originIn(signingKeys);
 	const known = (): ReadonlySet<string> => new Set(strategies.all().map(({ id }) => id));
 	const view = ({ id: label, value }: Stored<StrategyRecord>): StrategyView => ({
 		name: label.slice(0, label.lastIndexOf('@')),
@@ -102,6 +113,7 @@ function recordedShelf(
 		quarantinedForMs: null,
 		loadedAt: new Date(value.loadedAtMs).toISOString(),
 		bytes: value.bytes,
+		...origin(value),
 		fuelBudget: fuelBudget(),
 	});
 	return {

@@ -17,6 +17,7 @@ export type MeshMirrors = {
 		| 'routes'
 		| 'tenants'
 		| 'apiKeys'
+		| 'signingKeys'
 		| 'routers'
 		| 'drains']: MirrorOf<K>;
 };

@@ -19,6 +19,7 @@ import { allPairs, type Pairs } from './pairs.js';
 import { Policies, type PolicyView, policyKindOf } from './policies.js';
 import { quorumWithout } from './quorum.js';
 import { type RaftView, raftView } from './raft-view.js';
+import { type SigningKeyRequest, SigningKeys, type SigningKeyView } from './signing-keys.js';
 import { type KeyRequest, type KeyView, Tenants, type TenantView } from './tenants.js';
 
 /** One change of the mesh, for the log. */
@@ -95,6 +96,7 @@ export class MeshOperations {
 	readonly nodes: Nodes;
 	readonly policies: Policies;
 	readonly tenants: Tenants;
+	readonly signingKeys: SigningKeys;
 	readonly events: EventFeed;
 	readonly #ports: MeshOperationsPorts;
 	readonly #records: Records;
@@ -114,6 +116,7 @@ export class MeshOperations {
 		});
 		this.policies = new Policies({ records, mirrors });
 		this.tenants = new Tenants({ clock, records, mirrors, randomBytes });
+		this.signingKeys = new SigningKeys({ clock, records, mirrors });
 		this.events = new EventFeed(engine);
 	}
 
@@ -245,6 +248,19 @@ export class MeshOperations {
 		await this.tenants.removeKey(id);
 		this.#ports.audit({ by, action: 'key.delete', object: id });
 		await this.#followed(() => this.#ports.mirrors.apiKeys.get(id) === undefined);
+	}
+
+	async trustSigningKey(request: SigningKeyRequest, { by }: Asker): Promise<SigningKeyView> {
+		const key = await this.signingKeys.trust(request, by);
+		this.#ports.audit({ by, action: `signing-key.trust.${key.grade}`, object: `${key.id} (${key.name})` });
+		await this.#followed(() => (this.#ports.mirrors.signingKeys.get(key.id)?.revision ?? 0) >= key.revision);
+		return key;
+	}
+
+	async distrustSigningKey(id: string, { by }: Asker): Promise<void> {
+		await this.signingKeys.distrust(id);
+		this.#ports.audit({ by, action: 'signing-key.distrust', object: id });
+		await this.#followed(() => this.#ports.mirrors.signingKeys.get(id) === undefined);
 	}
 
 	/** Whether the mesh is well, as far as this node can find out: it asks all that are there. */

@@ -61,6 +61,7 @@ const kindsMirrored = [
 	'routes',
 	'tenants',
 	'apiKeys',
+	'signingKeys',
 	'routers',
 	'drains',
 ] as const;

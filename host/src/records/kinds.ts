@@ -223,6 +223,24 @@ export const apiKeySchema = Type.Object(
 );
 export type ApiKey = Static<typeof apiKeySchema>;
 
+/** A key that vouches for strategies, under its id; only the public half. */
+export const signingKeySchema = Type.Object({
+	name: Type.String({ minLength: 1, maxLength: 128, description: 'Whose it is, for people.' }),
+	publicKey: Type.String({ maxLength: 1024, description: 'SPKI, PEM.' }),
+	grade: Type.Enum(['signed', 'trusted'], describe('What a strategy that it has signed is worth.')),
+	trustedBy: Type.String(),
+	trustedAtMs: Type.Integer(),
+});
+export type SigningKey = Static<typeof signingKeySchema>;
+
+export const signatureSchema = Type.Object(
+	{
+		key: Type.String({ pattern: '^[0-9a-f]{32}$', description: 'Id of the key that made it.' }),
+		value: Type.String({ maxLength: 128, description: 'Ed25519, base64.' }),
+	},
+	{ additionalProperties: false },
+);
+
 /** A loaded strategy: its module lies in the blob store under `blob`, on a quorum before this record exists. */
 export const strategyRecordSchema = Type.Object({
 	label: Type.String(describe('`name@version`, with build metadata where the same was loaded twice.')),
@@ -233,6 +251,7 @@ export const strategyRecordSchema = Type.Object({
 	settings: Type.Optional(Type.Record(Type.String(), Type.Union([Type.Number(), Type.Boolean()]))),
 	loadedBy: Type.String(),
 	loadedAtMs: Type.Integer(),
+	signature: Type.Optional(signatureSchema),
 });
 export type StrategyRecord = Static<typeof strategyRecordSchema>;
 
@@ -371,6 +390,7 @@ export const recordKinds = {
 	tenants: kind('tenants/', tenantSchema),
 	apiKeys: kind('keys/', apiKeySchema),
 	strategies: kind('strategies/', strategyRecordSchema),
+	signingKeys: kind('signing-keys/', signingKeySchema),
 	staging: kind('staging/', stagingRecordSchema),
 	routers: kind('routers/', routerRecordSchema),
 	drains: kind('drains/', drainRecordSchema),

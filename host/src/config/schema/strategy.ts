@@ -1,6 +1,7 @@
 // Owns the sections of the configuration about the strategy host, and about recording what it decides.
 import { Type } from 'typebox';
 import { hashModes } from '../../recorder/entries.js';
+import { grades } from '../../strategy/signing/grade.js';
 import { choice, flag, integer, map, number, section, text } from '../fields.js';
 import { BYTES, MS } from './units.js';
 
@@ -8,6 +9,11 @@ export const strategySchema = section('The strategy host.', {
 	active: text(
 		'hybrid_mesh',
 		'Strategy that decides at start: the name of a shipped one, a `.wasm` file or a project folder.',
+	),
+	require: choice(
+		grades,
+		'unsigned',
+		'Least grade of what is loaded: `signed` by a key that the mesh knows, or by one it has `trusted` (`infermesh signing-key`). What `active` names at the first start is taken as it is.',
 	),
 	settings: map(
 		Type.Record(Type.String(), Type.Union([Type.Number(), Type.Boolean()])),

@@ -5,6 +5,7 @@ import { systemClock, systemRandom } from '../../main/clock.js';
 import { recordKinds } from '../../records/kinds.js';
 import { Mirror } from '../../records/mirror.js';
 import { Records } from '../../records/records.js';
+import { StrategyTrust } from '../signing/trust.js';
 import { StrategyRegistry } from './registry.js';
 import { StrategySync } from './sync.js';
 import { managerForTests, wasm } from './testing.js';
@@ -45,6 +46,7 @@ async function setUp(t: ExecutionContext) {
 		records,
 		blobs,
 		judge,
+		trust: new StrategyTrust({ require: 'unsigned', key: () => undefined }),
 		local: manager,
 		strategies,
 		staging,

@@ -8,6 +8,8 @@ import { type RouterRecord, recordKinds, type StagingRecord, type StrategyRecord
 import type { Mirror } from '../../records/mirror.js';
 import type { Records, Stored } from '../../records/records.js';
 import type { AdmissionReport } from '../admission/report.js';
+import type { StrategySignature } from '../signing/signature.js';
+import type { StrategyTrust } from '../signing/trust.js';
 import { registryErrors } from './errors.js';
 import type { StrategyJudge } from './judge.js';
 import {
@@ -42,6 +44,7 @@ export interface LoadRequest {
 	readonly activate: boolean;
 	/** Narrows `activate` to one model. */
 	readonly model: string | undefined;
+	readonly signature?: StrategySignature | undefined;
 }
 
 export interface LoadDone {
@@ -55,6 +58,7 @@ export interface RegistryPorts {
 	readonly records: Records;
 	readonly blobs: Blobs;
 	readonly judge: StrategyJudge;
+	readonly trust: StrategyTrust;
 	/** What this node knows of the routers' room and of versions in quarantine: a router by itself, any other node by the records. */
 	readonly local: { full(): boolean; quarantined(label: string): boolean };
 	readonly strategies: Mirror<typeof recordKinds.strategies.schema>;
@@ -127,10 +131,15 @@ export class StrategyRegistry {
 	}
 
 	/** Admits here, makes it durable on a quorum, publishes it; resolves when every router has it ready (and follows it, with `activate`). */
-	async load(request: LoadRequest): Promise<LoadDone> {
-		const { clock, judge, local, blobs, records } = this.#ports;
+	load(request: LoadRequest): Promise<LoadDone> {
+		return this.#load(request, true);
+	}
+
+	async #load(request: LoadRequest, judged: boolean): Promise<LoadDone> {
+		const { clock, judge, local, blobs, records, trust } = this.#ports;
 		const began = clock.nowMs();
 		const { report, manifest, digest } = await judge.admit(request.module, request.sourceMap);
+		if (judged) trust.admit(request.module, request.signature, `${manifest.name}@${manifest.version}`);
 		const admissionMs = clock.nowMs() - began;
 		judge.configOf(manifest, request.settings);
 		if (local.full()) await this.#makeRoom(manifest.name);
@@ -143,6 +152,7 @@ export class StrategyRegistry {
 			digest,
 			bytes: request.module.length,
 			...(request.settings === undefined ? {} : { settings: { ...request.settings } }),
+			...(request.signature === undefined ? {} : { signature: { ...request.signature } }),
 			loadedBy: this.#ports.node,
 			loadedAtMs: Math.floor(clock.wallMs()),
 		};
@@ -161,13 +171,13 @@ export class StrategyRegistry {
 	}
 
 	/**
-	 * What decides in a mesh where nothing is staged yet. Several nodes may do this at once: a module that is loaded already is not loaded again, and
+	 * What decides in a mesh where nothing is staged yet: what its operators have configured, whoever has signed it. Several nodes may do this at once: a module that is loaded already is not loaded again, and
 	 * whoever stages first decides.
 	 */
 	async seed(request: LoadRequest): Promise<void> {
 		const blob = blobIdOf(request.module);
 		const known = this.#ports.strategies.all().find(({ value }) => value.blob === blob)?.id;
-		const label = known ?? (await this.load({ ...request, activate: false })).label;
+		const label = known ?? (await this.#load({ ...request, activate: false }, false)).label;
 		await this.#restage((before) => (before.has(WHOLE_MESH) ? before : stageActive(before, WHOLE_MESH, label)));
 	}
 
