@@ -1,5 +1,6 @@
 // HTTP/2 to targets, below the router: the choice of a version, sessions shared by exchanges, and what becomes of an exchange when its stream, its session or its
 // target misbehaves. The good targets are `node:http2`'s; the bad ones send frames of their own.
+import { createSecureServer } from 'node:http2';
 import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
@@ -505,6 +506,28 @@ test('auto: the first request does not wait for the answer, later ones use HTTP/
 	target.kill();
 	await until('the session is gone', () => upstreams.sessions.size === 0);
 	t.like(await exchange(place), { body: 'hello', ends: 1 });
+});
+
+test('auto: a target of both versions is served from the first request on, and over HTTP/2 once it has agreed', async (t) => {
+	const certificate = await testCertificate('localhost');
+	const versions: string[] = [];
+	const server = createSecureServer({ cert: certificate.cert, key: certificate.key, allowHTTP1: true }, (req, res) => {
+		versions.push(req.httpVersion);
+		res.end('both');
+	});
+	server.on('sessionError', () => undefined);
+	await new Promise<void>((resolve) => {
+		server.listen(0, '127.0.0.1', resolve);
+	});
+	const { upstreams, exchange } = rig(t, {}, certificate);
+	const place: HttpPlace = { origin: `https://localhost:${(server.address() as AddressInfo).port}`, http: 'auto' };
+	t.like(await exchange(place), { body: 'both', ends: 1 });
+	await until('it has agreed', () => upstreams.sessions.size === 1);
+	for (let n = 0; n < 3; n++) t.like(await exchange(place), { body: 'both', ends: 1 });
+	t.deepEqual(versions, ['1.1', '2.0', '2.0', '2.0']);
+	t.is(upstreams.sessions.size, 1, 'the connection that asked is the session');
+	upstreams.destroy();
+	server.close();
 });
 
 test('auto: without TLS it is HTTP/1.1', async (t) => {
