@@ -118,6 +118,11 @@ test.serial('an experiment inside the simulator: the baseline alone, then both s
 	});
 	const arms = report.cells.map(({ outcome }) => outcome?.summary.arms.map(({ requests }) => requests > 0));
 	t.deepEqual(arms, [[true], [true, true]]);
+	t.deepEqual(report.comparisons, [], 'a shared fleet says nothing of one strategy alone');
+	t.is(
+		report.experiments[0]?.arms.reduce((sum, { requests }) => sum + requests, 0),
+		60,
+	);
 });
 
 test.serial('further objectives cost no run, and the first by another name gives the same goodput', async (t) => {

@@ -9,6 +9,7 @@ import type { CellOutcome } from '../grid/outcome.js';
 import type { Replication, Setting } from '../grid/plan.js';
 import type { CellRecord, GridRun } from '../grid/run.js';
 import type { SimulatedStrategy } from '../grid/strategies.js';
+import type { ArmSummary } from '../result.js';
 import type { SimulationScenario } from '../scenario/document.js';
 
 export const SIMULATION_REPORT_SCHEMA = 'infermesh.simulation/v1';
@@ -51,6 +52,11 @@ export interface ReportedThreshold {
 	readonly actual: number | null;
 }
 
+export interface ReportedExperiment {
+	readonly strategy: string;
+	readonly arms: readonly { readonly requests: number; readonly ttftMeanMs: number; readonly goodput: number }[];
+}
+
 export interface SimulationReport {
 	readonly schema: typeof SIMULATION_REPORT_SCHEMA;
 	/** Version of the simulator. */
@@ -76,7 +82,10 @@ export interface SimulationReport {
 	readonly cells: readonly ReportedCell[];
 	/** Means over all cells, in the order of `strategies`; null for one without cells. */
 	readonly means: readonly (StrategyMeans | null)[];
+	/** Empty where strategies shared a fleet: see `experiments`. */
 	readonly comparisons: readonly (Comparison & { readonly strategy: string })[];
+	/** Where the baseline (arm 0) and a strategy (arm 1) shared a fleet, what each saw: biased as such experiments are. Means over cells. */
+	readonly experiments: readonly ReportedExperiment[];
 	readonly thresholds: readonly ReportedThreshold[];
 	/** Whether a replication run twice gave one digest; null when that was not asked or not possible. */
 	readonly repeatable: boolean | null;
@@ -104,6 +113,7 @@ export function simulationReport(parts: ReportParts): SimulationReport {
 	const { records, interrupted } = parts.grid;
 	const { strategies } = parts;
 	const label = (index: number): string => strategies[index]?.label ?? '';
+	const shared = parts.scenario.assignment.kind !== 'single';
 	const first = records.find(isDone)?.outcome.workload;
 	const thresholds = judged(parts);
 	const whole = records.every((record) => isDone(record) && record.outcome.partial === undefined);
@@ -136,9 +146,12 @@ export function simulationReport(parts: ReportParts): SimulationReport {
 			);
 			return means === null || means.trap === null ? means : { ...means, trap: placed(means.trap, strategy) };
 		}),
-		comparisons: strategies
-			.slice(1)
-			.map((strategy, index) => Object.assign(compare(records, index + 1, 0), { strategy: strategy.label })),
+		comparisons: shared
+			? []
+			: strategies
+					.slice(1)
+					.map((strategy, index) => Object.assign(compare(records, index + 1, 0), { strategy: strategy.label })),
+		experiments: shared ? experimentsOf(parts) : [],
 		thresholds,
 		repeatable: parts.repeatable,
 		passed:
@@ -147,6 +160,25 @@ export function simulationReport(parts: ReportParts): SimulationReport {
 			parts.capacities.every(({ error }) => error === null) &&
 			thresholds.every(({ passed }) => passed),
 	};
+}
+
+function experimentsOf({ grid, strategies }: ReportParts): ReportedExperiment[] {
+	return strategies.slice(1).map(({ label }, offset) => {
+		const arms = grid.records
+			.filter(isDone)
+			.filter(({ strategy }) => strategy === offset + 1)
+			.map(({ outcome }) => outcome.summary.arms);
+		const mean = (index: number, read: (arm: ArmSummary) => number): number =>
+			arms.reduce((sum, of) => sum + (of[index] === undefined ? 0 : read(of[index])), 0) / Math.max(1, arms.length);
+		return {
+			strategy: label,
+			arms: [0, 1].map((index) => ({
+				requests: mean(index, ({ requests }) => requests),
+				ttftMeanMs: mean(index, ({ ttft }) => ttft.mean),
+				goodput: mean(index, ({ goodput }) => goodput),
+			})),
+		};
+	});
 }
 
 /** A trap crosses threads as the text of its stack; the strategy's source map knows the line. */

@@ -33,6 +33,7 @@ export function renderHtml(report: SimulationReport): string {
 			? ''
 			: `<h2>Strategies, means over ${report.cells.length} simulations</h2>${meansCard(report, report.means)}`,
 		comparisons(report),
+		experiments(report),
 		extremes(report),
 		side(report),
 		thresholds(report),
@@ -181,6 +182,21 @@ function comparisons(report: SimulationReport): string {
 	];
 	const text = `Paired with ${report.baseline}: the same requests at the same times. A win is more than 0.5 percentage points of goodput. The replications are all there are in this grid, so the win rate carries no interval; the interval of the margin is over the seeds, with the rest of the grid held fixed.`;
 	return `<h2>Against ${escapeHtml(report.baseline)}</h2><div class="card">${htmlTable(head, rows)}</div><p class="sub">${escapeHtml(text)}</p>`;
+}
+
+function experiments({ experiments: all, scenario, baseline }: SimulationReport): string {
+	if (all.length === 0) return '';
+	const rows = all.map(({ strategy, arms: [control, treatment] }) =>
+		htmlRow([
+			strategy,
+			...[control?.ttftMeanMs, treatment?.ttftMeanMs].map(formatMs),
+			...[control?.goodput, treatment?.goodput].map((share) => formatShare(share ?? 0)),
+			points((treatment?.goodput ?? 0) - (control?.goodput ?? 0)),
+		]),
+	);
+	const head = ['', 'mean TTFT, arm 0', 'arm 1', 'goodput, arm 0', 'arm 1', 'difference'];
+	const text = `${baseline} (arm 0) and each strategy (arm 1) shared one fleet, assigned by ${scenario.assignment.kind}. Each helps or harms the other through queues and caches, so a difference between arms is not the effect of a strategy.`;
+	return `<h2>Arms of one fleet</h2><div class="card">${htmlTable(head, rows)}</div><p class="sub">${escapeHtml(text)}</p>`;
 }
 
 /** Every strategy's mean beside its worst scenario. */

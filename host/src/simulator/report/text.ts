@@ -21,6 +21,7 @@ export function renderText(report: SimulationReport): string {
 		capacities(report),
 		...tables(report),
 		comparisons(report),
+		experiments(report),
 		traps(report),
 		thresholds(report),
 	];
@@ -108,7 +109,7 @@ function strategyTable(report: SimulationReport, means: readonly (StrategyMeans 
 			mean.imbalance.toFixed(2),
 			formatNumber(Math.round(mean.fuelMean)),
 			formatNumber(mean.fallbacks),
-			...(wins ? [comparison === undefined ? 'baseline' : formatShare(comparison.winRate)] : []),
+			...(wins ? [index === 0 ? 'baseline' : comparison === undefined ? '-' : formatShare(comparison.winRate)] : []),
 		];
 	});
 	return table(head, rows);
@@ -129,6 +130,23 @@ function comparisons({ comparisons: all, baseline }: SimulationReport): string {
 	return [
 		`against ${baseline}: win, tie, loss in goodput by more than 0.5 pp, over the replications of this grid`,
 		table(['strategy', 'w/t/l', 'margin', 'over seeds (95 %)', 'TTFT mean', 'worst', 'worst scenario'], rows),
+	].join('\n');
+}
+
+/** What each arm of a shared fleet saw; the row of the baseline above is the baseline alone. */
+function experiments({ experiments: all, scenario, baseline }: SimulationReport): string {
+	if (all.length === 0) return '';
+	const rows = all.map(({ strategy, arms: [control, treatment] }) => [
+		strategy,
+		formatMs(control?.ttftMeanMs),
+		formatMs(treatment?.ttftMeanMs),
+		formatShare(control?.goodput ?? 0),
+		formatShare(treatment?.goodput ?? 0),
+		points((treatment?.goodput ?? 0) - (control?.goodput ?? 0)),
+	]);
+	return [
+		`${baseline} (0) and each strategy (1) shared one fleet, assigned by ${scenario.assignment.kind}: each helps or harms the other, so differences are no effect`,
+		table(['strategy', 'TTFT mean 0', 'TTFT mean 1', 'goodput 0', 'goodput 1', 'difference'], rows),
 	].join('\n');
 }
 
