@@ -96,7 +96,16 @@ export class ExperimentPart {
 	}
 
 	samples(): CollectedSample[] {
-		return this.#parts.state.experiments.all().flatMap(({ value }) => experimentSamples(value));
+		const { state, log } = this.#parts;
+		return state.experiments.all().flatMap(({ id, value }) => {
+			try {
+				return experimentSamples(value);
+			} catch (error) {
+				// Evidence that this version cannot read must not cost the rest of the metrics.
+				log.warn({ experiment: id, error: String(error) }, 'an experiment cannot be told');
+				return [];
+			}
+		});
 	}
 
 	async close(): Promise<void> {

@@ -19,7 +19,7 @@ const READ_TIMEOUT_MS = 800;
 
 export interface ExperimentReadingsParts {
 	readonly clock: Clock;
-	readonly fabric: Pick<MeshFabric, 'nodeId' | 'server' | 'peer'>;
+	readonly fabric: Pick<MeshFabric, 'nodeId' | 'server' | 'peer' | 'members'>;
 	/** Of the router that runs here; undefined where none does. */
 	readonly own: RouterTelemetry | undefined;
 	readonly nodes: () => readonly NodeRecord[];
@@ -41,7 +41,14 @@ export class ExperimentReadings {
 	async read(ask: ReadingAsk): Promise<Readings> {
 		const { fabric, own, nodes } = this.#parts;
 		const readings = new Map<string, RouterReading | undefined>();
-		const routers = nodes().filter((node) => routes(node));
+		// A router that gossip calls dead is gone, not silent, although its record lives on until its lease ends.
+		const gone = new Set(
+			fabric
+				.members()
+				.filter(({ state }) => state === 'failed' || state === 'left')
+				.map(({ id }) => id),
+		);
+		const routers = nodes().filter((node) => routes(node) && !gone.has(node.id));
 		await askAll(routers, async ({ id }) => {
 			try {
 				readings.set(id, id === fabric.nodeId ? own?.read(ask) : await this.#remote(id, ask));
