@@ -157,7 +157,7 @@ export class config {
 	static get stale_max_ms(): i32 {
 		return load<i32>(configAddress(), 48);
 	}
-	/** worth of a prefix cached in host memory (default 0.95) */
+	/** worth of a prefix cached in host memory (default 0.98) */
 	@inline
 	static get host_share(): f32 {
 		return load<f32>(configAddress(), 52);
@@ -177,7 +177,7 @@ export class config {
 	static get lora_load_ms(): f32 {
 		return load<f32>(configAddress(), 64);
 	}
-	/** share of a token's prefill that each token of context before it adds (default 0.000035) */
+	/** share of a token's prefill that each token of context before it adds (default 0.00002) */
 	@inline
 	static get attention_per_token(): f32 {
 		return load<f32>(configAddress(), 68);
