@@ -1,16 +1,10 @@
-// HTTP/2 to targets, below the router: the choice of a version, sessions shared by exchanges, and what becomes of an exchange when its stream, its session or its
-// target misbehaves. The good targets are `node:http2`'s; the bad ones send frames of their own.
-import { createSecureServer } from 'node:http2';
-import { createServer as createHttpsServer } from 'node:https';
+// HTTP/2 to targets, below the router: sessions shared by exchanges, and what becomes of an exchange when its stream, its session or its target misbehaves. The
+// good targets are `node:http2`'s; the bad ones send frames of their own.
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
-import { routerDefaults } from '../options.js';
-import { type TestCertificate, testCertificate } from '../testing/certificate.js';
 import {
 	END_HEADERS,
 	END_STREAM,
-	type FakeHttp2,
-	fakeHttp2,
 	frame,
 	frameTypes,
 	okBlock,
@@ -18,96 +12,8 @@ import {
 	PREFACE,
 	type StreamHandler,
 } from '../testing/http2.js';
-import { testClock, until } from '../testing/kit.js';
-import type { UpstreamCall, UpstreamHandler } from './connection.js';
-import type { UpstreamFault } from './faults.js';
-import type { UpstreamRequest } from './request-head.js';
-import type { ResponseHeaders } from './response-parser.js';
-import { type HttpPlace, type StreamBounds, Upstreams } from './upstreams.js';
-
-const hello: UpstreamRequest = {
-	method: 'POST',
-	path: '/v1/x?y=1',
-	headers: ['content-type', 'text/plain', 'x-two', 'a', 'x-two', 'b'],
-	body: Buffer.from('hello'),
-};
-
-/** What an exchange brought. */
-class Seen implements UpstreamHandler {
-	status = 0;
-	headers: ResponseHeaders = {};
-	body = '';
-	ends = 0;
-	readonly faults: string[] = [];
-	call: UpstreamCall | undefined;
-
-	onHead(status: number, headers: ResponseHeaders): void {
-		this.status = status;
-		this.headers = headers;
-	}
-	onBody(bytes: Buffer): void {
-		this.body += bytes.toString('latin1');
-	}
-	onEnd(): void {
-		this.ends++;
-	}
-	onFault(fault: UpstreamFault): void {
-		this.faults.push(fault.kind);
-	}
-	get over(): boolean {
-		return this.ends + this.faults.length > 0;
-	}
-}
-
-interface Rig {
-	readonly upstreams: Upstreams;
-	readonly send: (place: HttpPlace, request?: UpstreamRequest) => Seen;
-	readonly exchange: (place: HttpPlace, request?: UpstreamRequest) => Promise<Seen>;
-}
-
-function rig(
-	t: ExecutionContext,
-	bounds: Partial<StreamBounds> = {},
-	certificate?: TestCertificate,
-	nowMs: () => number = () => testClock.nowMs(),
-): Rig {
-	const { grpc, upstream } = routerDefaults;
-	const upstreams = new Upstreams(
-		{ ...upstream, ...(certificate === undefined ? {} : { tls: certificate }) },
-		{ ...grpc, ageMaxMs: grpc.sessionAgeMaxMs, ...bounds },
-		{ ...testClock, nowMs },
-	);
-	t.teardown(() => upstreams.destroy());
-	const send = (place: HttpPlace, request = hello): Seen => {
-		const seen = new Seen();
-		seen.call = upstreams.dispatch(place, request, seen);
-		return seen;
-	};
-	const exchange = async (place: HttpPlace, request = hello): Promise<Seen> => {
-		const seen = send(place, request);
-		await until('it is over', () => seen.over);
-		return seen;
-	};
-	return { upstreams, send, exchange };
-}
-
-async function engine(t: ExecutionContext, handler: StreamHandler, tls?: TestCertificate): Promise<FakeHttp2> {
-	const made = await fakeHttp2(handler, tls);
-	t.teardown(() => made.close());
-	return made;
-}
-
-const h2 = ({ origin }: { readonly origin: string }): HttpPlace => ({ origin, http: 'h2' });
-
-/** Answers with the body it got. */
-const echo: StreamHandler = (stream) => {
-	const chunks: Buffer[] = [];
-	stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-	stream.on('end', () => {
-		stream.respond({ ':status': 200, 'content-type': 'text/plain', 'x-multi': ['a', 'b'] });
-		stream.end(Buffer.concat(chunks));
-	});
-};
+import { until } from '../testing/kit.js';
+import { echo, engine, h2, hello, rig, Seen } from './streams.test-support.js';
 
 /** A target below HTTP/2: it says hello, and `answer` says what follows the head of each request. */
 async function raw(t: ExecutionContext, answer: (socket: Socket, stream: number) => void): Promise<{ origin: string }> {
@@ -436,116 +342,4 @@ test('a target that is not there, and one that is no origin', async (t) => {
 	const { exchange, send } = rig(t);
 	t.deepEqual((await exchange({ origin: 'http://127.0.0.1:1', http: 'h2' })).faults, ['connect']);
 	t.throws(() => send({ origin: 'nonsense', http: 'h2' }), { message: /no HTTP origin/ });
-});
-
-test('over TLS: a target that takes HTTP/2 only, with a certificate of ours', async (t) => {
-	const certificate = await testCertificate('localhost');
-	const target = await engine(t, echo, certificate);
-	const { upstreams, exchange } = rig(t, {}, certificate);
-	t.like(await exchange(h2(target)), { body: 'hello', ends: 1 });
-	t.is(upstreams.sessions.size, 1);
-});
-
-test('over TLS: other certificates are shown on new sessions, and what is under way on the old one ends by itself', async (t) => {
-	const [certificate, stranger] = await Promise.all([testCertificate('localhost'), testCertificate('localhost')]);
-	const held: Parameters<StreamHandler>[0][] = [];
-	const target = await engine(t, (stream) => void held.push(stream), certificate);
-	const { upstreams, send, exchange } = rig(t, {}, certificate);
-	const old = send(h2(target));
-	await until('it has arrived', () => held.length === 1);
-	upstreams.setTls({ ...stranger, ca: certificate.ca });
-	t.deepEqual((await exchange(h2(target))).faults.length, 1, 'the target does not know this one');
-	upstreams.setTls(certificate);
-	const fresh = send(h2(target));
-	await until('it has arrived', () => held.length === 2);
-	for (const stream of held) {
-		stream.respond({ ':status': 200 });
-		stream.end('ok');
-	}
-	await until('both are over', () => old.over && fresh.over);
-	t.deepEqual([old.body, fresh.body, old.faults, fresh.faults], ['ok', 'ok', [], []]);
-});
-
-async function https1(
-	t: ExecutionContext,
-	certificate: TestCertificate,
-): Promise<{ origin: string; versions: string[] }> {
-	const versions: string[] = [];
-	const server = createHttpsServer({ ...certificate }, (req, res) => {
-		versions.push(req.httpVersion);
-		res.end('one');
-	});
-	await new Promise<void>((resolve) => {
-		server.listen(0, '127.0.0.1', resolve);
-	});
-	t.teardown(() => {
-		server.closeAllConnections();
-		server.close();
-	});
-	return { origin: `https://localhost:${(server.address() as AddressInfo).port}`, versions };
-}
-
-test('over TLS: a target without HTTP/2 is unreachable by it, and served by what is agreed on', async (t) => {
-	const certificate = await testCertificate('localhost');
-	const { origin, versions } = await https1(t, certificate);
-	const { exchange } = rig(t, {}, certificate);
-	t.deepEqual((await exchange({ origin, http: 'h2' })).faults, ['connect']);
-	for (let n = 0; n < 3; n++) t.like(await exchange({ origin, http: 'auto' }), { body: 'one', ends: 1 });
-	t.deepEqual(versions, ['1.1', '1.1', '1.1']);
-});
-
-test('auto: the first request does not wait for the answer, later ones use HTTP/2 where it is agreed on', async (t) => {
-	const certificate = await testCertificate('localhost');
-	const target = await engine(t, echo, certificate);
-	const place: HttpPlace = { origin: target.origin, http: 'auto' };
-	const { upstreams, exchange } = rig(t, {}, certificate);
-	// This target has no HTTP/1.1: what goes out before the answer fails, and is retried by whoever sent it.
-	t.deepEqual((await exchange(place)).faults, ['connect']);
-	await until('it has agreed', () => upstreams.sessions.size === 1);
-	t.like(await exchange(place), { body: 'hello', ends: 1 });
-	target.kill();
-	await until('the session is gone', () => upstreams.sessions.size === 0);
-	t.like(await exchange(place), { body: 'hello', ends: 1 });
-});
-
-test('auto: a target of both versions is served from the first request on, and over HTTP/2 once it has agreed', async (t) => {
-	const certificate = await testCertificate('localhost');
-	const versions: string[] = [];
-	const server = createSecureServer({ cert: certificate.cert, key: certificate.key, allowHTTP1: true }, (req, res) => {
-		versions.push(req.httpVersion);
-		res.end('both');
-	});
-	server.on('sessionError', () => undefined);
-	await new Promise<void>((resolve) => {
-		server.listen(0, '127.0.0.1', resolve);
-	});
-	const { upstreams, exchange } = rig(t, {}, certificate);
-	const place: HttpPlace = { origin: `https://localhost:${(server.address() as AddressInfo).port}`, http: 'auto' };
-	t.like(await exchange(place), { body: 'both', ends: 1 });
-	await until('it has agreed', () => upstreams.sessions.size === 1);
-	for (let n = 0; n < 3; n++) t.like(await exchange(place), { body: 'both', ends: 1 });
-	t.deepEqual(versions, ['1.1', '2.0', '2.0', '2.0']);
-	t.is(upstreams.sessions.size, 1, 'the connection that asked is the session');
-	upstreams.destroy();
-	server.close();
-});
-
-test('auto: without TLS it is HTTP/1.1', async (t) => {
-	const first: string[] = [];
-	const server = createServer((socket) => {
-		socket.on('error', () => undefined);
-		socket.on('data', (bytes) => {
-			first.push(bytes.toString('latin1').slice(0, 26));
-			socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok');
-		});
-	});
-	await new Promise<void>((resolve) => {
-		server.listen(0, '127.0.0.1', resolve);
-	});
-	const { upstreams, exchange } = rig(t);
-	const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-	t.like(await exchange({ origin, http: 'auto' }), { body: 'ok', ends: 1 });
-	t.deepEqual(first, ['POST /v1/x?y=1 HTTP/1.1\r\nh']);
-	upstreams.destroy();
-	server.close();
 });
