@@ -139,6 +139,23 @@ test('a planted regression is rolled back by the first block that shows it', asy
 	t.deepEqual(traffic.failed, [], 'no request suffers from switching');
 	t.is(await admin.metric('infermesh_experiment_state', { experiment: id, state: 'rollback' }), 1);
 	t.true(mesh.log.some((line) => line['action'] === 'experiment.rollback' && line['object'] === id));
+	const split = await admin.call<ExperimentView>('POST', '/api/v1/experiments', {
+		kind: 'request-ab',
+		model: MODEL,
+		candidate: 'only_first',
+	});
+	const arms = new Set<string>();
+	await eventually('both arms decide', async () => {
+		arms.add((await ask({ url: mesh.dataUrl, seed: 1, tokens: 1, stream: true })).strategy);
+		return arms.size === 2;
+	});
+	const stopped = await admin.call<ExperimentView>('POST', `/api/v1/experiments/${split.id}/stop`, {
+		reason: 'enough',
+	});
+	t.like(stopped, { state: 'ended', end: { how: 'stop', reason: 'enough', by: 'loopback' } });
+	await t.throwsAsync(admin.call('POST', `/api/v1/experiments/${split.id}/stop`, {}), {
+		message: /IM_EXPERIMENT_ENDED/,
+	});
 	await admin.load(await trapping);
 	const canary = await admin.call<ExperimentView>('POST', '/api/v1/experiments', {
 		kind: 'canary',

@@ -105,13 +105,14 @@ export class ExperimentOperations {
 		});
 		const { model } = (await this.#find(id)).value;
 		await registry.endExperiment(model, id, undefined);
-		const ended = await records.update(recordKinds.experiments, id, (present) =>
-			// Whoever runs experiments may have been faster.
-			present === undefined || present.state === 'ended'
-				? undefined
-				: { ...present, state: 'ended' as const, end: { ...end, restoredAtMs: clock.wallMs() } },
-		);
-		audit({ by, action: 'experiment.stop', object: id, reason });
+		let isOwn = false;
+		const ended = await records.update(recordKinds.experiments, id, (present) => {
+			// Whoever runs experiments may have been faster, and has told of it then.
+			isOwn = present?.state === 'ending';
+			if (present === undefined || !isOwn) return undefined;
+			return { ...present, state: 'ended' as const, end: { ...end, restoredAtMs: clock.wallMs() } };
+		});
+		if (isOwn) audit({ by, action: 'experiment.stop', object: id, reason });
 		return this.#view(ended?.value ?? (await this.#find(id)).value);
 	}
 
