@@ -69,8 +69,9 @@ export interface Comparison {
 
 type Done = CellRecord & { readonly state: 'done' };
 
+/** Ran to its end: what was stopped on the way is compared with nothing. */
 export function isDone(record: CellRecord): record is Done {
-	return record.state === 'done';
+	return record.state === 'done' && record.outcome.partial === undefined;
 }
 
 /** Means over the cells of one strategy; null for none. */

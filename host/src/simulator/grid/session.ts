@@ -104,7 +104,7 @@ export class Session {
 		if (first?.state !== 'done' || this.#options.signal.aborted) return null;
 		this.#begin('running a replication again', 1);
 		const again = await this.#pool.run(this.#jobOf(first));
-		return again.digest === first.outcome.digest;
+		return again.partial === undefined ? again.digest === first.outcome.digest : null;
 	}
 
 	/** Capacity of every strategy under every setting. A search that fails is in its entry. */
@@ -158,6 +158,8 @@ export class Session {
 			const outcomes = await Promise.all(
 				seedsOf(this.#scenario).map((seed) => this.#pool.run(this.#searchJob(setting, strategy, at, seed))),
 			);
+			if (outcomes.some(({ partial }) => partial !== undefined))
+				throw new MeshError(gridErrors, 'IM_SIMULATE_INTERRUPTED', 'stopped before its end');
 			this.#done += outcomes.length;
 			perSpeed = arrivalsPerSecond(outcomes) * specOf(this.#scenario, setting, 1, 0).speed;
 			return allHold(until, outcomes.flatMap(measured));

@@ -75,6 +75,29 @@ test.serial('an interrupt keeps what is done, marks the rest, and stops soon', a
 	t.true((report.comparisons[0]?.replications ?? 0) > 0, 'what is there is paired');
 });
 
+test.serial('an interrupt in the middle of the only simulations keeps what there is of one, marked', async (t) => {
+	const stop = new AbortController();
+	const text = `grid: { ${strategies} }`;
+	const small = smallScenario(text);
+	const { generator } = small.workload;
+	const long = { ...small, workload: { ...small.workload, generator: { ...generator, requests: 60_000 } } };
+	const report = await simulateGrid(long, {
+		threads: 1,
+		simulator: 'test',
+		clock: systemClock,
+		signal: stop.signal,
+		progressPeriodMs: 1,
+		onProgress: ({ progressed }) => {
+			if (progressed > 0) stop.abort();
+		},
+	});
+	t.like(report, { partial: true, interrupted: true, passed: false, means: [null, null] });
+	const [first] = report.cells;
+	t.is(first?.outcome?.partial, 'stopped before its end');
+	const { finished = 0, requests = 0 } = first?.outcome?.summary ?? {};
+	t.true(finished > 0 && finished < requests, `${finished} of ${requests}`);
+});
+
 test.serial('stopped before anything is finished there is nothing to report', async (t) => {
 	t.true(isMeshError(await t.throwsAsync(run('seeds: 1', { signal: AbortSignal.abort() })), 'IM_SIMULATE_INTERRUPTED'));
 });

@@ -41,7 +41,8 @@ export async function simulateGrid(scenario: SimulationScenario, options: GridOp
 		const capacities =
 			until === undefined ? (shares ? await session.baseCapacities() : []) : await session.capacities(until);
 		const grid = until === undefined ? await session.grid(capacities) : nothingRun(options.signal.aborted);
-		refuseNothing(grid, until === undefined ? [] : capacities);
+		const interrupted = grid.interrupted || options.signal.aborted;
+		refuseNothing({ ...grid, interrupted }, until === undefined ? [] : capacities);
 		return simulationReport({
 			simulator: options.simulator,
 			scenario,
@@ -50,7 +51,7 @@ export async function simulateGrid(scenario: SimulationScenario, options: GridOp
 			seeds,
 			until: options.until ?? (shares ? scenario.grid.loads.until : null),
 			capacities,
-			grid,
+			grid: { ...grid, interrupted },
 			repeatable: options.repeat === true ? await session.repeats(grid) : null,
 			thresholds,
 			notes: notesOf(scenario),

@@ -12,6 +12,8 @@ import type { CellJob } from './run.js';
 /** What a thread starts with. */
 export interface ThreadStart {
 	readonly modules: readonly StrategyModule[];
+	/** Word 0 is not 0 once the run is stopped: a simulation under way then ends with what it has. */
+	readonly stop: Int32Array;
 }
 
 export type ThreadAnswer =
@@ -39,14 +41,15 @@ export class ThreadPool {
 	readonly #queue: Waiting[] = [];
 	readonly #idle: Worker[] = [];
 	readonly #running = new Map<Worker, Waiting>();
+	readonly #stop = new Int32Array(new SharedArrayBuffer(4));
 	#stopped = false;
 
-	/** Threads start as jobs come. `signal` interrupts: jobs under way and waiting are refused with IM_SIMULATE_INTERRUPTED. */
+	/** Threads start as jobs come. `signal` interrupts: jobs that wait are refused with IM_SIMULATE_INTERRUPTED, those under way end soon, in part. */
 	constructor(modules: readonly StrategyModule[], threadsMax: number, signal: AbortSignal) {
 		this.#modules = modules;
 		this.#threadsMax = threadsMax;
 		if (signal.aborted) this.#stopped = true;
-		else signal.addEventListener('abort', () => void this.close(), { once: true });
+		else signal.addEventListener('abort', () => this.#interrupt(), { once: true });
 	}
 
 	/** Runs one job when a thread is free. Rejects with a MeshError: the job's own, IM_SIMULATE_CELL when its thread died, or _INTERRUPTED. */
@@ -71,6 +74,13 @@ export class ThreadPool {
 		await Promise.all(threads.map((thread) => thread.terminate()));
 	}
 
+	#interrupt(): void {
+		this.#stopped = true;
+		Atomics.store(this.#stop, 0, 1);
+		for (const { reject } of this.#queue) reject(interrupted());
+		this.#queue.length = 0;
+	}
+
 	#next(): void {
 		const waiting = this.#queue[0];
 		if (waiting === undefined) return;
@@ -82,7 +92,7 @@ export class ThreadPool {
 	}
 
 	#start(): Worker {
-		const start: ThreadStart = { modules: this.#modules };
+		const start: ThreadStart = { modules: this.#modules, stop: this.#stop };
 		const thread = new Worker(new URL('./thread.js', import.meta.url), { workerData: start, name: 'simulation' });
 		thread.on('message', (answer: ThreadAnswer) => this.#answered(thread, answer));
 		thread.on('error', (error: NodeJS.ErrnoException) => this.#died(thread, error.message));

@@ -15,7 +15,7 @@ const WORKLOADS_KEPT = 2;
 
 const port = parentPort;
 if (port === null) throw new Error('a simulation thread runs as a worker only');
-const { modules } = workerData as ThreadStart;
+const { modules, stop } = workerData as ThreadStart;
 const workloads = new Map<string, Workload>();
 
 async function workloadOf({ spec, seed, segment }: CellJob['workload']): Promise<Workload> {
@@ -34,6 +34,7 @@ async function run(job: CellJob): Promise<ThreadAnswer> {
 		const arms = job.arms.flatMap((index) => modules[index] ?? []);
 		const result = simulate(job.spec, workload, arms, {
 			nowMs: () => systemClock.nowMs(),
+			aborted: () => Atomics.load(stop, 0) !== 0,
 			onProgress: ({ ended, requests }) => port?.postMessage({ ended, requests } satisfies ThreadAnswer),
 		});
 		const { name, notes, requests } = workload;

@@ -5,7 +5,7 @@ import { formatMsTick, formatNumber } from '../../load/report/format.js';
 import { linearAxis, timeAxis } from '../../load/report/scale.js';
 import type { StrategyMeans } from '../grid/compare.js';
 import type { CellOutcome, CellTimelines, Curve } from '../grid/outcome.js';
-import type { SimulationReport } from './document.js';
+import { type SimulationReport, wholeOutcome } from './document.js';
 import type { Group } from './groups.js';
 
 const CURVE_POINTS = 64;
@@ -21,9 +21,10 @@ export function distributionCharts(report: SimulationReport, group: Group): Char
 			report.strategies.map(({ label }) => [
 				label,
 				pooled(
-					group.cells.flatMap(({ strategy, outcome }) =>
-						strategy === label && outcome !== undefined ? [read(outcome)] : [],
-					),
+					group.cells.flatMap((cell) => {
+						const outcome = cell.strategy === label ? wholeOutcome(cell) : undefined;
+						return outcome === undefined ? [] : [read(outcome)];
+					}),
 				),
 			]),
 		);
@@ -114,7 +115,7 @@ function overLoad(
 export function timelineCharts(report: SimulationReport, group: Group, seed: number): Chart[] {
 	const found = report.strategies.flatMap(({ label }) => {
 		const cell = group.cells.find((it) => it.strategy === label && it.seed === seed);
-		const timelines = cell?.outcome?.timelines;
+		const timelines = cell === undefined ? undefined : wholeOutcome(cell)?.timelines;
 		return timelines === undefined ? [] : [{ label, timelines }];
 	});
 	if (found.length === 0) return [];

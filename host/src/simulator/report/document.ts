@@ -31,6 +31,11 @@ export interface ReportedCell extends Replication {
 	readonly outcome?: CellOutcome;
 }
 
+/** The outcome of a cell that ran to its end. */
+export function wholeOutcome({ outcome }: ReportedCell): CellOutcome | undefined {
+	return outcome?.partial === undefined ? outcome : undefined;
+}
+
 export interface ReportedCapacity extends Setting {
 	readonly strategy: string;
 	/** Highest speed at which the condition held; 0 = none. */
@@ -114,9 +119,9 @@ export function simulationReport(parts: ReportParts): SimulationReport {
 	const { strategies } = parts;
 	const label = (index: number): string => strategies[index]?.label ?? '';
 	const shared = parts.scenario.assignment.kind !== 'single';
-	const first = records.find(isDone)?.outcome.workload;
+	const first = records.find((record) => record.state === 'done')?.outcome.workload;
 	const thresholds = judged(parts);
-	const whole = records.every((record) => isDone(record) && record.outcome.partial === undefined);
+	const whole = records.every(isDone);
 	return {
 		schema: SIMULATION_REPORT_SCHEMA,
 		simulator: parts.simulator,

@@ -2,7 +2,7 @@
 import type { StrategyMeans } from '../grid/compare.js';
 import { meansOf } from '../grid/compare.js';
 import { type Replication, settingName } from '../grid/plan.js';
-import type { ReportedCell, SimulationReport } from './document.js';
+import { type ReportedCell, type SimulationReport, wholeOutcome } from './document.js';
 
 export interface Group {
 	/** Setting and load. */
@@ -24,9 +24,7 @@ export function groupsOf(report: SimulationReport): Group[] {
 			load: first?.load ?? 1,
 			cells,
 			means: report.strategies.map(({ label }) =>
-				meansOf(
-					cells.flatMap(({ strategy, outcome }) => (strategy === label && outcome !== undefined ? [outcome] : [])),
-				),
+				meansOf(cells.flatMap((cell) => (cell.strategy === label ? (wholeOutcome(cell) ?? []) : []))),
 			),
 		};
 	});

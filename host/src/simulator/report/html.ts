@@ -8,9 +8,9 @@ import { renderPage } from '../../load/report/page.js';
 import type { StrategyMeans } from '../grid/compare.js';
 import { settingName } from '../grid/plan.js';
 import { distributionCharts, loadCharts, timelineCharts } from './charts.js';
-import type { ReportedCell, SimulationReport } from './document.js';
+import { type ReportedCell, type SimulationReport, wholeOutcome } from './document.js';
 import { describeReplication, type Group, groupsOf } from './groups.js';
-import { formatActual, formatInterval, points } from './text.js';
+import { formatActual, formatInterval, partialText, points } from './text.js';
 
 /** Settings and loads whose tables are shown. */
 const GROUPS_SHOWN_MAX = 48;
@@ -84,7 +84,7 @@ function header(report: SimulationReport): string {
 	const engines = scenario.fleet.map((group) => `${group.count} × ${group.profile}`).join(', ');
 	const facts = [scenario.name, engines, workload.name, `${formatNumber(workload.requests)} requests`];
 	const notes = workload.notes.map((note) => `<p class="note">${escapeHtml(note)}</p>`);
-	const done = report.cells.filter(({ state }) => state === 'done').length;
+	const done = report.cells.filter((cell) => wholeOutcome(cell) !== undefined).length;
 	const partial = report.partial
 		? `<p class="banner"><b>Partial result.</b> ${done} of ${report.cells.length} simulations ran to their end${report.interrupted ? '; the run was stopped' : ''}. What is here is paired as far as it goes.</p>`
 		: '';
@@ -203,9 +203,10 @@ function experiments({ experiments: all, scenario, baseline }: SimulationReport)
 function extremes(report: SimulationReport): string {
 	const rows = report.strategies.flatMap(({ label }, index) => {
 		const mean = report.means[index];
-		const done = report.cells.flatMap(({ outcome, ...cell }) =>
-			cell.strategy === label && outcome !== undefined ? [{ ...cell, outcome }] : [],
-		);
+		const done = report.cells.flatMap((cell) => {
+			const outcome = cell.strategy === label ? wholeOutcome(cell) : undefined;
+			return outcome === undefined ? [] : [{ ...cell, outcome }];
+		});
 		const low = done.toSorted((a, b) => a.outcome.summary.goodput - b.outcome.summary.goodput)[0];
 		const slow = done.toSorted((a, b) => b.outcome.summary.ttft.mean - a.outcome.summary.ttft.mean)[0];
 		if (mean === null || mean === undefined || low === undefined || slow === undefined) return [];
@@ -292,7 +293,7 @@ function groupTables(report: SimulationReport, groups: readonly Group[]): string
 }
 
 function failures(report: SimulationReport): string {
-	const told = (cell: ReportedCell): string | undefined => cell.error?.message ?? cell.outcome?.partial;
+	const told = (cell: ReportedCell): string | undefined => cell.error?.message ?? partialText(cell);
 	const rows = report.cells.flatMap((cell) => {
 		const message = told(cell);
 		return message === undefined ? [] : [htmlRow([cell.strategy, describeReplication(cell), message])];

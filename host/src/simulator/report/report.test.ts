@@ -98,7 +98,12 @@ test('a simulation that could only be run in part is marked, and does not pass',
 			: record,
 	);
 	t.like(part, { partial: true, passed: false });
-	t.regex(renderText(part), /^PARTIAL {2}<b>new<\/b>, load 1, seed 1: books do not agree$/m);
+	t.regex(
+		renderText(part),
+		/^PARTIAL {2}<b>new<\/b>, load 1, seed 1: books do not agree: 100 of 100 requests finished, TTFT mean /m,
+	);
+	t.is(part.means[1], null, 'and is compared with nothing');
+	t.is(part.comparisons[0]?.replications, 0);
 });
 
 test('the page shows names as text, and carries its data without what is drawn', (t) => {

@@ -6,7 +6,7 @@ import type { Interval } from '../../statistics/interval.js';
 import type { StrategyMeans } from '../grid/compare.js';
 import { SIMULATION_METRICS } from '../grid/metrics.js';
 import { settingName } from '../grid/plan.js';
-import type { ReportedThreshold, SimulationReport } from './document.js';
+import { type ReportedCell, type ReportedThreshold, type SimulationReport, wholeOutcome } from './document.js';
 import { describeReplication, groupsOf } from './groups.js';
 
 /** Tables of single loads and settings; with more, only means over all are shown. */
@@ -31,7 +31,7 @@ export function renderText(report: SimulationReport): string {
 function heading(report: SimulationReport): string {
 	const { scenario, workload, strategies, cells } = report;
 	const engines = scenario.fleet.reduce((sum, group) => sum + group.count, 0);
-	const done = cells.filter(({ state }) => state === 'done').length;
+	const done = cells.filter((cell) => wholeOutcome(cell) !== undefined).length;
 	const runs = cells.length === 0 ? '' : `; ${done} of ${cells.length} simulations`;
 	return [
 		`${scenario.name}: ${engines} engines, ${workload.name}, ${formatNumber(workload.requests)} requests`,
@@ -46,10 +46,17 @@ function failures({ cells }: SimulationReport): string {
 	const partial = cells.filter(({ outcome }) => outcome?.partial !== undefined);
 	const lines = [
 		...failed.map((cell) => `FAILED  ${cell.strategy}, ${describeReplication(cell)}: ${cell.error?.message ?? ''}`),
-		...partial.map((cell) => `PARTIAL  ${cell.strategy}, ${describeReplication(cell)}: ${cell.outcome?.partial ?? ''}`),
+		...partial.map((cell) => `PARTIAL  ${cell.strategy}, ${describeReplication(cell)}: ${partialText(cell) ?? ''}`),
 	];
 	const more = lines.length - ERRORS_SHOWN_MAX;
 	return [...lines.slice(0, ERRORS_SHOWN_MAX), ...(more > 0 ? [`… and ${more} more`] : [])].join('\n');
+}
+
+/** Why a simulation ended before its end, and how it stood; undefined when it did not. */
+export function partialText({ outcome }: ReportedCell): string | undefined {
+	if (outcome?.partial === undefined) return undefined;
+	const { finished, requests, ttft } = outcome.summary;
+	return `${outcome.partial}: ${formatNumber(finished)} of ${formatNumber(requests)} requests finished, TTFT mean ${formatMs(ttft.mean)}`;
 }
 
 function capacities({ capacities: found, until }: SimulationReport): string {
