@@ -226,7 +226,7 @@ function go(
 			cachedTokens: cached,
 			cachedSource,
 			pair,
-			fetchFrom: strategy === FORCED ? undefined : fetchFrom(pool, decision.fetchFromRow, target),
+			fetchFrom: strategy === FORCED || pair !== undefined ? undefined : fetchFrom(pool, decision.fetchFromRow, target),
 			scores: request.wishes.explain && strategy !== FORCED ? scoresText(pool, decision) : undefined,
 		},
 	};
@@ -252,11 +252,12 @@ function pairPlan(
 	pool: ModelPool,
 	prefill: ChosenPrefill,
 ): PairPlan | undefined {
-	const { row, protocol } = prefill;
+	const { row, protocol, fetchFromRow } = prefill;
 	const target = pool.targets[row];
 	if (target === undefined) return undefined;
 	const uncachedTokens = Math.max(0, request.tokensIn - cachedTokens(env, row));
-	return { protocol, row, target, uncachedTokens, room: env.ports.random.nextU32() };
+	const room = env.ports.random.nextU32();
+	return { protocol, row, target, uncachedTokens, room, fetchFrom: fetchFrom(pool, fetchFromRow, target) };
 }
 
 /** Where a target that fetches prefixes is to fetch this one. */

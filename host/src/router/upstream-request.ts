@@ -14,11 +14,12 @@ const reportsLoad: ReadonlySet<string> = new Set(['auto', 'vllm', 'triton']);
 
 /** What an attempt sends to its target, or to the one that prefills for it. */
 export function upstreamRequest(exchange: Exchange, plan: AttemptPlan, target = plan.target): UpstreamRequest {
-	const { pool, decisionId } = plan;
+	const { pool, decisionId, pair } = plan;
+	const fetchFrom = target === pair?.target ? pair.fetchFrom : plan.fetchFrom;
 	return {
 		method: exchange.method,
 		path: `${target.pathPrefix}${upstreamPath(exchange, pool, target)}`,
-		headers: upstreamHeaders(exchange, target, decisionId, plan.fetchFrom),
+		headers: upstreamHeaders(exchange, target, decisionId, fetchFrom),
 		body: upstreamBody(exchange, pool, target),
 	};
 }

@@ -12,6 +12,8 @@ export interface PairPlan {
 	readonly uncachedTokens: number;
 	/** SGLang: the number under which both engines meet. */
 	readonly room: number;
+	/** Origin and path of the target that it is to fetch a prefix from. */
+	readonly fetchFrom: string | undefined;
 }
 
 /** SGLang's own default. */

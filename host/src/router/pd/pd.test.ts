@@ -253,3 +253,32 @@ test('a target that fetches prefixes is told where one is, others are not', asyn
 	);
 	await until('the requests have left', () => mesh.router.inflight() === 0);
 });
+
+test('of a pair it is the prefill that fetches a prefix: it is told where from, and the decode is not', async (t) => {
+	const engine = await fakeEngine((_req, res) => {
+		res.writeHead(200, { 'content-type': 'application/json' });
+		res.end('{"choices":[],"kv_transfer_params":{"remote_host":"h"}}');
+	});
+	t.teardown(() => engine.close());
+	// Row 0 prefills, 1 decodes, and both are told to fetch from 2, which holds the prefix.
+	const first = firstRow(3);
+	const mesh = await startRouter({
+		origins: [engine.origin, engine.origin, `${engine.origin}/holder`],
+		each: [
+			{ runtime: 'vllm', role: 'prefill', fetchesPrefixes: true },
+			{ runtime: 'vllm', role: 'decode', fetchesPrefixes: true },
+			{ runtime: 'vllm', role: 'prefill' },
+		],
+		decide: (out, excluded) => {
+			first(out, excluded);
+			out.fetchFromRow = 2;
+		},
+	});
+	t.teardown(() => mesh.close());
+	await (await post(`${mesh.url}/v1/chat/completions`, body())).text();
+	await until('both have ended', () => engine.seen.length === 2 && mesh.router.inflight() === 0);
+	t.deepEqual(
+		engine.seen.map(({ headers }) => headers['x-infermesh-fetch-from']),
+		[`${engine.origin}/holder`, undefined],
+	);
+});

@@ -10,6 +10,8 @@ import { type PairProtocol, type PoolRoles, pairProtocol, rolesOf } from './role
 export interface ChosenPrefill {
 	readonly row: number;
 	readonly protocol: PairProtocol;
+	/** Row that it is to fetch a prefix from, or -1. Of a pair it is the prefill that computes the prompt, so what the strategy says of fetching is for it. */
+	readonly fetchFromRow: number;
 }
 
 /** Fills `env.decision` for the row that answers the client. Returns the prefill that goes before it, if one does. */
@@ -39,11 +41,12 @@ function decidePair(
 	if (decision.count === 0) return decideAlone(env, pool, roles, barred);
 	const row = decision.rows[decision.chosen] as number;
 	if (!roles.prefillOnly.includes(row)) return undefined;
+	const { fetchFromRow } = decision;
 	features.prefillRow = row;
 	decidePhase(env, pool, Phase.decode, [...barred, ...roles.prefillOnly]);
 	features.prefillRow = -1;
 	if (decision.verdict !== 'route' || decision.count === 0) return undefined;
-	const chosen = pairAt(pool, row, decision.rows[decision.chosen] as number);
+	const chosen = pairAt(pool, row, decision.rows[decision.chosen] as number, fetchFromRow);
 	if (chosen === undefined) return decideAlone(env, pool, roles, barred);
 	decision.prefillRow = row;
 	return chosen;
@@ -66,15 +69,20 @@ function decidePhase(env: RouterEnv, pool: ModelPool, phase: number, barred: rea
 
 /** A strategy may name the prefill itself, where all targets do both. */
 function namedByStrategy({ decision }: RouterEnv, pool: ModelPool): ChosenPrefill | undefined {
-	const { prefillRow } = decision;
+	const { prefillRow, fetchFromRow } = decision;
 	if (prefillRow < 0 || decision.count === 0 || decision.verdict !== 'route') return undefined;
 	const row = decision.rows[decision.chosen] as number;
-	return prefillRow === row ? undefined : pairAt(pool, prefillRow, row);
+	return prefillRow === row ? undefined : pairAt(pool, prefillRow, row, fetchFromRow);
 }
 
-function pairAt(pool: ModelPool, prefillRow: number, decodeRow: number): ChosenPrefill | undefined {
+function pairAt(
+	pool: ModelPool,
+	prefillRow: number,
+	decodeRow: number,
+	fetchFromRow: number,
+): ChosenPrefill | undefined {
 	const prefill = pool.targets[prefillRow];
 	const decode = pool.targets[decodeRow];
 	const protocol = prefill === undefined || decode === undefined ? undefined : pairProtocol(prefill, decode);
-	return protocol === undefined ? undefined : { row: prefillRow, protocol };
+	return protocol === undefined ? undefined : { row: prefillRow, protocol, fetchFromRow };
 }

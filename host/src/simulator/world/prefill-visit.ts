@@ -53,7 +53,7 @@ export class PrefillVisit implements EndedPrefill {
 	}
 
 	start(): void {
-		this.#visit.send({ leg: 'prefill', outputTokens: 1, transferredTokens: 0, fetchFrom: undefined });
+		this.#visit.send({ leg: 'prefill', outputTokens: 1, transferredTokens: 0, fetchFrom: this.pair.fetchFrom });
 	}
 
 	/** The attempt has ended: nobody needs this any more. */
