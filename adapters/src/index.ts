@@ -14,7 +14,15 @@ export { type Dialect, dialect, type ErrorShape, type PromptField } from './dial
 export { type RouteMatch, RouteMatcher } from './dialects/matcher.js';
 export { passThrough, realtime } from './dialects/openai.js';
 export { type DialectRoute, dialectRoutes, type OwnAnswer } from './dialects/routes.js';
-export { buildNvmlAddon, NvmlLibrary, nvmlBuildDefaults } from './effects/nvml.js';
+export {
+	addonArgs,
+	builtPath,
+	CompileFailure,
+	type Compiler,
+	compileOnce,
+	type NativePart,
+} from './effects/compile-once.js';
+export { buildNvmlAddon, NvmlLibrary } from './effects/nvml.js';
 export type {
 	AdapterEffects,
 	AdapterFiles,

@@ -31,6 +31,7 @@ import { simulationScenarioErrors } from './simulator/scenario/errors.js';
 import { simulationErrors } from './simulator/world/errors.js';
 import { statisticsErrors } from './statistics/errors.js';
 import { admissionErrors } from './strategy/admission/errors.js';
+import { nativeErrors } from './strategy/native/errors.js';
 import { registryErrors } from './strategy/registry/errors.js';
 import { signingErrors } from './strategy/signing/errors.js';
 
@@ -54,6 +55,7 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Loading and staging strategies', errors: registryErrors },
 	{ title: 'Admission of strategies', errors: admissionErrors },
 	{ title: 'Signing strategies', errors: signingErrors },
+	{ title: 'Native strategies', errors: nativeErrors },
 	{ title: 'Experiments on a running mesh', errors: experimentErrors },
 	{ title: 'Designs of experiments', errors: designErrors },
 	{ title: 'Admin API', errors: adminErrors },

@@ -70,7 +70,6 @@ export { admissionDigest, admitModule, INSTRUMENTER_VERSION, instrumentProfile }
 export { calibrationDefaults } from './strategy/admission/calibrate.js';
 export { type WasmInstance, wasmEngine } from './strategy/admission/engine.js';
 export { type AdmissionCode, admissionErrors } from './strategy/admission/errors.js';
-export { blankReport, type Inspection } from './strategy/admission/inspect.js';
 export {
 	type AdmissionResult,
 	type AdmitOptions,
@@ -81,6 +80,7 @@ export {
 	type TrapSymbols,
 } from './strategy/admission/result.js';
 export { mapTrap, type TrapCause, type TrapPlace, trapCause } from './strategy/admission/trap.js';
+export { blankReport, type Inspection } from './strategy/admission/try-out.js';
 export type { Admit } from './strategy/registry/ports.js';
 export { deciderDefaults, WorkerDecider } from './strategy/runtime/decider.js';
 export {

@@ -5,6 +5,7 @@ export { enums } from '../abi/enums.js';
 export { type HookDef, hooks } from '../abi/hooks.js';
 export type { ColumnDef, EnumDef, FieldDef, PlacedField, ScalarType, StructDef } from '../abi/types.js';
 export type { Diagnostic } from './build/asc.js';
+export { cSdkDir } from './build/build-c.js';
 export { buildPlugins, type PluginBuild, pluginDirs } from './build/build-plugins.js';
 export {
 	type BuildOptions,
@@ -40,7 +41,7 @@ export {
 	STRATEGY_NAME_PATTERN,
 	type StrategyManifest,
 } from './manifest/schema.js';
-export { MANIFEST_SECTION, readManifest, writeManifestSection } from './manifest/section.js';
+export { MANIFEST_SECTION, parseManifestJson, readManifest, writeManifestSection } from './manifest/section.js';
 export { didYouMean, nearestName } from './manifest/suggest.js';
 export {
 	createFrame,

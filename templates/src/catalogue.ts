@@ -8,6 +8,8 @@ export interface TemplateInfo {
 	readonly summary: string;
 	/** Used for `strategy.yaml` and the README when the author gives none. */
 	readonly description: string;
+	/** Which SDK is copied into the project: a folder of the SDK package. */
+	readonly sdk: 'assembly' | 'c';
 }
 
 export const templates: readonly TemplateInfo[] = [
@@ -15,16 +17,25 @@ export const templates: readonly TemplateInfo[] = [
 		name: 'strategy-as',
 		summary: 'a weighted strategy: predicted wait, KV pressure, network and errors, with configuration and tests',
 		description: 'Sends each request to the target with the least predicted cost.',
+		sdk: 'assembly',
 	},
 	{
 		name: 'strategy-as-minimal',
 		summary: 'the least that works: the target with the least load',
 		description: 'Sends each request to the target with the least load.',
+		sdk: 'assembly',
 	},
 	{
 		name: 'strategy-as-affinity',
 		summary: 'keeps sessions and shared prompts on the target that holds their cache, until it is too busy',
 		description: 'Follows cached prefixes and sessions while the target that holds them is not overloaded.',
+		sdk: 'assembly',
+	},
+	{
+		name: 'strategy-c',
+		summary: 'a native strategy in C, in a sandbox of its own: the target with the least load for its weight',
+		description: 'Sends each request to the target with the least load for its weight.',
+		sdk: 'c',
 	},
 ];
 

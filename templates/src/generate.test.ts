@@ -46,15 +46,16 @@ for (const template of templates) {
 		for (const file of [
 			'.gitignore',
 			'strategy.yaml',
-			'assembly/index.ts',
 			'README.md',
 			'package.json',
-			'sdk/index.ts',
 			'sdk/stamp.json',
+			...(template.sdk === 'c' ? ['strategy.c', 'sdk/infermesh.h'] : ['assembly/index.ts', 'sdk/index.ts']),
 		])
 			t.true(file in files, file);
 		t.true(Object.keys(files).some((file) => file.endsWith('.scenario.yaml')));
-		for (const [file, text] of Object.entries(files)) t.notRegex(text, /__[a-z_]+__/, file);
+		// The SDK is copied as it is.
+		for (const [file, text] of Object.entries(files))
+			if (!file.startsWith('sdk/')) t.notRegex(text, /__[a-z_]+__/, file);
 		t.regex(files['strategy.yaml'] ?? '', /^name: my-strategy$/m);
 		// A Markdown formatter takes the fields of the template for bold text and rewrites them.
 		t.regex(files['README.md'] ?? '', /^# my-strategy\n\n\w[^*]+ with SDK \d+\.\d+\.\d+ \(ABI \d+\.\d+\)/);

@@ -52,7 +52,7 @@ export function generate(options: GenerateOptions): GenerateResult {
 	const dir = path.resolve(options.cwd ?? process.cwd(), options.path);
 	checkFolder(dir, options.force ?? false);
 	const identity = identityOf(dir, template, options);
-	const sdk = readSdk(options.sdkDir ?? sdkPackageDir());
+	const sdk = readSdk(options.sdkDir ?? sdkPackageDir(), template.sdk);
 	const files = new Map([...renderTemplate(template, { ...identity, sdk_version: sdk.stamp.sdk }), ...sdk.files]);
 	const outcome = writeFiles(dir, files, options.force ?? false);
 	writeStamp(dir, sdk.stamp, outcome);

@@ -1,4 +1,4 @@
-// Owns the copy of the AssemblyScript SDK inside a project and its stamp. A project carries its own SDK so that it builds without
+// Owns the copy of the SDK, AssemblyScript's or C's, inside a project and its stamp. A project carries its own SDK so that it builds without
 // any registry, and the stamp (`sdk/stamp.json`) says which one: version and the digest of each file as it was copied. A
 // file that still has its stamped digest was not edited by the author and may be brought up to date; any other is left alone.
 import { createHash } from 'node:crypto';
@@ -39,17 +39,16 @@ export function sdkPackageDir(): string {
 	return dir;
 }
 
-/** Reads the SDK of `packageDir`. Throws IM_TEMPLATE_SDK_MISSING when it holds no AssemblyScript. */
-export function readSdk(packageDir: string): SdkCopy {
+/** Reads the SDK of one language of `packageDir`. Throws IM_TEMPLATE_SDK_MISSING when it is not there. */
+export function readSdk(packageDir: string, language: 'assembly' | 'c' = 'assembly'): SdkCopy {
 	const files = new Map<string, string>();
-	const assembly = path.join(packageDir, 'assembly');
-	if (!existsSync(assembly))
-		throw new MeshError(templateErrors, 'IM_TEMPLATE_SDK_MISSING', undefined, { where: assembly });
-	for (const entry of readdirSync(assembly, { recursive: true, encoding: 'utf8' }).sort()) {
-		if (!entry.endsWith('.ts')) continue;
-		files.set(`sdk/${entry.replaceAll(path.sep, '/')}`, readFileSync(path.join(assembly, entry), 'utf8'));
+	const folder = path.join(packageDir, language);
+	if (!existsSync(folder)) throw new MeshError(templateErrors, 'IM_TEMPLATE_SDK_MISSING', undefined, { where: folder });
+	for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
+		if (!entry.endsWith(language === 'c' ? '.h' : '.ts')) continue;
+		files.set(`sdk/${entry.replaceAll(path.sep, '/')}`, readFileSync(path.join(folder, entry), 'utf8'));
 	}
-	if (files.size === 0) throw new MeshError(templateErrors, 'IM_TEMPLATE_SDK_MISSING', undefined, { where: assembly });
+	if (files.size === 0) throw new MeshError(templateErrors, 'IM_TEMPLATE_SDK_MISSING', undefined, { where: folder });
 	const { version } = JSON.parse(readFileSync(path.join(packageDir, 'package.json'), 'utf8')) as { version: string };
 	const digests = Object.fromEntries([...files].map(([file, text]) => [file, digestOf(text)]));
 	return { files, stamp: { sdk: version, abi: `${ABI_MAJOR}.${ABI_MINOR}`, files: digests } };

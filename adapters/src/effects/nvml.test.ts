@@ -119,7 +119,7 @@ test.serial('what cannot be had is said: no library, no driver, no compiler', as
 	t.teardown(() => driverless.close());
 	await t.throwsAsync(driverless.look(look, 20_000), { message: 'nvmlInit_v2: Driver Not Loaded' });
 	const into = path.join(folder, 'empty');
-	await t.throwsAsync(buildNvmlAddon({ compiler: '/nowhere/g++', into }), { message: /needs a C\+\+ compiler once/ });
-	await t.throwsAsync(buildNvmlAddon({ compiler: 'false', into }), { message: /cannot be built/ });
+	await t.throwsAsync(buildNvmlAddon({ command: '/nowhere/g++', into }), { message: /needs a C\+\+ compiler once/ });
+	await t.throwsAsync(buildNvmlAddon({ command: 'false', into }), { message: /cannot be built/ });
 	t.deepEqual(readNvml('rubbish', look), { devices: [], unread: ['nvml: the answer is no JSON object'] });
 });

@@ -1,8 +1,8 @@
 // Owns the child process in which one module is admitted: it gets bytes and options, sends one answer, and ends. Its parent limits its heap
 // and kills it when it takes too long, so whatever the bytes contain happens here.
 import { setFlagsFromString } from 'node:v8';
-import type { Inspection, InspectOptions } from '../strategy/admission/inspect.js';
 import { inspectModule } from '../strategy/admission/inspect.js';
+import type { Inspection, InspectOptions } from '../strategy/admission/try-out.js';
 import { systemClock } from './clock.js';
 
 // As in meshd: the whole module is compiled here, optimised, within this process's limits, before the mesh compiles it again.

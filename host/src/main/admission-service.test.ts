@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { calibrationDefaults } from '../strategy/admission/calibrate.js';
-import type { Inspection } from '../strategy/admission/inspect.js';
+import type { Inspection } from '../strategy/admission/try-out.js';
 import { fuelDefaults } from '../strategy/runtime/instance.js';
 import { AdmissionService, type AdmissionServiceOptions, admissionServiceDefaults } from './admission-service.js';
 import { systemClock } from './clock.js';

@@ -2,8 +2,10 @@
 // back is checked for shape; a child that dies is a refusal, never an exception of the mesh.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Clock } from '@infermesh/proto';
-import { blankReport, type Inspection, type InspectOptions } from '../strategy/admission/inspect.js';
+import { type Clock, MeshError } from '@infermesh/proto';
+import { blankReport, type Inspection, type InspectOptions } from '../strategy/admission/try-out.js';
+import { isLibrary } from '../strategy/native/code.js';
+import { buildNativeEngine } from '../strategy/native/engine.js';
 
 export interface AdmissionServiceOptions {
 	readonly timeoutMs: number;
@@ -45,12 +47,23 @@ export class AdmissionService {
 			await new Promise<void>((resolve) => this.#waiting.push(resolve));
 		} else this.#running++;
 		try {
-			return await this.#inChild(bytes, options);
+			if (!isLibrary(bytes)) return await this.#inChild(bytes, options);
+			return await this.#libraryInChild(bytes, options);
 		} finally {
 			// A waiting admission takes this one's place; nobody can slip in between.
 			const next = this.#waiting.shift();
 			if (next === undefined) this.#running--;
 			else next();
+		}
+	}
+
+	/** What libraries are tried out with is built here, once: a child would be killed for taking so long. */
+	async #libraryInChild(bytes: Uint8Array, options: InspectOptions): Promise<Inspection> {
+		try {
+			return await this.#inChild(bytes, { ...options, native: await buildNativeEngine() });
+		} catch (error) {
+			if (!(error instanceof MeshError)) throw error;
+			return failure(bytes, error.code, error.message, error.hint);
 		}
 	}
 

@@ -15,6 +15,7 @@ import type { RouterOptionsInput } from '../router/options.js';
 import type { UpstreamTls } from '../router/tls.js';
 import type { GpuSignalsOptions } from '../signals/gpu-signals.js';
 import { defaultRules, type Rule } from '../signals/rules.js';
+import type { NativeCode, NativeEngine } from '../strategy/native/code.js';
 import type { RoomOptions } from '../strategy/registry/judge.js';
 import type { FuelBudget } from '../strategy/runtime/instance.js';
 import { INSTANCES_MAX } from '../strategy/runtime/plan.js';
@@ -172,6 +173,27 @@ export function recorderOptions({ recorder, state_dir }: MeshConfig): RecorderOp
 
 export function fuelBudget({ strategy }: MeshConfig): FuelBudget {
 	return { base: strategy.base_fuel, perTarget: strategy.fuel_per_target, stackSlotsMax: strategy.stack_max_slots };
+}
+
+/** How a library runs here: in a sandbox, unless the operator lists its digest. */
+export function nativeCode(
+	library: Uint8Array,
+	digest: string,
+	engine: NativeEngine,
+	native: MeshConfig['strategy']['native'],
+): NativeCode {
+	return {
+		native: native.inline.includes(digest) ? 'inline' : 'process',
+		library,
+		engine,
+		limits: {
+			spinUs: native.spin_us,
+			deadlineUs: native.deadline_us,
+			graceUs: native.grace_us,
+			memoryBytes: native.memory_mib * 1024 * 1024,
+			startMs: native.start_ms,
+		},
+	};
 }
 
 export function roomOptions({ strategy }: MeshConfig): RoomOptions {

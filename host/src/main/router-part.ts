@@ -20,6 +20,8 @@ import type { TargetLimitsShared } from '../router/admission/target-limits.js';
 import type { RouterOptionsInput } from '../router/options.js';
 import type { ModelPool } from '../router/ports.js';
 import type { DataPlaneTls } from '../router/tls.js';
+import { isLibrary } from '../strategy/native/code.js';
+import { buildNativeEngine } from '../strategy/native/engine.js';
 import type { StrategyJudge } from '../strategy/registry/judge.js';
 import { StrategyManager } from '../strategy/registry/manager.js';
 import type { StrategyWorkers } from '../strategy/registry/ports.js';
@@ -35,6 +37,7 @@ import { KvEvents } from './kv-events.js';
 import type { LiveTls } from './live-tls.js';
 import {
 	fuelBudget,
+	nativeCode,
 	quarantineOptions,
 	recorderOptions,
 	roomOptions,
@@ -215,7 +218,10 @@ export class RouterPart {
 			{
 				clock,
 				judge: deps.judge,
-				compile: (wasm) => compileInThread(wasm, config.strategy.admission_timeout_ms, clock),
+				compile: async ({ wasm, digest }) =>
+					isLibrary(wasm)
+						? nativeCode(wasm, digest, await buildNativeEngine(), config.strategy.native)
+						: compileInThread(wasm, config.strategy.admission_timeout_ms, clock),
 				workers: recordedWorkers(this.workers, () => this.recorder),
 				pools: () => targets.registry.pools(),
 				openView: (pool) =>

@@ -25,7 +25,7 @@ export async function buildProject(
 	const { manifest } = built;
 	return {
 		strategy: `${manifest.name}@${manifest.version}`,
-		file: path.relative('', options.outFile ?? path.join(root, 'build', `${manifest.name}.wasm`)),
+		file: path.relative('', built.outFile ?? root),
 		bytes: built.wasm.length,
 		columns: manifest.columns,
 		ms: Math.round(clock.nowMs() - from),

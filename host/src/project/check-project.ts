@@ -1,8 +1,11 @@
 // Owns the admission report for an author: the verdict the mesh would give, with the figures behind it, as text.
 import type { Clock } from '@infermesh/proto';
-import { type InspectOptions, inspectDefaults, inspectModule } from '../strategy/admission/inspect.js';
+import { inspectModule } from '../strategy/admission/inspect.js';
 import { defaultAdmissionLimits } from '../strategy/admission/limits.js';
 import type { AdmissionReport } from '../strategy/admission/report.js';
+import { type InspectOptions, inspectDefaults } from '../strategy/admission/try-out.js';
+import { isLibrary } from '../strategy/native/code.js';
+import { buildNativeEngine } from '../strategy/native/engine.js';
 import { deciderDefaults } from '../strategy/runtime/decider.js';
 import { openStrategy, type PrepareOptions } from './prepare.js';
 import { table } from './table.js';
@@ -21,22 +24,31 @@ export const authorInspection: InspectOptions = {
 /** Inspects a project folder, a `.wasm` or a shipped strategy as the mesh does. A refusal is a report; what is no strategy at all throws. */
 export async function checkProject(where: string, clock: Clock, options: CheckOptions = {}): Promise<AdmissionReport> {
 	const { wasm, sourceMap } = await openStrategy(where, options);
-	return inspectModule(wasm, { ...authorInspection, sourceMap, ...options.inspect }, clock).report;
+	const native = isLibrary(wasm) ? { native: await buildNativeEngine() } : {};
+	return inspectModule(wasm, { ...authorInspection, sourceMap, ...native, ...options.inspect }, clock).report;
 }
 
 /** Text of a report: refusals with place and hint, or the figures. */
 export function renderCheck(report: AdmissionReport): string {
 	const name = report.name === '' ? 'module' : `${report.name}@${report.version}`;
 	const lines = [`${name}: ${report.admitted ? 'admitted' : 'refused'}`];
+	const isModule = report.platform === 'wasm';
 	for (const refusal of report.refusals)
 		lines.push(`  ${refusal.code}: ${refusal.message}`, `    at    ${refusal.where}`, `    hint  ${refusal.hint}`);
 	if (report.digest !== '') {
 		const loops = Object.entries(report.loops).map(([hook, note]) => `${hook} ${note}`);
-		const facts: [string, string][] = [
+		const facts: (readonly [string, string])[] = [
 			['digest', report.digest],
 			['kind', `${report.kind}, ABI ${report.abi}, hooks ${report.hooks.join(', ')}`],
-			['size', `${report.moduleBytes} bytes, metered ${report.meteredBytes}; ${report.functions} functions`],
-			['loops', loops.join(', ')],
+			...(isModule
+				? [
+						[
+							'size',
+							`${report.moduleBytes} bytes, metered ${report.meteredBytes}; ${report.functions} functions`,
+						] as const,
+						['loops', loops.join(', ')] as const,
+					]
+				: [['size', `${report.moduleBytes} bytes, for ${report.platform}`] as const]),
 			['columns', report.columns.join(', ') || 'none'],
 			['state', report.stateBytes === 0 ? 'none' : `${report.stateBytes} bytes`],
 		];
@@ -49,14 +61,15 @@ export function renderCheck(report: AdmissionReport): string {
 	if (report.sizes.length > 0) {
 		const rows = report.sizes.map((size) => [
 			String(size.targets),
-			String(size.fuelP50),
-			String(size.fuelMax),
-			`${((100 * size.fuelMax) / size.fuelBudget).toFixed(1)}%`,
+			...(isModule
+				? [String(size.fuelP50), String(size.fuelMax), `${((100 * size.fuelMax) / size.fuelBudget).toFixed(1)}%`]
+				: []),
 			size.timeP50Us.toFixed(2),
 			size.timeP99Us.toFixed(2),
 		]);
-		lines.push(table(['targets', 'fuel p50', 'fuel max', 'of budget', 'p50 µs', 'p99 µs'], rows));
-		lines.push(`  one unit of fuel takes ${report.nsPerFuel.toFixed(3)} ns on this machine`);
+		const fuel = isModule ? ['fuel p50', 'fuel max', 'of budget'] : [];
+		lines.push(table(['targets', ...fuel, 'p50 µs', 'p99 µs'], rows));
+		if (isModule) lines.push(`  one unit of fuel takes ${report.nsPerFuel.toFixed(3)} ns on this machine`);
 	}
 	return `${lines.join('\n')}\n`;
 }

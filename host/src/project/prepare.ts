@@ -18,6 +18,11 @@ import { admitModule } from '../strategy/admission/admit.js';
 import { wasmEngine } from '../strategy/admission/engine.js';
 import type { AdmittedModule, Refusal } from '../strategy/admission/result.js';
 import { mapTrap } from '../strategy/admission/trap.js';
+import { checkLibrary } from '../strategy/native/check-library.js';
+import { isLibrary, type NativeEngine, patientLimits } from '../strategy/native/code.js';
+import { buildNativeEngine, builtNativeEngine } from '../strategy/native/engine.js';
+import { libraryDigest, ownPlatform } from '../strategy/native/inspect-native.js';
+import { askManifest } from '../strategy/native/manifest.js';
 import { deciderDefaults } from '../strategy/runtime/decider.js';
 import { MEMORY_PAGES_MIN, type StrategyModule } from '../strategy/runtime/instance.js';
 import { projectErrors } from './errors.js';
@@ -41,7 +46,8 @@ export interface PreparedStrategy extends StrategySource {
 	readonly manifest: StrategyManifest;
 	/** With the manifest's default configuration. */
 	readonly module: StrategyModule;
-	readonly admitted: AdmittedModule;
+	/** Undefined for a native strategy: nothing of it is metered. */
+	readonly admitted: AdmittedModule | undefined;
 	/** The same module with other configuration values. Throws IM_MANIFEST_CONFIG. */
 	withConfig(values: ConfigValues): StrategyModule;
 	/** `file:line:column in function: message` of a trap, as far as known. */
@@ -56,22 +62,45 @@ export const MEMORY_PAGES_MAX = 1024;
 /** Folder of the shipped strategies of this installation. */
 export const shippedDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..', '..', '..', 'plugins');
 
-/** Finds, builds, scans and compiles. Throws `MeshError`: IM_PROJECT_*, IM_MANIFEST_*, IM_BUILD_*. */
+/** Finds, builds, scans and compiles. Throws `MeshError`: IM_PROJECT_*, IM_MANIFEST_*, IM_BUILD_*, IM_NATIVE_*. */
 export async function prepareStrategy(where: string, options: PrepareOptions = {}): Promise<PreparedStrategy> {
-	return prepareSource(await openStrategy(where, options));
+	const source = await openStrategy(where, options);
+	return isLibrary(source.wasm) ? prepareLibrary(source, await buildNativeEngine()) : prepareSource(source);
+}
+
+/** Reads a library as bytes, then asks it for its manifest in a sandbox. Throws its first problem. */
+function prepareLibrary(source: StrategySource, engine: NativeEngine): PreparedStrategy {
+	const [problem] = checkLibrary(source.wasm, ownPlatform).problems;
+	if (problem !== undefined) throw problem;
+	const digest = libraryDigest(source.wasm);
+	const limits = patientLimits;
+	const manifest = askManifest(source.wasm, digest, engine, limits);
+	checkKind(manifest, source.where);
+	const module: StrategyModule = {
+		versionId: 1,
+		label: `${manifest.name}@${manifest.version}`,
+		digest,
+		module: { native: 'process', library: source.wasm, engine, limits },
+		manifest,
+		heapBase: 0,
+		config: encodeConfig(manifest),
+	};
+	return {
+		...source,
+		manifest,
+		module,
+		admitted: undefined,
+		withConfig: (values) => ({ ...module, config: encodeConfig(manifest, values) }),
+		describeTrap: (trap) => (trap instanceof Error ? trap.message : undefined),
+	};
 }
 
 /** Scans, meters and compiles module bytes. Throws IM_MANIFEST_* and IM_PROJECT_REFUSED with the first refusal. */
 export function prepareSource(source: StrategySource): PreparedStrategy {
+	// Who calls this cannot wait for a compiler: what native strategies run on must stand.
+	if (isLibrary(source.wasm)) return prepareLibrary(source, builtNativeEngine());
 	const manifest = readManifest(source.wasm);
-	if (manifest.kind !== 'inference') {
-		throw new MeshError(
-			projectErrors,
-			'IM_PROJECT_KIND_UNSUPPORTED',
-			`${manifest.name} is a ${manifest.kind} strategy`,
-			{ where: source.where },
-		);
-	}
+	checkKind(manifest, source.where);
 	const admitted = admitModule(source.wasm, {
 		memoryPages: MEMORY_PAGES_MIN,
 		memoryPagesMax: MEMORY_PAGES_MAX,
@@ -98,12 +127,17 @@ export function prepareSource(source: StrategySource): PreparedStrategy {
 	};
 }
 
+function checkKind({ kind, name }: StrategyManifest, where: string): void {
+	if (kind === 'inference') return;
+	throw new MeshError(projectErrors, 'IM_PROJECT_KIND_UNSUPPORTED', `${name} is a ${kind} strategy`, { where });
+}
+
 /** Module bytes of a project folder (built now), a `.wasm` or a shipped strategy. Throws `MeshError`. */
 export async function openStrategy(where: string, options: PrepareOptions = {}): Promise<StrategySource> {
 	const stats = statSync(where, { throwIfNoEntry: false });
 	if (stats?.isDirectory() === true) {
 		const { wasm, sourceMap } = await buildStrategy(path.resolve(where));
-		return { where, dir: path.resolve(where), wasm, sourceMap };
+		return { where, dir: path.resolve(where), wasm, sourceMap: sourceMap === '' ? undefined : sourceMap };
 	}
 	if (stats !== undefined) return readModuleFile(where, undefined);
 	const plugins = options.pluginsDir ?? shippedDir;

@@ -21,11 +21,11 @@ async function refusal(run: () => Promise<unknown>): Promise<MeshError> {
 	throw new Error('nothing was refused');
 }
 
-for (const { name: template } of templates) {
+for (const { name: template, sdk } of templates) {
 	test(`${template}: a fresh project builds, passes its own tests, is admitted and decides its example`, async (t) => {
 		const dir = generatedProject(t, template);
 		const built = await buildProject(dir, systemClock);
-		t.true(existsSync(path.join(dir, 'build', 'under_test.wasm')));
+		t.true(existsSync(path.join(dir, 'build', sdk === 'c' ? 'under_test.so' : 'under_test.wasm')));
 		t.regex(renderBuild(built), /^under_test@0\.1\.0: /);
 
 		const tests = await testProject(dir);

@@ -1,6 +1,6 @@
 // Owns the way from a strategy project to a module: manifest, generated accessors, compiler, the rules of a strategy, manifest
 // section, files. What a strategy may not do is refused here with the author's line; admission refuses it again from the bytes.
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MeshError } from '@infermesh/proto';
@@ -9,12 +9,14 @@ import { loadManifest, MANIFEST_FILE } from '../manifest/load.js';
 import type { StrategyManifest } from '../manifest/schema.js';
 import { writeManifestSection } from '../manifest/section.js';
 import { type Compilation, compile, type Diagnostic } from './asc.js';
+import { buildC } from './build-c.js';
 import { buildErrors } from './errors.js';
 import { allocations, type ModuleText, type Offence, readModuleText, signatureOf, startLines } from './inspect.js';
 import { manifestSource } from './manifest-source.js';
+import { replaceFile } from './replace-file.js';
 
 export interface BuildOptions {
-	/** Where the module goes; default `<dir>/build/<name>.wasm`. The source map is written beside it. */
+	/** Where the module goes; default `<dir>/build/<name>.wasm`, of a native strategy `.so`. The source map is written beside it. */
 	readonly outFile?: string;
 	/** Write nothing but the generated accessors. Default false. */
 	readonly dryRun?: boolean;
@@ -23,8 +25,9 @@ export interface BuildOptions {
 }
 
 export interface BuiltStrategy {
+	/** The module, or the shared library of a native strategy. */
 	readonly wasm: Uint8Array<ArrayBuffer>;
-	/** JSON, with the sources inside. */
+	/** JSON, with the sources inside; empty for a native strategy. */
 	readonly sourceMap: string;
 	readonly manifest: StrategyManifest;
 	/** Warnings; errors are thrown. */
@@ -48,16 +51,6 @@ function readText(file: string): string | undefined {
 	} catch {
 		return undefined;
 	}
-}
-
-/** Writes in one step, so that whoever watches the file never reads half of it. Does nothing when the file is the same. */
-function replaceFile(file: string, contents: string | Uint8Array): void {
-	const bytes = Buffer.from(contents);
-	if (existsSync(file) && readFileSync(file).equals(bytes)) return;
-	mkdirSync(path.dirname(file), { recursive: true });
-	const temporary = `${file}.${process.pid}.tmp`;
-	writeFileSync(temporary, bytes);
-	renameSync(temporary, file);
 }
 
 /** One diagnostic a line. The place of the first is left out: it is the error's `where`, which is shown before its message. */
@@ -168,6 +161,7 @@ export async function buildStrategy(dir: string, options: BuildOptions = {}): Pr
 	const manifest = loadManifest(dir);
 	const entry = path.join(dir, manifest.source);
 	if (!existsSync(entry)) throw new MeshError(buildErrors, 'IM_BUILD_ENTRY', undefined, { where: entry });
+	if (manifest.source.endsWith('.c')) return buildLibrary(dir, manifest, options);
 	replaceFile(path.join(path.dirname(entry), 'manifest.ts'), manifestSource(manifest));
 	const outFile = path.resolve(options.outFile ?? path.join(dir, 'build', `${manifest.name}.wasm`));
 	const builder = new Builder(dir, manifest, path.basename(outFile, '.wasm'));
@@ -181,4 +175,12 @@ export async function buildStrategy(dir: string, options: BuildOptions = {}): Pr
 	}
 	const written = options.dryRun === true ? undefined : outFile;
 	return { wasm, sourceMap, manifest, diagnostics: compiled.diagnostics, outFile: written };
+}
+
+async function buildLibrary(dir: string, manifest: StrategyManifest, options: BuildOptions): Promise<BuiltStrategy> {
+	const { library, diagnostics } = await buildC(dir, manifest, options.debug === true);
+	const outFile = path.resolve(options.outFile ?? path.join(dir, 'build', `${manifest.name}.so`));
+	if (options.dryRun !== true) replaceFile(outFile, library);
+	const written = options.dryRun === true ? undefined : outFile;
+	return { wasm: library, sourceMap: '', manifest, diagnostics, outFile: written };
 }

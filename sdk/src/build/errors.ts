@@ -14,6 +14,11 @@ export const buildErrors = defineErrors({
 		hint: 'create the file, or set `source` in strategy.yaml to where it is',
 		...author,
 	},
+	IM_BUILD_COMPILER: {
+		summary: 'There is no compiler for the language of the strategy',
+		hint: 'install a C compiler called cc (Debian: apt-get install gcc libc6-dev)',
+		...author,
+	},
 	IM_BUILD_HOOKS: {
 		summary: 'The exports of the strategy do not match the hooks in its manifest',
 		hint: 'export each hook listed under `hooks`, with the parameters on the ABI page, and list each hook you export',

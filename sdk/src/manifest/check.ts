@@ -129,7 +129,8 @@ class Rules {
 	source(source: string): void {
 		if (source.startsWith('/') || source.split('/').includes('..') || source.includes('\\'))
 			this.add(['source'], 'must be a path inside the project');
-		else if (!source.endsWith('.ts')) this.add(['source'], 'must be an AssemblyScript file (.ts)');
+		else if (!source.endsWith('.ts') && !source.endsWith('.c'))
+			this.add(['source'], 'must be an AssemblyScript file (.ts) or a C file (.c)');
 	}
 }
 

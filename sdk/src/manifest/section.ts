@@ -117,18 +117,23 @@ function findSection(wasm: Uint8Array): Section {
  */
 export function readManifest(wasm: Uint8Array): StrategyManifest {
 	const section = findSection(wasm);
-	if (section.end - section.body > MANIFEST_BYTES_MAX)
-		throw corrupt(`the manifest is larger than ${MANIFEST_BYTES_MAX} bytes`, section.body);
+	return parseManifestJson(wasm.subarray(section.body, section.end), MANIFEST_SECTION, section.body);
+}
+
+/** Reads a manifest as it stands in a module or library: JSON in UTF-8. `where` names it, `offset` is where it begins. Throws as readManifest does. */
+export function parseManifestJson(json: Uint8Array, where: string, offset = 0): StrategyManifest {
+	if (json.length > MANIFEST_BYTES_MAX)
+		throw corrupt(`the manifest is larger than ${MANIFEST_BYTES_MAX} bytes`, offset);
 	let document: unknown;
 	try {
-		document = JSON.parse(decode(wasm.subarray(section.body, section.end), section.body));
+		document = JSON.parse(decode(json, offset));
 	} catch (cause) {
 		if (cause instanceof MeshError) throw cause;
-		throw corrupt('the manifest is not JSON', section.body);
+		throw corrupt('the manifest is not JSON', offset);
 	}
 	const result = checkManifest(document);
 	if (result.ok) return result.manifest;
 	const code = result.problems.every((problem) => problem.kind === 'abi') ? 'IM_MANIFEST_ABI' : 'IM_MANIFEST_INVALID';
 	const message = result.problems.map((problem) => `${problem.path.join('.')}: ${problem.message}`).join('\n  ');
-	throw new MeshError(manifestErrors, code, message, { where: MANIFEST_SECTION });
+	throw new MeshError(manifestErrors, code, message, { where });
 }

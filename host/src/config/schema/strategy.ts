@@ -2,7 +2,7 @@
 import { Type } from 'typebox';
 import { hashModes } from '../../recorder/entries.js';
 import { grades } from '../../strategy/signing/grade.js';
-import { choice, flag, integer, map, number, section, text } from '../fields.js';
+import { choice, flag, integer, list, map, number, section, text } from '../fields.js';
 import { BYTES, MS } from './units.js';
 
 export const strategySchema = section('The strategy host.', {
@@ -74,6 +74,29 @@ export const strategySchema = section('The strategy host.', {
 	state_publish_ms: integer(10, 'A state block is published at most this often.', MS),
 	admission_timeout_ms: integer(10_000, 'Admission child process: killed after this.', MS),
 	admission_memory_mib: integer(512, 'Admission child process: heap limit.', { unit: 'MiB', min: 64, max: 16_384 }),
+	native: section('Native strategies: shared libraries, each in a sandbox process of its own.', {
+		inline: list(
+			Type.String({ pattern: '^[0-9a-f]{64}$' }),
+			'Digests of libraries that run in the mesh process itself. A fault of one of these ends the process, and nothing limits what it does.',
+			64,
+		),
+		deadline_us: integer(2000, 'Processor time one decision may take; more of it is a strike and ends the sandbox.', {
+			unit: 'µs',
+			min: 100,
+			max: 1_000_000,
+		}),
+		grace_us: integer(
+			10_000,
+			'The fallback answers after this long when the machine held the sandbox up; that is no strike.',
+			{ unit: 'µs', min: 100, max: 10_000_000 },
+		),
+		spin_us: integer(20, 'Router and sandbox look for each other this long before they sleep.', {
+			unit: 'µs',
+			max: 10_000,
+		}),
+		memory_mib: integer(512, 'Address space of a sandbox beside its frame.', { unit: 'MiB', min: 16, max: 16_384 }),
+		start_ms: integer(2000, 'Time for a library to load.', MS),
+	}),
 });
 
 export const recorderSchema = section('Recording of decisions, for replay and off-policy estimates.', {

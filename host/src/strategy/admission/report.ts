@@ -30,6 +30,8 @@ export interface SizeFigures {
 
 export interface AdmissionReport {
 	readonly admitted: boolean;
+	/** `wasm`, or the machine a native library is for: `linux-x64`, `linux-arm64`. */
+	readonly platform: string;
 	readonly name: string;
 	readonly version: string;
 	readonly kind: string;

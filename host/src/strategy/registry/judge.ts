@@ -3,8 +3,8 @@
 import { createHash } from 'node:crypto';
 import { type Clock, MeshError } from '@infermesh/proto';
 import { type ConfigValues, encodeConfig } from '@infermesh/sdk';
-import type { AdmittedModule } from '../admission/inspect.js';
 import type { AdmissionReport } from '../admission/report.js';
+import type { AdmittedModule } from '../admission/try-out.js';
 import type { FuelBudget } from '../runtime/instance.js';
 import { registryErrors } from './errors.js';
 import type { Admit, ManagerOptions } from './ports.js';

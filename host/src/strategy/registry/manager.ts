@@ -4,12 +4,11 @@
 import { MeshError, type Timer } from '@infermesh/proto';
 import type { ConfigValues } from '@infermesh/sdk';
 import type { ModelPool } from '../../router/ports.js';
-import type { WasmModule } from '../admission/engine.js';
 import type { AdmissionReport } from '../admission/report.js';
 import type { TrapSymbols } from '../admission/result.js';
 import { mapTrap } from '../admission/trap.js';
 import type { StrikeReport } from '../runtime/decision.js';
-import type { StrategyModule } from '../runtime/instance.js';
+import type { StrategyCode, StrategyModule } from '../runtime/instance.js';
 import { planOf } from '../runtime/plan.js';
 import { innocent, isQuarantined, type QuarantineState, strike } from '../runtime/quarantine.js';
 import { registryErrors } from './errors.js';
@@ -90,7 +89,7 @@ export class StrategyManager {
 		const admitted = await judge.admit(bytes, options.sourceMap);
 		const config = judge.configOf(admitted.manifest, options.settings);
 		// Before anything is queued: a slow compilation holds up no staging.
-		const module = await this.#ports.compile(admitted.wasm);
+		const module = await this.#ports.compile(admitted);
 		return this.#exclusively(() => this.#add(admitted, module, config, options.label));
 	}
 
@@ -220,7 +219,7 @@ export class StrategyManager {
 		this.#retry?.cancel();
 	}
 
-	async #add(admitted: Admitted, module: WasmModule, config: Uint32Array, label: string): Promise<LoadedStrategy> {
+	async #add(admitted: Admitted, module: StrategyCode, config: Uint32Array, label: string): Promise<LoadedStrategy> {
 		if (this.full()) {
 			const message = `${this.#versions.size} strategies are loaded, over ${this.#servedPools()} pools`;
 			throw new MeshError(registryErrors, 'IM_STRATEGY_LIMIT', message);

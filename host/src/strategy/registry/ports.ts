@@ -2,13 +2,12 @@
 import type { Clock } from '@infermesh/proto';
 import type { PoolView } from '../../fleet/pool-view.js';
 import type { ModelPool } from '../../router/ports.js';
-import type { WasmModule } from '../admission/engine.js';
-import type { Inspection, InspectOptions } from '../admission/inspect.js';
-import type { FuelBudget, StrategyModule } from '../runtime/instance.js';
+import type { Inspection, InspectOptions } from '../admission/try-out.js';
+import type { FuelBudget, StrategyCode, StrategyModule } from '../runtime/instance.js';
 import type { RoutingPlan } from '../runtime/plan.js';
 import type { QuarantineOptions } from '../runtime/quarantine.js';
 import type { StateBlockShared } from '../runtime/state-block.js';
-import type { StrategyJudge } from './judge.js';
+import type { Admitted, StrategyJudge } from './judge.js';
 
 export interface ManagerOptions {
 	readonly fuel: FuelBudget;
@@ -37,8 +36,8 @@ export type Admit = (bytes: Uint8Array, options: InspectOptions) => Promise<Insp
 export interface ManagerPorts {
 	readonly clock: Clock;
 	readonly judge: StrategyJudge;
-	/** Compiles off every loop that must be on time. */
-	readonly compile: (wasm: Uint8Array) => Promise<WasmModule>;
+	/** Makes admitted bytes ready to run; what compiles does so off every loop that must be on time. */
+	readonly compile: (admitted: Admitted) => Promise<StrategyCode>;
 	readonly workers: StrategyWorkers;
 	readonly pools: () => readonly ModelPool[];
 	readonly openView: (pool: ModelPool) => PoolView;

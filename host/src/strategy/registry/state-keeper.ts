@@ -116,6 +116,7 @@ export class StateKeeper {
 		if (cause === 'none') return;
 		if (strikeCauses.has(cause)) this.#onFault(cause, this.#instance.lastTrap);
 		// What a faulty call left behind is not trusted: begin again from what was published last.
+		this.#instance.close();
 		this.#instance = this.#make();
 		this.#stateBytes().set(this.#published);
 	}

@@ -8,7 +8,8 @@ import { systemClock } from '../../main/clock.js';
 import { openStrategy } from '../../project/prepare.js';
 import type { ModelPool } from '../../router/ports.js';
 import { wasmEngine } from '../admission/engine.js';
-import { type AdmittedModule, type Inspection, inspectDefaults, inspectModule } from '../admission/inspect.js';
+import { inspectModule } from '../admission/inspect.js';
+import { type AdmittedModule, type Inspection, inspectDefaults } from '../admission/try-out.js';
 import { fuelDefaults } from '../runtime/instance.js';
 import type { RoutingPlan } from '../runtime/plan.js';
 import { quarantineDefaults } from '../runtime/quarantine.js';
@@ -96,7 +97,7 @@ export function managerForTests(poolCount = 1, manifest: Partial<AdmittedModule[
 		{
 			clock,
 			judge,
-			compile: (bytes) => Promise.resolve(new wasmEngine.Module(bytes)),
+			compile: ({ wasm }) => Promise.resolve(new wasmEngine.Module(wasm)),
 			workers: {
 				addStrategy: () => undefined,
 				addState: () => undefined,

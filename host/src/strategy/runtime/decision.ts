@@ -100,10 +100,12 @@ export const fallbackCauses = [
 	'no_instance',
 	'host_error',
 	'all_unhealthy',
+	'deadline',
+	'corrupt',
 ] as const;
 export type FallbackCause = (typeof fallbackCauses)[number];
 
-/** Causes that count as a strike against the strategy (never wall clock). */
+/** Causes that count as a strike against the strategy (never wall clock: a `deadline` is of CPU time, or of waiting for nothing). */
 export const strikeCauses: ReadonlySet<FallbackCause> = new Set([
 	'trap',
 	'fuel',
@@ -114,6 +116,8 @@ export const strikeCauses: ReadonlySet<FallbackCause> = new Set([
 	'invalid_count',
 	'invalid_verdict',
 	'invalid_status',
+	'deadline',
+	'corrupt',
 ]);
 
 export const verdicts = ['route', 'reject', 'hold'] as const;

@@ -1,6 +1,6 @@
-// Owns one WASM instance of one strategy over one pool: its memory, the frame in it, and the call. An instance is used by one thread and
-// never reused after a trap. It brings rows up to date as deltas, so that a decision copies only its request. Checking the answer is
-// read-output.ts's; choosing instances, spares and strikes is the decider's.
+// Owns one instance of one strategy over one pool: the frame, and the call. An instance is used by one thread and never reused after a trap. It brings
+// rows up to date as deltas, so that a decision copies only its request. What holds the frame and runs the strategy is its executor; checking
+// the answer is read-output.ts's; choosing instances, spares and strikes is the decider's.
 import {
 	COLUMN_ACTIVE_DECODE_TOKENS,
 	COLUMN_ACTIVE_DECODES,
@@ -19,19 +19,19 @@ import {
 	OUTCOMES_MAX,
 	OUTPUT_LOG_BYTES_WORD,
 	placeFrame,
-	Status,
 	StrategyKind,
 	type StrategyManifest,
 	writeHeader,
 } from '@infermesh/sdk';
 import type { PoolRows } from '../../fleet/pool-rows.js';
 import { CHANGE_LOG_ENTRIES, HOLE } from '../../fleet/pool-view.js';
-import { type WasmGlobal, type WasmModule, wasmEngine } from '../admission/engine.js';
-import { ENTRY_EXPORT, fuelLeft, type MeteredHook, type MeteredHookWith, statusOf } from '../admission/entry.js';
-import { FUEL_EXPORT, STACK_EXPORT } from '../admission/rewrite.js';
-import { trapCause } from '../admission/trap.js';
+import type { WasmModule } from '../admission/engine.js';
+import { isNative, type NativeCode } from '../native/code.js';
+import { openNative } from '../native/executor.js';
 import type { FallbackCause } from './decision.js';
+import type { Executor } from './executor.js';
 import type { StateBlockReader } from './state-block.js';
+import { WasmExecutor } from './wasm-executor.js';
 
 /** A strategy version that has passed admission and is compiled: shareable between threads. */
 export interface StrategyModule {
@@ -40,13 +40,16 @@ export interface StrategyModule {
 	/** `name@version`. */
 	readonly label: string;
 	readonly digest: string;
-	readonly module: WasmModule;
+	readonly module: StrategyCode;
 	readonly manifest: StrategyManifest;
-	/** Value of the module's `__heap_base`: the frame starts at the next multiple of 64. */
+	/** Value of the module's `__heap_base`: the frame starts at the next multiple of 64. 0 for native code, whose frame stands alone. */
 	readonly heapBase: number;
 	/** One 32-bit slot for each configuration entry, in manifest order. */
 	readonly config: Uint32Array;
 }
+
+/** What runs: compiled WebAssembly, or a native library and how to run it. Both can be posted between threads. */
+export type StrategyCode = WasmModule | NativeCode;
 
 export interface FuelBudget {
 	readonly base: number;
@@ -78,23 +81,10 @@ export class StrategyInstance {
 	readonly outputWord: number;
 	/** How the last `rank` ended, before its answer was checked. */
 	lastCause: FallbackCause = 'none';
-	/** Raised when a call ended in a trap: never run again. */
-	poisoned = false;
-	/** Fuel used by the last call. */
-	lastFuel = 0;
-	/** The trap's error, for mapping to a source line; cleared by the next call. */
-	lastTrap: unknown = undefined;
-
-	readonly #base: number;
-	readonly #fuel: WasmGlobal<bigint>;
-	readonly #stack: WasmGlobal<number>;
+	readonly #executor: Executor;
 	readonly #budget: number;
-	readonly #stackSlotsMax: number;
-	/** Metered entries: fuel goes in with the call, status and fuel left come out of it. */
-	readonly #rank: MeteredHook | undefined;
-	readonly #init: MeteredHook | undefined;
-	readonly #tick: MeteredHook | undefined;
-	readonly #observe: MeteredHookWith | undefined;
+	/** `init` did not return ok, or is still to be called: an executor may become ready later. */
+	#init: 'due' | 'done' | 'failed' = 'due';
 	/** Declared columns that come from the table. */
 	readonly #tableColumns: Uint32Array;
 	readonly #tableColumnWords: Uint32Array;
@@ -115,15 +105,19 @@ export class StrategyInstance {
 	#running = false;
 
 	/**
-	 * Instantiates the module over `view`. Throws the engine's own LinkError or RuntimeError when it cannot; admission has
-	 * instantiated the same bytes before, so here that means memory ran out.
+	 * Instantiates the strategy over `view`. Throws the engine's own error when it cannot; admission has instantiated the same bytes before, so
+	 * here that means memory ran out. `waits` false: native code may become ready later, and is not waited for.
 	 */
 	constructor(
 		strategy: StrategyModule,
 		view: PoolRows,
 		budget: FuelBudget,
 		meshSeed: readonly [low: number, high: number],
-		options: { readonly observes?: boolean; readonly state?: StateBlockReader | undefined } = {},
+		options: {
+			readonly observes?: boolean;
+			readonly state?: StateBlockReader | undefined;
+			readonly waits?: boolean;
+		} = {},
 	) {
 		const { manifest } = strategy;
 		this.strategy = strategy;
@@ -139,26 +133,15 @@ export class StrategyInstance {
 			logBytes: manifest.logBytes,
 			outcomesCapacity: options.observes === true ? OUTCOMES_MAX : 0,
 		});
-		const placed = placeFrame(this.layout, strategy.heapBase);
-		const { baseBytes } = placed;
-		const pages = Math.max(placed.pages, MEMORY_PAGES_MIN);
-		this.#base = baseBytes;
-		const memory = new wasmEngine.Memory({ initial: pages, maximum: pages });
-		const { exports } = new wasmEngine.Instance(strategy.module, { env: { memory } });
-		this.#fuel = exports[FUEL_EXPORT] as WasmGlobal<bigint>;
-		this.#stack = exports[STACK_EXPORT] as WasmGlobal<number>;
-		this.#rank = exports[`${ENTRY_EXPORT}rank`] as MeteredHook | undefined;
-		this.#init = exports[`${ENTRY_EXPORT}init`] as MeteredHook | undefined;
-		this.#tick = exports[`${ENTRY_EXPORT}tick`] as MeteredHook | undefined;
-		this.#observe = exports[`${ENTRY_EXPORT}observe`] as MeteredHookWith | undefined;
 		this.#budget = Math.min(budget.base + budget.perTarget * view.rowCount, FUEL_MAX);
-		this.#stackSlotsMax = budget.stackSlotsMax;
-		this.u32 = new Uint32Array(memory.buffer, this.#base, this.layout.frameBytes / 4);
-		this.f32 = new Float32Array(memory.buffer, this.#base, this.layout.frameBytes / 4);
-		this.bytes = new Uint8Array(memory.buffer, this.#base, this.layout.frameBytes);
+		this.#executor = openExecutor(strategy, this.layout, this.#budget, budget.stackSlotsMax);
+		const { buffer, base } = this.#executor;
+		this.u32 = new Uint32Array(buffer, base, this.layout.frameBytes / 4);
+		this.f32 = new Float32Array(buffer, base, this.layout.frameBytes / 4);
+		this.bytes = new Uint8Array(buffer, base, this.layout.frameBytes);
 		this.requestWord = this.layout.requestOffset / 4;
 		this.outputWord = this.layout.outputOffset / 4;
-		writeHeader(this.layout, memory.buffer, baseBytes, {
+		writeHeader(this.layout, buffer, base, {
 			rowCount: view.rowCount,
 			meshSeedLow: meshSeed[0],
 			meshSeedHigh: meshSeed[1],
@@ -179,11 +162,29 @@ export class StrategyInstance {
 		this.#decodesWord = word(COLUMN_ACTIVE_DECODES);
 		this.#eligibilityWord = this.layout.eligibilityOffset / 4;
 		this.#state = options.state;
-		if (this.#init !== undefined) {
-			const cause = this.call('init');
-			if (cause !== 'none') this.poisoned = true;
-		}
+		if (options.waits !== false) this.#executor.awaitReady();
+		this.#initialised();
 		this.sync();
+	}
+
+	/** Raised when a call ended in a trap: never run again. */
+	get poisoned(): boolean {
+		return this.#executor.poisoned || this.#init === 'failed';
+	}
+
+	/** Fuel used by the last call. */
+	get lastFuel(): number {
+		return this.#executor.lastFuel;
+	}
+
+	/** The trap's error, for mapping to a source line; cleared by the next call. */
+	get lastTrap(): unknown {
+		return this.#executor.lastTrap;
+	}
+
+	/** Lets go of what native code holds; the instance is not used any more. */
+	close(): void {
+		this.#executor.close();
 	}
 
 	/** Epoch of the state block in the frame; 0 = never written. */
@@ -220,49 +221,28 @@ export class StrategyInstance {
 		if (this.#state !== undefined && this.#state.epoch() !== this.#stateEpoch) this.#copyState(this.#state);
 	}
 
-	/** Runs `rank` under fuel. 'none' means it returned ok; the answer is then in the output block, not yet validated. */
+	/** Runs `rank`. 'none' means it returned ok; the answer is then in the output block, not yet validated. */
 	rank(): FallbackCause {
-		this.lastTrap = undefined;
-		const run = this.#rank;
-		if (this.poisoned || this.#running || run === undefined) return 'no_instance';
+		if (this.#init !== 'done' && !this.#initialised()) return 'no_instance';
+		if (this.#executor.poisoned || this.#running) return 'no_instance';
 		this.#running = true;
-		try {
-			return (this.lastCause = this.#returned(run(this.#base, this.#budget)));
-		} catch (error) {
-			return (this.lastCause = this.#trapped(error));
-		} finally {
-			this.#running = false;
-		}
+		this.lastCause = this.#executor.rank();
+		this.#running = false;
+		return this.lastCause;
 	}
 
 	/** Runs another hook under the same budget. 'no_instance' when the strategy has no such hook. */
-	call(hook: 'init' | 'observe' | 'tick', outcomes = 0): FallbackCause {
-		const run = hook === 'init' ? this.#init : this.#tick;
-		if (this.poisoned || (hook === 'observe' ? this.#observe : run) === undefined) return 'no_instance';
-		try {
-			const result =
-				hook === 'observe'
-					? (this.#observe as MeteredHookWith)(this.#base, outcomes, this.#budget)
-					: (run as MeteredHook)(this.#base, this.#budget);
-			return this.#returned(result);
-		} catch (error) {
-			return this.#trapped(error);
+	call(hook: 'observe' | 'tick', outcomes = 0): FallbackCause {
+		return this.poisoned || !this.#initialised() ? 'no_instance' : this.#executor.call(hook, outcomes);
+	}
+
+	/** Calls `init` once the executor is ready. False while it is not, and when `init` failed. */
+	#initialised(): boolean {
+		if (this.#init === 'due' && this.#executor.ready) {
+			const cause = this.#executor.call('init', 0);
+			this.#init = cause === 'none' || cause === 'no_instance' ? 'done' : 'failed';
 		}
-	}
-
-	#returned(result: number): FallbackCause {
-		this.lastFuel = this.#budget - fuelLeft(result);
-		const status = statusOf(result);
-		return status === Status.ok ? 'none' : status === Status.decline ? 'declined' : 'invalid_status';
-	}
-
-	#trapped(error: unknown): FallbackCause {
-		this.poisoned = true;
-		this.lastTrap = error;
-		const left = this.#fuel.value;
-		this.lastFuel = left < 0n ? this.#budget : this.#budget - Number(left);
-		const cause = trapCause(error, { fuel: left, stackSlots: this.#stack.value, stackSlotsMax: this.#stackSlotsMax });
-		return cause === 'spent' ? 'fuel' : cause;
+		return this.#init === 'done';
 	}
 
 	#copyState(state: StateBlockReader): void {
@@ -363,6 +343,17 @@ export class StrategyInstance {
 		const bit = 1 << (row & 31);
 		this.u32[at] = eligible ? (this.u32[at] as number) | bit : (this.u32[at] as number) & ~bit;
 	}
+}
+
+function openExecutor(
+	{ module, digest, heapBase, manifest }: StrategyModule,
+	layout: FrameLayout,
+	budget: number,
+	stackSlotsMax: number,
+): Executor {
+	if (isNative(module)) return openNative(module, digest, manifest.hooks, layout);
+	const { baseBytes, pages } = placeFrame(layout, heapBase);
+	return new WasmExecutor(module, baseBytes, Math.max(pages, MEMORY_PAGES_MIN), budget, stackSlotsMax);
 }
 
 const logDecoder = new TextDecoder('utf-8', { fatal: false });

@@ -16,27 +16,34 @@ export interface InstanceOptions {
 export class InstanceSet {
 	readonly strategy: StrategyModule;
 	primary: StrategyInstance | undefined;
-	readonly #make: () => StrategyInstance;
+	readonly #make: (waits: boolean) => StrategyInstance;
 	readonly #spares: StrategyInstance[] = [];
 	readonly #sparesWanted: number;
 
-	constructor(strategy: StrategyModule, make: () => StrategyInstance, spares: number) {
+	constructor(strategy: StrategyModule, make: (waits: boolean) => StrategyInstance, spares: number) {
 		this.strategy = strategy;
 		this.#make = make;
 		this.#sparesWanted = spares;
-		this.primary = make();
-		this.refill();
+		this.primary = make(true);
+		this.refill(true);
 	}
 
 	/** Puts a spare in the poisoned primary's place; undefined until `refill` has run when none is left. */
 	replacePrimary(): void {
+		this.primary?.close();
 		this.primary = this.#spares.pop();
 	}
 
-	/** Makes up the primary and the spares. Off the decision path: an instance takes tens of microseconds. Throws when one cannot be made. */
-	refill(): void {
-		if (this.primary === undefined || this.primary.poisoned) this.primary = this.#make();
-		while (this.#spares.length < this.#sparesWanted) this.#spares.push(this.#make());
+	/**
+	 * Makes up the primary and the spares. Off the decision path: an instance takes tens of microseconds, a sandbox a millisecond, which is waited for
+	 * only when `waits`. Throws when one cannot be made.
+	 */
+	refill(waits = false): void {
+		if (this.primary === undefined || this.primary.poisoned) {
+			this.primary?.close();
+			this.primary = this.#make(waits);
+		}
+		while (this.#spares.length < this.#sparesWanted) this.#spares.push(this.#make(waits));
 	}
 
 	/** A spare for a determinism re-run; it stays in the set. */
@@ -46,7 +53,13 @@ export class InstanceSet {
 
 	/** Takes a poisoned witness out. */
 	dropWitness(): void {
-		this.#spares.shift();
+		this.#spares.shift()?.close();
+	}
+
+	/** No instance of it decides any more. */
+	close(): void {
+		this.primary?.close();
+		for (const spare of this.#spares) spare.close();
 	}
 
 	/** Instances alive. */
@@ -84,8 +97,8 @@ export class PoolRuntime {
 		const present = this.#sets.get(strategy.versionId);
 		if (present !== undefined) return present;
 		const { fuel, meshSeed, spares } = this.#options;
-		const make = (): StrategyInstance => {
-			const instance = new StrategyInstance(strategy, this.view, fuel, meshSeed, { state });
+		const make = (waits: boolean): StrategyInstance => {
+			const instance = new StrategyInstance(strategy, this.view, fuel, meshSeed, { state, waits });
 			if (instance.poisoned) throw new Error('`init` failed', { cause: instance.lastTrap });
 			return instance;
 		};
@@ -109,7 +122,11 @@ export class PoolRuntime {
 
 	/** Drops the instances of versions no longer wanted, so that their memory can be collected. */
 	retain(versionIds: ReadonlySet<number>): void {
-		for (const versionId of this.#sets.keys()) if (!versionIds.has(versionId)) this.#sets.delete(versionId);
+		for (const [versionId, set] of this.#sets) {
+			if (versionIds.has(versionId)) continue;
+			this.#sets.delete(versionId);
+			set.close();
+		}
 	}
 
 	get instances(): number {

@@ -1,0 +1,57 @@
+// Owns the typed view of the addon (host/native/addon.cc), loaded once in each thread that runs native strategies.
+import { createRequire } from 'node:module';
+import { MeshError } from '@infermesh/proto';
+import { nativeErrors } from './errors.js';
+
+export type Readiness = 'ready' | 'starting' | 'refused' | 'gone';
+
+/** A strategy in a sandbox of its own. */
+export interface AddonProcess {
+	/** The frame, which both sides map. */
+	readonly buffer: ArrayBuffer;
+	/** 0 when it has ended. */
+	readonly pid: number;
+	/** Why it was refused or ended. */
+	readonly message: string;
+	/** Of a sandbox that was asked for it: the manifest stands at the start of the frame. */
+	readonly manifestBytes: number;
+	/** From the hand-over of the last call to its answer, ns. */
+	readonly waitedNs: number;
+	ready(waitMs: number): Readiness;
+	/** Status of the hook, or a negative fault of the call. */
+	call(hook: number, argument: number): number;
+	/** Kills it; `failed` makes the next one of this library wait. */
+	end(failed: boolean): void;
+}
+
+/** A strategy in this process. */
+export interface AddonInline {
+	readonly buffer: ArrayBuffer;
+	call(hook: number, argument: number): number;
+}
+
+export interface Addon {
+	readonly Process: new (
+		sandbox: string,
+		library: Uint8Array,
+		digest: string,
+		frameBytes: number,
+		inspect: boolean,
+		limits: readonly [spinUs: number, deadlineUs: number, graceUs: number, memoryBytes: number],
+	) => AddonProcess;
+	readonly Inline: new (library: Uint8Array, digest: string, frameBytes: number) => AddonInline;
+}
+
+const require = createRequire(import.meta.url);
+
+/** Throws IM_NATIVE_ADDON. The engine keeps what it has loaded, so a second call costs a look-up. */
+export function loadAddon(file: string): Addon {
+	try {
+		return require(file) as Addon;
+	} catch (cause) {
+		throw new MeshError(nativeErrors, 'IM_NATIVE_ADDON', cause instanceof Error ? cause.message : String(cause), {
+			where: file,
+			cause,
+		});
+	}
+}

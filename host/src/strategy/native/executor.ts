@@ -1,0 +1,147 @@
+// Owns running a native strategy over one frame: in a sandbox of its own, or in this process. What a sandbox may have done to the parts of the frame that
+// only the host writes is looked for after every call, so that a wild write is a fault of the strategy and not an answer.
+import { MeshError } from '@infermesh/proto';
+import {
+	COLUMN_TABLE_ENTRIES,
+	type FrameLayout,
+	HEADER_BYTES,
+	HEADER_STATE_EPOCH_WORD,
+	HEADER_TABLE_EPOCH_WORD,
+	type HookName,
+	hooks as hookDefinitions,
+} from '@infermesh/sdk';
+import type { FallbackCause } from '../runtime/decision.js';
+import { causeOfStatus, type Executor } from '../runtime/executor.js';
+import { type AddonInline, type AddonProcess, loadAddon } from './addon.js';
+import type { NativeCode } from './code.js';
+import { nativeErrors } from './errors.js';
+import { refusalOf } from './refusal.js';
+
+const hookNumbers: Readonly<Record<string, number>> = Object.fromEntries(
+	hookDefinitions.map(({ name }, number) => [name, number]),
+);
+const RANK = hookNumbers['rank'] as number;
+
+/** Negative results of a call, in the order of addon.cc: what they are to the decider. */
+const callFaults: readonly FallbackCause[] = ['no_instance', 'trap', 'deadline', 'host_error'];
+
+/** Opens a native strategy; a sandbox is started and not waited for. Throws IM_NATIVE_ADDON, and the addon's own errors. */
+export function openNative(
+	code: NativeCode,
+	digest: string,
+	hooks: readonly HookName[],
+	layout: FrameLayout,
+): Executor {
+	const addon = loadAddon(code.engine.addon);
+	if (code.native === 'inline')
+		return new NativeExecutor(new addon.Inline(code.library, digest, layout.frameBytes), hooks, layout, code);
+	const { spinUs, deadlineUs, graceUs, memoryBytes } = code.limits;
+	const sandbox = new addon.Process(code.engine.sandbox, code.library, digest, layout.frameBytes, false, [
+		spinUs,
+		deadlineUs,
+		graceUs,
+		memoryBytes,
+	]);
+	return new NativeExecutor(sandbox, hooks, layout, code);
+}
+
+class NativeExecutor implements Executor {
+	readonly buffer: ArrayBuffer;
+	readonly base = 0;
+	readonly lastFuel = 0;
+	poisoned = false;
+	lastTrap: unknown = undefined;
+	readonly #runner: AddonInline | AddonProcess;
+	readonly #sandbox: AddonProcess | undefined;
+	readonly #hooks: ReadonlySet<HookName>;
+	readonly #startMs: number;
+	#ready: boolean;
+	/** Header and column table, and what the host left there before the first call. The header's epochs are the host's to change. */
+	readonly #header: Uint32Array;
+	readonly #table: Uint32Array;
+	#guards: { readonly header: Uint32Array; readonly table: Uint32Array } | undefined;
+
+	constructor(
+		runner: AddonInline | AddonProcess,
+		hooks: readonly HookName[],
+		layout: FrameLayout,
+		{ limits }: NativeCode,
+	) {
+		this.#runner = runner;
+		this.#sandbox = 'pid' in runner ? runner : undefined;
+		this.#hooks = new Set<HookName>([...hooks, 'init']);
+		this.#startMs = limits.startMs;
+		this.#ready = this.#sandbox === undefined;
+		this.buffer = runner.buffer;
+		this.#header = new Uint32Array(this.buffer, 0, HEADER_BYTES / 4);
+		this.#table = new Uint32Array(this.buffer, layout.columnsOffset, COLUMN_TABLE_ENTRIES);
+	}
+
+	get ready(): boolean {
+		if (!this.#ready && !this.poisoned) this.#look(0);
+		return this.#ready;
+	}
+
+	awaitReady(): void {
+		if (this.#ready) return;
+		this.#look(this.#startMs);
+		if (this.#ready) return;
+		this.close();
+		throw this.lastTrap ?? new MeshError(nativeErrors, 'IM_NATIVE_LOAD', `it did not load within ${this.#startMs} ms`);
+	}
+
+	rank(): FallbackCause {
+		return this.#run(RANK, 0);
+	}
+
+	call(hook: HookName, argument: number): FallbackCause {
+		return this.#hooks.has(hook) ? this.#run(hookNumbers[hook] as number, argument) : 'no_instance';
+	}
+
+	close(): void {
+		this.poisoned = true;
+		this.#sandbox?.end(false);
+	}
+
+	#look(waitMs: number): void {
+		const readiness = this.#sandbox?.ready(waitMs);
+		this.#ready = readiness === 'ready';
+		if (readiness !== 'refused' && readiness !== 'gone') return;
+		this.poisoned = true;
+		this.lastTrap = refusalOf(this.#sandbox?.message ?? '');
+	}
+
+	#run(hook: number, argument: number): FallbackCause {
+		this.lastTrap = undefined;
+		this.#guards ??= { header: this.#header.slice(), table: this.#table.slice() };
+		const { header, table } = this.#guards;
+		header[HEADER_STATE_EPOCH_WORD] = this.#header[HEADER_STATE_EPOCH_WORD] as number;
+		header[HEADER_TABLE_EPOCH_WORD] = this.#header[HEADER_TABLE_EPOCH_WORD] as number;
+		const status = this.#runner.call(hook, argument);
+		if (status < 0) return this.#failed(status);
+		if (!same(header, this.#header)) return this.#overwritten('the header');
+		if (!same(table, this.#table)) return this.#overwritten('the column table');
+		return causeOfStatus(status);
+	}
+
+	#failed(result: number): FallbackCause {
+		const cause = callFaults[-1 - result] ?? 'host_error';
+		if (cause !== 'trap' && cause !== 'deadline') return cause;
+		this.poisoned = true;
+		this.lastTrap = new Error(this.#sandbox?.message ?? '');
+		return cause;
+	}
+
+	/** Whoever writes there cannot be believed in the rest of the frame either. */
+	#overwritten(what: string): FallbackCause {
+		this.poisoned = true;
+		this.#sandbox?.end(true);
+		this.lastTrap = new Error(`the strategy wrote over ${what} of its frame`);
+		return 'corrupt';
+	}
+}
+
+function same(left: Uint32Array, right: Uint32Array): boolean {
+	for (let i = 0; i < left.length; i++) if (left[i] !== right[i]) return false;
+	return true;
+}
