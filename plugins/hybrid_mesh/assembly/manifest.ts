@@ -177,7 +177,7 @@ export class config {
 	static get lora_load_ms(): f32 {
 		return load<f32>(configAddress(), 64);
 	}
-	/** share of a token's prefill that each token of context before it adds (default 0.00002) */
+	/** share of a token's prefill that each token of context before it adds (default 0.000027) */
 	@inline
 	static get attention_per_token(): f32 {
 		return load<f32>(configAddress(), 68);
