@@ -79,8 +79,13 @@ test('status and list say where it stands; stop ends it', async (t) => {
 	t.regex(status.out, /pairs +3 judged, 0 dropped, of 480/);
 	t.regex(status.out, /effect +\+10\.0 \(.* … .*\) points/);
 	t.regex((await experiment('list')).out, /e1 +switchback +m +hybrid_mesh@1 +least_request@1 +3 /);
-	const stopped = await experiment('stop', 'e1', '--reason', 'maintenance', '--json');
+	t.is((await experiment('status')).out, status.out, 'without an id it is the newest');
+	t.regex((await experiment('report')).out, /^e1: switchback/);
+	const stopped = await experiment('stop', '--reason', 'maintenance', '--json');
 	t.like((stopped.json as ExperimentView).end, { how: 'stop', reason: 'maintenance', by: 'loopback' });
+	const again = await experiment('stop');
+	t.is(again.code, 2);
+	t.regex(again.err, /IM_CLI_USAGE: no experiment runs/, 'only what runs can be meant');
 	const followed = await experiment('status', 'e1', '--follow');
 	t.is(followed.code, 0);
 	t.regex(followed.out, /outcome +stop: maintenance/);

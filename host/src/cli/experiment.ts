@@ -29,7 +29,8 @@ const points = (share: number): string => `${share > 0 ? '+' : ''}${(share * 100
 /** A span that may be days. */
 function showSpan(ms: number): string {
 	if (ms >= 3_600_000) return `${(ms / 3_600_000).toFixed(1)} h`;
-	return ms >= 60_000 ? `${(ms / 60_000).toFixed(1)} min` : showMs(ms);
+	if (ms >= 60_000) return `${(ms / 60_000).toFixed(1)} min`;
+	return ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : showMs(ms);
 }
 
 function outcomeText({ state, end, verdict }: ExperimentView): string {
@@ -99,6 +100,34 @@ function statusText(view: ExperimentView): string {
 	if (end?.restoredAtMs !== undefined)
 		lines.push(`  in force    on all routers ${showMs(Math.max(0.1, end.restoredAtMs - end.atMs))} after the decision`);
 	return `${lines.join('\n')}\n`;
+}
+
+const ID_TEXT = 'id of the experiment (default: the newest)';
+
+const listed = async (client: AdminClient): Promise<readonly ExperimentView[]> =>
+	(await client.get<{ items: ExperimentView[] }>('/experiments')).items;
+
+/** Which one is meant where none is named: the one that began last. */
+async function newest(client: AdminClient): Promise<string> {
+	const [first] = await listed(client);
+	if (first !== undefined) return first.id;
+	throw new MeshError(cliErrors, 'IM_CLI_USAGE', 'there is no experiment yet', {
+		hint: 'infermesh experiment start NAME begins one',
+	});
+}
+
+/** What ends something guesses only where nothing else can be meant. */
+async function onlyRunning(client: AdminClient): Promise<string> {
+	const running = (await listed(client)).filter(({ state }) => state === 'running');
+	const [first] = running;
+	if (first !== undefined && running.length === 1) return first.id;
+	throw new MeshError(
+		cliErrors,
+		'IM_CLI_USAGE',
+		first === undefined
+			? 'no experiment runs'
+			: `name one of those that run: ${running.map(({ id }) => id).join(', ')}`,
+	);
 }
 
 type StartOptions = MeshOptions & {
@@ -201,7 +230,8 @@ async function start(context: CliContext, candidate: string, options: StartOptio
 
 function progressText({ kind, block, pairs }: ExperimentView): string {
 	if (kind !== 'switchback') return '';
-	return block === null ? `${pairs} pairs, ` : `block ${block.number} (${block.arm}), ${pairs} pairs, `;
+	const counted = `${pairs} ${pairs === 1 ? 'pair' : 'pairs'}, `;
+	return block === null ? counted : `block ${block.number} (${block.arm}), ${counted}`;
 }
 
 /** Until it has ended. Exit code 1 when the candidate was rolled back. */
@@ -222,9 +252,9 @@ async function follow(context: CliContext, client: AdminClient, id: string, opti
 
 type ReportOptions = MeshOptions & { readonly html?: string };
 
-async function report(context: CliContext, id: string, options: ReportOptions): Promise<void> {
+async function report(context: CliContext, id: string | undefined, options: ReportOptions): Promise<void> {
 	const client = new AdminClient(context, options);
-	const at = `/experiments/${encodeURIComponent(id)}`;
+	const at = `/experiments/${encodeURIComponent(id ?? (await newest(client)))}`;
 	const [document, view] = await Promise.all([
 		client.get<ExperimentDocument>(`${at}/report`),
 		client.get<ExperimentView>(at),
@@ -249,20 +279,23 @@ function reportText(document: ExperimentDocument): string {
 		`baseline ${show(values.baseline)}, candidate ${show(values.candidate)}`;
 	if (switchback !== undefined) {
 		const { attainmentDifference, winRate, permutation, ttftP99Ratio } = switchback;
+		const { mean, interval } = attainmentDifference.value;
+		// Without a pair there is nothing to show, and a 0 would look like a finding.
+		const shown = (text: string): string => (switchback.pairs.length === 0 ? 'no pair was judged' : text);
 		line(
 			'attainment',
-			`${points(attainmentDifference.value.mean)} (${points(attainmentDifference.value.interval.lower)} … ${points(attainmentDifference.value.interval.upper)}) points`,
+			shown(`${points(mean)} (${points(interval.lower)} … ${points(interval.upper)}) points`),
 			attainmentDifference.guarantee,
 		);
-		line('win rate', percent(winRate.value.value), winRate.guarantee);
-		line('permutation test', `p = ${permutation.value.p.toPrecision(3)}`, permutation.guarantee);
+		line('win rate', shown(percent(winRate.value.value)), winRate.guarantee);
+		line('permutation test', shown(`p = ${permutation.value.p.toPrecision(3)}`), permutation.guarantee);
 		if (ttftP99Ratio !== undefined) line('TTFT p99 ratio', ratioText(ttftP99Ratio.value), ttftP99Ratio.guarantee);
 	}
 	if (document.safety !== undefined)
 		line('harm', `evidence ${document.safety.harm.value.evidence.toPrecision(3)}`, document.safety.harm.guarantee);
 	line(
 		'decision p99',
-		both(decisionLatencyUs.value, ({ p99 }) => `${p99.toFixed(0)} µs`),
+		both(decisionLatencyUs.value, ({ p99 }) => (p99 === 0 ? '-' : `${p99.toFixed(0)} µs`)),
 		decisionLatencyUs.guarantee,
 	);
 	line(
@@ -346,7 +379,7 @@ export function addExperimentCommands(program: Command, cli: Cli): void {
 		'infermesh experiment list --json',
 	).action(
 		act(cli, async (context, options: MeshOptions) => {
-			const { items } = await new AdminClient(context, options).get<{ items: ExperimentView[] }>('/experiments');
+			const items = await listed(new AdminClient(context, options));
 			printItems(context, options, items, columns, 'no experiments; `infermesh experiment start NAME` begins one');
 		}),
 	);
@@ -355,12 +388,13 @@ export function addExperimentCommands(program: Command, cli: Cli): void {
 			experiment
 				.command('status')
 				.description('how an experiment stands: block, pairs, interval, time left')
-				.argument('<id>', 'id of the experiment'),
+				.argument('[id]', ID_TEXT),
 		).option('--follow', 'show progress until it ends; exit code 1 when it was rolled back'),
 		'infermesh experiment status x-1f3a9c02',
 	).action(
-		act(cli, async (context, id: string, options: MeshOptions & { readonly follow?: boolean }) => {
+		act(cli, async (context, given: string | undefined, options: MeshOptions & { readonly follow?: boolean }) => {
 			const client = new AdminClient(context, options);
+			const id = given ?? (await newest(client));
 			if (options.follow === true) return follow(context, client, id, options);
 			const view = await client.get<ExperimentView>(`/experiments/${encodeURIComponent(id)}`);
 			print(context, options, view, () => statusText(view));
@@ -372,22 +406,23 @@ export function addExperimentCommands(program: Command, cli: Cli): void {
 			experiment
 				.command('report')
 				.description('what was found, each figure with what it promises')
-				.argument('<id>', 'id of the experiment'),
+				.argument('[id]', ID_TEXT),
 		).option('--html <file>', 'write a self-contained report with plots'),
 		'infermesh experiment report x-1f3a9c02 --html report.html',
-	).action(act(cli, (context, id: string, options: ReportOptions) => report(context, id, options)));
+	).action(act(cli, (context, id: string | undefined, options: ReportOptions) => report(context, id, options)));
 	withExample(
 		withMesh(
 			experiment
 				.command('stop')
 				.description('end an experiment: the baseline decides again')
-				.argument('<id>', 'id of the experiment'),
+				.argument('[id]', 'id of the experiment (default: the one that runs)'),
 		).option('--reason <text>', 'for the record'),
 		'infermesh experiment stop x-1f3a9c02 --reason "maintenance tonight"',
 	).action(
-		act(cli, async (context, id: string, options: MeshOptions & { readonly reason?: string }) => {
+		act(cli, async (context, given: string | undefined, options: MeshOptions & { readonly reason?: string }) => {
 			const body = options.reason === undefined ? {} : { reason: options.reason };
 			const client = new AdminClient(context, options);
+			const id = given ?? (await onlyRunning(client));
 			const view = await client.post<ExperimentView>(`/experiments/${encodeURIComponent(id)}/stop`, body);
 			print(context, options, view, () => `stopped ${view.id}; ${view.baseline} decides on ${view.model} again\n`);
 		}),

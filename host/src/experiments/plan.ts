@@ -96,7 +96,7 @@ function switchbackPlan(
 		const text =
 			requestsPerS === 0
 				? 'No traffic of this model was seen here: how long a verdict takes cannot be told.'
-				: `A block brings about ${Math.floor(perBlock)} requests, fewer than the ${design.blockRequestsMin} it needs: at this rate there is no verdict. Make blocks longer.`;
+				: `At the ${requestsPerS.toFixed(1)} requests a second seen of late a block brings about ${Math.floor(perBlock)}, fewer than the ${design.blockRequestsMin} it needs, and would be dropped. Make blocks longer, or wait for more traffic to be seen.`;
 		return { ...made, requestsPerS, forecast: undefined, hours, text };
 	}
 	const forecast = forecastExperiment(design, effect, differences);

@@ -17,6 +17,15 @@ test('a switchback’s page has its plots and guarantees and carries the documen
 	t.is((JSON.parse(carried) as typeof document).designDigest, document.designDigest);
 });
 
+test('before the first pair a page shows no effect, rate or latency of nothing', (t) => {
+	const design = designFor({ promote: 'win' });
+	const html = renderExperimentHtml(documentOf(recordFor(design, 0)));
+	t.regex(html, /<b>0<\/b><span>pairs judged, of 480 at most; 0 dropped/);
+	t.is(html.match(/no pair was judged/g)?.length, 3);
+	t.regex(html, /<td>candidate<\/td><td>0<\/td><td>-<\/td><td>-<\/td><td>-<\/td><td>-<\/td>/);
+	t.regex(html, /0\.50 points, ±25\.00 points/);
+});
+
 test('a canary’s report has counts and evidence, and neither latencies nor an effect', (t) => {
 	const design = designFor({ kind: 'canary' });
 	const trial = new SafetyTrial(design);

@@ -23,7 +23,7 @@ ${tiles(document)}
 		.join('\n')}</section>
 <h2>Figures and what they promise</h2><div class="card"><table class="list prose"><tr><th>figure</th><th>value</th><th>guarantee</th></tr>${figures(document)}</table></div>
 <h2>Both arms</h2><div class="card">${armTable(document)}</div>
-<h2>Registered before the start</h2><div class="card"><table class="list">${registered(document)}</table></div>
+<h2>Registered before the start</h2><div class="card"><table class="list facts">${registered(document)}</table></div>
 <footer>${escapeHtml(document.schema)} · design ${escapeHtml(document.designDigest)}</footer>`;
 	return renderPage(title, main, document);
 }
@@ -36,7 +36,11 @@ function ending({ end }: ExperimentDocument): string {
 	return `<p class="${end.how === 'rollback' ? 'banner' : 'note'}">${escapeHtml(text)}</p>`;
 }
 
-const points = (share: number): string => `${share > 0 ? '+' : ''}${(share * 100).toFixed(2)} points`;
+const size = (share: number): string => `${(share * 100).toFixed(2)} points`;
+const points = (share: number): string => `${share > 0 ? '+' : ''}${size(share)}`;
+/** A latency; 0 is that of no request. */
+const latency = (value: number, show: (value: number) => string): string => (value === 0 ? '-' : show(value));
+const micros = (us: number): string => latency(us, (value) => `${value.toFixed(0)} µs`);
 const range = ({ lower, upper }: Interval, show: (value: number) => string): string =>
 	`${show(lower)} … ${show(upper)}`;
 
@@ -47,13 +51,16 @@ function tiles({ switchback, safety, design }: ExperimentDocument): string {
 		const { evidence } = safety?.harm.value ?? { evidence: 1 };
 		return `<section class="tiles">${tile(formatNumber(evidence), `evidence of harm; the alarm is at ${formatNumber(1 / design.alpha)}`, evidence >= 1 / design.alpha ? 'bad' : 'good')}</section>`;
 	}
-	const { attainmentDifference, winRate, pairsSeen, dropped } = switchback;
+	const { attainmentDifference, winRate, pairs, dropped } = switchback;
+	const judged = tile(String(pairs.length), `pairs judged, of ${design.pairsMax} at most; ${dropped.pairs} dropped`);
+	// Without a pair there is nothing to show, and a 0 would look like a finding.
+	if (pairs.length === 0) return `<section class="tiles">${judged}</section>`;
 	const { mean, interval } = attainmentDifference.value;
 	const tone = interval.lower > 0 ? 'good' : interval.upper < 0 ? 'bad' : '';
 	return `<section class="tiles">${[
 		tile(points(mean), `attainment; ${range(interval, points)}`, tone),
 		tile(formatShare(winRate.value.value), `win rate; ${range(winRate.value.interval, formatShare)}`),
-		tile(String(switchback.pairs.length), `pairs judged of ${pairsSeen}; ${dropped.pairs} dropped`),
+		judged,
 	].join('')}</section>`;
 }
 
@@ -66,18 +73,19 @@ function figures(document: ExperimentDocument): string {
 	if (switchback !== undefined) {
 		const { attainmentDifference: difference, winRate, permutation, ttftP99Ratio } = switchback;
 		const { wins, ties, losses } = winRate.value;
+		const shown = (text: string): string => (switchback.pairs.length === 0 ? 'no pair was judged' : text);
 		rows.push(
 			row(
 				'Attainment, candidate − baseline',
 				difference.guarantee,
-				`${points(difference.value.mean)} (${range(difference.value.interval, points)})`,
+				shown(`${points(difference.value.mean)} (${range(difference.value.interval, points)})`),
 			),
 			row(
 				'Win rate',
 				winRate.guarantee,
-				`${formatShare(winRate.value.value)} (${wins} wins, ${ties} ties, ${losses} losses)`,
+				shown(`${formatShare(winRate.value.value)} (${wins} wins, ${ties} ties, ${losses} losses)`),
 			),
-			row('Permutation test', permutation.guarantee, `p = ${permutation.value.p.toPrecision(3)}`),
+			row('Permutation test', permutation.guarantee, shown(`p = ${permutation.value.p.toPrecision(3)}`)),
 		);
 		if (ttftP99Ratio !== undefined)
 			rows.push(
@@ -100,7 +108,7 @@ function figures(document: ExperimentDocument): string {
 		row(
 			'Decision latency p50 / p99',
 			decisionLatencyUs.guarantee,
-			both(decisionLatencyUs.value, ({ p50, p99 }) => `${p50.toFixed(0)} / ${p99.toFixed(0)} µs`),
+			both(decisionLatencyUs.value, ({ p50, p99 }) => `${micros(p50)} / ${micros(p99)}`),
 		),
 		row(
 			'Decision timeouts',
@@ -145,8 +153,8 @@ function armTable({ design, points: closed, ttftMs, decisionLatencyUs }: Experim
 				: requests === 0
 					? '-'
 					: `${formatShare(good / requests)} good`,
-			...(ttftMs === undefined ? [] : [formatMs(ttftMs[arm].p50), formatMs(ttftMs[arm].p99)]),
-			`${decisionLatencyUs.value[arm].p99.toFixed(0)} µs`,
+			...(ttftMs === undefined ? [] : [latency(ttftMs[arm].p50, formatMs), latency(ttftMs[arm].p99, formatMs)]),
+			micros(decisionLatencyUs.value[arm].p99),
 		];
 		return htmlRow(cells);
 	});
@@ -163,7 +171,7 @@ function registered({ design, digests, forecast }: ExperimentDocument): string {
 			'good request',
 			`TTFT ≤ ${formatMs(objectives.ttftMs)} + ${objectives.ttftPerTokenMs} ms a prompt token, TPOT ≤ ${formatMs(objectives.tpotMs)}`,
 		],
-		['alpha, margin, clip', `${design.alpha}, ${points(design.margin)}, ±${points(design.clip)}`],
+		['alpha, margin, clip', `${design.alpha}, ${size(design.margin)}, ±${size(design.clip)}`],
 		...(design.kind === 'switchback'
 			? ([
 					[

@@ -50,7 +50,8 @@ line.marker { stroke: var(--mark); stroke-width: 1.4; stroke-dasharray: 5 3; } t
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; } th { color: var(--soft); font-weight: 500; font-size: 12px; }
 th, td { text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--rule); white-space: nowrap; } th:first-child, td:first-child, .list th:nth-child(2), .list td:nth-child(2) { text-align: left; }
 tr:last-child td { border-bottom: 0; } .pass { color: var(--good); font-weight: 650; } .fail { color: var(--bad); font-weight: 650; }
-.prose td:last-child, .prose th:last-child { white-space: normal; text-align: left; min-width: 320px; }
+.list td:last-child, .prose td { white-space: normal; overflow-wrap: anywhere; } .facts td:first-child, .prose td:first-child { white-space: nowrap; }
+.prose td { vertical-align: top; } .prose td:last-child, .prose th:last-child { text-align: left; width: 58%; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 640px), 1fr)); gap: 14px; }
 footer { margin-top: 28px; color: var(--soft); font-size: 12px; }
 `;
