@@ -1,0 +1,20 @@
+// Owns the process that the test of orphans kills: a host with one sandbox, whose number it tells before it waits. Reads the library from stdin.
+import { buffer } from 'node:stream/consumers';
+import { loadAddon } from './addon.js';
+import { patientLimits } from './code.js';
+import { buildNativeEngine } from './engine.js';
+
+const library = new Uint8Array(await buffer(process.stdin));
+const engine = await buildNativeEngine();
+const { spinUs, deadlineUs, graceUs, memoryBytes, startMs } = patientLimits;
+const { Process } = loadAddon(engine.addon);
+const sandbox = new Process(engine.sandbox, library, 'orphan', 65_536, false, [
+	spinUs,
+	deadlineUs,
+	graceUs,
+	memoryBytes,
+]);
+if (sandbox.ready(startMs) !== 'ready') throw new Error(sandbox.message);
+process.stdout.write(`${sandbox.pid}\n`);
+// Ended from outside.
+setInterval(() => sandbox.pid, 60_000);
