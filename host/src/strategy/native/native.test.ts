@@ -71,7 +71,7 @@ for (const [misdeed, cause, why] of ends) {
 		t.is(bench.decide(misdeeds.none), 'none');
 		t.is(bench.decide(misdeeds[misdeed]), cause as 'trap');
 		t.true(strikeCauses.has(cause as 'trap'));
-		t.regex(String((bench.instance.lastTrap as Error).message), why);
+		t.regex((bench.instance.lastTrap as Error).message, why);
 		t.true(bench.instance.poisoned);
 		t.is(bench.decide(misdeeds.none), 'none', 'the next one decides in a new sandbox');
 		bench.instance.close();

@@ -1,5 +1,6 @@
 // Owns the process that the test of orphans kills: a host with one sandbox, whose number it tells before it waits. Reads the library from stdin.
 import { buffer } from 'node:stream/consumers';
+import { systemClock } from '../../main/clock.js';
 import { loadAddon } from './addon.js';
 import { patientLimits } from './code.js';
 import { buildNativeEngine } from './engine.js';
@@ -16,5 +17,5 @@ const sandbox = new Process(engine.sandbox, library, 'orphan', 65_536, false, [
 ]);
 if (sandbox.ready(startMs) !== 'ready') throw new Error(sandbox.message);
 process.stdout.write(`${sandbox.pid}\n`);
-// Ended from outside.
-setInterval(() => sandbox.pid, 60_000);
+// Ended from outside: stdin is at its end, so something must keep the process.
+systemClock.every(60_000, () => sandbox.pid);

@@ -7,6 +7,7 @@ import type { ModelPool } from '../../router/ports.js';
 import type { AdmissionReport } from '../admission/report.js';
 import type { TrapSymbols } from '../admission/result.js';
 import { mapTrap } from '../admission/trap.js';
+import { isNative } from '../native/code.js';
 import type { StrikeReport } from '../runtime/decision.js';
 import type { StrategyCode, StrategyModule } from '../runtime/instance.js';
 import { planOf } from '../runtime/plan.js';
@@ -154,9 +155,12 @@ export class StrategyManager {
 		const loaded = this.#versions.get(report.versionId);
 		if (loaded === undefined) return;
 		const place = mapTrap(Object.assign(new Error(report.trap), { stack: report.trap }), loaded.symbols);
+		// Of native code there is no place, but how its sandbox ended.
 		const where =
 			place === undefined
-				? ''
+				? isNative(loaded.strategy.module)
+					? firstLine(report.trap)
+					: ''
 				: `${place.function}${place.source === undefined ? '' : ` (${place.source}:${place.line ?? 0})`}`;
 		this.#ports.events.struck(loaded.strategy.label, report.cause, where);
 		const nowMs = this.#ports.clock.nowMs();
@@ -397,6 +401,8 @@ export class StrategyManager {
 		return previousLabels(this.#staging);
 	}
 }
+
+const firstLine = (text: string): string => text.slice(0, Math.max(0, text.indexOf('\n')));
 
 function keepsState({ strategy }: LoadedStrategy): boolean {
 	const { stateBytes, hooks } = strategy.manifest;
