@@ -72,7 +72,7 @@ function showStatus(s){
  $('ttft').textContent=ms(p50);$('ttft-note').textContent='TTFT p50, last '+SPAN+' s · p95 '+ms(p95);
  $('flight').textContent=num(s.traffic.inFlight);
  $('tokens').textContent=span>0?num((last.t.tokensOutTotal-far.t.tokensOutTotal)/span)+' tokens/s out':'';
- $('strategy').textContent=s.activeStrategy;
+ $('strategy').textContent=[s.activeStrategy,...Object.entries(s.modelStrategies||{}).map(([model,label])=>label+' for '+model)].join(', ');
  $('strategy-note').textContent=num(last.t.decisionsTotal)+' decisions · '+num(last.t.fallbacksTotal)+' fallbacks · '+num(last.t.strikesTotal)+' strikes';
  spark('rate-spark',rates);spark('ttft-spark',ttfts);
 }

@@ -210,6 +210,15 @@ export const statusSchema = Type.Object({
 		serving: Type.Integer(describe('Of those watched.')),
 	}),
 	activeStrategy: Type.String(describe('`name@version` that decides where no model says otherwise.')),
+	modelStrategies: Type.Optional(
+		Type.Record(
+			Type.String(),
+			Type.String(),
+			describe(
+				'`name@version` by model, of models with a strategy of their own, as after a promotion; absent on older nodes.',
+			),
+		),
+	),
 	traffic: trafficSchema,
 });
 export type MeshStatus = Static<typeof statusSchema>;

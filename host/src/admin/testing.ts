@@ -194,6 +194,7 @@ export class FakeMesh implements MeshControl {
 			models: ['llama'],
 			targets: { total: this.targets.size, watched: this.targets.size, serving: this.targets.size },
 			activeStrategy: 'hybrid_mesh@1.0.0',
+			modelStrategies: { llama: 'least_queue@1.0.0' },
 			traffic: {
 				requestsTotal: this.requestsTotal,
 				failedTotal: 0,

@@ -247,7 +247,11 @@ test('explain and status', async (t) => {
 	const unknown = await run(['explain', 'd-2', '--admin', url]);
 	t.is(unknown.code, 1);
 	t.regex(unknown.err, /^IM_ADMIN_DECISION_UNKNOWN: decision d-2 is not remembered\n {2}hint: .*x-infermesh-decision/);
-	t.regex((await run(['status', '--admin', url])).out, /strategy {2}hybrid_mesh@1\.0\.0/);
+	t.regex(
+		(await run(['status', '--admin', url])).out,
+		/strategy {2}hybrid_mesh@1\.0\.0\n +least_queue@1\.0\.0 for llama\n/,
+		'what a model has of its own stands beside what the mesh has',
+	);
 });
 
 test('a mesh that does not answer ends with 4, and so does something else on that port', async (t) => {

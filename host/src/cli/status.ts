@@ -16,6 +16,7 @@ function render(status: MeshStatus): string {
 		`  models    ${status.models.join(', ') || 'none'}`,
 		`  targets   ${targets.serving} of ${targets.watched} serving${unwatched === 0 ? '' : `, ${unwatched} more not watched here`}`,
 		`  strategy  ${status.activeStrategy}`,
+		...Object.entries(status.modelStrategies ?? {}).map(([model, label]) => `            ${label} for ${model}`),
 		`  requests  ${traffic.requestsTotal} (${traffic.failedTotal} failed), ${traffic.inFlight} in flight`,
 		`  decisions ${traffic.decisionsTotal} (${traffic.fallbacksTotal} by the fallback, ${traffic.strikesTotal} strikes)`,
 		'',

@@ -4,7 +4,7 @@ import { MeshError } from '@infermesh/proto';
 import type { CapacityRow } from '../admin/capacity-routes.js';
 import type { MeshControl } from '../admin/control.js';
 import type { GpuRow } from '../admin/gpu-routes.js';
-import type { TargetRequest, TargetView } from '../admin/schemas.js';
+import type { StrategyView, TargetRequest, TargetView } from '../admin/schemas.js';
 import { trafficOf } from '../admin/traffic.js';
 import type { CapacityView } from '../capacity/advisor.js';
 import type { LoadedConfig } from '../config/load.js';
@@ -186,6 +186,7 @@ export function createControl(parts: ControlParts): MeshControl {
 					serving: all.filter(({ state }) => state === 'ready' || state === 'degraded').length,
 				},
 				activeStrategy: shelf.activeLabel(),
+				modelStrategies: ownStrategies(shelf.list()),
 				traffic: trafficOf(metricsBuffers),
 			};
 		},
@@ -318,4 +319,12 @@ export function createControl(parts: ControlParts): MeshControl {
 			router?.workers.logLevel(level);
 		},
 	};
+}
+
+/** What decides for models that say otherwise than the mesh, by model. */
+function ownStrategies(strategies: readonly StrategyView[]): Record<string, string> {
+	const active = strategies.filter(({ stage }) => stage === 'active');
+	return Object.fromEntries(
+		active.flatMap(({ name, version, models }) => models.map((model) => [model, `${name}@${version}`] as const)),
+	);
 }

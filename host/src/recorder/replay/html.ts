@@ -1,10 +1,12 @@
 // Owns the HTML form of a replay: one file that needs nothing from the network and carries the report as JSON. All names are escaped: they come from files.
 import { escapeHtml } from '../../load/report/escape.js';
+import { formatMs } from '../../load/report/format.js';
 import { renderPage } from '../../load/report/page.js';
 import type { AgainstDifference, AgainstReport, ReplayedChoice, ReplayReport } from './report.js';
 
 const ROWS_MAX = 500;
 const number = (value: number): string => String(Number(value.toPrecision(5)));
+const signedMs = (ms: number): string => `${ms > 0 ? '+' : ms < 0 ? '−' : ''}${formatMs(Math.abs(ms))}`;
 const percent = (part: number, whole: number): string => (whole === 0 ? '-' : `${((part * 100) / whole).toFixed(2)} %`);
 
 export function renderReplayHtml(report: ReplayReport): string {
@@ -70,11 +72,11 @@ function againstSection(against: AgainstReport): string {
 	return `<h2>Against ${escapeHtml(label)}</h2><section class="tiles">
 ${tile(percent(agreed, compared), `of ${compared} decisions agree`)}
 ${tile(percent(overlap, 1), 'of ranked targets the same')}
-${tile(`${number(predicted.otherMs - predicted.recordedMs)} ms`, 'predicted difference a request', predicted.otherMs <= predicted.recordedMs)}
-${tile(`${number(regret.recordedMs)} → ${number(regret.otherMs)} ms`, 'regret under the common predictor')}
+${tile(signedMs(predicted.otherMs - predicted.recordedMs), 'predicted difference a request', predicted.otherMs <= predicted.recordedMs)}
+${tile(formatMs(regret.otherMs), `regret under the common predictor; ${formatMs(regret.recordedMs)} as recorded`)}
 ${tile(faultsText.length === 0 ? 'none' : faultsText.join(', '), 'faults', faultsText.length === 0)}
 </section>${table(['target', 'share as recorded', 'share with it'], shares)}
-${rows.length === 0 ? '' : `<h2>Decisions that differ${against.unlisted > 0 ? ` (${against.unlisted} more not listed)` : ''}</h2>${table(['#', 'decision', 'tokens', 'as recorded', 'with it', 'margin'], rows)}`}`;
+${rows.length === 0 ? '' : `<h2>Decisions that differ${against.unlisted > 0 ? ` (${against.unlisted} more not listed)` : ''}</h2>${table(['#', 'decision', 'tokens', 'as recorded', 'with it', 'preferred by'], rows)}`}`;
 }
 
 function differenceRow({ index, id, tokensIn, recorded, other, margin, verdicts }: AgainstDifference): string[] {
@@ -91,7 +93,7 @@ function differenceRow({ index, id, tokensIn, recorded, other, margin, verdicts 
 }
 
 function choiceText({ target, score, factors, columns, predictedMs }: ReplayedChoice): string {
-	const all = { ...(score === null ? {} : { score }), ...factors, 'predicted ms': predictedMs, ...columns };
+	const all = { ...(score === null ? {} : { score }), ...factors, ...columns };
 	const pairs = Object.entries(all).map(([name, value]) => `${name} ${number(value)}`);
-	return `${target}: ${pairs.join(', ')}`;
+	return `${target}: predicted ${formatMs(predictedMs)}, ${pairs.join(', ')}`;
 }

@@ -10,7 +10,7 @@ import { settingName } from '../grid/plan.js';
 import { distributionCharts, loadCharts, timelineCharts } from './charts.js';
 import { type ReportedCell, type SimulationReport, wholeOutcome } from './document.js';
 import { describeReplication, type Group, groupsOf } from './groups.js';
-import { formatActual, formatInterval, partialText, points } from './text.js';
+import { changeBy, formatActual, formatInterval, partialText, points } from './text.js';
 
 /** Settings and loads whose tables are shown. */
 const GROUPS_SHOWN_MAX = 48;
@@ -168,7 +168,7 @@ function comparisons(report: SimulationReport): string {
 			`${it.wins} / ${it.ties} / ${it.losses}`,
 			points(it.margin),
 			formatInterval(it.marginOverSeeds) ?? '–',
-			`${((it.ttftRatio - 1) * 100).toFixed(1)} %`,
+			changeBy(it.ttftRatio),
 		]),
 	);
 	const head = [

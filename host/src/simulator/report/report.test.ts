@@ -8,7 +8,7 @@ import { pooled } from './charts.js';
 import { jsonDocument, type SimulationReport, simulationReport } from './document.js';
 import { renderHtml } from './html.js';
 import { progressLine } from './progress.js';
-import { renderText } from './text.js';
+import { changeBy, renderText } from './text.js';
 
 const LABELS = ['control', '<b>new</b>'];
 
@@ -55,6 +55,7 @@ test('the text names what was run, every table, and the worst scenario', (t) => 
 	);
 	for (const title of ['load 1', 'load 2', 'all 8 simulations']) t.regex(text, new RegExp(`^${title}$`, 'm'));
 	t.regex(text, /^<b>new<\/b> +2\/0\/2 +-5\.00 pp/m, 'two loads won, two lost');
+	t.deepEqual([0.5, 1, 2.132].map(changeBy), ['-50.0 %', '0.0 %', '+113.2 %'], 'a change has its sign');
 	t.regex(text, /-20\.00 pp, TTFT x0\.50 +load 2, seed [12]/);
 	t.notRegex(text, /PARTIAL|FAILED/);
 });

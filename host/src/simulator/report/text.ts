@@ -130,7 +130,7 @@ function comparisons({ comparisons: all, baseline }: SimulationReport): string {
 		`${it.wins}/${it.ties}/${it.losses}`,
 		points(it.margin),
 		formatInterval(it.marginOverSeeds) ?? '-',
-		`${((it.ttftRatio - 1) * 100).toFixed(1)} %`,
+		changeBy(it.ttftRatio),
 		it.worst === null ? '-' : `${points(it.worst.goodput)}, TTFT x${it.worst.ttftRatio.toFixed(2)}`,
 		it.worst === null ? '-' : describeReplication(it.worst.replication),
 	]);
@@ -161,6 +161,11 @@ function experiments({ experiments: all, scenario, baseline }: SimulationReport)
 export function formatInterval(interval: Interval | null): string | undefined {
 	if (interval === null || interval.lower <= -1 || interval.upper >= 1) return undefined;
 	return `${points(interval.lower)} … ${points(interval.upper)}`;
+}
+
+/** A ratio to the baseline as a signed change. */
+export function changeBy(ratio: number): string {
+	return `${ratio > 1 ? '+' : ''}${((ratio - 1) * 100).toFixed(1)} %`;
 }
 
 /** A difference of shares in percentage points. */
