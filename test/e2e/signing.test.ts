@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
-import { startTestMesh } from '../support/mesh.js';
+import { eventually, startTestMesh } from '../support/mesh.js';
 import { shipped } from '../support/strategies.js';
+import { ask, keyOf } from '../support/traffic.js';
 
 const cli = fileURLToPath(new URL('../../../host/dist/src/cli/main.js', import.meta.url));
 
@@ -68,4 +69,33 @@ test.serial('a mesh that asks for signatures takes strategies of keys it knows',
 	t.is((await of('signing-key', 'distrust', id)).code, 0);
 	t.deepEqual((JSON.parse((await of('signing-key', 'list', '--json')).said) as { items: unknown[] }).items, []);
 	t.regex((await of('signing-key', 'distrust', id)).error, /IM_SIGNING_KEY_UNKNOWN/);
+});
+
+test.serial('a tenant may ask that only signed strategies decide its requests', async (t) => {
+	const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-signing-'));
+	t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+	const [careful, careless] = [keyOf('sk-careful'), keyOf('sk-careless')];
+	const keys = [
+		{ id: 'careful', sha256: careful.sha256, tenant: 'careful' },
+		{ id: 'careless', sha256: careless.sha256, tenant: 'careless' },
+	];
+	const mesh = await startTestMesh(t, { engines: [{}], config: { keys } });
+	const of = (...args: string[]): Promise<Ran> => run(folder, mesh.mesh.adminUrl, args);
+	const decider = async (key: string): Promise<string> =>
+		(await ask({ url: mesh.dataUrl, seed: 1, tokens: 1, headers: { authorization: `Bearer ${key}` } })).strategy;
+	const wasm = path.join(folder, 'least_queue.wasm');
+	writeFileSync(wasm, shipped('least_queue'));
+	t.is((await of('signing-key', 'new', 'release')).code, 0);
+	t.is((await of('signing-key', 'trust', 'release.pub')).code, 0);
+	t.is((await of('tenant', 'set', 'careful', '--strategies', 'signed')).code, 0);
+	t.regex(await decider('sk-careless'), /^hybrid_mesh@/);
+	t.is(await decider('sk-careful'), 'least_queue@builtin');
+
+	t.is((await of('strategy', 'load', wasm, '--key', 'release.key', '--activate')).code, 0);
+	for (const key of ['sk-careless', 'sk-careful']) t.regex(await decider(key), /^least_queue@\d/);
+	t.is((await of('tenant', 'set', 'careful', '--strategies', 'trusted')).code, 0);
+	t.is(await decider('sk-careful'), 'least_queue@builtin');
+	t.is((await of('signing-key', 'trust', 'release.pub', '--grade', 'trusted')).code, 0);
+	await eventually('the key counts for more', async () => /^least_queue@\d/.test(await decider('sk-careful')));
+	t.pass();
 });

@@ -220,13 +220,8 @@ const accessRoutes: readonly AdminRoute[] = [
 		params: byName,
 		body: schemas.setTenantSchema,
 		response: schemas.tenantViewSchema,
-		run: ({ mesh }, { params, body: { ifRevision, displayName, policyMask = 0 }, asker }) =>
-			mesh.setTenant(
-				params.name,
-				{ policyMask, ...(displayName === undefined ? {} : { displayName }) },
-				ifRevision,
-				asker,
-			),
+		run: ({ mesh }, { params, body: { ifRevision, policyMask = 0, ...tenant }, asker }) =>
+			mesh.setTenant(params.name, { ...tenant, policyMask }, ifRevision, asker),
 	}),
 	route('DELETE', '/api/v1/tenants/:name', 'Delete a tenant that no key counts for.', {
 		params: byName,

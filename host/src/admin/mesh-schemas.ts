@@ -269,6 +269,7 @@ export const setTenantSchema = Type.Object(
 	{
 		displayName: tenantSchema.properties.displayName,
 		policyMask: Type.Optional(tenantSchema.properties.policyMask),
+		strategies: tenantSchema.properties.strategies,
 		ifRevision,
 	},
 	strict,

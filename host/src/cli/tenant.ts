@@ -1,11 +1,12 @@
 // Owns `infermesh tenant` and `infermesh key`: tenants of a running mesh and the API keys that count for them.
 import type { Command } from 'commander';
 import type { KeyMadeRow, KeyRow, Listed, TenantRow } from '../admin/mesh-schemas.js';
+import { type Grade, grades } from '../strategy/signing/grade.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
 import type { CliContext } from './context.js';
 import { type Column, print, printListing, showTime } from './output.js';
-import { duration, whole } from './values.js';
+import { duration, oneOf, whole } from './values.js';
 
 const POLICY_MASK_MAX = 0xffff_ffff;
 
@@ -13,6 +14,7 @@ const tenantColumns: readonly Column<TenantRow>[] = [
 	{ title: 'TENANT', value: (tenant) => tenant.name },
 	{ title: 'NAME', value: (tenant) => tenant.displayName ?? '-' },
 	{ title: 'POLICY MASK', value: (tenant) => String(tenant.policyMask), right: true },
+	{ title: 'STRATEGIES', value: (tenant) => tenant.strategies ?? 'any' },
 	{ title: 'REVISION', value: (tenant) => String(tenant.revision), right: true },
 ];
 
@@ -27,14 +29,16 @@ const keyColumns: readonly Column<KeyRow>[] = [
 type SetOptions = MeshOptions & {
 	readonly displayName?: string;
 	readonly policyMask: number;
+	readonly strategies?: Grade;
 	readonly ifRevision?: number;
 };
 
 async function setTenant(context: CliContext, name: string, options: SetOptions): Promise<void> {
-	const { displayName, policyMask, ifRevision } = options;
+	const { displayName, policyMask, strategies, ifRevision } = options;
 	const tenant = await new AdminClient(context, options).put<TenantRow>(`/tenants/${encodeURIComponent(name)}`, {
 		policyMask,
 		...(displayName === undefined ? {} : { displayName }),
+		...(strategies === undefined ? {} : { strategies }),
 		...(ifRevision === undefined ? {} : { ifRevision }),
 	});
 	print(context, options, tenant, () => `tenant ${tenant.name} is set, revision ${tenant.revision}\n`);
@@ -87,6 +91,11 @@ export function addTenantCommands(program: Command, cli: Cli): void {
 		withMesh(tenant.command('set').description('make or change a tenant').argument('<name>', 'name of the tenant'))
 			.option('--display-name <text>', 'for people')
 			.option('--policy-mask <number>', 'bits handed to strategies with the tenant', whole(0, POLICY_MASK_MAX), 0)
+			.option(
+				'--strategies <grade>',
+				'least grade of strategies that may decide its requests: unsigned, signed or trusted',
+				oneOf(...grades),
+			)
 			.option('--if-revision <number>', 'only if it still has this revision; 0 = only if there is none', whole(0)),
 		'infermesh tenant set team-a --display-name "Team A"',
 	).action(act(cli, setTenant));

@@ -24,14 +24,23 @@ export function createAuthenticator(
 	clock: Pick<Clock, 'wallMs'>,
 	{ defaultTenantId, openWithoutKeys }: AuthenticatorOptions,
 ): ReplaceableAuthenticator {
-	const everyone: Caller = { tenant: 'default', tenantId: defaultTenantId, policyMask: 0, trusted: true };
+	const everyone: Caller = {
+		tenant: 'default',
+		tenantId: defaultTenantId,
+		policyMask: 0,
+		leastGrade: 0,
+		trusted: true,
+	};
 	let callers = new Map<string, { readonly caller: Caller; readonly expiresAtMs: number }>();
 	let expiries = new Map<Caller, number>();
 	const replace = (next: readonly WorkerKey[]): void => {
 		callers = new Map(
-			next.map(({ sha256, tenant, tenantId, policyMask, trusted, expiresAtMs }) => [
+			next.map(({ sha256, tenant, tenantId, policyMask, leastGrade = 0, trusted, expiresAtMs }) => [
 				sha256,
-				{ caller: { tenant, tenantId, policyMask, trusted }, expiresAtMs: expiresAtMs ?? Number.POSITIVE_INFINITY },
+				{
+					caller: { tenant, tenantId, policyMask, leastGrade, trusted },
+					expiresAtMs: expiresAtMs ?? Number.POSITIVE_INFINITY,
+				},
 			]),
 		);
 		expiries = new Map([...callers.values()].map(({ caller, expiresAtMs }) => [caller, expiresAtMs]));

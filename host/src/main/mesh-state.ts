@@ -145,7 +145,7 @@ export class MeshState implements MeshMirrors {
 		this.quotas = mirror('quotas', () => this.#applyQuotas());
 		this.tenants = mirror('tenants', reaccess);
 		this.apiKeys = mirror('apiKeys', reaccess);
-		this.signingKeys = mirror('signingKeys', () => undefined);
+		this.signingKeys = mirror('signingKeys', () => parts.manager?.gradesChanged());
 		this.strategies = mirror('strategies', restrategise);
 		this.staging = mirror('staging', restrategise);
 		this.routers = mirror('routers', () => {
@@ -209,6 +209,10 @@ export class MeshState implements MeshMirrors {
 			handOver: parts.handOver,
 			failed: parts.failed,
 		});
+		const trust = new StrategyTrust({
+			require: parts.requiredGrade,
+			key: (id) => this.signingKeys.get(id)?.value,
+		});
 		this.#strategySync =
 			manager === undefined
 				? undefined
@@ -216,6 +220,7 @@ export class MeshState implements MeshMirrors {
 						clock,
 						blobs,
 						manager,
+						trust,
 						strategies: this.strategies,
 						staging: this.staging,
 						report: (record) => this.#router.set(record),
@@ -226,10 +231,7 @@ export class MeshState implements MeshMirrors {
 			records: this.records,
 			blobs,
 			judge: parts.judge,
-			trust: new StrategyTrust({
-				require: parts.requiredGrade,
-				key: (id) => this.signingKeys.get(id)?.value,
-			}),
+			trust,
 			local: manager ?? { full: parts.full, quarantined: () => false },
 			strategies: this.strategies,
 			staging: this.staging,
@@ -237,6 +239,12 @@ export class MeshState implements MeshMirrors {
 			onChange: (listener) => this.onChange(listener),
 			node: parts.nodeName,
 		});
+	}
+
+	/** What the signature of a loaded strategy is worth now. */
+	gradeOf(label: string): Grade {
+		const key = this.strategies.get(label)?.value.signature?.key;
+		return (key === undefined ? undefined : this.signingKeys.get(key)?.value.grade) ?? 'unsigned';
 	}
 
 	/** Resolves once every mirror has been read for the first time. */

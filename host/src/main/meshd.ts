@@ -224,6 +224,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			nodeId: fabric.nodeId,
 			targets,
 			judge,
+			gradeOf: (label) => state.gradeOf(label),
 			metrics: meshMetrics,
 			moduleOf: async (label) => {
 				const blob = state.strategies.get(label)?.value.blob;

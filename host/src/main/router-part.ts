@@ -28,6 +28,7 @@ import type { StrategyWorkers } from '../strategy/registry/ports.js';
 import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
 import { type ShadowReport, shadowReports } from '../strategy/shadow/report.js';
 import type { TrialCounts } from '../strategy/shadow/trial.js';
+import type { Grade } from '../strategy/signing/grade.js';
 import { createMetricsBuffer } from '../telemetry/block.js';
 import type { Log } from '../telemetry/logger.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
@@ -74,6 +75,8 @@ export interface RouterPartDeps {
 	readonly nodeId: string;
 	readonly targets: TargetService;
 	readonly judge: StrategyJudge;
+	/** What the signature of a loaded strategy is worth now. */
+	readonly gradeOf: (label: string) => Grade;
 	readonly metrics: MeshMetrics;
 	/** Bytes of a loaded strategy; undefined when they are not to be had. */
 	readonly moduleOf: (label: string) => Promise<Uint8Array | undefined>;
@@ -218,6 +221,7 @@ export class RouterPart {
 			{
 				clock,
 				judge: deps.judge,
+				gradeOf: deps.gradeOf,
 				compile: async ({ wasm, digest }) =>
 					isLibrary(wasm)
 						? nativeCode(wasm, digest, await buildNativeEngine(), config.strategy.native)

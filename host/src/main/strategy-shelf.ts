@@ -21,7 +21,7 @@ export interface StrategyShelf {
 export interface ShelfParts {
 	/** Undefined where no router runs. */
 	readonly manager: StrategyManager | undefined;
-	readonly state: Pick<MeshState, 'strategies' | 'staging' | 'registry' | 'signingKeys'>;
+	readonly state: Pick<MeshState, 'strategies' | 'staging' | 'registry' | 'gradeOf'>;
 	/** Budget of one decision for the largest pool now. */
 	readonly fuelBudget: () => number;
 	readonly nowMs: () => number;
@@ -61,17 +61,12 @@ function stageIn(
 
 const versionOf = (label: string): string => label.slice(label.indexOf('@') + 1);
 
-/** What a strategy's signature is worth now: keys are trusted and distrusted while it is loaded. */
-function originIn(keys: ShelfParts['state']['signingKeys']) {
-	return (record: StrategyRecord | undefined): Pick<StrategyView, 'grade' | 'signedBy'> => {
-		const key = record?.signature?.key;
-		return { grade: (key === undefined ? undefined : keys.get(key)?.value.grade) ?? 'unsigned', signedBy: key ?? null };
-	};
-}
-
 export function strategyShelf({ manager, state, fuelBudget, nowMs }: ShelfParts): StrategyShelf {
 	if (manager === undefined) return recordedShelf(state, fuelBudget);
-	const origin = originIn(state.signingKeys);
+	const origin = (label: string): Pick<StrategyView, 'grade' | 'signedBy'> => ({
+		grade: state.gradeOf(label),
+		signedBy: state.strategies.get(label)?.value.signature?.key ?? null,
+	});
 	const view = (loaded: LoadedStrategy): StrategyView => {
 		const { strategy, report, quarantine } = loaded;
 		const known = new Set(manager.list().map((one) => one.strategy.label));
@@ -87,7 +82,7 @@ export function strategyShelf({ manager, state, fuelBudget, nowMs }: ShelfParts)
 			quarantinedForMs: isQuarantined ? Math.ceil(quarantine.untilMs - nowMs()) : null,
 			loadedAt: new Date(loaded.loadedWallMs).toISOString(),
 			bytes: report.moduleBytes,
-			...origin(state.strategies.get(strategy.label)?.value),
+			...origin(strategy.label),
 			fuelBudget: fuelBudget(),
 		};
 	};
@@ -98,11 +93,8 @@ export function strategyShelf({ manager, state, fuelBudget, nowMs }: ShelfParts)
 	};
 }
 
-function recordedShelf(
-	{ strategies, staging, registry, signingKeys }: ShelfParts['state'],
-	fuelBudget: () => number,
-): StrategyShelf {
-	const origin = originIn(signingKeys);
+function recordedShelf(state: ShelfParts['state'], fuelBudget: () => number): StrategyShelf {
+	const { strategies, staging, registry } = state;
 	const known = (): ReadonlySet<string> => new Set(strategies.all().map(({ id }) => id));
 	const view = ({ id: label, value }: Stored<StrategyRecord>): StrategyView => ({
 		name: label.slice(0, label.lastIndexOf('@')),
@@ -113,7 +105,8 @@ function recordedShelf(
 		quarantinedForMs: null,
 		loadedAt: new Date(value.loadedAtMs).toISOString(),
 		bytes: value.bytes,
-		...origin(value),
+		grade: state.gradeOf(label),
+		signedBy: value.signature?.key ?? null,
 		fuelBudget: fuelBudget(),
 	});
 	return {

@@ -29,6 +29,8 @@ export interface WorkerKey {
 	readonly tenant: string;
 	readonly tenantId: number;
 	readonly policyMask: number;
+	/** As in `Caller`. */
+	readonly leastGrade?: number;
 	readonly trusted: boolean;
 	readonly expiresAtMs?: number;
 }

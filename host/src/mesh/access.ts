@@ -4,6 +4,7 @@ import type { NameTable } from '../fleet/interner.js';
 import type { WorkerKey } from '../main/worker-protocol.js';
 import type { ApiKey, Tenant } from '../records/kinds.js';
 import type { Stored } from '../records/records.js';
+import { rankOf } from '../strategy/signing/grade.js';
 
 export interface AccessSnapshot {
 	readonly keys: readonly WorkerKey[];
@@ -26,6 +27,7 @@ export function accessOf(
 	nowMs: number,
 ): AccessSnapshot {
 	const masks = new Map(tenants.map(({ id, value }) => [id, value.policyMask]));
+	const leastGrades = new Map(tenants.map(({ id, value }) => [id, rankOf(value.strategies ?? 'unsigned')]));
 	for (const name of ['default', ...configured.map((key) => key.tenant), ...masks.keys()]) table.intern(name);
 	const known = new Map<string, WorkerKey>();
 	for (const { value } of keys) {
@@ -35,6 +37,7 @@ export function accessOf(
 			tenant: value.tenant,
 			tenantId: table.intern(value.tenant),
 			policyMask: masks.get(value.tenant) ?? 0,
+			leastGrade: leastGrades.get(value.tenant) ?? 0,
 			trusted: value.trusted,
 			...(value.expiresAtMs === undefined ? {} : { expiresAtMs: value.expiresAtMs }),
 		});
@@ -46,6 +49,7 @@ export function accessOf(
 			tenant: key.tenant,
 			tenantId: table.intern(key.tenant),
 			policyMask: key.policy_mask | (masks.get(key.tenant) ?? 0),
+			leastGrade: leastGrades.get(key.tenant) ?? 0,
 			trusted: key.trusted,
 		});
 	return { keys: [...known.values()], tenants: table.entries() };

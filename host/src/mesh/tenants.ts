@@ -102,8 +102,8 @@ export class Tenants {
 	}
 }
 
-function tenantView(name: string, { displayName, policyMask }: Tenant, revision: number): TenantView {
-	return { name, ...(displayName === undefined ? {} : { displayName }), policyMask, revision };
+function tenantView(name: string, tenant: Tenant, revision: number): TenantView {
+	return { name, ...tenant, revision };
 }
 
 function keyView({ id, value, revision }: Stored<ApiKey>): KeyView {

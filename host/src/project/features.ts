@@ -76,6 +76,7 @@ export function featuresOf(
 		phase: Phase[request.phase ?? 'aggregated'],
 		heldCount: request.held_count ?? 0,
 		prefillRow: -1,
+		leastGrade: 0,
 	};
 }
 

@@ -7,6 +7,7 @@ import { arms } from '../experiments/cohorts/cohort.js';
 import { objectivesSchema } from '../experiments/objectives.js';
 import { experimentRecordSchema } from '../experiments/record.js';
 import { splitKeys } from '../strategy/runtime/plan.js';
+import { grades } from '../strategy/signing/grade.js';
 
 const describe = (description: string) => ({ description });
 const name = (description: string) =>
@@ -206,6 +207,14 @@ export const tenantSchema = Type.Object(
 			maximum: 0xffff_ffff,
 			description: 'Bits handed to strategies with the tenant.',
 		}),
+		strategies: Type.Optional(
+			Type.Enum(
+				[...grades],
+				describe(
+					'Least grade of the strategies that may decide its requests; absent = any. Others are passed over for the fallback.',
+				),
+			),
+		),
 	},
 	{ additionalProperties: false },
 );

@@ -303,6 +303,7 @@ function fillFeatures(env: RouterEnv, request: RoutedRequest, now: number): void
 	features.priority = wishes.priority;
 	features.tenant = request.tenantId;
 	features.policyMask = caller.policyMask;
+	features.leastGrade = caller.leastGrade ?? 0;
 	features.deadlineMs = wishes.deadlineMs === 0 ? 0 : request.deadlineAtMs - now;
 	features.waitedMs = request.heldSinceMs === 0 ? 0 : now - request.heldSinceMs;
 	features.attempt = request.attempts;

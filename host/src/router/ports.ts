@@ -237,6 +237,8 @@ export interface Caller {
 	readonly tenant: string;
 	readonly tenantId: number;
 	readonly policyMask: number;
+	/** Least grade of the strategies that may decide its requests (`rankOf`); absent = any. */
+	readonly leastGrade?: number;
 	/** May use privileged request headers (priority, SLO, tenant, force-target). */
 	readonly trusted: boolean;
 }

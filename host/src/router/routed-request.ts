@@ -202,4 +202,4 @@ export abstract class RoutedRequest {
 	}
 }
 
-const anonymous: Caller = { tenant: '', tenantId: 0, policyMask: 0, trusted: false };
+const anonymous: Caller = { tenant: '', tenantId: 0, policyMask: 0, leastGrade: 0, trusted: false };

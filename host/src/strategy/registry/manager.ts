@@ -12,6 +12,7 @@ import type { StrikeReport } from '../runtime/decision.js';
 import type { StrategyCode, StrategyModule } from '../runtime/instance.js';
 import { planOf } from '../runtime/plan.js';
 import { innocent, isQuarantined, type QuarantineState, strike } from '../runtime/quarantine.js';
+import { rankOf } from '../signing/grade.js';
 import { registryErrors } from './errors.js';
 import { type Admitted, isFull } from './judge.js';
 import type { ManagerOptions, ManagerPorts } from './ports.js';
@@ -208,7 +209,7 @@ export class StrategyManager {
 
 	/** The plan in force, for a worker that starts late. */
 	currentPlan() {
-		return planFrom(this.#staging, this.#generation, this.#quarantined(), this.#ids());
+		return planFrom(this.#staging, this.#generation, this.#quarantined(), this.#ids(), this.#grades());
 	}
 
 	/** Everything a worker that starts late must know, in order. */
@@ -342,10 +343,23 @@ export class StrategyManager {
 		const generation = ++this.#attempted;
 		const ready = this.#ids();
 		for (const [label, versionId] of ready) if (versionId === without) ready.delete(label);
-		await this.#ports.workers.commit(planFrom(staging, generation, this.#quarantined(), ready));
+		await this.#ports.workers.commit(planFrom(staging, generation, this.#quarantined(), ready, this.#grades()));
 		this.#generation = generation;
 		this.#staging = staging;
 		this.#awaitRelease();
+	}
+
+	/** Keys are trusted and distrusted while what they have signed is loaded. */
+	gradesChanged(): void {
+		this.#recommit(() => undefined);
+	}
+
+	#grades(): Map<number, number> {
+		const { gradeOf } = this.#ports;
+		const grades = new Map<number, number>();
+		if (gradeOf === undefined) return grades;
+		for (const [versionId, { strategy }] of this.#versions) grades.set(versionId, rankOf(gradeOf(strategy.label)));
+		return grades;
 	}
 
 	#quarantined(): Set<number> {

@@ -7,6 +7,7 @@ import type { FuelBudget, StrategyCode, StrategyModule } from '../runtime/instan
 import type { RoutingPlan } from '../runtime/plan.js';
 import type { QuarantineOptions } from '../runtime/quarantine.js';
 import type { StateBlockShared } from '../runtime/state-block.js';
+import type { Grade } from '../signing/grade.js';
 import type { Admitted, StrategyJudge } from './judge.js';
 
 export interface ManagerOptions {
@@ -42,6 +43,8 @@ export interface ManagerPorts {
 	readonly pools: () => readonly ModelPool[];
 	readonly openView: (pool: ModelPool) => PoolView;
 	readonly events: ManagerEvents;
+	/** What the signature of a loaded version is worth now; absent = nothing is signed. */
+	readonly gradeOf?: (label: string) => Grade;
 }
 
 /** What happened, for metrics and the log. */

@@ -32,10 +32,12 @@ async function setUp(t: ExecutionContext) {
 	const strategies = mirror('strategies');
 	const staging = mirror('staging');
 	const routers = mirror('routers');
+	const trust = new StrategyTrust({ require: 'unsigned', key: () => undefined });
 	const sync: StrategySync = new StrategySync({
 		clock: systemClock,
 		blobs,
 		manager,
+		trust,
 		strategies,
 		staging,
 		report: async (record) => void (await records.put(recordKinds.routers, 'this', record)),
@@ -46,7 +48,7 @@ async function setUp(t: ExecutionContext) {
 		records,
 		blobs,
 		judge,
-		trust: new StrategyTrust({ require: 'unsigned', key: () => undefined }),
+		trust,
 		local: manager,
 		strategies,
 		staging,

@@ -140,6 +140,7 @@ export function planFrom(
 	generation: number,
 	quarantined: ReadonlySet<number>,
 	versions: ReadonlyMap<string, number>,
+	grades: ReadonlyMap<number, number> = new Map(),
 ): RoutingPlan {
 	const common = poolPlan(scopeOf(staging, WHOLE_MESH), emptyPlan.common, versions);
 	const byModel = new Map<string, PoolPlan>();
@@ -149,7 +150,7 @@ export function planFrom(
 	for (const plan of [common, ...byModel.values()])
 		if (plan.activeVersionId !== undefined) warm.add(plan.activeVersionId);
 	const spare = new Set(versions.values()).difference(warm);
-	return { generation, common, byModel, quarantined, warm, spare };
+	return { generation, common, byModel, quarantined, grades, warm, spare };
 }
 
 function idsOf(labels: Iterable<string>, versions: ReadonlyMap<string, number>): Set<number> {

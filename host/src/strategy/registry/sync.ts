@@ -5,6 +5,7 @@ import type { Blobs } from '@infermesh/fabric';
 import { type Clock, MeshError, type Timer } from '@infermesh/proto';
 import type { RouterRecord, recordKinds, StrategyRecord } from '../../records/kinds.js';
 import type { Mirror } from '../../records/mirror.js';
+import type { StrategyTrust } from '../signing/trust.js';
 import type { StrategyManager } from './manager.js';
 import { stagingOf } from './registry.js';
 
@@ -12,6 +13,7 @@ export interface SyncPorts {
 	readonly clock: Clock;
 	readonly blobs: Blobs;
 	readonly manager: StrategyManager;
+	readonly trust: StrategyTrust;
 	readonly strategies: Mirror<typeof recordKinds.strategies.schema>;
 	readonly staging: Mirror<typeof recordKinds.staging.schema>;
 	/** Publishes what this router has done. Called once per pass that changed it. */
@@ -99,6 +101,8 @@ export class StrategySync {
 		const { blobs, manager } = this.#ports;
 		try {
 			const module = await blobs.get(record.blob);
+			// Whoever published it has checked the signature; this router believes its own eyes.
+			this.#ports.trust.gradeOf(module, record.signature, label);
 			const map = record.sourceMapBlob === undefined ? undefined : await blobs.get(record.sourceMapBlob);
 			await manager.load(module, {
 				label,

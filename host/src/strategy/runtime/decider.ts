@@ -26,7 +26,7 @@ import { applyDraw } from './explore.js';
 import { leastQueue, type RowTest, roundRobin } from './fallback.js';
 import { InputGuard } from './input-guard.js';
 import { type FuelBudget, fuelDefaults, type StrategyInstance, type StrategyModule } from './instance.js';
-import { type ExperimentPlan, inCanary, type PoolPlan, planOf } from './plan.js';
+import { type ExperimentPlan, inCanary, type PoolPlan, planOf, type RoutingPlan } from './plan.js';
 import { PlanRuntimes } from './plan-runtimes.js';
 import type { InstanceSet, PoolRuntime } from './pool-runtime.js';
 import { readOutput } from './read-output.js';
@@ -150,12 +150,12 @@ export class WorkerDecider implements Decider {
 		const ticket = (runtime.ticket = (runtime.ticket + 1) >>> 0);
 		const poolPlan = planOf(plan, pool.model);
 		const isCanary = poolPlan.canary !== undefined && inCanary(poolPlan.canary, features);
-		const set = this.#choose(runtime, poolPlan, plan.quarantined, isCanary, features);
+		const set = this.#choose(runtime, poolPlan, plan, isCanary, features);
 		const versionId = set?.strategy.versionId ?? FALLBACK_VERSION;
 		let instance = set?.primary;
 		/** What was asked, whatever came of it. */
 		let asked: StrategyInstance | undefined;
-		let cause = this.#obstacle(poolPlan, plan.quarantined, set, pool, features);
+		let cause = this.#obstacle(poolPlan, plan, set, pool, features);
 		if (cause === 'none' && set !== undefined && instance !== undefined) {
 			asked = instance;
 			cause = this.#runOrFail(instance, features, hits, excluded, ticket, out);
@@ -272,7 +272,7 @@ export class WorkerDecider implements Decider {
 	#choose(
 		runtime: PoolRuntime,
 		plan: PoolPlan,
-		quarantined: ReadonlySet<number>,
+		{ quarantined, grades }: RoutingPlan,
 		isCanary: boolean,
 		features: RequestFeatures,
 	): InstanceSet | undefined {
@@ -282,7 +282,8 @@ export class WorkerDecider implements Decider {
 			return runtime.set(baselineVersionId);
 		if (isCanary && canary !== undefined) {
 			const set = runtime.set(canary.versionId);
-			if (set !== undefined && !quarantined.has(canary.versionId)) return set;
+			const trusted = features.leastGrade === 0 || (grades.get(canary.versionId) ?? 0) >= features.leastGrade;
+			if (set !== undefined && trusted && !quarantined.has(canary.versionId)) return set;
 		}
 		return activeVersionId === undefined ? undefined : runtime.set(activeVersionId);
 	}
@@ -290,13 +291,14 @@ export class WorkerDecider implements Decider {
 	/** What keeps the strategy from being asked at all. */
 	#obstacle(
 		plan: PoolPlan,
-		quarantined: ReadonlySet<number>,
+		{ quarantined, grades }: RoutingPlan,
 		set: InstanceSet | undefined,
 		pool: ModelPool,
 		features: RequestFeatures,
 	): FallbackCause {
 		if (set === undefined) return plan.activeVersionId === undefined ? 'no_strategy' : 'no_instance';
 		if (quarantined.has(set.strategy.versionId)) return 'quarantined';
+		if (features.leastGrade > 0 && (grades.get(set.strategy.versionId) ?? 0) < features.leastGrade) return 'untrusted';
 		if (set.primary === undefined || set.primary.poisoned) return 'no_instance';
 		return this.#inputs.blocked(set.strategy.versionId, pool.modelId, features) ? 'quarantined_input' : 'none';
 	}

@@ -38,6 +38,8 @@ export interface RequestFeatures {
 	heldCount: number;
 	/** Pool row chosen for prefill when the phase is decode, or -1. */
 	prefillRow: number;
+	/** Least grade of the strategy that may decide (`rankOf`); the host's, and no part of the frame. */
+	leastGrade: number;
 }
 
 /** All zero: no session, no model, no tokens. */
@@ -68,6 +70,7 @@ export function emptyFeatures(): RequestFeatures {
 		phase: 0,
 		heldCount: 0,
 		prefillRow: -1,
+		leastGrade: 0,
 	};
 }
 
@@ -102,6 +105,7 @@ export const fallbackCauses = [
 	'all_unhealthy',
 	'deadline',
 	'corrupt',
+	'untrusted',
 ] as const;
 export type FallbackCause = (typeof fallbackCauses)[number];
 

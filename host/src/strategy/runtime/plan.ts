@@ -59,6 +59,8 @@ export interface RoutingPlan {
 	readonly quarantined: ReadonlySet<number>;
 	/** Versions every worker must have instances of: everything the plan names, and the actives before, warm for rollback. */
 	readonly warm: ReadonlySet<number>;
+	/** What the signatures of versions are worth (`rankOf`); absent = unsigned, 0. */
+	readonly grades: ReadonlyMap<number, number>;
 	/** Loaded and on no stage: instances of these are made while there is room. */
 	readonly spare: ReadonlySet<number>;
 }
@@ -68,6 +70,7 @@ export const emptyPlan: RoutingPlan = {
 	common: { activeVersionId: undefined, canary: undefined, shadowVersionId: undefined },
 	byModel: new Map(),
 	quarantined: new Set(),
+	grades: new Map(),
 	warm: new Set(),
 	spare: new Set(),
 };

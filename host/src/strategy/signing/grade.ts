@@ -7,7 +7,12 @@
 export const grades = ['unsigned', 'signed', 'trusted'] as const;
 export type Grade = (typeof grades)[number];
 
+/** Its place in the order, from 0. */
+export function rankOf(grade: Grade): number {
+	return grades.indexOf(grade);
+}
+
 /** Whether `grade` is at least `wanted`. */
 export function reaches(grade: Grade, wanted: Grade): boolean {
-	return grades.indexOf(grade) >= grades.indexOf(wanted);
+	return rankOf(grade) >= rankOf(wanted);
 }

@@ -30,7 +30,7 @@ export class StrategyTrust {
 	 * asked, since somebody has tampered with either. Throws IM_SIGNING_SIGNATURE, IM_SIGNING_REQUIRED.
 	 */
 	admit(module: Uint8Array, signature: StrategySignature | undefined, label: string): Grade {
-		const grade = this.#gradeOf(module, signature, label);
+		const grade = this.gradeOf(module, signature, label);
 		const { require } = this.#ports;
 		if (reaches(grade, require)) return grade;
 		const is =
@@ -42,7 +42,8 @@ export class StrategyTrust {
 		throw new MeshError(signingErrors, 'IM_SIGNING_REQUIRED', `${label} is ${is}; it has to be ${require}`);
 	}
 
-	#gradeOf(module: Uint8Array, signature: StrategySignature | undefined, label: string): Grade {
+	/** What a module is worth, whatever is asked. Throws IM_SIGNING_SIGNATURE. */
+	gradeOf(module: Uint8Array, signature: StrategySignature | undefined, label: string): Grade {
 		if (signature === undefined) return 'unsigned';
 		const key = this.#ports.key(signature.key);
 		if (key === undefined) return 'unsigned';
