@@ -2,13 +2,14 @@
 import { MeshError } from '@infermesh/proto';
 import type { Command } from 'commander';
 import type { ShadowView } from '../admin/shadow-routes.js';
+import { formatMs } from '../load/report/format.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
 import { cliErrors } from './errors.js';
 import { print } from './output.js';
 
 const percent = (ratio: number): string => `${(ratio * 100).toFixed(1)} %`;
-const us = (value: number): string => `${value.toFixed(1)} µs`;
+const us = (value: number): string => formatMs(value / 1000);
 const ms = (value: number): string => `${Number(value.toPrecision(4))} ms`;
 
 export function renderShadow(view: ShadowView): string {
@@ -17,7 +18,7 @@ export function renderShadow(view: ShadowView): string {
 	const difference = predicted.shadowMs - predicted.liveMs;
 	const herding = { yes: 'HERDS', no: 'does not herd', unknown: 'cannot tell' }[queues.herding];
 	return `${[
-		`${view.strategy} in the shadow of ${view.model}, ${Math.round(view.seconds)} s, ${view.workers} workers`,
+		`${view.strategy} in the shadow of ${view.model}, ${Math.round(view.seconds)} s, ${view.workers} ${view.workers === 1 ? 'worker' : 'workers'}`,
 		`  ran         ${view.ran} of ${view.live} live decisions (${skipped.cap} not for its share of the core, ${skipped.busy} not while it was busy)`,
 		`  agreement   ${percent(view.agreement)} first choice; ${percent(view.overlap)} of the ranked targets; ${view.verdictsDiffered} other verdicts`,
 		`  faults      ${faults.length === 0 ? 'none' : faults.join(', ')}`,

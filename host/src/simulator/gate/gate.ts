@@ -118,7 +118,12 @@ function goldenCheck(source: StrategySource): GateCheck {
 	const report = runTests(prepareSource(source));
 	const broken = report.broken.map(({ file, problems }) => `${file}: ${problems[0]?.message ?? ''}`);
 	const failed = report.scenarios.filter(({ ok }) => !ok).map(({ name }) => name);
-	return check('golden', [...broken, ...failed], `${report.passed} of ${report.passed + report.failed} scenarios`);
+	const hint = failed.length === 0 ? [] : ['`infermesh strategy test` shows what each expected and got'];
+	return check(
+		'golden',
+		[...broken, ...failed, ...hint],
+		`${report.passed} of ${report.passed + report.failed} scenarios`,
+	);
 }
 
 function determinismCheck({ repeatable }: SimulationReport): GateCheck {
