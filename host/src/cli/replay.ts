@@ -47,7 +47,7 @@ async function replay(context: CliContext, paths: readonly string[], options: Re
 	if (stderr.isTTY === true && lines > 0) stderr.write('\r\x1b[2K');
 	if (options.html !== undefined) {
 		context.writeFile(options.html, renderReplayHtml(report));
-		stderr.write(`report written to ${options.html}\n`);
+		stderr.write(`report: ${options.html}\n`);
 	}
 	print(context, options, report, () => renderReplay(report));
 	return report.ok ? EXIT_OK : EXIT_FAILED;
