@@ -28,9 +28,16 @@ using namespace infermesh;
 /** Why a call has no status; in the order of `callFaults` of executor.ts. */
 enum : int32_t { CALL_GONE = -1, CALL_CRASHED = -2, CALL_OVERDUE = -3, CALL_HOST_LATE = -4 };
 
+/** For a negative status, of which there is none: those numbers are this side's own. */
+constexpr int32_t NO_STATUS = 0x7fffffff;
+
 /** While it waits, the host looks this often whether the sandbox still lives. */
 constexpr uint64_t LOOK_NS = 250'000;
 constexpr int TURNS_PER_LOOK = 16;
+/** After an answer that did not come while the host looked for it, so many calls go to sleep at once. */
+constexpr int CALLS_WITHOUT_SPIN = 127;
+/** The call after those looks this many times longer: the sandbox sleeps by then, and to be woken takes a while. */
+constexpr uint64_t TRIAL_SPINS = 4;
 /** A version whose sandbox failed starts again after this long, doubled with each failure, up to the most; a quiet minute forgives. */
 constexpr uint64_t BACKOFF_MS = 100;
 constexpr uint64_t BACKOFF_MAX_MS = 10'000;
@@ -113,6 +120,28 @@ Napi::ArrayBuffer frame_buffer(Napi::Env env, const std::shared_ptr<Mapping> &ma
 								  [](Napi::Env, void *, std::shared_ptr<Mapping> *kept) { delete kept; }, held);
 }
 
+/** Gives an object its `call(hook, argument)`: a function of its own, bound to it, since finding out whose it is costs more than most calls. */
+template <typename Runner>
+void define_call(Napi::Env env, Napi::Object object, Runner *runner) {
+	const napi_callback callback = [](napi_env env, napi_callback_info info) -> napi_value {
+		size_t count = 2;
+		napi_value arguments[2], result;
+		void *self;
+		uint32_t hook;
+		int32_t argument;
+		if (napi_get_cb_info(env, info, &count, arguments, nullptr, &self) != napi_ok || count != 2 ||
+			napi_get_value_uint32(env, arguments[0], &hook) != napi_ok || napi_get_value_int32(env, arguments[1], &argument) != napi_ok) {
+			napi_throw_type_error(env, nullptr, "call(hook, argument) takes two numbers");
+			return nullptr;
+		}
+		napi_create_int32(env, static_cast<Runner *>(self)->run(hook, argument), &result);
+		return result;
+	};
+	napi_value function;
+	if (napi_create_function(env, "call", NAPI_AUTO_LENGTH, callback, runner, &function) == napi_ok)
+		object.Set("call", Napi::Value(env, function));
+}
+
 struct Limits {
 	uint64_t spin_ns, deadline_ns, grace_ns, memory_bytes;
 };
@@ -124,7 +153,7 @@ class Process : public Napi::ObjectWrap<Process> {
 						   {InstanceAccessor<&Process::buffer>("buffer"), InstanceAccessor<&Process::pid>("pid"),
 							InstanceAccessor<&Process::message>("message"), InstanceAccessor<&Process::manifest_bytes>("manifestBytes"),
 							InstanceAccessor<&Process::waited_ns>("waitedNs"), InstanceMethod<&Process::ready>("ready"),
-							InstanceMethod<&Process::call>("call"), InstanceMethod<&Process::end>("end")});
+							InstanceMethod<&Process::end>("end")});
 	}
 
 	/** `new Process(sandbox, library, digest, frameBytes, inspect, [spinUs, deadlineUs, graceUs, memoryBytes])`. */
@@ -160,6 +189,7 @@ class Process : public Napi::ObjectWrap<Process> {
 		control_ = static_cast<Control *>(address);
 		const std::string failure = start(info[0].As<Napi::String>().Utf8Value(), shared.number, library_->number, info[4].ToBoolean());
 		if (!failure.empty()) thrown(env, failure);
+		define_call(env, info.This().As<Napi::Object>(), this);
 	}
 
 	~Process() override { finish(false); }
@@ -232,6 +262,7 @@ class Process : public Napi::ObjectWrap<Process> {
 		kept_.reap(kept_.unreaped.size() >= UNREAPED_MAX);
 		pid_ = 0;
 		descriptor_ = -1;
+		library_.reset();
 	}
 
 	bool ended() const {
@@ -281,11 +312,8 @@ class Process : public Napi::ObjectWrap<Process> {
 		}
 	}
 
-	/** `call(hook, argument)`. */
-	Napi::Value call(const Napi::CallbackInfo &info) {
-		return Napi::Number::New(info.Env(), run(info[0].As<Napi::Number>().Uint32Value(), info[1].As<Napi::Number>().Int32Value()));
-	}
-
+   public:
+	/** One call; see the top of this file. */
 	int32_t run(uint32_t hook, int32_t argument) {
 		if (pid_ == 0 || control_->state.load(std::memory_order_relaxed) != STATE_READY) return CALL_GONE;
 		if (late_ && !caught_up()) return pid_ == 0 ? CALL_OVERDUE : CALL_HOST_LATE;
@@ -295,22 +323,27 @@ class Process : public Napi::ObjectWrap<Process> {
 		control_->request.store(request);
 		if (control_->child_sleeps.load() != 0) futex_wake(&control_->request);
 		began_ns_ = now_ns();
+		// Where both have one core between them, who spins keeps the other from answering.
+		const uint64_t spin_ns = slow_ == 0 ? limits_.spin_ns : slow_ == 1 ? TRIAL_SPINS * limits_.spin_ns : 0;
+		if (slow_ > 1) slow_--;
 		for (int turn = 1; control_->done.load(std::memory_order_acquire) != request; turn++) {
 			pause_cpu();
-			if (turn % TURNS_PER_LOOK == 0 && now_ns() - began_ns_ > limits_.spin_ns) return wait(request);
+			if (turn % TURNS_PER_LOOK == 0 && now_ns() - began_ns_ > spin_ns) return wait(request);
 		}
+		slow_ = 0;
 		return answered();
 	}
 
+   private:
 	int32_t answered() {
 		waited_ns_ = static_cast<double>(now_ns() - began_ns_);
 		const int32_t status = control_->status;
-		// Negative numbers are this side's own.
-		return status < 0 ? IM_NO_STATUS : status;
+		return status < 0 ? NO_STATUS : status;
 	}
 
 	int32_t wait(uint32_t request) {
 		cpu_began_ns_ = cpu_ns();
+		if (slow_ <= 1) slow_ = CALLS_WITHOUT_SPIN;
 		for (;;) {
 			control_->host_sleeps.store(1);
 			const uint32_t done = control_->done.load();
@@ -378,8 +411,6 @@ class Process : public Napi::ObjectWrap<Process> {
 	/** `end(failed)`. */
 	void end(const Napi::CallbackInfo &info) { finish(info[0].ToBoolean()); }
 
-	static constexpr int32_t IM_NO_STATUS = 0x7fffffff;
-
 	Kept &kept_;
 	Limits limits_ = {};
 	std::string digest_;
@@ -394,6 +425,7 @@ class Process : public Napi::ObjectWrap<Process> {
 	uint64_t cpu_began_ns_ = 0;
 	double waited_ns_ = 0;
 	bool late_ = false;
+	int slow_ = 0;
 };
 
 /** The library's struct, from a copy of it that this environment alone has; the text says why not. */
@@ -432,7 +464,7 @@ const im_native_strategy *load_inline(Kept &kept, const std::string &digest, con
 class Inline : public Napi::ObjectWrap<Inline> {
    public:
 	static Napi::Function define(Napi::Env env) {
-		return DefineClass(env, "Inline", {InstanceAccessor<&Inline::buffer>("buffer"), InstanceMethod<&Inline::call>("call")});
+		return DefineClass(env, "Inline", {InstanceAccessor<&Inline::buffer>("buffer")});
 	}
 
 	/** `new Inline(library, digest, frameBytes)`. */
@@ -451,14 +483,15 @@ class Inline : public Napi::ObjectWrap<Inline> {
 			return;
 		}
 		mapping_->address = static_cast<uint8_t *>(address);
+		define_call(info.Env(), info.This().As<Napi::Object>(), this);
+	}
+
+	int32_t run(uint32_t hook, int32_t argument) {
+		const int32_t status = run_hook(strategy_, hook, mapping_->address, argument);
+		return status < 0 ? NO_STATUS : status;
 	}
 
    private:
-	Napi::Value call(const Napi::CallbackInfo &info) {
-		const int32_t status =
-			run_hook(strategy_, info[0].As<Napi::Number>().Uint32Value(), mapping_->address, info[1].As<Napi::Number>().Int32Value());
-		return Napi::Number::New(info.Env(), status < 0 ? 0x7fffffff : status);
-	}
 
 	Napi::Value buffer(const Napi::CallbackInfo &info) { return frame_buffer(info.Env(), mapping_, 0); }
 

@@ -171,13 +171,17 @@ void await_request(Control *control, uint32_t served, uint64_t spin_ns) {
 	}
 }
 
-[[noreturn]] void serve(Control *control, const im_native_strategy *strategy, uint8_t *frame, uint64_t spin_ns) {
+[[noreturn]] void serve(Control *control, const im_native_strategy *strategy, uint8_t *frame, uint64_t spin_max_ns) {
+	uint64_t spin_ns = spin_max_ns;
 	for (uint32_t served = 0;;) {
 		await_request(control, served, spin_ns);
 		served = control->request.load(std::memory_order_acquire);
 		control->status = run_hook(strategy, control->hook, frame, control->argument);
 		control->done.store(served);
-		if (control->host_sleeps.load() != 0) futex_wake(&control->done);
+		const bool host_slept = control->host_sleeps.load() != 0;
+		if (host_slept) futex_wake(&control->done);
+		// A host that slept may be waiting for this very core.
+		spin_ns = host_slept ? 0 : spin_max_ns;
 	}
 }
 

@@ -81,6 +81,7 @@ export {
 } from './strategy/admission/result.js';
 export { mapTrap, type TrapCause, type TrapPlace, trapCause } from './strategy/admission/trap.js';
 export { blankReport, type Inspection } from './strategy/admission/try-out.js';
+export type { NativeCode } from './strategy/native/code.js';
 export type { Admit } from './strategy/registry/ports.js';
 export { deciderDefaults, WorkerDecider } from './strategy/runtime/decider.js';
 export {

@@ -14,6 +14,7 @@ import { idleBench } from './idle.js';
 import { logBench } from './log.js';
 import { membershipBench } from './membership.js';
 import { overloadBench } from './overload/bench.js';
+import { nativeBench } from './native.js';
 import { prefixBench } from './prefix.js';
 import { rankRaw } from './rank-raw.bench.js';
 import { recordingBench } from './recording.js';
@@ -44,6 +45,7 @@ const rankRawBench: Bench = {
 
 const benches: readonly Bench[] = [
 	decisionBench,
+	nativeBench,
 	recordingBench,
 	fuelBench,
 	admissionBench,

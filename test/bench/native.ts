@@ -1,0 +1,197 @@
+// Owns the figures of native strategies: one decision of least_queue all in, in WebAssembly, in C inline, in C in its sandbox and in TypeScript, in one run;
+// then a soak in which a hostile strategy fails a thousand times in each of three ways, with what the process holds before and after.
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import {
+	createRig,
+	Decision,
+	type NativeCode,
+	prepareStrategy,
+	type Rig,
+	readOutput,
+	type StrategyModule,
+} from '@infermesh/host';
+import { REQUEST_TOKENS_OUT_MAX_WORD } from '@infermesh/sdk';
+import type { Bench, BenchContext, Table } from './bench.js';
+import { leastQueueReference } from './least-queue-reference.js';
+import { noise, quantile, ratioOfPairs } from './stats.js';
+import { type Decide, decideInWasm, makeRing, openInstance, type RequestRing, writeFrame } from './subjects.js';
+
+const SIZES = [16, 128, 1024];
+const SEED = 20_261_126;
+const ROUNDS = 30;
+const SINGLES = 400;
+
+/** Each misdeed by the request's largest answer; put in front of what the template does. */
+const misdeeds = [
+	{ name: 'crash', number: 6661, code: '*(volatile int *)8 = 1;' },
+	{ name: 'hang', number: 6662, code: 'for (volatile int on = 1; on;) {}' },
+	{ name: 'wild write', number: 6663, code: 'for (int i = 0; i < 4096; i++) ((volatile uint8_t *)frame)[i] = 0xff; return 0;' },
+] as const;
+
+export const nativeBench: Bench = {
+	name: 'native',
+	summary: 'a decision in WebAssembly, C inline and C in its sandbox; thousands of failures of a hostile one, and what they leave',
+	run: async (context) => {
+		const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-native-bench-'));
+		try {
+			return [await decisionTable(folder, context), await soakTable(folder, context)];
+		} finally {
+			rmSync(folder, { recursive: true });
+		}
+	},
+};
+
+const template = new URL('../../../templates/strategy-c/strategy.c', import.meta.url);
+
+/** The template's strategy, with `first` at the start of its rank. */
+async function compile(folder: string, name: string, first: string): Promise<StrategyModule & { readonly module: NativeCode }> {
+	const dir = path.join(folder, name);
+	mkdirSync(dir);
+	const manifest = `name: ${name}\nversion: 1.0.0\nabi: "1.0"\nsource: strategy.c\ncolumns: [load, weight, slow_start]\n`;
+	writeFileSync(path.join(dir, 'strategy.yaml'), manifest);
+	const rank = 'static int32_t rank(uint8_t *frame) {\n';
+	writeFileSync(path.join(dir, 'strategy.c'), readFileSync(template, 'utf8').replace(rank, `${rank}${first}`));
+	return (await prepareStrategy(dir)).module as StrategyModule & { readonly module: NativeCode };
+}
+
+/** The same with the ranking in plain TypeScript. */
+function decideInTypeScript(rig: Rig, leastQueue: StrategyModule, ring: RequestRing): Decide {
+	const instance = openInstance(rig, leastQueue);
+	const rank = leastQueueReference(instance.layout, instance.u32, instance.f32);
+	const out = new Decision();
+	return (index) => {
+		writeFrame(instance, ring, index);
+		rank();
+		return readOutput(instance, [], out) === 'none';
+	};
+}
+
+async function decisionTable(folder: string, { quick, progress }: BenchContext): Promise<Table> {
+	const sandboxed = await compile(folder, 'in_c', '');
+	const inline: StrategyModule = { ...sandboxed, module: { ...sandboxed.module, native: 'inline' } };
+	const { module: wasm } = await prepareStrategy('least_queue');
+	const rows: (string | number)[][] = [];
+	for (const size of SIZES) {
+		const rig = createRig(size, SEED);
+		const ring = makeRing(rig);
+		const subjects = [
+			{ name: 'WASM', decide: decideInWasm(rig, wasm, ring) },
+			{ name: 'native inline', decide: decideInWasm(rig, inline, ring) },
+			{ name: 'native process', decide: decideInWasm(rig, sandboxed, ring) },
+			{ name: 'TypeScript', decide: decideInTypeScript(rig, wasm, ring) },
+		].map((subject) => ({ ...subject, timesUs: [] as number[], mediansUs: [] as number[] }));
+		for (let round = 0; round < (quick ? 5 : ROUNDS); round++)
+			for (const { decide, timesUs, mediansUs } of subjects) {
+				const times = timeSingles(decide);
+				// The first round is for the engine to optimise.
+				if (round === 0) continue;
+				timesUs.push(...times);
+				mediansUs.push(quantile(times, 0.5));
+			}
+		const yardstick = subjects[0]?.mediansUs ?? [];
+		for (const { name, timesUs, mediansUs } of subjects)
+			rows.push([
+				name,
+				size,
+				quantile(timesUs, 0.5),
+				quantile(timesUs, 0.99),
+				`${(noise(mediansUs) * 100).toFixed(0)} %`,
+				ratioOfPairs(mediansUs, yardstick).toFixed(2),
+			]);
+		progress(`  ${size} targets`);
+	}
+	const of = (name: string, at: number): number[] =>
+		rows.filter((row) => row[0] === name).map((row) => row[at] as number);
+	return {
+		title: `One decision of least_queue, all in, µs (seed ${SEED})`,
+		columns: ['', 'targets', 'p50', 'p99', 'noise', 'of WASM'],
+		rows,
+		notes: [
+			'single calls between two clock readings, subjects taking turns; the sandbox needs a core of its own to answer while it is looked for',
+		],
+		aims: [
+			{ what: 'worst p50 of native process', figure: Math.max(...of('native process', 2)), atMost: 15, unit: 'µs' },
+			{ what: 'worst p99 of native process', figure: Math.max(...of('native process', 3)), atMost: 60, unit: 'µs' },
+		],
+	};
+}
+
+function timeSingles(decide: Decide): number[] {
+	return Array.from({ length: SINGLES }, (_, index) => {
+		const from = performance.now();
+		decide(index);
+		return (performance.now() - from) * 1000;
+	});
+}
+
+interface Held {
+	readonly rssMib: number;
+	readonly descriptors: number;
+	readonly shared: number;
+	readonly children: number;
+}
+
+/** What this process holds: memory, open files, of those in memory, and sandboxes that are its children. */
+function held(): Held {
+	const { gc } = globalThis as { gc?: () => void };
+	gc?.();
+	const maps = readFileSync('/proc/self/maps', 'utf8').split('\n');
+	const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim();
+	return {
+		rssMib: process.memoryUsage.rss() / 2 ** 20,
+		descriptors: readdirSync('/proc/self/fd').length,
+		shared: maps.filter((line) => line.includes('memfd:infermesh')).length,
+		children: children === '' ? 0 : children.split(' ').length,
+	};
+}
+
+async function soakTable(folder: string, { quick, progress }: BenchContext): Promise<Table> {
+	const cases = misdeeds.map(({ number, code }) => `case ${number}: ${code} break;`).join('\n');
+	const hostile = await compile(folder, 'hostile', `switch (im_request_in(frame)->tokens_out_max) {\n${cases}\n}\n`);
+	const rig = createRig(128, SEED);
+	const ring = makeRing(rig);
+	const rows: (string | number)[][] = [];
+	let made = 0;
+	const fail = (number: number): string => {
+		// A version of its own each time: one that failed before would wait, longer each time, before it starts.
+		const instance = openInstance(rig, { ...hostile, digest: `${hostile.digest}-${made++}` });
+		writeFrame(instance, ring, made);
+		instance.u32[instance.requestWord + REQUEST_TOKENS_OUT_MAX_WORD] = number;
+		const cause = instance.rank();
+		instance.close();
+		return cause;
+	};
+	for (const { number } of misdeeds) fail(number);
+	for (const { name, number } of misdeeds) {
+		const before = held();
+		const causes = new Map<string, number>();
+		const from = performance.now();
+		for (let i = 0; i < (quick ? 50 : 1000); i++) {
+			const cause = fail(number);
+			causes.set(cause, (causes.get(cause) ?? 0) + 1);
+			// Memory that JavaScript has let go of is given back between turns.
+			if (i % 50 === 49) await new Promise((resolve) => setImmediate(resolve));
+		}
+		const eachMs = (performance.now() - from) / (quick ? 50 : 1000);
+		await new Promise((resolve) => setTimeout(resolve, 100));
+		const after = held();
+		rows.push([
+			name,
+			[...causes].map(([cause, count]) => `${cause} ${count}`).join(', '),
+			eachMs.toFixed(1),
+			...(['rssMib', 'descriptors', 'shared', 'children'] as const).map(
+				(key) => `${before[key].toFixed(0)} → ${after[key].toFixed(0)}`,
+			),
+		]);
+		progress(`  ${name}`);
+	}
+	return {
+		title: 'A hostile strategy, each time in a new sandbox: how its decisions ended, and what the process holds before and after',
+		columns: ['', 'causes', 'ms each', 'RSS MiB', 'files', 'shared maps', 'children'],
+		rows,
+		notes: ['ended sandboxes are reaped with the next start, at the latest when sixteen of them wait'],
+		aims: [],
+	};
+}
