@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <napi.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mman.h>
@@ -34,10 +35,11 @@ constexpr int32_t NO_STATUS = 0x7fffffff;
 /** While it waits, the host looks this often whether the sandbox still lives. */
 constexpr uint64_t LOOK_NS = 250'000;
 constexpr int TURNS_PER_LOOK = 16;
-/** After an answer that did not come while the host looked for it, so many calls go to sleep at once. */
-constexpr int CALLS_WITHOUT_SPIN = 127;
-/** The call after those looks this many times longer: the sandbox sleeps by then, and to be woken takes a while. */
-constexpr uint64_t TRIAL_SPINS = 4;
+/** After this many calls in a row whose answer did not come while the host looked for it, both go to sleep at once for some calls. */
+constexpr int MISSES_MAX = 16;
+/** After so many of them the sandbox is asked to run elsewhere: the kernel wakes it where its host runs, which then waits for it. */
+constexpr int MISSES_ASIDE = 4;
+constexpr int CALLS_WITHOUT_SPIN = 112;
 /** A version whose sandbox failed starts again after this long, doubled with each failure, up to the most; a quiet minute forgives. */
 constexpr uint64_t BACKOFF_MS = 100;
 constexpr uint64_t BACKOFF_MAX_MS = 10'000;
@@ -216,7 +218,6 @@ class Process : public Napi::ObjectWrap<Process> {
 		std::vector<std::string> texts = {sandbox,
 										  std::to_string(getpid()),
 										  std::to_string(mapping_->bytes - CONTROL_BYTES),
-										  std::to_string(limits_.spin_ns / 1000),
 										  std::to_string(limits_.memory_bytes + mapping_->bytes),
 										  inspect ? "1" : "0",
 										  std::to_string(delay_ms())};
@@ -319,18 +320,18 @@ class Process : public Napi::ObjectWrap<Process> {
 		if (late_ && !caught_up()) return pid_ == 0 ? CALL_OVERDUE : CALL_HOST_LATE;
 		control_->hook = hook;
 		control_->argument = argument;
+		// Where both have one core between them, who spins keeps the other from running.
+		const uint64_t spin_ns = without_spin_ > 0 ? 0 : limits_.spin_ns;
+		control_->spin_ns = spin_ns;
 		const uint32_t request = ++request_;
 		control_->request.store(request);
 		if (control_->child_sleeps.load() != 0) futex_wake(&control_->request);
 		began_ns_ = now_ns();
-		// Where both have one core between them, who spins keeps the other from answering.
-		const uint64_t spin_ns = slow_ == 0 ? limits_.spin_ns : slow_ == 1 ? TRIAL_SPINS * limits_.spin_ns : 0;
-		if (slow_ > 1) slow_--;
 		for (int turn = 1; control_->done.load(std::memory_order_acquire) != request; turn++) {
 			pause_cpu();
 			if (turn % TURNS_PER_LOOK == 0 && now_ns() - began_ns_ > spin_ns) return wait(request);
 		}
-		slow_ = 0;
+		misses_ = 0;
 		return answered();
 	}
 
@@ -342,8 +343,14 @@ class Process : public Napi::ObjectWrap<Process> {
 	}
 
 	int32_t wait(uint32_t request) {
-		cpu_began_ns_ = cpu_ns();
-		if (slow_ <= 1) slow_ = CALLS_WITHOUT_SPIN;
+		cpu_seen_ns_ = cpu_ns();
+		spent_ns_ = 0;
+		if (without_spin_ > 0) without_spin_--;
+		else if (++misses_ == MISSES_ASIDE) move_aside();
+		else if (misses_ == MISSES_MAX) {
+			misses_ = 0;
+			without_spin_ = CALLS_WITHOUT_SPIN;
+		}
 		for (;;) {
 			control_->host_sleeps.store(1);
 			const uint32_t done = control_->done.load();
@@ -357,7 +364,6 @@ class Process : public Napi::ObjectWrap<Process> {
 				finish(true);
 				return CALL_CRASHED;
 			}
-			if (elapsed < limits_.deadline_ns) continue;
 			if (is_overdue()) return CALL_OVERDUE;
 			if (elapsed < limits_.grace_ns) continue;
 			if (is_blocked() && control_->done.load() != request) return overdue("it waits and does not run");
@@ -366,9 +372,25 @@ class Process : public Napi::ObjectWrap<Process> {
 		}
 	}
 
-	/** It has itself used up the time it was given: what a loaded machine took from it does not count. */
+	/** Leaves the sandbox every core this thread may use but the one it is on, where there are others. */
+	void move_aside() const {
+		cpu_set_t cores;
+		const int here = sched_getcpu();
+		if (here < 0 || sched_getaffinity(0, sizeof cores, &cores) != 0) return;
+		CPU_CLR(here, &cores);
+		if (CPU_COUNT(&cores) > 0) sched_setaffinity(pid_, sizeof cores, &cores);
+	}
+
+	/**
+	 * It has itself used up the time it was given: what a loaded machine took from it does not count. Of one look at most twice its length is charged: a
+	 * virtual core that was taken away shows as a leap of the clock, a call that does not end as many small steps.
+	 */
 	bool is_overdue() {
-		if (cpu_ns() - cpu_began_ns_ < limits_.deadline_ns) return false;
+		const uint64_t seen = cpu_ns();
+		const uint64_t used = seen - cpu_seen_ns_;
+		cpu_seen_ns_ = seen;
+		spent_ns_ += used < 2 * LOOK_NS ? used : 2 * LOOK_NS;
+		if (spent_ns_ < limits_.deadline_ns) return false;
 		overdue("it used up its time");
 		return true;
 	}
@@ -422,10 +444,13 @@ class Process : public Napi::ObjectWrap<Process> {
 	int descriptor_ = -1;
 	uint32_t request_ = 0;
 	uint64_t began_ns_ = 0;
-	uint64_t cpu_began_ns_ = 0;
+	/** CPU time at the last look, and what the call is charged with. */
+	uint64_t cpu_seen_ns_ = 0;
+	uint64_t spent_ns_ = 0;
 	double waited_ns_ = 0;
 	bool late_ = false;
-	int slow_ = 0;
+	int misses_ = 0;
+	int without_spin_ = 0;
 };
 
 /** The library's struct, from a copy of it that this environment alone has; the text says why not. */

@@ -1,7 +1,7 @@
 // Owns the process in which one native strategy runs: no Node, no network, no files, no threads, a bound on memory. It maps the page and the frame it
 // shares with its host, shuts itself in, loads the library, shuts itself in further, and answers one call after another until it is killed, which it is
 // at the latest when its host's thread ends.
-//   sandbox HOST_PID FRAME_BYTES SPIN_US MEMORY_BYTES INSPECT DELAY_MS      file 3: the shared memory, file 4: the library
+//   sandbox HOST_PID FRAME_BYTES MEMORY_BYTES INSPECT DELAY_MS      file 3: the shared memory, file 4: the library
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -171,31 +171,28 @@ void await_request(Control *control, uint32_t served, uint64_t spin_ns) {
 	}
 }
 
-[[noreturn]] void serve(Control *control, const im_native_strategy *strategy, uint8_t *frame, uint64_t spin_max_ns) {
-	uint64_t spin_ns = spin_max_ns;
+[[noreturn]] void serve(Control *control, const im_native_strategy *strategy, uint8_t *frame) {
+	uint64_t spin_ns = 0;
 	for (uint32_t served = 0;;) {
 		await_request(control, served, spin_ns);
 		served = control->request.load(std::memory_order_acquire);
 		control->status = run_hook(strategy, control->hook, frame, control->argument);
+		spin_ns = control->spin_ns;
 		control->done.store(served);
-		const bool host_slept = control->host_sleeps.load() != 0;
-		if (host_slept) futex_wake(&control->done);
-		// A host that slept may be waiting for this very core.
-		spin_ns = host_slept ? 0 : spin_max_ns;
+		if (control->host_sleeps.load() != 0) futex_wake(&control->done);
 	}
 }
 
 }  // namespace
 
 int main(int count, char **arguments) {
-	if (count != 7) return 2;
+	if (count != 6) return 2;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != atoi(arguments[1])) return 3;
 	const size_t frame_bytes = strtoull(arguments[2], nullptr, 10);
-	const uint64_t spin_ns = strtoull(arguments[3], nullptr, 10) * 1000;
-	const size_t memory = strtoull(arguments[4], nullptr, 10);
-	const bool inspect = atoi(arguments[5]) != 0;
-	const long delay_ms = atol(arguments[6]);
+	const size_t memory = strtoull(arguments[3], nullptr, 10);
+	const bool inspect = atoi(arguments[4]) != 0;
+	const long delay_ms = atol(arguments[5]);
 	syscall(SYS_close_range, LIBRARY_FD + 1, ~0u, 0);
 	void *shared = mmap(nullptr, CONTROL_BYTES + frame_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, SHARED_FD, 0);
 	if (shared == MAP_FAILED) return 4;
@@ -220,5 +217,5 @@ int main(int count, char **arguments) {
 	}
 	control->state.store(STATE_READY);
 	futex_wake(&control->state);
-	serve(control, strategy, frame, spin_ns);
+	serve(control, strategy, frame);
 }

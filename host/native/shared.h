@@ -28,6 +28,8 @@ struct Control {
 	alignas(64) std::atomic<uint32_t> request;
 	uint32_t hook;
 	int32_t argument;
+	/** How long the sandbox looks for the next call before it sleeps. */
+	uint64_t spin_ns;
 	alignas(64) std::atomic<uint32_t> done;
 	int32_t status;
 	/** Who sleeps wants to be woken; who spins sees it by himself. */

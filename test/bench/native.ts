@@ -27,12 +27,17 @@ const SINGLES = 400;
 const misdeeds = [
 	{ name: 'crash', number: 6661, code: '*(volatile int *)8 = 1;' },
 	{ name: 'hang', number: 6662, code: 'for (volatile int on = 1; on;) {}' },
-	{ name: 'wild write', number: 6663, code: 'for (int i = 0; i < 4096; i++) ((volatile uint8_t *)frame)[i] = 0xff; return 0;' },
+	{
+		name: 'wild write',
+		number: 6663,
+		code: 'for (int i = 0; i < 4096; i++) ((volatile uint8_t *)frame)[i] = 0xff; return 0;',
+	},
 ] as const;
 
 export const nativeBench: Bench = {
 	name: 'native',
-	summary: 'a decision in WebAssembly, C inline and C in its sandbox; thousands of failures of a hostile one, and what they leave',
+	summary:
+		'a decision in WebAssembly, C inline and C in its sandbox; thousands of failures of a hostile one, and what they leave',
 	run: async (context) => {
 		const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-native-bench-'));
 		try {
@@ -46,7 +51,11 @@ export const nativeBench: Bench = {
 const template = new URL('../../../templates/strategy-c/strategy.c', import.meta.url);
 
 /** The template's strategy, with `first` at the start of its rank. */
-async function compile(folder: string, name: string, first: string): Promise<StrategyModule & { readonly module: NativeCode }> {
+async function compile(
+	folder: string,
+	name: string,
+	first: string,
+): Promise<StrategyModule & { readonly module: NativeCode }> {
 	const dir = path.join(folder, name);
 	mkdirSync(dir);
 	const manifest = `name: ${name}\nversion: 1.0.0\nabi: "1.0"\nsource: strategy.c\ncolumns: [load, weight, slow_start]\n`;
@@ -81,7 +90,7 @@ async function decisionTable(folder: string, { quick, progress }: BenchContext):
 			{ name: 'native inline', decide: decideInWasm(rig, inline, ring) },
 			{ name: 'native process', decide: decideInWasm(rig, sandboxed, ring) },
 			{ name: 'TypeScript', decide: decideInTypeScript(rig, wasm, ring) },
-		].map((subject) => ({ ...subject, timesUs: [] as number[], mediansUs: [] as number[] }));
+		].map(({ name, decide }) => ({ name, decide, timesUs: [] as number[], mediansUs: [] as number[] }));
 		for (let round = 0; round < (quick ? 5 : ROUNDS); round++)
 			for (const { decide, timesUs, mediansUs } of subjects) {
 				const times = timeSingles(decide);
@@ -188,7 +197,8 @@ async function soakTable(folder: string, { quick, progress }: BenchContext): Pro
 		progress(`  ${name}`);
 	}
 	return {
-		title: 'A hostile strategy, each time in a new sandbox: how its decisions ended, and what the process holds before and after',
+		title:
+			'A hostile strategy, each time in a new sandbox: how its decisions ended, and what the process holds before and after',
 		columns: ['', 'causes', 'ms each', 'RSS MiB', 'files', 'shared maps', 'children'],
 		rows,
 		notes: ['ended sandboxes are reaped with the next start, at the latest when sixteen of them wait'],
