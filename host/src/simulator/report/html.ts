@@ -9,7 +9,7 @@ import type { StrategyMeans } from '../grid/compare.js';
 import { settingName } from '../grid/plan.js';
 import { distributionCharts, loadCharts, timelineCharts } from './charts.js';
 import { type ReportedCell, type SimulationReport, wholeOutcome } from './document.js';
-import { describeReplication, type Group, groupsOf } from './groups.js';
+import { describeReplication, type Group, groupsOf, ranked } from './groups.js';
 import { changeBy, formatActual, formatInterval, partialText, points } from './text.js';
 
 /** Settings and loads whose tables are shown. */
@@ -38,7 +38,7 @@ export function renderHtml(report: SimulationReport): string {
 		side(report),
 		thresholds(report),
 		charts.length === 0 ? '' : `<h2>Plots</h2><section class="charts">${charts.join('\n')}</section>`,
-		worst === undefined ? '' : worstSection(report, worst),
+		worst === undefined ? '' : worstSection(report, worst, shown, seed),
 		timelines.length === 0 ? '' : `<h2>Over time</h2><section class="charts">${timelines.join('\n')}</section>`,
 		groupTables(report, groups),
 		failures(report),
@@ -54,7 +54,7 @@ function shownGroup(groups: readonly Group[]): Group | undefined {
 	return groups.filter(({ setting }) => setting === first?.setting).toSorted((a, b) => b.load - a.load)[0];
 }
 
-/** The group of the worst scenario of all comparisons, when it is not the one shown anyhow. */
+/** The group of the worst scenario of all comparisons; undefined where there is but one. */
 function worstGroup(
 	report: SimulationReport,
 	groups: readonly Group[],
@@ -70,12 +70,19 @@ function worstGroup(
 	return group === undefined ? undefined : { group, seed: replication.seed, strategy: worst.strategy };
 }
 
-function worstSection(report: SimulationReport, worst: { group: Group; seed: number; strategy: string }): string {
+/** With its plots, but for those that the page has anyhow: of the group `shown` with `seed`. */
+function worstSection(
+	report: SimulationReport,
+	worst: { group: Group; seed: number; strategy: string },
+	shown: Group | undefined,
+	seed: number,
+): string {
+	const isShown = worst.group === shown;
 	const charts = [
-		...distributionCharts(report, worst.group).slice(0, 1),
-		...timelineCharts(report, worst.group, worst.seed).slice(0, 1),
+		...(isShown ? [] : distributionCharts(report, worst.group).slice(0, 1)),
+		...(isShown && worst.seed === seed ? [] : timelineCharts(report, worst.group, worst.seed).slice(0, 1)),
 	];
-	const title = `Worst scenario: ${worst.strategy} against ${report.baseline}`;
+	const title = `Worst scenario, ${worst.group.name}: ${worst.strategy} against ${report.baseline}`;
 	return `<h2>${escapeHtml(title)}</h2>${meansCard(report, worst.group.means)}<section class="charts" style="margin-top:14px">${charts.map(renderChart).join('\n')}</section>`;
 }
 
@@ -139,7 +146,8 @@ function meansCard(report: SimulationReport, means: readonly (StrategyMeans | nu
 		'fuel',
 		'fallbacks',
 	];
-	const rows = report.strategies.map(({ label }, index) => {
+	const rows = Array.from(ranked(means), (index) => {
+		const { label = '' } = report.strategies[index] ?? {};
 		const mean = means[index];
 		if (mean === null || mean === undefined) return htmlRow([label, ...head.slice(1).map(() => '–')]);
 		return htmlRow([
@@ -158,7 +166,9 @@ function meansCard(report: SimulationReport, means: readonly (StrategyMeans | nu
 }
 
 function comparisons(report: SimulationReport): string {
-	const paired = report.comparisons.filter(({ replications }) => replications > 0);
+	const paired = report.comparisons
+		.filter(({ replications }) => replications > 0)
+		.toSorted((a, b) => a.ttftRatio - b.ttftRatio);
 	if (paired.length === 0) return '';
 	const rows = paired.map((it) =>
 		htmlRow([

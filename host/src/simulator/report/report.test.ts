@@ -56,6 +56,12 @@ test('the text names what was run, every table, and the worst scenario', (t) => 
 	for (const title of ['load 1', 'load 2', 'all 8 simulations']) t.regex(text, new RegExp(`^${title}$`, 'm'));
 	t.regex(text, /^<b>new<\/b> +2\/0\/2 +-5\.00 pp/m, 'two loads won, two lost');
 	t.deepEqual([0.5, 1, 2.132].map(changeBy), ['-50.0 %', '0.0 %', '+113.2 %'], 'a change has its sign');
+	const tables = [...text.matchAll(/^strategy +TTFT mean.*\n(\S+) .*\n(\S+) /gm)].map(([, first, second]) => [
+		first,
+		second,
+	]);
+	t.is(tables.length, 3);
+	for (const order of tables) t.deepEqual(order, ['<b>new</b>', 'control'], 'the best is first, baseline or not');
 	t.regex(text, /-20\.00 pp, TTFT x0\.50 +load 2, seed [12]/);
 	t.notRegex(text, /PARTIAL|FAILED/);
 });
@@ -105,6 +111,12 @@ test('a simulation that could only be run in part is marked, and does not pass',
 	);
 	t.is(part.means[1], null, 'and is compared with nothing');
 	t.is(part.comparisons[0]?.replications, 0);
+});
+
+test('a page has every plot once, the worst scenario’s too', (t) => {
+	const titles = [...renderHtml(report()).matchAll(/<figcaption><b>([^<]*)<\/b>/g)].map(([, title]) => title);
+	t.true(titles.length > 3);
+	t.deepEqual(titles, [...new Set(titles)]);
 });
 
 test('the page shows names as text, and carries its data without what is drawn', (t) => {

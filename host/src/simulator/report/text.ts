@@ -7,7 +7,7 @@ import type { StrategyMeans } from '../grid/compare.js';
 import { SIMULATION_METRICS } from '../grid/metrics.js';
 import { settingName } from '../grid/plan.js';
 import { type ReportedCell, type ReportedThreshold, type SimulationReport, wholeOutcome } from './document.js';
-import { describeReplication, groupsOf } from './groups.js';
+import { describeReplication, groupsOf, ranked } from './groups.js';
 
 /** Tables of single loads and settings; with more, only means over all are shown. */
 const TABLES_MAX = 8;
@@ -100,7 +100,8 @@ function strategyTable(report: SimulationReport, means: readonly (StrategyMeans 
 		'fallbacks',
 		...(wins ? ['win'] : []),
 	];
-	const rows = report.strategies.map(({ label }, index) => {
+	const rows = Array.from(ranked(means), (index) => {
+		const { label = '' } = report.strategies[index] ?? {};
 		const mean = means[index];
 		if (mean === null || mean === undefined) return [label, ...head.slice(1).map(() => '-')];
 		const comparison = report.comparisons.find(({ strategy }) => strategy === label);
@@ -123,7 +124,7 @@ function strategyTable(report: SimulationReport, means: readonly (StrategyMeans 
 }
 
 function comparisons({ comparisons: all, baseline }: SimulationReport): string {
-	const paired = all.filter(({ replications }) => replications > 0);
+	const paired = all.filter(({ replications }) => replications > 0).toSorted((a, b) => a.ttftRatio - b.ttftRatio);
 	if (paired.length === 0) return '';
 	const rows = paired.map((it) => [
 		it.strategy,
