@@ -102,40 +102,100 @@ static inline uint32_t im_random_below(const uint8_t *frame, uint32_t draw, uint
 /* The cost that keeps a row out. */
 #define IM_NEVER (__builtin_inff())
 
+/* Four cells at once, as the other SDKs do it; the compiler's own vectors, so that any machine has them. */
+typedef float im_f32x4 __attribute__((vector_size(16)));
+typedef int32_t im_i32x4 __attribute__((vector_size(16)));
+
+static inline im_f32x4 im_load4(const float *from) {
+	im_f32x4 four;
+	__builtin_memcpy(&four, from, sizeof four);
+	return four;
+}
+
+static inline void im_store4(float *to, im_f32x4 four) { __builtin_memcpy(to, &four, sizeof four); }
+
+/* Lanes of `yes` where the mask is all ones, of `no` where it is zero. */
+static inline im_f32x4 im_select4(im_i32x4 mask, im_f32x4 yes, im_f32x4 no) {
+	return (im_f32x4)(((im_i32x4)yes & mask) | ((im_i32x4)no & ~mask));
+}
+
+static inline im_f32x4 im_min4(im_f32x4 a, im_f32x4 b) { return im_select4((im_i32x4)(b < a), b, a); }
+
+static inline float im_smallest4(im_f32x4 four) {
+	const float left = four[1] < four[0] ? four[1] : four[0];
+	const float right = four[3] < four[2] ? four[3] : four[2];
+	return right < left ? right : left;
+}
+
+/* Rows whose minimum is kept together, in the fourth scratch column. */
+#define IM_BLOCK_ROWS 64u
+
+static inline float im_block_minimum(const float *cost, uint32_t block, uint32_t rows) {
+	const uint32_t end = block + IM_BLOCK_ROWS < rows ? block + IM_BLOCK_ROWS : rows;
+	im_f32x4 smallest = im_load4(cost + block);
+	for (uint32_t row = block + 4; row < end; row += 4) smallest = im_min4(smallest, im_load4(cost + row));
+	return im_smallest4(smallest);
+}
+
 /* Puts IM_NEVER where a row may not be chosen or its cost is no finite number. */
 static inline void im_mask_costs(const uint8_t *frame, float *cost) {
 	const uint32_t rows = im_header(frame)->row_capacity;
-	for (uint32_t row = 0; row < rows; row++)
-		if (!(__builtin_fabsf(cost[row]) < IM_NEVER) || !im_is_eligible(frame, row)) cost[row] = IM_NEVER;
+	const uint32_t *words = (const void *)(frame + im_header(frame)->eligibility_offset);
+	const im_f32x4 never = {IM_NEVER, IM_NEVER, IM_NEVER, IM_NEVER};
+	const im_i32x4 magnitude = {0x7fffffff, 0x7fffffff, 0x7fffffff, 0x7fffffff};
+	const im_i32x4 lane = {1, 2, 4, 8};
+	for (uint32_t row = 0; row < rows; row += 4) {
+		const int32_t bits = (int32_t)(words[row >> 5] >> (row & 31));
+		const im_i32x4 four = {bits, bits, bits, bits};
+		const im_f32x4 costs = im_load4(cost + row);
+		const im_i32x4 finite = (im_i32x4)((im_f32x4)((im_i32x4)costs & magnitude) < never);
+		im_store4(cost + row, im_select4(finite & (im_i32x4)((four & lane) != 0), costs, never));
+	}
+}
+
+/* The row with this cost after `skip` others with it; when there are not so many, their number in `seen` and no row. */
+static inline uint32_t im_find_tied(const float *cost, const float *minima, uint32_t rows, float lowest, uint32_t skip, uint32_t *seen) {
+	*seen = 0;
+	for (uint32_t block = 0; block < rows; block += IM_BLOCK_ROWS) {
+		if (minima[block / IM_BLOCK_ROWS] != lowest) continue;
+		const uint32_t end = block + IM_BLOCK_ROWS < rows ? block + IM_BLOCK_ROWS : rows;
+		for (uint32_t row = block; row < end; row++)
+			if (cost[row] == lowest && (*seen)++ == skip) return row;
+	}
+	return IM_NO_ROW;
 }
 
 /* Ends a decision: ranks the eligible rows by cost, lowest first, as many as the host can use and at most `most`. Rows of equal cost are equally
-   likely; `draws` random numbers have been taken before. Declines when no row is eligible. The column is overwritten. */
+   likely; `draws` random numbers have been taken before. Declines when no row is eligible. The column and the fourth scratch column are overwritten. */
 static inline int32_t im_rank_lowest_after(uint8_t *frame, float *cost, uint32_t most, uint32_t draws) {
 	const uint32_t rows = im_header(frame)->row_capacity;
+	const uint32_t blocks = (rows + IM_BLOCK_ROWS - 1) / IM_BLOCK_ROWS;
 	const uint32_t asked = im_request_in(frame)->top_k;
 	const uint32_t bound = most < IM_RANKED_ROWS_MAX ? most : IM_RANKED_ROWS_MAX;
 	const uint32_t wanted = asked < bound ? asked : bound;
+	float *minima = im_scratch_f32(frame, 3);
 	im_output *output = im_output_in(frame);
 	im_mask_costs(frame, cost);
+	for (uint32_t block = 0; block < blocks; block++) minima[block] = im_block_minimum(cost, block * IM_BLOCK_ROWS, rows);
 	uint32_t count = 0;
+	uint32_t tied = 0;
+	float before = IM_NEVER;
 	while (count < wanted) {
 		float lowest = IM_NEVER;
-		uint32_t tied = 0;
-		for (uint32_t row = 0; row < rows; row++) {
-			if (cost[row] < lowest) {
-				lowest = cost[row];
-				tied = 0;
-			}
-			tied += cost[row] == lowest;
-		}
+		for (uint32_t block = 0; block < blocks; block++)
+			if (minima[block] < lowest) lowest = minima[block];
 		if (!(lowest < IM_NEVER)) break;
-		uint32_t skip = tied > 1 ? im_random_below(frame, ++draws, tied) : 0;
-		uint32_t row = 0;
-		while (cost[row] != lowest || skip-- > 0) row++;
+		uint32_t seen;
+		/* Choosing one of several leaves one less; only a new lowest cost is counted. */
+		if (lowest != before) im_find_tied(cost, minima, rows, lowest, IM_NO_ROW, &tied);
+		before = lowest;
+		const uint32_t skip = tied > 1 ? im_random_below(frame, ++draws, tied) : 0;
+		const uint32_t row = im_find_tied(cost, minima, rows, lowest, skip, &seen);
+		tied--;
 		output->rows[count] = row;
 		output->scores[count++] = lowest;
 		cost[row] = IM_NEVER;
+		minima[row / IM_BLOCK_ROWS] = im_block_minimum(cost, row & ~(IM_BLOCK_ROWS - 1), rows);
 	}
 	if (count == 0) return IM_STATUS_DECLINE;
 	output->verdict = IM_VERDICT_ROUTE;
