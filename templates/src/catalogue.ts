@@ -2,6 +2,7 @@
 // named `gitignore` becomes `.gitignore` (npm drops dotfiles of that name from packages).
 import { MeshError } from '@infermesh/proto';
 import { templateErrors } from './errors.js';
+import type { SdkLanguage } from './sdk-copy.js';
 
 export interface TemplateInfo {
 	readonly name: string;
@@ -9,7 +10,7 @@ export interface TemplateInfo {
 	/** Used for `strategy.yaml` and the README when the author gives none. */
 	readonly description: string;
 	/** Which SDK is copied into the project: a folder of the SDK package. */
-	readonly sdk: 'assembly' | 'c';
+	readonly sdk: SdkLanguage;
 }
 
 export const templates: readonly TemplateInfo[] = [
@@ -36,6 +37,12 @@ export const templates: readonly TemplateInfo[] = [
 		summary: 'a native strategy in C, in a sandbox of its own: the target with the least load for its weight',
 		description: 'Sends each request to the target with the least load for its weight.',
 		sdk: 'c',
+	},
+	{
+		name: 'strategy-rust-wasm',
+		summary: 'in Rust, built to WebAssembly: the target with the least load for its weight',
+		description: 'Sends each request to the target with the least load for its weight.',
+		sdk: 'rust',
 	},
 ];
 

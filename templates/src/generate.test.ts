@@ -34,6 +34,12 @@ function snapshot(dir: string): Record<string, string> {
 	return Object.fromEntries(files.sort().map((file) => [file, readFileSync(path.join(dir, file), 'utf8')]));
 }
 
+const filesOf: Readonly<Record<(typeof templates)[number]['sdk'], readonly string[]>> = {
+	assembly: ['assembly/index.ts', 'sdk/index.ts'],
+	c: ['strategy.c', 'sdk/infermesh.h'],
+	rust: ['Cargo.toml', 'src/lib.rs', 'sdk/Cargo.toml', 'sdk/src/lib.rs'],
+};
+
 for (const template of templates) {
 	test(`${template.name}: everything listed is written, nothing is left to fill in, and a second run changes nothing`, (t) => {
 		const cwd = temporary(t);
@@ -49,7 +55,7 @@ for (const template of templates) {
 			'README.md',
 			'package.json',
 			'sdk/stamp.json',
-			...(template.sdk === 'c' ? ['strategy.c', 'sdk/infermesh.h'] : ['assembly/index.ts', 'sdk/index.ts']),
+			...filesOf[template.sdk],
 		])
 			t.true(file in files, file);
 		t.true(Object.keys(files).some((file) => file.endsWith('.scenario.yaml')));

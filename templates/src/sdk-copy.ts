@@ -1,4 +1,4 @@
-// Owns the copy of the SDK, AssemblyScript's or C's, inside a project and its stamp. A project carries its own SDK so that it builds without
+// Owns the copy of the SDK of a language inside a project and its stamp. A project carries its own SDK so that it builds without
 // any registry, and the stamp (`sdk/stamp.json`) says which one: version and the digest of each file as it was copied. A
 // file that still has its stamped digest was not edited by the author and may be brought up to date; any other is left alone.
 import { createHash } from 'node:crypto';
@@ -39,14 +39,24 @@ export function sdkPackageDir(): string {
 	return dir;
 }
 
+/** Folders of the SDK package: the languages a template may be in. */
+export type SdkLanguage = 'assembly' | 'c' | 'rust';
+
+/** Which files of a language's folder belong to its SDK. */
+const sdkFiles: Readonly<Record<SdkLanguage, RegExp>> = {
+	assembly: /\.ts$/,
+	c: /\.h$/,
+	rust: /^(Cargo\.toml|src\/[^/]+\.rs)$/,
+};
+
 /** Reads the SDK of one language of `packageDir`. Throws IM_TEMPLATE_SDK_MISSING when it is not there. */
-export function readSdk(packageDir: string, language: 'assembly' | 'c' = 'assembly'): SdkCopy {
+export function readSdk(packageDir: string, language: SdkLanguage = 'assembly'): SdkCopy {
 	const files = new Map<string, string>();
 	const folder = path.join(packageDir, language);
 	if (!existsSync(folder)) throw new MeshError(templateErrors, 'IM_TEMPLATE_SDK_MISSING', undefined, { where: folder });
 	for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort()) {
-		if (!entry.endsWith(language === 'c' ? '.h' : '.ts')) continue;
-		files.set(`sdk/${entry.replaceAll(path.sep, '/')}`, readFileSync(path.join(folder, entry), 'utf8'));
+		const inside = entry.replaceAll(path.sep, '/');
+		if (sdkFiles[language].test(inside)) files.set(`sdk/${inside}`, readFileSync(path.join(folder, entry), 'utf8'));
 	}
 	if (files.size === 0) throw new MeshError(templateErrors, 'IM_TEMPLATE_SDK_MISSING', undefined, { where: folder });
 	const { version } = JSON.parse(readFileSync(path.join(packageDir, 'package.json'), 'utf8')) as { version: string };

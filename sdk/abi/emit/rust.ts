@@ -9,7 +9,7 @@ import {
 	nativeCapabilities,
 	nativeFields,
 } from '../native.js';
-import type { EnumDef, StructDef } from '../types.js';
+import type { EnumDef, ScalarType, StructDef } from '../types.js';
 import {
 	columnConstant,
 	generatedNotice,
@@ -43,19 +43,40 @@ function structLines(struct: StructDef): string[] {
 	return [...lines, ...offsetLines(struct)];
 }
 
-/** Offsets are asserted through a zeroed value, because `offset_of!` is newer than the oldest compiler we support (1.63). */
+/**
+ * Offsets are asserted by reading a struct made of words that each hold their own number, because neither `offset_of!` nor `offset_from` in constants
+ * is in the oldest compiler we support (1.63).
+ */
 function offsetLines(struct: StructDef): string[] {
 	return [
 		'const _: () = {',
-		`    let value = core::mem::MaybeUninit::<${struct.name}>::uninit();`,
-		'    let base = value.as_ptr() as *const u8;',
+		`    let numbered: ${struct.name} = unsafe { core::mem::transmute(numbered_words::<${struct.sizeBytes / 4}>()) };`,
 		...struct.fields.map(
-			(field) =>
-				`    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).${field.name}) as *const u8).offset_from(base) } == ${field.offsetBytes});`,
+			(field) => `    assert!(${firstWord(field.name, field.type, field.count)} == ${field.offsetBytes / 4});`,
 		),
 		'};',
 	];
 }
+
+/** The first 32 bits of a field; a u64 keeps them in its low half. */
+function firstWord(name: string, type: ScalarType, count: number | undefined): string {
+	const value = `numbered.${name}${count === undefined ? '' : '[0]'}`;
+	return type === 'f32' ? `unsafe { core::mem::transmute::<f32, u32>(${value}) }` : `${value} as u32`;
+}
+
+const numberedWords = [
+	'',
+	'/// 0, 1, 2 …',
+	'const fn numbered_words<const COUNT: usize>() -> [u32; COUNT] {',
+	'    let mut words = [0; COUNT];',
+	'    let mut index = 0;',
+	'    while index < COUNT {',
+	'        words[index] = index as u32;',
+	'        index += 1;',
+	'    }',
+	'    words',
+	'}',
+];
 
 function enumLines(entry: EnumDef): string[] {
 	return [
@@ -119,6 +140,7 @@ export function emitRust(): string {
 			`/// ${limit.comment}`,
 			`pub const ${limit.name}: u32 = ${numberText(limit.value)};`,
 		]),
+		...numberedWords,
 		...structs.flatMap(structLines),
 		...enums.flatMap(enumLines),
 		'',

@@ -34,6 +34,17 @@ pub const NO_ROW: u32 = 0xffffffff;
 /// scratch bytes per row of capacity
 pub const SCRATCH_BYTES_PER_ROW: u32 = 16;
 
+/// 0, 1, 2 …
+const fn numbered_words<const COUNT: usize>() -> [u32; COUNT] {
+    let mut words = [0; COUNT];
+    let mut index = 0;
+    while index < COUNT {
+        words[index] = index as u32;
+        index += 1;
+    }
+    words
+}
+
 pub const HEADER_BYTES: usize = 256;
 /// The first block of every frame: sizes and the offsets of all sections, from the start of the frame. Written once when an instance is made; the epochs change.
 #[repr(C, align(16))]
@@ -105,39 +116,38 @@ pub struct FrameHeader {
 }
 const _: () = assert!(size_of::<FrameHeader>() == 256);
 const _: () = {
-    let value = core::mem::MaybeUninit::<FrameHeader>::uninit();
-    let base = value.as_ptr() as *const u8;
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).magic) as *const u8).offset_from(base) } == 0);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).abi_version) as *const u8).offset_from(base) } == 4);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).frame_bytes) as *const u8).offset_from(base) } == 8);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).kind) as *const u8).offset_from(base) } == 12);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).row_capacity) as *const u8).offset_from(base) } == 16);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).row_count) as *const u8).offset_from(base) } == 20);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).columns_offset) as *const u8).offset_from(base) } == 24);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).columns_count) as *const u8).offset_from(base) } == 28);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).request_offset) as *const u8).offset_from(base) } == 32);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).output_offset) as *const u8).offset_from(base) } == 36);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).eligibility_offset) as *const u8).offset_from(base) } == 40);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).hits_offset) as *const u8).offset_from(base) } == 44);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).hits_capacity) as *const u8).offset_from(base) } == 48);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).scratch_offset) as *const u8).offset_from(base) } == 52);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).scratch_bytes) as *const u8).offset_from(base) } == 56);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).config_offset) as *const u8).offset_from(base) } == 60);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).config_slots) as *const u8).offset_from(base) } == 64);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).state_offset) as *const u8).offset_from(base) } == 68);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).state_bytes) as *const u8).offset_from(base) } == 72);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).state_epoch) as *const u8).offset_from(base) } == 76);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).table_epoch) as *const u8).offset_from(base) } == 80);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).log_offset) as *const u8).offset_from(base) } == 84);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).log_bytes) as *const u8).offset_from(base) } == 88);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).outcomes_offset) as *const u8).offset_from(base) } == 92);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).outcomes_capacity) as *const u8).offset_from(base) } == 96);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).links_offset) as *const u8).offset_from(base) } == 100);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).links_count) as *const u8).offset_from(base) } == 104);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).plan_request_offset) as *const u8).offset_from(base) } == 108);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).plan_output_offset) as *const u8).offset_from(base) } == 112);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).plan_ranks_capacity) as *const u8).offset_from(base) } == 116);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).mesh_seed) as *const u8).offset_from(base) } == 120);
+    let numbered: FrameHeader = unsafe { core::mem::transmute(numbered_words::<64>()) };
+    assert!(numbered.magic as u32 == 0);
+    assert!(numbered.abi_version as u32 == 1);
+    assert!(numbered.frame_bytes as u32 == 2);
+    assert!(numbered.kind as u32 == 3);
+    assert!(numbered.row_capacity as u32 == 4);
+    assert!(numbered.row_count as u32 == 5);
+    assert!(numbered.columns_offset as u32 == 6);
+    assert!(numbered.columns_count as u32 == 7);
+    assert!(numbered.request_offset as u32 == 8);
+    assert!(numbered.output_offset as u32 == 9);
+    assert!(numbered.eligibility_offset as u32 == 10);
+    assert!(numbered.hits_offset as u32 == 11);
+    assert!(numbered.hits_capacity as u32 == 12);
+    assert!(numbered.scratch_offset as u32 == 13);
+    assert!(numbered.scratch_bytes as u32 == 14);
+    assert!(numbered.config_offset as u32 == 15);
+    assert!(numbered.config_slots as u32 == 16);
+    assert!(numbered.state_offset as u32 == 17);
+    assert!(numbered.state_bytes as u32 == 18);
+    assert!(numbered.state_epoch as u32 == 19);
+    assert!(numbered.table_epoch as u32 == 20);
+    assert!(numbered.log_offset as u32 == 21);
+    assert!(numbered.log_bytes as u32 == 22);
+    assert!(numbered.outcomes_offset as u32 == 23);
+    assert!(numbered.outcomes_capacity as u32 == 24);
+    assert!(numbered.links_offset as u32 == 25);
+    assert!(numbered.links_count as u32 == 26);
+    assert!(numbered.plan_request_offset as u32 == 27);
+    assert!(numbered.plan_output_offset as u32 == 28);
+    assert!(numbered.plan_ranks_capacity as u32 == 29);
+    assert!(numbered.mesh_seed as u32 == 30);
 };
 
 pub const REQUEST_BYTES: usize = 256;
@@ -205,36 +215,35 @@ pub struct Request {
 }
 const _: () = assert!(size_of::<Request>() == 256);
 const _: () = {
-    let value = core::mem::MaybeUninit::<Request>::uninit();
-    let base = value.as_ptr() as *const u8;
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).now_us) as *const u8).offset_from(base) } == 0);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).seed) as *const u8).offset_from(base) } == 8);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).session) as *const u8).offset_from(base) } == 16);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).prompt_hash) as *const u8).offset_from(base) } == 24);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).now_ms) as *const u8).offset_from(base) } == 32);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).ticket) as *const u8).offset_from(base) } == 36);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).model) as *const u8).offset_from(base) } == 40);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).lora) as *const u8).offset_from(base) } == 44);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).tokens_in) as *const u8).offset_from(base) } == 48);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).tokens_out) as *const u8).offset_from(base) } == 52);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).tokens_out_max) as *const u8).offset_from(base) } == 56);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).priority) as *const u8).offset_from(base) } == 60);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).tenant) as *const u8).offset_from(base) } == 64);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).policy_mask) as *const u8).offset_from(base) } == 68);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).slo_ttft_ms) as *const u8).offset_from(base) } == 72);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).slo_tpot_ms) as *const u8).offset_from(base) } == 76);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).deadline_ms) as *const u8).offset_from(base) } == 80);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).waited_ms) as *const u8).offset_from(base) } == 84);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).zone) as *const u8).offset_from(base) } == 88);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).region) as *const u8).offset_from(base) } == 92);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).attempt) as *const u8).offset_from(base) } == 96);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).flags) as *const u8).offset_from(base) } == 100);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).phase) as *const u8).offset_from(base) } == 104);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).hit_count) as *const u8).offset_from(base) } == 108);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).eligible_count) as *const u8).offset_from(base) } == 112);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).top_k) as *const u8).offset_from(base) } == 116);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).prefill_row) as *const u8).offset_from(base) } == 120);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).held_count) as *const u8).offset_from(base) } == 124);
+    let numbered: Request = unsafe { core::mem::transmute(numbered_words::<64>()) };
+    assert!(numbered.now_us as u32 == 0);
+    assert!(numbered.seed as u32 == 2);
+    assert!(numbered.session as u32 == 4);
+    assert!(numbered.prompt_hash as u32 == 6);
+    assert!(numbered.now_ms as u32 == 8);
+    assert!(numbered.ticket as u32 == 9);
+    assert!(numbered.model as u32 == 10);
+    assert!(numbered.lora as u32 == 11);
+    assert!(numbered.tokens_in as u32 == 12);
+    assert!(numbered.tokens_out as u32 == 13);
+    assert!(numbered.tokens_out_max as u32 == 14);
+    assert!(numbered.priority as u32 == 15);
+    assert!(numbered.tenant as u32 == 16);
+    assert!(numbered.policy_mask as u32 == 17);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.slo_ttft_ms) } == 18);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.slo_tpot_ms) } == 19);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.deadline_ms) } == 20);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.waited_ms) } == 21);
+    assert!(numbered.zone as u32 == 22);
+    assert!(numbered.region as u32 == 23);
+    assert!(numbered.attempt as u32 == 24);
+    assert!(numbered.flags as u32 == 25);
+    assert!(numbered.phase as u32 == 26);
+    assert!(numbered.hit_count as u32 == 27);
+    assert!(numbered.eligible_count as u32 == 28);
+    assert!(numbered.top_k as u32 == 29);
+    assert!(numbered.prefill_row as u32 == 30);
+    assert!(numbered.held_count as u32 == 31);
 };
 
 pub const OUTPUT_BYTES: usize = 768;
@@ -278,24 +287,23 @@ pub struct Output {
 }
 const _: () = assert!(size_of::<Output>() == 768);
 const _: () = {
-    let value = core::mem::MaybeUninit::<Output>::uninit();
-    let base = value.as_ptr() as *const u8;
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).verdict) as *const u8).offset_from(base) } == 0);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).count) as *const u8).offset_from(base) } == 4);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).reason) as *const u8).offset_from(base) } == 8);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).retry_after_ms) as *const u8).offset_from(base) } == 12);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).hold_key) as *const u8).offset_from(base) } == 16);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).prefill_row) as *const u8).offset_from(base) } == 20);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).fetch_from_row) as *const u8).offset_from(base) } == 24);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).hedge_delay_ms) as *const u8).offset_from(base) } == 28);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).hedge_copies) as *const u8).offset_from(base) } == 32);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).temperature) as *const u8).offset_from(base) } == 36);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).factor_count) as *const u8).offset_from(base) } == 40);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).log_bytes) as *const u8).offset_from(base) } == 44);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).predicted_ttft_ms) as *const u8).offset_from(base) } == 48);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).rows) as *const u8).offset_from(base) } == 52);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).scores) as *const u8).offset_from(base) } == 116);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).factors) as *const u8).offset_from(base) } == 180);
+    let numbered: Output = unsafe { core::mem::transmute(numbered_words::<192>()) };
+    assert!(numbered.verdict as u32 == 0);
+    assert!(numbered.count as u32 == 1);
+    assert!(numbered.reason as u32 == 2);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.retry_after_ms) } == 3);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.hold_key) } == 4);
+    assert!(numbered.prefill_row as u32 == 5);
+    assert!(numbered.fetch_from_row as u32 == 6);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.hedge_delay_ms) } == 7);
+    assert!(numbered.hedge_copies as u32 == 8);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.temperature) } == 9);
+    assert!(numbered.factor_count as u32 == 10);
+    assert!(numbered.log_bytes as u32 == 11);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.predicted_ttft_ms) } == 12);
+    assert!(numbered.rows[0] as u32 == 13);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.scores[0]) } == 29);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.factors[0]) } == 45);
 };
 
 pub const PREFIX_HIT_BYTES: usize = 16;
@@ -314,12 +322,11 @@ pub struct PrefixHit {
 }
 const _: () = assert!(size_of::<PrefixHit>() == 16);
 const _: () = {
-    let value = core::mem::MaybeUninit::<PrefixHit>::uninit();
-    let base = value.as_ptr() as *const u8;
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).row) as *const u8).offset_from(base) } == 0);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).tokens) as *const u8).offset_from(base) } == 4);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).tier) as *const u8).offset_from(base) } == 8);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).flags) as *const u8).offset_from(base) } == 12);
+    let numbered: PrefixHit = unsafe { core::mem::transmute(numbered_words::<4>()) };
+    assert!(numbered.row as u32 == 0);
+    assert!(numbered.tokens as u32 == 1);
+    assert!(numbered.tier as u32 == 2);
+    assert!(numbered.flags as u32 == 3);
 };
 
 pub const OUTCOME_BYTES: usize = 64;
@@ -355,20 +362,19 @@ pub struct Outcome {
 }
 const _: () = assert!(size_of::<Outcome>() == 64);
 const _: () = {
-    let value = core::mem::MaybeUninit::<Outcome>::uninit();
-    let base = value.as_ptr() as *const u8;
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).row) as *const u8).offset_from(base) } == 0);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).status) as *const u8).offset_from(base) } == 4);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).tokens_in) as *const u8).offset_from(base) } == 8);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).tokens_out) as *const u8).offset_from(base) } == 12);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).tokens_cached) as *const u8).offset_from(base) } == 16);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).ttft_ms) as *const u8).offset_from(base) } == 20);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).tpot_ms) as *const u8).offset_from(base) } == 24);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).e2e_ms) as *const u8).offset_from(base) } == 28);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).predicted_ttft_ms) as *const u8).offset_from(base) } == 32);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).tenant) as *const u8).offset_from(base) } == 36);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).at_ms) as *const u8).offset_from(base) } == 40);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).flags) as *const u8).offset_from(base) } == 44);
+    let numbered: Outcome = unsafe { core::mem::transmute(numbered_words::<16>()) };
+    assert!(numbered.row as u32 == 0);
+    assert!(numbered.status as u32 == 1);
+    assert!(numbered.tokens_in as u32 == 2);
+    assert!(numbered.tokens_out as u32 == 3);
+    assert!(numbered.tokens_cached as u32 == 4);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.ttft_ms) } == 5);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.tpot_ms) } == 6);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.e2e_ms) } == 7);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.predicted_ttft_ms) } == 8);
+    assert!(numbered.tenant as u32 == 9);
+    assert!(numbered.at_ms as u32 == 10);
+    assert!(numbered.flags as u32 == 11);
 };
 
 pub const LINK_LEVEL_BYTES: usize = 32;
@@ -394,15 +400,14 @@ pub struct LinkLevel {
 }
 const _: () = assert!(size_of::<LinkLevel>() == 32);
 const _: () = {
-    let value = core::mem::MaybeUninit::<LinkLevel>::uninit();
-    let base = value.as_ptr() as *const u8;
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).level) as *const u8).offset_from(base) } == 0);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).row_a) as *const u8).offset_from(base) } == 4);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).row_b) as *const u8).offset_from(base) } == 8);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).latency_us) as *const u8).offset_from(base) } == 12);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).bandwidth_gbps) as *const u8).offset_from(base) } == 16);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).loss_ratio) as *const u8).offset_from(base) } == 20);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).age_ms) as *const u8).offset_from(base) } == 24);
+    let numbered: LinkLevel = unsafe { core::mem::transmute(numbered_words::<8>()) };
+    assert!(numbered.level as u32 == 0);
+    assert!(numbered.row_a as u32 == 1);
+    assert!(numbered.row_b as u32 == 2);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.latency_us) } == 3);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.bandwidth_gbps) } == 4);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.loss_ratio) } == 5);
+    assert!(numbered.age_ms as u32 == 6);
 };
 
 pub const PLAN_REQUEST_BYTES: usize = 128;
@@ -444,23 +449,22 @@ pub struct PlanRequest {
 }
 const _: () = assert!(size_of::<PlanRequest>() == 128);
 const _: () = {
-    let value = core::mem::MaybeUninit::<PlanRequest>::uninit();
-    let base = value.as_ptr() as *const u8;
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).now_us) as *const u8).offset_from(base) } == 0);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).seed) as *const u8).offset_from(base) } == 8);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).job) as *const u8).offset_from(base) } == 16);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).ranks) as *const u8).offset_from(base) } == 20);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).ranks_min) as *const u8).offset_from(base) } == 24);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).tensor_parallel) as *const u8).offset_from(base) } == 28);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).pipeline_parallel) as *const u8).offset_from(base) } == 32);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).data_parallel) as *const u8).offset_from(base) } == 36);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).expert_parallel) as *const u8).offset_from(base) } == 40);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).priority) as *const u8).offset_from(base) } == 44);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).gradient_bytes) as *const u8).offset_from(base) } == 48);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).activation_bytes) as *const u8).offset_from(base) } == 56);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).step_compute_us) as *const u8).offset_from(base) } == 64);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).memory_per_rank_mib) as *const u8).offset_from(base) } == 68);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).flags) as *const u8).offset_from(base) } == 72);
+    let numbered: PlanRequest = unsafe { core::mem::transmute(numbered_words::<32>()) };
+    assert!(numbered.now_us as u32 == 0);
+    assert!(numbered.seed as u32 == 2);
+    assert!(numbered.job as u32 == 4);
+    assert!(numbered.ranks as u32 == 5);
+    assert!(numbered.ranks_min as u32 == 6);
+    assert!(numbered.tensor_parallel as u32 == 7);
+    assert!(numbered.pipeline_parallel as u32 == 8);
+    assert!(numbered.data_parallel as u32 == 9);
+    assert!(numbered.expert_parallel as u32 == 10);
+    assert!(numbered.priority as u32 == 11);
+    assert!(numbered.gradient_bytes as u32 == 12);
+    assert!(numbered.activation_bytes as u32 == 14);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.step_compute_us) } == 16);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.memory_per_rank_mib) } == 17);
+    assert!(numbered.flags as u32 == 18);
 };
 
 pub const PLAN_OUTPUT_BYTES: usize = 512;
@@ -490,17 +494,16 @@ pub struct PlanOutput {
 }
 const _: () = assert!(size_of::<PlanOutput>() == 512);
 const _: () = {
-    let value = core::mem::MaybeUninit::<PlanOutput>::uninit();
-    let base = value.as_ptr() as *const u8;
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).verdict) as *const u8).offset_from(base) } == 0);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).ranks) as *const u8).offset_from(base) } == 4);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).reason) as *const u8).offset_from(base) } == 8);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).predicted_step_us) as *const u8).offset_from(base) } == 12);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).rule_count) as *const u8).offset_from(base) } == 16);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).rule_collective) as *const u8).offset_from(base) } == 20);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).rule_bytes_max) as *const u8).offset_from(base) } == 84);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).rule_algorithm) as *const u8).offset_from(base) } == 148);
-    assert!(unsafe { (core::ptr::addr_of!((*value.as_ptr()).rule_channels) as *const u8).offset_from(base) } == 212);
+    let numbered: PlanOutput = unsafe { core::mem::transmute(numbered_words::<128>()) };
+    assert!(numbered.verdict as u32 == 0);
+    assert!(numbered.ranks as u32 == 1);
+    assert!(numbered.reason as u32 == 2);
+    assert!(unsafe { core::mem::transmute::<f32, u32>(numbered.predicted_step_us) } == 3);
+    assert!(numbered.rule_count as u32 == 4);
+    assert!(numbered.rule_collective[0] as u32 == 5);
+    assert!(numbered.rule_bytes_max[0] as u32 == 21);
+    assert!(numbered.rule_algorithm[0] as u32 == 37);
+    assert!(numbered.rule_channels[0] as u32 == 53);
 };
 
 // What a strategy decides.

@@ -10,6 +10,7 @@ import type { StrategyManifest } from '../manifest/schema.js';
 import { writeManifestSection } from '../manifest/section.js';
 import { type Compilation, compile, type Diagnostic } from './asc.js';
 import { buildC } from './build-c.js';
+import { buildRust } from './build-rust.js';
 import { buildErrors } from './errors.js';
 import { allocations, type ModuleText, type Offence, readModuleText, signatureOf, startLines } from './inspect.js';
 import { manifestSource } from './manifest-source.js';
@@ -27,7 +28,7 @@ export interface BuildOptions {
 export interface BuiltStrategy {
 	/** The module, or the shared library of a native strategy. */
 	readonly wasm: Uint8Array<ArrayBuffer>;
-	/** JSON, with the sources inside; empty for a native strategy. */
+	/** JSON, with the sources inside; empty for languages whose compiler gives none. */
 	readonly sourceMap: string;
 	readonly manifest: StrategyManifest;
 	/** Warnings; errors are thrown. */
@@ -162,6 +163,7 @@ export async function buildStrategy(dir: string, options: BuildOptions = {}): Pr
 	const entry = path.join(dir, manifest.source);
 	if (!existsSync(entry)) throw new MeshError(buildErrors, 'IM_BUILD_ENTRY', undefined, { where: entry });
 	if (manifest.source.endsWith('.c')) return buildLibrary(dir, manifest, options);
+	if (manifest.source.endsWith('.rs')) return buildCrate(dir, manifest, options);
 	replaceFile(path.join(path.dirname(entry), 'manifest.ts'), manifestSource(manifest));
 	const outFile = path.resolve(options.outFile ?? path.join(dir, 'build', `${manifest.name}.wasm`));
 	const builder = new Builder(dir, manifest, path.basename(outFile, '.wasm'));
@@ -183,4 +185,13 @@ async function buildLibrary(dir: string, manifest: StrategyManifest, options: Bu
 	if (options.dryRun !== true) replaceFile(outFile, library);
 	const written = options.dryRun === true ? undefined : outFile;
 	return { wasm: library, sourceMap: '', manifest, diagnostics, outFile: written };
+}
+
+async function buildCrate(dir: string, manifest: StrategyManifest, options: BuildOptions): Promise<BuiltStrategy> {
+	const { module, diagnostics } = await buildRust(dir, manifest, options.debug === true);
+	const wasm = writeManifestSection(module, manifest);
+	const outFile = path.resolve(options.outFile ?? path.join(dir, 'build', `${manifest.name}.wasm`));
+	if (options.dryRun !== true) replaceFile(outFile, wasm);
+	const written = options.dryRun === true ? undefined : outFile;
+	return { wasm, sourceMap: '', manifest, diagnostics, outFile: written };
 }

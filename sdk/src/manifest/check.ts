@@ -129,8 +129,8 @@ class Rules {
 	source(source: string): void {
 		if (source.startsWith('/') || source.split('/').includes('..') || source.includes('\\'))
 			this.add(['source'], 'must be a path inside the project');
-		else if (!source.endsWith('.ts') && !source.endsWith('.c'))
-			this.add(['source'], 'must be an AssemblyScript file (.ts) or a C file (.c)');
+		else if (!/\.(ts|rs|c)$/.test(source))
+			this.add(['source'], 'must be an AssemblyScript file (.ts), a Rust file (.rs) or a C file (.c)');
 	}
 }
 
