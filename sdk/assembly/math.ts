@@ -16,8 +16,10 @@ export function exp32(x: f32): f32 {
 	return series * reinterpret<f32>((<i32>power + 127) << 23);
 }
 
-/** Natural logarithm. Relative error below 1.5e-7 (absolute 5e-8 near 1) for normal positive x; −87.34 for anything smaller. */
+/** Natural logarithm. Relative error below 1.5e-7 (absolute 5e-8 near 1) for normal positive x; −87.34 for anything smaller; NaN for NaN. */
 export function log32(x: f32): f32 {
+	// Its sign bit, which machines choose freely, would reach the exponent below.
+	if (x != x) return x;
 	const bounded: f32 = max<f32>(x, <f32>1.17549435e-38);
 	const bits: u32 = reinterpret<u32>(bounded);
 	let power: f32 = <f32>(<i32>(bits >> 23) - 127);

@@ -34,7 +34,8 @@ pub const NO_ROW: u32 = 0xffffffff;
 /// scratch bytes per row of capacity
 pub const SCRATCH_BYTES_PER_ROW: u32 = 16;
 
-/// 0, 1, 2 …
+/// 0, 1, 2 … Only assertions call it, which some compilers do not count.
+#[allow(dead_code)]
 const fn numbered_words<const COUNT: usize>() -> [u32; COUNT] {
     let mut words = [0; COUNT];
     let mut index = 0;

@@ -1,4 +1,5 @@
 //! The macro that makes a crate a strategy: hooks and manifest as exports of a WebAssembly module, or as the one struct a native library returns.
+//! What it defines begins with `infermesh_`, because items of a macro are seen by the paths an author passes to it.
 
 /// `strategy!(manifest: manifest::MANIFEST, rank: rank, observe: learn);` with the hooks strategy.yaml lists: `rank` and `admit` take `&mut Frame`,
 /// `observe` and `tick` take `&mut Observation`, `plan` takes `&mut PlanFrame`; all return `Status`. Invoked once, at the top of the crate.
@@ -10,10 +11,10 @@ macro_rules! strategy {
         const _: () = {
             #[link_section = "infermesh.manifest"]
             #[used]
-            static MANIFEST: [u8; $manifest.len()] = *$manifest;
+            static INFERMESH_MANIFEST: [u8; $manifest.len()] = *$manifest;
 
             #[export_name = "init"]
-            unsafe extern "C" fn init(frame: *mut u8) -> i32 {
+            unsafe extern "C" fn infermesh_init(frame: *mut u8) -> i32 {
                 unsafe { $crate::raw::init(frame) }
             }
             $($crate::strategy!(@module $hook $function);)+
@@ -21,10 +22,10 @@ macro_rules! strategy {
         #[cfg(not(target_arch = "wasm32"))]
         #[allow(unused_unsafe)]
         const _: () = {
-            unsafe extern "C" fn init(frame: *mut u8) -> i32 {
+            unsafe extern "C" fn infermesh_init(frame: *mut u8) -> i32 {
                 unsafe { $crate::raw::init(frame) }
             }
-            static STRATEGY: $crate::abi::NativeStrategy = {
+            static INFERMESH_STRATEGY: $crate::abi::NativeStrategy = {
                 let manifest: &'static [u8] = $manifest;
                 #[allow(unused_mut)]
                 let mut table = $crate::abi::NativeStrategy {
@@ -36,7 +37,7 @@ macro_rules! strategy {
                     capabilities: $crate::abi::NATIVE_HAS_INIT,
                     manifest: manifest.as_ptr(),
                     manifest_bytes: manifest.len() as u64,
-                    init: Some(init),
+                    init: Some(infermesh_init),
                     rank: None,
                     plan: None,
                     admit: None,
@@ -48,23 +49,23 @@ macro_rules! strategy {
             };
 
             #[export_name = "infermesh_strategy"]
-            extern "C" fn strategy() -> *const $crate::abi::NativeStrategy {
-                &STRATEGY
+            extern "C" fn infermesh_strategy() -> *const $crate::abi::NativeStrategy {
+                &INFERMESH_STRATEGY
             }
         };
     };
-    (@module rank $function:path) => { $crate::strategy!(@export "rank" decide rank_hook $function); };
-    (@module admit $function:path) => { $crate::strategy!(@export "admit" decide admit_hook $function); };
-    (@module plan $function:path) => { $crate::strategy!(@export "plan" plan plan_hook $function); };
+    (@module rank $function:path) => { $crate::strategy!(@export "rank" decide infermesh_rank $function); };
+    (@module admit $function:path) => { $crate::strategy!(@export "admit" decide infermesh_admit $function); };
+    (@module plan $function:path) => { $crate::strategy!(@export "plan" plan infermesh_plan $function); };
     (@module tick $function:path) => {
         #[export_name = "tick"]
-        unsafe extern "C" fn tick_hook(frame: *mut u8) -> i32 {
+        unsafe extern "C" fn infermesh_tick(frame: *mut u8) -> i32 {
             unsafe { $crate::raw::observe(frame, 0, $function) }
         }
     };
     (@module observe $function:path) => {
         #[export_name = "observe"]
-        unsafe extern "C" fn observe_hook(frame: *mut u8, count: i32) -> i32 {
+        unsafe extern "C" fn infermesh_observe(frame: *mut u8, count: i32) -> i32 {
             unsafe { $crate::raw::observe(frame, count, $function) }
         }
     };
@@ -78,25 +79,25 @@ macro_rules! strategy {
     (@native $table:ident admit $function:path) => { $crate::strategy!(@set $table admit NATIVE_HAS_ADMIT decide $function); };
     (@native $table:ident plan $function:path) => { $crate::strategy!(@set $table plan NATIVE_HAS_PLAN plan $function); };
     (@native $table:ident tick $function:path) => {
-        unsafe extern "C" fn tick(frame: *mut u8) -> i32 {
+        unsafe extern "C" fn infermesh_tick(frame: *mut u8) -> i32 {
             unsafe { $crate::raw::observe(frame, 0, $function) }
         }
-        $table.tick = Some(tick);
+        $table.tick = Some(infermesh_tick);
         $table.capabilities |= $crate::abi::NATIVE_HAS_TICK;
     };
     (@native $table:ident observe $function:path) => {
-        unsafe extern "C" fn observe(frame: *mut u8, count: i32) -> i32 {
+        unsafe extern "C" fn infermesh_observe(frame: *mut u8, count: i32) -> i32 {
             unsafe { $crate::raw::observe(frame, count, $function) }
         }
-        $table.observe = Some(observe);
+        $table.observe = Some(infermesh_observe);
         $table.capabilities |= $crate::abi::NATIVE_HAS_OBSERVE;
     };
     (@set $table:ident $hook:ident $bit:ident $way:ident $function:path) => {
         $table.$hook = {
-            unsafe extern "C" fn call(frame: *mut u8) -> i32 {
+            unsafe extern "C" fn infermesh_call(frame: *mut u8) -> i32 {
                 unsafe { $crate::raw::$way(frame, $function) }
             }
-            Some(call)
+            Some(infermesh_call)
         };
         $table.capabilities |= $crate::abi::$bit;
     };

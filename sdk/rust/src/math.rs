@@ -53,8 +53,13 @@ pub fn exp32(x: f32) -> f32 {
     series * f32::from_bits(((power as i32 + 127) as u32) << 23)
 }
 
-/// Natural logarithm. Relative error below 1.5e-7 (absolute 5e-8 near 1) for normal positive x; −87.34 for anything smaller.
+/// Natural logarithm. Relative error below 1.5e-7 (absolute 5e-8 near 1) for normal positive x; −87.34 for anything smaller; NaN
+/// for NaN.
 pub fn log32(x: f32) -> f32 {
+    // Its sign bit, which machines choose freely, would reach the exponent below.
+    if x.is_nan() {
+        return x;
+    }
     let bits = max32(x, 1.175_494_35e-38).to_bits();
     let mut power = ((bits >> 23) as i32 - 127) as f32;
     let mut mantissa = f32::from_bits(bits & 0x007f_ffff | 0x3f80_0000);

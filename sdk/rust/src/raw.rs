@@ -1,9 +1,9 @@
 //! The only unsafe code of the SDK: from the address of a frame to slices and references, once a call.
 //!
 //! Why it is sound: the host owns the frame and touches it only between calls, so nothing changes under a reference; every type in it is made of integers
-//! and floats, for which all bits are valid; each section is checked here to be aligned and inside the frame before it is borrowed; and a header whose
-//! sections a strategy writes (output, scratch, log, state, plan) overlap is refused, so that no mutable borrow has a twin. A header that fails is
-//! answered with the status `error`, before any code of the strategy runs.
+//! and floats, for which all bits are valid; each section is checked to be aligned and inside the frame whenever it is borrowed. That the sections a
+//! strategy writes (output, scratch, log, state, plan) overlap nothing, so that no mutable borrow has a twin, is checked in `init`: the host calls it once
+//! for each frame, before any other hook, never changes the header's offsets after it, and makes no decision with an instance whose `init` fails.
 use crate::abi::*;
 use crate::{Answer, Frame, Log, Observation, PlanFrame, Random, Rows, State, StateView, Status};
 use core::mem::{align_of, size_of};
@@ -76,11 +76,14 @@ fn words(rows: u32) -> u32 {
     rows / 32 + u32::from(rows % 32 != 0)
 }
 
-fn is_sound(header: &FrameHeader) -> bool {
+fn is_known(header: &FrameHeader) -> bool {
+    header.magic == FRAME_MAGIC && header.abi_version >> 16 == ABI_MAJOR
+}
+
+/// Whether sizes fit each other, every section is inside the frame, and those that are written overlap nothing.
+fn is_sound(frame: Checked<'_>) -> bool {
+    let header = frame.header;
     let rows = header.row_capacity;
-    if header.magic != FRAME_MAGIC || header.abi_version >> 16 != ABI_MAJOR {
-        return false;
-    }
     if rows % 16 != 0 || header.row_count > rows || header.scratch_bytes / SCRATCH_BYTES_PER_ROW < rows {
         return false;
     }
@@ -89,8 +92,12 @@ fn is_sound(header: &FrameHeader) -> bool {
     if !written.iter().all(inside) || !read.iter().all(inside) {
         return false;
     }
+    let table: &[u32] = frame.slice(header.columns_offset, header.columns_count);
+    let columns = table.iter().filter(|offset| **offset != 0).map(|offset| Section::of::<u32>(*offset, rows));
     written.iter().enumerate().all(|(index, one)| {
-        !read.iter().any(|other| one.meets(*other)) && !written[index + 1..].iter().any(|other| one.meets(*other))
+        !read.iter().any(|other| one.meets(*other))
+            && !written[index + 1..].iter().any(|other| one.meets(*other))
+            && !columns.clone().any(|column| !inside(&column) || one.meets(column))
     })
 }
 
@@ -104,7 +111,7 @@ unsafe fn check<'a>(frame: *mut u8) -> Option<Checked<'a>> {
     }
     // Safety: not null, aligned, and by contract the start of a frame, which begins with its header.
     let header = unsafe { &*(frame as *const FrameHeader) };
-    is_sound(header).then(|| Checked { base: frame, header })
+    is_known(header).then(|| Checked { base: frame, header })
 }
 
 impl<'a> Checked<'a> {
@@ -114,7 +121,7 @@ impl<'a> Checked<'a> {
         if section.bytes == 0 || !section.inside(self.header.frame_bytes, align_of::<T>()) {
             return &[];
         }
-        // Safety: inside the frame and aligned, checked above; no written section overlaps one that is read (is_sound).
+        // Safety: inside the frame and aligned, checked above; no written section overlaps one that is read (init).
         unsafe { slice::from_raw_parts(self.base.add(section.offset) as *const T, count as usize) }
     }
 
@@ -133,10 +140,10 @@ impl<'a> Checked<'a> {
 
     fn column<T>(self, id: u32) -> &'a [T] {
         let table: &[u32] = self.slice(self.header.columns_offset, self.header.columns_count);
-        let offset = table.get(id as usize).copied().unwrap_or(0);
-        let section = Section::of::<T>(offset, self.header.row_capacity);
-        let free = offset != 0 && !sections(self.header).written.iter().any(|written| written.meets(section));
-        self.slice(if free { offset } else { 0 }, if free { self.header.row_capacity } else { 0 })
+        match table.get(id as usize) {
+            None | Some(0) => &[],
+            Some(offset) => self.slice(*offset, self.header.row_capacity),
+        }
     }
 }
 
@@ -184,7 +191,7 @@ pub unsafe fn decide(frame: *mut u8, hook: impl FnOnce(&mut Frame<'_>) -> Status
     };
     let header = checked.header;
     let rows = rows(checked);
-    // Safety: each written section is borrowed here once, and `is_sound` saw that they do not overlap.
+    // Safety: each written section is borrowed here once, and `init` saw that they do not overlap.
     let (output, scratch, log) = unsafe {
         (
             checked.slice_mut::<Output>(header.output_offset, 1).first_mut(),
@@ -201,7 +208,10 @@ pub unsafe fn decide(frame: *mut u8, hook: impl FnOnce(&mut Frame<'_>) -> Status
     let (third, minima) = rest.split_at_mut(rows.capacity);
     let mut answer = Frame {
         rows,
-        state: StateView { epoch: header.state_epoch, slots: checked.slice(header.state_offset, header.state_bytes / 4) },
+        state: StateView {
+            epoch: header.state_epoch,
+            slots: checked.slice(header.state_offset, header.state_bytes / 4),
+        },
         random: Random::new(rows.request.seed),
         answer: Answer { output },
         log: Log { text: log, used: 0 },
@@ -225,7 +235,7 @@ pub unsafe fn observe(frame: *mut u8, count: i32, hook: impl FnOnce(&mut Observa
     };
     let header = checked.header;
     let outcomes = checked.slice::<Outcome>(header.outcomes_offset, header.outcomes_capacity);
-    // Safety: each written section is borrowed here once, and `is_sound` saw that they do not overlap.
+    // Safety: each written section is borrowed here once, and `init` saw that they do not overlap.
     let (output, slots, log) = unsafe {
         (
             checked.slice_mut::<Output>(header.output_offset, 1).first_mut(),
@@ -301,8 +311,8 @@ pub unsafe fn init(frame: *mut u8) -> i32 {
     std::panic::set_hook(Box::new(|_| {}));
     // Safety: passed on.
     match unsafe { check(frame) } {
-        Some(_) => STATUS_OK,
-        None => STATUS_ERROR,
+        Some(checked) if is_sound(checked) => STATUS_OK,
+        _ => STATUS_ERROR,
     }
 }
 

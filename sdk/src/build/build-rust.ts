@@ -18,7 +18,12 @@ const STACK_BYTES = 16_384;
 
 /** Features that old and new compilers are held to alike: newer ones turn on by themselves what admission refuses. */
 const features = '+simd128,+nontrapping-fptoint,+bulk-memory,+sign-ext,-reference-types,-multivalue';
-const linkArguments = ['--import-memory', '--export=__heap_base', '--stack-first', '-zstack-size='.concat(String(STACK_BYTES))];
+const linkArguments = [
+	'--import-memory',
+	'--export=__heap_base',
+	'--stack-first',
+	'-zstack-size='.concat(String(STACK_BYTES)),
+];
 
 export interface BuiltModule {
 	readonly module: Uint8Array<ArrayBuffer>;
@@ -26,7 +31,6 @@ export interface BuiltModule {
 }
 
 interface Toolchain {
-	readonly cargo: string;
 	/** Arguments of the compiler that differ between toolchains. */
 	readonly linker: readonly string[];
 }
@@ -38,14 +42,14 @@ interface Said {
 }
 
 /** Resolves to what a program said; undefined when there is no such program. */
-function run(
-	file: string,
-	args: readonly string[],
-	cwd: string,
-	environment: NodeJS.ProcessEnv = process.env,
-): Promise<Said | undefined> {
+function run(file: string, args: readonly string[], cwd: string): Promise<Said | undefined> {
 	return new Promise((resolve) => {
-		const options = { cwd, env: environment, timeout: TIMEOUT_MS, maxBuffer: OUTPUT_BYTES_MAX, encoding: 'utf8' } as const;
+		const options = {
+			cwd,
+			timeout: TIMEOUT_MS,
+			maxBuffer: OUTPUT_BYTES_MAX,
+			encoding: 'utf8',
+		} as const;
 		execFile(file, [...args], options, (error, stdout, stderr) => {
 			if (error?.code === 'ENOENT') resolve(undefined);
 			else resolve({ code: error === null ? 0 : 1, stdout, stderr });
@@ -55,7 +59,7 @@ function run(
 
 /** Debian's packages, or rustup's target. */
 const hint =
-	'Debian: apt-get install cargo rustc libstd-rust-dev-wasm32 lld; with rustup: rustup target add wasm32-unknown-unknown. CARGO and RUSTC name programs other than those in PATH';
+	'Debian: apt-get install cargo rustc libstd-rust-dev-wasm32 lld; with rustup: rustup target add wasm32-unknown-unknown';
 
 function missing(what: string, where: string): MeshError {
 	return new MeshError(buildErrors, 'IM_BUILD_COMPILER', what, { where, hint });
@@ -63,19 +67,17 @@ function missing(what: string, where: string): MeshError {
 
 /** Throws IM_BUILD_COMPILER, which says what is missing. */
 async function findToolchain(dir: string): Promise<Toolchain> {
-	const cargo = process.env['CARGO'] ?? 'cargo';
-	const rustc = process.env['RUSTC'] ?? 'rustc';
-	const root = await run(rustc, ['--print', 'sysroot'], dir);
-	if (root === undefined || root.code !== 0) throw missing(`there is no Rust compiler \`${rustc}\``, dir);
+	const root = await run('rustc', ['--print', 'sysroot'], dir);
+	if (root === undefined || root.code !== 0) throw missing('there is no Rust compiler `rustc`', dir);
 	const libraries = path.join(root.stdout.trim(), 'lib/rustlib', TARGET, 'lib');
-	if (!existsSync(libraries)) throw missing(`\`${rustc}\` has no libraries for ${TARGET}`, libraries);
-	if ((await run(cargo, ['--version'], dir)) === undefined) throw missing(`there is no \`${cargo}\``, dir);
-	const version = (await run(rustc, ['-vV'], dir))?.stdout ?? '';
+	if (!existsSync(libraries)) throw missing(`\`rustc\` has no libraries for ${TARGET}`, libraries);
+	if ((await run('cargo', ['--version'], dir)) === undefined) throw missing('there is no `cargo`', dir);
+	const version = (await run('rustc', ['-vV'], dir))?.stdout ?? '';
 	const host = /^host: (.+)$/m.exec(version)?.[1] ?? '';
 	// rustup brings the linker inside; Debian's compiler takes the one of its lld package.
-	if (existsSync(path.join(root.stdout.trim(), 'lib/rustlib', host, 'bin/rust-lld'))) return { cargo, linker: [] };
+	if (existsSync(path.join(root.stdout.trim(), 'lib/rustlib', host, 'bin/rust-lld'))) return { linker: [] };
 	if ((await run('wasm-ld', ['--version'], dir)) === undefined) throw missing('there is no linker `wasm-ld`', dir);
-	return { cargo, linker: ['-C', 'linker=wasm-ld'] };
+	return { linker: ['-C', 'linker=wasm-ld'] };
 }
 
 /** Compiles the crate of the project in `dir`. Throws IM_BUILD_COMPILER and IM_BUILD_COMPILE. */
@@ -86,19 +88,20 @@ export async function buildRust(dir: string, manifest: StrategyManifest, debug: 
 	const toolchain = await findToolchain(dir);
 	const flags = [
 		...toolchain.linker,
-		...['-C', `target-feature=${features}`],
+		'-C',
+		`target-feature=${features}`,
 		...linkArguments.flatMap((argument) => ['-C', `link-arg=${argument}`]),
 		// Names in what is built are relative to the project: the same source gives the same bytes wherever it stands.
 		`--remap-path-prefix=${dir}=.`,
 	];
 	const folder = path.join(dir, 'build/cargo');
 	const args = ['build', '--offline', '--lib', '--target', TARGET, '--target-dir', folder, '--message-format', 'json'];
-	const said = await run(toolchain.cargo, debug ? args : [...args, '--release'], crate, {
-		...process.env,
-		CARGO_ENCODED_RUSTFLAGS: flags.join('\x1f'),
-	});
+	// Flags for every crate, the SDK too: what is compiled without a feature is not inlined into what has it.
+	const config = ['--config', `target.${TARGET}.rustflags=${JSON.stringify(flags)}`];
+	const said = await run('cargo', [...args, ...config, ...(debug ? [] : ['--release'])], crate);
 	const messages = readMessages(said?.stdout ?? '', path.relative(dir, crate));
-	if (said === undefined || said.code !== 0) throw failure(dir, manifest.source, said?.stderr ?? '', messages.diagnostics);
+	if (said === undefined || said.code !== 0)
+		throw failure(dir, manifest.source, said?.stderr ?? '', messages.diagnostics);
 	if (messages.module === undefined)
 		throw failure(dir, manifest.source, 'the crate gives no module: `crate-type = ["cdylib"]` belongs under [lib]', []);
 	return { module: Uint8Array.from(readFileSync(messages.module)), diagnostics: messages.diagnostics };
@@ -163,7 +166,11 @@ function failure(dir: string, source: string, text: string, diagnostics: readonl
 	const errors = diagnostics.filter(({ severity }) => severity === 'error');
 	const first = errors[0];
 	const placed = errors.slice(1).map((each) => `${each.file}:${each.line}:${each.column}: ${each.message}`);
-	const message = first === undefined ? text.trim().slice(-500) || 'cargo failed' : [first.message, ...placed].join('\n  ');
+	const message =
+		first === undefined ? text.trim().slice(-500) || 'cargo failed' : [first.message, ...placed].join('\n  ');
 	const place = first === undefined || first.line === 0 ? source : `${first.file}:${first.line}:${first.column}`;
-	return new MeshError(buildErrors, 'IM_BUILD_COMPILE', message, { where: path.join(dir, place), details: { diagnostics } });
+	return new MeshError(buildErrors, 'IM_BUILD_COMPILE', message, {
+		where: path.join(dir, place),
+		details: { diagnostics },
+	});
 }

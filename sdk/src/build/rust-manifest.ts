@@ -61,17 +61,25 @@ function literal(json: string): string {
 
 function module(name: string, comment: string, body: readonly string[]): string[] {
 	const empty = body.length === 0;
-	return ['', `/// ${comment}`, `pub mod ${name} {`, ...(empty ? [] : ['    use infermesh_strategy::Rows;', '']), ...body, '}'];
+	return [
+		'',
+		`/// ${comment}`,
+		`pub mod ${name} {`,
+		...(empty ? [] : ['    use infermesh_strategy::Rows;', '']),
+		...body,
+		'}',
+	];
 }
 
 /** The whole text of the generated file. */
 export function rustManifestSource(manifest: StrategyManifest): string {
+	const json = JSON.stringify(manifestDocument(manifest));
 	return [
 		'// Generated from strategy.yaml by the build. Do not edit.',
 		'#![allow(dead_code)]',
 		'',
 		'/// The manifest as JSON, for `infermesh_strategy::strategy!`.',
-		`pub const MANIFEST: &[u8] = ${literal(JSON.stringify(manifestDocument(manifest)))};`,
+		`pub const MANIFEST: &[u8; ${Buffer.byteLength(json)}] = ${literal(json)};`,
 		...module('columns', 'The columns this strategy reads.', manifest.columns.flatMap(columnLines)),
 		...module('config', 'Its configuration.', manifest.config.flatMap(configLines)),
 		'',

@@ -164,6 +164,7 @@ test('exp32 and log32 keep their stated errors', (t) => {
 	t.is(log32(1), 0);
 	t.is(exp32(1000), exp32(88));
 	t.is(exp32(-1000), exp32(-87));
+	t.true(Number.isNaN(log32(Number.NaN)));
 	t.true(log32(-1) < -87.3 && log32(0) < -87.3);
 });
 
