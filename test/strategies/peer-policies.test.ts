@@ -26,7 +26,15 @@ const policies: ReadonlyArray<readonly [name: string, policy: Policy, configs: r
 	['dynamo_linear', oracle.dynamoLinear, [{}, { prefill_scale: 2, request_weight: 10, credit_decay: 0.5 }]],
 	['dynamo_lmetric', oracle.dynamoLmetric, [{}, { block_tokens: 64, shared_credit: 1, credit_decay: 2 }]],
 	['vllm_smetric', oracle.vllmSmetric, [{}, { attention_cost: 0.0001, history_share: 1, ttft_base_ms: 100 }]],
-	['preble', oracle.preble, [{}, { exploit_ratio: 0.2, rebalance_ratio: 1.2, eviction_weight: 3, decode_weight: 0.5 }]],
+	[
+		'preble',
+		oracle.preble,
+		[
+			{},
+			{ past_weight: 1, decode_weight: 1 },
+			{ exploit_ratio: 0.2, rebalance_ratio: 1.2, eviction_weight: 3, past_weight: 1, decode_weight: 0.5 },
+		],
+	],
 ];
 
 /** Uniform in 0 … limit − 1. */
@@ -141,7 +149,11 @@ function compare(t: ExecutionContext, answer: ReturnType<typeof decide>, expecte
 
 test('preble: finished work is load of its target, fades with the window, and does not pass to the target that takes the row', (t) => {
 	const rows = [1, 2].map((target) => ({ target, prefill_rate: 8000, decode_rate: 1000 }));
-	const kit = createKit(wasmOf('preble'), { rows, outcomesCapacity: 4 });
+	const kit = createKit(wasmOf('preble'), {
+		rows,
+		outcomesCapacity: 4,
+		config: { past_weight: 1, decode_weight: 1 },
+	});
 	const past = () => {
 		const answer = kit.rank({ tokens_in: 800, tokens_out: 0 });
 		return answer.factors[answer.rows.indexOf(0)]?.['past_ms'];

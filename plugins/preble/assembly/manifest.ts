@@ -67,12 +67,12 @@ export class config {
 	static get eviction_weight(): f32 {
 		return load<f32>(configAddress(), 12);
 	}
-	/** weight of the work a target has finished in the window; 0 = only what it is doing counts (default 1) */
+	/** weight of the work a target has finished in the window; 0 = only what it is doing counts (default 0) */
 	@inline
 	static get past_weight(): f32 {
 		return load<f32>(configAddress(), 16);
 	}
-	/** weight of output tokens in the load, past and present, against prompt tokens (default 1) */
+	/** weight of output tokens in the load, past and present, against prompt tokens (default 0) */
 	@inline
 	static get decode_weight(): f32 {
 		return load<f32>(configAddress(), 20);
