@@ -119,7 +119,7 @@ export function addStrategyMeshCommands(strategy: Command, cli: Cli): void {
 			strategy
 				.command('load')
 				.description('admit and warm a strategy in the running mesh; no traffic without --activate')
-				.argument('<what>', 'project folder, .wasm file or shipped strategy'),
+				.argument('<what>', 'project folder, .wasm or .so file, or shipped strategy'),
 		)
 			.option('--activate', 'let it decide at once')
 			.option('--model <name>', 'narrow --activate to one model')

@@ -45,7 +45,7 @@ async function bench(context: CliContext, what: string, options: BenchOptions): 
 	return report.ok ? EXIT_OK : EXIT_FAILED;
 }
 
-const WHAT = 'project folder, .wasm file or shipped strategy';
+const WHAT = 'project folder, .wasm or .so file, or shipped strategy';
 
 export function addStrategyProjectCommands(strategy: Command, cli: Cli): void {
 	withExample(

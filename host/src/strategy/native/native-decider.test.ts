@@ -1,0 +1,94 @@
+// A native strategy in the decider of a worker: a failure costs the decision it happens in, which the fallback makes in the same tick; the spare decides
+// the next; a version that is staged no more leaves no sandbox behind. And the way of a library through the mesh's own admission.
+import { readdirSync, readFileSync } from 'node:fs';
+import { COLUMN_STATE, TargetState } from '@infermesh/sdk';
+import test from 'ava';
+import { AdmissionService, admissionServiceDefaults } from '../../main/admission-service.js';
+import { systemClock } from '../../main/clock.js';
+import { calibrationDefaults } from '../admission/calibrate.js';
+import { fuelDefaults } from '../runtime/instance.js';
+import { Harness, rankRows, written } from '../runtime/testing.js';
+import { compileNative, hostileC, leastQueueC, misdeeds, nativeModule } from './testing.js';
+
+const hostile = await compileNative(hostileC);
+
+function ready(harness: Harness): Harness {
+	for (let row = 0; row < harness.rig.rows; row++) harness.rig.table.setU32(COLUMN_STATE, row, TargetState.ready);
+	harness.rig.table.publish();
+	return harness;
+}
+
+function decide(harness: Harness, misdeed: number): string {
+	const { rig, decider, pool, out } = harness;
+	rig.nextRequest();
+	rig.features.tokensIn = misdeed;
+	decider.decide(pool, rig.features, rig.hits, [], out);
+	return out.strategy;
+}
+
+/** Sandboxes of this process that have not ended. */
+function sandboxes(): number {
+	return readdirSync('/proc').filter((entry) => {
+		if (!/^\d+$/.test(entry)) return false;
+		try {
+			const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
+			const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+			return Number(parent) === process.pid && state !== 'Z' && stat.includes('(sandbox');
+		} catch {
+			return false;
+		}
+	}).length;
+}
+
+test.serial('a crash costs one decision: the fallback answers at once, the spare decides the next', async (t) => {
+	const harness = ready(new Harness());
+	const native = { ...(await nativeModule(hostile)), versionId: 1 };
+	harness.add(native, written(2, rankRows([3])));
+	harness.plan({ activeVersionId: 1 });
+	t.is(decide(harness, misdeeds.none), native.label);
+	t.is(sandboxes(), 2, 'one decides, one is spare');
+	for (const [misdeed, cause] of [
+		['crash', 'trap'],
+		['tableWrite', 'corrupt'],
+	] as const) {
+		t.is(decide(harness, misdeeds[misdeed]), 'least_queue@builtin');
+		t.is(harness.out.cause, cause);
+		t.true(harness.out.count > 0, 'it has been answered');
+		t.is(harness.strikes.at(-1)?.cause, cause);
+		t.is(decide(harness, misdeeds.none), native.label, 'nothing has run in between');
+		harness.settle();
+		await untilTwo();
+	}
+	harness.plan({ activeVersionId: 2 });
+	decide(harness, misdeeds.none);
+	harness.settle();
+	for (let look = 0; look < 500 && sandboxes() > 0; look++) await pause();
+	t.is(sandboxes(), 0);
+});
+
+async function untilTwo(): Promise<void> {
+	for (let look = 0; look < 500 && sandboxes() < 2; look++) await pause();
+}
+
+function pause(): Promise<void> {
+	return new Promise((resolve) => systemClock.after(2, resolve));
+}
+
+test.serial(
+	'the admission child takes a library, and refuses one by the same names as the author’s check',
+	async (t) => {
+		const service = new AdmissionService(admissionServiceDefaults, systemClock);
+		const options = {
+			fuel: fuelDefaults,
+			moduleBytesMax: 1024 * 1024,
+			calibration: { ...calibrationDefaults, sizes: [16], decisions: 10 },
+			sourceMap: undefined,
+		};
+		const library = await compileNative(leastQueueC);
+		const { report, admitted } = await service.admit(library, options);
+		t.true(report.admitted, JSON.stringify(report.refusals));
+		t.is(admitted?.wasm.length, library.length);
+		const cut = await service.admit(library.slice(0, 5000), options);
+		t.is(cut.report.refusals[0]?.code, 'IM_NATIVE_ELF');
+	},
+);
