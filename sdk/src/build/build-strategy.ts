@@ -19,6 +19,8 @@ import { replaceFile } from './replace-file.js';
 export interface BuildOptions {
 	/** Where the module goes; default `<dir>/build/<name>.wasm`, of a native strategy `.so`. The source map is written beside it. */
 	readonly outFile?: string;
+	/** Entry file, relative to the project, in place of the manifest's `source`: the same strategy in another language. */
+	readonly source?: string;
 	/** Write nothing but the generated accessors. Default false. */
 	readonly dryRun?: boolean;
 	/** Build without optimisation, with every function kept. Default false. */
@@ -159,7 +161,8 @@ class Builder {
  * @throws MeshError IM_MANIFEST_*, IM_BUILD_*; `details.diagnostics` holds every Diagnostic.
  */
 export async function buildStrategy(dir: string, options: BuildOptions = {}): Promise<BuiltStrategy> {
-	const manifest = loadManifest(dir);
+	const declared = loadManifest(dir);
+	const manifest = options.source === undefined ? declared : { ...declared, source: options.source };
 	const entry = path.join(dir, manifest.source);
 	if (!existsSync(entry)) throw new MeshError(buildErrors, 'IM_BUILD_ENTRY', undefined, { where: entry });
 	if (manifest.source.endsWith('.c')) return buildLibrary(dir, manifest, options);

@@ -1,0 +1,114 @@
+//! Fetching a prefix: a row that can have it brought from its best holder costs the lesser of computing it and fetching it. Looked at only where the
+//! request has a holder; rows that cannot fetch are left as they are.
+use crate::manifest::{columns, config};
+use crate::row::{prompt_tokens, work_of, Weights};
+use infermesh_strategy::lanes::{F4, I4};
+use infermesh_strategy::{allowed, max32, min32, Frame, Rows, BLOCK_ROWS, NEVER};
+
+/// Fewer tokens are computed sooner than asked for.
+const TOKENS_MIN: u32 = 64;
+
+pub struct Fetch {
+    /// The eligible row that holds the longest prefix; none where nothing is to be fetched.
+    pub holder: Option<usize>,
+    /// The tokens left to prefill after a fetch, and their work.
+    left_after: f32,
+    work_after: f32,
+}
+
+impl Fetch {
+    /// Looks for the holder where `wanted`.
+    pub fn find(rows: &Rows, wanted: bool) -> Fetch {
+        let mut holder = None;
+        let mut tokens = 0;
+        for hit in rows.hits.iter().filter(|_| wanted) {
+            if hit.tokens > tokens && hit.tokens >= TOKENS_MIN && rows.is_eligible(hit.row as usize) {
+                tokens = hit.tokens;
+                holder = Some(hit.row as usize);
+            }
+        }
+        let left_after = max32(prompt_tokens(rows) - tokens as f32, 1.0);
+        Fetch { holder, left_after, work_after: work_of(rows, left_after) }
+    }
+
+    /// Milliseconds to fetch what is beyond `left` tokens to a row.
+    fn fetch_ms(&self, rows: &Rows, row: usize, left: f32) -> f32 {
+        let known = columns::bandwidth_mbps(rows)[row];
+        let kib = (left - self.left_after) * config::kv_kib_per_token(rows);
+        let rate = if known > 0.0 { known } else { config::transfer_mbps(rows) };
+        config::fetch_ms(rows) + (kib * 1.024) / rate
+    }
+
+    /// Whether a row with `left` tokens to prefill can fetch some of them.
+    fn may_fetch(&self, rows: &Rows, row: usize, left: f32) -> bool {
+        self.holder.map_or(false, |holder| holder != row)
+            && columns::fetches_prefixes(rows)[row] != 0
+            && self.left_after < left
+    }
+
+    /// Cost of a row with `left` tokens to prefill, computed or fetched; `before` = its other costs.
+    pub fn cost_with(&self, rows: &Rows, weights: &Weights, row: usize, left: f32, before: f32, pace: f32) -> f32 {
+        let decodes = columns::active_decodes(rows)[row];
+        let computed = before + weights.prefill_cost(work_of(rows, left) * pace, before, decodes);
+        if !self.may_fetch(rows, row, left) {
+            return computed;
+        }
+        let own = weights.prefill_cost(self.work_after * pace, before, decodes);
+        min32(computed, before + self.fetch_ms(rows, row, left) + own)
+    }
+
+    /// Milliseconds of the fetch that makes a row cheaper; 0 where computing is.
+    pub fn wait_ms(&self, rows: &Rows, weights: &Weights, row: usize, left: f32, before: f32, pace: f32) -> f32 {
+        if !self.may_fetch(rows, row, left) {
+            return 0.0;
+        }
+        let decodes = columns::active_decodes(rows)[row];
+        let wait = self.fetch_ms(rows, row, left);
+        let fetched = before + wait + weights.prefill_cost(self.work_after * pace, before, decodes);
+        let computed = before + weights.prefill_cost(work_of(rows, left) * pace, before, decodes);
+        if fetched < computed {
+            wait
+        } else {
+            0.0
+        }
+    }
+
+    /// Work left to a row with `left` tokens to prefill, after the fetch if it waits for one.
+    pub fn work_with(&self, rows: &Rows, wait: f32, left: f32) -> f32 {
+        if wait > 0.0 {
+            self.work_after
+        } else {
+            work_of(rows, left)
+        }
+    }
+
+    /// Lowers the cost of rows that hold nothing and are better off fetching; `base` = their other costs. Renews the block minima.
+    pub fn credit(&self, frame: &mut Frame, weights: &Weights, cost: &mut [f32], base: &[f32], pace: &[f32]) {
+        let rows = frame.rows;
+        let (fetches, bandwidth) = (columns::fetches_prefixes(&rows), columns::bandwidth_mbps(&rows));
+        let decodes = columns::active_decodes(&rows);
+        let work = F4::splat(self.work_after);
+        let (own4, stall4, crowd4) = (F4::splat(weights.own), F4::splat(weights.stall), F4::splat(weights.crowd));
+        let fixed = F4::splat(config::fetch_ms(&rows));
+        let size = F4::splat((prompt_tokens(&rows) - self.left_after) * config::kv_kib_per_token(&rows) * 1.024);
+        let usual = F4::splat(config::transfer_mbps(&rows));
+        for block in (0..rows.capacity).step_by(BLOCK_ROWS) {
+            let mut smallest = F4::splat(NEVER);
+            for row in (block..(block + BLOCK_ROWS).min(rows.capacity)).step_by(4) {
+                let able = rows.eligible_four(row).and(I4::load(fetches, row).is_not_zero());
+                let known = F4::load(bandwidth, row);
+                let rate = known.select(usual, known.above(0.0));
+                let before = F4::load(base, row);
+                let own = work * F4::load(pace, row);
+                let crowd = crowd4 * (before + own * F4::splat(0.5));
+                let weight = (own4 + stall4 * F4::load(decodes, row)) + crowd;
+                let begun = before + (fixed + size / rate);
+                let total = allowed(begun + own * weight, able);
+                let costs = F4::load(cost, row).pmin(total);
+                costs.store(cost, row);
+                smallest = smallest.pmin(costs);
+            }
+            frame.put_block_minimum(block, smallest);
+        }
+    }
+}

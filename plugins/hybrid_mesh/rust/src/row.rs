@@ -1,0 +1,85 @@
+//! What one row costs, in scalars: the same terms as the passes in lib.rs, for the few rows that are ranked or hold a prefix.
+use crate::manifest::{columns, config};
+use infermesh_strategy::abi::PrefixHit;
+use infermesh_strategy::{age_ms, find_hit, has_lora, lora_rows, max32, tier_share, Rows};
+
+/// Unit of `pending_prefill_pairs`.
+const PAIRS_UNIT: f32 = 1_048_576.0;
+
+/// What own prefill costs beyond its time: see README.md.
+pub struct Weights {
+    pub own: f32,
+    pub stall: f32,
+    pub crowd: f32,
+}
+
+impl Weights {
+    /// Own prefill of `own` ms with what it costs others: decodes that stand still, and requests that come behind it. `before` = all other costs.
+    pub fn prefill_cost(&self, own: f32, before: f32, decodes: f32) -> f32 {
+        own * (self.own + self.stall * decodes + self.crowd * (before + own * 0.5))
+    }
+}
+
+/// What the request asks of every row alike.
+pub struct Asked {
+    /// Milliseconds the request's adapter takes to load where it is not; 0 while no target is known to have it, as for requests without one.
+    pub lora_load_ms: f32,
+}
+
+impl Asked {
+    pub fn of(rows: &Rows) -> Asked {
+        Asked { lora_load_ms: if lora_rows(rows) > 0 { config::lora_load_ms(rows) } else { 0.0 } }
+    }
+
+    /// Milliseconds until the request's adapter is loaded on a row.
+    pub fn lora_wait_ms(&self, rows: &Rows, row: usize) -> f32 {
+        if find_hit(rows, row).map_or(false, has_lora) {
+            0.0
+        } else {
+            self.lora_load_ms
+        }
+    }
+}
+
+/// Prompt tokens of the request, at least one.
+pub fn prompt_tokens(rows: &Rows) -> f32 {
+    rows.request.tokens_in.max(1) as f32
+}
+
+/// Prompt tokens that one request already on a row is worth.
+pub fn load_tokens(rows: &Rows) -> f32 {
+    config::request_tokens(rows) + config::output_share(rows) * rows.request.tokens_out as f32
+}
+
+/// Tokens without context that a token pair is worth, by the unit of `pending_prefill_pairs`.
+pub fn pair_tokens(rows: &Rows) -> f32 {
+    config::attention_per_token(rows) * PAIRS_UNIT
+}
+
+/// Work of prefilling the last `left` tokens of the prompt, in tokens without context.
+pub fn work_of(rows: &Rows, left: f32) -> f32 {
+    left * (1.0 + config::attention_per_token(rows) * (prompt_tokens(rows) - left * 0.5))
+}
+
+/// Prompt tokens left to prefill where `hit` is cached; the last one is always computed.
+pub fn uncached_tokens(rows: &Rows, hit: &PrefixHit) -> f32 {
+    let cached = hit.tokens as f32 * tier_share(hit.tier, config::host_share(rows), config::disk_share(rows));
+    max32(prompt_tokens(rows) - cached, 1.0)
+}
+
+/// Prompt tokens left to prefill on a row.
+pub fn left_on(rows: &Rows, row: usize) -> f32 {
+    find_hit(rows, row).map_or_else(|| prompt_tokens(rows), |hit| uncached_tokens(rows, hit))
+}
+
+/// Milliseconds of work before this request on a row.
+pub fn queue_ms(rows: &Rows, row: usize, pace: &[f32]) -> f32 {
+    let pairs = columns::pending_prefill_pairs(rows)[row] * pair_tokens(rows);
+    let work = (columns::pending_prefill_tokens(rows)[row] + pairs) * pace[row];
+    let elapsed = (age_ms(rows.request.now_ms, columns::prefill_at_ms(rows)[row]) as i32).max(0) as f32;
+    let needed = rows.request.tokens_in as f32 + rows.request.tokens_out as f32;
+    let free = columns::kv_free_blocks(rows)[row] * columns::kv_block_tokens(rows)[row];
+    let shortage = max32(needed - free, 0.0) * columns::kv_usage(rows)[row] * config::shortage_weight(rows);
+    max32(work - elapsed, work * config::queue_floor(rows))
+        + (columns::load(rows)[row] * load_tokens(rows) + shortage) * pace[row]
+}
