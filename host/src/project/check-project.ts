@@ -24,8 +24,17 @@ export const authorInspection: InspectOptions = {
 /** Inspects a project folder, a `.wasm` or a shipped strategy as the mesh does. A refusal is a report; what is no strategy at all throws. */
 export async function checkProject(where: string, clock: Clock, options: CheckOptions = {}): Promise<AdmissionReport> {
 	const { wasm, sourceMap } = await openStrategy(where, options);
-	const native = isLibrary(wasm) ? { native: await buildNativeEngine() } : {};
-	return inspectModule(wasm, { ...authorInspection, sourceMap, ...native, ...options.inspect }, clock).report;
+	return inspectForAuthor(wasm, { sourceMap, ...options.inspect }, clock);
+}
+
+/** The mesh's verdict on a module or library, here and now. */
+export async function inspectForAuthor(
+	bytes: Uint8Array,
+	options: Partial<InspectOptions>,
+	clock: Clock,
+): Promise<AdmissionReport> {
+	const native = isLibrary(bytes) ? { native: await buildNativeEngine() } : {};
+	return inspectModule(bytes, { ...authorInspection, ...native, ...options }, clock).report;
 }
 
 /** Text of a report: refusals with place and hint, or the figures. */

@@ -3,9 +3,8 @@
 import path from 'node:path';
 import { type Clock, MeshError, type Timer } from '@infermesh/proto';
 import { type FSWatcher, watch } from 'chokidar';
-import { inspectModule } from '../strategy/admission/inspect.js';
 import type { AdmissionReport } from '../strategy/admission/report.js';
-import { authorInspection } from './check-project.js';
+import { authorInspection, inspectForAuthor } from './check-project.js';
 import { openStrategy } from './prepare.js';
 
 export type DevStep = 'build' | 'check' | 'load';
@@ -161,12 +160,15 @@ class DevLoop {
 			const { wasm, sourceMap } = await openStrategy(this.#root);
 			done(`${wasm.length} bytes`);
 			step = 'check';
-			const { report } = inspectModule(wasm, { ...authorInspection, calibration, sourceMap }, clock);
+			const report = await inspectForAuthor(wasm, { calibration, sourceMap }, clock);
 			if (!report.admitted) {
 				onEvent({ kind: 'failed', step, error: report });
 				return;
 			}
-			done(report.sizes.map((size) => `${size.fuelMax} fuel at ${size.targets}`).join(', '));
+			const isModule = report.platform === 'wasm';
+			const figure = (size: AdmissionReport['sizes'][number]): string =>
+				isModule ? `${size.fuelMax} fuel` : `${size.timeP50Us.toFixed(2)} µs`;
+			done(report.sizes.map((size) => `${figure(size)} at ${size.targets}`).join(', '));
 			step = 'load';
 			done(await load(wasm, sourceMap));
 			onEvent({
