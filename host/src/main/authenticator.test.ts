@@ -7,20 +7,20 @@ const sha256 = (key: string): string => createHash('sha256').update(key).digest(
 const clock = { now: 0, wallMs: () => clock.now };
 const open = (defaultTenantId: number) => ({ defaultTenantId, openWithoutKeys: true });
 const keys = [
-	{ sha256: sha256('sk-one'), tenant: 'a', tenantId: 2, policyMask: 5, trusted: true },
-	{ sha256: sha256('sk-two'), tenant: 'b', tenantId: 3, policyMask: 0, trusted: false },
+	{ sha256: sha256('sk-one'), tenant: 'a', tenantId: 2, policyMask: 5, leastGrade: 0, trusted: true },
+	{ sha256: sha256('sk-two'), tenant: 'b', tenantId: 3, policyMask: 0, leastGrade: 0, trusted: false },
 ];
 
 test('without keys everyone is the trusted default tenant', (t) => {
 	const { authenticate } = createAuthenticator([], clock, open(9));
 	for (const header of [undefined, '', 'Bearer anything'])
-		t.deepEqual(authenticate(header), { tenant: 'default', tenantId: 9, policyMask: 0, trusted: true });
+		t.deepEqual(authenticate(header), { tenant: 'default', tenantId: 9, policyMask: 0, leastGrade: 0, trusted: true });
 });
 
 test('a known key names its caller, however the scheme is written', (t) => {
 	const { authenticate } = createAuthenticator(keys, clock, open(1));
 	for (const header of ['Bearer sk-one', 'bearer sk-one', 'BEARER   sk-one'])
-		t.deepEqual(authenticate(header), { tenant: 'a', tenantId: 2, policyMask: 5, trusted: true });
+		t.deepEqual(authenticate(header), { tenant: 'a', tenantId: 2, policyMask: 5, leastGrade: 0, trusted: true });
 	t.is(authenticate('Bearer sk-two')?.trusted, false);
 });
 
