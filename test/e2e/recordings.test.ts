@@ -101,7 +101,8 @@ test.serial(
 
 		const bytes = readFileSync(file);
 		const changed = path.join(path.dirname(dir), 'changed.imrec');
-		bytes[bytes.length >> 1]! ^= 1;
+		// Among the decisions: the modules stand before them, and without its module nothing can be replayed.
+		bytes[Math.floor(bytes.length * 0.9)]! ^= 1;
 		writeFileSync(changed, bytes);
 		const damaged = await infermesh('replay', changed, '--json');
 		const damage = JSON.parse(damaged.out) as Report;
