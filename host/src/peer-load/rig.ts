@@ -7,9 +7,9 @@ import { engineProfile } from '../engine/model/profiles.js';
 import { RooflineLatency } from '../engine/model/roofline.js';
 import type { Sequence } from '../engine/model/sequence.js';
 import { REQUESTS } from '../fleet/inflight.js';
+import { EventClass, EventQueue } from '../simulator/world/event-queue.js';
 import { standardNormal } from '../statistics/normal.js';
 import type { StrategyModule } from '../strategy/runtime/instance.js';
-import { EventHeap } from './event-heap.js';
 import { RigRouter } from './rig-router.js';
 
 export interface RoutersRigOptions {
@@ -47,6 +47,7 @@ interface Flight {
 	firstMs: number;
 }
 
+const US_PER_MS = 1000;
 const START_MS = 1_000_000;
 /** Between router and engine. */
 const HOP_MS = 0.5;
@@ -63,7 +64,7 @@ export function runRouters(options: RoutersRigOptions): RoutersRigResult {
 
 class RoutersRig {
 	readonly #options: RoutersRigOptions;
-	readonly #events = new EventHeap();
+	readonly #events = new EventQueue();
 	readonly #engines: readonly EngineModel[];
 	readonly #routers: readonly RigRouter[];
 	readonly #traffic: SeededRandom;
@@ -104,7 +105,7 @@ class RoutersRig {
 			if (sharePeriodMs > 0) this.#share(router, index);
 		}
 		this.#every(SAMPLE_MS, 0, () => this.#sample());
-		this.#events.at(START_MS, () => this.#arrive());
+		this.#at(START_MS, () => this.#arrive());
 		while (this.#events.step());
 		return {
 			ttftMs: Float64Array.from(this.#ttftMs),
@@ -114,8 +115,13 @@ class RoutersRig {
 		};
 	}
 
+	/** At one instant what was asked for first happens first: all of it is of one class. */
+	#at(atMs: number, fn: () => void): void {
+		this.#events.at(Math.round(atMs * US_PER_MS), EventClass.wire, fn);
+	}
+
 	get #nowMs(): number {
-		return this.#events.nowMs;
+		return this.#events.nowUs / US_PER_MS;
 	}
 
 	get #sending(): boolean {
@@ -127,9 +133,9 @@ class RoutersRig {
 		const turn = (): void => {
 			if (!this.#sending && this.#open === 0) return;
 			fn();
-			this.#events.at(this.#nowMs + periodMs, turn);
+			this.#at(this.#nowMs + periodMs, turn);
 		};
-		this.#events.at(START_MS + firstMs, turn);
+		this.#at(START_MS + firstMs, turn);
 	}
 
 	#share(router: RigRouter, index: number): void {
@@ -144,7 +150,7 @@ class RoutersRig {
 			for (const { peer, teller } of tellers) {
 				const frame = teller.next(this.#nowMs, this.#nowMs);
 				if (frame === undefined) continue;
-				this.#events.at(this.#nowMs + shareDelayMs, () => peer.hear(String(index), frame, this.#nowMs));
+				this.#at(this.#nowMs + shareDelayMs, () => peer.hear(String(index), frame, this.#nowMs));
 			}
 		});
 	}
@@ -163,7 +169,7 @@ class RoutersRig {
 			kvBlockTokens: blockTokens,
 			maxSequences: sequencesMax,
 		};
-		this.#events.at(this.#nowMs + this.#options.reportDelayMs, () => {
+		this.#at(this.#nowMs + this.#options.reportDelayMs, () => {
 			for (const router of this.#routers) router.report(target, delta, this.#nowMs);
 		});
 	}
@@ -178,14 +184,14 @@ class RoutersRig {
 		const entry = router.dispatch(target, promptTokens);
 		const flight: Flight = { router, target, entry, arrivedMs: this.#nowMs, firstMs: 0 };
 		this.#open++;
-		this.#events.at(this.#nowMs + HOP_MS, () => {
+		this.#at(this.#nowMs + HOP_MS, () => {
 			const engine = this.#engines[target] as EngineModel;
 			const taken = engine.submit({ promptTokens, outputTokens, tag: flight }, this.#nowUs());
 			if (typeof taken === 'string') throw new Error(`an engine of the rig refused: ${taken}`);
 			this.#kick(target);
 		});
 		const gapMs = (-Math.log(1 - random.nextFloat()) / this.#options.ratePerS) * 1000;
-		this.#events.at(this.#nowMs + gapMs, () => this.#arrive());
+		this.#at(this.#nowMs + gapMs, () => this.#arrive());
 	}
 
 	#nowUs(): number {
@@ -199,8 +205,8 @@ class RoutersRig {
 		const nowUs = Math.max(this.#nowUs(), engine.nowUs);
 		const readyUs = engine.nextStepUs(nowUs);
 		if (readyUs === Number.POSITIVE_INFINITY) return;
-		if (readyUs > nowUs) return this.#events.at(readyUs / 1000, () => this.#kick(target));
-		if (engine.beginStep(nowUs) > 0) this.#events.at(engine.stepEndUs / 1000, () => this.#endStep(target));
+		if (readyUs > nowUs) return this.#at(readyUs / 1000, () => this.#kick(target));
+		if (engine.beginStep(nowUs) > 0) this.#at(engine.stepEndUs / 1000, () => this.#endStep(target));
 	}
 
 	#endStep(target: number): void {
@@ -214,12 +220,12 @@ class RoutersRig {
 	#first(flight: Flight): void {
 		flight.firstMs = this.#nowMs + HOP_MS;
 		this.#ttftMs.push(flight.firstMs - flight.arrivedMs);
-		this.#events.at(flight.firstMs, () => flight.router.firstToken(flight.entry));
+		this.#at(flight.firstMs, () => flight.router.firstToken(flight.entry));
 	}
 
 	#end({ tag, promptTokens, generatedTokens }: Sequence): void {
 		const flight = tag as Flight;
-		this.#events.at(this.#nowMs + HOP_MS, () => {
+		this.#at(this.#nowMs + HOP_MS, () => {
 			this.#open--;
 			this.#completed++;
 			const tpotMs = generatedTokens > 1 ? (this.#nowMs - flight.firstMs) / (generatedTokens - 1) : 0;
