@@ -16,7 +16,7 @@ export const POINTS_MAX = 1000;
 
 /** One closed block of a switchback, or one window of a split, of one arm: what plots are drawn from. */
 export const pointSchema = Type.Object({
-	block: whole('Of a switchback; windows of a split are all in block 0.'),
+	block: whole('Of a switchback or a split by groups; windows of a split by request are all in block 0.'),
 	arm: Type.Enum([...arms]),
 	fromMs: Type.Number(),
 	toMs: Type.Number(),

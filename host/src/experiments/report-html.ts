@@ -179,7 +179,12 @@ function registered({ design, digests, forecast }: ExperimentDocument): string {
 						`${formatMs(design.blockMs)}, burn-in ${formatMs(design.burnInMs)}, at most ${design.pairsMax} pairs`,
 					],
 				] as const)
-			: ([['split', `${formatShare(design.share)} by ${design.splitBy}`]] as const)),
+			: ([
+					[
+						'split',
+						`${formatShare(design.share)} by ${design.splitBy}${design.unit === 'block' ? `, drawn anew every ${formatMs(design.blockMs)}` : ''}`,
+					],
+				] as const)),
 		['seed', String(design.seed)],
 		['promotion', design.promote],
 		['forecast', forecast?.text ?? 'none: no traffic was seen'],

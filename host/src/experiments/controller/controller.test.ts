@@ -137,6 +137,32 @@ test('a canary raises an alarm for a candidate that fails more, and passes one t
 	t.is(sound.record.end?.how, 'end');
 });
 
+test('split by session, sessions that always fail are no evidence, and a candidate that fails more is found', async (t) => {
+	const design = { splitBy: 'session', blockMs: 5000, requestsMin: 2000, durationMsMin: 120_000, alpha: 0.05 } as const;
+	const alike = { baseline: { good: 0.99 }, candidate: { good: 0.99 } };
+	for (const kind of ['canary', 'request-ab'] as const) {
+		const sound = new VirtualMesh(quickDesign({ kind, ...design, promote: 'never' }), alike, { seed: 3 });
+		sound.sessionsFailing = 3;
+		await sound.runToEnd(30, () => sound.takeOver());
+		t.deepEqual(sound.failures, []);
+		t.is(sound.record.trial?.verdict, 'no-harm', kind);
+		const { points, nextBlock, design: made } = sound.record;
+		t.is(made.unit, 'block');
+		t.is(points.length, 2 * nextBlock, 'a block is one observation of each arm');
+		const counted = points.reduce((sum, point) => sum + point.requests, 0);
+		t.true(counted > 0.95 * sound.served - 500 && counted <= sound.served, `${counted} of ${sound.served}`);
+		const harmful = new VirtualMesh(
+			quickDesign({ kind, ...design, promote: 'never' }),
+			{ ...alike, candidate: { good: 0.6, hangs: 0.1 } },
+			{ seed: 3 },
+		);
+		harmful.sessionsFailing = 1;
+		await harmful.runToEnd(30);
+		t.is(harmful.record.trial?.verdict, 'harm', kind);
+		t.is(harmful.record.end?.how, 'rollback');
+	}
+});
+
 test('of two nodes that both believe they run it only one writes', async (t) => {
 	const mesh = new VirtualMesh(quickDesign(), { baseline: { good: 0.7 }, candidate: { good: 0.95 } });
 	const first = mesh.runner;

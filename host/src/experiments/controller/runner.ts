@@ -8,8 +8,7 @@ import type { ExperimentStaging } from '../../strategy/registry/staging.js';
 import type { ExperimentRecord } from '../record.js';
 import type { ReadingAsk } from '../telemetry/reading.js';
 import type { Look } from './look.js';
-import { isSwitchback, stagingOfRun, stepExperiment } from './step.js';
-import { placeOf } from './switchback.js';
+import { nextBlockAtMs, stagingOfRun, stepExperiment } from './step.js';
 import { Watch } from './watch.js';
 
 const LOOK_MS = 1000;
@@ -101,9 +100,7 @@ export class ExperimentRunner {
 	/** Until the next look: a block is begun when it is due. */
 	#pauseMs(): number {
 		const nowMs = this.#ports.clock.wallMs();
-		const due = this.#open()
-			.filter(({ value }) => isSwitchback(value))
-			.map(({ value }) => placeOf(value, nowMs).endsAtMs - nowMs);
+		const due = this.#open().map(({ value }) => (nextBlockAtMs(value, nowMs) ?? Number.POSITIVE_INFINITY) - nowMs);
 		return Math.max(1, Math.min(LOOK_MS, ...due));
 	}
 

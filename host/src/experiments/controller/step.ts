@@ -3,6 +3,7 @@
 import type { ExperimentStaging } from '../../strategy/registry/staging.js';
 import { nextStep } from '../design/promotion.js';
 import type { ExperimentRecord } from '../record.js';
+import { clusterPlace, isClusteredRecord, splitOf, stepClustered } from './clustered.js';
 import type { Look } from './look.js';
 import { safetyTrialOf, stepSplit } from './split.js';
 import { placeOf, stepSwitchback, trialOf } from './switchback.js';
@@ -15,10 +16,21 @@ export function isSwitchback({ design }: Pick<ExperimentRecord, 'design'>): bool
 	return design.kind === 'switchback';
 }
 
+/** When what routers follow changes next; undefined where it does not. */
+export function nextBlockAtMs(record: ExperimentRecord, nowMs: number): number | undefined {
+	if (isSwitchback(record)) return placeOf(record, nowMs).endsAtMs;
+	return isClusteredRecord(record) ? clusterPlace(record, nowMs).endsAtMs : undefined;
+}
+
+function stepOf(record: ExperimentRecord): typeof stepSplit {
+	if (isSwitchback(record)) return stepSwitchback;
+	return isClusteredRecord(record) ? stepClustered : stepSplit;
+}
+
 /** Counts, judges, and decides whether it ends. A record that has ended, or is about to, stays as it is. */
 export function stepExperiment(record: ExperimentRecord, look: Look, watch: Watch): ExperimentRecord {
 	if (record.state !== 'running') return record;
-	const counted = isSwitchback(record) ? stepSwitchback(record, look, watch) : stepSplit(record, look, watch);
+	const counted = stepOf(record)(record, look, watch);
 	const { trip } = watch;
 	const muted = watch.muted.length === counted.muted.length ? counted.muted : [...watch.muted];
 	const seen = trip === undefined && muted === counted.muted ? counted : { ...counted, muted, ...(trip && { trip }) };
@@ -38,6 +50,7 @@ export function stagingOfRun(record: ExperimentRecord, nowMs: number): Experimen
 		candidate: design.candidate,
 		objectives: design.objectives,
 	};
+	if (isClusteredRecord(record)) return { ...common, ...splitOf(record, nowMs), measureFromMs: startedAtMs };
 	if (!isSwitchback(record)) {
 		const split = { percent: design.share * 100, by: design.splitBy, seed: design.seed };
 		return { ...common, block: 0, split, measureFromMs: startedAtMs };

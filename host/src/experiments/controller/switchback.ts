@@ -10,7 +10,7 @@ import { noteRouters } from './routers.js';
 import type { Watch } from './watch.js';
 
 /** Counts of a request that has just ended are on their way for at most so long: worker to agent, and one look. */
-const ON_THE_WAY_MS = 1500;
+export const ON_THE_WAY_MS = 1500;
 /** Routers follow a block so long after its begin at the latest, whatever its burn-in; one they follow later is not whole. */
 const BEGIN_MS = 1500;
 

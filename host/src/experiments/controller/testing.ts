@@ -5,6 +5,7 @@ import { HandClock } from '../../fleet/testing.js';
 import { recordErrors } from '../../records/errors.js';
 import type { Stored } from '../../records/records.js';
 import type { ExperimentStaging } from '../../strategy/registry/staging.js';
+import { inCanary } from '../../strategy/runtime/plan.js';
 import { CohortBook } from '../cohorts/book.js';
 import { type ArmName, cohortNumber } from '../cohorts/cohort.js';
 import { count } from '../cohorts/judge.js';
@@ -50,6 +51,7 @@ export const quickDesign = (more: Parameters<typeof designFor>[0] = {}): Experim
 
 const STEP_MS = 100;
 const IN_FLIGHT = 40;
+const SESSIONS = 40;
 
 class VirtualRouter {
 	staging: ExperimentStaging | undefined;
@@ -100,8 +102,12 @@ class VirtualRouter {
 		const { staging } = this;
 		const { random, clock } = this.#world;
 		if (staging === undefined) return;
+		const session = 1 + Math.floor(random.nextFloat() * SESSIONS);
+		const features = { sessionLow: session, sessionHigh: 0, seedLow: random.nextU32(), tenant: session % 5 };
 		const isCandidate =
-			staging.split === undefined ? staging.arm === 'candidate' : random.nextFloat() * 100 < staging.split.percent;
+			staging.split === undefined
+				? staging.arm === 'candidate'
+				: inCanary({ versionId: 1, ...staging.split }, features);
 		const nowMs = clock.wallMs();
 		const cohort = cohortNumber(staging.tag, staging.block, isCandidate, nowMs < staging.measureFromMs);
 		const {
@@ -114,7 +120,8 @@ class VirtualRouter {
 		counts.decided(random.nextFloat() < trap ? 'trap' : 'none', 20_000, 500);
 		counts.add('begun', 1);
 		this.#world.served++;
-		const ttftMs = random.nextFloat() < good ? 200 : 9000;
+		const isGood = session > this.#world.sessionsFailing && random.nextFloat() < good;
+		const ttftMs = isGood ? 200 : 9000;
 		if (random.nextFloat() >= hangs) this.#open.push({ endsAtMs: nowMs + endsAfterMs, cohort, ttftMs });
 	}
 }
@@ -145,6 +152,8 @@ export class VirtualMesh {
 	promoted: string | undefined;
 	/** Requests that routers have begun. */
 	served = 0;
+	/** Of 40 sessions, so many always fail, whoever decides. */
+	sessionsFailing = 0;
 	/** The next so many times that routers are told of the end fail. */
 	unstageFailures = 0;
 	runner: ExperimentRunner;

@@ -41,7 +41,9 @@ test('what is not said follows from rules; what is shorter than the rule is said
 	t.regex(canary.notes[0] ?? '', /harm only/);
 	t.deepEqual([canary.design.splitBy, canary.notes.length], ['request', 1]);
 	const grouped = makeDesign({ ...request, kind: 'canary', splitBy: 'session' }, calmTraffic);
-	t.regex(grouped.notes[1] ?? '', /goes by session/);
+	t.regex(grouped.notes[1] ?? '', /goes by session: a session keeps its side for a block of 60 s/);
+	t.deepEqual([grouped.design.unit, grouped.design.blockMs, grouped.design.burnInMs], ['block', 60_000, 0]);
+	t.is(canary.design.unit, 'request');
 	t.regex(makeDesign({ ...request, kind: 'request-ab' }, calmTraffic).notes[0] ?? '', /biased/);
 });
 

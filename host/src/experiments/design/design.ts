@@ -45,8 +45,13 @@ export interface ExperimentDesign {
 	readonly blockRequestsMin: number;
 	/** Of canary and request-ab: share of the candidate, 0..1. */
 	readonly share: number;
-	/** A canary's evidence needs `request`, its default; see `RateProcess`. */
+	/** What is drawn to one side or the other: each request by itself, or all of a session or tenant. */
 	readonly splitBy: SplitKey;
+	/**
+	 * Of canary and request-ab: what is one draw for the evidence of harm. `request`: each request (`RateProcess`). `block`: all of a block, in which groups are
+	 * drawn anew (`ShareProcess`), since requests of one session fail together. Absent in designs of before: `request`.
+	 */
+	readonly unit?: 'request' | 'block';
 	/** Of canary and request-ab: candidate requests, and time, after which no harm seen ends it. */
 	readonly requestsMin: number;
 	readonly durationMsMin: number;
@@ -79,6 +84,9 @@ export const BLOCK_MS_LEAST = 180_000;
 /** A block is at least so many median requests long. */
 export const BLOCK_REQUEST_LENGTHS = 10;
 
+/** Of a split by session or tenant: how long a group keeps its side. Queues and caches are shared by both sides, so no length is too short for the evidence. */
+export const SPLIT_BLOCK_MS = 60_000;
+
 export const designDefaults = {
 	alpha: 0.05,
 	canaryAlpha: 0.001,
@@ -107,23 +115,28 @@ export function makeDesign(request: DesignRequest, seen: SeenTraffic): MadeDesig
 		if (!(Number.isFinite(value) && value >= 0)) throw designError(name, `a time is a number from 0, not ${value}`);
 	const rule = blockRule(seen);
 	const isCanary = request.kind === 'canary';
-	const burnInMs = request.burnInMs ?? rule.burnInMs;
+	const isSplit = isCanary || request.kind === 'request-ab';
+	const splitBy = request.splitBy ?? (isCanary ? 'request' : 'session');
+	const isGrouped = isSplit && splitBy !== 'request';
+	// Both sides are there all the time: nothing of a block before is held against one of them.
+	const burnInMs = request.burnInMs ?? (isGrouped ? 0 : rule.burnInMs);
 	const design: ExperimentDesign = {
 		alpha: isCanary ? designDefaults.canaryAlpha : designDefaults.alpha,
 		margin: designDefaults.margin,
 		clip: designDefaults.clip,
 		truncation: designDefaults.truncation,
-		blockMs: Math.max(rule.blockMs, 2 * burnInMs),
+		blockMs: isGrouped ? SPLIT_BLOCK_MS : Math.max(rule.blockMs, 2 * burnInMs),
 		settleMs: Math.max(60_000, 2 * Math.ceil(seen.e2eP95Ms)),
 		pairsMax: designDefaults.pairsMax,
 		blockRequestsMin: designDefaults.blockRequestsMin,
 		share: isCanary ? designDefaults.canaryShare : designDefaults.splitShare,
-		splitBy: isCanary ? 'request' : 'session',
+		splitBy,
 		requestsMin: designDefaults.requestsMin,
 		durationMsMin: designDefaults.durationMsMin,
 		cellPairs: [],
 		promote: 'win',
 		...request,
+		...(isSplit ? { unit: isGrouped ? ('block' as const) : ('request' as const) } : {}),
 		burnInMs,
 		version: 1,
 		guardrails: { ...guardrailDefaults, ...request.guardrails },
@@ -201,10 +214,10 @@ function notesOf(design: ExperimentDesign, rule: ReturnType<typeof blockRule>): 
 }
 
 /** What a split by groups of requests does to the evidence of harm. */
-function clusterNotes({ splitBy }: ExperimentDesign): string[] {
+function clusterNotes({ splitBy, blockMs, share }: ExperimentDesign): string[] {
 	if (splitBy === 'request') return [];
 	return [
-		`The split goes by ${splitBy}, and evidence of harm takes requests for assigned one by one: those of one ${splitBy} that fail together raise false alarms more often than alpha says (where sessions of five always fail as one, in one canary of four at an alpha of 1 %).`,
+		`The split goes by ${splitBy}: a ${splitBy} keeps its side for a block of ${seconds(blockMs)} and is drawn anew in the next. The evidence of harm is the candidate’s part of all bad outcomes of a block against its share of ${Number((share * 100).toFixed(2))} %, so that requests that fail together count as one draw; it needs more time than a split by request.`,
 	];
 }
 

@@ -14,7 +14,9 @@ export const guarantees = {
 		'Measured around every decision of both arms, in wall time of these machines, noise of neighbours included.',
 	decisionTimeouts: 'Counted exactly: decisions that ran out of fuel and were answered by the fallback.',
 	hedgeWaste: 'Counted exactly: tokens computed by losing copies over all tokens computed.',
-	harm: 'Anytime-valid: a candidate that is no worse raises an alarm with probability at most alpha, over the whole canary, where requests are assigned one by one (or fail independently); split by session or tenant, those that fail together make alarms more frequent. It tells nothing of the size, nor of what the candidate does when it has all the traffic.',
+	harm: 'Anytime-valid: a candidate that is no worse raises an alarm with probability at most alpha, over the whole canary, because each request was drawn by itself. It tells nothing of the size, nor of what the candidate does when it has all the traffic.',
+	harmByBlock:
+		'Anytime-valid: a candidate that is no worse raises an alarm with probability at most alpha, over the whole experiment, however requests of a session or tenant fail together, because they are drawn anew in each block and a block is one observation. It tells nothing of the size, nor of what the candidate does when it has all the traffic.',
 	guardrails:
 		'Hard rules without statistics: they stop what is plainly wrong, at the price of stopping a harmless candidate now and then.',
 } as const;

@@ -9,7 +9,7 @@ import { designDigest, type ExperimentDesign } from './design.js';
 import { type GuaranteeName, guarantees } from './guarantees.js';
 import { falseRollbackGuards, type GuardrailRule, type Trip } from './guardrail-rules.js';
 import { type NextStep, nextStep, type TrialVerdict } from './promotion.js';
-import type { SafetyTrial } from './safety-trial.js';
+import { isClustered, type SafetyTrial } from './safety-trial.js';
 import type { Dropped, PairResult, SwitchbackTrial } from './switchback-trial.js';
 
 /** Streams of the design's seed. */
@@ -174,7 +174,8 @@ function ttftRatio(design: ExperimentDesign, logs: readonly number[]) {
 }
 
 function safetyFigures(trial: SafetyTrial): SafetyFigures {
-	return { harm: figure('harm', { evidence: trial.evidence, anytimeP: trial.anytimeP }), counts: trial.totals };
+	const name = isClustered(trial.design) ? 'harmByBlock' : 'harm';
+	return { harm: figure(name, { evidence: trial.evidence, anytimeP: trial.anytimeP }), counts: trial.totals };
 }
 
 function figure<T>(name: GuaranteeName, value: T): Figure<T> {

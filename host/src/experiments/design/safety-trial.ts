@@ -1,6 +1,7 @@
-// Owns what a canary or a split by request has gathered: evidence of harm only. Pure; its state survives JSON. It gives no size of an effect, on purpose: the arms
+// Owns what a canary or a split has gathered: evidence of harm only. Pure; its state survives JSON. It gives no size of an effect, on purpose: the arms
 // share queues, so any size would be wrong.
 import { RateProcess, type RateState, type RateWindow } from '../../statistics/rate-process.js';
+import { ShareProcess, type ShareState } from '../../statistics/share-process.js';
 import { designDigest, type ExperimentDesign } from './design.js';
 import { stateError } from './errors.js';
 import type { TrialVerdict } from './promotion.js';
@@ -8,18 +9,28 @@ import type { TrialVerdict } from './promotion.js';
 export interface SafetyState {
 	readonly version: 1;
 	readonly designDigest: string;
-	readonly process: RateState;
+	/** Of requests, or of blocks: as the design says. */
+	readonly process: RateState | ShareState;
 	readonly verdict: TrialVerdict;
+}
+
+/**
+ * Whether sides are drawn for groups of requests, anew in each block, and a block is one observation. Designs of before this was told apart took requests for
+ * drawn one by one, and end by what they were registered with.
+ */
+export function isClustered({ unit = 'request' }: Pick<ExperimentDesign, 'unit'>): boolean {
+	return unit === 'block';
 }
 
 export class SafetyTrial {
 	readonly design: ExperimentDesign;
-	#process: RateProcess;
+	#process: RateProcess | ShareProcess;
 	#verdict: TrialVerdict = 'undecided';
 
 	constructor(design: ExperimentDesign) {
 		this.design = design;
-		this.#process = new RateProcess({ alpha: design.alpha });
+		const { alpha, share } = design;
+		this.#process = isClustered(design) ? new ShareProcess({ alpha, share }) : new RateProcess({ alpha });
 	}
 
 	get verdict(): TrialVerdict {
@@ -66,7 +77,9 @@ export class SafetyTrial {
 		if (state.version !== 1) throw stateError(`version ${String(state.version)} is not known`);
 		if (state.designDigest !== designDigest(design)) throw stateError('its design is another one');
 		const trial = new SafetyTrial(design);
-		trial.#process = RateProcess.resume(state.process);
+		trial.#process = isClustered(design)
+			? ShareProcess.resume(state.process as ShareState)
+			: RateProcess.resume(state.process as RateState);
 		trial.#verdict = state.verdict;
 		return trial;
 	}

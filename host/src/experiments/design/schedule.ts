@@ -47,6 +47,11 @@ export function armOfBlock(seed: number, block: number, stratum = 0, isSecond = 
 	return isCandidate === isSecond ? 'baseline' : 'candidate';
 }
 
+/** What draws the sides of a split in a block, where the draw is made anew in each: unsigned 32-bit. */
+export function seedOfBlock(seed: number, block: number): number {
+	return finish(mixLow(mixLow(0x2545f491, seed), block)) >>> 0;
+}
+
 /** The arm that a cell has in a block; `cell` is left out where the whole fleet alternates. */
 export function armOfCell(design: Pick<ExperimentDesign, 'seed' | 'cellPairs'>, block: number, cell = ''): ArmName {
 	const stratum = design.cellPairs.findIndex((pair) => pair.includes(cell));
