@@ -12,6 +12,7 @@ export { type GuardrailSample, Guardrails, type TargetLoad } from './experiments
 export { armOfBlock } from './experiments/design/schedule.js';
 export { attainmentOf, type ClosedBlock, SwitchbackTrial } from './experiments/design/switchback-trial.js';
 export type { ExperimentView } from './experiments/view.js';
+export type { ExperimentDocument } from './experiments/views.js';
 export { FleetFusion } from './fleet/fusion.js';
 export { createInflight, InflightReader } from './fleet/inflight.js';
 export { NameTable } from './fleet/interner.js';

@@ -3,7 +3,7 @@
 
 import type { ConfigRow } from '../config/show.js';
 import type { ExperimentOperations } from '../experiments/operations.js';
-import type { MeshOperations } from '../mesh/operations.js';
+import type { Asker, MeshOperations } from '../mesh/operations.js';
 import type { QuotaView } from '../quota/view.js';
 import type { Reports } from '../reports/reports.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
@@ -19,6 +19,7 @@ import type {
 	LoadResult,
 	MeshStatus,
 	Readiness,
+	RollbackRequest,
 	StageRequest,
 	StrategyView,
 	TargetRequest,
@@ -73,9 +74,9 @@ export interface MeshControl {
 	/** Admits, compiles and warms on all workers. Resolves when it can take traffic (has taken over, with `activate`). */
 	loadStrategy(request: LoadStrategyRequest): Promise<LoadResult>;
 	/** `name` or `name@version` of a loaded strategy. Resolves when all workers have switched. */
-	stageStrategy(name: string, request: StageRequest): Promise<StrategyView>;
+	stageStrategy(name: string, request: StageRequest, asker: Asker): Promise<StrategyView>;
 	/** Back to the strategy before, mesh-wide or for one model. Undefined: the built-in fallback (for a model: the mesh's) decides now. */
-	rollbackStrategy(model: string | undefined): Promise<StrategyView | undefined>;
+	rollbackStrategy(request: RollbackRequest, asker: Asker): Promise<StrategyView | undefined>;
 	/** Refused while it is staged. */
 	unloadStrategy(name: string): Promise<StrategyView>;
 

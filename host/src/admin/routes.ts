@@ -75,7 +75,7 @@ const strategyRoutes: readonly AdminRoute[] = [
 		params: id,
 		body: schemas.stageRequestSchema,
 		response: schemas.strategyViewSchema,
-		run: (control, { params, body }) => control.stageStrategy(params.id, body),
+		run: (control, { params, body, asker }) => control.stageStrategy(params.id, body, asker),
 		audit: ({ body }, strategy: StrategyView) => ({ action: `strategy.${body.stage}`, object: labelOf(strategy) }),
 	}),
 	route('DELETE', '/api/v1/strategies/:id', 'Unload a strategy that has no stage.', {
@@ -87,7 +87,7 @@ const strategyRoutes: readonly AdminRoute[] = [
 	route('POST', '/api/v1/rollback', 'Go back to the strategy that decided before.', {
 		body: schemas.rollbackRequestSchema,
 		response: schemas.rollbackResultSchema,
-		run: async (control, { body }) => ({ strategy: (await control.rollbackStrategy(body.model)) ?? null }),
+		run: async (control, { body, asker }) => ({ strategy: (await control.rollbackStrategy(body, asker)) ?? null }),
 		audit: ({ body }) => ({ action: 'strategy.rollback', object: body.model ?? '*' }),
 	}),
 ];

@@ -159,6 +159,9 @@ export const stageRequestSchema = Type.Object(
 		stage: Type.Enum([...stages]),
 		percent: Type.Optional(Type.Number({ minimum: 0, maximum: 100, description: 'For canary.' })),
 		model: Type.Optional(Type.String({ minLength: 1 })),
+		force: Type.Optional(
+			Type.Boolean(describe('With stage `loaded` only: experiments that run on it are stopped first.')),
+		),
 	},
 	strict,
 );
@@ -171,7 +174,14 @@ export const rollbackResultSchema = Type.Object({
 });
 export type RollbackResult = Static<typeof rollbackResultSchema>;
 
-export const rollbackRequestSchema = Type.Object({ model: Type.Optional(Type.String({ minLength: 1 })) }, strict);
+export const rollbackRequestSchema = Type.Object(
+	{
+		model: Type.Optional(Type.String({ minLength: 1 })),
+		force: Type.Optional(Type.Boolean(describe('Experiments that run on it are stopped first.'))),
+	},
+	strict,
+);
+export type RollbackRequest = Static<typeof rollbackRequestSchema>;
 
 export const trafficSchema = Type.Object({
 	requestsTotal: Type.Number(),

@@ -16,6 +16,7 @@ import type {
 	JoinTokenRequest,
 	MeshStatus,
 	Readiness,
+	RollbackRequest,
 	StageRequest,
 	StrategyView,
 	TargetRequest,
@@ -289,7 +290,7 @@ export class FakeMesh implements MeshControl {
 		return Promise.resolve(staged);
 	}
 
-	rollbackStrategy(model: string | undefined): Promise<StrategyView> {
+	rollbackStrategy({ model }: RollbackRequest): Promise<StrategyView> {
 		this.calls.push(`rollback ${model ?? '*'}`);
 		return Promise.resolve(fakeStrategy('hybrid_mesh', 'active'));
 	}

@@ -95,7 +95,7 @@ async function load(context: CliContext, where: string, options: LoadOptions): P
 	);
 }
 
-type StageOptions = MeshOptions & { readonly percent?: number; readonly model?: string };
+type StageOptions = MeshOptions & { readonly percent?: number; readonly model?: string; readonly force?: boolean };
 
 async function stage(
 	context: CliContext,
@@ -107,6 +107,7 @@ async function stage(
 		stage: to,
 		...(options.percent === undefined ? {} : { percent: options.percent }),
 		...(options.model === undefined ? {} : { model: options.model }),
+		...(options.force === true ? { force: true } : {}),
 	};
 	const client = new AdminClient(context, options);
 	const strategy = await client.post<StrategyView>(`/strategies/${encodeURIComponent(name)}/stage`, request);
@@ -150,7 +151,8 @@ export function addStrategyMeshCommands(strategy: Command, cli: Cli): void {
 				),
 		)
 			.option('--percent <number>', 'share of the traffic, for canary', decimal(0, 100))
-			.option('--model <name>', 'for one model instead of the whole mesh'),
+			.option('--model <name>', 'for one model instead of the whole mesh')
+			.option('--force', 'with stage loaded: stop experiments that run on it first'),
 		'infermesh strategy stage my-strategy canary --percent 5',
 	).action(
 		act(cli, (context, name: string, to: StageRequest['stage'], options: StageOptions) =>
@@ -158,14 +160,14 @@ export function addStrategyMeshCommands(strategy: Command, cli: Cli): void {
 		),
 	);
 	withExample(
-		withMesh(strategy.command('rollback').description('go back to the strategy that decided before')).option(
-			'--model <name>',
-			'for one model instead of the whole mesh',
-		),
+		withMesh(strategy.command('rollback').description('go back to the strategy that decided before'))
+			.option('--model <name>', 'for one model instead of the whole mesh')
+			.option('--force', 'stop experiments that run on it first'),
 		'infermesh strategy rollback',
 	).action(
-		act(cli, async (context, options: MeshOptions & { readonly model?: string }) => {
-			const body = options.model === undefined ? {} : { model: options.model };
+		act(cli, async (context, options: MeshOptions & { readonly model?: string; readonly force?: boolean }) => {
+			const { model, force } = options;
+			const body = { ...(model === undefined ? {} : { model }), ...(force === true ? { force } : {}) };
 			const result = await new AdminClient(context, options).post<RollbackResult>('/rollback', body);
 			const now = result.strategy === null ? 'the built-in fallback' : label(result.strategy);
 			print(context, options, result, () => `${now} decides again\n`);

@@ -31,10 +31,18 @@ export const experimentErrors = defineErrors({
 		retryable: false,
 	},
 	IM_EXPERIMENT_STAGING: {
-		summary: 'An experiment runs on this model: staging by hand would spoil it.',
-		hint: 'Stop it first: `infermesh experiment stop ID`.',
+		summary:
+			'An experiment runs on this model, or on one of those that staging for the whole mesh would touch: staging by hand would spoil it.',
+		hint: 'Stop it first (`infermesh experiment stop ID`); `strategy rollback --force` and `strategy stage NAME loaded --force` stop it and take back.',
 		httpStatus: 409,
 		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
+	IM_EXPERIMENT_FORCE: {
+		summary: 'Force only takes back: it gives no strategy traffic while an experiment runs.',
+		hint: 'Stop the experiment first: `infermesh experiment stop ID`; then stage without force.',
+		httpStatus: 400,
+		grpcStatus: 'INVALID_ARGUMENT',
 		retryable: false,
 	},
 	IM_EXPERIMENT_OVERTAKEN: {

@@ -116,6 +116,19 @@ export class ExperimentOperations {
 		return this.#view(ended?.value ?? (await this.#find(id)).value);
 	}
 
+	/** Stops what runs on a model, or (undefined) on any: somebody takes a strategy back and will not wait. */
+	async stopOn(model: string | undefined, reason: string, asker: Asker): Promise<void> {
+		for (const id of await this.#ports.registry.experimentsUnder(model)) {
+			try {
+				await this.stop(id, reason, asker);
+			} catch (error) {
+				// It has ended by itself meanwhile: the staging is what says so in the end.
+				if (!(error instanceof MeshError) || error.code !== 'IM_EXPERIMENT_ENDED') throw error;
+				await this.#ports.registry.endExperiment((await this.#find(id)).value.model, id, undefined);
+			}
+		}
+	}
+
 	#view(record: ExperimentRecord): ExperimentView {
 		return experimentView(record, this.#ports.clock.wallMs(), this.#ports.runner());
 	}

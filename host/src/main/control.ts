@@ -11,6 +11,7 @@ import type { LoadedConfig } from '../config/load.js';
 import { targetSchema } from '../config/schema/targets.js';
 import type { MeshConfig, TargetConfig } from '../config/schema.js';
 import { configRows } from '../config/show.js';
+import { experimentErrors } from '../experiments/errors.js';
 import type { ExperimentOperations } from '../experiments/operations.js';
 import { fleetErrors } from '../fleet/errors.js';
 import type { InflightReader } from '../fleet/inflight.js';
@@ -268,10 +269,14 @@ export function createControl(parts: ControlParts): MeshControl {
 			const { label, admissionMs, report } = await state.registry.load(request);
 			return { strategy: shelf.view(label), admissionMs, report };
 		},
-		async stageStrategy(name, { stage, percent, model }) {
+		async stageStrategy(name, { stage, percent, model, force = false }, asker) {
+			if (force && stage !== 'loaded')
+				throw new MeshError(experimentErrors, 'IM_EXPERIMENT_FORCE', `force cannot make ${name} ${stage}`);
+			if (force) await parts.experiments.stopOn(model, `${name} was taken back with force`, asker);
 			return shelf.view(await state.registry.stage(name, stage, { percent, model }));
 		},
-		async rollbackStrategy(model) {
+		async rollbackStrategy({ model, force = false }, asker) {
+			if (force) await parts.experiments.stopOn(model, 'the strategy was rolled back with force', asker);
 			const label = await state.registry.rollback(model);
 			return label === undefined ? undefined : shelf.view(label);
 		},

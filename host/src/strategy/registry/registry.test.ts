@@ -163,6 +163,14 @@ test('a model under experiment is not staged by hand, and its experiment goes on
 	await t.throwsAsync(registry.stage(candidate, 'active', { model: 'm0' }), { code: 'IM_EXPERIMENT_STAGING' });
 	await t.throwsAsync(registry.stage(candidate, 'shadow', { model: 'm0' }), { code: 'IM_EXPERIMENT_STAGING' });
 	await t.throwsAsync(registry.rollback('m0'), { code: 'IM_EXPERIMENT_STAGING' });
+	const refused = { code: 'IM_EXPERIMENT_STAGING', message: /e1 runs on m0/ };
+	for (const stage of ['active', 'canary', 'shadow', 'loaded'] as const)
+		await t.throwsAsync(registry.stage(candidate, stage, {}), refused, `${stage} for the whole mesh`);
+	await t.throwsAsync(registry.rollback(undefined), refused);
+	await t.throwsAsync(load(), refused, 'nor loaded and made active in one');
+	await t.notThrowsAsync(registry.stage(candidate, 'shadow', { model: 'another' }));
+	t.deepEqual(await registry.experimentsUnder(undefined), ['e1']);
+	t.deepEqual(await registry.experimentsUnder('another'), []);
 	await t.throwsAsync(registry.unload(candidate), { code: 'IM_STRATEGY_STAGED' });
 	await t.throwsAsync(registry.stageExperiment('m0', block(0, 'baseline')), { code: 'IM_EXPERIMENT_OVERTAKEN' });
 	await t.throwsAsync(registry.stageExperiment('m0', block(0, 'baseline', 'e2')), { code: 'IM_EXPERIMENT_MODEL_BUSY' });

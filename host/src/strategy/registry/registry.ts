@@ -14,6 +14,7 @@ import { registryErrors } from './errors.js';
 import type { StrategyJudge } from './judge.js';
 import {
 	type ExperimentStaging,
+	experimentsUnder,
 	forget,
 	previousLabels,
 	rollBack,
@@ -105,16 +106,27 @@ function raise(router: string, { code, message }: Failure): MeshError {
 	return new MeshError(registryErrors, known, message, { where: `node ${router}` });
 }
 
-/** Who stages by hand what an experiment is measuring would spoil it. */
+/**
+ * Who stages by hand what an experiment is measuring would spoil it. So would staging for the whole mesh: what the experiment's model goes back to when it ends is
+ * no longer the baseline that was compared.
+ */
 function refuseUnderExperiment(staging: Staging, scope: string): void {
-	const experiment = staging.get(scope)?.experiment;
-	if (experiment !== undefined)
-		throw new MeshError(
-			experimentErrors,
-			'IM_EXPERIMENT_STAGING',
-			`experiment ${experiment.id} runs on ${scope} (${experiment.candidate} against ${experiment.baseline})`,
-			{ hint: `Stop it first: infermesh experiment stop ${experiment.id}` },
-		);
+	const [first] = experimentsUnder(staging, scope);
+	if (first === undefined) return;
+	const { model, experiment } = first;
+	const aside = scope === WHOLE_MESH ? ', or stage for another model alone: --model MODEL' : '';
+	throw new MeshError(
+		experimentErrors,
+		'IM_EXPERIMENT_STAGING',
+		`experiment ${experiment.id} runs on ${model} (${experiment.candidate} against ${experiment.baseline})`,
+		{ hint: `Stop it first: infermesh experiment stop ${experiment.id}${aside}` },
+	);
+}
+
+function isArm(staging: Staging, label: string): boolean {
+	return experimentsUnder(staging, WHOLE_MESH).some(
+		({ experiment }) => experiment.baseline === label || experiment.candidate === label,
+	);
 }
 
 function modelBusy(model: string, id: string): MeshError {
@@ -137,6 +149,8 @@ export class StrategyRegistry {
 
 	async #load(request: LoadRequest, judged: boolean): Promise<LoadDone> {
 		const { clock, judge, local, blobs, records, trust } = this.#ports;
+		// Said before anything is loaded that could not be used.
+		if (request.activate) refuseUnderExperiment(await this.#readStaging(), request.model ?? WHOLE_MESH);
 		const began = clock.nowMs();
 		const { report, manifest, digest } = await judge.admit(request.module, request.sourceMap);
 		if (judged) trust.admit(request.module, request.signature, `${manifest.name}@${manifest.version}`);
@@ -188,7 +202,9 @@ export class StrategyRegistry {
 			throw new MeshError(registryErrors, 'IM_STRATEGY_QUARANTINED', `${label} is in quarantine`);
 		const scope = options.model ?? WHOLE_MESH;
 		await this.#restage((before) => {
-			refuseUnderExperiment(before, scope);
+			// Who takes a strategy out of every stage spoils only the experiment that it is an arm of, and would find it deciding still.
+			const isElsewhere = stage === 'loaded' && scope === WHOLE_MESH && !isArm(before, label);
+			if (!isElsewhere) refuseUnderExperiment(before, scope);
 			const besides = stage === 'canary' || stage === 'shadow';
 			if (besides && before.get(scope)?.history.at(-1) === label)
 				throw new MeshError(registryErrors, 'IM_STRATEGY_ACTIVE', `${label} is active already`);
@@ -238,6 +254,11 @@ export class StrategyRegistry {
 	/** The experiment that has a model, if one has. */
 	async experimentOn(model: string): Promise<string | undefined> {
 		return (await this.#readStaging()).get(model)?.experiment?.id;
+	}
+
+	/** Experiments that staging in a scope would spoil: of the model, or of any model for the whole mesh (undefined). */
+	async experimentsUnder(model: string | undefined): Promise<readonly string[]> {
+		return experimentsUnder(await this.#readStaging(), model ?? WHOLE_MESH).map(({ experiment }) => experiment.id);
 	}
 
 	/** Drops a strategy that is on no stage. */

@@ -99,6 +99,16 @@ export function stageExperiment(staging: Staging, model: string, experiment: Exp
 	return withScope(staging, model, experiment === undefined ? others : { ...others, experiment });
 }
 
+/** What staging in a scope would spoil: the experiment of the model, or, for the whole mesh, those of all models. */
+export function experimentsUnder(
+	staging: Staging,
+	scope: string,
+): readonly { readonly model: string; readonly experiment: ExperimentStaging }[] {
+	return [...staging].flatMap(([model, { experiment }]) =>
+		experiment !== undefined && (scope === WHOLE_MESH || scope === model) ? [{ model, experiment }] : [],
+	);
+}
+
 /** Drops a label from all histories, when it is unloaded. */
 export function forget(staging: Staging, label: string): Staging {
 	let next: Staging = staging;
