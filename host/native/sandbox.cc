@@ -9,14 +9,17 @@
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #include <vector>
 
-#include "shared.h"
+#include "contract.h"
+#include "handoff.h"
 
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
@@ -30,8 +33,6 @@ using namespace infermesh;
 constexpr int SHARED_FD = 3;
 constexpr int LIBRARY_FD = 4;
 constexpr unsigned LOAD_CPU_S_MAX = 10;
-/** Looks at the clock are dear against a turn of the loop. */
-constexpr int TURNS_PER_LOOK = 64;
 
 #if defined(__x86_64__)
 constexpr uint32_t ARCHITECTURE = AUDIT_ARCH_X86_64;
@@ -156,30 +157,14 @@ const im_native_strategy *load(Control *control) {
 	return strategy;
 }
 
-/** The host may have gone on by the time this sleeps: the word is looked at once more by the kernel. */
-void await_request(Control *control, uint32_t served, uint64_t spin_ns) {
-	const uint64_t until = now_ns() + spin_ns;
-	for (int turn = 0; control->request.load(std::memory_order_acquire) == served; turn++) {
-		if (turn % TURNS_PER_LOOK != 0 || now_ns() < until) {
-			pause_cpu();
-			continue;
-		}
-		control->child_sleeps.store(1);
-		while (control->request.load() == served) futex_wait(&control->request, served, nullptr);
-		control->child_sleeps.store(0);
-		return;
-	}
-}
-
 [[noreturn]] void serve(Control *control, const im_native_strategy *strategy, uint8_t *frame) {
 	uint64_t spin_ns = 0;
 	for (uint32_t served = 0;;) {
 		await_request(control, served, spin_ns);
 		served = control->request.load(std::memory_order_acquire);
-		control->status = run_hook(strategy, control->hook, frame, control->argument);
+		const int32_t status = run_hook(strategy, control->hook, frame, control->argument);
 		spin_ns = control->spin_ns;
-		control->done.store(served);
-		if (control->host_sleeps.load() != 0) futex_wake(&control->done);
+		answer(control, served, status);
 	}
 }
 

@@ -192,6 +192,8 @@ export function nativeCode(
 			graceUs: native.grace_us,
 			memoryBytes: native.memory_mib * 1024 * 1024,
 			startMs: native.start_ms,
+			restartMs: native.restart_ms,
+			restartMaxMs: native.restart_max_ms,
 		},
 	};
 }

@@ -96,6 +96,12 @@ export const strategySchema = section('The strategy host.', {
 		}),
 		memory_mib: integer(512, 'Address space of a sandbox beside its frame.', { unit: 'MiB', min: 16, max: 16_384 }),
 		start_ms: integer(2000, 'Time for a library to load.', MS),
+		restart_ms: integer(
+			100,
+			'A version whose sandbox failed twice waits this long before it is loaded again, twice as long after each further failure.',
+			MS,
+		),
+		restart_max_ms: integer(10_000, 'Longest wait before a version that fails is loaded again.', MS),
 	}),
 });
 

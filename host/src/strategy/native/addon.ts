@@ -1,6 +1,7 @@
 // Owns the typed view of the addon (host/native/addon.cc), loaded once in each thread that runs native strategies.
 import { createRequire } from 'node:module';
 import { MeshError } from '@infermesh/proto';
+import type { NativeEngine, NativeLimits } from './code.js';
 import { nativeErrors } from './errors.js';
 
 export type Readiness = 'ready' | 'starting' | 'refused' | 'gone';
@@ -20,6 +21,8 @@ export interface AddonProcess {
 	ready(waitMs: number): Readiness;
 	/** Status of the hook, or a negative fault of the call. */
 	call(hook: number, argument: number): number;
+	/** 0 when the frame is the host's again after a call that was given up, else the fault that it is not. */
+	settle(): number;
 	/** Kills it; `failed` makes the next one of this library wait. */
 	end(failed: boolean): void;
 }
@@ -37,7 +40,14 @@ export interface Addon {
 		digest: string,
 		frameBytes: number,
 		inspect: boolean,
-		limits: readonly [spinUs: number, deadlineUs: number, graceUs: number, memoryBytes: number],
+		limits: readonly [
+			spinUs: number,
+			deadlineUs: number,
+			graceUs: number,
+			memoryBytes: number,
+			restartMs: number,
+			restartMaxMs: number,
+		],
 	) => AddonProcess;
 	readonly Inline: new (library: Uint8Array, digest: string, frameBytes: number) => AddonInline;
 }
@@ -54,4 +64,25 @@ export function loadAddon(file: string): Addon {
 			cause,
 		});
 	}
+}
+
+/** Starts a sandbox for a library, which loads it in its own time. Throws IM_NATIVE_ADDON, and the addon's own errors. */
+export function startSandbox(
+	engine: NativeEngine,
+	library: Uint8Array,
+	digest: string,
+	frameBytes: number,
+	limits: NativeLimits,
+	inspect = false,
+): AddonProcess {
+	const { Process } = loadAddon(engine.addon);
+	const { spinUs, deadlineUs, graceUs, memoryBytes, restartMs, restartMaxMs } = limits;
+	return new Process(engine.sandbox, library, digest, frameBytes, inspect, [
+		spinUs,
+		deadlineUs,
+		graceUs,
+		memoryBytes,
+		restartMs,
+		restartMaxMs,
+	]);
 }

@@ -17,6 +17,10 @@ export interface NativeLimits {
 	readonly memoryBytes: number;
 	/** Time for the library to load, ms. */
 	readonly startMs: number;
+	/** Wait of a version that failed twice before its next sandbox loads it, ms; twice as long after each further failure. */
+	readonly restartMs: number;
+	/** Longest such wait, ms. */
+	readonly restartMaxMs: number;
 }
 
 export const nativeLimitDefaults: NativeLimits = {
@@ -25,6 +29,8 @@ export const nativeLimitDefaults: NativeLimits = {
 	graceUs: 10_000,
 	memoryBytes: 512 * 1024 * 1024,
 	startMs: 2000,
+	restartMs: 100,
+	restartMaxMs: 10_000,
 };
 
 /** Where nobody waits for the answer: a loaded machine is waited for, while what a call may take of the processor stays the same. */

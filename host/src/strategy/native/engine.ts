@@ -1,6 +1,6 @@
 // Owns building what native strategies run on, once for each version of its sources: the addon that Node loads, and the sandbox program. Needs a C++
 // compiler on the first use on a machine and nothing afterwards.
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { addonArgs, builtPath, CompileFailure, type Compiler, compileOnce, type NativePart } from '@infermesh/adapters';
@@ -19,7 +19,8 @@ export const compilerDefaults: Compiler = Object.freeze({
 });
 
 function parts(): { readonly addon: NativePart; readonly sandbox: NativePart } {
-	const headers = [path.join(sources, 'shared.h'), path.join(cSdkDir, 'infermesh_abi.h')];
+	const rooms = readdirSync(sources).filter((name) => name.endsWith('.h'));
+	const headers = [...rooms.sort().map((name) => path.join(sources, name)), path.join(cSdkDir, 'infermesh_abi.h')];
 	const include = `-I${cSdkDir}`;
 	return {
 		addon: {

@@ -12,7 +12,7 @@ import {
 } from '@infermesh/sdk';
 import type { FallbackCause } from '../runtime/decision.js';
 import { causeOfStatus, type Executor } from '../runtime/executor.js';
-import { type AddonInline, type AddonProcess, loadAddon } from './addon.js';
+import { type AddonInline, type AddonProcess, loadAddon, startSandbox } from './addon.js';
 import type { NativeCode } from './code.js';
 import { nativeErrors } from './errors.js';
 import { refusalOf } from './refusal.js';
@@ -22,7 +22,7 @@ const hookNumbers: Readonly<Record<string, number>> = Object.fromEntries(
 );
 const RANK = hookNumbers['rank'] as number;
 
-/** Negative results of a call, in the order of addon.cc: what they are to the decider. */
+/** Negative results of a call, in the order of handoff.h: what they are to the decider. */
 const callFaults: readonly FallbackCause[] = ['no_instance', 'trap', 'deadline', 'host_error'];
 
 /** Opens a native strategy; a sandbox is started and not waited for. Throws IM_NATIVE_ADDON, and the addon's own errors. */
@@ -32,17 +32,13 @@ export function openNative(
 	hooks: readonly HookName[],
 	layout: FrameLayout,
 ): Executor {
-	const addon = loadAddon(code.engine.addon);
-	if (code.native === 'inline')
-		return new NativeExecutor(new addon.Inline(code.library, digest, layout.frameBytes), hooks, layout, code);
-	const { spinUs, deadlineUs, graceUs, memoryBytes } = code.limits;
-	const sandbox = new addon.Process(code.engine.sandbox, code.library, digest, layout.frameBytes, false, [
-		spinUs,
-		deadlineUs,
-		graceUs,
-		memoryBytes,
-	]);
-	return new NativeExecutor(sandbox, hooks, layout, code);
+	const { engine, library, limits } = code;
+	const { frameBytes } = layout;
+	const runner =
+		code.native === 'inline'
+			? new (loadAddon(engine.addon).Inline)(library, digest, frameBytes)
+			: startSandbox(engine, library, digest, frameBytes, limits);
+	return new NativeExecutor(runner, hooks, layout, code);
 }
 
 class NativeExecutor implements Executor {
@@ -56,6 +52,8 @@ class NativeExecutor implements Executor {
 	readonly #hooks: ReadonlySet<HookName>;
 	readonly #startMs: number;
 	#ready: boolean;
+	/** The sandbox may still be at work on a call that was given up. */
+	#late = false;
 	/** Header and column table, and what the host left there before the first call. The header's epochs are the host's to change. */
 	readonly #header: Uint32Array;
 	readonly #table: Uint32Array;
@@ -98,6 +96,13 @@ class NativeExecutor implements Executor {
 		return this.#hooks.has(hook) ? this.#run(hookNumbers[hook] as number, argument) : 'no_instance';
 	}
 
+	settle(): FallbackCause {
+		if (!this.#late) return 'none';
+		this.#late = false;
+		const result = this.#sandbox?.settle() ?? 0;
+		return result === 0 ? 'none' : this.#failed(result);
+	}
+
 	close(): void {
 		this.poisoned = true;
 		this.#sandbox?.end(false);
@@ -128,6 +133,7 @@ class NativeExecutor implements Executor {
 
 	#failed(result: number): FallbackCause {
 		const cause = callFaults[-1 - result] ?? 'host_error';
+		this.#late = cause === 'host_error';
 		if (cause !== 'trap' && cause !== 'deadline') return cause;
 		this.poisoned = true;
 		this.lastTrap = new Error(this.#sandbox?.message ?? '');

@@ -2,7 +2,7 @@
 // question and ended after it.
 import { MeshError } from '@infermesh/proto';
 import { NATIVE_MANIFEST_BYTES_MAX, parseManifestJson, type StrategyManifest } from '@infermesh/sdk';
-import { loadAddon } from './addon.js';
+import { startSandbox } from './addon.js';
 import type { NativeEngine, NativeLimits } from './code.js';
 import { nativeErrors } from './errors.js';
 import { refusalOf } from './refusal.js';
@@ -14,14 +14,8 @@ export function askManifest(
 	engine: NativeEngine,
 	limits: NativeLimits,
 ): StrategyManifest {
-	const { Process } = loadAddon(engine.addon);
-	const { spinUs, deadlineUs, graceUs, memoryBytes, startMs } = limits;
-	const sandbox = new Process(engine.sandbox, library, digest, NATIVE_MANIFEST_BYTES_MAX, true, [
-		spinUs,
-		deadlineUs,
-		graceUs,
-		memoryBytes,
-	]);
+	const { startMs } = limits;
+	const sandbox = startSandbox(engine, library, digest, NATIVE_MANIFEST_BYTES_MAX, limits, true);
 	try {
 		const readiness = sandbox.ready(startMs);
 		if (readiness === 'starting')

@@ -8,6 +8,7 @@ import { systemClock } from '../../main/clock.js';
 import { calibrationDefaults } from '../admission/calibrate.js';
 import { fuelDefaults } from '../runtime/instance.js';
 import { Harness, rankRows, written } from '../runtime/testing.js';
+import { patientLimits } from './code.js';
 import { compileNative, hostileC, leastQueueC, misdeeds, nativeModule } from './testing.js';
 
 const hostile = await compileNative(hostileC);
@@ -73,6 +74,33 @@ async function untilTwo(): Promise<void> {
 function pause(): Promise<void> {
 	return new Promise((resolve) => systemClock.after(2, resolve));
 }
+
+test.serial(
+	'a decision that the machine holds up is no strike, and finds its frame as it was when it goes on',
+	async (t) => {
+		const harness = ready(new Harness());
+		const limits = { ...patientLimits, graceUs: 2000, deadlineUs: 1_000_000 };
+		const native = { ...(await nativeModule(hostile, { limits })), versionId: 1 };
+		harness.add(native);
+		harness.plan({ activeVersionId: 1 });
+		decide(harness, misdeeds.slow);
+		t.is(harness.out.cause, 'host_error');
+		let given = 0;
+		for (let look = 0; look < 2000 && decide(harness, misdeeds.none) !== native.label; look++) {
+			t.is(harness.out.cause, 'host_error');
+			given++;
+			await pause();
+		}
+		t.is(harness.out.strategy, native.label, 'it has caught up');
+		t.true(given > 0, 'it was still at work when the next requests came');
+		t.deepEqual(harness.strikes, []);
+		harness.settle();
+		harness.plan({ activeVersionId: undefined });
+		decide(harness, misdeeds.none);
+		harness.settle();
+		for (let look = 0; look < 500 && sandboxes() > 0; look++) await pause();
+	},
+);
 
 test.serial(
 	'the admission child takes a library, and refuses one by the same names as the author’s check',

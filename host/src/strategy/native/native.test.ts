@@ -64,12 +64,12 @@ const ends: ReadonlyArray<readonly [keyof typeof misdeeds, string, RegExp]> = [
 /** Filling half a gibibyte takes longer than a decision may. */
 const limits = { ...patientLimits, graceUs: 300_000, memoryBytes: 64 * 1024 * 1024, deadlineUs: 100_000 };
 
-/** A loop is charged what it runs, and on a busy machine that is little for a while: the host must not give up first. */
+/** A loop is charged what it runs, memory is filled as it comes, and on a busy machine both are little for a while: the host must not give up first. */
 const patient = { ...limits, graceUs: 20_000_000 };
 
 for (const [misdeed, cause, why] of ends) {
 	test.serial(`a strategy that does ${misdeed} costs one decision and a strike`, async (t) => {
-		const given = misdeed === 'hang' ? patient : limits;
+		const given = misdeed === 'hang' || misdeed === 'memory' ? patient : limits;
 		const bench = new NativeBench(await nativeModule(hostile, { limits: given }), createRig(16, SEED));
 		bench.rig.nextRequest();
 		t.is(bench.decide(misdeeds.none), 'none');
@@ -101,6 +101,14 @@ test.serial('a strategy that wipes all it shares with its host is a fault, not a
 	const next = new NativeBench(await nativeModule(hostile, { limits }), bench.rig);
 	t.is(next.decide(misdeeds.none), 'none');
 	next.instance.close();
+});
+
+test.serial('what a sandbox says of its state once it has been ready changes nothing', async (t) => {
+	const bench = new NativeBench(await nativeModule(hostile), createRig(16, SEED));
+	bench.rig.nextRequest();
+	t.is(bench.decide(misdeeds.unready), 'none');
+	t.is(bench.decide(misdeeds.none), 'none');
+	bench.instance.close();
 });
 
 const loading: ReadonlyArray<readonly [string, string, `IM_${string}`]> = [

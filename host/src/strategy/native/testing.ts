@@ -87,6 +87,10 @@ export const misdeeds = {
 	killHost: 15,
 	thread: 16,
 	executable: 17,
+	/** Says of itself that it is still being started. */
+	unready: 18,
+	/** Works for 100 ms, and crashes when the frame changes meanwhile. */
+	slow: 19,
 } as const;
 
 export const hostileC = `
@@ -126,6 +130,17 @@ static int32_t rank(uint8_t *frame) {
 		case 15: kill(getppid(), SIGKILL); break;
 		case 16: { pthread_t thread; pthread_create(&thread, NULL, idle, NULL); break; }
 		case 17: mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); break;
+		case 18: memset(frame - 4096 + 192, 0, 4); break;
+		case 19: {
+			struct timespec at;
+			clock_gettime(CLOCK_MONOTONIC, &at);
+			const long until = at.tv_sec * 1000 + at.tv_nsec / 1000000 + 100;
+			while (at.tv_sec * 1000 + at.tv_nsec / 1000000 < until) {
+				if (((volatile im_request *)im_request_in(frame))->tokens_in != 19) *(volatile int *)8 = 1;
+				clock_gettime(CLOCK_MONOTONIC, &at);
+			}
+			break;
+		}
 		default: break;
 	}
 	return IM_STATUS_OK;

@@ -327,6 +327,8 @@ export class WorkerDecider implements Decider {
 		ticket: number,
 		out: Decision,
 	): FallbackCause {
+		const held = instance.settle();
+		if (held !== 'none') return held;
 		instance.sync();
 		const masked = this.#write(instance, features, hits, excluded, ticket);
 		const ran = instance.rank();
@@ -425,7 +427,7 @@ export class WorkerDecider implements Decider {
 		if (shadowSet === undefined || shadow === undefined || shadow.poisoned) return;
 		// A model's own active version may be the whole mesh's shadow: there is nothing to compare.
 		if (shadowSet === set || quarantined.has(shadowSet.strategy.versionId)) return;
-		if (!this.#shadow.wants(runtime, shadowSet, shadow)) return;
+		if (!this.#shadow.wants(runtime, shadowSet, shadow) || shadow.settle() !== 'none') return;
 		const beganMs = this.#ports.clock.nowMs();
 		shadow.sync();
 		this.#write(shadow, features, hits, excluded, ticket);
@@ -442,7 +444,7 @@ export class WorkerDecider implements Decider {
 		ticket: number,
 	): void {
 		const witness = set.witness();
-		if (witness === undefined) return;
+		if (witness === undefined || witness.settle() !== 'none') return;
 		witness.sync();
 		// A publish, a dispatch elsewhere or a new state block since the decision: another frame may rightly give another answer.
 		if (!witness.seesWhat(instance)) return;

@@ -19,6 +19,11 @@ export interface Executor {
 	/** 'none' when it returned ok; the answer is then in the frame, not yet validated. 'no_instance' when there is no such hook. */
 	rank(): FallbackCause;
 	call(hook: HookName, argument: number): FallbackCause;
+	/**
+	 * What came of a call that was given up because the machine held it up: 'none' when it has ended, as it mostly has, and the frame may be written;
+	 * 'host_error' while it is still running; else why it will not end.
+	 */
+	settle(): FallbackCause;
 	/** Waits, up to its own bound, until it is ready. Throws when it never will be. */
 	awaitReady(): void;
 	/** Lets go of what it holds beyond memory. Harmless when repeated. */

@@ -182,6 +182,11 @@ export class StrategyInstance {
 		return this.#executor.lastTrap;
 	}
 
+	/** 'none' when the frame may be written: no call that was given up is still at work on it. See `Executor.settle`. */
+	settle(): FallbackCause {
+		return this.#executor.settle();
+	}
+
 	/** Lets go of what native code holds; the instance is not used any more. */
 	close(): void {
 		this.#executor.close();
@@ -334,7 +339,8 @@ export class StrategyInstance {
 		const length = Math.min(this.u32[this.outputWord + OUTPUT_LOG_BYTES_WORD] as number, this.layout.logBytes);
 		if (length === 0) return '';
 		const at = this.layout.logOffset;
-		return logDecoder.decode(this.bytes.subarray(at, at + length));
+		// A copy: a decoder that looks twice must not find other bytes the second time, and what runs in a sandbox could still write there.
+		return logDecoder.decode(this.bytes.slice(at, at + length));
 	}
 
 	/** Clears or restores the eligibility bit of a row in the frame only, for rows a request has already tried. */

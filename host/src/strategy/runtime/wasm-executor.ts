@@ -63,6 +63,10 @@ export class WasmExecutor implements Executor {
 		}
 	}
 
+	settle(): FallbackCause {
+		return 'none';
+	}
+
 	awaitReady(): void {}
 
 	close(): void {}
