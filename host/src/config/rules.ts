@@ -234,6 +234,14 @@ function certificates({ data }: MeshConfig): Problem[] {
 		.map((name) => invalid(['data', name, 'cert_file'], 'certificate and key belong together'));
 }
 
+/** A short secret could be guessed from an id, off line. */
+const RESPONSE_KEY_CHARS_MIN = 32;
+
+function responseKey({ data: { response_key: key } }: MeshConfig): Problem[] {
+	if (key === undefined || key.length >= RESPONSE_KEY_CHARS_MIN) return [];
+	return [invalid(['data', 'response_key'], `is shorter than ${RESPONSE_KEY_CHARS_MIN} characters`)];
+}
+
 /** Everything wrong with the values taken together; empty when all is well. */
 export function checkRules(config: MeshConfig): Problem[] {
 	const problems = [
@@ -247,6 +255,7 @@ export function checkRules(config: MeshConfig): Problem[] {
 		...cells(config),
 		...consensus(config),
 		...certificates(config),
+		...responseKey(config),
 	];
 	if (config.data.port !== 0 && config.data.port === config.admin.port && config.data.host === config.admin.host)
 		problems.push(invalid(['admin', 'port'], `port ${config.admin.port} is already the data port`));

@@ -20,6 +20,7 @@ import {
 	type LifecycleState,
 	type NodeRecord,
 	type Quota,
+	type ResponseKey,
 	type RouterRecord,
 	recordKinds,
 } from '../records/kinds.js';
@@ -57,6 +58,8 @@ export interface MeshStateParts {
 	readonly configuredNames: NamePolicy;
 	readonly tenants: NameTable;
 	readonly configuredKeys: readonly ConfiguredKey[];
+	/** Of this node's configuration, in place of the mesh's. */
+	readonly responseKey: string | undefined;
 	readonly setAccess: (access: AccessSnapshot) => void;
 	/** Requests this router has in flight because of a node; undefined where no router runs here. */
 	readonly inFlight: ((nodeId: string) => number) | undefined;
@@ -66,6 +69,9 @@ export interface MeshStateParts {
 	readonly handOver: () => Promise<void>;
 	readonly failed: (what: string, error: unknown) => void;
 }
+
+/** The one record of its kind. */
+const RESPONSE_KEY_ID = 'owner';
 
 /** A write under the lease that failed for what will be otherwise in a while. */
 const passing = (error: unknown): boolean =>
@@ -87,6 +93,7 @@ export class MeshState implements MeshMirrors {
 	readonly quotas;
 	readonly tenants;
 	readonly apiKeys;
+	readonly responseKeys;
 	readonly signingKeys;
 	readonly strategies;
 	readonly staging;
@@ -102,6 +109,7 @@ export class MeshState implements MeshMirrors {
 	readonly #router: KeptRecord<RouterRecord>;
 	readonly #degradations: KeptRecord<DegradationRecord>;
 	readonly #gpus: KeptRecord<GpuStandingsRecord>;
+	readonly #responseKey: KeptRecord<ResponseKey>;
 	readonly #mirrors: Mirror<never>[] = [];
 	readonly #listeners = new Set<() => void>();
 
@@ -145,6 +153,10 @@ export class MeshState implements MeshMirrors {
 		this.quotas = mirror('quotas', () => this.#applyQuotas());
 		this.tenants = mirror('tenants', reaccess);
 		this.apiKeys = mirror('apiKeys', reaccess);
+		this.responseKeys = mirror('responseKeys', () => {
+			this.#responseKey.changed();
+			reaccess();
+		});
 		this.signingKeys = mirror('signingKeys', () => parts.manager?.gradesChanged());
 		this.strategies = mirror('strategies', restrategise);
 		this.staging = mirror('staging', restrategise);
@@ -198,6 +210,16 @@ export class MeshState implements MeshMirrors {
 			// Nobody else writes it, and it goes with the lease only, which renews it.
 			present: () => true,
 			failed: (error) => parts.failed('telling the mesh of GPUs', error),
+		});
+		this.#responseKey = new KeptRecord({
+			clock,
+			passing,
+			write: async (key) =>
+				void (await this.records.update(recordKinds.responseKeys, RESPONSE_KEY_ID, (present) =>
+					present === undefined ? key : undefined,
+				)),
+			present: () => this.responseKeys.get(RESPONSE_KEY_ID) !== undefined,
+			failed: (error) => parts.failed('making the key of stored responses', error),
 		});
 		this.#drain = new Drain({
 			clock,
@@ -290,6 +312,12 @@ export class MeshState implements MeshMirrors {
 		this.#gpus.again();
 	}
 
+	/** Sees to it that the mesh has a key for the owners of stored responses: this one, where it has none yet. */
+	async keepResponseKey(secret: string): Promise<void> {
+		const { clock, nodeId } = this.#parts;
+		await this.#responseKey.set({ secret, madeBy: nodeId, madeAtMs: Math.floor(clock.wallMs()) });
+	}
+
 	/** What has been decided about this node; undefined when nothing was. */
 	ownLifecycle(): LifecycleRecord | undefined {
 		return this.lifecycle.get(this.#parts.nodeId)?.value;
@@ -325,6 +353,7 @@ export class MeshState implements MeshMirrors {
 		this.#node.close();
 		this.#router.close();
 		this.#degradations.close();
+		this.#responseKey.close();
 		for (const mirror of this.#mirrors) mirror.close();
 	}
 
@@ -371,6 +400,9 @@ export class MeshState implements MeshMirrors {
 
 	#applyAccess(): void {
 		const { tenants, configuredKeys, clock } = this.#parts;
-		this.#parts.setAccess(accessOf(tenants, configuredKeys, this.apiKeys.all(), this.tenants.all(), clock.wallMs()));
+		const responseKey = this.#parts.responseKey ?? this.responseKeys.get(RESPONSE_KEY_ID)?.value.secret;
+		this.#parts.setAccess(
+			accessOf(tenants, configuredKeys, this.apiKeys.all(), this.tenants.all(), clock.wallMs(), responseKey),
+		);
 	}
 }

@@ -99,6 +99,8 @@ export interface MeshHandle {
 	close(): Promise<void>;
 }
 
+const RESPONSE_KEY_BYTES = 32;
+
 /** A node that starts waits this long for the mesh's strategies before it serves. */
 const STRATEGIES_WAIT_MS = 30_000;
 
@@ -128,7 +130,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		revisions: new NameTable(config.fleet.models_max * 4),
 	};
 	const tenants = new NameTable(config.fleet.tenants_max);
-	let access: AccessSnapshot = accessOf(tenants, config.keys, [], [], clock.wallMs());
+	let access: AccessSnapshot = accessOf(tenants, config.keys, [], [], clock.wallMs(), config.data.response_key);
 	// A level that is none is refused before anything has started.
 	const level = ownLevel(config.fabric.compat_level);
 	const mode = config.fabric.mode === 'auto' ? (deps.fabric ?? 'alone') : config.fabric.mode;
@@ -263,10 +265,11 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		configuredNames: namePolicy(config),
 		tenants,
 		configuredKeys: config.keys,
+		responseKey: config.data.response_key,
 		requiredGrade: config.strategy.require as Grade,
 		setAccess: (next) => {
 			access = next;
-			router?.workers.access(next.keys, next.tenants);
+			router?.workers.access(next);
 		},
 		inFlight: inFlightBy(
 			router,
@@ -478,6 +481,10 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		await outlast('the level of the mesh', () => state.level.admit(), waiting);
 		await outlast('announcing targets', () => announceTargets(state, targets, loaded, fabric.nodeId), waiting);
 		endDiscovery = followSources({ config, state, targets, clock, random, metrics: meshMetrics, log });
+		if (router !== undefined && config.data.response_key === undefined)
+			await state
+				.keepResponseKey(randomBytes(RESPONSE_KEY_BYTES).toString('base64url'))
+				.catch((error: unknown) => failed('making the key of stored responses', error));
 		if (state.staging.all().length === 0) {
 			const { wasm, sourceMap } = await openStrategySource(config.strategy.active, clock);
 			const seed = { module: wasm, sourceMap, settings: undefined, activate: true, model: undefined };

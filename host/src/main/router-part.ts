@@ -325,7 +325,7 @@ export class RouterPart {
 		port: number,
 	): WorkerStart {
 		const { data, node, strategy, telemetry, fleet } = config;
-		const { keys, tenants } = access();
+		const { keys, tenants, responseKey } = access();
 		return {
 			worker,
 			host: data.host,
@@ -365,6 +365,7 @@ export class RouterPart {
 			openWithoutKeys: isLoopback(data.host),
 			keys,
 			tenants,
+			responseKey,
 			tenantsMax: fleet.tenants_max,
 			lorasMax: LORAS_MAX,
 			log: { level: log.level(), requests: telemetry.log_requests },

@@ -6,6 +6,7 @@ import type { CohortDelta } from '../experiments/cohorts/book.js';
 import type { DirectorySnapshot } from '../fleet/directory.js';
 import { reclaimLedger } from '../fleet/inflight.js';
 import type { LoraSet } from '../fleet/lora-sets.js';
+import type { AccessSnapshot } from '../mesh/access.js';
 import type { DataPlaneTls } from '../router/tls.js';
 import { registryErrors } from '../strategy/registry/errors.js';
 import type { StrategyWorkers } from '../strategy/registry/ports.js';
@@ -18,7 +19,7 @@ import type { TrialCounts } from '../strategy/shadow/trial.js';
 import { clearGauges } from '../telemetry/block.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { OutcomeBatch } from './outcome-wire.js';
-import type { FromWorker, ToWorker, WorkerKey, WorkerStart } from './worker-protocol.js';
+import type { FromWorker, ToWorker, WorkerStart } from './worker-protocol.js';
 
 export interface WorkerGroupEvents {
 	outcomes(batch: OutcomeBatch): void;
@@ -262,8 +263,8 @@ export class WorkerGroup implements StrategyWorkers {
 		this.#all({ kind: 'directory', snapshot });
 	}
 
-	access(keys: readonly WorkerKey[], tenants: readonly string[]): void {
-		this.#all({ kind: 'access', keys, tenants });
+	access(access: AccessSnapshot): void {
+		this.#all({ kind: 'access', ...access });
 	}
 
 	quotaGranted(tenants: readonly number[]): void {

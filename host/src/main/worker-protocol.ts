@@ -6,6 +6,7 @@ import type { DirectorySnapshot } from '../fleet/directory.js';
 import type { InflightShared } from '../fleet/inflight.js';
 import type { LoraSet } from '../fleet/lora-sets.js';
 import type { FleetTableShared } from '../fleet/table.js';
+import type { AccessSnapshot } from '../mesh/access.js';
 import type { KvTableShared } from '../prefix/precise/shared-table.js';
 import type { PrefixIndexOptions } from '../prefix/prefix-index.js';
 import type { TokenClientOptions } from '../prefix/tokens/token-client.js';
@@ -68,6 +69,7 @@ export interface WorkerStart {
 	readonly openWithoutKeys: boolean;
 	readonly keys: readonly WorkerKey[];
 	readonly tenants: readonly string[];
+	readonly responseKey: string | undefined;
 	readonly tenantsMax: number;
 	readonly lorasMax: number;
 	readonly log: { readonly level: LogLevel; readonly requests: boolean };
@@ -94,7 +96,7 @@ export type ToWorker =
 	  }
 	| { readonly kind: 'forget'; readonly versionId: number }
 	| { readonly kind: 'prepare'; readonly plan: RoutingPlan }
-	| { readonly kind: 'access'; readonly keys: readonly WorkerKey[]; readonly tenants: readonly string[] }
+	| ({ readonly kind: 'access' } & AccessSnapshot)
 	| { readonly kind: 'quotaGranted'; readonly tenants: readonly number[] }
 	| { readonly kind: 'tls'; readonly tls: DataPlaneTls }
 	/** Ports to the threads that tokenise, in place of those before. */

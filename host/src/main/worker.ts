@@ -170,6 +170,7 @@ const router = createRouter(
 		tokens: tokenClient,
 		interner: { tenant: (name) => tenants.find(name), lora: (name) => loras.intern(name) },
 		authenticator,
+		responseKey: start.responseKey,
 		metrics: createRouterMetrics(block, { tenantName: (id) => tenants.name(id), stages: pipelineStages }),
 		webSockets: createWebSocketMetrics(block),
 		tracer,
@@ -264,6 +265,7 @@ agent.on('message', (message: ToWorker) => {
 		case 'access':
 			for (const tenant of message.tenants) tenants.intern(tenant);
 			authenticator.replace(message.keys);
+			router.setResponseKey(message.responseKey);
 			break;
 		case 'prepare':
 			prepare(message);

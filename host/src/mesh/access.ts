@@ -1,4 +1,5 @@
-// Owns who may call the data plane, joined from this node's configuration and the mesh's records: API keys by digest, tenants with their numbers.
+// Owns who may call the data plane, joined from this node's configuration and the mesh's records: API keys by digest, tenants with their numbers, and what
+// vouches for the owners of stored responses.
 // Numbers are given out once and only ever added to, because workers and metrics hold them.
 import type { NameTable } from '../fleet/interner.js';
 import type { WorkerKey } from '../main/worker-protocol.js';
@@ -10,6 +11,8 @@ export interface AccessSnapshot {
 	readonly keys: readonly WorkerKey[];
 	/** In the order of their numbers, from 1. */
 	readonly tenants: readonly string[];
+	/** See `RouterPorts`. */
+	readonly responseKey: string | undefined;
 }
 
 export interface ConfiguredKey {
@@ -25,6 +28,7 @@ export function accessOf(
 	keys: readonly Stored<ApiKey>[],
 	tenants: readonly Stored<Tenant>[],
 	nowMs: number,
+	responseKey: string | undefined,
 ): AccessSnapshot {
 	const masks = new Map(tenants.map(({ id, value }) => [id, value.policyMask]));
 	const leastGrades = new Map(tenants.map(({ id, value }) => [id, rankOf(value.strategies ?? 'unsigned')]));
@@ -52,5 +56,5 @@ export function accessOf(
 			leastGrade: leastGrades.get(key.tenant) ?? 0,
 			trusted: key.trusted,
 		});
-	return { keys: [...known.values()], tenants: table.entries() };
+	return { keys: [...known.values()], tenants: table.entries(), responseKey };
 }

@@ -232,6 +232,18 @@ export const apiKeySchema = Type.Object(
 );
 export type ApiKey = Static<typeof apiKeySchema>;
 
+/** What routers vouch with for who made a stored response: made by whichever router comes first, and the same for all. */
+export const responseKeySchema = Type.Object({
+	secret: Type.String({
+		minLength: 32,
+		maxLength: 128,
+		description: 'Secret: travels and rests as the mesh’s state does.',
+	}),
+	madeBy: Type.String(describe('UUID of the node.')),
+	madeAtMs: Type.Integer(),
+});
+export type ResponseKey = Static<typeof responseKeySchema>;
+
 /** A key that vouches for strategies, under its id; only the public half. */
 export const signingKeySchema = Type.Object({
 	name: Type.String({ minLength: 1, maxLength: 128, description: 'Whose it is, for people.' }),
@@ -398,6 +410,7 @@ export const recordKinds = {
 	routes: kind('policies/route/', routeSchema),
 	tenants: kind('tenants/', tenantSchema),
 	apiKeys: kind('keys/', apiKeySchema),
+	responseKeys: kind('response-keys/', responseKeySchema),
 	strategies: kind('strategies/', strategyRecordSchema),
 	signingKeys: kind('signing-keys/', signingKeySchema),
 	staging: kind('staging/', stagingRecordSchema),

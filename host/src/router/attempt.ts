@@ -11,9 +11,11 @@ import { heldKv, meetingMembers, type PairPlan, prefillBody, withMembers } from 
 import { PrefillLeg, type PrefillResult } from './pd/prefill-leg.js';
 import { dropBody } from './receive.js';
 import { commit } from './respond.js';
-import { tagResponses, targetTag } from './response-ids.js';
+import { targetTag } from './response-ids.js';
+import { type MarkOf, markedBody, markedEvents } from './response-marks.js';
 import type { AttemptEnd, RunningAttempt } from './routed-request.js';
 import { SseRelay } from './sse-relay.js';
+import { tenantOf } from './tenant-policy.js';
 import type { UpstreamCall, UpstreamHandler } from './upstream/connection.js';
 import { UpstreamFault } from './upstream/faults.js';
 import type { UpstreamRequest } from './upstream/request-head.js';
@@ -135,7 +137,12 @@ export class Attempt extends BaseAttempt implements UpstreamHandler {
 			const { eventBytesMax } = this.#env.options;
 			const { dialect, usageInjected } = this.#exchange;
 			const key = usageKey(dialect.usageKey);
-			this.relay = new SseRelay({ eventBytesMax, stripUsage: usageInjected, usageKey: key, edit: this.#edit() });
+			this.relay = new SseRelay({
+				eventBytesMax,
+				stripUsage: usageInjected,
+				usageKey: key,
+				edit: this.#edit(markedEvents),
+			});
 			reportLoad(this.#env, this, true);
 			return;
 		}
@@ -161,7 +168,7 @@ export class Attempt extends BaseAttempt implements UpstreamHandler {
 			this.body = this.#held.length === 1 ? (this.#held[0] as Buffer) : Buffer.concat(this.#held, this.#heldBytes);
 			this.#held = [];
 			this.usage = this.status < 300 ? this.#usageIn(this.body) : undefined;
-			this.body = this.#edit()?.(this.body) ?? this.body;
+			this.body = this.#edit(markedBody)?.(this.body) ?? this.body;
 			if (!isServerRefusal(this.status)) this.#exchange.race?.won(this);
 			return this.finish('held');
 		}
@@ -170,11 +177,13 @@ export class Attempt extends BaseAttempt implements UpstreamHandler {
 		this.#endClient();
 	}
 
-	/** What the dialect changes in answers: ids of stored responses tell where they are. Such an answer's length is not the engine's. */
-	#edit(): ((bytes: Buffer) => Buffer) | undefined {
+	/** What the dialect changes in answers: ids of stored responses tell where they are, and whose. Such an answer's length is not the engine's. */
+	#edit(marked: (bytes: Buffer, mark: MarkOf) => Buffer): ((bytes: Buffer) => Buffer) | undefined {
 		if (!this.#exchange.dialect.responseIds || this.status >= 300) return undefined;
+		const { responseIds } = this.#env;
 		const tag = targetTag(this.target.id);
-		return (bytes) => tagResponses(bytes, tag);
+		const tenant = tenantOf(this.#exchange);
+		return (bytes) => marked(bytes, (id) => responseIds.mark(tag, tenant, id));
 	}
 
 	#usageIn(bytes: Buffer): Usage | undefined {
@@ -253,7 +262,7 @@ export class Attempt extends BaseAttempt implements UpstreamHandler {
 			return;
 		}
 		this.#holding = false;
-		this.#pass(this.#edit()?.(held) ?? held);
+		this.#pass(this.#edit(markedBody)?.(held) ?? held);
 	}
 
 	#pass(chunk: Buffer): void {

@@ -23,6 +23,8 @@ export abstract class BodyRequest extends RoutedRequest {
 	formModel: Span | undefined;
 	/** Id of the stored response that the request goes on from. */
 	previousId = '';
+	/** That response, or the one in the path, as its target knows it. */
+	storedId = '';
 	/** The router asked for `usage` on the client's behalf, and strips it again. */
 	usageInjected = false;
 	/** The body's own `stream_options`, where it has some. */

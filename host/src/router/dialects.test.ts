@@ -4,7 +4,7 @@ import { InMemorySpanExporter } from '@opentelemetry/sdk-trace-node';
 import test, { type ExecutionContext } from 'ava';
 import { parseTraceParent } from '../telemetry/trace-context.js';
 import { createTracing } from '../telemetry/tracing.js';
-import { tagResponses, targetTag, untagged } from './response-ids.js';
+import { ResponseIds, targetTag } from './response-ids.js';
 import { type EngineHandler, type FakeEngine, fakeEngine, startRouter, type TestRouter, until } from './testing/kit.js';
 
 async function mesh(
@@ -401,7 +401,8 @@ test('a stored response is found again, from any router, by its id', async (t) =
 		id: string;
 		text: string;
 	};
-	t.is(made.id, `resp_im${targetTag('t2')}_1`);
+	const marks = new ResponseIds('of this mesh');
+	t.is(made.id, `resp_${marks.mark(targetTag('t2'), 'default', 'resp_1')}1`);
 	t.is(made.text, '"id":"resp_9"', 'what a model says is not touched');
 	for (const { url } of [router, second]) {
 		for (const [method, tail] of [
@@ -423,29 +424,11 @@ test('a stored response is found again, from any router, by its id', async (t) =
 		previous_response_id: made.id,
 	});
 	t.is(next.headers.get('x-infermesh-target'), 't2');
-	t.regex(await next.text(), new RegExp(`"id":"resp_im${targetTag('t2')}_2".+"previous_response_id":"${made.id}"`));
+	const following = `resp_${marks.mark(targetTag('t2'), 'default', 'resp_2')}2`;
+	t.regex(await next.text(), new RegExp(`"id":"${following}".+"previous_response_id":"${made.id}"`));
 	t.like(JSON.parse(engines[2]?.seen.at(-1)?.body ?? ''), { previous_response_id: 'resp_1' });
-	const gone = await fetch(`${router.url}/v1/responses/resp_im${targetTag('gone')}_1`);
+	const gone = await fetch(`${router.url}/v1/responses/resp_${marks.mark(targetTag('gone'), 'default', 'resp_1')}1`);
 	t.deepEqual([gone.status, gone.headers.get('x-infermesh-error')], [404, 'IM_ROUTE_RESPONSE_UNKNOWN']);
-});
-
-test('tags of responses go in and out, once for each router on the way', (t) => {
-	const body = Buffer.from(
-		'{"id": "resp_a","x":{"response_id":"resp_b"},"said":"\\"id\\":\\"resp_c\\"","other":"resp_d"}',
-	);
-	const tagged = tagResponses(body, targetTag('t')).toString();
-	t.is(
-		tagged,
-		body
-			.toString()
-			.replace('resp_a', `resp_im${targetTag('t')}_a`)
-			.replace('resp_b', `resp_im${targetTag('t')}_b`),
-	);
-	const twice = tagResponses(tagResponses(Buffer.from('{"id":"resp_a"}'), targetTag('inner')), targetTag('outer'));
-	const outer = untagged((JSON.parse(twice.toString()) as { id: string }).id);
-	t.is(outer?.tag, targetTag('outer'));
-	t.deepEqual(untagged(outer?.id ?? ''), { tag: targetTag('inner'), id: 'resp_a' });
-	t.is(untagged('resp_a'), undefined);
 });
 
 test('a rank is asked for as the runtime expects it, and never by a client', async (t) => {

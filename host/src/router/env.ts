@@ -20,6 +20,7 @@ import type {
 } from './ports.js';
 import { pipelineStages } from './ports.js';
 import { PromptBuffer } from './prompt-buffer.js';
+import { ResponseIds } from './response-ids.js';
 import { RetryBudget } from './retry-budget.js';
 import type { RoutedRequest } from './routed-request.js';
 import { type StreamBounds, Upstreams } from './upstream/upstreams.js';
@@ -32,7 +33,7 @@ export interface Proof {
 
 export interface RouterEnv {
 	readonly options: RouterOptions;
-	readonly ports: Required<RouterPorts>;
+	readonly ports: Required<Omit<RouterPorts, 'responseKey'>>;
 	readonly ids: IdGenerator;
 	readonly upstreams: Upstreams;
 	readonly retries: RetryBudget;
@@ -50,6 +51,7 @@ export interface RouterEnv {
 	/** Output tokens to expect, learned per pool index. */
 	readonly tokensOutMean: Map<number, number>;
 	readonly proofs: WeakMap<object, Proof>;
+	readonly responseIds: ResponseIds;
 	/** Bytes of request bodies held now. */
 	bodyBytes: number;
 	requests: number;
@@ -111,6 +113,7 @@ export function createEnv(input: RouterOptionsInput, ports: RouterPorts): Router
 		promptOf: undefined,
 		tokensOutMean: new Map(),
 		proofs: new WeakMap(),
+		responseIds: new ResponseIds(ports.responseKey),
 		bodyBytes: 0,
 		requests: 0,
 		closing: false,

@@ -150,8 +150,13 @@ export const routerErrors = defineErrors({
 		httpStatus: 404,
 		grpcStatus: 'NOT_FOUND',
 		retryable: false,
-		summary: 'No target here has the response of this id.',
-		hint: 'Stored responses go with the target that made them; ask the model again.',
+		summary: 'There is no response of this id for this tenant.',
+		hint: 'Stored responses go with the target that made them, and only the tenant that asked for one can reach it.',
+	},
+	IM_ROUTE_RESPONSE_KEY: {
+		...full,
+		summary: 'The router does not know yet what vouches for the owners of stored responses.',
+		hint: 'It comes from the mesh’s state; without coordinators set data.response_key to the same secret on all routers.',
 	},
 	IM_ROUTE_NO_TARGET: {
 		httpStatus: 503,

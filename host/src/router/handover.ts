@@ -1,5 +1,5 @@
 // Owns what clients may not say to engines: where KV is fetched from or kept, whom an engine meets for it, and which data-parallel rank serves. Engines believe such
-// members of a body, and connect to the address in them; they are the router's to set, and a trusted caller's. Bodies that were read lose them. Bodies that were not
+// members of a body, and connect to the address in them; they are the router's to set, and a trusted caller's. Nor may anybody choose the id of a stored response. Bodies that were read lose them. Bodies that were not
 // are searched, and refused when one is named.
 import type { Refusal } from './errors.js';
 import { type MemberEdit, withoutMembers } from './json-bytes.js';
@@ -53,6 +53,17 @@ function says(object: Json, depth = 0): boolean {
 	}
 	return false;
 }
+
+/**
+ * The body of a request for a response that is stored, without the id its client would have it stored under: whoever may choose it could have the router
+ * vouch for somebody else's. vLLM and SGLang take one from `request_id`.
+ */
+export function withoutChosenId(body: Buffer, parsed: Json): Buffer {
+	const chosen = Object.keys(parsed).some((name) => name === CHOSEN_ID || name.includes('\\'));
+	return chosen ? withoutMembers(body, (name) => (name === CHOSEN_ID ? 'drop' : 'keep')) : body;
+}
+
+const CHOSEN_ID = 'request_id';
 
 /** What they have in common, so that a body is searched thrice and not a time for each. */
 const STEMS = ['_params', 'bootstrap_', '_rank'] as const;

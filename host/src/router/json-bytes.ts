@@ -1,5 +1,6 @@
 // Owns what is done to JSON as bytes: checking that it is no bomb before it is parsed, and replacing one top-level value in place, so that
-// everything a client wrote reaches the engine as written. Functions other than `isTame` trust their input to have been parsed.
+// everything a client wrote reaches the engine as written. Functions other than `isTame` and `eachMember` trust their
+// input to have been parsed.
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
@@ -68,6 +69,28 @@ export function topLevelValue(body: Buffer, key: string): Span | undefined {
 		if (name === key) found = { start, end };
 		at = skipSpace(body, end);
 		if (body[at] !== COMMA) return found;
+		at++;
+	}
+}
+
+/**
+ * Shows where the values of an object's own members stand; the object opens at `open`. The text need be neither whole nor sound: what cannot be read ends
+ * it, and names are as written, escapes and all.
+ */
+export function eachMember(body: Buffer, open: number, see: (name: string, value: Span) => void): void {
+	let at = open + 1;
+	for (;;) {
+		at = skipSpace(body, at);
+		if (body[at] !== QUOTE) return;
+		const keyEnd = stringEnd(body, at);
+		const colon = skipSpace(body, keyEnd);
+		if (body[colon] !== COLON) return;
+		const start = skipSpace(body, colon + 1);
+		if (start >= body.length) return;
+		const end = valueEnd(body, start);
+		see(body.toString('utf8', at + 1, keyEnd - 1), { start, end });
+		at = skipSpace(body, end);
+		if (body[at] !== COMMA) return;
 		at++;
 	}
 }

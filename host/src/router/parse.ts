@@ -5,7 +5,7 @@ import type { Dialect } from '@infermesh/adapters';
 import { BodyRequest } from './body-request.js';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
-import { handoverUnread, withoutHandover } from './handover.js';
+import { handoverUnread, withoutChosenId, withoutHandover } from './handover.js';
 import { type Hash64, hashText } from './hash.js';
 import { isTame } from './json-bytes.js';
 import { formModel } from './multipart.js';
@@ -34,6 +34,7 @@ export function parse(env: RouterEnv, request: BodyRequest): Refusal | undefined
 	if (body === undefined) return (trusted ? undefined : handoverUnread(request.body)) ?? setSession(request, {});
 	request.parsed = true;
 	if (!trusted) request.body = withoutHandover(request.body, body);
+	if (dialect.responseIds) request.body = withoutChosenId(request.body, body);
 	readGeneration(env, request, body);
 	collectPrompt(body, env.prompt, dialect.prompt);
 	env.longs.forget();

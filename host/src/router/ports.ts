@@ -69,7 +69,7 @@ export interface ModelDirectory {
 	models(): readonly { readonly id: string; readonly ownedBy: string; readonly createdS: number }[];
 	/** A pool that unknown paths of a known runtime may pass through to, when the request names no model. */
 	passThroughPool(): ModelPool | undefined;
-	/** Where the target of this tag (`response-ids.ts`) stands: in `pool`, or in any pool when none is given. */
+	/** Where the target of this tag (`targetTag`) stands: in `pool`, or in any pool when none is given. */
 	owner(tag: string, pool: ModelPool | undefined): TargetOwner | undefined;
 }
 
@@ -363,6 +363,8 @@ export interface RouterPorts {
 	readonly prefixes: PrefixIndex;
 	readonly interner: Interner;
 	readonly authenticator: Authenticator;
+	/** Vouches for whose a stored response is; the same on all routers of a mesh. Undefined = not known yet. */
+	readonly responseKey?: string | undefined;
 	readonly tokens?: PromptTokens;
 	readonly metrics?: RouterMetrics;
 	readonly webSockets?: WebSocketMetrics;

@@ -1,18 +1,18 @@
-// Owns how the id of a stored response tells which target has it: a tag of the target is put into the id on its way to the client, and taken out again when a
-// request comes back with it. So any worker and any router of the mesh finds the target, and nobody keeps a list. A response relayed from another cell has
-// the tags of both.
+// Owns what the id of a stored response says: which target has it and, vouched for by a keyed hash, which tenant made it. Both are put into the id on its
+// way to the client and taken out again when a request comes back with it. So any worker and any router of the mesh finds the target and knows the owner, and
+// nobody keeps a list. An id of somebody else's, one that was made up and one that never was are told apart by nothing: they are refused before a
+// target is looked for. A response relayed from another cell has the marks of both cells, the outer one on the outside.
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import { type Hash64, hashText } from './hash.js';
 
-const PREFIX = 'resp_';
-const MARK = 'im';
-const TAGGED = /^resp_im([\w-]{8})_(.+)$/;
+export const RESPONSE_PREFIX = 'resp_';
+/** Target, then seal, both of fixed length; the rest is the id as the target knows it. */
+const MARKED = /^resp_im([\w-]{8})([\w-]{16})_(.+)$/;
 const TAG_BYTES = 6;
-
-const QUOTED_PREFIX = Buffer.from(`"${PREFIX}`);
-/** Keys whose values are such ids. */
-const KEYS = ['"id"', '"response_id"', '"previous_response_id"'].map((key) => Buffer.from(key));
-const COLON = 0x3a;
-const SPACE = 0x20;
+/** 96 bits: who guesses a million a second finds one in 10^15 years. */
+const SEAL_BYTES = 12;
+/** Keeps the seal apart from whatever else the key may come to be used for. */
+const PURPOSE = 'infermesh response owner 1';
 
 const hash: Hash64 = { low: 0, high: 0 };
 
@@ -25,32 +25,50 @@ export function targetTag(targetId: string): string {
 	return bytes.toString('base64url', 0, TAG_BYTES);
 }
 
-/** The tag in an id and the id as the target knows it; undefined when there is no tag. */
-export function untagged(id: string): { readonly tag: string; readonly id: string } | undefined {
-	const match = TAGGED.exec(id);
-	return match === null ? undefined : { tag: match[1] as string, id: `${PREFIX}${match[2]}` };
+/** A stored response as the mesh finds it. */
+export interface OwnedResponse {
+	readonly tag: string;
+	/** As its target knows it. */
+	readonly id: string;
 }
 
-/**
- * JSON, or events of it, with the tag put into the ids of responses. Inside a JSON string the quotes of keys are escaped, so nothing a model says is taken
- * for one.
- */
-export function tagResponses(bytes: Buffer, tag: string): Buffer {
-	const pieces: Buffer[] = [];
-	let from = 0;
-	for (let at = bytes.indexOf(QUOTED_PREFIX); at >= 0; at = bytes.indexOf(QUOTED_PREFIX, at + 1)) {
-		if (!isValueOfKey(bytes, at)) continue;
-		const end = at + QUOTED_PREFIX.length;
-		pieces.push(bytes.subarray(from, end), Buffer.from(`${MARK}${tag}_`));
-		from = end;
+export class ResponseIds {
+	#key: string | undefined;
+
+	/** `key`: the mesh's secret; undefined = not known yet. */
+	constructor(key: string | undefined) {
+		this.#key = key;
 	}
-	return from === 0 ? bytes : Buffer.concat([...pieces, bytes.subarray(from)]);
-}
 
-/** Whether the string that opens at `at` is the value of one of the keys. */
-function isValueOfKey(bytes: Buffer, at: number): boolean {
-	let before = at - 1;
-	while (bytes[before] === SPACE) before--;
-	if (bytes[before] !== COLON) return false;
-	return KEYS.some((key) => before >= key.length && bytes.subarray(before - key.length, before).equals(key));
+	/** Without the mesh's key no id can be marked, and no owner known. */
+	get ready(): boolean {
+		return this.#key !== undefined;
+	}
+
+	/** Ids marked by another key are nobody's from now on. */
+	setKey(key: string | undefined): void {
+		this.#key = key;
+	}
+
+	/** What is put between `resp_` and the rest of the id that a target gave. */
+	mark(tag: string, tenant: string, id: string): string {
+		return `im${tag}${this.#seal(tag, tenant, id).toString('base64url')}_`;
+	}
+
+	/** What an id names, if it is the tenant's own; undefined in every other case. The time it takes says nothing of what the seal should have been. */
+	owned(name: string, tenant: string): OwnedResponse | undefined {
+		const match = MARKED.exec(name);
+		if (match === null || !this.ready) return undefined;
+		const [, tag, seal, rest] = match as unknown as readonly [string, string, string, string];
+		const id = `${RESPONSE_PREFIX}${rest}`;
+		return timingSafeEqual(this.#seal(tag, tenant, id), Buffer.from(seal, 'base64url')) ? { tag, id } : undefined;
+	}
+
+	#seal(tag: string, tenant: string, id: string): Buffer {
+		const said = JSON.stringify([PURPOSE, tag, tenant, id]);
+		return createHmac('sha256', this.#key ?? '')
+			.update(said)
+			.digest()
+			.subarray(0, SEAL_BYTES);
+	}
 }

@@ -37,6 +37,8 @@ export interface Router {
 	waiting(): number;
 	/** Uses other certificates from now on; connections there are go on. */
 	setTls(tls: DataPlaneTls): void;
+	/** What vouches for the owners of stored responses, from now on. */
+	setResponseKey(key: string | undefined): void;
 	/** The agent has looked for more of these tenants' quotas. */
 	quotaGranted(tenants: readonly number[]): void;
 	/** Stops accepting, lets requests end within the grace (health is 503, answers close their connections), then resets what is left. */
@@ -76,6 +78,7 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 		inflight: () => routing.active.size,
 		held: () => env.holds.size,
 		waiting: () => env.admission.size,
+		setResponseKey: (key) => env.responseIds.setKey(key),
 		quotaGranted: (tenants) => env.admission.quotaGranted(tenants),
 		setTls({ port, upstream }) {
 			if (port !== undefined) renew(port);

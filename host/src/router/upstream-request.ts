@@ -4,7 +4,6 @@ import type { Exchange } from './exchange.js';
 import { prependMember, replaceSpan, topLevelValue } from './json-bytes.js';
 import type { ModelPool, UpstreamTarget } from './ports.js';
 import { RELAYED_HEADER } from './request-headers.js';
-import { untagged } from './response-ids.js';
 import type { RoutedRequest } from './routed-request.js';
 import type { UpstreamRequest } from './upstream/request-head.js';
 import type { AttemptPlan } from './upstream-response.js';
@@ -28,12 +27,13 @@ export function upstreamRequest(exchange: Exchange, plan: AttemptPlan, target = 
 const FETCH_HEADER = 'x-infermesh-fetch-from';
 const PLAIN_NAME = /^[\w\-.~:@+,=]+$/;
 
-/** The path as sent, but for the model's name where the engine knows it by another or it could be read in two ways, and the tag of a stored response. */
-function upstreamPath({ target: sent, pathModel, pathId }: Exchange, pool: ModelPool, target: UpstreamTarget): string {
-	if (pathId !== undefined) {
-		const id = untagged(pathId.name)?.id ?? pathId.name;
-		return `${sent.slice(0, pathId.start)}${id}${sent.slice(pathId.end)}`;
-	}
+/** The path as sent, but for the model's name where the engine knows it by another or it could be read in two ways, and the marks of a stored response. */
+function upstreamPath(
+	{ target: sent, pathModel, pathId, storedId }: Exchange,
+	pool: ModelPool,
+	target: UpstreamTarget,
+): string {
+	if (pathId !== undefined) return `${sent.slice(0, pathId.start)}${storedId}${sent.slice(pathId.end)}`;
 	if (pathModel === undefined) return sent;
 	const name = target.upstreamModel ?? pool.model;
 	if (name === pathModel.name && PLAIN_NAME.test(sent.slice(pathModel.start, pathModel.end))) return sent;
@@ -82,8 +82,8 @@ function upstreamBody(exchange: Exchange, pool: ModelPool, target: UpstreamTarge
 	if (exchange.usageInjected) body = withUsage(body, exchange.streamOptions);
 	if (model !== exchange.model && exchange.modelInBody) body = withMember(body, 'model', JSON.stringify(model));
 	if (model !== exchange.model && exchange.formModel !== undefined) body = replaceSpan(body, exchange.formModel, model);
-	const previous = exchange.previousId === '' ? undefined : untagged(exchange.previousId);
-	if (previous !== undefined) body = withMember(body, 'previous_response_id', JSON.stringify(previous.id));
+	if (exchange.pathId === undefined && exchange.storedId !== '')
+		body = withMember(body, 'previous_response_id', JSON.stringify(exchange.storedId));
 	if (target.dataParallelRank !== undefined && target.runtime === 'sglang' && exchange.parsed)
 		for (const member of RANK_MEMBERS) body = withMember(body, member, String(target.dataParallelRank));
 	exchange.sentBody = body;

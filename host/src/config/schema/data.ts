@@ -1,6 +1,6 @@
 // Owns the section of the configuration about the data plane: every bound of clients’ requests and of connections to targets.
 import { Type } from 'typebox';
-import { flag, integer, list, number, optional, section, text } from '../fields.js';
+import { flag, integer, list, number, optional, secret, section, text } from '../fields.js';
 import { BYTES, MS, PORT } from './units.js';
 
 export const dataSchema = section('The data plane: where clients send inference requests.', {
@@ -25,6 +25,9 @@ export const dataSchema = section('The data plane: where clients send inference 
 		min: 16,
 		max: 1_000_000,
 	}),
+	response_key: secret(
+		'Vouches for which tenant made a stored response: at least 32 characters, the same on all routers. Without it the mesh makes one and keeps it in its state',
+	),
 	tls: section('TLS on the data port. Without a certificate it speaks in the clear.', {
 		cert_file: optional('PEM with the certificate and its chain.'),
 		key_file: optional('PEM with the key of that certificate.'),

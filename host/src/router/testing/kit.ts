@@ -279,6 +279,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 				ended: (_pool, cohort, request) => record.trials.push({ cohort, request }),
 				loadReported: (target, orca, inFlight) => record.loads.push({ target: target.id, orca, inFlight }),
 			},
+			responseKey: 'of this mesh',
 			prefixes: createPrefixIndex({ blocksMax: 4096 }),
 			interner: { tenant: (name) => name.length, lora: (name) => name.length },
 			authenticator: {
