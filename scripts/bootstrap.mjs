@@ -52,6 +52,7 @@ function step(title, args) {
 function build() {
 	step('the TypeScript build', [bin('tsc'), '-b']);
 	step('building the shipped strategies', [path.join(root, 'sdk/dist/src/build/build-plugins.js')]);
+	step('building what runs native strategies', [path.join(root, 'host/dist/src/strategy/native/prebuild.js')]);
 }
 
 /** Hands the terminal to `args` under the pinned Node, passes signals on, and ends as it ends. */

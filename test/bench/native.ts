@@ -1,6 +1,6 @@
 // Owns the figures of native strategies: one decision of least_queue all in, in WebAssembly, in C inline, in C in its sandbox and in TypeScript, in one run;
 // then a soak in which a hostile strategy fails a thousand times in each of three ways, with what the process holds before and after.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import {
@@ -13,6 +13,7 @@ import {
 	type StrategyModule,
 } from '@infermesh/host';
 import { REQUEST_TOKENS_OUT_MAX_WORD } from '@infermesh/sdk';
+import { hostileFirst, misdeeds, writeNativeProject } from '../support/native.js';
 import type { Bench, BenchContext, Table } from './bench.js';
 import { leastQueueReference } from './least-queue-reference.js';
 import { noise, quantile, ratioOfPairs } from './stats.js';
@@ -22,17 +23,6 @@ const SIZES = [16, 128, 1024];
 const SEED = 20_261_126;
 const ROUNDS = 30;
 const SINGLES = 400;
-
-/** Each misdeed by the request's largest answer; put in front of what the template does. */
-const misdeeds = [
-	{ name: 'crash', number: 6661, code: '*(volatile int *)8 = 1;' },
-	{ name: 'hang', number: 6662, code: 'for (volatile int on = 1; on;) {}' },
-	{
-		name: 'wild write',
-		number: 6663,
-		code: 'for (int i = 0; i < 4096; i++) ((volatile uint8_t *)frame)[i] = 0xff; return 0;',
-	},
-] as const;
 
 export const nativeBench: Bench = {
 	name: 'native',
@@ -48,8 +38,6 @@ export const nativeBench: Bench = {
 	},
 };
 
-const template = new URL('../../../templates/strategy-c/strategy.c', import.meta.url);
-
 /** The template's strategy, with `first` at the start of its rank. */
 async function compile(
 	folder: string,
@@ -57,11 +45,7 @@ async function compile(
 	first: string,
 ): Promise<StrategyModule & { readonly module: NativeCode }> {
 	const dir = path.join(folder, name);
-	mkdirSync(dir);
-	const manifest = `name: ${name}\nversion: 1.0.0\nabi: "1.0"\nsource: strategy.c\ncolumns: [load, weight, slow_start]\n`;
-	writeFileSync(path.join(dir, 'strategy.yaml'), manifest);
-	const rank = 'static int32_t rank(uint8_t *frame) {\n';
-	writeFileSync(path.join(dir, 'strategy.c'), readFileSync(template, 'utf8').replace(rank, `${rank}${first}`));
+	writeNativeProject(dir, { name, first });
 	return (await prepareStrategy(dir)).module as StrategyModule & { readonly module: NativeCode };
 }
 
@@ -157,8 +141,7 @@ function held(): Held {
 }
 
 async function soakTable(folder: string, { quick, progress }: BenchContext): Promise<Table> {
-	const cases = misdeeds.map(({ number, code }) => `case ${number}: ${code} break;`).join('\n');
-	const hostile = await compile(folder, 'hostile', `switch (im_request_in(frame)->tokens_out_max) {\n${cases}\n}\n`);
+	const hostile = await compile(folder, 'hostile', hostileFirst);
 	const rig = createRig(128, SEED);
 	const ring = makeRing(rig);
 	const rows: (string | number)[][] = [];

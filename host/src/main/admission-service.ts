@@ -2,6 +2,7 @@
 // back is checked for shape; a child that dies is a refusal, never an exception of the mesh.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { Compiler } from '@infermesh/adapters';
 import { type Clock, MeshError } from '@infermesh/proto';
 import { blankReport, type Inspection, type InspectOptions } from '../strategy/admission/try-out.js';
 import { isLibrary } from '../strategy/native/code.js';
@@ -13,6 +14,8 @@ export interface AdmissionServiceOptions {
 	/** Admissions at once; further ones wait in order. */
 	readonly concurrencyMax: number;
 	readonly waitingMax: number;
+	/** With what, and where, libraries' addon and sandbox are built; what is left out is as everywhere. */
+	readonly compiler: Partial<Compiler>;
 }
 
 export const admissionServiceDefaults: AdmissionServiceOptions = {
@@ -20,6 +23,7 @@ export const admissionServiceDefaults: AdmissionServiceOptions = {
 	memoryMib: 512,
 	concurrencyMax: 1,
 	waitingMax: 16,
+	compiler: {},
 };
 
 /** Where the engine keeps the compiled code of the child's imports: about 50 ms of CPU less per admission. Not writable = not used. */
@@ -60,7 +64,7 @@ export class AdmissionService {
 	/** What libraries are tried out with is built here, once: a child would be killed for taking so long. */
 	async #libraryInChild(bytes: Uint8Array, options: InspectOptions): Promise<Inspection> {
 		try {
-			return await this.#inChild(bytes, { ...options, native: await buildNativeEngine() });
+			return await this.#inChild(bytes, { ...options, native: await buildNativeEngine(this.#options.compiler) });
 		} catch (error) {
 			if (!(error instanceof MeshError)) throw error;
 			return failure(bytes, error.code, error.message, error.hint);

@@ -55,6 +55,7 @@ import {
 	limitOptions,
 	looksStart,
 	namePolicy,
+	nativeCompiler,
 	roomOptions,
 	routes,
 	targetServiceOptions,
@@ -144,6 +145,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			...admissionServiceDefaults,
 			timeoutMs: config.strategy.admission_timeout_ms,
 			memoryMib: config.strategy.admission_memory_mib,
+			compiler: nativeCompiler(config),
 		},
 		clock,
 	);

@@ -1,5 +1,6 @@
 // Owns the mapping from the one configuration to the options of each room. Names and units change here and nowhere else.
 import path from 'node:path';
+import type { Compiler } from '@infermesh/adapters';
 import type { AdminToken } from '../admin/auth.js';
 import type { MeshConfig, TargetConfig } from '../config/schema.js';
 import type { NamePolicy } from '../fleet/directory.js';
@@ -173,6 +174,11 @@ export function recorderOptions({ recorder, state_dir }: MeshConfig): RecorderOp
 
 export function fuelBudget({ strategy }: MeshConfig): FuelBudget {
 	return { base: strategy.base_fuel, perTarget: strategy.fuel_per_target, stackSlotsMax: strategy.stack_max_slots };
+}
+
+/** With what, and where, addon and sandbox are built. */
+export function nativeCompiler({ strategy: { native } }: MeshConfig): Partial<Compiler> {
+	return { command: native.compiler, ...(native.build_dir === '' ? {} : { into: path.resolve(native.build_dir) }) };
 }
 
 /** How a library runs here: in a sandbox, unless the operator lists its digest. */

@@ -39,6 +39,7 @@ import type { LiveTls } from './live-tls.js';
 import {
 	fuelBudget,
 	nativeCode,
+	nativeCompiler,
 	quarantineOptions,
 	recorderOptions,
 	roomOptions,
@@ -224,7 +225,7 @@ export class RouterPart {
 				gradeOf: deps.gradeOf,
 				compile: async ({ wasm, digest }) =>
 					isLibrary(wasm)
-						? nativeCode(wasm, digest, await buildNativeEngine(), config.strategy.native)
+						? nativeCode(wasm, digest, await buildNativeEngine(nativeCompiler(config)), config.strategy.native)
 						: compileInThread(wasm, config.strategy.admission_timeout_ms, clock),
 				workers: recordedWorkers(this.workers, () => this.recorder),
 				pools: () => targets.registry.pools(),

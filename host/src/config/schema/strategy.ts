@@ -96,6 +96,8 @@ export const strategySchema = section('The strategy host.', {
 		}),
 		memory_mib: integer(512, 'Address space of a sandbox beside its frame.', { unit: 'MiB', min: 16, max: 16_384 }),
 		start_ms: integer(2000, 'Time for a library to load.', MS),
+		compiler: text('g++', 'Command that builds addon and sandbox where they do not stand yet.'),
+		build_dir: text('', 'Folder in which they are built and looked for; empty = beside their sources.'),
 		restart_ms: integer(
 			100,
 			'A version whose sandbox failed twice waits this long before it is loaded again, twice as long after each further failure.',
