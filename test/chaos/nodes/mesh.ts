@@ -21,7 +21,7 @@ import { realClock } from '../../support/real-clock.js';
 import { keyOf } from '../../support/traffic.js';
 import { Relay } from '../relay/relay.js';
 import { Engines } from './engines.js';
-import { ChaosNode, command, type NodePlace } from './node.js';
+import { ChaosNode, command, type NodePlace, startWithinMs } from './node.js';
 
 export const strategies = ['least_queue', 'baseline_rr'] as const;
 
@@ -110,7 +110,8 @@ export class ChaosMesh {
 					data: { workers: 1, shutdown_grace_ms: 30_000 },
 					admin: { token: `file:${tokenFile}` },
 					keys: [{ id: 'chaos', sha256: keyOf(apiKey).sha256 }],
-					strategy: { active: strategies[0] },
+					// A busy machine is no reason to refuse a strategy, and with it to end a node.
+					strategy: { active: strategies[0], admission_timeout_ms: startWithinMs },
 					health: { period_ms: 500, timeout_ms: 5_000, healthy_after: 1 },
 					targets: [{ id: `engine-${at + 1}`, url: engines.urls[at], models: [MODEL], node: name }],
 				},
