@@ -67,18 +67,31 @@ export const tgiInfo = dialect('tgi.info', {
 	errors: 'tgi',
 });
 
-/** The handler of a TorchServe model reads the body as it likes, and may answer in pieces. */
+/** The handler of a TorchServe model reads the body as it likes, and may answer in pieces. A JSON body has its prompt where handlers commonly look for it. */
 export const torchserve = dialect('torchserve', {
 	model: 'path',
 	stream: 'never',
+	prompt: [
+		{ member: 'prompt', as: 'values' },
+		{ member: 'messages', as: 'messages' },
+		{ member: 'text', as: 'values' },
+		{ member: 'inputs', as: 'values' },
+		{ member: 'data', as: 'values' },
+		{ member: 'instances', as: 'values' },
+	],
 	idempotent: false,
 	errors: 'torchserve',
 	operation: 'generate_content',
 });
 
+/** Rows as `instances`, or columns as `inputs`; models with a text input may have it under any name. */
 export const tfserving = dialect('tfserving', {
 	model: 'path',
 	stream: 'never',
+	prompt: [
+		{ member: 'instances', as: 'values' },
+		{ member: 'inputs', as: 'values' },
+	],
 	errors: 'text',
 	operation: 'generate_content',
 });

@@ -60,7 +60,7 @@ export function recordOutcome(
 	ports.metrics.attempt(attempt.pool, attempt.target, status, ttftMs, tpotMs);
 	if (attempt.chunks > 0) ports.metrics.streamChunks(attempt.chunks);
 	if (lost || attempt.end === 'failed' || attempt.status >= 400) return;
-	env.hedging.of(attempt.pool.model)?.served(tokensIn - tokensCached + tokensOut, ttftMs);
+	env.hedging.of(attempt.pool.model)?.served(request, tokensIn - tokensCached + tokensOut, ttftMs);
 	if (attempt.usage?.tellsCached === true)
 		ports.prefixes.reported(attempt.cachedTokens, attempt.cachedSource, tokensCached);
 	ports.metrics.tokens(attempt.pool, request.tenantId, tokensIn, tokensOut, tokensCached);

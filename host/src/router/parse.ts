@@ -43,11 +43,12 @@ export function parse(env: RouterEnv, request: BodyRequest): Refusal | undefined
 	return setSession(request, body);
 }
 
-/** Lays the prompt out again, for a decision in a later tick than the parse. Only HTTP bodies are read for one. */
+/** Lays the prompt out again, for a decision in a later tick than the parse. */
 export function recallPrompt(env: RouterEnv, request: RoutedRequest): void {
 	if (env.promptOf === request) return;
 	env.promptOf = request;
 	env.prompt.reset();
+	if (request.layPrompt !== undefined) return request.layPrompt(env.prompt);
 	if (!(request instanceof BodyRequest) || !request.parsed) return;
 	const body = parseBody(env, request.body, request.dialect);
 	if (body !== undefined) collectPrompt(body, env.prompt, request.dialect.prompt);
@@ -151,10 +152,11 @@ function key(value: unknown): string {
 	return typeof value === 'string' ? value.slice(0, KEY_CHARS_MAX) : '';
 }
 
-/** The session is what the client names most explicitly: a header, a place of its dialect, session, cache key, user. */
-export function setSession(request: RoutedRequest, body: Json): undefined {
+/** The session is what the client names most explicitly: a header, a place of its dialect (`sequence`, or in the body), session, cache key, user. */
+export function setSession(request: RoutedRequest, body: Json, sequence = ''): undefined {
 	request.session =
 		request.sessionHeader ||
+		sequence ||
 		request.dialect.session.map((path) => key(member(body, path))).find((named) => named !== '') ||
 		key(body['session_id']) ||
 		key(body['prompt_cache_key']) ||

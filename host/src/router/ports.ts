@@ -251,7 +251,7 @@ export interface Authenticator {
 }
 
 /** What became of the wish for a copy of a request. */
-export type HedgeResult = 'sent' | 'won' | 'no_room' | 'no_budget';
+export type HedgeResult = 'sent' | 'won' | 'no_room' | 'no_budget' | 'not_held';
 
 /** Counters and histograms of the data plane. Implementations only add to plain arrays. */
 export interface RouterMetrics {

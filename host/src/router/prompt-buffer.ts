@@ -49,6 +49,11 @@ export class PromptBuffer {
 		else this.#plain(text);
 	}
 
+	/** Text that comes as UTF-8. */
+	utf8(bytes: Buffer): void {
+		this.#bytes(bytes);
+	}
+
 	/** A value as JSON. */
 	json(value: unknown): void {
 		const json = JSON.stringify(value);

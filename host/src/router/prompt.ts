@@ -1,6 +1,6 @@
 // Owns how the parts of a request body that its dialect calls the prompt are laid out: messages with their content parts, tools, texts, token ids, tensors.
 // It walks to a fixed depth whatever the body holds. Leaves the bytes to PromptBuffer.
-import { type PromptField, passThrough } from '@infermesh/adapters';
+import { byName, isPromptName, type PromptField, passThrough } from '@infermesh/adapters';
 import type { PromptBuffer } from './prompt-buffer.js';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -39,10 +39,50 @@ const layouts: Readonly<Record<PromptField['as'], (value: unknown, into: PromptB
 	},
 	tensors(value, into) {
 		if (!Array.isArray(value)) return;
-		for (const tensor of value)
-			if (isObject(tensor) && tensor['datatype'] === 'BYTES') collectBatch(tensor['data'], into);
+		const texts = value.filter((tensor) => isObject(tensor) && tensor['datatype'] === 'BYTES');
+		for (const { data } of promptsOf(texts as Tensor[])) collectValues(data, into, DEPTH_MAX);
 	},
+	values: (value, into) => collectValues(value, into, DEPTH_MAX),
 };
+
+interface Tensor {
+	readonly name: string;
+	readonly data: unknown;
+}
+
+/** Of named inputs those that go by a prompt's name, or all where none does, by name: whatever order they come in, it is the same prompt. */
+function promptsOf<T extends { readonly name: string }>(inputs: readonly T[]): readonly T[] {
+	const named = inputs.filter(({ name }) => typeof name === 'string' && isPromptName(name));
+	return (named.length > 0 ? named : inputs).toSorted(byName);
+}
+
+/** How deep texts may lie in the arrays and objects of a tensor. */
+const DEPTH_MAX = 4;
+
+/** The texts of a tensor of any shape, or of named ones. Numbers may be anything, a picture as well as token ids. */
+function collectValues(value: unknown, into: PromptBuffer, depth: number): void {
+	if (typeof value === 'string') {
+		into.mark(MARK_PART);
+		return into.text(value);
+	}
+	if (depth === 0) return;
+	if (Array.isArray(value)) {
+		if (typeof value[0] === 'number') return;
+		for (const item of value) collectValues(item, into, depth - 1);
+	} else if (isObject(value)) {
+		const inputs = Object.entries(value).map(([name, data]) => ({ name, data }));
+		for (const { data } of promptsOf(inputs)) collectValues(data, into, depth - 1);
+	}
+}
+
+/** Texts that came as bytes, each in pieces: laid out as those of tensors in JSON are, so that a prompt is known again over another protocol. */
+export function layTexts(texts: readonly (readonly Buffer[])[], into: PromptBuffer): void {
+	into.reset();
+	for (const pieces of texts) {
+		into.mark(MARK_PART);
+		for (const piece of pieces) into.utf8(piece);
+	}
+}
 
 function collectMessages(value: unknown, into: PromptBuffer): void {
 	if (!Array.isArray(value)) return;

@@ -9,6 +9,7 @@ import type { Ticket } from './admission/ticket.js';
 import type { Refusal, RouterErrorCode } from './errors.js';
 import type { Race } from './hedge/race.js';
 import type { Caller, ModelPool, ModelRoute, RequestSpan, TargetOwner } from './ports.js';
+import type { PromptBuffer } from './prompt-buffer.js';
 import type { Trial } from './trial.js';
 import type { AttemptPlan, UpstreamResponse } from './upstream-response.js';
 import type { Usage } from './usage.js';
@@ -131,6 +132,8 @@ export abstract class RoutedRequest {
 	sessionLow = 0;
 	sessionHigh = 0;
 	lora = '';
+	/** It is part of a sequence whose state its target keeps. */
+	inSequence = false;
 	deadlineAtMs = Number.POSITIVE_INFINITY;
 
 	// admit
@@ -200,6 +203,9 @@ export abstract class RoutedRequest {
 		this.startMs = startMs;
 		this.stageAtMs = startMs;
 	}
+
+	/** Lays its prompt out, where the request keeps it apart from its body. */
+	layPrompt?(into: PromptBuffer): void;
 }
 
 const anonymous: Caller = { tenant: '', tenantId: 0, policyMask: 0, leastGrade: 0, trusted: false };

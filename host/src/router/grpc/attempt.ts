@@ -2,6 +2,7 @@
 // holding back the other; resets pass both ways. The head is held until the first message or the end, so that a target that dies or refuses before
 // it is retried. It ends exactly once; whether a failed attempt is retried is routing.ts's.
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
+import { attemptsOf } from '../attempts.js';
 import { BaseAttempt } from '../base-attempt.js';
 import { type RouterEnv, stageEnded } from '../env.js';
 import type { RouterErrorCode } from '../errors.js';
@@ -74,16 +75,16 @@ export class GrpcAttempt extends BaseAttempt {
 		this.#listen(stream);
 		const room = writeSent(call, this, stream);
 		if (call.clientEnded) stream.end();
-		if (room) call.stream2.resume();
-		else this.#awaitRoom(stream);
+		if (!room) this.#awaitRoom(stream);
+		this.#heedRoom();
 	}
 
 	/** More of what the client sends. */
 	write(bytes: Buffer): void {
 		const stream = this.#upstream?.stream;
 		if (stream === undefined || stream.destroyed || stream.write(bytes)) return;
-		this.#call.stream2.pause();
 		this.#awaitRoom(stream);
+		this.#heedRoom();
 	}
 
 	/** The client sends no more. */
@@ -131,8 +132,21 @@ export class GrpcAttempt extends BaseAttempt {
 		this.#refusingSinceMs = this.#env.ports.clock.nowMs();
 		stream.once('drain', () => {
 			this.#refusingSinceMs = 0;
-			if (this.end === undefined) this.#call.stream2.resume();
+			if (this.end === undefined) this.#heedRoom();
 		});
+	}
+
+	/**
+	 * Takes more of the client's, or does not. While all that was sent is held for whoever may need it, one target that takes it is enough: a copy is there because
+	 * another is slow. Beyond that all of them have to.
+	 */
+	#heedRoom(): void {
+		const call = this.#call;
+		const live = (attemptsOf(call) as readonly GrpcAttempt[]).filter(({ end }) => end === undefined);
+		const takes = (attempt: GrpcAttempt): boolean => attempt.#upstream !== undefined && attempt.#refusingSinceMs === 0;
+		const goesOn = call.replayable && !call.committed ? live.some(takes) : live.every(takes);
+		if (live.length > 0 && goesOn) call.stream2.resume();
+		else call.stream2.pause();
 	}
 
 	#onHead(headers: IncomingHttpHeaders): void {
@@ -169,8 +183,10 @@ export class GrpcAttempt extends BaseAttempt {
 		});
 	}
 
+	/** Of several attempts the one that comes to this first has won. */
 	#commit(): void {
 		const { clock, ledger } = this.#env.ports;
+		this.#call.race?.won(this);
 		this.firstTokenMs = clock.nowMs();
 		this.status = 200;
 		ledger.firstToken(this.ledgerEntry);
@@ -205,7 +221,10 @@ export class GrpcAttempt extends BaseAttempt {
 		// Without a status a reset may follow: how the stream closes tells, and it closes once this side has ended too.
 		if (code === undefined) return void this.#env.ports.clock.after(0, () => this.endWrite());
 		this.status = httpOfGrpc(code);
-		if (!this.#call.committed) return this.finish('held');
+		if (!this.#call.committed) {
+			if (this.status < 500 && this.status !== 429) this.#call.race?.won(this);
+			return this.finish('held');
+		}
 		sendEnd(this.#call, code, passedOn(this.trailers), this);
 		this.finish('relayed');
 	}
@@ -234,6 +253,6 @@ export class GrpcAttempt extends BaseAttempt {
 	}
 
 	protected override finishing(end: AttemptEnd): void {
-		if (end !== 'relayed') this.#call.stream2.pause();
+		if (end !== 'relayed') this.#heedRoom();
 	}
 }

@@ -1,9 +1,12 @@
 // Owns the state of one gRPC call while it is in the router: the record every protocol shares, and what only gRPC has. What the client has sent is kept as it
 // came while the call may still go to another target, within a bound, and is counted with all bodies held.
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import { layTexts } from '../prompt.js';
+import type { PromptBuffer } from '../prompt-buffer.js';
 import { type Protocol, RoutedRequest } from '../routed-request.js';
 import type { FirstMessage } from './first-message.js';
 import type { GrpcMethod } from './methods.js';
+import type { TextPieces } from './tensor-texts.js';
 
 export class GrpcCall extends RoutedRequest {
 	readonly stream2: ServerHttp2Stream;
@@ -24,6 +27,8 @@ export class GrpcCall extends RoutedRequest {
 	/** What the client has sent so far, as it came. Empty once it cannot be sent again. */
 	sent: Buffer[] = [];
 	sentBytes = 0;
+	/** The prompt its first message has: pieces of what was sent, or of what that was inflated to. */
+	texts: readonly TextPieces[] = [];
 	/** The client sends no more. */
 	clientEnded = false;
 	/** When it said so, on the monotonic clock. */
@@ -45,5 +50,9 @@ export class GrpcCall extends RoutedRequest {
 		this.stream2 = stream2;
 		this.grpc = method;
 		this.stream = method.streams;
+	}
+
+	override layPrompt(into: PromptBuffer): void {
+		layTexts(this.texts, into);
 	}
 }

@@ -1,13 +1,14 @@
 // Owns the order in which a gRPC call passes the stages: method → headers → authenticate → first message → model, then, in routing.ts and shared with HTTP, decide →
 // dispatch → outcome. It is also what gRPC does where protocols differ: attempts, answers, cuts. A stream stays with its first message's model.
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import { stopAttempts } from '../attempts.js';
+import { attemptsOf, stopAttempts } from '../attempts.js';
 import { authenticate } from '../authenticate.js';
 import { resolveRoute } from '../decide.js';
 import { type RouterEnv, stageEnded } from '../env.js';
 import { type Refusal, routerErrors } from '../errors.js';
 import { resetStream } from '../http2/compat.js';
 import { setSession } from '../parse.js';
+import { BYTES_PER_TOKEN } from '../prompt-buffer.js';
 import { forwardable, listFits, readNames } from '../request-headers.js';
 import type { Protocol, RunningAttempt } from '../routed-request.js';
 import type { Routing } from '../routing.js';
@@ -15,7 +16,8 @@ import type { AttemptPlan } from '../upstream-response.js';
 import { passedOn, refusalCode, refusalTrailers, sendEnd, sendHead } from './answers.js';
 import { GrpcAttempt } from './attempt.js';
 import { GrpcCall } from './call.js';
-import { FirstMessage, type FirstRead } from './first-message.js';
+import { FirstMessage } from './first-message.js';
+import { FirstReader } from './first-reader.js';
 import { FRAME_HEAD_BYTES } from './frames.js';
 import { grpcMethod, grpcMethods, OTHER_METHOD, otherMethod } from './methods.js';
 import type { OwnServices } from './own.js';
@@ -24,9 +26,7 @@ import { grpcCodes, grpcStatusOf, httpOfGrpc } from './status.js';
 import { parseTimeout } from './timeout.js';
 
 const NAME_BYTES_MAX = 512;
-const SESSION_FROM_HEADER = {};
-/** UTF-8 bytes a token, where nothing is known of what a message holds. */
-const BYTES_PER_TOKEN = 4;
+const NO_BODY = {};
 
 export class GrpcCalls implements Protocol {
 	readonly #env: RouterEnv;
@@ -67,6 +67,7 @@ export class GrpcCalls implements Protocol {
 			call.first?.stop();
 			this.#routing.leave(call, httpOfGrpc(call.statusCode));
 			call.sent = [];
+			call.texts = [];
 		});
 	}
 
@@ -85,23 +86,24 @@ export class GrpcCalls implements Protocol {
 	/** Waits for the first message, where it names the model; otherwise the header does, or there is only one. */
 	#receive(call: GrpcCall): void {
 		const { stream2, grpc, headers } = call;
-		const path = call.modelHeader === '' ? grpc.modelPath : undefined;
-		if (path !== undefined) {
+		const waits = call.modelHeader === '' && grpc.modelPath !== undefined;
+		if (waits) {
 			const limits = {
 				messageBytesMax: this.#env.options.bodyBytesMax,
 				inflatedBytesMax: this.#env.options.grpc.inflatedBytesMax,
 				nameBytesMax: NAME_BYTES_MAX,
+				promptBytesMax: this.#env.options.promptBytesMax,
 			};
 			const encoding = headers['grpc-encoding'];
 			call.receiving = true;
-			call.first = new FirstMessage(path, typeof encoding === 'string' ? encoding : undefined, limits, (read) =>
+			call.first = new FirstMessage(grpc.fields, typeof encoding === 'string' ? encoding : undefined, limits, (read) =>
 				this.#routing.guarded(call, () => this.#received(call, read)),
 			);
 		}
 		stream2.on('data', (chunk: Buffer) => this.#routing.guarded(call, () => this.#data(call, chunk)));
 		stream2.on('end', () => this.#routing.guarded(call, () => this.#ended(call)));
 		if (stream2.endAfterHeaders) stream2.resume();
-		if (path === undefined) this.#received(call, { name: undefined });
+		if (!waits) this.#received(call, undefined);
 	}
 
 	/** Bytes of the client's. Those that may be sent again are kept; all go to the target as soon as there is one. */
@@ -113,9 +115,9 @@ export class GrpcCalls implements Protocol {
 			call.first?.push(chunk);
 			return;
 		}
-		const { attempt } = call;
-		if (attempt !== undefined) (attempt as GrpcAttempt).write(chunk);
-		else if (!kept) this.refuse(call, this.#routing.full());
+		const attempts = attemptsOf(call) as readonly GrpcAttempt[];
+		for (const attempt of attempts) attempt.write(chunk);
+		if (attempts.length === 0 && !kept) this.refuse(call, this.#routing.full());
 	}
 
 	/** False when the bytes are not kept: from then on the call cannot go to another target. */
@@ -147,34 +149,35 @@ export class GrpcCalls implements Protocol {
 		this.#env.bodyBytes -= call.bodyBytes;
 		call.bodyBytes = 0;
 		call.sent = [];
+		call.texts = [];
 	}
 
 	#ended(call: GrpcCall): void {
 		call.clientEnded = true;
 		call.clientEndedMs = this.#env.ports.clock.nowMs();
 		if (call.receiving) call.first?.end();
-		else (call.attempt as GrpcAttempt | undefined)?.endWrite();
+		else for (const attempt of attemptsOf(call) as readonly GrpcAttempt[]) attempt.endWrite();
 	}
 
 	/** The first message has been read, or is not to be: the call is routed. */
-	#received(call: GrpcCall, read: FirstRead): void {
+	#received(call: GrpcCall, read: FirstReader | Refusal | undefined): void {
 		const env = this.#env;
 		const { first } = call;
 		call.receiving = false;
 		call.first = undefined;
 		if (call.finished) return;
 		stageEnded(env, call, 'receive');
-		if ('refusal' in read) return this.refuse(call, read.refusal);
-		if (first !== undefined) {
+		if (read instanceof FirstReader && first !== undefined) {
 			call.firstBytes = FRAME_HEAD_BYTES + first.messageBytes;
 			call.firstCompressed = first.compressed;
-			call.modelInMessage = true;
-			call.tokensIn = tokensOf(env, first.messageBytes);
-			if (read.name === undefined || read.name === '')
+			this.#readFirst(call, read, first.messageBytes);
+			if (call.model === '')
 				return this.refuse(call, { code: 'IM_REQUEST_FIELD', message: 'The message names no model.' });
+		} else if (read !== undefined) return this.refuse(call, read as Refusal);
+		else {
+			call.model = call.modelHeader;
+			setSession(call, NO_BODY);
 		}
-		call.model = read.name ?? call.modelHeader;
-		setSession(call, SESSION_FROM_HEADER);
 		call.lora = call.loraHeader;
 		const refusal = resolveRoute(env, call);
 		stageEnded(env, call, 'parse');
@@ -182,6 +185,24 @@ export class GrpcCalls implements Protocol {
 		// The client waits until there is a target to take more.
 		call.stream2.pause();
 		this.#routing.begin(call);
+	}
+
+	/** What the first message says. A message without a prompt counts by its bytes. */
+	#readFirst(call: GrpcCall, read: FirstReader, messageBytes: number): void {
+		const env = this.#env;
+		call.model = read.model ?? '';
+		call.modelInMessage = true;
+		call.tokensOutMax = read.tokensOutMax;
+		call.inSequence = read.sequence !== '';
+		setSession(call, NO_BODY, read.sequence);
+		const { texts, bytes } = read.texts.prompt();
+		call.tokensIn = bytes > 0 ? Math.ceil(bytes / BYTES_PER_TOKEN) : tokensOf(env, messageBytes);
+		// What was inflated is held for this alone, and counts.
+		const copiedBytes = read.texts.copiedBytes;
+		if (env.bodyBytes + copiedBytes > env.options.bodyBytesTotalMax) return;
+		env.bodyBytes += copiedBytes;
+		call.bodyBytes += copiedBytes;
+		call.texts = texts;
 	}
 
 	attempt(

@@ -3,14 +3,17 @@ import { ModelInferRequest, ModelReadyRequest } from '@infermesh/proto/inference
 import test from 'ava';
 import * as fc from 'fast-check';
 import { FieldScanner } from './field-scanner.js';
+import { modelAt } from './first-fields.js';
+import { FirstReader } from './first-reader.js';
 
 const NAME_MAX = 512;
 
 /** What the scanner says of a message that comes in these pieces; undefined when it calls it malformed. */
 function scan(path: readonly number[], pieces: readonly Buffer[]): { text: string | undefined } | undefined {
-	const scanner = new FieldScanner(path, NAME_MAX);
+	const reader = new FirstReader({ bytesMax: 0, copies: false });
+	const scanner = new FieldScanner(modelAt(path), NAME_MAX, reader);
 	for (const piece of pieces) scanner.push(piece);
-	return scanner.end() ? { text: scanner.text } : undefined;
+	return scanner.end() ? { text: reader.model } : undefined;
 }
 
 function cut(bytes: Buffer, at: readonly number[]): Buffer[] {

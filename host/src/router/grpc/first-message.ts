@@ -1,22 +1,30 @@
-// Owns reading the model's name out of a call's first message as its bytes come: the frame of gRPC's own (one byte of flags, four of length), a bounded inflate where
-// the message is compressed, and the scan for the field. The bytes themselves are kept by whoever has them; this only looks.
+// Owns reading a call's first message as its bytes come: the frame of gRPC's own (one byte of flags, four of length), a bounded inflate where the message is
+// compressed, and the scan for its fields. The bytes themselves are kept by whoever has them; this only looks.
 import { createGunzip, createInflate, type Gunzip, type Inflate } from 'node:zlib';
 import type { Refusal } from '../errors.js';
 import { FieldScanner } from './field-scanner.js';
+import type { FirstField, Meaning } from './first-fields.js';
+import { FirstReader } from './first-reader.js';
 import { FRAME_HEAD_BYTES } from './frames.js';
 
 export interface FirstMessageLimits {
 	readonly messageBytesMax: number;
 	/** Bytes a compressed message may come to. */
 	readonly inflatedBytesMax: number;
+	/** Names, and values of parameters. */
 	readonly nameBytesMax: number;
+	/** Of a prompt, so many bytes are kept. */
+	readonly promptBytesMax: number;
 }
 
 const COMPRESSED = 1;
 const MALFORMED: Refusal = { code: 'IM_REQUEST_GRPC' };
 
-/** `name`: what the message says; undefined when it has no such field, or was not to be looked for. */
-export type FirstRead = { readonly name: string | undefined } | { readonly refusal: Refusal };
+/** Scan and reader of one message. */
+interface Reading {
+	readonly scanner: FieldScanner<Meaning>;
+	readonly reader: FirstReader;
+}
 
 export class FirstMessage {
 	/** Length of the message without its frame; -1 until it is known. */
@@ -24,23 +32,24 @@ export class FirstMessage {
 	compressed = false;
 	readonly #limits: FirstMessageLimits;
 	readonly #encoding: string | undefined;
-	readonly #done: (read: FirstRead) => void;
-	readonly #scanner: FieldScanner | undefined;
+	readonly #fields: readonly FirstField[];
+	readonly #done: (read: FirstReader | Refusal) => void;
 	readonly #head = Buffer.alloc(FRAME_HEAD_BYTES);
 	#headBytes = 0;
 	#left = 0;
+	#reading: Reading | undefined;
 	#inflater: Gunzip | Inflate | undefined;
 	#inflatedBytes = 0;
 	#over = false;
 
-	/** `path`: field numbers down to the name; undefined = the first message is waited for, and not read. `done` is called once. */
+	/** `done` is called once, with what was read or why it was not. */
 	constructor(
-		path: readonly number[] | undefined,
+		fields: readonly FirstField[],
 		encoding: string | undefined,
 		limits: FirstMessageLimits,
-		done: (read: FirstRead) => void,
+		done: (read: FirstReader | Refusal) => void,
 	) {
-		this.#scanner = path === undefined ? undefined : new FieldScanner(path, limits.nameBytesMax);
+		this.#fields = fields;
 		this.#encoding = encoding;
 		this.#limits = limits;
 		this.#done = done;
@@ -66,8 +75,7 @@ export class FirstMessage {
 	/** The client sends no more. */
 	end(): void {
 		if (this.#over || (this.#headBytes === FRAME_HEAD_BYTES && this.#left === 0)) return;
-		if (this.#headBytes === 0 && this.#scanner === undefined) this.#finish({ name: undefined });
-		else this.#finish({ refusal: MALFORMED });
+		this.#finish(MALFORMED);
 	}
 
 	/** Nobody waits for it any more. */
@@ -82,55 +90,56 @@ export class FirstMessage {
 		const flags = this.#head[0] as number;
 		const length = this.#head.readUInt32BE(1);
 		if (flags > COMPRESSED) {
-			this.#finish({ refusal: MALFORMED });
+			this.#finish(MALFORMED);
 			return false;
 		}
 		if (length > this.#limits.messageBytesMax) {
-			this.#finish({ refusal: { code: 'IM_REQUEST_BODY_SIZE' } });
+			this.#finish({ code: 'IM_REQUEST_BODY_SIZE' });
 			return false;
 		}
 		this.messageBytes = length;
 		this.compressed = flags === COMPRESSED;
 		this.#left = length;
-		if (this.compressed && this.#scanner !== undefined && length > 0) return this.#openInflater(this.#scanner);
-		return true;
+		const { nameBytesMax, promptBytesMax } = this.#limits;
+		const reader = new FirstReader({ bytesMax: promptBytesMax, copies: this.compressed });
+		this.#reading = { scanner: new FieldScanner(this.#fields, nameBytesMax, reader), reader };
+		return !this.compressed || length === 0 || this.#openInflater(this.#reading);
 	}
 
-	#openInflater(scanner: FieldScanner): boolean {
+	#openInflater({ scanner }: Reading): boolean {
 		if (this.#encoding !== 'gzip' && this.#encoding !== 'deflate') {
-			this.#finish({ refusal: { code: 'IM_REQUEST_ENCODING' } });
+			this.#finish({ code: 'IM_REQUEST_ENCODING' });
 			return false;
 		}
 		const inflater = this.#encoding === 'gzip' ? createGunzip() : createInflate();
 		this.#inflater = inflater;
 		inflater.on('data', (bytes: Buffer) => {
 			this.#inflatedBytes += bytes.length;
-			if (this.#inflatedBytes > this.#limits.inflatedBytesMax)
-				return this.#finish({ refusal: { code: 'IM_REQUEST_BODY_SIZE' } });
+			if (this.#inflatedBytes > this.#limits.inflatedBytesMax) return this.#finish({ code: 'IM_REQUEST_BODY_SIZE' });
 			scanner.push(bytes);
-			if (scanner.malformed) this.#finish({ refusal: MALFORMED });
+			if (scanner.malformed) this.#finish(MALFORMED);
 		});
-		inflater.on('end', () => this.#judge(scanner));
-		inflater.on('error', () => this.#finish({ refusal: MALFORMED }));
+		inflater.on('end', () => this.#judge());
+		inflater.on('error', () => this.#finish(MALFORMED));
 		return true;
 	}
 
 	#look(bytes: Buffer): void {
 		if (this.#inflater !== undefined) this.#inflater.write(bytes);
-		else if (!this.compressed) this.#scanner?.push(bytes);
+		else this.#reading?.scanner.push(bytes);
 	}
 
 	#complete(): void {
 		if (this.#inflater !== undefined) this.#inflater.end();
-		else if (this.#scanner === undefined) this.#finish({ name: undefined });
-		else this.#judge(this.#scanner);
+		else this.#judge();
 	}
 
-	#judge(scanner: FieldScanner): void {
-		this.#finish(scanner.end() ? { name: scanner.text } : { refusal: MALFORMED });
+	#judge(): void {
+		const reading = this.#reading;
+		this.#finish(reading?.scanner.end() === true ? reading.reader : MALFORMED);
 	}
 
-	#finish(read: FirstRead): void {
+	#finish(read: FirstReader | Refusal): void {
 		if (this.#over) return;
 		this.stop();
 		this.#done(read);

@@ -37,6 +37,7 @@ const SERVER = { name: 'infermesh', version: '2', extensions: ['statistics', 'mo
 
 const method: GrpcMethod = {
 	modelPath: undefined,
+	fields: [],
 	dialect: dialect('grpc_own', { model: 'none', modelRequired: false, work: 'control', stream: 'never' }),
 	streams: false,
 };

@@ -29,18 +29,25 @@ const MODELS_MAX = 4096;
 export class ModelHedging {
 	readonly options: HedgeOptions;
 	readonly budget: TokenBudget;
-	readonly delays: DelayWindow;
+	/** Of what is streamed, and of what comes whole: they are not to be told by each other’s times. */
+	readonly #streamed: DelayWindow;
+	readonly #whole: DelayWindow;
 
 	constructor(options: HedgeOptions) {
 		this.options = options;
 		this.budget = new TokenBudget(options.budgetRatio, options.budgetTokensMax);
-		this.delays = new DelayWindow(options.delayQuantile);
+		this.#streamed = new DelayWindow(options.delayQuantile);
+		this.#whole = new DelayWindow(options.delayQuantile);
 	}
 
-	/** An attempt has served so many tokens; 0 ms = it showed no first token. */
-	served(tokens: number, ttftMs: number): void {
+	delays({ stream }: Pick<RoutedRequest, 'stream'>): DelayWindow {
+		return stream ? this.#streamed : this.#whole;
+	}
+
+	/** An attempt at `request` has served so many tokens; 0 ms = it showed no first token. */
+	served(request: RoutedRequest, tokens: number, ttftMs: number): void {
 		this.budget.earn(Math.max(0, tokens));
-		if (ttftMs > 0) this.delays.add(ttftMs);
+		if (ttftMs > 0) this.delays(request).add(ttftMs);
 	}
 
 	/** Whether a copy can begin there within the delay: nothing waits, the KV cache has room, and the prompts before it are short. */
@@ -72,7 +79,7 @@ export class Hedging {
 
 	/**
 	 * The plan for the copies of a request just decided; undefined when there are to be none: nobody asks for them, there is nowhere else to go, the
-	 * request may not be sent twice, or its first token cannot be seen (an unstreamed generation shows itself only when it is whole).
+	 * request may not be sent twice, or its first token cannot be seen (over HTTP an unstreamed generation shows itself only when it is whole).
 	 */
 	plan(
 		request: RoutedRequest,
@@ -84,11 +91,11 @@ export class Hedging {
 		if (!isHedgeable(request) || decision.count < 2) return undefined;
 		const model = this.of(pool.model);
 		if (model === undefined) return undefined;
-		const { options, delays } = model;
+		const { options } = model;
 		const wanted = decision.hedgeCopies > 0 ? decision.hedgeCopies : options.copies;
 		const copies = Math.min(wanted, options.copiesMax, decision.count - 1);
 		const asked = decision.hedgeCopies > 0 && decision.hedgeDelayMs > 0 ? decision.hedgeDelayMs : options.delayMs;
-		const delayMs = asked > 0 ? asked : delays.delayMs;
+		const delayMs = asked > 0 ? asked : model.delays(request).delayMs;
 		if (copies === 0 || delayMs === undefined) return undefined;
 		const rows = [...decision.rows.subarray(0, decision.count)].filter((_, at) => at !== decision.chosen);
 		return {
@@ -105,8 +112,11 @@ export class Hedging {
 	}
 }
 
-/** May be sent twice, and shows its first token. */
-function isHedgeable({ dialect, stream, wishes }: RoutedRequest): boolean {
-	if (wishes.targetId !== undefined || !dialect.idempotent) return false;
-	return dialect.work === 'embedding' || (dialect.work === 'generation' && stream);
+/**
+ * May be sent twice, and shows its first token. A unary call over gRPC may be of any kind of model, and does not say which: its whole answer counts, as an
+ * embedding's does.
+ */
+function isHedgeable({ dialect, stream, grpcOnly, inSequence, wishes }: RoutedRequest): boolean {
+	if (wishes.targetId !== undefined || !dialect.idempotent || inSequence) return false;
+	return dialect.work === 'embedding' || (dialect.work === 'generation' && (stream || grpcOnly));
 }

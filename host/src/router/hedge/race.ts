@@ -111,6 +111,7 @@ export class Race {
 	#fire(): void {
 		this.#timer = undefined;
 		const hedge = this.#hedge;
+		if (!this.#request.replayable) return this.#count('not_held');
 		const to = this.#nextWithRoom();
 		if (to === undefined) return this.#count('no_room');
 		const uncached = Math.max(0, this.#request.tokensIn - to.cachedTokens);
@@ -166,7 +167,7 @@ export class Race {
 		const prefilled = Math.round(attempt.firstTokenMs > 0 ? uncachedTokens : Math.min(uncachedTokens, reached));
 		lane.wastedTokens = prefilled + attempt.events;
 		model.budget.settle(lane.role === 'copy' ? uncachedTokens : 0, lane.wastedTokens);
-		if (lane.role === 'first') model.delays.add(waitedMs);
+		if (lane.role === 'first') model.delays(this.#request).add(waitedMs);
 		this.#env.ports.metrics.hedgeWaste(attempt.pool, prefilled, attempt.events);
 	}
 

@@ -110,7 +110,7 @@ export const dataPlaneMetrics = {
 		'hedges',
 		['model', 'result'],
 		512,
-		'Copies of requests whose first token was late: `sent`, and `won` of these; not sent for want of room (`no_room`) or of budget (`no_budget`).',
+		'Copies of requests whose first token was late: `sent`, and `won` of these; not sent for want of room (`no_room`) or of budget (`no_budget`), or because not all the client has sent is held any more (`not_held`).',
 	),
 	hedgeWaste: counter(
 		'hedge_wasted_tokens',
