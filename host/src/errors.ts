@@ -25,6 +25,7 @@ import { recordErrors } from './records/errors.js';
 import { reportErrors } from './reports/errors.js';
 import { routerErrors } from './router/errors.js';
 import { signalErrors } from './signals/errors.js';
+import { signedErrors } from './signed/errors.js';
 import { calibrateErrors } from './simulator/calibrate/errors.js';
 import { gridErrors } from './simulator/grid/errors.js';
 import { simulationScenarioErrors } from './simulator/scenario/errors.js';
@@ -56,6 +57,7 @@ export const errorSections: readonly ErrorSection[] = [
 	{ title: 'Admission of strategies', errors: admissionErrors },
 	{ title: 'Signing strategies', errors: signingErrors },
 	{ title: 'Native strategies', errors: nativeErrors },
+	{ title: 'Signed reports', errors: signedErrors },
 	{ title: 'Experiments on a running mesh', errors: experimentErrors },
 	{ title: 'Designs of experiments', errors: designErrors },
 	{ title: 'Admin API', errors: adminErrors },

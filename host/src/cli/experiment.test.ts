@@ -1,4 +1,7 @@
 // The command line of experiments against a real admin API whose experiment stands still: plans before starts, consent, views, reports in three forms, refusals.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { createAdminServer } from '../admin/server.js';
 import { FakeMesh } from '../admin/testing.js';
@@ -102,4 +105,35 @@ test('the report is text, JSON or a page that needs nothing else, and every figu
 	const html = await experiment('report', 'e1', '--html', 'r.html');
 	t.is(html.err, 'report: r.html\n');
 	t.regex(written.get('r.html') ?? '', /^<!doctype html>[\s\S]*Anytime-valid/);
+});
+
+test('a report is signed with a key, and verified by its public half: any change is refused by name', async (t) => {
+	const experiment = await open(t);
+	const dir = mkdtempSync(path.join(tmpdir(), 'signed-'));
+	t.teardown(() => rmSync(dir, { recursive: true }));
+	const key = path.join(dir, 'release');
+	t.is((await run(['signing-key', 'new', key])).code, 0);
+	written.clear();
+	const signed = await experiment('report', 'e1', '--sign', `${key}.key`, '--out', 'r.json', '--json');
+	t.regex(signed.err, /^report: r\.json, signed by [0-9a-f]{32}\n$/);
+	t.like(signed.json, { schema: 'infermesh.signed.v1', statement: { kind: 'experiment', subject: 'e1' } });
+	const file = path.join(dir, 'r.json');
+	const text = written.get('r.json') ?? '';
+	writeFileSync(file, text);
+	const verify = (...more: string[]) => run(['report', 'verify', file, '--key', `${key}.pub`, ...more]);
+	const good = await verify();
+	t.is(good.code, 0, good.err);
+	t.regex(good.out, /experiment e1, signed by .*release\.pub[\s\S]*not a page or table drawn from them/);
+	t.like((await verify('--json')).json, { verified: true, statement: { subject: 'e1' } });
+	writeFileSync(file, text.replace(/"good": \d+/, '"good": 999'));
+	t.not(readFileSync(file, 'utf8'), text);
+	const changed = await verify();
+	t.is(changed.code, 1);
+	t.regex(changed.err, /IM_REPORT_SIGNATURE: .*the document has digest/);
+	writeFileSync(file, JSON.stringify((signed.json as { document: unknown }).document));
+	t.regex((await verify()).err, /IM_REPORT_FORMAT/);
+	const unsigned = await experiment('report', 'e1', '--out', 'plain.json');
+	t.is(unsigned.err, 'report: plain.json\n');
+	t.is((JSON.parse(written.get('plain.json') ?? '') as ExperimentDocument).schema, 'infermesh.experiment.v1');
+	t.regex((await experiment('report', 'e1', '--sign', `${key}.pub`)).err, /IM_SIGNING_KEY/);
 });

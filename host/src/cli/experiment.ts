@@ -17,6 +17,7 @@ import type { CliContext } from './context.js';
 import { cliErrors, EXIT_FAILED, EXIT_OK } from './errors.js';
 import { type Column, print, printItems, showMs, showTime } from './output.js';
 import { pause } from './pause.js';
+import { type SignFlags, signedOf, withSign } from './report-signature.js';
 import { decimal, duration, oneOf, setting, whole } from './values.js';
 
 const FOLLOW_MS = 1000;
@@ -250,7 +251,7 @@ async function follow(context: CliContext, client: AdminClient, id: string, opti
 	}
 }
 
-type ReportOptions = MeshOptions & { readonly html?: string };
+type ReportOptions = MeshOptions & SignFlags & { readonly html?: string };
 
 async function report(context: CliContext, id: string | undefined, options: ReportOptions): Promise<void> {
 	const client = new AdminClient(context, options);
@@ -263,7 +264,8 @@ async function report(context: CliContext, id: string | undefined, options: Repo
 		context.writeFile(options.html, renderExperimentHtml(document));
 		context.stderr.write(`report: ${options.html}\n`);
 	}
-	print(context, options, document, () => statusText(view) + reportText(document));
+	const made = signedOf(context, options, { kind: 'experiment', subject: document.id }, document);
+	print(context, options, made, () => statusText(view) + reportText(document));
 }
 
 function ratioText({ value, interval }: { readonly value: number; readonly interval: Interval }): string {
@@ -402,11 +404,13 @@ export function addExperimentCommands(program: Command, cli: Cli): void {
 		}),
 	);
 	withExample(
-		withMesh(
-			experiment
-				.command('report')
-				.description('what was found, each figure with what it promises')
-				.argument('[id]', ID_TEXT),
+		withSign(
+			withMesh(
+				experiment
+					.command('report')
+					.description('what was found, each figure with what it promises')
+					.argument('[id]', ID_TEXT),
+			),
 		).option('--html <file>', 'write a self-contained report with plots'),
 		'infermesh experiment report x-1f3a9c02 --html report.html',
 	).action(act(cli, (context, id: string | undefined, options: ReportOptions) => report(context, id, options)));

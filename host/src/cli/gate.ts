@@ -11,12 +11,13 @@ import { act, type Cli, withExample, withJson } from './command.js';
 import type { CliContext } from './context.js';
 import { EXIT_FAILED, EXIT_OK } from './errors.js';
 import { type OutputOptions, print } from './output.js';
+import { type SignFlags, signedOf, withSign } from './report-signature.js';
 import { type ScenarioFlags, scenarioFor, withScenario } from './simulate.js';
 import { decimal, signed } from './values.js';
 
 const SCENARIO = 'gate';
 
-interface GateFlags extends ScenarioFlags, OutputOptions {
+interface GateFlags extends ScenarioFlags, OutputOptions, SignFlags {
 	readonly margin?: number;
 	readonly worst?: number;
 	readonly winRate?: number;
@@ -50,7 +51,13 @@ async function gate(context: CliContext, what: string, flags: GateFlags): Promis
 		context.writeFile(flags.html, renderHtml(report.simulation));
 		context.stderr.write(`report: ${flags.html}\n`);
 	}
-	print(context, flags, printed(report), () => renderGate(report));
+	const made = signedOf(
+		context,
+		flags,
+		{ kind: 'gate', subject: `${report.strategy.name}@${report.strategy.version}` },
+		printed(report),
+	);
+	print(context, flags, made, () => renderGate(report));
 	return report.passed ? EXIT_OK : EXIT_FAILED;
 }
 
@@ -61,12 +68,14 @@ function printed(report: GateReport): unknown {
 export function addGateCommand(strategy: Command, cli: Cli): void {
 	withExample(
 		withJson(
-			withScenario(
-				strategy
-					.command('gate')
-					.description('pass or fail, with reasons: admission, conformance, golden scenarios, paired simulation')
-					.argument('<what>', 'project folder, .wasm file or shipped strategy'),
-				SCENARIO,
+			withSign(
+				withScenario(
+					strategy
+						.command('gate')
+						.description('pass or fail, with reasons: admission, conformance, golden scenarios, paired simulation')
+						.argument('<what>', 'project folder, .wasm file or shipped strategy'),
+					SCENARIO,
+				),
 			)
 				.option(
 					'--margin <points>',

@@ -28,6 +28,7 @@ const groups: readonly { readonly names: readonly string[]; readonly load: () =>
 	{ names: ['events'], load: async () => (await import('./events.js')).addEventsCommand },
 	{ names: ['snapshot'], load: async () => (await import('./snapshot.js')).addSnapshotCommands },
 	{ names: ['experiment'], load: async () => (await import('./experiment.js')).addExperimentCommands },
+	{ names: ['report'], load: async () => (await import('./report-signature.js')).addReportCommands },
 	{ names: ['strategy'], load: strategyCommands },
 	{ names: ['strategies'], load: async () => (await import('./strategies.js')).addStrategiesCommand },
 	{ names: ['dev'], load: async () => (await import('./dev.js')).addDevCommand },

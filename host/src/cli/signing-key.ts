@@ -1,5 +1,6 @@
 // Owns `infermesh signing-key` and `infermesh strategy sign`: keys that vouch for strategies, and their signatures. The private half of a key never leaves
 // the machine it was made on.
+import type { KeyObject } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { MeshError } from '@infermesh/proto';
@@ -31,7 +32,8 @@ const columns: readonly Column<SigningKeyRow>[] = [
 	{ title: 'SINCE', value: (key) => showTime(key.trustedAtMs) },
 ];
 
-function readKeyFile(file: string): string {
+/** Text of a key's file. Throws IM_SIGNING_KEY. */
+export function readKeyFile(file: string): string {
 	try {
 		return readFileSync(file, 'utf8');
 	} catch (cause) {
@@ -39,9 +41,14 @@ function readKeyFile(file: string): string {
 	}
 }
 
+/** The private key in a file. Throws IM_SIGNING_KEY. */
+export function readSigningKey(file: string): KeyObject {
+	return readPrivateKey(readKeyFile(file), file);
+}
+
 /** Signs a module with the private key in a file. Throws IM_SIGNING_KEY. */
 export function signWith(file: string, module: Uint8Array): StrategySignature {
-	return signModule(module, readPrivateKey(readKeyFile(file), file));
+	return signModule(module, readSigningKey(file));
 }
 
 /** Reads what `strategy sign` wrote. Throws IM_SIGNING_SIGNATURE. */

@@ -4,7 +4,7 @@ import { type Static, Type } from 'typebox';
 import { arms } from './cohorts/cohort.js';
 import { type ExperimentDesign, experimentKinds } from './design/design.js';
 import type { ExperimentForecast } from './design/forecast.js';
-import { guardrailRules } from './design/guardrail-rules.js';
+import { COURSE_POINTS_MAX, guardrailRules } from './design/guardrail-rules.js';
 import type { SafetyState } from './design/safety-trial.js';
 import type { SwitchbackState } from './design/switchback-trial.js';
 
@@ -75,7 +75,20 @@ export const experimentRecordSchema = Type.Object({
 		}),
 	),
 	trip: Type.Optional(
-		Type.Object({ rule: Type.Enum([...guardrailRules]), atMs: Type.Number(), reason: Type.String() }),
+		Type.Object({
+			rule: Type.Enum([...guardrailRules]),
+			atMs: Type.Number(),
+			reason: Type.String(),
+			course: Type.Optional(
+				Type.Object({
+					title: Type.String(),
+					limit: Type.Number(),
+					points: Type.Unsafe<readonly (readonly [number, number])[]>(
+						Type.Array(Type.Tuple([Type.Number(), Type.Number()]), { maxItems: COURSE_POINTS_MAX }),
+					),
+				}),
+			),
+		}),
 	),
 	muted: Type.Array(Type.Enum([...guardrailRules]), describe('Guardrails that the baseline broke too.')),
 	end: Type.Optional(endSchema),

@@ -1,6 +1,6 @@
 // The HTML report of an experiment: whole, without outside resources, with its plots; a canary's shows no effect.
 import test from 'ava';
-import { recordFor } from './controller/testing.js';
+import { quickDesign, recordFor, VirtualMesh } from './controller/testing.js';
 import { SafetyTrial } from './design/safety-trial.js';
 import { designFor } from './design/testing.js';
 import { renderExperimentHtml } from './report-html.js';
@@ -40,4 +40,36 @@ test('a canary’s report has counts and evidence, and neither latencies nor an 
 	const html = renderExperimentHtml(document);
 	t.notRegex(html, /TTFT p\d|<svg/);
 	t.regex(html, /<td>candidate<\/td><td>40<\/td><td>2 bad<\/td>/);
+});
+
+/** What an experiment that ended by itself reports. */
+async function ended(...[design, armsAre]: ConstructorParameters<typeof VirtualMesh>) {
+	const mesh = new VirtualMesh(design, armsAre);
+	await mesh.runToEnd(30);
+	return documentOf(mesh.record);
+}
+
+test('a report of a rollback draws what ended it: the rule’s figure with its limit, or the evidence with its alarm', async (t) => {
+	const herding = await ended(quickDesign({ guardrails: { imbalanceMs: 5000 } }), {
+		baseline: { good: 1 },
+		candidate: { good: 1, busiest: 0.97 },
+	});
+	const html = renderExperimentHtml(herding);
+	t.regex(html, /What ended it, imbalance: busiest target[\s\S]*limit 3[\s\S]*guardrail imbalance[\s\S]*rollback/);
+	t.true((herding.guardrails.value.trip?.course?.points.length ?? 0) >= 5);
+	const attainment = await ended(quickDesign(), { baseline: { good: 0.95 }, candidate: { good: 0.3 } });
+	t.regex(
+		renderExperimentHtml(attainment),
+		/What ended it, attainment: Requests within their objectives, by block[\s\S]*limit 4\d(\.\d+)?%/,
+	);
+	for (const splitBy of ['request', 'session'] as const) {
+		const harmful = await ended(
+			quickDesign({ kind: 'canary', splitBy, share: 0.3, durationMsMin: 400_000, promote: 'never' }),
+			{ baseline: { good: 0.98 }, candidate: { good: 0.4 } },
+		);
+		t.is(harmful.verdict, 'harm');
+		const page = renderExperimentHtml(harmful);
+		t.regex(page, /Evidence of harm: how many times[\s\S]*alarm at 1,?000[\s\S]*rollback/);
+		t.notRegex(page, /within their objectives, by block/, 'and no effect');
+	}
 });

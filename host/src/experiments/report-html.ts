@@ -1,13 +1,12 @@
 // Owns the HTML report of an experiment: one self-contained file with its plots, which also carries the report as JSON. Every figure stands with what it promises.
-import { type Chart, renderChart } from '../load/report/chart.js';
+import { renderChart } from '../load/report/chart.js';
 import { escapeHtml } from '../load/report/escape.js';
-import { formatMs, formatMsTick, formatNumber, formatShare } from '../load/report/format.js';
+import { formatMs, formatNumber, formatShare } from '../load/report/format.js';
 import { htmlRow, htmlTable } from '../load/report/markup.js';
 import { renderPage } from '../load/report/page.js';
-import { type Axis, linearAxis, timeAxis } from '../load/report/scale.js';
-import { BettingSequence } from '../statistics/betting.js';
 import type { Interval } from '../statistics/interval.js';
 import { type ArmName, arms } from './cohorts/cohort.js';
+import { chartsOf } from './report-charts.js';
 import type { ExperimentDocument } from './views.js';
 
 /** All text from the document is escaped. */
@@ -190,77 +189,4 @@ function registered({ design, digests, forecast }: ExperimentDocument): string {
 		['forecast', forecast?.text ?? 'none: no traffic was seen'],
 	];
 	return facts.map((fact) => htmlRow(fact)).join('');
-}
-
-function chartsOf(document: ExperimentDocument): Chart[] {
-	const { points: closed, startedAtMs, switchback } = document;
-	// A canary shows no effect: what its windows were like would be one.
-	if (closed.length === 0 || document.design.kind === 'canary') return [];
-	const seconds = (ms: number): number => (ms - startedAtMs) / 1000;
-	const x = timeAxis(Math.max(...closed.map(({ toMs }) => seconds(toMs))));
-	const markers = document.end === null ? [] : [{ x: seconds(document.end.atMs), label: document.end.how }];
-	const common = {
-		xUnit: 's' as const,
-		xLabel: 'seconds since the start',
-		x,
-		xTick: formatNumber,
-		kind: 'line' as const,
-	};
-	const byArm = (value: (point: (typeof closed)[number]) => number | null) =>
-		arms.map((arm) => ({
-			name: arm,
-			points: closed
-				.filter((point) => point.arm === arm && point.dropped === undefined)
-				.map((point): [number, number | null] => [seconds((point.fromMs + point.toMs) / 2), value(point)]),
-		}));
-	const shares: Chart = {
-		...common,
-		title: 'Requests within their objectives, by block',
-		yUnit: '%',
-		y: { kind: 'linear', min: 0, max: 100, ticks: [0, 25, 50, 75, 100] },
-		yTick: (value) => `${value}%`,
-		series: byArm(({ good, requests }) => (requests === 0 ? null : (good / requests) * 100)),
-		markers,
-	};
-	const ttft: Chart = {
-		...common,
-		title: 'TTFT p99, by block',
-		yUnit: 'ms',
-		y: linearAxis(Math.max(1, ...closed.map(({ ttftP99Ms = 0 }) => ttftP99Ms))),
-		yTick: formatMsTick,
-		series: byArm(({ ttftP99Ms = null }) => ttftP99Ms),
-		markers,
-	};
-	return switchback === undefined || switchback.pairs.length === 0
-		? [shares, ttft]
-		: [sequenceChart(document), shares, ttft];
-}
-
-/** How the interval closed in, pair by pair: what whoever looked at that moment would have read. */
-function sequenceChart({ design, switchback }: ExperimentDocument): Chart {
-	const { alpha, clip, truncation, blockMs } = design;
-	const sequence = new BettingSequence({ range: { lower: -clip, upper: clip }, alpha, truncation });
-	const seen = (switchback?.pairs ?? []).map(({ pair, difference }) => {
-		sequence.observe(difference);
-		const { lower, upper } = sequence.interval;
-		return { s: ((pair + 1) * 2 * blockMs) / 1000, mean: sequence.mean, lower, upper };
-	});
-	const series = (['upper', 'mean', 'lower'] as const).map((name) => ({
-		name,
-		points: seen.map((at): [number, number] => [at.s, at[name] * 100]),
-	}));
-	const most = clip * 100;
-	const y: Axis = { kind: 'linear', min: -most, max: most, ticks: [-most, -most / 2, 0, most / 2, most] };
-	return {
-		title: 'Attainment, candidate − baseline: confidence sequence',
-		xUnit: 's',
-		xLabel: 'seconds since the start',
-		x: timeAxis(Math.max(...seen.map(({ s }) => s))),
-		xTick: formatNumber,
-		kind: 'line',
-		yUnit: '%',
-		y,
-		yTick: (value) => `${value > 0 ? '+' : ''}${value}%`,
-		series,
-	};
 }

@@ -59,10 +59,15 @@ export function experimentView(record: ExperimentRecord, nowMs: number, runner: 
 		requests: { baseline: expand(baseline).judged, candidate: expand(candidate).judged },
 		bad: { baseline: badOf(baseline), candidate: badOf(candidate) },
 		runner: record.state === 'ended' ? null : (runner ?? null),
-		trip: record.trip ?? null,
+		trip: record.trip === undefined ? null : tripOf(record.trip),
 		muted: record.muted,
 		end: record.end ?? null,
 	};
+}
+
+/** Without its course, which is the report's. */
+function tripOf({ rule, atMs, reason }: NonNullable<ExperimentRecord['trip']>) {
+	return { rule, atMs, reason };
 }
 
 type Parts = Pick<

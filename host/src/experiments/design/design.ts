@@ -1,6 +1,7 @@
 // Owns the design of an experiment: everything that decides what will be concluded, fixed and digested before the first request counts. Leaves the strategies'
 // loading, the moving of traffic and the keeping of records to the experiment's controller.
 import { createHash } from 'node:crypto';
+import { canonicalJson } from '../../signed/canonical-json.js';
 import { type SplitKey, splitKeys } from '../../strategy/runtime/plan.js';
 import { BLOCKS_MAX } from '../cohorts/cohort.js';
 import type { Objectives } from '../cohorts/judge.js';
@@ -147,7 +148,7 @@ export function makeDesign(request: DesignRequest, seen: SeenTraffic): MadeDesig
 
 /** SHA-256 of the design, in hexadecimal: what was registered before the first request. */
 export function designDigest(design: ExperimentDesign): string {
-	return createHash('sha256').update(canonical(design)).digest('hex');
+	return createHash('sha256').update(canonicalJson(design)).digest('hex');
 }
 
 /** Throws `IM_EXPERIMENT_DESIGN` for the first value that cannot be. */
@@ -223,13 +224,4 @@ function clusterNotes({ splitBy, blockMs, share }: ExperimentDesign): string[] {
 
 function seconds(ms: number): string {
 	return `${Math.round(ms / 100) / 10} s`;
-}
-
-/** JSON with the keys of every object in order: equal designs give equal text. */
-function canonical(value: unknown): string {
-	return JSON.stringify(value, (_, one: unknown) =>
-		one !== null && typeof one === 'object' && !Array.isArray(one)
-			? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))
-			: one,
-	);
 }

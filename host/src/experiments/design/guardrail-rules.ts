@@ -63,7 +63,21 @@ export interface Trip {
 	readonly atMs: number;
 	/** One sentence with the numbers. */
 	readonly reason: string;
+	/** What the rule saw until it tripped; absent where there is no course to see (telemetry), and in records of before. */
+	readonly course?: TripCourse;
 }
+
+/** The figure that a rule watches, in the order of time: what a report plots. */
+export interface TripCourse {
+	/** What it is, in words. */
+	readonly title: string;
+	/** Above (or below) it the rule breaks. */
+	readonly limit: number;
+	/** Milliseconds since the Unix epoch, and the value; the newest `COURSE_POINTS_MAX`. None of `attainment`: the record has its blocks. */
+	readonly points: readonly (readonly [number, number])[];
+}
+
+export const COURSE_POINTS_MAX = 128;
 
 /** How each rule is kept from rolling back for nothing, in words for reports. */
 export const falseRollbackGuards: Readonly<Record<GuardrailRule, string>> = {

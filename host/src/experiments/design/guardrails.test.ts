@@ -152,3 +152,29 @@ test('a trip stays the first, and every rule says its guard', (t) => {
 	t.deepEqual(rails.trip, first);
 	t.deepEqual(Object.keys(falseRollbackGuards).toSorted(), [...guardrailRules].toSorted());
 });
+
+test('a trip tells the course of what its rule watched, up to its limit and past it', (t) => {
+	const course = (rails: Guardrails) => rails.trip?.course;
+	const herding = course(watch(40, (second) => ({ targets: second < 5 ? calm : uneven(40) })));
+	t.like(herding, { limit: 3 });
+	t.is(herding?.points.length, 36, 'until it tripped');
+	t.deepEqual(herding?.points.at(-1), [35_000, 40 / (43 / 4)]);
+	t.true((herding?.points[0]?.[1] ?? 9) < 3);
+	const waiting = course(watch(70, starving(1, true)));
+	t.deepEqual([waiting?.points[0], waiting?.points.at(-1), waiting?.limit], [[0, 0], [60_000, 60], 4]);
+	t.deepEqual(course(watch(3, (second) => ({ traps: second === 2 ? 1 : 0 })))?.points.at(-1), [2000, 1]);
+	const late = course(watch(30, (second) => ({ decisionTimeouts: second > 20 ? 5 : 0 })));
+	t.deepEqual([late?.limit, late?.points.at(-1)], [0.001, [21_000, 0.05]]);
+	const rails = new Guardrails(guardrailDefaults, 0);
+	for (const [block, attainment] of [0.9, 0.95, 0.3].entries())
+		rails.observeBlock({ atMs: block * 1000, arm: block < 2 ? 'baseline' : 'candidate', requests: 200, attainment });
+	t.deepEqual(course(rails)?.points, [], 'blocks are in the record');
+	t.true(Math.abs((course(rails)?.limit ?? 0) - 0.4) < 1e-9);
+	t.is(course(watchless()), undefined, 'what was not seen has no course');
+});
+
+function watchless(): Guardrails {
+	const rails = new Guardrails(guardrailDefaults, 0);
+	rails.tick(20_000);
+	return rails;
+}

@@ -1,7 +1,13 @@
 // Owns the watching of the hard guardrails: samples go in, a trip comes out, and stays. Pure; bounded by the longest window. What a rule is, and its guard, is in
 // guardrail-rules.ts. Invariants: only what happens under the candidate trips; a fleet rule that the baseline breaks too is muted for the rest of the experiment.
 import type { ArmName } from '../cohorts/cohort.js';
-import type { GuardrailOptions, GuardrailRule, Trip } from './guardrail-rules.js';
+import {
+	COURSE_POINTS_MAX,
+	type GuardrailOptions,
+	type GuardrailRule,
+	type Trip,
+	type TripCourse,
+} from './guardrail-rules.js';
 
 /** One look at the fleet, about once a second. */
 export interface GuardrailSample {
@@ -101,7 +107,10 @@ export class Guardrails {
 	}
 
 	#judgeDecisions(sample: GuardrailSample): void {
-		if (sample.traps > 0) this.#break('traps', sample.atMs, `${sample.traps} traps`);
+		if (sample.traps > 0)
+			this.#break('traps', sample.atMs, `${sample.traps} traps`, () =>
+				this.#course('traps of the candidate, by look', 0, ({ traps }) => traps),
+			);
 		const { timeoutShareMax, timeoutWindowMs, timeoutsMin } = this.#options;
 		let decisions = 0;
 		let timeouts = 0;
@@ -115,6 +124,10 @@ export class Guardrails {
 				'decision_timeouts',
 				sample.atMs,
 				`${timeouts} of ${decisions} decisions in ${timeoutWindowMs / 1000} s ran out of budget`,
+				() =>
+					this.#course('share of decisions out of budget, by look', timeoutShareMax, (one) =>
+						one.decisions === 0 ? 0 : one.decisionTimeouts / one.decisions,
+					),
 			);
 	}
 
@@ -128,6 +141,11 @@ export class Guardrails {
 			'attainment',
 			atMs,
 			`${percent(attainment)} of a block’s requests met their objectives, the baseline’s lowest of ${this.#baselines.length} was ${percent(least)}; ${this.#blocksShort} blocks in a row fell short`,
+			() => ({
+				title: 'share of a block’s requests within their objectives, both arms',
+				limit: least - (this.#blocksShort < attainmentBlocks ? attainmentCollapse : attainmentDrop),
+				points: [],
+			}),
 		);
 	}
 
@@ -146,6 +164,10 @@ export class Guardrails {
 			'imbalance',
 			atMs,
 			`the busiest target had ${most} requests in flight, ${(most / mean).toFixed(1)} times the mean, for ${imbalanceMs / 1000} s`,
+			() =>
+				this.#course('busiest target’s requests in flight, over the mean', imbalanceMax, (one) =>
+					imbalanceOf(one.targets),
+				),
 		);
 	}
 
@@ -168,19 +190,30 @@ export class Guardrails {
 				'starvation',
 				atMs,
 				`the queue of ${id} grew by ${growth} in ${starvationMs / 1000} s while ${idle.id} idled`,
+				() =>
+					this.#course(
+						`requests waiting at ${id}, while ${idle.id} idled`,
+						(queue[0] as number) + starvationGrowthMin,
+						(one) => loadOf(one, id)?.waiting ?? 0,
+					),
 			);
 			return;
 		}
 	}
 
 	/** A rule about the fleet: under the baseline it mutes, under the candidate it trips. */
-	#breakOf(arm: ArmName, rule: GuardrailRule, atMs: number, reason: string): void {
+	#breakOf(arm: ArmName, rule: GuardrailRule, atMs: number, reason: string, course: () => TripCourse): void {
 		if (arm === 'baseline') this.#muted.add(rule);
-		else if (!this.#muted.has(rule)) this.#break(rule, atMs, reason);
+		else if (!this.#muted.has(rule)) this.#break(rule, atMs, reason, course);
 	}
 
-	#break(rule: GuardrailRule, atMs: number, reason: string): void {
-		this.#trip ??= { rule, atMs, reason };
+	#break(rule: GuardrailRule, atMs: number, reason: string, course?: () => TripCourse): void {
+		this.#trip ??= { rule, atMs, reason, ...(course === undefined ? {} : { course: course() }) };
+	}
+
+	#course(title: string, limit: number, value: (sample: GuardrailSample) => number): TripCourse {
+		const points = this.#samples.slice(-COURSE_POINTS_MAX).map((one) => [one.atMs, value(one)] as const);
+		return { title, limit, points };
 	}
 
 	#forget(atMs: number): void {
@@ -190,6 +223,12 @@ export class Guardrails {
 		while (this.#samples.length > 2 && (this.#samples[1] as GuardrailSample).atMs <= keepFrom) this.#samples.shift();
 		if (this.#samples.length > SAMPLES_MAX) this.#samples.shift();
 	}
+}
+
+/** Of the busiest target's requests in flight to the mean; 0 where nothing is in flight. */
+function imbalanceOf(targets: readonly TargetLoad[]): number {
+	const sum = targets.reduce((total, one) => total + one.inFlight, 0);
+	return sum === 0 ? 0 : (Math.max(...targets.map(({ inFlight }) => inFlight)) * targets.length) / sum;
 }
 
 function loadOf(sample: GuardrailSample, id: string): TargetLoad | undefined {

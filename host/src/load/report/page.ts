@@ -31,7 +31,7 @@ h1 { font-size: 22px; margin: 0; letter-spacing: -0.01em; } h2 { font-size: 15px
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 12px 14px; }
 .tile b { display: block; font-size: 22px; font-weight: 650; letter-spacing: -0.02em; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .tile span { color: var(--soft); font-size: 12px; } .tile.bad b { color: var(--bad); } .tile.good b { color: var(--good); }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 520px), 1fr)); gap: 14px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 520px), 1fr)); gap: 14px; }
 .chart, .card { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; margin: 0; padding: 12px 14px; position: relative; }
 .card { overflow-x: auto; }
 .chart svg { display: block; width: 100%; height: auto; overflow: visible; }
