@@ -49,7 +49,7 @@ export interface WorkerStart {
 	readonly control: SharedArrayBuffer;
 	readonly metrics: SharedArrayBuffer;
 	readonly router: RouterOptionsInput;
-	readonly prefixIndex: PrefixIndexOptions;
+	readonly prefixIndex: Partial<PrefixIndexOptions>;
 	readonly kvTable: KvTableShared;
 	readonly tokens: TokenClientOptions;
 	readonly fuel: FuelBudget;

@@ -24,6 +24,17 @@ export interface PrefixIndexOptions {
 	readonly speculativeMs: number;
 	/** Workers that send to the same targets: what the others send takes its share of each cache. */
 	readonly workers: number;
+	/**
+	 * Whether what was sent is remembered as such. Without it only what engines say is known, and what they were sent a moment ago: enough where all of
+	 * them say everything, as simulated ones do.
+	 */
+	readonly remembersSent: boolean;
+	/** Least tokens between two positions that engines name. */
+	readonly strideTokensMin: number;
+	/** Positions of one prompt that are looked up in what engines say; 0 = as many as `lookupBlocksMax` blocks have. */
+	readonly positionsMax: number;
+	/** Least tokens between two positions that are remembered of what was just sent: a long prompt has thousands, for seconds only. */
+	readonly speculativeStepTokens: number;
 }
 
 export const prefixIndexDefaults: PrefixIndexOptions = {
@@ -33,6 +44,10 @@ export const prefixIndexDefaults: PrefixIndexOptions = {
 	targetTokens: 500_000,
 	speculativeMs: 2000,
 	workers: 1,
+	remembersSent: true,
+	strideTokensMin: STRIDE_TOKENS_MIN,
+	positionsMax: 0,
+	speculativeStepTokens: 128,
 };
 
 export interface PrefixIndexPorts {
@@ -47,17 +62,10 @@ export interface PrefixIndexPorts {
 }
 
 const BYTES_PER_TOKEN = 4;
-/** A long prompt has thousands of positions; it is remembered for seconds only. */
-const SPECULATIVE_STEP_TOKENS = 128;
 /** Pairs of what was sent within the speculative lifetime. */
 const SPECULATIVE_PAIRS_MAX = 1 << 17;
 /** Blocks that make up `prompt_hash`: enough to tell system prompts apart, few enough that a conversation keeps its hash. */
 const PROMPT_HASH_BLOCKS = 4;
-
-/** Positions of a chain to one that is remembered of what was just sent. */
-function stepOf(stride: number): number {
-	return Math.max(1, Math.ceil(SPECULATIVE_STEP_TOKENS / stride));
-}
 
 export function createPrefixIndex(
 	options: Partial<PrefixIndexOptions> = {},
@@ -95,20 +103,20 @@ export class WorkerPrefixIndex implements PrefixIndex {
 		this.#metrics = ports.metrics ?? noPrefixMetrics;
 		this.#chain = new HashChain(options.lookupBlocksMax);
 		this.#sent = new HolderIndex({
-			pairsMax: options.blocksMax,
+			pairsMax: options.remembersSent ? options.blocksMax : 1,
 			lifetimeMs: 0,
 			capacityOf: (row) => this.#capacity(row, options.blockTokens),
 		});
-		this.#tokenChain = new HashChain(
-			ports.kv === undefined ? 0 : Math.ceil((options.lookupBlocksMax * options.blockTokens) / STRIDE_TOKENS_MIN),
-		);
+		const { lookupBlocksMax, blockTokens, strideTokensMin } = options;
+		const positions = options.positionsMax || Math.ceil((lookupBlocksMax * blockTokens) / strideTokensMin);
+		this.#tokenChain = new HashChain(ports.kv === undefined ? 0 : positions);
 		this.#coarseChain = new HashChain(this.#tokenChain.blocksMax);
 		if (ports.kv === undefined) return;
 		this.#kv = new KvView(ports.kv);
 		this.#speculative = new HolderIndex({
 			pairsMax: Math.min(options.blocksMax, SPECULATIVE_PAIRS_MAX),
 			lifetimeMs: options.speculativeMs,
-			capacityOf: (row) => this.#capacity(row, this.#tokenStride * stepOf(this.#tokenStride)),
+			capacityOf: (row) => this.#capacity(row, this.#tokenStride * this.#stepOf(this.#tokenStride)),
 		});
 	}
 
@@ -134,7 +142,7 @@ export class WorkerPrefixIndex implements PrefixIndex {
 		const collector = this.#collector;
 		collector.begin(pool);
 		const precise = this.#lookUpTokens(pool);
-		if (this.#chain.blocks > 0)
+		if (this.#chain.blocks > 0 && this.#options.remembersSent)
 			collector.collect(
 				'approximate',
 				this.#sent.view(this.#chain, this.#ports.nowMs()),
@@ -151,14 +159,14 @@ export class WorkerPrefixIndex implements PrefixIndex {
 		const target = pool.targets[poolRow];
 		if (target === undefined) return;
 		const nowMs = this.#ports.nowMs();
-		if (this.#chain.blocks > 0) {
+		if (this.#chain.blocks > 0 && this.#options.remembersSent) {
 			this.#sent.insert(target.tableRow, target.generation, this.#chain, nowMs);
 			this.#metrics.sized(0, this.#sent.table.pairs, this.#sent.table.evictions);
 		}
 		const stride = this.#tokens === undefined ? 0 : (this.#kv?.strides(pool).byRow[poolRow] ?? 0);
 		if (stride === 0 || this.#speculative === undefined) return;
 		const chain = this.#chainOf(stride);
-		const coarse = this.#coarseChain.sample(chain, stepOf(stride));
+		const coarse = this.#coarseChain.sample(chain, this.#stepOf(stride));
 		if (coarse.blocks === 0) return;
 		this.#speculative.insert(target.tableRow, target.generation, coarse, nowMs);
 		this.#metrics.sized(1, this.#speculative.table.pairs, this.#speculative.table.evictions);
@@ -176,7 +184,7 @@ export class WorkerPrefixIndex implements PrefixIndex {
 			const chain = this.#chainOf(stride);
 			if (chain.blocks === 0) continue;
 			this.#collector.collect('precise', this.#kv.view(chain), stride);
-			const step = stepOf(stride);
+			const step = this.#stepOf(stride);
 			const coarse = this.#coarseChain.sample(chain, step);
 			if (coarse.blocks === 0) continue;
 			this.#collector.collect('speculative', this.#speculative.view(coarse, this.#ports.nowMs()), stride * step);
@@ -233,6 +241,11 @@ export class WorkerPrefixIndex implements PrefixIndex {
 	#capacity(tableRow: number, blockTokens: number): number {
 		const tokens = this.#ports.cacheTokens(tableRow) || this.#options.targetTokens;
 		return Math.max(1, Math.floor(tokens / this.#options.workers / blockTokens));
+	}
+
+	/** Positions of a chain to one that is remembered of what was just sent. */
+	#stepOf(stride: number): number {
+		return Math.max(1, Math.ceil(this.#options.speculativeStepTokens / stride));
 	}
 
 	/** The first `bytes` of a prompt as words, where they lie if they lie on a word's edge. */

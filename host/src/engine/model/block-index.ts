@@ -1,25 +1,23 @@
-// Owns the map from a 64-bit block hash to a small integer: open addressing in typed arrays, so that millions of
-// look-ups a second allocate nothing. Holds at most the entries it was sized for; the owner evicts before it inserts.
+// Owns the map from a 64-bit block hash to a small integer: open addressing in one typed array, so that millions of look-ups a second allocate nothing and
+// touch one cache line each. It grows with what it holds, up to what it was sized for: of ten thousand engines most hold little. The owner evicts before
+// it inserts.
 
-const EMPTY = -1;
+/** Words of a slot: the hash, and the value + 1; 0 = empty. */
+const SLOT_WORDS = 4;
+const HIGH = 1;
+const VALUE = 2;
+const SLOTS_MIN = 16;
 
 export class BlockIndex {
-	readonly #mask: number;
-	readonly #low: Uint32Array;
-	readonly #high: Uint32Array;
-	readonly #value: Int32Array;
 	readonly #entriesMax: number;
+	#slots = new Int32Array(SLOTS_MIN * SLOT_WORDS);
+	/** Over words: a multiple of a slot. */
+	#mask = SLOTS_MIN * SLOT_WORDS - 1;
 	#size = 0;
 
 	/** `entriesMax` is the most entries it will ever hold; the table is kept at most half full. */
 	constructor(entriesMax: number) {
-		let capacity = 16;
-		while (capacity < entriesMax * 2) capacity *= 2;
 		this.#entriesMax = entriesMax;
-		this.#mask = capacity - 1;
-		this.#low = new Uint32Array(capacity);
-		this.#high = new Uint32Array(capacity);
-		this.#value = new Int32Array(capacity).fill(EMPTY);
 	}
 
 	get size(): number {
@@ -28,47 +26,75 @@ export class BlockIndex {
 
 	/** The value of this hash, or -1. */
 	get(low: number, high: number): number {
-		return this.#value[this.#find(low, high)] as number;
+		return (this.#slots[this.#find(low | 0, high | 0) + VALUE] as number) - 1;
+	}
+
+	/** Reads the slot where a hash would be, so that many look-ups wait for memory at once and not in turn. */
+	touch(low: number): number {
+		return this.#slots[((low << 2) & this.#mask) + VALUE] as number;
 	}
 
 	/** Adds or replaces; `value` is not negative. Throws when full, since that is a bug of the owner. */
 	set(low: number, high: number, value: number): void {
-		const at = this.#find(low, high);
-		if (this.#value[at] === EMPTY) {
-			if (this.#size >= this.#entriesMax) throw new Error(`block index is full (${this.#entriesMax} entries)`);
-			this.#size++;
-			this.#low[at] = low;
-			this.#high[at] = high;
+		if (!this.add(low, high, value)) this.#slots[this.#find(low | 0, high | 0) + VALUE] = value + 1;
+	}
+
+	/** As `set`, but leaves what is there alone; returns whether it was new. */
+	add(low: number, high: number, value: number): boolean {
+		let at = this.#find(low | 0, high | 0);
+		if (this.#slots[at + VALUE] !== 0) return false;
+		if (this.#size >= this.#entriesMax) throw new Error(`block index is full (${this.#entriesMax} entries)`);
+		if (++this.#size * 2 * SLOT_WORDS > this.#slots.length) {
+			this.#grow();
+			at = this.#find(low | 0, high | 0);
 		}
-		this.#value[at] = value;
+		this.#slots[at] = low;
+		this.#slots[at + HIGH] = high;
+		this.#slots[at + VALUE] = value + 1;
+		return true;
 	}
 
 	/** Removes this hash if present, closing the gap so that no probe chain breaks. */
 	delete(low: number, high: number): void {
-		let hole = this.#find(low, high);
-		if (this.#value[hole] === EMPTY) return;
+		const slots = this.#slots;
+		const mask = this.#mask;
+		let hole = this.#find(low | 0, high | 0);
+		if (slots[hole + VALUE] === 0) return;
 		this.#size--;
 		let at = hole;
 		for (;;) {
-			at = (at + 1) & this.#mask;
-			if (this.#value[at] === EMPTY) break;
-			const home = (this.#low[at] as number) & this.#mask;
+			at = (at + SLOT_WORDS) & mask;
+			if (slots[at + VALUE] === 0) break;
+			const home = ((slots[at] as number) << 2) & mask;
 			// An entry may move into the hole only if its home is not between the hole and itself.
-			if (((at - home) & this.#mask) < ((at - hole) & this.#mask)) continue;
-			this.#low[hole] = this.#low[at] as number;
-			this.#high[hole] = this.#high[at] as number;
-			this.#value[hole] = this.#value[at] as number;
+			if (((at - home) & mask) < ((at - hole) & mask)) continue;
+			slots[hole] = slots[at] as number;
+			slots[hole + HIGH] = slots[at + HIGH] as number;
+			slots[hole + VALUE] = slots[at + VALUE] as number;
 			hole = at;
 		}
-		this.#value[hole] = EMPTY;
+		slots[hole + VALUE] = 0;
 	}
 
 	/** The slot that holds this hash, or the empty slot where it would go. */
 	#find(low: number, high: number): number {
-		let at = low & this.#mask;
-		while (this.#value[at] !== EMPTY && (this.#low[at] !== low || this.#high[at] !== high)) {
-			at = (at + 1) & this.#mask;
-		}
+		const slots = this.#slots;
+		const mask = this.#mask;
+		let at = (low << 2) & mask;
+		while (slots[at + VALUE] !== 0 && (slots[at] !== low || slots[at + HIGH] !== high)) at = (at + SLOT_WORDS) & mask;
 		return at;
+	}
+
+	#grow(): void {
+		const before = this.#slots;
+		this.#slots = new Int32Array(before.length * 2);
+		this.#mask = this.#slots.length - 1;
+		for (let from = 0; from < before.length; from += SLOT_WORDS) {
+			if (before[from + VALUE] === 0) continue;
+			const at = this.#find(before[from] as number, before[from + HIGH] as number);
+			this.#slots[at] = before[from] as number;
+			this.#slots[at + HIGH] = before[from + HIGH] as number;
+			this.#slots[at + VALUE] = before[from + VALUE] as number;
+		}
 	}
 }

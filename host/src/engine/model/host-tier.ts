@@ -1,14 +1,15 @@
 // Owns the second KV tier: hashes of blocks that were evicted from the device but still sit in host memory. A victim
 // cache with LRU replacement; a reload copies, so the block stays here. Copies out to the host cost no step time.
 import { BlockIndex } from './block-index.js';
+import { grown } from './grown.js';
 import { SlotList } from './slot-list.js';
 
 export class HostTier {
 	readonly blocksMax: number;
 	readonly #index: BlockIndex;
-	readonly #low: Uint32Array;
-	readonly #high: Uint32Array;
-	readonly #order: SlotList;
+	/** Two words a slot: the hash. */
+	#hashes: Uint32Array = new Uint32Array(32);
+	readonly #order = new SlotList();
 	readonly #evicted: (low: number, high: number) => void;
 	#used = 0;
 
@@ -17,9 +18,6 @@ export class HostTier {
 		this.blocksMax = blocksMax;
 		this.#evicted = evicted;
 		this.#index = new BlockIndex(blocksMax);
-		this.#low = new Uint32Array(blocksMax);
-		this.#high = new Uint32Array(blocksMax);
-		this.#order = new SlotList(blocksMax);
 	}
 
 	get blocks(): number {
@@ -47,8 +45,9 @@ export class HostTier {
 			return;
 		}
 		const slot = this.#used < this.blocksMax ? this.#used++ : this.#evict();
-		this.#low[slot] = low;
-		this.#high[slot] = high;
+		if (slot * 2 >= this.#hashes.length) this.#hashes = grown(this.#hashes);
+		this.#hashes[slot * 2] = low;
+		this.#hashes[slot * 2 + 1] = high;
 		this.#index.set(low, high, slot);
 		this.#order.pushBack(slot);
 	}
@@ -56,7 +55,8 @@ export class HostTier {
 	#evict(): number {
 		const slot = this.#order.first();
 		this.#order.remove(slot);
-		const [low, high] = [this.#low[slot] as number, this.#high[slot] as number];
+		const low = this.#hashes[slot * 2] as number;
+		const high = this.#hashes[slot * 2 + 1] as number;
 		this.#index.delete(low, high);
 		this.#evicted(low, high);
 		return slot;

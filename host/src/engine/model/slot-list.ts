@@ -1,19 +1,16 @@
-// Owns a doubly linked list over small integers, kept in typed arrays: the least-recently-used orders of the KV tiers.
+// Owns a doubly linked list over small integers, kept in one typed array that grows with the highest of them: the least-recently-used orders of the KV tiers.
 // A slot is in the list at most once; the owner knows whether it is.
 
+const SLOTS_MIN = 16;
+
 export class SlotList {
-	readonly #previous: Int32Array;
-	readonly #next: Int32Array;
-	readonly #sentinel: number;
+	/** Two words a slot, the one before and the one after it; slot -1 stands for both ends and comes first. */
+	#links = new Int32Array(SLOTS_MIN * 2);
 	#length = 0;
 
-	/** A list over the slots 0 .. `slots` - 1, empty at first. */
-	constructor(slots: number) {
-		this.#sentinel = slots;
-		this.#previous = new Int32Array(slots + 1);
-		this.#next = new Int32Array(slots + 1);
-		this.#previous[slots] = slots;
-		this.#next[slots] = slots;
+	constructor() {
+		this.#links[0] = -1;
+		this.#links[1] = -1;
 	}
 
 	get length(): number {
@@ -22,36 +19,49 @@ export class SlotList {
 
 	/** The first slot, or -1 when empty. */
 	first(): number {
-		return this.#length === 0 ? -1 : (this.#next[this.#sentinel] as number);
+		return this.#links[1] as number;
+	}
+
+	/** The one after a slot that is in the list, or -1. */
+	after(slot: number): number {
+		return this.#links[slot * 2 + 3] as number;
 	}
 
 	pushFront(slot: number): void {
-		this.#insertAfter(this.#sentinel, slot);
+		this.#insert(-1, slot, this.#links[1] as number);
 	}
 
 	pushBack(slot: number): void {
-		this.#insertAfter(this.#previous[this.#sentinel] as number, slot);
+		this.#insert(this.#links[0] as number, slot, -1);
 	}
 
 	/** Takes a slot that is in the list out of it. */
 	remove(slot: number): void {
-		const previous = this.#previous[slot] as number;
-		const next = this.#next[slot] as number;
-		this.#next[previous] = next;
-		this.#previous[next] = previous;
+		const links = this.#links;
+		const previous = links[slot * 2 + 2] as number;
+		const next = links[slot * 2 + 3] as number;
+		links[previous * 2 + 3] = next;
+		links[next * 2 + 2] = previous;
 		this.#length--;
 	}
 
 	*[Symbol.iterator](): Iterator<number> {
-		for (let at = this.#next[this.#sentinel] as number; at !== this.#sentinel; at = this.#next[at] as number) yield at;
+		for (let at = this.first(); at !== -1; at = this.after(at)) yield at;
 	}
 
-	#insertAfter(previous: number, slot: number): void {
-		const next = this.#next[previous] as number;
-		this.#next[previous] = slot;
-		this.#previous[slot] = previous;
-		this.#next[slot] = next;
-		this.#previous[next] = slot;
+	#insert(previous: number, slot: number, next: number): void {
+		if (slot * 2 + 4 > this.#links.length) this.#grow(slot);
+		const links = this.#links;
+		links[previous * 2 + 3] = slot;
+		links[slot * 2 + 2] = previous;
+		links[slot * 2 + 3] = next;
+		links[next * 2 + 2] = slot;
 		this.#length++;
+	}
+
+	#grow(slot: number): void {
+		const wider = new Int32Array(Math.max(slot * 2 + 4, this.#links.length * 2));
+		wider.set(this.#links);
+		this.#links = wider;
 	}
 }

@@ -19,15 +19,50 @@ export interface KvHolder {
 }
 
 /** Tokens between two published positions of an engine with blocks of this size. */
-export function strideOf(blockTokens: number): number {
-	return blockTokens >= STRIDE_TOKENS_MIN ? blockTokens : blockTokens * Math.ceil(STRIDE_TOKENS_MIN / blockTokens);
+export function strideOf(blockTokens: number, strideTokensMin = STRIDE_TOKENS_MIN): number {
+	return blockTokens >= strideTokensMin ? blockTokens : blockTokens * Math.ceil(strideTokensMin / blockTokens);
 }
 
 interface Seat extends KvHolder {
 	/** Tokens of a block; 0 until it is known. */
 	blockTokens: number;
-	first: number;
+	stride: number;
+	/** First of its blocks that follow none. */
+	firstRoot: number;
 	blocks: number;
+}
+
+/**
+ * Words of a block, a cache line: its name under its holder, the chain's state at its end and the tokens up to there, its holder with a bit per tier it is in
+ * (no tier = gone, kept only because others follow it) and whether it is rooted, its place in the tree of its holder, and its place among the blocks of its position.
+ * While it is free, `PARENT` is the next free one.
+ */
+const BLOCK_WORDS = 16;
+const NAME_HIGH = 1;
+const STATE_LOW = 2;
+const STATE_HIGH = 3;
+const END = 4;
+/** Holder from bit 16 on, `ROOTED`, and the tiers in the low byte. */
+const HELD = 5;
+const PARENT = 6;
+const FIRST_CHILD = 7;
+const NEXT_SIBLING = 8;
+const PREVIOUS_SIBLING = 9;
+/** A way of the table, an overflown position as -2 - its number, or none. */
+const POSITION = 10;
+const NEXT_AT = 11;
+const PREVIOUS_AT = 12;
+
+const TIERS = 0xff;
+const ROOTED = 0x100;
+const HOLDER_BITS = 16;
+
+/** A position whose bucket was full when it came: nothing is said of it, and its blocks are kept. */
+interface Overflown {
+	readonly key: number;
+	readonly bucket: number;
+	first: number;
+	count: number;
 }
 
 export class KvIndex {
@@ -39,72 +74,31 @@ export class KvIndex {
 	orphans = 0;
 	readonly #table: KvTableWriter;
 	readonly #blocksMax: number;
-	// Blocks: their name under their holder, the chain's state at their end, and their place in the tree of their holder.
-	readonly #nameLows: Uint32Array;
-	readonly #nameHighs: Uint32Array;
+	readonly #strideTokensMin: number;
+	readonly #block: Int32Array;
 	readonly #names: KeyIndex;
-	readonly #stateLows: Int32Array;
-	readonly #stateHighs: Int32Array;
-	readonly #ends: Uint32Array;
-	readonly #seatOf: Uint16Array;
-	/** Bit per tier the block is in; 0 = gone, kept only because others follow it. */
-	readonly #tiers: Uint8Array;
-	readonly #rooted: Uint8Array;
-	readonly #parents: Int32Array;
-	readonly #firstChild: Int32Array;
-	readonly #nextSibling: Int32Array;
-	readonly #previousSibling: Int32Array;
-	readonly #positionOf: Int32Array;
-	readonly #nextAtPosition: Int32Array;
-	readonly #previousAtPosition: Int32Array;
-	readonly #nextOfSeat: Int32Array;
-	readonly #previousOfSeat: Int32Array;
 	#free = NONE;
 	#used = 0;
 	#blocks = 0;
-	// Positions: distinct chained hashes with the blocks that stand there.
-	readonly #positionLows: Uint32Array;
-	readonly #positionHighs: Uint32Array;
-	readonly #positions: KeyIndex;
-	readonly #firstAtPosition: Int32Array;
-	readonly #countAtPosition: Uint32Array;
-	readonly #ways: Int32Array;
-	#freePosition = NONE;
-	#positionsUsed = 0;
 	#positionCount = 0;
+	readonly #overflown: (Overflown | undefined)[] = [];
+	readonly #freeOverflown: number[] = [];
+	readonly #overflownByKey = new Map<number, number>();
+	/** Overflown positions of each bucket. */
+	readonly #overflownOf: Uint16Array;
 	readonly #seats: (Seat | undefined)[] = [];
 	readonly #stack: number[] = [];
 	readonly #named = new Uint32Array(HOLDERS_NAMED_MAX);
 
-	constructor(blocksMax: number, table: KvTableWriter) {
+	/** `strideTokensMin` is for those whose tokens stand for more: the simulator's. */
+	constructor(blocksMax: number, table: KvTableWriter, strideTokensMin = STRIDE_TOKENS_MIN) {
 		this.#table = table;
+		this.#strideTokensMin = strideTokensMin;
 		this.#blocksMax = blocksMax;
-		const ints = (): Int32Array => new Int32Array(blocksMax);
-		const uints = (): Uint32Array => new Uint32Array(blocksMax);
-		this.#nameLows = uints();
-		this.#nameHighs = uints();
-		this.#names = new KeyIndex(this.#nameLows, this.#nameHighs);
-		this.#stateLows = ints();
-		this.#stateHighs = ints();
-		this.#ends = uints();
-		this.#seatOf = new Uint16Array(blocksMax);
-		this.#tiers = new Uint8Array(blocksMax);
-		this.#rooted = new Uint8Array(blocksMax);
-		this.#parents = ints();
-		this.#firstChild = ints();
-		this.#nextSibling = ints();
-		this.#previousSibling = ints();
-		this.#positionOf = ints();
-		this.#nextAtPosition = ints();
-		this.#previousAtPosition = ints();
-		this.#nextOfSeat = ints();
-		this.#previousOfSeat = ints();
-		this.#positionLows = uints();
-		this.#positionHighs = uints();
-		this.#positions = new KeyIndex(this.#positionLows, this.#positionHighs);
-		this.#firstAtPosition = ints();
-		this.#countAtPosition = uints();
-		this.#ways = ints();
+		const block = new Uint32Array(blocksMax * BLOCK_WORDS);
+		this.#block = new Int32Array(block.buffer);
+		this.#names = new KeyIndex(block, block.subarray(NAME_HIGH), blocksMax, BLOCK_WORDS);
+		this.#overflownOf = new Uint16Array(table.buckets);
 	}
 
 	/** Blocks known, of all holders. */
@@ -122,7 +116,7 @@ export class KvIndex {
 		let seat = this.#seats.indexOf(undefined);
 		if (seat < 0) seat = this.#seats.length;
 		if (seat > 0xffff) throw new RangeError('more than 65,536 holders');
-		this.#seats[seat] = { ...holder, blockTokens: 0, first: NONE, blocks: 0 };
+		this.#seats[seat] = { ...holder, blockTokens: 0, stride: 0, firstRoot: NONE, blocks: 0 };
 		return seat;
 	}
 
@@ -144,257 +138,367 @@ export class KvIndex {
 		const seat = this.#seats[holder];
 		if (seat === undefined) return;
 		const { blocks, tokens, blockTokens, tier, plainBlocks } = event;
-		// Blocks of another size are of another engine behind the same address.
-		if (seat.blockTokens !== 0 && seat.blockTokens !== blockTokens) this.clear(holder);
-		seat.blockTokens = blockTokens;
+		this.#sized(holder, seat, blockTokens);
 		let parent = NONE;
 		if (event.parent !== undefined) {
-			parent = this.#find(holder, event.parent.low, event.parent.high);
+			parent = this.#find(holder, event.parent.low, event.parent.high, NONE);
 			if (parent < 0) {
 				this.orphans += blocks.lows.length;
 				return;
 			}
 		}
 		const salt = loraSalt(event.lora);
-		const stride = strideOf(blockTokens);
+		let low = parent === NONE ? tokenSaltLow(seat.modelId, salt, seat.stride) : 0;
+		let high = parent === NONE ? tokenSaltHigh(seat.modelId, salt, seat.stride) : 0;
+		const words = this.#block;
 		for (let at = 0; at < plainBlocks; at++) {
-			let block = this.#find(holder, blocks.lows[at] as number, blocks.highs[at] as number);
+			const nameLow = blocks.lows[at] as number;
+			const nameHigh = blocks.highs[at] as number;
+			let block = this.#find(
+				holder,
+				nameLow,
+				nameHigh,
+				parent === NONE ? NONE : (words[parent * BLOCK_WORDS + FIRST_CHILD] as number),
+			);
 			if (block < 0) {
-				if (tokens.length === 0) return;
+				if (tokens.length === 0) continue;
 				if (this.#blocks >= this.#blocksMax) {
 					this.refused += plainBlocks - at;
 					return;
 				}
-				block = this.#add(holder, seat, blocks.lows[at] as number, blocks.highs[at] as number, parent);
-				this.#carryOn(block, parent, seat.modelId, salt, stride, tokens, at * blockTokens, blockTokens);
+				block = this.#add(holder, seat, nameLow, nameHigh, parent);
+				let end = blockTokens;
+				if (parent !== NONE) {
+					low = words[parent * BLOCK_WORDS + STATE_LOW] as number;
+					high = words[parent * BLOCK_WORDS + STATE_HIGH] as number;
+					end += words[parent * BLOCK_WORDS + END] as number;
+				}
+				for (let token = at * blockTokens; token < (at + 1) * blockTokens; token++) {
+					low = mixLow(low, tokens[token] as number);
+					high = mixHigh(high, tokens[token] as number);
+				}
+				words[block * BLOCK_WORDS + STATE_LOW] = low;
+				words[block * BLOCK_WORDS + STATE_HIGH] = high;
+				words[block * BLOCK_WORDS + END] = end;
 			}
-			this.#gain(block, 1 << tier);
+			this.#gain(block, tierBit(tier));
 			parent = block;
 		}
 	}
 
 	removed(holder: number, { blocks, tier }: BlocksRemoved): void {
-		for (let at = 0; at < blocks.lows.length; at++) {
-			const block = this.#find(holder, blocks.lows[at] as number, blocks.highs[at] as number);
-			if (block >= 0) this.#lose(block, 1 << tier);
-		}
+		let before = NONE;
+		for (let at = 0; at < blocks.lows.length; at++)
+			before = this.removedOne(holder, blocks.lows[at] as number, blocks.highs[at] as number, tier, before);
+	}
+
+	/**
+	 * Takes a block out of a tier. Returns the one it follows, or -1: where the blocks of a prompt go one after the other, the last first, it is the next, and found
+	 * at once when it is given as `guess`. A wrong guess costs a look.
+	 */
+	removedOne(holder: number, low: number, high: number, tier: number, guess: number): number {
+		const block = this.#find(holder, low, high, guess);
+		if (block < 0) return NONE;
+		const parent = this.#block[block * BLOCK_WORDS + PARENT] as number;
+		this.#lose(block, tierBit(tier));
+		return parent;
+	}
+
+	/** Puts a known block into a tier, and takes it out of another if one is named. As `removedOne` otherwise. */
+	moved(holder: number, low: number, high: number, from: number | undefined, to: number, guess: number): number {
+		const block = this.#find(holder, low, high, guess);
+		if (block < 0) return NONE;
+		this.#gain(block, tierBit(to));
+		if (from !== undefined) this.#lose(block, tierBit(from));
+		return this.#block[block * BLOCK_WORDS + PARENT] as number;
 	}
 
 	/** Forgets all a holder has. */
 	clear(holder: number): void {
 		const seat = this.#seats[holder];
 		if (seat === undefined) return;
-		while (seat.first !== NONE) {
-			const block = seat.first;
+		const words = this.#block;
+		// Only a block that is followed by none is dropped alone.
+		for (let block = seat.firstRoot; block !== NONE; ) {
+			const at = block * BLOCK_WORDS;
+			const child = words[at + FIRST_CHILD] as number;
+			if (child !== NONE) {
+				block = child;
+				continue;
+			}
+			const parent = words[at + PARENT] as number;
 			this.#unpublish(block);
-			this.#tiers[block] = 0;
-			// Children are dropped on their own; nothing may lead back here.
-			for (let child = this.#firstChild[block] as number; child !== NONE; child = this.#nextSibling[child] as number)
-				this.#parents[child] = NONE;
-			this.#firstChild[block] = NONE;
 			this.#drop(block);
+			block = parent === NONE ? seat.firstRoot : parent;
 		}
 	}
 
-	#find(holder: number, low: number, high: number): number {
-		return this.#names.find(under(low, holder), under(high, ~holder));
+	/** Blocks of another size are of another engine behind the same address. */
+	#sized(holder: number, seat: Seat, blockTokens: number): void {
+		if (seat.blockTokens === blockTokens) return;
+		if (seat.blockTokens !== 0) this.clear(holder);
+		seat.blockTokens = blockTokens;
+		seat.stride = strideOf(blockTokens, this.#strideTokensMin);
+	}
+
+	/** Block of a name. `guess` is looked at first: engines name the blocks of a prompt in order, and let go of them in the opposite one. */
+	#find(holder: number, low: number, high: number, guess: number): number {
+		const nameLow = under(low, holder);
+		const nameHigh = under(high, ~holder);
+		if (guess !== NONE) {
+			const at = guess * BLOCK_WORDS;
+			if (
+				this.#block[at] === (nameLow | 0) &&
+				this.#block[at + NAME_HIGH] === (nameHigh | 0) &&
+				(this.#block[at + HELD] as number) >>> HOLDER_BITS === holder
+			)
+				return guess;
+		}
+		return this.#names.find(nameLow, nameHigh);
 	}
 
 	#add(holder: number, seat: Seat, low: number, high: number, parent: number): number {
+		const words = this.#block;
 		let block = this.#free;
 		if (block === NONE) block = this.#used++;
-		else this.#free = this.#nextOfSeat[block] as number;
-		this.#nameLows[block] = under(low, holder);
-		this.#nameHighs[block] = under(high, ~holder);
+		else this.#free = words[block * BLOCK_WORDS + PARENT] as number;
+		const at = block * BLOCK_WORDS;
+		words[at] = under(low, holder);
+		words[at + NAME_HIGH] = under(high, ~holder);
+		words[at + HELD] = holder << HOLDER_BITS;
+		words[at + PARENT] = parent;
+		words[at + FIRST_CHILD] = NONE;
+		words[at + POSITION] = NONE;
+		words[at + PREVIOUS_SIBLING] = NONE;
 		this.#names.link(block);
-		this.#seatOf[block] = holder;
-		this.#tiers[block] = 0;
-		this.#rooted[block] = 0;
-		this.#positionOf[block] = NONE;
-		this.#firstChild[block] = NONE;
-		this.#parents[block] = parent;
-		this.#previousSibling[block] = NONE;
-		this.#nextSibling[block] = NONE;
-		if (parent !== NONE) {
-			const sibling = this.#firstChild[parent] as number;
-			this.#nextSibling[block] = sibling;
-			if (sibling !== NONE) this.#previousSibling[sibling] = block;
-			this.#firstChild[parent] = block;
+		let sibling = seat.firstRoot;
+		if (parent === NONE) seat.firstRoot = block;
+		else {
+			sibling = words[parent * BLOCK_WORDS + FIRST_CHILD] as number;
+			words[parent * BLOCK_WORDS + FIRST_CHILD] = block;
 		}
-		this.#nextOfSeat[block] = seat.first;
-		this.#previousOfSeat[block] = NONE;
-		if (seat.first !== NONE) this.#previousOfSeat[seat.first] = block;
-		seat.first = block;
+		words[at + NEXT_SIBLING] = sibling;
+		if (sibling !== NONE) words[sibling * BLOCK_WORDS + PREVIOUS_SIBLING] = block;
 		seat.blocks++;
 		this.#blocks++;
 		return block;
 	}
 
-	/** Carries the chain on over a new block's tokens. */
-	#carryOn(
-		block: number,
-		parent: number,
-		modelId: number,
-		salt: number,
-		stride: number,
-		tokens: Uint32Array,
-		from: number,
-		count: number,
-	): void {
-		let low = parent === NONE ? tokenSaltLow(modelId, salt, stride) : (this.#stateLows[parent] as number);
-		let high = parent === NONE ? tokenSaltHigh(modelId, salt, stride) : (this.#stateHighs[parent] as number);
-		for (let at = from; at < from + count; at++) {
-			const token = tokens[at] as number;
-			low = mixLow(low, token);
-			high = mixHigh(high, token);
-		}
-		this.#stateLows[block] = low;
-		this.#stateHighs[block] = high;
-		this.#ends[block] = (parent === NONE ? 0 : (this.#ends[parent] as number)) + count;
-	}
-
 	#gain(block: number, tier: number): void {
-		const before = this.#tiers[block] as number;
-		if ((before & tier) !== 0) return;
-		this.#tiers[block] = before | tier;
-		if (before !== 0) {
-			if (this.#positionOf[block] !== NONE) this.#write(this.#positionOf[block] as number);
-			return;
-		}
-		const parent = this.#parents[block] as number;
-		if (parent !== NONE && this.#rooted[parent] === 0) return;
-		this.#eachBelow(block, (one) => {
-			if (this.#tiers[one] === 0) return false;
-			this.#publish(one);
-			return true;
-		});
+		const words = this.#block;
+		const at = block * BLOCK_WORDS;
+		const held = words[at + HELD] as number;
+		if ((held & tier) !== 0) return;
+		words[at + HELD] = held | tier;
+		if ((held & TIERS) !== 0) return this.#rename(block, held, held | tier);
+		const parent = words[at + PARENT] as number;
+		if (parent !== NONE && ((words[parent * BLOCK_WORDS + HELD] as number) & ROOTED) === 0) return;
+		// A new block is followed by none.
+		if (words[at + FIRST_CHILD] === NONE) this.#publish(block);
+		else this.#publishFrom(block);
 	}
 
 	#lose(block: number, tier: number): void {
-		const before = this.#tiers[block] as number;
-		if ((before & tier) === 0) return;
-		const after = before & ~tier;
-		this.#tiers[block] = after;
-		if (after !== 0) {
-			if (this.#positionOf[block] !== NONE) this.#write(this.#positionOf[block] as number);
-			return;
-		}
-		this.#eachBelow(block, (one) => {
-			if (this.#rooted[one] === 0) return false;
-			this.#unpublish(one);
-			return true;
-		});
+		const words = this.#block;
+		const at = block * BLOCK_WORDS;
+		const held = words[at + HELD] as number;
+		if ((held & tier) === 0) return;
+		words[at + HELD] = held & ~tier;
+		if ((held & ~tier & TIERS) !== 0) return this.#rename(block, held, held & ~tier);
+		if (words[at + FIRST_CHILD] === NONE) this.#unpublish(block);
+		else this.#unpublishFrom(block);
 		this.#dropGone(block);
 	}
 
-	/** Visits a block and, below each for which `visit` says so, those that follow it. */
-	#eachBelow(block: number, visit: (block: number) => boolean): void {
+	/** Publishes a block and those behind it that are there. */
+	#publishFrom(block: number): void {
 		const stack = this.#stack;
 		stack.push(block);
 		for (let one = stack.pop(); one !== undefined; one = stack.pop()) {
-			if (!visit(one)) continue;
-			for (let child = this.#firstChild[one] as number; child !== NONE; child = this.#nextSibling[child] as number)
-				stack.push(child);
+			if (((this.#block[one * BLOCK_WORDS + HELD] as number) & TIERS) === 0) continue;
+			this.#publish(one);
+			this.#pushChildren(one);
 		}
+	}
+
+	#unpublishFrom(block: number): void {
+		const stack = this.#stack;
+		stack.push(block);
+		for (let one = stack.pop(); one !== undefined; one = stack.pop()) {
+			if (((this.#block[one * BLOCK_WORDS + HELD] as number) & ROOTED) === 0) continue;
+			this.#unpublish(one);
+			this.#pushChildren(one);
+		}
+	}
+
+	#pushChildren(block: number): void {
+		const words = this.#block;
+		let child = words[block * BLOCK_WORDS + FIRST_CHILD] as number;
+		for (; child !== NONE; child = words[child * BLOCK_WORDS + NEXT_SIBLING] as number) this.#stack.push(child);
 	}
 
 	/** Drops a block that is gone and followed by none, and those before it of which that is true then. */
 	#dropGone(block: number): void {
-		for (let one = block; one !== NONE && this.#tiers[one] === 0 && this.#firstChild[one] === NONE; ) {
-			const parent = this.#parents[one] as number;
+		const words = this.#block;
+		for (let one = block; one !== NONE; ) {
+			const at = one * BLOCK_WORDS;
+			if (((words[at + HELD] as number) & TIERS) !== 0 || words[at + FIRST_CHILD] !== NONE) return;
+			const parent = words[at + PARENT] as number;
 			this.#drop(one);
 			one = parent;
 		}
 	}
 
 	#drop(block: number): void {
-		const parent = this.#parents[block] as number;
-		const [next, previous] = [this.#nextSibling[block] as number, this.#previousSibling[block] as number];
-		if (parent !== NONE) {
-			if (next !== NONE) this.#previousSibling[next] = previous;
-			if (previous === NONE) this.#firstChild[parent] = next;
-			else this.#nextSibling[previous] = next;
-		}
-		const seat = this.#seats[this.#seatOf[block] as number] as Seat;
-		const [after, before] = [this.#nextOfSeat[block] as number, this.#previousOfSeat[block] as number];
-		if (after !== NONE) this.#previousOfSeat[after] = before;
-		if (before === NONE) seat.first = after;
-		else this.#nextOfSeat[before] = after;
+		const words = this.#block;
+		const at = block * BLOCK_WORDS;
+		const parent = words[at + PARENT] as number;
+		const next = words[at + NEXT_SIBLING] as number;
+		const previous = words[at + PREVIOUS_SIBLING] as number;
+		const seat = this.#seats[(words[at + HELD] as number) >>> HOLDER_BITS] as Seat;
+		if (next !== NONE) words[next * BLOCK_WORDS + PREVIOUS_SIBLING] = previous;
+		if (previous !== NONE) words[previous * BLOCK_WORDS + NEXT_SIBLING] = next;
+		else if (parent !== NONE) words[parent * BLOCK_WORDS + FIRST_CHILD] = next;
+		else seat.firstRoot = next;
 		seat.blocks--;
 		this.#names.unlink(block);
-		this.#nextOfSeat[block] = this.#free;
+		words[at + HELD] = 0;
+		words[at] = 0;
+		words[at + NAME_HIGH] = 0;
+		words[at + PARENT] = this.#free;
 		this.#free = block;
 		this.#blocks--;
 	}
 
 	#publish(block: number): void {
-		this.#rooted[block] = 1;
-		const seat = this.#seats[this.#seatOf[block] as number] as Seat;
-		if ((this.#ends[block] as number) % strideOf(seat.blockTokens) !== 0) return;
-		const low = finish(this.#stateLows[block] as number);
-		const high = finish(this.#stateHighs[block] as number);
-		let position = this.#positions.find(low, high);
-		if (position < 0) position = this.#addPosition(low, high);
-		const first = this.#firstAtPosition[position] as number;
-		this.#nextAtPosition[block] = first;
-		this.#previousAtPosition[block] = NONE;
-		if (first !== NONE) this.#previousAtPosition[first] = block;
-		this.#firstAtPosition[position] = block;
-		this.#countAtPosition[position] = (this.#countAtPosition[position] as number) + 1;
-		this.#positionOf[block] = position;
-		this.#write(position);
+		const words = this.#block;
+		const table = this.#table;
+		const at = block * BLOCK_WORDS;
+		const held = words[at + HELD] as number;
+		words[at + HELD] = held | ROOTED;
+		const seat = this.#seats[held >>> HOLDER_BITS] as Seat;
+		if (seat.stride !== seat.blockTokens && (words[at + END] as number) % seat.stride !== 0) return;
+		const low = finish(words[at + STATE_LOW] as number);
+		const high = finish(words[at + STATE_HIGH] as number);
+		words[at + PREVIOUS_AT] = NONE;
+		words[at + NEXT_AT] = NONE;
+		let position = table.find(low, high);
+		if (position < 0) {
+			const bucket = table.bucketOf(low, high);
+			if (this.#overflownOf[bucket] !== 0) position = this.#findOverflown(low, high);
+			if (position === NONE) {
+				this.#positionCount++;
+				position = table.add(low, high, packHolder(seat.row, seat.generation, lowestBit(held & TIERS)), block);
+				if (position < 0) position = this.#overflow(low, high, bucket, block);
+				words[at + POSITION] = position;
+				return;
+			}
+		}
+		words[at + POSITION] = position;
+		const first = this.#firstAt(position);
+		words[at + NEXT_AT] = first;
+		words[first * BLOCK_WORDS + PREVIOUS_AT] = block;
+		this.#setFirst(position, block);
+		this.#write(position, this.#countAt(position) + 1);
 	}
 
 	#unpublish(block: number): void {
-		this.#rooted[block] = 0;
-		const position = this.#positionOf[block] as number;
+		const words = this.#block;
+		const at = block * BLOCK_WORDS;
+		words[at + HELD] = (words[at + HELD] as number) & ~ROOTED;
+		const position = words[at + POSITION] as number;
 		if (position === NONE) return;
-		this.#positionOf[block] = NONE;
-		const [next, previous] = [this.#nextAtPosition[block] as number, this.#previousAtPosition[block] as number];
-		if (next !== NONE) this.#previousAtPosition[next] = previous;
-		if (previous === NONE) this.#firstAtPosition[position] = next;
-		else this.#nextAtPosition[previous] = next;
-		this.#countAtPosition[position] = (this.#countAtPosition[position] as number) - 1;
-		if (this.#countAtPosition[position] !== 0) return this.#write(position);
-		const way = this.#ways[position] as number;
-		if (way >= 0) this.#table.remove(way);
-		this.#positions.unlink(position);
-		this.#firstAtPosition[position] = this.#freePosition;
-		this.#freePosition = position;
-		this.#positionCount--;
-	}
-
-	#addPosition(low: number, high: number): number {
-		let position = this.#freePosition;
-		if (position === NONE) position = this.#positionsUsed++;
-		else this.#freePosition = this.#firstAtPosition[position] as number;
-		this.#positionLows[position] = low;
-		this.#positionHighs[position] = high;
-		this.#positions.link(position);
-		this.#firstAtPosition[position] = NONE;
-		this.#countAtPosition[position] = 0;
-		this.#ways[position] = this.#table.add(low, high);
-		if (this.#ways[position] === NONE) this.unpublished++;
-		this.#positionCount++;
-		return position;
-	}
-
-	#write(position: number): void {
-		const way = this.#ways[position] as number;
-		if (way === NONE) return;
-		let named = 0;
-		let block = this.#firstAtPosition[position] as number;
-		for (; block !== NONE && named < HOLDERS_NAMED_MAX; block = this.#nextAtPosition[block] as number) {
-			const seat = this.#seats[this.#seatOf[block] as number] as Seat;
-			this.#named[named++] = packHolder(seat.row, seat.generation, lowestBit(this.#tiers[block] as number));
+		words[at + POSITION] = NONE;
+		const next = words[at + NEXT_AT] as number;
+		const previous = words[at + PREVIOUS_AT] as number;
+		if (next === NONE && previous === NONE) {
+			this.#positionCount--;
+			if (position >= 0) this.#table.remove(position);
+			else this.#dropOverflown(position);
+			return;
 		}
-		this.#table.set(way, this.#countAtPosition[position] as number, this.#named, named);
+		if (next !== NONE) words[next * BLOCK_WORDS + PREVIOUS_AT] = previous;
+		if (previous === NONE) this.#setFirst(position, next);
+		else words[previous * BLOCK_WORDS + NEXT_AT] = next;
+		this.#write(position, this.#countAt(position) - 1);
 	}
+
+	#firstAt(position: number): number {
+		return position >= 0 ? this.#table.noteOf(position) : (this.#overflown[-2 - position] as Overflown).first;
+	}
+
+	#setFirst(position: number, block: number): void {
+		if (position >= 0) this.#table.note(position, block);
+		else (this.#overflown[-2 - position] as Overflown).first = block;
+	}
+
+	#countAt(position: number): number {
+		return position >= 0 ? this.#table.countOf(position) : (this.#overflown[-2 - position] as Overflown).count;
+	}
+
+	/** Says who stands at a position, now `count` of them. */
+	#write(position: number, count: number): void {
+		if (position < 0) {
+			(this.#overflown[-2 - position] as Overflown).count = count;
+			return;
+		}
+		const words = this.#block;
+		let named = 0;
+		let block = this.#table.noteOf(position);
+		for (; block !== NONE && named < HOLDERS_NAMED_MAX; block = words[block * BLOCK_WORDS + NEXT_AT] as number)
+			this.#named[named++] = this.#holderWord(words[block * BLOCK_WORDS + HELD] as number);
+		this.#table.set(position, count, this.#named, named);
+	}
+
+	/** A block has changed its tiers, and stays where it is. */
+	#rename(block: number, before: number, now: number): void {
+		const position = this.#block[block * BLOCK_WORDS + POSITION] as number;
+		if (position < 0 || lowestBit(before & TIERS) === lowestBit(now & TIERS)) return;
+		this.#table.rename(position, this.#holderWord(before), this.#holderWord(now));
+	}
+
+	/** How a holder stands in the table, by the `HELD` word of its block. */
+	#holderWord(held: number): number {
+		const seat = this.#seats[held >>> HOLDER_BITS] as Seat;
+		return packHolder(seat.row, seat.generation, lowestBit(held & TIERS));
+	}
+
+	#findOverflown(low: number, high: number): number {
+		return this.#overflownByKey.get(keyOf(low, high)) ?? NONE;
+	}
+
+	#overflow(low: number, high: number, bucket: number, block: number): number {
+		this.unpublished++;
+		const at = this.#freeOverflown.pop() ?? this.#overflown.length;
+		const key = keyOf(low, high);
+		this.#overflown[at] = { key, bucket, first: block, count: 1 };
+		this.#overflownByKey.set(key, -2 - at);
+		this.#overflownOf[bucket] = (this.#overflownOf[bucket] as number) + 1;
+		return -2 - at;
+	}
+
+	#dropOverflown(position: number): void {
+		const { key, bucket } = this.#overflown[-2 - position] as Overflown;
+		this.#overflown[-2 - position] = undefined;
+		this.#freeOverflown.push(-2 - position);
+		this.#overflownByKey.delete(key);
+		this.#overflownOf[bucket] = (this.#overflownOf[bucket] as number) - 1;
+	}
+}
+
+/** A position's 64 bits in a number: all but the lowest 11 of its high word. */
+function keyOf(low: number, high: number): number {
+	return (high >>> 11) * 2 ** 32 + low;
 }
 
 /** A name as it stands under one holder: names of different engines must not meet. */
 function under(word: number, holder: number): number {
 	return (word ^ Math.imul(holder + 1, 0x9e3779b1)) >>> 0;
+}
+
+/** Tiers from the eighth on are one. */
+function tierBit(tier: number): number {
+	return 1 << Math.min(tier, 7);
 }
 
 function lowestBit(bits: number): number {

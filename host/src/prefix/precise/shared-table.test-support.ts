@@ -18,7 +18,7 @@ const sets = [1, 2].map((set) =>
 	Uint32Array.from({ length: HOLDERS_NAMED_MAX }, (_, at) => packHolder(set * 100 + at, set, set)),
 );
 for (let turn = 0; Atomics.load(word, 0) === 0; turn++) {
-	const way = writer.add(low, high);
+	const way = writer.add(low, high, packHolder((1 + (turn & 1)) * 100, 1 + (turn & 1), 1 + (turn & 1)));
 	for (let change = 0; change < 16; change++) {
 		const holders = sets[(turn + change) & 1] as Uint32Array;
 		writer.set(way, HOLDERS_NAMED_MAX, holders, HOLDERS_NAMED_MAX);

@@ -35,15 +35,18 @@ test('a bucket that is full takes no more, and a hash of low word 0 is a hash', 
 	const table = createKvTable(16, 1);
 	const writer = new KvTableWriter(table);
 	const reader = new KvTableReader(table);
-	const ways = Array.from({ length: 17 }, (_, at) => writer.add(at, 1));
+	const ways = Array.from({ length: 17 }, (_, at) => writer.add(at, 1, packHolder(1, 1, 0)));
 	t.is(ways.filter((way) => way >= 0).length, 16);
 	writer.set(ways[0] as number, 1, Uint32Array.of(packHolder(3, 1, 2)), 1);
 	reader.find(0, 1);
 	t.deepEqual([reader.count, reader.rowAt(0), reader.tierAt(0)], [1, 3, 2]);
+	writer.rename(ways[0] as number, packHolder(3, 1, 2), packHolder(3, 1, 1));
+	reader.find(0, 1);
+	t.deepEqual([reader.count, reader.rowAt(0), reader.tierAt(0)], [1, 3, 1]);
 	writer.remove(ways[0] as number);
 	reader.find(0, 1);
 	t.is(reader.count, 0);
-	t.true(writer.add(99, 1) >= 0);
+	t.true(writer.add(99, 1, packHolder(1, 1, 0)) >= 0);
 });
 
 test('a row is live for one generation, and a new writer takes back all that was said', (t) => {
@@ -57,8 +60,7 @@ test('a row is live for one generation, and a new writer takes back all that was
 		[reader.strideOf(3, 7), reader.strideOf(3, 8), reader.strideOf(2, 7), reader.strideOf(99, 7)],
 		[16, 0, 0, 0],
 	);
-	const way = writer.add(5, 6);
-	writer.set(way, 1, Uint32Array.of(packHolder(3, 7, 0)), 1);
+	writer.add(5, 6, packHolder(3, 7, 0));
 	new KvTableWriter(table).reset();
 	reader.find(5, 6);
 	t.is(reader.count, 0);

@@ -1,17 +1,21 @@
 // Owns the published form of the precise index: a bounded table in shared memory from the chained hash of a prompt's tokens to the targets
 // that hold everything up to there. One writer, any number of readers. A bucket has sixteen ways whose tags lie in one cache line, so a
-// look-up reads one line of tags and one entry; each entry has a sequence number that is odd while it is written. Invariant: an entry
-// never claims more than is true when it is read; what finds no room is missing, never wrong.
+// look-up reads one line of tags and one entry; each entry has a sequence number that is odd while it is written, and while it stands for nothing. An entry
+// that comes or goes moves its sequence once; a word that changes alone does not move it. Invariant: an entry never claims more than is true when it is
+// read; what finds no room is missing, never wrong.
 
 /** Holders an entry names; it counts all. */
 export const HOLDERS_NAMED_MAX = 8;
 const WAYS = 16;
-const ENTRY_WORDS = 4 + HOLDERS_NAMED_MAX;
+/** A cache line. */
+const ENTRY_WORDS = 16;
 const SEQUENCE = 0;
 const LOW = 1;
 const HIGH = 2;
 const COUNT = 3;
 const HOLDERS = 4;
+/** The writer's own: what it keeps for an entry beside what it says. */
+const NOTE = HOLDERS + HOLDERS_NAMED_MAX;
 /** Control words: one that moves whenever a row's state does. */
 const ROWS_EPOCH = 0;
 const CONTROL_WORDS = 16;
@@ -34,8 +38,13 @@ export function createKvTable(rowsMax: number, blocksMax: number): KvTableShared
 	if (rowsMax > 1 << ROW_BITS) throw new RangeError(`rowsMax ${rowsMax} is beyond 2^${ROW_BITS}`);
 	let buckets = 1;
 	while (buckets * WAYS < blocksMax * 2) buckets *= 2;
-	const words = CONTROL_WORDS + rowsMax * 2 + buckets * WAYS * (1 + ENTRY_WORDS);
+	const words = CONTROL_WORDS + rowWords(rowsMax) + buckets * WAYS * (1 + ENTRY_WORDS);
 	return { rowsMax, buckets, buffer: new SharedArrayBuffer(words * 4) };
+}
+
+/** Two a row, in whole cache lines. */
+function rowWords(rowsMax: number): number {
+	return Math.ceil(rowsMax / 8) * 16;
 }
 
 interface Views {
@@ -48,7 +57,7 @@ interface Views {
 
 function openViews({ rowsMax, buckets, buffer }: KvTableShared): Views {
 	const rowsAt = CONTROL_WORDS * 4;
-	const tagsAt = rowsAt + rowsMax * 8;
+	const tagsAt = rowsAt + rowWords(rowsMax) * 4;
 	const ways = buckets * WAYS;
 	return {
 		control: new Int32Array(buffer, 0, CONTROL_WORDS),
@@ -83,6 +92,10 @@ export class KvTableWriter {
 		this.#views = openViews(shared);
 	}
 
+	get buckets(): number {
+		return this.#buckets;
+	}
+
 	/** Takes back all that is said. */
 	reset(): void {
 		const { control, rows, tags, entries } = this.#views;
@@ -91,27 +104,47 @@ export class KvTableWriter {
 			if (tags[way] === 0) continue;
 			const at = way * ENTRY_WORDS;
 			// A writer that died inside an entry has left it odd.
-			if ((Atomics.load(entries, at + SEQUENCE) & 1) === 0) this.#begin(at);
+			if ((Atomics.load(entries, at + SEQUENCE) & 1) === 0) this.#move(at);
 			entries[at + COUNT] = 0;
-			this.#end(at);
 			tags[way] = 0;
 		}
 		Atomics.add(control, ROWS_EPOCH, 1);
 	}
 
-	/** Takes a way for a hash that has none; -1 when its bucket is full. */
-	add(low: number, high: number): number {
+	/** Way of a hash, or -1. */
+	find(low: number, high: number): number {
+		const { tags, entries } = this.#views;
+		const tag = tagOf(low);
+		const base = bucketOf(low, high, this.#buckets) * WAYS;
+		for (let way = base; way < base + WAYS; way++) {
+			if (tags[way] !== tag) continue;
+			const at = way * ENTRY_WORDS;
+			if (entries[at + LOW] === (low | 0) && entries[at + HIGH] === (high | 0)) return way;
+		}
+		return -1;
+	}
+
+	/** Bucket of a hash, below `buckets`. */
+	bucketOf(low: number, high: number): number {
+		return bucketOf(low, high, this.#buckets);
+	}
+
+	/** Takes a way for a hash that has none, held by one holder; -1 when its bucket is full. `note` is the writer's own. */
+	add(low: number, high: number, holder: number, note = 0): number {
 		const { tags, entries } = this.#views;
 		const base = bucketOf(low, high, this.#buckets) * WAYS;
 		for (let way = base; way < base + WAYS; way++) {
 			if (tags[way] !== 0) continue;
 			const at = way * ENTRY_WORDS;
-			this.#begin(at);
+			// Odd since it stood for something, even if it never has.
+			if (((entries[at + SEQUENCE] as number) & 1) === 0) this.#move(at);
 			entries[at + LOW] = low;
 			entries[at + HIGH] = high;
-			entries[at + COUNT] = 0;
-			this.#end(at);
-			Atomics.store(tags, way, tagOf(low));
+			entries[at + COUNT] = 1;
+			entries[at + HOLDERS] = holder;
+			entries[at + NOTE] = note;
+			this.#move(at);
+			tags[way] = tagOf(low);
 			return way;
 		}
 		return -1;
@@ -121,19 +154,41 @@ export class KvTableWriter {
 	set(way: number, count: number, holders: Uint32Array, named: number): void {
 		const { entries } = this.#views;
 		const at = way * ENTRY_WORDS;
-		this.#begin(at);
+		this.#move(at);
 		entries[at + COUNT] = count;
 		for (let i = 0; i < named; i++) entries[at + HOLDERS + i] = holders[i] as number;
-		this.#end(at);
+		this.#move(at);
+	}
+
+	/** Says the same of a holder that is named in another form: its tier has changed. */
+	rename(way: number, before: number, now: number): void {
+		const { entries } = this.#views;
+		const first = way * ENTRY_WORDS + HOLDERS;
+		for (let at = first; at < first + HOLDERS_NAMED_MAX; at++) {
+			if (entries[at] !== (before | 0)) continue;
+			entries[at] = now;
+			return;
+		}
 	}
 
 	remove(way: number): void {
 		const { tags, entries } = this.#views;
-		const at = way * ENTRY_WORDS;
-		this.#begin(at);
-		entries[at + COUNT] = 0;
-		this.#end(at);
-		Atomics.store(tags, way, 0);
+		this.#move(way * ENTRY_WORDS);
+		entries[way * ENTRY_WORDS + COUNT] = 0;
+		tags[way] = 0;
+	}
+
+	/** Holders of what a way stands for. */
+	countOf(way: number): number {
+		return this.#views.entries[way * ENTRY_WORDS + COUNT] as number;
+	}
+
+	noteOf(way: number): number {
+		return this.#views.entries[way * ENTRY_WORDS + NOTE] as number;
+	}
+
+	note(way: number, note: number): void {
+		this.#views.entries[way * ENTRY_WORDS + NOTE] = note;
 	}
 
 	/** `stride` 0 = not live: nothing is promised of the row. */
@@ -144,11 +199,7 @@ export class KvTableWriter {
 		Atomics.add(control, ROWS_EPOCH, 1);
 	}
 
-	#begin(at: number): void {
-		Atomics.add(this.#views.entries, at + SEQUENCE, 1);
-	}
-
-	#end(at: number): void {
+	#move(at: number): void {
 		Atomics.add(this.#views.entries, at + SEQUENCE, 1);
 	}
 }

@@ -75,15 +75,3 @@ export function promptsOf(workload: Workload, blockTokens: number): Prompts {
 	if (prompts === undefined) byBlock.set(blockTokens, (prompts = new Prompts(workload, blockTokens)));
 	return prompts;
 }
-
-/** Words of a prompt for an index whose block is `wordsPerBlock` words: the two of each block's hash, then zeros. */
-export function wordsOf(chain: Uint32Array, wordsPerBlock: number): Uint32Array {
-	if (wordsPerBlock === 2) return chain;
-	const blocks = chain.length >>> 1;
-	const words = new Uint32Array(blocks * wordsPerBlock);
-	for (let block = 0; block < blocks; block++) {
-		words[block * wordsPerBlock] = chain[block * 2] as number;
-		words[block * wordsPerBlock + 1] = chain[block * 2 + 1] as number;
-	}
-	return words;
-}

@@ -7,15 +7,17 @@ import { createPrefixIndex, type WorkerPrefixIndex } from '../../prefix/prefix-i
 import type { ModelPool, PrefixIndex, PrefixSource } from '../../router/ports.js';
 import type { PrefixHits } from '../../strategy/runtime/decision.js';
 import type { SignalSpec } from '../spec.js';
-import { type Prompts, wordsOf } from './prompts.js';
+import type { Prompts } from './prompts.js';
 import type { SimEngine } from './sim-engine.js';
 
-/** An index of what engines tell publishes positions of at least sixteen tokens; one of own choices needs two words to name a block. */
-const WORDS = { events: 16, approximate: 2, oracle: 2, none: 2 } as const;
-
-export function wordsPerBlock(kind: SignalSpec['prefix']): number {
-	return WORDS[kind];
-}
+/** Words of a block's hash, which stand for its tokens. */
+export const WORDS_PER_BLOCK = 2;
+/** Words of a block in the hash of a prompt's beginning, and how many blocks that is of at most, where the index knows what engines tell. */
+const BEGINNING_WORDS = 16;
+const BEGINNING_BLOCKS = 4;
+/** Blocks of one prompt that are looked up in what engines tell, and between two that are remembered of what was just sent. */
+const POSITIONS_MAX = 2048;
+const SPECULATIVE_BLOCKS = 8;
 
 export interface SimPrefixesOptions {
 	readonly kind: SignalSpec['prefix'];
@@ -37,20 +39,29 @@ const NO_WORDS = new Uint32Array(0);
 export class SimPrefixes implements PrefixIndex {
 	readonly #options: SimPrefixesOptions;
 	readonly #index: WorkerPrefixIndex;
-	readonly #words: number;
 	/** Tokens the workload has for each word. */
 	readonly #tokensPerWord: number;
+	readonly #beginning = new Uint32Array(BEGINNING_WORDS * BEGINNING_BLOCKS);
 	#request = -1;
 
 	constructor(options: SimPrefixesOptions) {
 		this.#options = options;
-		this.#words = wordsPerBlock(options.kind);
-		this.#tokensPerWord = options.prompts.blockTokens / this.#words;
+		this.#tokensPerWord = options.prompts.blockTokens / WORDS_PER_BLOCK;
+		const events = options.kv !== undefined;
 		this.#index = createPrefixIndex(
-			{ blockTokens: this.#words, workers: options.routers, blocksMax: blocksMax(options) },
+			{
+				// Every engine tells all it has, so what it was sent adds nothing.
+				remembersSent: !events,
+				blockTokens: events ? BEGINNING_WORDS : WORDS_PER_BLOCK,
+				strideTokensMin: WORDS_PER_BLOCK,
+				positionsMax: POSITIONS_MAX,
+				speculativeStepTokens: SPECULATIVE_BLOCKS * WORDS_PER_BLOCK,
+				workers: options.routers,
+				blocksMax: blocksMax(options),
+			},
 			{
 				nowMs: options.nowMs,
-				cacheTokens: (row) => (options.cacheBlocks[row] ?? 0) * this.#words,
+				cacheTokens: (row) => (options.cacheBlocks[row] ?? 0) * WORDS_PER_BLOCK,
 				kv: options.kv,
 				loras: options.loras,
 			},
@@ -67,10 +78,9 @@ export class SimPrefixes implements PrefixIndex {
 
 	hashPrompt(modelId: number, loraId: number, _prompt: Uint8Array, _tokens?: Uint32Array, lora?: string): number {
 		this.#request = this.#options.request();
-		const chain = this.#options.prompts.chain(this.#request);
-		const words = chain === undefined ? NO_WORDS : wordsOf(chain, this.#words);
-		const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
-		return this.#index.hashPrompt(modelId, loraId, bytes, this.#options.kv === undefined ? undefined : words, lora);
+		const chain = this.#options.prompts.chain(this.#request) ?? NO_WORDS;
+		if (this.#options.kv === undefined) return this.#index.hashPrompt(modelId, loraId, bytesOf(chain), undefined, lora);
+		return this.#index.hashPrompt(modelId, loraId, bytesOf(this.#beginningOf(chain)), chain, lora);
 	}
 
 	lookup(pool: ModelPool, hits: PrefixHits): void {
@@ -100,6 +110,17 @@ export class SimPrefixes implements PrefixIndex {
 
 	reported(): void {
 		// As above.
+	}
+
+	/** The words of a prompt's first blocks, zeros behind the hash of each. */
+	#beginningOf(chain: Uint32Array): Uint32Array {
+		const words = this.#beginning;
+		const blocks = Math.min(BEGINNING_BLOCKS, chain.length >>> 1);
+		for (let block = 0; block < blocks; block++) {
+			words[block * BEGINNING_WORDS] = chain[block * 2] as number;
+			words[block * BEGINNING_WORDS + 1] = chain[block * 2 + 1] as number;
+		}
+		return words.subarray(0, blocks * BEGINNING_WORDS);
 	}
 
 	/** Asks every engine; of more rows than a decision is given the longest are kept. */
@@ -136,6 +157,10 @@ function blocksMax({ kind, cacheBlocks }: SimPrefixesOptions): number {
 	if (kind !== 'approximate' && kind !== 'events') return 1;
 	const all = cacheBlocks.reduce((sum, blocks) => sum + blocks, 0);
 	return Math.min(1 << 20, Math.max(1024, all));
+}
+
+function bytesOf(words: Uint32Array): Uint8Array {
+	return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
 
 /** Only rows with the request's adapter stay. */
