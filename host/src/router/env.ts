@@ -51,6 +51,8 @@ export interface RouterEnv {
 	/** Output tokens to expect, learned per pool index. */
 	readonly tokensOutMean: Map<number, number>;
 	readonly proofs: WeakMap<object, Proof>;
+	/** Connections that this router has told to go, for their age or for doing nothing: whoever had one is still there. */
+	readonly dismissed: WeakSet<object>;
 	readonly responseIds: ResponseIds;
 	/** Bytes of request bodies held now. */
 	bodyBytes: number;
@@ -70,6 +72,7 @@ const noMetrics: RouterMetrics = {
 	tokens: ignore,
 	streamChunks: ignore,
 	http2Closed: ignore,
+	admissionEnded: ignore,
 	stage: ignore,
 };
 const noWebSockets: WebSocketMetrics = { opened: ignore, closed: ignore, refused: ignore };
@@ -113,6 +116,7 @@ export function createEnv(input: RouterOptionsInput, ports: RouterPorts): Router
 		promptOf: undefined,
 		tokensOutMean: new Map(),
 		proofs: new WeakMap(),
+		dismissed: new WeakSet(),
 		responseIds: new ResponseIds(ports.responseKey),
 		bodyBytes: 0,
 		requests: 0,

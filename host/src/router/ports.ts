@@ -254,6 +254,10 @@ export interface Authenticator {
 export type HedgeResult = 'sent' | 'won' | 'no_room' | 'no_budget' | 'not_held';
 
 /** Counters and histograms of the data plane. Implementations only add to plain arrays. */
+/** `reported`: by whom it was admitted for. `expired`: nobody did in time. `disconnected`: nobody was left to. `closed`: this router went. */
+export const admissionEnds = ['reported', 'expired', 'disconnected', 'closed'] as const;
+export type AdmissionEnd = (typeof admissionEnds)[number];
+
 export interface RouterMetrics {
 	requestStarted(): void;
 	requestEnded(
@@ -275,6 +279,8 @@ export interface RouterMetrics {
 	streamChunks(count: number): void;
 	/** A client's HTTP/2 connection was closed for what it did. */
 	http2Closed(reason: Http2CloseReason): void;
+	/** What was admitted for another router is over. */
+	admissionEnded(how: AdmissionEnd): void;
 	/** Stage timings in nanoseconds, indexed as `pipelineStages`. */
 	stage(stage: number, durationNs: number): void;
 }

@@ -60,6 +60,7 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 		const { req, res } = exchangeOf(stream, headers, raw, env.options.bodyBytesMax);
 		pipeline.handle(req, res, stream);
 	});
+	front.onDismissed((session) => void env.dismissed.add(session));
 	const { server, closeWaiting, renew } = createDataServer(
 		env.options,
 		ports.clock,

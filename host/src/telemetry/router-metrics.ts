@@ -3,6 +3,7 @@
 import { dialectRoutes } from '@infermesh/adapters';
 import { grpcMethods, OTHER_METHOD } from '../router/grpc/methods.js';
 import {
+	admissionEnds,
 	type HedgeResult,
 	http2CloseReasons,
 	type ModelPool,
@@ -59,6 +60,7 @@ export function createRouterMetrics(block: MetricsBlock, options: RouterMetricsO
 	const inFlight = block.gauge('requestsInFlight');
 	const chunks = block.counter('streamChunks');
 	const http2Closed = new Map(http2CloseReasons.map((reason) => [reason, block.counter('http2Closed', reason)]));
+	const admissions = new Map(admissionEnds.map((how) => [how, block.counter('scoringAdmissions', how)]));
 	const stages = options.stages.map((stage) => block.histogram('stageDuration', stage));
 
 	const seriesOf = (pool: ModelPool): PoolSeries => {
@@ -141,6 +143,7 @@ export function createRouterMetrics(block: MetricsBlock, options: RouterMetricsO
 		},
 		streamChunks: (count) => chunks.add(count),
 		http2Closed: (reason) => http2Closed.get(reason)?.add(1),
+		admissionEnded: (how) => admissions.get(how)?.add(1),
 		stage: (stage, durationNs) => stages[stage]?.observe(durationNs / 1e9),
 	};
 }

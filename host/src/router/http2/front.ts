@@ -47,6 +47,7 @@ export class Http2Front {
 	readonly #server: Http2Server;
 	readonly #sessions = new Map<ServerHttp2Session, Session>();
 	readonly #stopSweeping: () => void;
+	#dismissed: (session: object) => void = () => undefined;
 
 	constructor(options: RouterOptions, clock: Clock, random: Random, metrics: RouterMetrics, take: TakeStream) {
 		this.#options = options;
@@ -61,6 +62,11 @@ export class Http2Front {
 
 	get sessions(): number {
 		return this.#sessions.size;
+	}
+
+	/** Calls back with each session that is told to go for no fault of its client's. */
+	onDismissed(dismissed: (session: object) => void): void {
+		this.#dismissed = dismissed;
 	}
 
 	/** Takes a connection on which HTTP/2 is spoken. */
@@ -111,7 +117,9 @@ export class Http2Front {
 		session.on('stream', (stream, headers, _flags, rawHeaders) => this.#stream(state, stream, headers, rawHeaders));
 		session.setLocalWindowSize(Math.max(http2.windowBytes, http2.connectionWindowBytes));
 		session.setTimeout(keepAliveTimeoutMs, () => {
-			if (state.streams === 0) session.destroy();
+			if (state.streams > 0) return;
+			this.#dismissed(session);
+			session.destroy();
 		});
 		session.on('error', (error: Error & { readonly errno?: number }) => {
 			// Streams that came with what broke the session are told of after it.
@@ -155,6 +163,7 @@ export class Http2Front {
 	#leave(session: ServerHttp2Session, state: Session): void {
 		if (state.leaving || session.destroyed) return;
 		state.leaving = true;
+		this.#dismissed(session);
 		session.close();
 	}
 }

@@ -78,8 +78,8 @@ export class Scoring {
 		};
 	}
 
-	/** Decides for a request that has been read and whose route is known. */
-	admit(request: BodyRequest): Admitted | Refused {
+	/** Decides for a request that has been read and whose route is known. What is admitted ends when `holder`, if any, is `released`. */
+	admit(request: BodyRequest, holder?: object): Admitted | Refused {
 		const env = this.#env;
 		const retryAfterS = env.options.saturatedRetryAfterS;
 		if (this.#admissions.full) return { refusal: { code: 'IM_ROUTE_SATURATED', retryAfterS } };
@@ -96,6 +96,7 @@ export class Scoring {
 			tenant: request.tenantId,
 			tokensIn: request.tokensIn,
 			startedMs: clock.nowMs(),
+			holder,
 		});
 		return {
 			decision: plan.decisionId,
@@ -117,6 +118,16 @@ export class Scoring {
 	/** An admitted request is over. */
 	ended(decision: string, outcome: ReportedOutcome): Refusal | undefined {
 		return this.#admissions.end(decision, outcome) ? undefined : unknown;
+	}
+
+	/** Who held admissions is gone. */
+	released(holder: object): void {
+		this.#admissions.release(holder);
+	}
+
+	/** Admissions held by `from` are held by `to`. */
+	handedOver(from: object, to: object): void {
+		this.#admissions.handOver(from, to);
 	}
 
 	/** Ends what was admitted for others. */

@@ -10,6 +10,7 @@ import { createPrefixIndex } from '../../prefix/prefix-index.js';
 import { type Decision, FORCED, type RequestFeatures } from '../../strategy/runtime/decision.js';
 import type { RouterOptionsInput } from '../options.js';
 import type {
+	AdmissionEnd,
 	AttemptOutcome,
 	DecisionContext,
 	HedgeResult,
@@ -120,6 +121,8 @@ export interface TestRouter {
 	readonly ended: { readonly path: string; readonly status: number; readonly code: string | undefined }[];
 	readonly errors: unknown[];
 	readonly http2Closed: string[];
+	/** How admissions for other routers ended. */
+	readonly admissionEnds: AdmissionEnd[];
 	/** Stages timed, by index. */
 	readonly stages: number[];
 	/** What became of wishes for copies, and the prefilled and decoded tokens of losers. */
@@ -200,6 +203,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 		errors: [],
 		stages: [],
 		http2Closed: [],
+		admissionEnds: [],
 		hedges: [],
 		waste: [],
 		unreachable: [],
@@ -209,6 +213,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 		| 'trials'
 		| 'loads'
 		| 'http2Closed'
+		| 'admissionEnds'
 		| 'decided'
 		| 'remembered'
 		| 'ended'
@@ -300,6 +305,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 				tokens: () => undefined,
 				streamChunks: () => undefined,
 				http2Closed: (reason) => record.http2Closed.push(reason),
+				admissionEnded: (how) => record.admissionEnds.push(how),
 				stage: (stage) => record.stages.push(stage),
 			},
 			log: { info: () => undefined, warn: () => undefined, error: (fields) => record.errors.push(fields) },

@@ -350,6 +350,7 @@ export class SimRouter {
 			hedgeWaste: ignore,
 			tokens: ignore,
 			streamChunks: ignore,
+			admissionEnded: ignore,
 			http2Closed: ignore,
 			stage: ignore,
 		};

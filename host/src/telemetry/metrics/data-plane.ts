@@ -131,6 +131,12 @@ export const dataPlaneMetrics = {
 		8,
 		'HTTP/2 connections of clients closed for what they did: resets or frames in floods, or frames that break the protocol.',
 	),
+	scoringAdmissions: counter(
+		'scoring_admissions',
+		['end'],
+		4,
+		'Requests admitted for other routers that are over: reported on, expired without a report, ended with the connection that asked, or with this router.',
+	),
 	webSockets: gauge('websockets', ['kind'], 2, 'WebSockets of clients open now: `chat`, or `pipe` to a runtime.'),
 	webSocketsClosed: counter(
 		'websockets_closed',

@@ -1,4 +1,5 @@
 // Owns the scoring API over gRPC: which calls there are, and what each asks of scoring.ts. How a call goes on is conversation.ts's.
+import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { InferenceRequest, ReportOutcomeRequest } from '@infermesh/proto/grpc/scoring/v1/scoring';
 import { callerOf } from '../../authenticate.js';
 import type { BodyRequest } from '../../body-request.js';
@@ -21,10 +22,16 @@ import { readScored } from './scored-request.js';
 
 export const SCORING_SERVICE = 'infermesh.scoring.v1.Scoring';
 
+const ADMIT_STREAM = `/${SCORING_SERVICE}/AdmitStream`;
+
 export class ScoringService {
 	readonly #env: RouterEnv;
 	readonly #scoring: Scoring;
 	readonly #calls = new Map<string, { readonly answer: Answerer; readonly streams: boolean }>();
+	/** Connections that have broken. */
+	readonly #gone = new WeakSet<object>();
+	/** Connections whose end is waited for. */
+	readonly #watched = new WeakSet<object>();
 
 	constructor(env: RouterEnv, scoring: Scoring) {
 		this.#env = env;
@@ -32,7 +39,9 @@ export class ScoringService {
 		this.#add('ScoreTargets', scoreMessages, (call, { request }) =>
 			this.#read(call, request, (read) => scoring.score(read)),
 		);
-		this.#add('Admit', admitMessages, (call, { request }) => this.#read(call, request, (read) => scoring.admit(read)));
+		this.#add('Admit', admitMessages, (call, { request }) =>
+			this.#read(call, request, (read) => scoring.admit(read, this.#holderFor(call))),
+		);
 		this.#add('ReportOutcome', reportMessages, (_call, report) => this.#report(report));
 	}
 
@@ -46,6 +55,36 @@ export class ScoringService {
 		const known = this.#calls.get(path);
 		if (denied !== undefined || known === undefined) return refuse(call, denied ?? { code: 'IM_REQUEST_GRPC_METHOD' });
 		new Conversation(this.#env, call, known.answer, known.streams).begin();
+		if (path === ADMIT_STREAM) this.#holdByStream(call);
+	}
+
+	/** What a call admits is held by its stream while that is open, and by its connection otherwise. */
+	#holderFor(call: GrpcCall): object {
+		if (call.standing) return call;
+		this.#watch(call.connection, call.stream2);
+		return call.connection;
+	}
+
+	/** A stream that ends well leaves what it admitted to its connection, on which reports may follow; one that breaks has nobody who reports. */
+	#holdByStream(call: GrpcCall): void {
+		const { stream2, connection } = call;
+		this.#watch(connection, stream2);
+		stream2.once('close', () => {
+			const well = call.statusCode >= 0 && stream2.rstCode === constants.NGHTTP2_NO_ERROR;
+			if (well && !this.#gone.has(connection)) this.#scoring.handedOver(call, connection);
+			else this.#scoring.released(call);
+		});
+	}
+
+	/** Once for each connection. One that this router has told to go breaks nothing: its caller is there and has another. */
+	#watch(connection: object, { session }: ServerHttp2Stream): void {
+		if (this.#watched.has(connection)) return;
+		this.#watched.add(connection);
+		session?.once('close', () => {
+			if (this.#env.dismissed.has(connection)) return;
+			this.#gone.add(connection);
+			this.#scoring.released(connection);
+		});
 	}
 
 	/** Adds a method and its streaming variant. */
