@@ -118,6 +118,11 @@ const commands = {
 		process.env.INIT_CWD = root;
 		become(['--enable-source-maps', path.join(root, 'test/dist/chaos/main.js'), ...args]);
 	},
+	fuzz: (args) => {
+		step('the TypeScript build', [bin('tsc'), '-b', 'test']);
+		process.env.INIT_CWD = root;
+		become(['--enable-source-maps', path.join(root, 'test/dist/fuzz/main.js'), ...args]);
+	},
 	bench: (args) => {
 		build();
 		process.env.INIT_CWD = root;

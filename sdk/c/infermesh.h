@@ -52,13 +52,17 @@ static inline float *im_scratch_f32(uint8_t *frame, uint32_t which) {
 	return (float *)(void *)(frame + im_header(frame)->scratch_offset) + (size_t)which * im_header(frame)->row_capacity;
 }
 
-/* Configuration by slot: the IM_CONFIG_* of infermesh_manifest.h. */
+/* Configuration by slot: the IM_CONFIG_* of infermesh_manifest.h; 0 beyond the section. */
 static inline uint32_t im_config_u32(const uint8_t *frame, uint32_t slot) {
-	return ((const uint32_t *)(const void *)(frame + im_header(frame)->config_offset))[slot];
+	const im_frame_header *header = im_header(frame);
+	return slot < header->config_slots ? ((const uint32_t *)(const void *)(frame + header->config_offset))[slot] : 0;
 }
 
 static inline float im_config_f32(const uint8_t *frame, uint32_t slot) {
-	return ((const float *)(const void *)(frame + im_header(frame)->config_offset))[slot];
+	const uint32_t bits = im_config_u32(frame, slot);
+	float value;
+	__builtin_memcpy(&value, &bits, sizeof value);
+	return value;
 }
 
 /* Prefix hits of the request, hit_count of them, ordered by row. */
@@ -74,9 +78,10 @@ static inline const im_outcome *im_outcomes(const uint8_t *frame) {
 /* The state block, state_bytes long: read-only in rank and admit, to be written in observe and tick. */
 static inline uint8_t *im_state(uint8_t *frame) { return frame + im_header(frame)->state_offset; }
 
+/* 0 for a row beyond the capacity. */
 static inline int im_is_eligible(const uint8_t *frame, uint32_t row) {
 	const uint32_t *words = (const void *)(frame + im_header(frame)->eligibility_offset);
-	return (int)((words[row >> 5] >> (row & 31)) & 1u);
+	return row < im_header(frame)->row_capacity ? (int)((words[row >> 5] >> (row & 31)) & 1u) : 0;
 }
 
 /* A bijective scrambling of 32 bits (the finaliser of MurmurHash3). */

@@ -30,7 +30,7 @@ test('a mesh without a compiler runs WebAssembly, and refuses a library by name'
 	});
 	await admin.load(shipped('least_queue'), { activate: true });
 	const error = await t.throwsAsync(admin.load(library, { activate: true }), { instanceOf: AdminError });
-	const [refusal] = (error?.details as Refused).report.refusals;
+	const [refusal] = (error as unknown as { details: Refused }).details.report.refusals;
 	t.is(refusal?.code, 'IM_NATIVE_COMPILER', error?.message);
 	t.regex(refusal?.hint ?? '', /install g\+\+/);
 	const answer = await ask({ url: dataUrl, seed: 1 });
