@@ -35,6 +35,8 @@ export interface TestMeshOptions {
 	readonly speed?: number;
 	readonly development?: boolean;
 	readonly admit?: Admit;
+	/** Folder in which it keeps its experiments. */
+	readonly keepIn?: string;
 	readonly spawnWorker?: SpawnWorker;
 }
 
@@ -112,6 +114,7 @@ export async function startTestMesh(t: Teardown, options: TestMeshOptions = {}):
 		log,
 		development: options.development ?? false,
 		...(options.admit === undefined ? {} : { admit: options.admit }),
+		...(options.keepIn === undefined ? {} : { keepIn: options.keepIn }),
 		...(options.spawnWorker === undefined ? {} : { spawnWorker: options.spawnWorker }),
 	});
 	t.teardown(() => mesh.close());

@@ -26,6 +26,8 @@ export interface MeshDeps {
 	readonly development: boolean;
 	/** What `fabric.mode: auto` means. */
 	readonly fabric?: 'alone' | 'mesh';
+	/** Folder in which a lone node keeps its experiments. */
+	readonly keepIn?: string;
 	/** Aborts a start that waits for the mesh. */
 	readonly signal?: AbortSignal;
 }

@@ -130,7 +130,8 @@ async function start(
 	fabric: 'alone' | 'mesh' = 'alone',
 ): Promise<RunningMesh> {
 	try {
-		return await context.startMesh(loaded, { log, development, fabric, signal: context.signal });
+		const keepIn = path.resolve(loaded.config.state_dir, 'experiments');
+		return await context.startMesh(loaded, { log, development, fabric, keepIn, signal: context.signal });
 	} catch (cause) {
 		if (cause instanceof MeshError || (cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;
 		throw new MeshError(cliErrors, 'IM_CLI_PORT_IN_USE', (cause as Error).message, { cause });

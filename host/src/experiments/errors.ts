@@ -59,6 +59,20 @@ export const experimentErrors = defineErrors({
 		grpcStatus: 'FAILED_PRECONDITION',
 		retryable: false,
 	},
+	IM_EXPERIMENT_KEPT: {
+		summary: 'What a lone node has kept of its experiments is damaged; it starts without.',
+		hint: 'The file is kept aside, as the message says. Start the experiment anew.',
+		httpStatus: 500,
+		grpcStatus: 'DATA_LOSS',
+		retryable: false,
+	},
+	IM_EXPERIMENT_KEPT_WRITE: {
+		summary: 'A lone node cannot keep its experiments on disk: a restart would lose what they have found.',
+		hint: 'Make room, or let the node write to `experiments` in its `state_dir`.',
+		httpStatus: 500,
+		grpcStatus: 'INTERNAL',
+		retryable: true,
+	},
 	IM_EXPERIMENT_LIMIT: {
 		summary: 'As many experiments run as the mesh runs at once.',
 		hint: 'Wait for the end of one, or stop one: `infermesh experiment list` shows them.',

@@ -17,6 +17,7 @@ import { type CollectedSample, distributionOf } from '../telemetry/exposition.js
 import type { Log } from '../telemetry/logger.js';
 import { ExperimentReadings } from './experiment-readings.js';
 import type { MeshFabric } from './fabric.js';
+import { KeptExperiments } from './kept-experiments.js';
 import type { MeshState } from './mesh-state.js';
 import { routes } from './options.js';
 import type { RouterPart } from './router-part.js';
@@ -35,6 +36,8 @@ export interface ExperimentParts {
 	readonly router: RouterPart | undefined;
 	readonly audit: (entry: Audit) => void;
 	readonly log: Log;
+	/** Folder of a lone node's experiments; undefined = they end with the process. */
+	readonly keepIn: string | undefined;
 }
 
 export class ExperimentPart {
@@ -43,10 +46,11 @@ export class ExperimentPart {
 	/** Of this process. */
 	readonly #incarnation = randomUUID();
 	readonly #runner: ExperimentRunner | undefined;
+	readonly #kept: KeptExperiments | undefined;
 	readonly #stop: () => void;
 
 	constructor(parts: ExperimentParts) {
-		const { config, clock, random, fabric, state, targets, router, audit, log } = parts;
+		const { config, clock, random, fabric, state, targets, router, audit, log, keepIn } = parts;
 		this.#parts = parts;
 		const readings = new ExperimentReadings({
 			clock,
@@ -91,13 +95,30 @@ export class ExperimentPart {
 						failed: (what, error) => log.warn({ error: error instanceof Error ? error.message : error }, what),
 					})
 				: undefined;
+		this.#kept =
+			keepIn === undefined
+				? undefined
+				: new KeptExperiments({
+						folder: keepIn,
+						clock,
+						state,
+						blobs: fabric.blobs,
+						activeOn: (model) => activeOn(state, model),
+						audit,
+						log,
+					});
 		this.#stop = state.onChange(() => this.#runner?.changed());
 		this.#runner?.changed();
 	}
 
+	/** Goes on with what a lone node had before its restart; to be called once its strategies are in force. */
+	async resume(): Promise<void> {
+		await this.#kept?.open();
+	}
+
 	samples(): CollectedSample[] {
 		const { state, log } = this.#parts;
-		return state.experiments.all().flatMap(({ id, value }) => {
+		const told = state.experiments.all().flatMap(({ id, value }) => {
 			try {
 				return experimentSamples(value);
 			} catch (error) {
@@ -106,11 +127,13 @@ export class ExperimentPart {
 				return [];
 			}
 		});
+		return [...told, ...(this.#kept?.samples() ?? [])];
 	}
 
 	async close(): Promise<void> {
 		this.#stop();
 		await this.#runner?.close();
+		await this.#kept?.close();
 	}
 
 	/** A claim of this node from before its last start is its own still: it need not wait for that lease to end. */

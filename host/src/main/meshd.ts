@@ -83,6 +83,8 @@ export interface MeshDeps {
 	readonly development: boolean;
 	/** Whether `fabric.mode: auto` means a mesh; by default it does not. */
 	readonly fabric?: 'alone' | 'mesh';
+	/** Folder in which a lone node keeps its experiments over restarts; undefined = they end with it. A mesh has its replicated state. */
+	readonly keepIn?: string;
 	/** Aborts a start that waits for the mesh. */
 	readonly signal?: AbortSignal;
 	/** Judges modules; by default a child process for each. */
@@ -324,6 +326,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		router,
 		audit: (entry) => log.info({ ...entry }, 'audit'),
 		log,
+		keepIn: mode === 'mesh' ? undefined : deps.keepIn,
 	});
 	let linksSeen = fabric.topology();
 	const unlink = fabric.onChange(() => {
@@ -494,6 +497,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		}
 		await state.strategiesInForce(STRATEGIES_WAIT_MS);
 		await router?.start();
+		await experiments.resume();
 		ownAdapters = await OwnAdapters.open(config, { clock, reports, log });
 		if (fabric.server === undefined)
 			loopback = await openLoopbackReports(config.fabric.agent_port, {

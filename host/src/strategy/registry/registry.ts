@@ -147,7 +147,16 @@ export class StrategyRegistry {
 		return this.#load(request, true);
 	}
 
-	async #load(request: LoadRequest, judged: boolean): Promise<LoadDone> {
+	/**
+	 * Loads again under the label it had what a lone node had loaded before its restart; judged as any other, and left alone where it is loaded already. What `load`
+	 * throws, and IM_RECORD_CONFLICT when the label is another module's now.
+	 */
+	async restore(label: string, request: LoadRequest): Promise<void> {
+		if (this.#ports.strategies.get(label)?.value.blob !== blobIdOf(request.module))
+			await this.#load(request, true, label);
+	}
+
+	async #load(request: LoadRequest, judged: boolean, as?: string): Promise<LoadDone> {
 		const { clock, judge, local, blobs, records, trust } = this.#ports;
 		// Said before anything is loaded that could not be used.
 		if (request.activate) refuseUnderExperiment(await this.#readStaging(), request.model ?? WHOLE_MESH);
@@ -170,7 +179,13 @@ export class StrategyRegistry {
 			loadedBy: this.#ports.node,
 			loadedAtMs: Math.floor(clock.wallMs()),
 		};
-		const { label, revision } = await this.#publish(`${manifest.name}@${manifest.version}`, record);
+		const { label, revision } =
+			as === undefined
+				? await this.#publish(`${manifest.name}@${manifest.version}`, record)
+				: {
+						label: as,
+						revision: await records.put(recordKinds.strategies, as, { ...record, label: as }, { ifRevision: 0 }),
+					};
 		try {
 			await this.#carriedOut('load', revision, (router) => {
 				return router.refused[label] ?? router.loaded.includes(label);

@@ -11,6 +11,12 @@ export const experimentMetrics = {
 		EXPERIMENTS,
 		'1 for each experiment: running, ending, or how it ended (promote, rollback, end, stop).',
 	),
+	experimentKeptFailures: collected(
+		'experiment_kept_failures',
+		['code'],
+		8,
+		'Failures of a lone node to keep its experiments on disk, or to go on with them after a restart, by error.',
+	),
 	experimentPairs: collected('experiment_pairs', ['experiment', 'model'], EXPERIMENTS, 'Pairs of blocks judged.'),
 	experimentDifference: collected(
 		'experiment_difference_ratio',
