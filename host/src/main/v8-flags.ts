@@ -1,6 +1,7 @@
 // Owns the engine flags of meshd. Imported before anything that compiles WebAssembly. Without the baseline compiler a module's code is
 // optimised at once: no tier-up jitter in decisions, and a loop's interrupt check is never folded into a tier-up budget.
 import { setFlagsFromString } from 'node:v8';
+import type { Worker } from 'node:worker_threads';
 
 setFlagsFromString('--no-liftoff');
 setFlagsFromString('--no-wasm-lazy-compilation');
@@ -11,3 +12,28 @@ setFlagsFromString('--external-memory-accounted-in-global-limit');
 // of them would have gone with the young generation. Measured with prompts of 400 KB and pauses of 9 s: a collection for every 24 requests, 2.4 ms of
 // V8's helper threads a request; at three times what lives none, and 0.2 ms. V8 itself goes as far as four times.
 setFlagsFromString('--heap-growing-percent=200');
+
+/**
+ * MiB of each half of a data-plane worker's young generation at the least; as much as V8 lets it become by itself. V8 shrinks it to one or two when a thread has
+ * been quiet, and grows it again only for what survives: a request leaves little, so a worker collected every fifty requests from then on, promoted a part of
+ * each, and marked its old generation for it. Measured at 1,000 requests/s of 2 KB: 200 collections where 24 are enough, and a quarter of the CPU.
+ */
+const ROUTING_HALF_MIB = 16;
+
+let starting = 0;
+
+/** Starts a data-plane worker with a young generation fit for requests. A thread's heap is laid out as it starts, by the flags of that time. */
+export function withRoomForRequests(start: () => Worker): Worker {
+	setFlagsFromString(`--min-semi-space-size=${ROUTING_HALF_MIB}`);
+	const thread = start();
+	starting++;
+	let begun = false;
+	const begin = (): void => {
+		if (begun) return;
+		begun = true;
+		if (--starting === 0) setFlagsFromString('--min-semi-space-size=0');
+	};
+	thread.once('online', begin);
+	thread.once('exit', begin);
+	return thread;
+}

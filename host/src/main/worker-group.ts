@@ -19,6 +19,7 @@ import type { TrialCounts } from '../strategy/shadow/trial.js';
 import { clearGauges } from '../telemetry/block.js';
 import type { LogLevel } from '../telemetry/logger.js';
 import type { OutcomeBatch } from './outcome-wire.js';
+import { withRoomForRequests } from './v8-flags.js';
 import type { FromWorker, ToWorker, WorkerStart } from './worker-protocol.js';
 
 export interface WorkerGroupEvents {
@@ -71,7 +72,7 @@ export type SpawnWorker = (start: WorkerStart) => Worker;
 
 /** A thread that runs worker.js. */
 export const spawnWorker: SpawnWorker = (start) =>
-	new Worker(new URL('./worker.js', import.meta.url), { workerData: start });
+	withRoomForRequests(() => new Worker(new URL('./worker.js', import.meta.url), { workerData: start }));
 
 /** Gives a new worker all it must know before it listens: strategies, states, directory, plan. */
 export type Introduce = (send: (message: ToWorker, transfer?: readonly Transferable[]) => void, worker: number) => void;
