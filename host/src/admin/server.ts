@@ -1,7 +1,16 @@
 // Owns the admin HTTP server: routes of routes.ts, probes, metrics and the status page; authentication before anything is read; every
 // error in one shape. What requests do is the mesh's, behind MeshControl.
+
+import type { Server as SecureServer } from 'node:tls';
 import { MeshError } from '@infermesh/proto';
-import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import {
+	type FastifyError,
+	type FastifyInstance,
+	type FastifyReply,
+	type FastifyRequest,
+	type FastifyServerOptions,
+	fastify,
+} from 'fastify';
 import type { Asker } from '../mesh/operations.js';
 import type { StreamBounds } from '../mesh/stream-bounds.js';
 import type { Log } from '../telemetry/logger.js';
@@ -12,6 +21,7 @@ import { openApiOf } from './openapi.js';
 import { statusPage, statusPagePolicy } from './page.js';
 import { adminRoutes } from './routes.js';
 import { streamRoutes } from './streams.js';
+import { type AdminTls, serverOptions } from './tls.js';
 
 declare module 'fastify' {
 	interface FastifyRequest {
@@ -31,11 +41,15 @@ export interface AdminOptions {
 	readonly log: Log;
 	/** Shared with the agent's gRPC API. */
 	readonly streams: StreamBounds;
+	/** Undefined = it speaks in the clear. */
+	readonly tls?: AdminTls | undefined;
 }
 
 export interface AdminServer {
-	/** Starts listening; port 0 takes a free one. Resolves to the address, `http://host:port`. */
+	/** Starts listening; port 0 takes a free one. Resolves to the address, `http(s)://host:port`. */
 	listen(address: { readonly host: string; readonly port: number }): Promise<string>;
+	/** Connections from now on are shown this; those there are go on. Only where it began with TLS. */
+	setTls(tls: AdminTls): void;
 	close(): Promise<void>;
 	/** Serves one request without a socket, for tests. */
 	readonly inject: FastifyInstance['inject'];
@@ -52,12 +66,17 @@ function toMeshError(error: unknown): MeshError {
 
 /** Creates the server; nothing listens yet. */
 export function createAdminServer(options: AdminOptions, control: MeshControl): AdminServer {
+	const { tls } = options;
 	const app = fastify({
 		bodyLimit: options.bodyMaxBytes,
 		requestTimeout: options.requestTimeoutMs,
 		forceCloseConnections: true,
 		routerOptions: { maxParamLength: 256 },
 		ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, strict: false } },
+		// Typed as if it were in the clear: nothing that follows cares which.
+		...(tls === undefined
+			? {}
+			: ({ https: { ...serverOptions(tls), handshakeTimeout: options.requestTimeoutMs } } as FastifyServerOptions)),
 	});
 	// Answers are ours and already typed: their schemas describe them, and must not silently drop fields.
 	app.setSerializerCompiler(() => (data) => JSON.stringify(data));
@@ -81,7 +100,10 @@ export function createAdminServer(options: AdminOptions, control: MeshControl): 
 	addStreams(app, control, options.streams);
 	addProbes(app, control, options.version);
 	return {
-		listen: (address) => app.listen({ ...address }),
+		// For `localhost` there would be a second server, on ::1, whose certificate could not be changed.
+		listen: ({ host, port }) =>
+			app.listen({ host: tls !== undefined && host === 'localhost' ? '127.0.0.1' : host, port }),
+		setTls: (next) => (app.server as unknown as SecureServer).setSecureContext(serverOptions(next)),
 		close: () => app.close(),
 		inject: app.inject.bind(app),
 	};

@@ -1,5 +1,5 @@
 // Owns finding and calling the admin API of a running mesh: --admin > INFERMESH_ADMIN > http://127.0.0.1:8081, with the token of
-// --token > INFERMESH_TOKEN > .infermesh/admin.token. Errors of the mesh come back as MeshErrors with their own codes.
+// --token > INFERMESH_TOKEN > .infermesh/admin.token, and over TLS with the authorities and the certificate that are named likewise. Errors of the mesh come back as MeshErrors with their own codes.
 import { type ErrorCode, MeshError } from '@infermesh/proto';
 import type { CliContext } from './context.js';
 import { cliErrors } from './errors.js';
@@ -7,6 +7,10 @@ import { cliErrors } from './errors.js';
 export interface AdminOptions {
 	readonly admin?: string;
 	readonly token?: string;
+	/** Files in PEM. */
+	readonly adminCa?: string;
+	readonly adminCert?: string;
+	readonly adminKey?: string;
 }
 
 export const ADMIN_DEFAULT = 'http://127.0.0.1:8081';
@@ -17,6 +21,8 @@ const CALL_TIMEOUT_MS = 60_000;
 export class AdminClient {
 	readonly url: string;
 	readonly #token: string | undefined;
+	readonly #tls: AdminClientTls | undefined;
+	#dispatcher: Promise<unknown> | undefined;
 
 	constructor(context: CliContext, options: AdminOptions) {
 		const given = options.admin ?? context.env['INFERMESH_ADMIN'];
@@ -27,6 +33,7 @@ export class AdminClient {
 				where: options.admin === undefined ? 'INFERMESH_ADMIN' : '--admin',
 			});
 		this.url = `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+		this.#tls = tlsOf(context, options, url.protocol === 'https:');
 		this.#token = options.token ?? (context.env['INFERMESH_TOKEN'] || tokenFromFile(context));
 	}
 
@@ -80,9 +87,11 @@ export class AdminClient {
 		throw remoteError(json, this.url, response.status);
 	}
 
-	#fetch(method: string, path: string, { headers, ...rest }: RequestInit): Promise<Response> {
+	async #fetch(method: string, path: string, { headers, ...rest }: RequestInit): Promise<Response> {
 		const authorization = this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` };
-		return fetch(`${this.url}/api/v1${path}`, {
+		const own = await this.#connecting();
+		return own.fetch(`${this.url}/api/v1${path}`, {
+			...own.through,
 			method,
 			redirect: 'error',
 			headers: { ...authorization, ...(headers as Record<string, string>) },
@@ -90,12 +99,60 @@ export class AdminClient {
 		});
 	}
 
+	/** Node's own fetch knows no authorities but the system's. */
+	async #connecting(): Promise<{ readonly fetch: typeof fetch; readonly through: object }> {
+		if (this.#tls === undefined) return { fetch, through: {} };
+		const undici = await import('undici');
+		this.#dispatcher ??= Promise.resolve(new undici.Agent({ connect: { ...this.#tls } }));
+		return {
+			fetch: undici.fetch as unknown as typeof fetch,
+			through: { dispatcher: await this.#dispatcher },
+		};
+	}
+
 	#unreachable(cause: unknown): MeshError {
+		const code = innermost(cause);
+		if (code !== undefined && /^(ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(code))
+			return new MeshError(cliErrors, 'IM_CLI_TLS', reason(cause), { where: this.url, cause });
 		return new MeshError(cliErrors, 'IM_CLI_UNREACHABLE', `the mesh does not answer: ${reason(cause)}`, {
 			where: this.url,
 			cause,
 		});
 	}
+}
+
+interface AdminClientTls {
+	readonly ca?: string;
+	readonly cert?: string;
+	readonly key?: string;
+}
+
+/** What is named, by option or environment; undefined when nothing is. */
+function tlsOf(context: CliContext, options: AdminOptions, secure: boolean): AdminClientTls | undefined {
+	const given = {
+		ca: options.adminCa ?? context.env['INFERMESH_ADMIN_CA'],
+		cert: options.adminCert ?? context.env['INFERMESH_ADMIN_CERT'],
+		key: options.adminKey ?? context.env['INFERMESH_ADMIN_KEY'],
+	};
+	const named = Object.entries(given).filter(([, file]) => file !== undefined && file !== '');
+	if (!secure || named.length === 0) return undefined;
+	if (((given.cert ?? '') === '') !== ((given.key ?? '') === ''))
+		throw new MeshError(cliErrors, 'IM_CLI_USAGE', 'certificate and key belong together', { where: '--admin-cert' });
+	return Object.fromEntries(named.map(([name, file]) => [name, pem(context, `--admin-${name}`, file as string)]));
+}
+
+function pem(context: CliContext, where: string, file: string): string {
+	try {
+		return context.readText(file);
+	} catch (cause) {
+		throw new MeshError(cliErrors, 'IM_CLI_USAGE', `${file} cannot be read`, { where, cause });
+	}
+}
+
+/** Code of the innermost cause. */
+function innermost(error: unknown): string | undefined {
+	if (!(error instanceof Error)) return undefined;
+	return error.cause === undefined ? (error as NodeJS.ErrnoException).code : innermost(error.cause);
 }
 
 function tokenFromFile(context: CliContext): string | undefined {

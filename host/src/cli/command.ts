@@ -19,12 +19,18 @@ export function withJson(command: Command): Command {
 	return command.option('--json', 'print one JSON document on standard output, an error as one on standard error');
 }
 
-/** Adds `--admin`, `--token` and `--json`. */
+/** Adds `--admin`, what goes with it, and `--json`. */
 export function withMesh(command: Command): Command {
 	return withJson(
 		command
 			.option('--admin <url>', `admin API of the mesh (default: INFERMESH_ADMIN, else ${ADMIN_DEFAULT})`)
-			.option('--token <token>', `its token (default: INFERMESH_TOKEN, else ${TOKEN_FILE})`),
+			.option('--token <token>', `its token (default: INFERMESH_TOKEN, else ${TOKEN_FILE})`)
+			.option(
+				'--admin-ca <file>',
+				'authorities of its certificate, PEM (default: INFERMESH_ADMIN_CA, else the system’s)',
+			)
+			.option('--admin-cert <file>', 'certificate to show it, PEM (default: INFERMESH_ADMIN_CERT)')
+			.option('--admin-key <file>', 'key of that, PEM (default: INFERMESH_ADMIN_KEY)'),
 	);
 }
 

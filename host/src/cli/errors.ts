@@ -17,6 +17,13 @@ export const cliErrors = defineErrors({
 		summary: 'no mesh answers',
 		hint: 'start one with `infermesh up`, or name it: --admin http://HOST:PORT or INFERMESH_ADMIN',
 	},
+	IM_CLI_TLS: {
+		...refused,
+		httpStatus: 502,
+		grpcStatus: 'UNAVAILABLE',
+		summary: 'no TLS connection to the admin API',
+		hint: '--admin-ca FILE names the authority of its certificate, which must be for the host of --admin; where it asks for a certificate, --admin-cert and --admin-key',
+	},
 	IM_CLI_NOT_A_MESH: {
 		...refused,
 		httpStatus: 502,
@@ -117,7 +124,8 @@ const usage = new Set([
 export function exitCodeOf(error: MeshError): number {
 	if (usage.has(error.code) || error.code.startsWith('IM_THRESHOLD_')) return EXIT_USAGE;
 	if (error.code.startsWith('IM_CONFIG_') || error.code.startsWith('IM_SIMULATION_SCENARIO_')) return EXIT_CONFIG;
-	if (['IM_CLI_UNREACHABLE', 'IM_CLI_NOT_A_MESH', 'IM_LOAD_UNREACHABLE'].includes(error.code)) return EXIT_UNREACHABLE;
+	if (['IM_CLI_UNREACHABLE', 'IM_CLI_TLS', 'IM_CLI_NOT_A_MESH', 'IM_LOAD_UNREACHABLE'].includes(error.code))
+		return EXIT_UNREACHABLE;
 	if (error.entry.httpStatus === 401 || error.entry.httpStatus === 403) return EXIT_DENIED;
 	return EXIT_FAILED;
 }

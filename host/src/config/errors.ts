@@ -32,12 +32,17 @@ export const configErrors = defineErrors({
 	IM_CONFIG_TLS_FILES: {
 		...refused,
 		summary: 'a certificate or key file cannot be used',
-		hint: 'check data.tls and data.upstream: PEM, readable by this user, key and certificate of one pair',
+		hint: 'check data.tls, data.upstream and admin.tls: PEM, readable by this user, key and certificate of one pair',
 	},
 	IM_CONFIG_DATA_KEY_REQUIRED: {
 		...refused,
 		summary: 'the data plane listens beyond loopback without an API key',
 		hint: 'add an entry to `keys:` (`infermesh config key` makes one), or set data.host to 127.0.0.1',
+	},
+	IM_CONFIG_ADMIN_TLS_REQUIRED: {
+		...refused,
+		summary: 'the admin API listens beyond loopback in the clear',
+		hint: 'set admin.tls.cert_file and key_file, or set admin.host to 127.0.0.1; admin.allow_cleartext: true says that something in front of it has TLS',
 	},
 	IM_CONFIG_ADMIN_TOKEN_REQUIRED: {
 		...refused,

@@ -202,16 +202,20 @@ test('secrets come from env: and file:, and are never shown', (t) => {
 });
 
 for (const host of ['0.0.0.0', '::', '10.1.2.3', 'mesh.example'])
-	test(`listening on ${host} wants a key and a token`, (t) => {
+	test(`listening on ${host} wants a key, a token and a certificate`, (t) => {
 		const key = `keys: [{id: k, sha256: "${'0'.repeat(64)}"}]`;
 		t.is(refused(() => load(`data: {host: "${host}"}`)).code, 'IM_CONFIG_DATA_KEY_REQUIRED');
 		t.notThrows(() => load(`data: {host: "${host}"}\n${key}`));
 		t.is(refused(() => load(`admin: {host: "${host}"}`)).code, 'IM_CONFIG_ADMIN_TOKEN_REQUIRED');
-		t.notThrows(() => load(`admin: {host: "${host}", token: abc}`));
-		t.notThrows(() => load(`admin: {host: "${host}", tokens: [{name: ann, token: abc}]}`));
+		const tls = 'tls: {cert_file: a, key_file: b}';
+		t.is(refused(() => load(`admin: {host: "${host}", ${tls}}`)).code, 'IM_CONFIG_ADMIN_TOKEN_REQUIRED');
+		t.is(refused(() => load(`admin: {host: "${host}", token: abc}`)).code, 'IM_CONFIG_ADMIN_TLS_REQUIRED');
+		t.notThrows(() => load(`admin: {host: "${host}", token: abc, ${tls}}`));
+		t.notThrows(() => load(`admin: {host: "${host}", token: abc, allow_cleartext: true}`));
+		t.notThrows(() => load(`admin: {host: "${host}", tokens: [{name: ann, token: abc}], ${tls}}`));
 	});
 
-test('loopback addresses want neither', (t) => {
+test('loopback addresses want none of them', (t) => {
 	for (const host of ['127.0.0.1', '127.9.9.9', '::1', '[::1]', 'localhost'])
 		t.notThrows(() => load(`data: {host: "${host}"}\nadmin: {host: "${host}"}`));
 });
@@ -228,6 +232,9 @@ test('values are checked against each other', (t) => {
 		['models: {revisions: {a: [{model: x, weight: 0}]}}', /above 0/],
 		['telemetry: {otlp_endpoint: "collector:4317"}', /not an http/],
 		['admin: {tokens: [{name: ann}]}', /token of "ann" is missing/],
+		['admin: {tls: {cert_file: a}}', /certificate and key belong together/],
+		['admin: {tls: {client_ca_file: a}}', /is of no use without admin\.tls\.cert_file/],
+		['data: {response_key: short}', /is shorter than 32 characters/],
 		['admin: {tokens: [{name: ann, token: a}, {name: ann, token: b}]}', /"ann" is the name of another token/],
 		['admin: {token: a, tokens: [{name: admin, token: b}]}', /"admin" is the name of another token/],
 		['admin: {port: 8080}', /already the data port/],

@@ -34,6 +34,12 @@ function exposure(config: MeshConfig): Problem[] {
 			path: ['admin', 'host'],
 			message: `admin.host is ${config.admin.host}, which others can reach, and no admin token is configured`,
 		});
+	if (!isLoopback(config.admin.host) && config.admin.tls.cert_file === undefined && !config.admin.allow_cleartext)
+		problems.push({
+			code: 'IM_CONFIG_ADMIN_TLS_REQUIRED',
+			path: ['admin', 'host'],
+			message: `admin.host is ${config.admin.host}, which others can reach, and admin.tls has no certificate: tokens would travel in the clear`,
+		});
 	return problems;
 }
 
@@ -228,10 +234,18 @@ function consensus({ consensus: { engine, endpoints, prefix, user, password, ...
 	return problems;
 }
 
-function certificates({ data }: MeshConfig): Problem[] {
-	return (['tls', 'upstream'] as const)
-		.filter((name) => (data[name].cert_file === undefined) !== (data[name].key_file === undefined))
-		.map((name) => invalid(['data', name, 'cert_file'], 'certificate and key belong together'));
+function certificates({ data, admin }: MeshConfig): Problem[] {
+	const pairs = [
+		[['data', 'tls'], data.tls],
+		[['data', 'upstream'], data.upstream],
+		[['admin', 'tls'], admin.tls],
+	] as const;
+	const problems = pairs
+		.filter(([, { cert_file, key_file }]) => (cert_file === undefined) !== (key_file === undefined))
+		.map(([path]) => invalid([...path, 'cert_file'], 'certificate and key belong together'));
+	if (admin.tls.client_ca_file !== undefined && admin.tls.cert_file === undefined)
+		problems.push(invalid(['admin', 'tls', 'client_ca_file'], 'is of no use without admin.tls.cert_file'));
+	return problems;
 }
 
 /** A short secret could be guessed from an id, off line. */

@@ -13,7 +13,7 @@ import { TEST_NAME, type TestCertificate, testCertificate } from '../router/test
 import { answerWhole, chatBody, until } from '../router/testing/kit.js';
 import type { DataPlaneTls } from '../router/tls.js';
 import { createLog } from '../telemetry/logger.js';
-import { LiveTls } from './live-tls.js';
+import { liveDataTls } from './live-tls.js';
 import { startMesh } from './meshd.js';
 
 /** A folder whose files are replaced as operators do it: by renaming another over them. */
@@ -37,10 +37,10 @@ function live(t: ExecutionContext, data: object) {
 	const told: DataPlaneTls[] = [];
 	const results: string[] = [];
 	const warnings: unknown[] = [];
-	const tls = new LiveTls(configOf({ data }).config.data, {
+	const tls = liveDataTls(configOf({ data }).config.data, {
 		clock,
 		log: { info: () => undefined, warn: (fields) => void warnings.push(fields) },
-		reloaded: (result) => results.push(result),
+		reloaded: (_of, result) => results.push(result),
 	});
 	tls.onChange((change) => told.push(change));
 	t.teardown(() => tls.close());

@@ -43,7 +43,7 @@ import { startLocalFabric } from './fabric.js';
 import { createFetcher } from './fetcher.js';
 import { GpuPart } from './gpu-part.js';
 import { inFlightOf } from './in-flight.js';
-import { LiveTls } from './live-tls.js';
+import { type LiveTlsPorts, liveAdminTls, liveDataTls } from './live-tls.js';
 import { LookingThread } from './looks/looks.js';
 import { MeshState } from './mesh-state.js';
 import { nodeRecordOf } from './node-record.js';
@@ -96,7 +96,7 @@ export interface MeshDeps {
 export interface MeshHandle {
 	/** `http://host:port` of the data plane; undefined where none runs. */
 	readonly dataUrl: string | undefined;
-	/** `http://host:port` of the admin API, status page and metrics. */
+	/** `http(s)://host:port` of the admin API, status page and metrics. */
 	readonly adminUrl: string;
 	/** Streams may finish for `data.shutdown_grace_ms`; then everything ends. May be called twice. */
 	close(): Promise<void>;
@@ -166,11 +166,9 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			},
 		},
 	);
-	const tls = new LiveTls(config.data, {
-		clock,
-		log,
-		reloaded: (result) => meshMetrics.tlsReloaded(result),
-	});
+	const reloading: LiveTlsPorts = { clock, log, reloaded: (of, result) => meshMetrics.tlsReloaded(of, result) };
+	const tls = liveDataTls(config.data, reloading);
+	const adminTls = liveAdminTls(config.admin, reloading);
 	const { upstream: upstreamTls } = tls.current;
 	const fetcher = createFetcher(clock, upstreamTls);
 	const looks = new LookingThread<TargetRecord>(
@@ -408,9 +406,13 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			version: meshVersion,
 			log,
 			streams,
+			tls: adminTls.current,
 		},
 		meshControl,
 	);
+	adminTls.onChange((next) => {
+		if (next !== undefined) admin.setTls(next);
+	});
 	const agentApi =
 		fabric.server === undefined
 			? undefined
@@ -464,6 +466,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 				() => lag.stop(),
 				() => fetcher.close(),
 				() => tls.close(),
+				() => adminTls.close(),
 			],
 			(error) => log.warn({ error: String(error) }, 'a part of this node does not end'),
 		);

@@ -5,6 +5,9 @@ import type { MetricsBlock } from './block.js';
 export type SwapKind = 'stage' | 'rollback' | 'unload' | 'quarantine' | 'release';
 export type ScrapeResult = 'ok' | 'error' | 'timeout' | 'unreadable';
 
+/** Whose certificates they are. */
+export type TlsUser = 'data' | 'admin';
+
 export interface MeshMetrics {
 	/** `strategy` is `name@version`. */
 	swapped(strategy: string, kind: SwapKind): void;
@@ -17,7 +20,7 @@ export interface MeshMetrics {
 	gpuStanding(uuid: string, standing: string): void;
 	/** A target stays in use that rules would take out. */
 	gpuHeldBack(target: string): void;
-	tlsReloaded(result: 'ok' | 'error'): void;
+	tlsReloaded(of: TlsUser, result: 'ok' | 'error'): void;
 	workerRestarted(): void;
 	cellRowsRefused(code: string): void;
 	/** `result`: ok, or the code of the refusal. */
@@ -62,7 +65,7 @@ export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
 			gpuLookDuration.observe(durationMs / 1000);
 		},
 		gpuStanding: (uuid, standing) => block.counter('gpuStandings', uuid, standing).add(1),
-		tlsReloaded: (result) => block.counter('tlsReloads', result).add(1),
+		tlsReloaded: (of, result) => block.counter('tlsReloads', of, result).add(1),
 		gpuHeldBack: (target) => block.counter('gpuHeldBack', target).add(1),
 		ejected: (target) => block.counter('ejections', target).add(1),
 		agentCalled: (method, result) => block.counter('agentCalls', method, result).add(1),

@@ -1,6 +1,6 @@
 // Owns the sections of the configuration about who may ask: the admin API, its tokens, and API keys of the data plane.
 import { Type } from 'typebox';
-import { flag, integer, item, list, required, secret, section, text } from '../fields.js';
+import { flag, integer, item, list, optional, required, secret, section, text } from '../fields.js';
 import { BYTES, MS, PORT } from './units.js';
 
 const adminTokenSchema = item('A token of one operator or tool.', {
@@ -9,8 +9,24 @@ const adminTokenSchema = item('A token of one operator or tool.', {
 });
 
 export const adminSchema = section('The admin API, status page and metrics.', {
-	host: text('127.0.0.1', 'Address to listen on; beyond loopback `token` or `tokens` must be set.'),
+	host: text('127.0.0.1', 'Address to listen on; beyond loopback `token` or `tokens` must be set, and `tls`.'),
 	port: integer(8081, 'Port; 0 takes any free one.', PORT),
+	tls: section('TLS on the admin port. Without a certificate it speaks in the clear, on loopback only.', {
+		cert_file: optional('PEM with the certificate and its chain.'),
+		key_file: optional('PEM with the key of that certificate.'),
+		client_ca_file: optional(
+			'PEM with the authorities that callers’ certificates must be from (mutual TLS, besides tokens); who shows none is not let in, probes and Prometheus included.',
+		),
+	}),
+	tls_reload_ms: integer(
+		10_000,
+		'The files of `admin.tls` are looked at this often; new connections use what has changed. 0 = at the start only.',
+		{ ...MS, min: 0 },
+	),
+	allow_cleartext: flag(
+		false,
+		'Speak in the clear beyond loopback all the same: for a port that only something with TLS of its own can reach.',
+	),
 	token: secret('Bearer token that callers must send; the log names its holder `admin`'),
 	tokens: list(adminTokenSchema, 'Further tokens, each with the name of its holder.', 256),
 	spiffe_admins: list(

@@ -45,9 +45,9 @@ export const agentMetrics = {
 	),
 	tlsReloads: counter(
 		'tls_reloads',
-		['result'],
-		2,
-		'Times that changed certificates of the data plane were taken (ok), or could not be used (error).',
+		['of', 'result'],
+		4,
+		'Times that changed certificates of the data plane (data) or the admin API (admin) were taken (ok), or could not be used (error).',
 	),
 	gpuHeldBack: counter(
 		'gpu_quarantine_held_back',
