@@ -83,6 +83,7 @@ export {
 export { mapTrap, type TrapCause, type TrapPlace, trapCause } from './strategy/admission/trap.js';
 export { blankReport, type Inspection } from './strategy/admission/try-out.js';
 export type { NativeCode } from './strategy/native/code.js';
+export { openNative } from './strategy/native/executor.js';
 export type { Admit } from './strategy/registry/ports.js';
 export { deciderDefaults, WorkerDecider } from './strategy/runtime/decider.js';
 export {
@@ -95,6 +96,7 @@ export {
 	type RequestFeatures,
 	type StrikeReport,
 } from './strategy/runtime/decision.js';
+export type { Executor } from './strategy/runtime/executor.js';
 export type { ExplainedDecision } from './strategy/runtime/explain-ring.js';
 export { fuelDefaults, StrategyInstance, type StrategyModule } from './strategy/runtime/instance.js';
 export { CONTROL_BYTES, emptyPlan, GENERATION_WORD, type RoutingPlan } from './strategy/runtime/plan.js';

@@ -15,6 +15,7 @@ export {
 	sdkSourceDir,
 } from './build/build-strategy.js';
 export { buildErrors } from './build/errors.js';
+export { givenWasi } from './build/wasi.js';
 export { frameErrors } from './frame/errors.js';
 export {
 	type FrameLayout,
@@ -33,6 +34,8 @@ export { type ConfigValues, encodeConfig } from './manifest/config.js';
 export { manifestErrors } from './manifest/errors.js';
 export { loadManifest, MANIFEST_FILE, parseManifest } from './manifest/load.js';
 export {
+	type BuildTarget,
+	buildTargets,
 	type ConfigEntry,
 	type ConfigType,
 	type HookName,
@@ -51,4 +54,4 @@ export {
 	type RequestValues,
 	type RowValues,
 } from './testkit/frame-view.js';
-export { buildFleet, createKit, type KitAnswer, StrategyKit } from './testkit/kit.js';
+export { buildFleet, createKit, type KitAnswer, type KitMachine, StrategyKit } from './testkit/kit.js';

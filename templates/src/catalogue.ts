@@ -39,6 +39,12 @@ export const templates: readonly TemplateInfo[] = [
 		sdk: 'c',
 	},
 	{
+		name: 'strategy-rust',
+		summary: 'a native strategy in Rust, in a sandbox of its own: the target with the least load for its weight',
+		description: 'Sends each request to the target with the least load for its weight.',
+		sdk: 'rust',
+	},
+	{
 		name: 'strategy-rust-wasm',
 		summary: 'in Rust, built to WebAssembly: the target with the least load for its weight',
 		description: 'Sends each request to the target with the least load for its weight.',

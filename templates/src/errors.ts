@@ -4,7 +4,7 @@ import { defineErrors } from '@infermesh/proto';
 export const templateErrors = defineErrors({
 	IM_TEMPLATE_UNKNOWN: {
 		summary: 'there is no template of that name',
-		hint: 'use strategy-as, strategy-as-minimal, strategy-as-affinity, strategy-c or strategy-rust-wasm',
+		hint: 'use strategy-as, strategy-as-minimal, strategy-as-affinity, strategy-c, strategy-rust or strategy-rust-wasm',
 		httpStatus: 400,
 		grpcStatus: 'INVALID_ARGUMENT',
 		retryable: false,

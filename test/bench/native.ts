@@ -1,8 +1,9 @@
-// Owns the figures of native strategies: one decision of least_queue all in, in WebAssembly, in C inline, in C in its sandbox and in TypeScript, in one run;
-// then a soak in which a hostile strategy fails a thousand times in each of three ways, with what the process holds before and after.
+// Owns the figures of native strategies: one decision all in, in WebAssembly, native inline, native in its sandbox and in TypeScript, in one run: of
+// least_queue, which is in C, and of hybrid_mesh, which is in Rust; then a soak in which a hostile strategy fails a thousand times in each of three ways, with what the process holds before and after.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import {
 	createRig,
 	Decision,
@@ -12,12 +13,21 @@ import {
 	readOutput,
 	type StrategyModule,
 } from '@infermesh/host';
-import { REQUEST_TOKENS_OUT_MAX_WORD } from '@infermesh/sdk';
+import { MeshError } from '@infermesh/proto';
+import { type BuildTarget, buildStrategy, REQUEST_TOKENS_OUT_MAX_WORD } from '@infermesh/sdk';
 import { hostileFirst, misdeeds, writeNativeProject } from '../support/native.js';
 import type { Bench, BenchContext, Table } from './bench.js';
 import { leastQueueReference } from './least-queue-reference.js';
 import { noise, quantile, ratioOfPairs } from './stats.js';
-import { type Decide, decideInWasm, makeRing, openInstance, type RequestRing, writeFrame } from './subjects.js';
+import {
+	type Decide,
+	decideInTypeScript,
+	decideInWasm,
+	makeRing,
+	openInstance,
+	type RequestRing,
+	writeFrame,
+} from './subjects.js';
 
 const SIZES = [16, 128, 1024];
 const SEED = 20_261_126;
@@ -27,11 +37,15 @@ const SINGLES = 400;
 export const nativeBench: Bench = {
 	name: 'native',
 	summary:
-		'a decision in WebAssembly, C inline and C in its sandbox; thousands of failures of a hostile one, and what they leave',
+		'a decision in WebAssembly, native inline and in its sandbox, in C and in Rust; thousands of failures of a hostile one, and what they leave',
 	run: async (context) => {
 		const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-native-bench-'));
 		try {
-			return [await decisionTable(folder, context), await soakTable(folder, context)];
+			return [
+				await leastQueueTable(folder, context),
+				await hybridTable(folder, context),
+				await soakTable(folder, context),
+			];
 		} finally {
 			rmSync(folder, { recursive: true });
 		}
@@ -39,18 +53,14 @@ export const nativeBench: Bench = {
 };
 
 /** The template's strategy, with `first` at the start of its rank. */
-async function compile(
-	folder: string,
-	name: string,
-	first: string,
-): Promise<StrategyModule & { readonly module: NativeCode }> {
+async function compile(folder: string, name: string, first: string): Promise<NativeStrategy> {
 	const dir = path.join(folder, name);
 	writeNativeProject(dir, { name, first });
-	return (await prepareStrategy(dir)).module as StrategyModule & { readonly module: NativeCode };
+	return (await prepareStrategy(dir)).module as NativeStrategy;
 }
 
 /** The same with the ranking in plain TypeScript. */
-function decideInTypeScript(rig: Rig, leastQueue: StrategyModule, ring: RequestRing): Decide {
+function leastQueueInTypeScript(rig: Rig, leastQueue: StrategyModule, ring: RequestRing): Decide {
 	const instance = openInstance(rig, leastQueue);
 	const rank = leastQueueReference(instance.layout, instance.u32, instance.f32);
 	const out = new Decision();
@@ -61,20 +71,74 @@ function decideInTypeScript(rig: Rig, leastQueue: StrategyModule, ring: RequestR
 	};
 }
 
-async function decisionTable(folder: string, { quick, progress }: BenchContext): Promise<Table> {
+async function leastQueueTable(folder: string, context: BenchContext): Promise<Table> {
 	const sandboxed = await compile(folder, 'in_c', '');
-	const inline: StrategyModule = { ...sandboxed, module: { ...sandboxed.module, native: 'inline' } };
 	const { module: wasm } = await prepareStrategy('least_queue');
+	const inTypeScript = (rig: Rig, ring: RequestRing): Decide => leastQueueInTypeScript(rig, wasm, ring);
+	return decisionTable(
+		'least_queue, native in C',
+		[...subjectsOf(wasm, sandboxed), { name: 'TypeScript', make: inTypeScript }],
+		context,
+	);
+}
+
+const hybridMesh = fileURLToPath(new URL('../../../plugins/hybrid_mesh', import.meta.url));
+
+/** hybrid_mesh of the AssemblyScript original, and of its twin in Rust, as a library and as a module; without a Rust toolchain a table that says so. */
+async function hybridTable(folder: string, context: BenchContext): Promise<Table> {
+	const { module: wasm } = await prepareStrategy('hybrid_mesh');
+	const inRust = async (target: BuildTarget, file: string): Promise<StrategyModule> => {
+		const outFile = path.join(folder, file);
+		await buildStrategy(hybridMesh, { source: 'rust/src/lib.rs', target, outFile });
+		return (await prepareStrategy(outFile)).module;
+	};
+	const title = 'hybrid_mesh, native in Rust';
+	try {
+		const native = (await inRust('native', 'hybrid_mesh.so')) as NativeStrategy;
+		const twin = await inRust('wasm32-unknown-unknown', 'hybrid_mesh.wasm');
+		const subjects = [
+			...subjectsOf(wasm, native),
+			{ name: 'TypeScript', make: (rig: Rig, ring: RequestRing) => decideInTypeScript(rig, wasm, ring) },
+			{ name: 'WASM of the Rust', make: (rig: Rig, ring: RequestRing) => decideInWasm(rig, twin, ring) },
+		];
+		return await decisionTable(title, subjects, context);
+	} catch (error) {
+		if (!(error instanceof MeshError) || error.code !== 'IM_BUILD_COMPILER') throw error;
+		return { title: `One decision of ${title}`, columns: [], rows: [], notes: [error.format()], aims: [] };
+	}
+}
+
+type NativeStrategy = StrategyModule & { readonly module: NativeCode };
+
+interface Subject {
+	readonly name: string;
+	readonly make: (rig: Rig, ring: RequestRing) => Decide;
+}
+
+function subjectsOf(wasm: StrategyModule, sandboxed: NativeStrategy): Subject[] {
+	const inline: StrategyModule = { ...sandboxed, module: { ...sandboxed.module, native: 'inline' } };
+	return [
+		{ name: 'WASM', make: (rig, ring) => decideInWasm(rig, wasm, ring) },
+		{ name: 'native inline', make: (rig, ring) => decideInWasm(rig, inline, ring) },
+		{ name: 'native process', make: (rig, ring) => decideInWasm(rig, sandboxed, ring) },
+	];
+}
+
+async function decisionTable(
+	what: string,
+	compared: readonly Subject[],
+	{ quick, progress }: BenchContext,
+): Promise<Table> {
 	const rows: (string | number)[][] = [];
 	for (const size of SIZES) {
 		const rig = createRig(size, SEED);
 		const ring = makeRing(rig);
-		const subjects = [
-			{ name: 'WASM', decide: decideInWasm(rig, wasm, ring) },
-			{ name: 'native inline', decide: decideInWasm(rig, inline, ring) },
-			{ name: 'native process', decide: decideInWasm(rig, sandboxed, ring) },
-			{ name: 'TypeScript', decide: decideInTypeScript(rig, wasm, ring) },
-		].map(({ name, decide }) => ({ name, decide, timesUs: [] as number[], mediansUs: [] as number[] }));
+		const subjects = compared.map(({ name, make }) => ({
+			name,
+			decide: make(rig, ring),
+			timesUs: [] as number[],
+			mediansUs: [] as number[],
+		}));
 		for (let round = 0; round < (quick ? 5 : ROUNDS); round++)
 			for (const { decide, timesUs, mediansUs } of subjects) {
 				const times = timeSingles(decide);
@@ -98,13 +162,19 @@ async function decisionTable(folder: string, { quick, progress }: BenchContext):
 	const of = (name: string, at: number): number[] =>
 		rows.filter((row) => row[0] === name).map((row) => row[at] as number);
 	return {
-		title: `One decision of least_queue, all in, µs (seed ${SEED})`,
+		title: `One decision of ${what}, all in, µs (seed ${SEED})`,
 		columns: ['', 'targets', 'p50', 'p99', 'noise', 'of WASM'],
 		rows,
 		notes: [
 			'single calls between two clock readings, subjects taking turns; the sandbox needs a core of its own to answer while it is looked for',
 		],
 		aims: [
+			{
+				what: 'native inline of WASM, worst',
+				figure: Math.max(...of('native inline', 5).map(Number)),
+				atMost: 1.2,
+				unit: '×',
+			},
 			{ what: 'worst p50 of native process', figure: Math.max(...of('native process', 2)), atMost: 15, unit: 'µs' },
 			{ what: 'worst p99 of native process', figure: Math.max(...of('native process', 3)), atMost: 60, unit: 'µs' },
 		],

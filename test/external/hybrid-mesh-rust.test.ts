@@ -1,9 +1,11 @@
-// hybrid_mesh in Rust against the AssemblyScript original: the same decisions, bit for bit, on 100,000 random frames.
+// hybrid_mesh in Rust, as a module, in a sandbox and inline, against the AssemblyScript original: the same decisions, bit for bit, on 100,000 random frames.
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { buildStrategy, createKit, type HitValues, type RowValues, type StrategyKit } from '@infermesh/sdk';
 import test from 'ava';
+import { NativeLibrary } from '../support/native-kit.js';
+import { temporaryFolder } from '../support/programs.js';
 import { useRust } from '../support/rust.js';
 
 const project = path.join(fileURLToPath(new URL('../../../', import.meta.url)), 'plugins/hybrid_mesh');
@@ -84,7 +86,7 @@ function configOf(draw: Draw): Record<string, number | boolean> {
 	};
 }
 
-/** The next frame, written to both; their answers. */
+/** The next frame, written to the first and copied to the others byte for byte; their answers. */
 function decide(kits: readonly StrategyKit[], draw: Draw, size: number) {
 	const changed = Array.from(
 		{ length: CHANGED_ROWS },
@@ -99,20 +101,26 @@ function decide(kits: readonly StrategyKit[], draw: Draw, size: number) {
 		waited_ms: draw.of([0, 30_000]),
 		held_count: draw.of([0, 300]),
 	};
-	return kits.map((kit) => {
-		for (const [row, values, eligible] of changed) {
-			kit.set(row, values);
-			kit.setEligible(row, eligible);
-		}
-		return kit.rank(request, hits);
-	});
+	const [first, ...others] = kits;
+	for (const [row, values, eligible] of changed) {
+		first?.set(row, values);
+		first?.setEligible(row, eligible);
+	}
+	first?.frame.request(request, hits);
+	for (const { frame } of others) frame.u32.set(first?.frame.u32 ?? []);
+	return kits.map((kit) => kit.answer(kit.call('rank')));
 }
 
 test(`hybrid_mesh in Rust decides as in AssemblyScript on ${FRAMES} random frames`, async (t) => {
-	t.timeout(300_000);
+	t.timeout(600_000);
 	useRust();
+	const folder = temporaryFolder(t);
 	const inAssembly = await buildStrategy(project, { dryRun: true });
-	const inRust = await buildStrategy(project, { dryRun: true, source: 'rust/src/lib.rs' });
+	const source = 'rust/src/lib.rs';
+	const inRust = await buildStrategy(project, { dryRun: true, source });
+	const outFile = path.join(folder, 'hybrid_mesh.so');
+	await buildStrategy(project, { source, target: 'native', outFile });
+	const native = await NativeLibrary.open(outFile);
 	const seed = 20_261_126;
 	t.log(`seed ${seed}`);
 	const draw = new Draw(seed);
@@ -120,18 +128,26 @@ test(`hybrid_mesh in Rust decides as in AssemblyScript on ${FRAMES} random frame
 	let [frames, routed, held, fetched] = [0, 0, 0, 0];
 	while (frames < FRAMES) {
 		const size = SIZES[(frames / perFleet) % SIZES.length] ?? 1;
-		const config = configOf(draw);
-		const kits = [inAssembly, inRust].map(({ wasm }) => createKit(wasm, { rows: size, config, hitsCapacity: 20 }));
+		const options = { rows: size, config: configOf(draw), hitsCapacity: 20 };
+		const sandboxed = native.kit('process', options);
+		const kits = [
+			createKit(inAssembly.wasm, options),
+			createKit(inRust.wasm, options),
+			native.kit('inline', options),
+			sandboxed,
+		];
 		for (let frame = 0; frame < perFleet; frame++, frames++) {
-			const [original, other] = decide(kits, draw, size);
-			if (!isDeepStrictEqual(original, other)) {
-				t.deepEqual(other, original, `frame ${frames}, ${size} rows`);
+			const [original, ...others] = decide(kits, draw, size);
+			for (const [index, other] of others.entries()) {
+				if (isDeepStrictEqual(original, other)) continue;
+				t.deepEqual(other, original, `frame ${frames}, ${size} rows, ${['module', 'inline', 'sandbox'][index]}`);
 				return;
 			}
 			if (original?.status === 0 && original.verdict === 'route') routed++;
 			if (original?.verdict === 'hold') held++;
 			if (original !== undefined && original.fetchFromRow >= 0) fetched++;
 		}
+		sandboxed.close();
 	}
 	t.log(`${routed} routed, ${held} held, ${fetched} with a fetch`);
 	t.true(routed > FRAMES / 2 && held > FRAMES / 100 && fetched > FRAMES / 100);

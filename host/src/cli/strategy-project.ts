@@ -1,6 +1,7 @@
 // Owns the commands of the author's loop that need no running mesh: new, build, check, test, run and bench.
 
-import type { Command } from 'commander';
+import { type BuildTarget, buildTargets } from '@infermesh/sdk';
+import { type Command, Option } from 'commander';
 import { askMissing, defaultTemplate, generate, renderGenerated, templates } from 'create-infermesh-strategy';
 import { benchProject, benchTargets, renderBench } from '../project/bench-project.js';
 import { buildProject, renderBuild } from '../project/build-project.js';
@@ -26,6 +27,12 @@ async function create(context: CliContext, path: string, options: NewOptions): P
 	const asked = await askMissing({ ...rest, path }, yes === true || json === true, context);
 	const result = generate(asked);
 	print(context, options, result, () => renderGenerated(result));
+}
+
+interface BuildOptions extends OutputOptions {
+	readonly out?: string;
+	readonly target?: BuildTarget;
+	readonly debug?: boolean;
 }
 
 interface BenchOptions extends OutputOptions {
@@ -67,20 +74,25 @@ export function addStrategyProjectCommands(strategy: Command, cli: Cli): void {
 	).action(act(cli, (context, path: string, options: NewOptions) => create(context, path, options)));
 	withExample(
 		withJson(strategy.command('build').description('compile a project').argument('[dir]', 'project folder', '.'))
-			.option('--out <file>', 'where the module goes (default: build/NAME.wasm of the project)')
+			.option('--out <file>', 'where it goes (default: build/NAME.wasm of the project, of a native strategy NAME.so)')
+			.addOption(
+				new Option(
+					'--target <target>',
+					'what a strategy in Rust is built to (default: `target` in strategy.yaml, else wasm32-unknown-unknown)',
+				).choices(buildTargets),
+			)
 			.option('--debug', 'keep names and assertions'),
 		'infermesh strategy build ./my-strategy',
 	).action(
-		act(
-			cli,
-			async (context, dir: string, options: OutputOptions & { readonly out?: string; readonly debug?: boolean }) => {
-				const report = await buildProject(dir, context.clock, {
-					...(options.out === undefined ? {} : { outFile: options.out }),
-					...(options.debug === undefined ? {} : { debug: options.debug }),
-				});
-				print(context, options, report, () => renderBuild(report));
-			},
-		),
+		act(cli, async (context, dir: string, options: BuildOptions) => {
+			const { out, target, debug } = options;
+			const report = await buildProject(dir, context.clock, {
+				...(out === undefined ? {} : { outFile: out }),
+				...(target === undefined ? {} : { target }),
+				...(debug === undefined ? {} : { debug }),
+			});
+			print(context, options, report, () => renderBuild(report));
+		}),
 	);
 	withExample(
 		withJson(

@@ -1,7 +1,7 @@
 // Owns building a project for its author: the module and its source map written to `build/`, and what came out.
 import path from 'node:path';
 import type { Clock } from '@infermesh/proto';
-import { buildStrategy } from '@infermesh/sdk';
+import { type BuildOptions, buildStrategy } from '@infermesh/sdk';
 
 export interface BuildReport {
 	readonly strategy: string;
@@ -13,11 +13,11 @@ export interface BuildReport {
 	readonly warnings: readonly string[];
 }
 
-/** Builds the project in `dir` into `outFile`, by default `build/<name>.wasm`. Throws IM_MANIFEST_* and IM_BUILD_*. */
+/** Builds the project in `dir` into `outFile`, by default `build/<name>.wasm` or, where it is native, `.so`. Throws IM_MANIFEST_* and IM_BUILD_*. */
 export async function buildProject(
 	dir: string,
 	clock: Clock,
-	options: { readonly outFile?: string; readonly debug?: boolean } = {},
+	options: Pick<BuildOptions, 'outFile' | 'target' | 'debug'> = {},
 ): Promise<BuildReport> {
 	const from = clock.nowMs();
 	const root = path.resolve(dir);

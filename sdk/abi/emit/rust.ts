@@ -135,6 +135,8 @@ function nativeLines(): string[] {
 export function emitRust(): string {
 	return [
 		`// ${generatedNotice}`,
+		'// The oldest compiler has no `to_bits` in constants; newer ones advise it, by a name that the oldest does not know.',
+		'#![allow(unknown_lints, unnecessary_transmutes)]',
 		'use core::mem::size_of;',
 		'',
 		...limits.flatMap((limit) => [

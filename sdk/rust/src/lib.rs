@@ -16,7 +16,7 @@
 //! infermesh_strategy::strategy!(manifest: manifest::MANIFEST, rank: rank);
 //! ```
 //!
-//! A panic is a trap in WebAssembly and the status `error` in a native library.
+//! A panic is a trap in WebAssembly. In a native library it is the status `error`, with its words in the log where the manifest has `log_bytes`.
 #![cfg_attr(target_arch = "wasm32", no_std)]
 #![deny(unsafe_code, unsafe_op_in_unsafe_fn)]
 
@@ -28,6 +28,8 @@ mod frame;
 pub mod lanes;
 mod log;
 mod math;
+#[cfg(not(target_arch = "wasm32"))]
+mod panics;
 mod plan;
 mod random;
 mod ranking;

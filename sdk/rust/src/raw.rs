@@ -6,6 +6,8 @@
 //! for each frame, before any other hook, never changes the header's offsets after it, and makes no decision with an instance whose `init` fails.
 use crate::abi::*;
 use crate::{Answer, Frame, Log, Observation, PlanFrame, Random, Rows, State, StateView, Status};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::panics;
 use core::mem::{align_of, size_of};
 use core::slice;
 
@@ -185,6 +187,11 @@ fn rows(frame: Checked<'_>) -> Rows<'_> {
 /// As `check`.
 pub unsafe fn decide(frame: *mut u8, hook: impl FnOnce(&mut Frame<'_>) -> Status) -> i32 {
     // Safety: passed on.
+    border(|| unsafe { decide_on(frame, hook) })
+}
+
+unsafe fn decide_on(frame: *mut u8, hook: impl FnOnce(&mut Frame<'_>) -> Status) -> i32 {
+    // Safety: passed on.
     let checked = match unsafe { check(frame) } {
         Some(checked) => checked,
         None => return STATUS_ERROR,
@@ -218,9 +225,12 @@ pub unsafe fn decide(frame: *mut u8, hook: impl FnOnce(&mut Frame<'_>) -> Status
         scratch: [first, second, third],
         minima,
     };
-    let status = guarded(|| hook(&mut answer));
+    let status = caught(|| hook(&mut answer));
+    if status.is_err() {
+        write_panic(&mut answer.log);
+    }
     answer.answer.output.log_bytes = answer.log.used;
-    status
+    status.map_or(STATUS_ERROR, Status::code)
 }
 
 /// Runs `hook` where the state block is written: observe and tick.
@@ -228,6 +238,11 @@ pub unsafe fn decide(frame: *mut u8, hook: impl FnOnce(&mut Frame<'_>) -> Status
 /// # Safety
 /// As `check`.
 pub unsafe fn observe(frame: *mut u8, count: i32, hook: impl FnOnce(&mut Observation<'_>) -> Status) -> i32 {
+    // Safety: passed on.
+    border(|| unsafe { observe_on(frame, count, hook) })
+}
+
+unsafe fn observe_on(frame: *mut u8, count: i32, hook: impl FnOnce(&mut Observation<'_>) -> Status) -> i32 {
     // Safety: passed on.
     let checked = match unsafe { check(frame) } {
         Some(checked) => checked,
@@ -251,11 +266,14 @@ pub unsafe fn observe(frame: *mut u8, count: i32, hook: impl FnOnce(&mut Observa
         random: Random::new(rows.request.seed),
         log: Log { text: log, used: 0 },
     };
-    let status = guarded(|| hook(&mut seen));
+    let status = caught(|| hook(&mut seen));
+    if status.is_err() {
+        write_panic(&mut seen.log);
+    }
     if let Some(output) = output {
         output.log_bytes = seen.log.used;
     }
-    status
+    status.map_or(STATUS_ERROR, Status::code)
 }
 
 /// Runs `hook` on a job to lay out.
@@ -263,6 +281,11 @@ pub unsafe fn observe(frame: *mut u8, count: i32, hook: impl FnOnce(&mut Observa
 /// # Safety
 /// As `check`.
 pub unsafe fn plan(frame: *mut u8, hook: impl FnOnce(&mut PlanFrame<'_>) -> Status) -> i32 {
+    // Safety: passed on.
+    border(|| unsafe { plan_on(frame, hook) })
+}
+
+unsafe fn plan_on(frame: *mut u8, hook: impl FnOnce(&mut PlanFrame<'_>) -> Status) -> i32 {
     // Safety: passed on.
     let checked = match unsafe { check(frame) } {
         Some(checked) => checked,
@@ -299,7 +322,13 @@ pub unsafe fn plan(frame: *mut u8, hook: impl FnOnce(&mut PlanFrame<'_>) -> Stat
     };
     let links = checked.slice::<LinkLevel>(header.links_offset, header.links_count);
     let mut job = PlanFrame { rows: rows(checked), request, links, output, ranks };
-    guarded(|| hook(&mut job))
+    hook(&mut job).code()
+}
+
+#[cfg(target_os = "wasi")]
+extern "C" {
+    /// Called by nobody else in a module that has no `main`; the linker would call it around every hook if it were not called here.
+    fn __wasm_call_ctors();
 }
 
 /// What the exported `init` does: says whether this library can read the host's frames.
@@ -308,22 +337,45 @@ pub unsafe fn plan(frame: *mut u8, hook: impl FnOnce(&mut PlanFrame<'_>) -> Stat
 /// As `check`.
 pub unsafe fn init(frame: *mut u8) -> i32 {
     #[cfg(not(target_arch = "wasm32"))]
-    std::panic::set_hook(Box::new(|_| {}));
-    // Safety: passed on.
-    match unsafe { check(frame) } {
-        Some(checked) if is_sound(checked) => STATUS_OK,
-        _ => STATUS_ERROR,
-    }
+    panics::keep_quiet();
+    // Safety: what the linker makes of the constructors of C code; the host calls `init` once for each instance.
+    #[cfg(target_os = "wasi")]
+    unsafe {
+        __wasm_call_ctors()
+    };
+    border(|| {
+        // Safety: passed on.
+        match unsafe { check(frame) } {
+            Some(checked) if is_sound(checked) => STATUS_OK,
+            _ => STATUS_ERROR,
+        }
+    })
 }
 
+/// In a module a panic is a trap, and nothing comes back to be caught.
 #[cfg(target_arch = "wasm32")]
 #[inline(always)]
-fn guarded(hook: impl FnOnce() -> Status) -> i32 {
-    hook().code()
+fn caught<T>(call: impl FnOnce() -> T) -> Result<T, ()> {
+    Ok(call())
 }
 
-/// No panic crosses the border of a library. What the hook borrowed is not looked at after one, but for the length of the log.
+/// A panic ends here. What the call borrowed is not looked at after one, but for the log: how much of it is used.
 #[cfg(not(target_arch = "wasm32"))]
-fn guarded(hook: impl FnOnce() -> Status) -> i32 {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(hook)).map_or(STATUS_ERROR, Status::code)
+fn caught<T>(call: impl FnOnce() -> T) -> Result<T, ()> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).map_err(panics::discard)
+}
+
+/// No panic crosses the border of a library, wherever in a call it is.
+#[inline(always)]
+fn border(call: impl FnOnce() -> i32) -> i32 {
+    caught(call).unwrap_or(STATUS_ERROR)
+}
+
+/// Writes what the panic of this call said, and where, as far as the log has room.
+fn write_panic(_log: &mut Log<'_>) {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        _log.text(&panics::take());
+        _log.line();
+    }
 }

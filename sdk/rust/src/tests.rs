@@ -211,16 +211,53 @@ fn the_state_block_and_the_log_have_ends() {
     });
 }
 
+/// What the last call left in the log.
+fn logged(bytes: &Bytes) -> String {
+    let used = u32::from_le_bytes(bytes.0[LOG_USED..LOG_USED + 4].try_into().unwrap()) as usize;
+    String::from_utf8(bytes.0[3840..3840 + used].to_vec()).unwrap()
+}
+
+/// Where the output says how much of the log is used.
+const LOG_USED: usize = 1408 + 44;
+
 #[test]
-fn a_panic_is_the_status_error() {
+fn a_panic_is_the_status_error_and_its_words_are_logged() {
     let mut bytes = frame(header());
     assert_eq!(init(&mut bytes), STATUS_OK);
     let status = decide(&mut bytes, |frame| {
+        frame.log.text("before; ");
         frame.answer.put_ranked(16, 0, 0.0);
         Status::Ok
     });
     assert_eq!(status, STATUS_ERROR);
+    let text = logged(&bytes);
+    assert!(text.starts_with("before; panicked at "), "{}", text);
+    assert_eq!(text.len(), 64, "as much as the log has room for");
     assert_eq!(decide(&mut bytes, by_load), STATUS_OK, "the next decision is made");
+    assert_eq!(logged(&bytes), "", "and logs nothing of the last");
+}
+
+/// Panics again when it is dropped.
+struct Spiteful;
+
+impl Drop for Spiteful {
+    fn drop(&mut self) {
+        panic!("and again");
+    }
+}
+
+#[test]
+fn nothing_crosses_the_border() {
+    let mut bytes = frame(header());
+    assert_eq!(init(&mut bytes), STATUS_OK);
+    assert_eq!(decide(&mut bytes, |_| std::panic::panic_any(Spiteful)), STATUS_ERROR);
+    // A header that `init` would have refused, and no `init`: slices of scratch beyond what there is.
+    let mut bad = frame(FrameHeader { scratch_offset: 8000, ..header() });
+    assert_eq!(decide(&mut bad, by_load), STATUS_ERROR);
+    #[allow(unsafe_code)]
+    let observed = unsafe { raw::observe(bytes.0.as_mut_ptr(), 1, |_| panic!("no more")) };
+    assert_eq!(observed, STATUS_ERROR);
+    assert!(logged(&bytes).contains("no more"), "{}", logged(&bytes));
 }
 
 #[test]

@@ -201,3 +201,9 @@ test.serial('a warm build takes well under 1.5 s', async (t) => {
 	t.true(Math.min(...times) < 1500, `${times.map((time) => time.toFixed(0)).join(', ')} ms`);
 	t.log(`${Math.min(...times).toFixed(0)} ms`);
 });
+
+test.serial('only Rust has a choice of targets', async (t) => {
+	const error = await t.throwsAsync(buildStrategy(project(t), { target: 'native' }), { instanceOf: MeshError });
+	t.is(error.code, 'IM_BUILD_TARGET');
+	t.regex(error.message, /assembly\/index\.ts is not in Rust/);
+});

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { MeshError } from '@infermesh/proto';
 import { hooks as hookDefinitions } from '../../abi/hooks.js';
 import { loadManifest, MANIFEST_FILE } from '../manifest/load.js';
-import type { StrategyManifest } from '../manifest/schema.js';
+import type { BuildTarget, StrategyManifest } from '../manifest/schema.js';
 import { writeManifestSection } from '../manifest/section.js';
 import { type Compilation, compile, type Diagnostic } from './asc.js';
 import { buildC } from './build-c.js';
@@ -21,6 +21,8 @@ export interface BuildOptions {
 	readonly outFile?: string;
 	/** Entry file, relative to the project, in place of the manifest's `source`: the same strategy in another language. */
 	readonly source?: string;
+	/** What a strategy in Rust is built to, in place of the manifest's `target`. */
+	readonly target?: BuildTarget;
 	/** Write nothing but the generated accessors. Default false. */
 	readonly dryRun?: boolean;
 	/** Build without optimisation, with every function kept. Default false. */
@@ -161,8 +163,14 @@ class Builder {
  * @throws MeshError IM_MANIFEST_*, IM_BUILD_*; `details.diagnostics` holds every Diagnostic.
  */
 export async function buildStrategy(dir: string, options: BuildOptions = {}): Promise<BuiltStrategy> {
-	const declared = loadManifest(dir);
-	const manifest = options.source === undefined ? declared : { ...declared, source: options.source };
+	const { source, target } = options;
+	const manifest = {
+		...loadManifest(dir),
+		...(source === undefined ? {} : { source }),
+		...(target === undefined ? {} : { target }),
+	};
+	if (target !== undefined && !manifest.source.endsWith('.rs'))
+		throw new MeshError(buildErrors, 'IM_BUILD_TARGET', `${manifest.source} is not in Rust`, { where: dir });
 	const entry = path.join(dir, manifest.source);
 	if (!existsSync(entry)) throw new MeshError(buildErrors, 'IM_BUILD_ENTRY', undefined, { where: entry });
 	if (manifest.source.endsWith('.c')) return buildLibrary(dir, manifest, options);
@@ -191,9 +199,10 @@ async function buildLibrary(dir: string, manifest: StrategyManifest, options: Bu
 }
 
 async function buildCrate(dir: string, manifest: StrategyManifest, options: BuildOptions): Promise<BuiltStrategy> {
-	const { module, diagnostics } = await buildRust(dir, manifest, options.debug === true);
-	const wasm = writeManifestSection(module, manifest);
-	const outFile = path.resolve(options.outFile ?? path.join(dir, 'build', `${manifest.name}.wasm`));
+	const { bytes, native, diagnostics } = await buildRust(dir, manifest, options.debug === true);
+	const wasm = native ? bytes : writeManifestSection(bytes, manifest);
+	const file = `${manifest.name}.${native ? 'so' : 'wasm'}`;
+	const outFile = path.resolve(options.outFile ?? path.join(dir, 'build', file));
 	if (options.dryRun !== true) replaceFile(outFile, wasm);
 	const written = options.dryRun === true ? undefined : outFile;
 	return { wasm, sourceMap: '', manifest, diagnostics, outFile: written };

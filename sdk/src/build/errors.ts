@@ -19,6 +19,11 @@ export const buildErrors = defineErrors({
 		hint: 'install a C compiler called cc (Debian: apt-get install gcc libc6-dev)',
 		...author,
 	},
+	IM_BUILD_TARGET: {
+		summary: 'The strategy is not built to that target',
+		hint: 'leave `--target` out: AssemblyScript is built to WebAssembly and C to a shared library; only Rust has a choice',
+		...author,
+	},
 	IM_BUILD_HOOKS: {
 		summary: 'The exports of the strategy do not match the hooks in its manifest',
 		hint: 'export each hook listed under `hooks`, with the parameters on the ABI page, and list each hook you export',

@@ -5,6 +5,7 @@ import { columns } from '../../abi/columns.js';
 import { hooks as hookDefinitions } from '../../abi/hooks.js';
 import { ABI_MAJOR, ABI_MINOR } from '../gen/abi.js';
 import {
+	type BuildTarget,
 	type ConfigEntry,
 	configEntryKeys,
 	type HookName,
@@ -132,6 +133,12 @@ class Rules {
 		else if (!/\.(ts|rs|c)$/.test(source))
 			this.add(['source'], 'must be an AssemblyScript file (.ts), a Rust file (.rs) or a C file (.c)');
 	}
+
+	target(source: string, target: BuildTarget | undefined): void {
+		const only = onlyTargetOf(source);
+		if (target !== undefined && only !== undefined && target !== only)
+			this.add(['target'], `${source} is built to \`${only}\` and nothing else; only Rust has a choice`);
+	}
 }
 
 /** Why `value` is no value of this configuration entry; undefined when it is one. */
@@ -152,6 +159,12 @@ export function valueFault(
 	if (entry.min !== undefined && value < entry.min) return `${value} is below the minimum ${entry.min}`;
 	if (entry.max !== undefined && value > entry.max) return `${value} is above the maximum ${entry.max}`;
 	return undefined;
+}
+
+/** The one target of a language that has no other; undefined for Rust. */
+function onlyTargetOf(source: string): BuildTarget | undefined {
+	if (source.endsWith('.rs')) return undefined;
+	return source.endsWith('.c') ? 'native' : 'wasm32-unknown-unknown';
 }
 
 function fill(document: ManifestDocument): StrategyManifest {
@@ -179,6 +192,7 @@ function fill(document: ManifestDocument): StrategyManifest {
 		topK: document.top_k ?? TOP_K_DEFAULT,
 		hits: document.hits ?? false,
 		source: document.source ?? SOURCE_DEFAULT,
+		...(document.target === undefined ? {} : { target: document.target }),
 	});
 }
 
@@ -200,10 +214,11 @@ export function checkManifest(document: unknown): ManifestResult {
 	document.config?.forEach((entry, index) => rules.configEntry(entry, index));
 	rules.hooks(manifest.kind, manifest.hooks);
 	rules.source(manifest.source);
+	rules.target(manifest.source, manifest.target);
 	return rules.problems.length > 0 ? { ok: false, problems: rules.problems } : { ok: true, manifest };
 }
 
-/** The document of a manifest, as it goes into a module: every field written out. */
+/** The document of a manifest, as it goes into a module: every field written out but `target`, which is what the module itself is. */
 export function manifestDocument(manifest: StrategyManifest): ManifestDocument {
 	return {
 		name: manifest.name,

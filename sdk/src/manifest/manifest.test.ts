@@ -4,6 +4,7 @@ import path from 'node:path';
 import { MeshError } from '@infermesh/proto';
 import test from 'ava';
 import * as fc from 'fast-check';
+import { manifestDocument } from './check.js';
 import { encodeConfig } from './config.js';
 import { loadManifest, parseManifest } from './load.js';
 import { readManifest, writeManifestSection } from './section.js';
@@ -63,6 +64,8 @@ const mistakes: ReadonlyArray<readonly [title: string, text: string, where: stri
 	['a hook of the other kind', `${good}hooks: [rank, plan]\n`, 'strategy.yaml:13:15', /training/],
 	['no decision hook', `${good}hooks: [tick]\n`, 'strategy.yaml:13:1', /must have the hook `rank`/],
 	['a source outside', `${good}source: ../x.ts\n`, 'strategy.yaml:13:1', /inside the project/],
+	['a target of another language', `${good}target: native\n`, 'strategy.yaml:13:1', /only Rust has a choice/],
+	['an unknown target', `${good}target: wasm\n`, 'strategy.yaml:13:1', /must be `native` or .*`wasm32-wasip1`/],
 	['a large state block', good.replace('1024', '1000000'), 'strategy.yaml:11:1', /<= 262144/],
 ];
 
@@ -150,4 +153,11 @@ test('configuration becomes slots in manifest order', (t) => {
 	t.is(code({ wait_weight: 11 }).code, 'IM_MANIFEST_CONFIG');
 	t.is(code({ spare: 0.5 }).code, 'IM_MANIFEST_CONFIG');
 	t.is(code({ strict: 1 }).code, 'IM_MANIFEST_CONFIG');
+});
+
+test('the target is of the project: it is read, and not repeated in what is built', (t) => {
+	const inRust = parseManifest('strategy.yaml', 'name: aa\nversion: 1.0.0\nsource: src/lib.rs\ntarget: native\n');
+	t.is(inRust.target, 'native');
+	t.false('target' in manifestDocument(inRust));
+	t.is(parseManifest('strategy.yaml', 'name: aa\nversion: 1.0.0\nsource: a.c\ntarget: native\n').target, 'native');
 });

@@ -8,6 +8,10 @@ export const STRATEGY_NAME_LENGTH_MAX = 64;
 const IDENTIFIER_PATTERN = '^[a-z][a-z0-9_]*$';
 const VERSION_PATTERN = '^\\d{1,6}\\.\\d{1,6}\\.\\d{1,6}(-[0-9A-Za-z.-]{1,32})?$';
 
+/** What a strategy in Rust can be built to: a shared library for this machine, or a module. */
+export const buildTargets = ['native', 'wasm32-unknown-unknown', 'wasm32-wasip1'] as const;
+export type BuildTarget = (typeof buildTargets)[number];
+
 /** One of the entries under `config`, before it is checked. */
 interface ConfigEntryDocument {
 	readonly name: string;
@@ -35,6 +39,7 @@ export interface ManifestDocument {
 	readonly top_k?: number;
 	readonly hits?: boolean;
 	readonly source?: string;
+	readonly target?: BuildTarget;
 }
 
 /** Exactly the keys of a document, so that schema and type cannot name different ones. */
@@ -83,6 +88,7 @@ const properties: PropertiesOf<ManifestDocument> = {
 	top_k: { type: 'integer', minimum: 1, maximum: abi.RANKED_ROWS_MAX },
 	hits: { type: 'boolean' },
 	source: { type: 'string', minLength: 1, maxLength: 200 },
+	target: oneOf(...buildTargets),
 };
 
 /**
@@ -138,6 +144,8 @@ export interface StrategyManifest {
 	readonly hits: boolean;
 	/** Entry file, relative to the project. */
 	readonly source: string;
+	/** What the build makes of a strategy in Rust, where strategy.yaml says so; what is built does not repeat it. */
+	readonly target?: BuildTarget;
 }
 
 /** Default of `source`. */

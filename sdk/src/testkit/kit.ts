@@ -1,7 +1,7 @@
-// Owns running a strategy in a unit test: the raw module (no metering, no limits) over a fleet made up by name. Whether it would
-// pass admission, and what it costs, is the host's to say.
+// Owns running a strategy in a unit test: the raw module (no metering, no limits), or whatever else runs its hooks over a frame, with a fleet made up by
+// name. Whether it would pass admission, and what it costs, is the host's to say.
 import { outcomeBlock } from '../../abi/definition.js';
-import { placeFrame } from '../frame/layout.js';
+import { type FrameLayout, placeFrame } from '../frame/layout.js';
 import * as abi from '../gen/abi.js';
 import type { StrategyManifest } from '../manifest/schema.js';
 import { readManifest } from '../manifest/section.js';
@@ -36,6 +36,13 @@ export interface KitAnswer {
 
 type Hook = (frame: number, count?: number) => number;
 
+/** What runs the hooks: memory with the frame at `baseBytes`, and functions by name. */
+export interface KitMachine {
+	readonly buffer: ArrayBuffer;
+	readonly baseBytes: number;
+	readonly exports: WebAssembly.Exports;
+}
+
 const verdicts = ['route', 'reject', 'hold'] as const;
 
 /** The text is ASCII or UTF-8; damaged characters are shown as such. */
@@ -49,16 +56,15 @@ export class StrategyKit {
 	/** Everything the module exports, for tests of single functions. */
 	readonly exports: WebAssembly.Exports;
 
-	constructor(wasm: Uint8Array<ArrayBuffer>, options: FrameViewOptions) {
-		this.manifest = readManifest(wasm);
-		const module = new WebAssembly.Module(wasm);
+	/** `open` is called once, with the layout of the frame that the machine must have room for. */
+	constructor(manifest: StrategyManifest, open: (layout: FrameLayout) => KitMachine, options: FrameViewOptions) {
+		this.manifest = manifest;
 		const count = typeof options.rows === 'number' ? options.rows : options.rows.length;
-		const layout = layoutFor(this.manifest, Math.max(1, count), options);
-		const { baseBytes, pages } = placeFrame(layout, heapBaseOf(module));
-		const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+		const layout = layoutFor(manifest, Math.max(1, count), options);
+		const { buffer, baseBytes, exports } = open(layout);
 		this.baseBytes = baseBytes;
-		this.exports = new WebAssembly.Instance(module, { env: { memory } }).exports;
-		this.frame = new FrameView(this.manifest, memory.buffer, baseBytes, layout, options);
+		this.exports = exports;
+		this.frame = new FrameView(manifest, buffer, baseBytes, layout, options);
 		this.#hook('init')?.(baseBytes);
 	}
 
@@ -152,9 +158,18 @@ function heapBaseOf(module: WebAssembly.Module): number {
 	return Number(exported.value);
 }
 
-/** Runs a strategy over `options.rows`. */
+/** An instance of the module with a memory of its own. */
+function openModule(wasm: Uint8Array<ArrayBuffer>, layout: FrameLayout): KitMachine {
+	const module = new WebAssembly.Module(wasm);
+	const { baseBytes, pages } = placeFrame(layout, heapBaseOf(module));
+	const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+	const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+	return { buffer: memory.buffer, baseBytes, exports };
+}
+
+/** Runs a module over `options.rows`. */
 export function createKit(wasm: Uint8Array<ArrayBuffer>, options: FrameViewOptions): StrategyKit {
-	return new StrategyKit(wasm, options);
+	return new StrategyKit(readManifest(wasm), (layout) => openModule(wasm, layout), options);
 }
 
 /** `count` rows with the same values, or with what `values` says of each. */
