@@ -8,7 +8,8 @@ export { type EngineHandle, startEngine } from './engine/server/start-engine.js'
 export { designDefaults, type ExperimentDesign, makeDesign } from './experiments/design/design.js';
 export { forecastExperiment } from './experiments/design/forecast.js';
 export { type GuardrailRule, guardrailDefaults, guardrailRules } from './experiments/design/guardrail-rules.js';
-export { type GuardrailSample, Guardrails, type TargetLoad } from './experiments/design/guardrails.js';
+export type { GuardrailSample, TargetLoad } from './experiments/design/guardrail-sample.js';
+export { Guardrails } from './experiments/design/guardrails.js';
 export { armOfBlock } from './experiments/design/schedule.js';
 export { attainmentOf, type ClosedBlock, SwitchbackTrial } from './experiments/design/switchback-trial.js';
 export type { ExperimentView } from './experiments/view.js';

@@ -91,6 +91,11 @@ export class ExperimentPart {
 							return found === undefined || found.value.state === 'ended';
 						},
 						unstage: (model, id, promote) => state.registry.endExperiment(model, id, promote),
+						windows: async (id) => (await state.records.get(recordKinds.experimentWindows, id))?.value,
+						tellWindows: async (id, windows) => {
+							if (windows === undefined) await state.records.remove(recordKinds.experimentWindows, id);
+							else await state.records.put(recordKinds.experimentWindows, id, windows);
+						},
 						audit,
 						failed: (what, error) => log.warn({ error: error instanceof Error ? error.message : error }, what),
 					})

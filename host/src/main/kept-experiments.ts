@@ -5,7 +5,6 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import path from 'node:path';
 import { type Blobs, type FolderLock, lockFolder, writePrivateFile } from '@infermesh/fabric';
 import { type Clock, MeshError } from '@infermesh/proto';
-import type { ConfigValues } from '@infermesh/sdk';
 import { experimentErrors } from '../experiments/errors.js';
 import { type ExperimentRecord, experimentRecordSchema } from '../experiments/record.js';
 import { resumed } from '../experiments/resume.js';
@@ -128,7 +127,7 @@ export class KeptExperiments {
 		await this.#parts.state.registry.restore(label, {
 			module: this.#readBlob(blob),
 			sourceMap: sourceMapBlob === undefined ? undefined : Buffer.from(this.#readBlob(sourceMapBlob)).toString('utf8'),
-			settings: settings as ConfigValues | undefined,
+			settings,
 			activate: false,
 			model: undefined,
 			signature,
@@ -195,10 +194,9 @@ export class KeptExperiments {
 		if (text === this.#written || (experiments.length === 0 && !existsSync(path.join(folder, FILE)))) return;
 		try {
 			mkdirSync(folder, { recursive: true, mode: 0o700 });
-			const names = strategies.flatMap(({ blob, sourceMapBlob }) => [
-				blob,
-				...(sourceMapBlob === undefined ? [] : [sourceMapBlob]),
-			]);
+			const names = strategies
+				.flatMap(({ blob, sourceMapBlob }) => [blob, sourceMapBlob])
+				.filter((name) => name !== undefined);
 			// Modules first: the file never names one that is not there.
 			for (const name of names) {
 				const file = this.#blobFile(name);

@@ -4,6 +4,7 @@
 import { type Static, type TSchema, Type } from 'typebox';
 import { nodeRoles } from '../config/schema/mesh.js';
 import { arms } from '../experiments/cohorts/cohort.js';
+import { guardrailWindowsSchema } from '../experiments/design/guardrail-windows.js';
 import { objectivesSchema } from '../experiments/objectives.js';
 import { experimentRecordSchema } from '../experiments/record.js';
 import { splitKeys } from '../strategy/runtime/plan.js';
@@ -421,6 +422,7 @@ export const recordKinds = {
 	degradations: kind('degradations/', degradationRecordSchema),
 	gpuStandings: kind('gpus/', gpuStandingsRecordSchema),
 	experiments: kind('experiments/', experimentRecordSchema),
+	experimentWindows: kind('experiment-windows/', guardrailWindowsSchema),
 	experimentRunner: kind('experiment-runner/', experimentRunnerSchema),
 } as const;
 

@@ -1,6 +1,7 @@
 // The controller of experiments in virtual time: a better candidate is promoted, a worse one rolled back, two alike are neither; restarts of the node that runs it, at
 // every look, change nothing; what routers could not count for a block does not count.
 import test from 'ava';
+import { armOfBlock } from '../design/schedule.js';
 import { quickDesign, VirtualMesh } from './testing.js';
 
 test('a switchback promotes a candidate that is better, and says what it saw', async (t) => {
@@ -234,4 +235,41 @@ test('a canary counts every request once, also across restarts of a router', asy
 	const { trial } = mesh.record;
 	const counted = trial !== undefined && 'process' in trial ? trial.process.candidate + trial.process.control : 0;
 	t.true(counted <= mesh.served && counted > 0.9 * mesh.served, `${counted} of ${mesh.served}`);
+});
+
+test('what builds up under a guardrail is told to the node that takes over: a rollback takes no longer for it than the time nobody looked', async (t) => {
+	const design = quickDesign({ blockMs: 300_000, guardrails: { imbalanceMs: 20_000 } });
+	const armsAre = { baseline: { good: 1 }, candidate: { good: 1, busiest: 0.97 } };
+	const candidateAtMs = armOfBlock(design.seed, 0) === 'candidate' ? 0 : 300_000;
+	/** Seconds from the candidate's first block to the rollback, with another node every eight seconds. */
+	const run = async (everyS: number, isForgetful = false) => {
+		const mesh = new VirtualMesh(design, armsAre);
+		mesh.isForgetful = isForgetful;
+		const startedMs = mesh.clock.wallMs();
+		await mesh.run(candidateAtMs);
+		let second = 0;
+		const limitS = 120;
+		while (second < limitS && mesh.record.state !== 'ended') {
+			await mesh.run(1000);
+			if (++second % everyS === 0) await mesh.takeOver();
+		}
+		t.deepEqual(mesh.failures, []);
+		return {
+			mesh,
+			tookS: mesh.record.trip === undefined ? undefined : (mesh.record.trip.atMs - startedMs - candidateAtMs) / 1000,
+		};
+	};
+	const steady = await run(1000);
+	t.is(steady.mesh.record.trip?.rule, 'imbalance');
+	const restless = await run(8);
+	t.is(restless.mesh.record.trip?.rule, 'imbalance', 'though no node has looked for twenty seconds');
+	const tookS = restless.tookS ?? 0;
+	t.log(`${steady.tookS} s under one node, ${tookS} s under a new one every 8 s`);
+	// Each take-over loses what was not told yet, 2 s at most, and a look.
+	t.true(tookS <= (steady.tookS ?? 0) + 3 * Math.ceil(tookS / 8), `${tookS}`);
+	t.is(restless.mesh.windows, undefined, 'and it is forgotten with the experiment');
+	t.is((await run(8, true)).mesh.record.trip, undefined, 'which is what this is for');
+	const calm = new VirtualMesh(design, { baseline: { good: 1 }, candidate: { good: 1 } });
+	await calm.run(30_000);
+	t.is(calm.toldWindows, 0, 'while nothing builds up nothing is written');
 });

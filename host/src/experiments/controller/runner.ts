@@ -5,6 +5,7 @@ import { type Clock, MeshError, type Timer } from '@infermesh/proto';
 import type { Audit } from '../../mesh/operations.js';
 import type { Stored } from '../../records/records.js';
 import type { ExperimentStaging } from '../../strategy/registry/staging.js';
+import type { GuardrailWindows } from '../design/guardrail-windows.js';
 import type { ExperimentRecord } from '../record.js';
 import type { ReadingAsk } from '../telemetry/reading.js';
 import type { Look } from './look.js';
@@ -12,6 +13,8 @@ import { nextBlockAtMs, stagingOfRun, stepExperiment } from './step.js';
 import { Watch } from './watch.js';
 
 const LOOK_MS = 1000;
+/** What builds up is told at most so often: so much of it a take-over loses at most. */
+const TELL_MS = 2000;
 /** A look waits so long for routers to follow a new block before it reads without. */
 const FOLLOW_MS = 700;
 
@@ -31,6 +34,10 @@ export interface RunnerPorts {
 	/** Whether an experiment has ended or is not known, as the mesh has it and not only as this node heard. */
 	readonly isOver: (id: string) => Promise<boolean>;
 	readonly unstage: (model: string, id: string, promote: string | undefined) => Promise<void>;
+	/** What the node before saw building up under the guardrails of an experiment; undefined where it told nothing. */
+	readonly windows: (id: string) => Promise<GuardrailWindows | undefined>;
+	/** Tells whoever takes over; undefined = nothing builds up any more. */
+	readonly tellWindows: (id: string, windows: GuardrailWindows | undefined) => Promise<void>;
 	readonly audit: (entry: Audit) => void;
 	readonly failed: (what: string, error: unknown) => void;
 }
@@ -41,6 +48,8 @@ interface Run {
 	told: string;
 	following: Promise<void> | undefined;
 	lookedAtMs: number;
+	/** When what builds up was last told; undefined while nothing is told. */
+	toldWindowsMs: number | undefined;
 }
 
 export class ExperimentRunner {
@@ -108,7 +117,7 @@ export class ExperimentRunner {
 		const { holds, failed } = this.#ports;
 		const open = this.#open();
 		const ids = new Set(open.map(({ id }) => id));
-		for (const id of this.#runs.keys()) if (!ids.has(id)) this.#runs.delete(id);
+		for (const id of this.#runs.keys()) if (!ids.has(id)) await this.#forget(id);
 		const isHeld = await holds().catch((error: unknown) => {
 			failed('asking for the running of experiments', error);
 			return undefined;
@@ -142,25 +151,54 @@ export class ExperimentRunner {
 		if (record.state === 'ending') return this.#end(record, revision);
 		const { clock, read, write } = this.#ports;
 		const nowMs = clock.wallMs();
-		const run = this.#runOf(record, nowMs);
+		const run = await this.#runOf(record, nowMs);
 		const { tag, model, nextBlock } = record;
 		// Before they are told of a new block: what they follow until now says whether the last one was ended in time.
 		const readings = await read({ tag, model, fromBlock: nextBlock });
 		await this.#follow(record, run, nowMs);
 		run.lookedAtMs = nowMs;
 		const next = stepExperiment(record, { nowMs, readings }, run.watch);
-		if (next === record) return;
-		const written = await write(next, revision);
-		if (next.state === 'ending') await this.#end(next, written);
+		if (next !== record) {
+			const written = await write(next, revision);
+			if (next.state === 'ending') return this.#end(next, written);
+		}
+		await this.#tell(record.id, run, nowMs);
 	}
 
-	#runOf(record: ExperimentRecord, nowMs: number): Run {
+	async #runOf(record: ExperimentRecord, nowMs: number): Promise<Run> {
 		let run = this.#runs.get(record.id);
 		if (run === undefined) {
-			run = { watch: new Watch(record, nowMs), told: '', following: undefined, lookedAtMs: nowMs };
+			const windows = await this.#ports.windows(record.id).catch((error: unknown) => {
+				this.#ports.failed(`reading what builds up under experiment ${record.id}`, error);
+				return undefined;
+			});
+			run = {
+				watch: new Watch(record, nowMs, windows),
+				told: '',
+				following: undefined,
+				lookedAtMs: nowMs,
+				toldWindowsMs: windows?.atMs,
+			};
 			this.#runs.set(record.id, run);
 		}
 		return run;
+	}
+
+	/** What builds up, at most every `TELL_MS`; that nothing does any more, once. A failure costs no more than a later rollback after a take-over. */
+	async #tell(id: string, run: Run, nowMs: number): Promise<void> {
+		const windows = run.watch.windows();
+		if (windows === undefined && run.toldWindowsMs === undefined) return;
+		if (windows !== undefined && run.toldWindowsMs !== undefined && nowMs < run.toldWindowsMs + TELL_MS) return;
+		run.toldWindowsMs = windows === undefined ? undefined : nowMs;
+		await this.#ports
+			.tellWindows(id, windows)
+			.catch((error: unknown) => this.#ports.failed(`telling what builds up under experiment ${id}`, error));
+	}
+
+	async #forget(id: string): Promise<void> {
+		const { tellWindows, failed } = this.#ports;
+		this.#runs.delete(id);
+		await tellWindows(id, undefined).catch((error: unknown) => failed(`forgetting experiment ${id}`, error));
 	}
 
 	/** Tells routers what they are to follow, if it is something new; waits a little for them. */
@@ -193,6 +231,7 @@ export class ExperimentRunner {
 		if (end === undefined) throw new Error(`experiment ${id} is ending without an end`);
 		await unstage(model, id, end.how === 'promote' ? design.candidate : undefined);
 		await write({ ...record, state: 'ended', end: { ...end, restoredAtMs: clock.wallMs() } }, revision);
+		await this.#forget(id);
 		audit({ by: end.by, action: `experiment.${end.how}`, object: id, reason: end.reason });
 	}
 }

@@ -3,12 +3,13 @@
 import { MeshError, SeededRandom } from '@infermesh/proto';
 import { HandClock } from '../../fleet/testing.js';
 import { recordErrors } from '../../records/errors.js';
-import type { Stored } from '../../records/records.js';
+import { faultOf, type Stored } from '../../records/records.js';
 import type { ExperimentStaging } from '../../strategy/registry/staging.js';
 import { inCanary } from '../../strategy/runtime/plan.js';
 import { CohortBook } from '../cohorts/book.js';
 import { type ArmName, cohortNumber } from '../cohorts/cohort.js';
 import { count } from '../cohorts/judge.js';
+import { type GuardrailWindows, guardrailWindowsSchema } from '../design/guardrail-windows.js';
 import { designFor } from '../design/testing.js';
 import type { ExperimentRecord } from '../record.js';
 import { RouterTelemetry } from '../telemetry/router-telemetry.js';
@@ -149,6 +150,11 @@ export class VirtualMesh {
 	/** Blocks in the order in which routers were told of them, with their arm. */
 	readonly told: string[] = [];
 	stored: Stored<ExperimentRecord>;
+	/** What a node tells whoever takes over; `isForgetful` = it does not arrive. */
+	windows: GuardrailWindows | undefined;
+	isForgetful = false;
+	/** Times that it was told. */
+	toldWindows = 0;
 	promoted: string | undefined;
 	/** Requests that routers have begun. */
 	served = 0;
@@ -246,6 +252,14 @@ export class VirtualMesh {
 				if (this.unstageFailures-- > 0) return Promise.reject(new Error('a router did not answer'));
 				stageAll(undefined);
 				this.promoted = promote;
+				return Promise.resolve();
+			},
+			windows: () => Promise.resolve(this.windows),
+			tellWindows: (_id, windows) => {
+				this.toldWindows++;
+				if (windows !== undefined && faultOf(guardrailWindowsSchema, windows) !== undefined)
+					return Promise.reject(new Error('no windows'));
+				this.windows = this.isForgetful || windows === undefined ? undefined : structuredClone(windows);
 				return Promise.resolve();
 			},
 			audit: ({ action, reason = '' }) => this.audited.push(`${action}: ${reason}`),

@@ -1,10 +1,12 @@
-// Owns what a controller remembers of an experiment between two looks and may lose: the windows of the guardrails. A node that takes over begins them anew; what
-// closed blocks have shown is told it from the record.
+// Owns what a controller remembers of an experiment between two looks: the windows of the guardrails. A node that takes over goes on with what it is told of them; what
+// closed blocks have shown is in the record.
 import type { FallbackCause } from '../../strategy/runtime/decision.js';
 import { type ArmName, cohortOf } from '../cohorts/cohort.js';
 import { CohortCounts } from '../cohorts/counts.js';
 import type { Trip } from '../design/guardrail-rules.js';
-import { Guardrails, type TargetLoad } from '../design/guardrails.js';
+import type { TargetLoad } from '../design/guardrail-sample.js';
+import type { GuardrailWindows } from '../design/guardrail-windows.js';
+import { Guardrails } from '../design/guardrails.js';
 import type { ExperimentPoint, ExperimentRecord } from '../record.js';
 import type { Look } from './look.js';
 
@@ -28,10 +30,18 @@ export class Watch {
 	readonly #guardrails: Guardrails;
 	/** By router, incarnation and cohort: what the last look has seen decided for the candidate. */
 	#seen = new Map<string, Decided>();
+	#first = true;
 
-	constructor({ design, muted, points }: ExperimentRecord, nowMs: number) {
+	/** `windows`: what the node before saw building up. */
+	constructor({ design, muted, points }: ExperimentRecord, nowMs: number, windows?: GuardrailWindows) {
 		this.#guardrails = new Guardrails(design.guardrails, nowMs, muted);
+		if (windows !== undefined) this.#guardrails.resume(windows, nowMs);
 		for (const point of points) this.closed(point);
+	}
+
+	/** What is building up, to be told to whoever takes over; undefined while nothing is. */
+	windows(): GuardrailWindows | undefined {
+		return this.#guardrails.windows();
 	}
 
 	get trip(): Trip | undefined {
@@ -62,8 +72,18 @@ export class Watch {
 		this.#guardrails.observeBlock({ atMs: toMs, arm, requests, attainment: good / requests });
 	}
 
-	/** Of the candidate since the last look; routers that were not there then begin at nothing. */
+	/**
+	 * Of the candidate since the last look; routers that were not there then begin at nothing. At the first look totals since a block's begin say nothing of the last
+	 * seconds: of them only traps count, since any trap does.
+	 */
 	#decided({ readings }: Look): Decided {
+		const { decisions, timeouts, traps } = this.#sinceLast(readings);
+		const isFirst = this.#first;
+		this.#first = false;
+		return isFirst ? { decisions: 0, timeouts: 0, traps } : { decisions, timeouts, traps };
+	}
+
+	#sinceLast(readings: Look['readings']): Decided {
 		const seen = new Map<string, Decided>();
 		let since = nothing;
 		for (const [router, reading] of readings)

@@ -1,8 +1,16 @@
 // Tests of the hard guardrails: each rule at its limit and one step below, its guard, muting by the baseline, and that a trip stays.
 import test from 'ava';
+import { faultOf } from '../../records/records.js';
 import type { ArmName } from '../cohorts/cohort.js';
 import { falseRollbackGuards, type GuardrailRule, guardrailDefaults, guardrailRules } from './guardrail-rules.js';
-import { type GuardrailSample, Guardrails, type TargetLoad } from './guardrails.js';
+import type { GuardrailSample, TargetLoad } from './guardrail-sample.js';
+import {
+	type GuardrailWindows,
+	guardrailWindowsSchema,
+	TOLD_SAMPLES_MAX,
+	TOLD_TARGETS_MAX,
+} from './guardrail-windows.js';
+import { Guardrails } from './guardrails.js';
 
 const calm: readonly TargetLoad[] = [
 	{ id: 'a', inFlight: 5, waiting: 0 },
@@ -178,3 +186,50 @@ function watchless(): Guardrails {
 	rails.tick(20_000);
 	return rails;
 }
+
+test('what builds up is told small, and goes on elsewhere: starvation, timeouts and imbalance trip as if one node had looked', (t) => {
+	const plain = new Guardrails(guardrailDefaults, 0);
+	t.is(watch(60, () => ({}), plain).windows(), undefined, 'nothing builds up');
+	const handOver = (of: (second: number) => Partial<GuardrailSample>, atS: number, gapS: number): Guardrails => {
+		const windows = JSON.parse(JSON.stringify(watch(atS, of).windows())) as GuardrailWindows;
+		t.true(windows.samples.length <= TOLD_SAMPLES_MAX);
+		t.is(faultOf(guardrailWindowsSchema, windows), undefined);
+		const next = new Guardrails(guardrailDefaults, (atS + gapS) * 1000);
+		next.resume(windows, (atS + gapS) * 1000);
+		return next;
+	};
+	/** Seconds of looks by the second node until it trips. */
+	const until = (rails: Guardrails, of: (second: number) => Partial<GuardrailSample>, fromS: number): number => {
+		let second = 0;
+		while (rails.trip === undefined && second < 200) {
+			second++;
+			rails.observe(sample((fromS + second) * 1000, of(second)));
+		}
+		return second;
+	};
+	const herding = () => ({ targets: uneven(40) });
+	t.is(until(handOver(herding, 20, 9), herding, 29), 10, '20 s of 30 were seen before');
+	const starved = starving(1, true);
+	t.is(
+		until(handOver(starved, 45, 9), (second) => starved(45 + second), 54),
+		15,
+	);
+	const timeouts = () => ({ decisionTimeouts: 1 });
+	t.is(until(handOver(timeouts, 1, 3), timeouts, 4), 1, 'the third within the window');
+	const many = (targets: number) => () => ({
+		targets: Array.from({ length: targets }, (_, at) => ({ id: `t${at}`, inFlight: at % 2, waiting: 0 })),
+	});
+	const grown = Array.from({ length: 1000 }, (_, at) => ({ id: `t${at}`, inFlight: at % 2, waiting: (at % 2) * at }));
+	const large = watch(40, many(1000));
+	large.observe(sample(41_000, { targets: grown }));
+	const told = large.windows();
+	t.true((told?.samples ?? []).every(({ targets }) => targets.length <= TOLD_TARGETS_MAX));
+	t.true(JSON.stringify(told).length < 40_000, `${JSON.stringify(told).length} bytes`);
+	const old = watch(20, herding).windows();
+	const late = new Guardrails(guardrailDefaults, 100_000);
+	if (old !== undefined) late.resume(old, 100_000);
+	t.is(until(late, herding, 100), 31, 'what is older than a minute says nothing of now');
+	const other = handOver(herding, 20, 1);
+	other.observe(sample(22_000, { arm: 'baseline', targets: uneven(40) }));
+	t.is(until(other, herding, 22), 31, 'nor what was seen under the other arm');
+});

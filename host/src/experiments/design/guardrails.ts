@@ -8,26 +8,8 @@ import {
 	type Trip,
 	type TripCourse,
 } from './guardrail-rules.js';
-
-/** One look at the fleet, about once a second. */
-export interface GuardrailSample {
-	readonly atMs: number;
-	/** Who has the fleet; a canary or split: always the candidate. */
-	readonly arm: ArmName;
-	/** Of the candidate, since the last sample. */
-	readonly decisions: number;
-	readonly decisionTimeouts: number;
-	readonly traps: number;
-	/** By target, in one order; undefined = not known. */
-	readonly targets: readonly TargetLoad[];
-}
-
-export interface TargetLoad {
-	readonly id: string;
-	readonly inFlight: number;
-	/** Requests that wait in the engine. */
-	readonly waiting: number | undefined;
-}
+import type { GuardrailSample, TargetLoad } from './guardrail-sample.js';
+import { type GuardrailWindows, samplesOf, windowsOf } from './guardrail-windows.js';
 
 /** One closed block. */
 export interface BlockAttainment {
@@ -57,6 +39,19 @@ export class Guardrails {
 		this.#options = options;
 		this.#muted = new Set(muted);
 		this.#lastSampleMs = startedAtMs;
+	}
+
+	/** What is building up, to be told to whoever takes over; undefined while nothing is. */
+	windows(): GuardrailWindows | undefined {
+		return windowsOf(this.#samples, this.#imbalancedSinceMs);
+	}
+
+	/** Goes on with what another node saw building up, before the first sample. What it saw under the other arm is forgotten at that sample. */
+	resume(windows: GuardrailWindows, nowMs: number): void {
+		this.#samples = [...samplesOf(windows, nowMs)];
+		const { imbalancedSinceMs, atMs } = windows;
+		this.#imbalancedSinceMs =
+			this.#samples.length === 0 || imbalancedSinceMs === undefined ? undefined : imbalancedSinceMs + nowMs - atMs;
 	}
 
 	/** The first rule that was broken; it stays. */
