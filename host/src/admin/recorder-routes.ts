@@ -14,6 +14,7 @@ export const recorderViewSchema = Type.Object({
 	decisions: Type.Integer(),
 	outcomes: Type.Integer(),
 	dropped: Type.Integer({ description: 'Decisions that found no room in their ring.' }),
+	outcomesLost: Type.Integer({ description: 'Outcomes that found no room in their ring.' }),
 	bytes: Type.Integer({ description: 'Written, files that have been taken away since included.' }),
 	files: Type.Integer(),
 	file: Type.String({ description: 'The one being written.' }),

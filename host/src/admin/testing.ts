@@ -135,6 +135,7 @@ export function fakeRecorder(recording: boolean): RecorderView {
 		decisions: 1000,
 		outcomes: 990,
 		dropped: 2,
+		outcomesLost: 1,
 		bytes: 250_000,
 		files: 1,
 		file: '20260101T000000Z-abcdef-000000.imrec',

@@ -24,7 +24,7 @@ export function renderRecorder(view: RecorderView): string {
 	];
 	if (view.name !== null)
 		lines.push(
-			`  so far     ${view.decisions} decisions, ${view.outcomes} outcomes, ${view.dropped} dropped, ${(view.bytes / 1e6).toFixed(1)} MB in ${view.files} files`,
+			`  so far     ${view.decisions} decisions, ${view.outcomes} outcomes; lost for want of room ${view.dropped} decisions, ${view.outcomesLost} outcomes; ${(view.bytes / 1e6).toFixed(1)} MB in ${view.files} files`,
 			`  chain      ${view.chain.slice(0, 16)}`,
 		);
 	if (view.error !== null) lines.push(`  failed     ${view.error}`);

@@ -62,7 +62,16 @@ interface Running {
 	readonly ended: Promise<void>;
 }
 
-const nothing: WriterStatus = { decisions: 0, outcomes: 0, dropped: 0, bytes: 0, files: 0, file: '', chain: '' };
+const nothing: WriterStatus = {
+	decisions: 0,
+	outcomes: 0,
+	dropped: 0,
+	outcomesLost: 0,
+	bytes: 0,
+	files: 0,
+	file: '',
+	chain: '',
+};
 
 export class RecorderPart {
 	readonly #options: RecorderOptions;
@@ -73,7 +82,7 @@ export class RecorderPart {
 	#last: Pick<Running, 'name' | 'sample' | 'hashes' | 'sinceMs'> | undefined;
 	#error = '';
 	/** Over all recordings since the start, but for the present one. */
-	readonly #before = { decisions: 0, dropped: 0, bytes: 0 };
+	readonly #before = { decisions: 0, dropped: 0, outcomesLost: 0, bytes: 0 };
 
 	constructor(options: RecorderOptions, ports: RecorderPorts) {
 		this.#options = options;
@@ -97,11 +106,12 @@ export class RecorderPart {
 	}
 
 	samples(): readonly CollectedSample[] {
-		const { decisions, dropped, bytes } = this.#before;
+		const { decisions, dropped, outcomesLost, bytes } = this.#before;
 		return [
 			{ metric: 'recorderActive', labels: [], value: this.#running === undefined ? 0 : 1 },
 			{ metric: 'recorderDecisions', labels: [], value: decisions + this.#status.decisions },
 			{ metric: 'recorderDropped', labels: [], value: dropped + this.#status.dropped },
+			{ metric: 'recorderOutcomesLost', labels: [], value: outcomesLost + this.#status.outcomesLost },
 			{ metric: 'recorderBytes', labels: [], value: bytes + this.#status.bytes },
 		];
 	}
@@ -233,6 +243,7 @@ export class RecorderPart {
 	#remember(): void {
 		this.#before.decisions += this.#status.decisions;
 		this.#before.dropped += this.#status.dropped;
+		this.#before.outcomesLost += this.#status.outcomesLost;
 		this.#before.bytes += this.#status.bytes;
 		this.#status = nothing;
 		this.#error = '';

@@ -38,6 +38,7 @@ const send = (message: FromRecorder): void => agent.postMessage(message);
 const clock = systemClock;
 const readers = start.rings.map((ring) => new RingReader(ring));
 const dropped = readers.map(() => 0);
+const outcomesLost = readers.map(() => 0);
 let sinceFlushMs = 0;
 
 const writer = new RecordingWriter(
@@ -54,6 +55,9 @@ function drain(): void {
 		const now = reader.dropped;
 		writer.gap(worker, (now - (dropped[worker] as number)) >>> 0);
 		dropped[worker] = now;
+		const lost = reader.outcomesLost;
+		writer.outcomeGap(worker, (lost - (outcomesLost[worker] as number)) >>> 0);
+		outcomesLost[worker] = lost;
 	});
 }
 

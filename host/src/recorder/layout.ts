@@ -30,6 +30,8 @@ export const Kind = {
 	gap: 12,
 	/** The file ends here by intent. */
 	end: 13,
+	/** Outcomes that were lost because a ring was full. */
+	outcomeGap: 14,
 } as const;
 export type Kind = (typeof Kind)[keyof typeof Kind];
 

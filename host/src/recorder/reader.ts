@@ -45,7 +45,8 @@ export type RecordingEvent =
 	/** `stream` stands as it did at the decision until the next event; undefined when it was lost to damage. */
 	| { readonly kind: 'decision'; readonly decision: RecordedDecision; readonly stream: StreamState | undefined }
 	| { readonly kind: 'outcome'; readonly outcome: RecordedOutcome }
-	| { readonly kind: 'gap'; readonly worker: number; readonly dropped: number };
+	| { readonly kind: 'gap'; readonly worker: number; readonly dropped: number }
+	| { readonly kind: 'outcomeGap'; readonly worker: number; readonly lost: number };
 
 const ISSUES_MAX = 1000;
 const COLUMNS_MAX = 128;
@@ -218,6 +219,10 @@ export class RecordingReader {
 			}
 			case Kind.gap:
 				return length === 2 ? { kind: 'gap', worker: words[at] as number, dropped: words[at + 1] as number } : 'bad';
+			case Kind.outcomeGap:
+				return length === 2
+					? { kind: 'outcomeGap', worker: words[at] as number, lost: words[at + 1] as number }
+					: 'bad';
 			// Kinds of a later minor version are passed over.
 			default:
 				return undefined;

@@ -131,6 +131,22 @@ test('a full ring drops whole decisions, counts them, and the rest is right', (t
 	t.deepEqual(recording.issues, []);
 });
 
+test('outcomes that find no room are counted, in the file too, and cost no decision', (t) => {
+	const made = bench({ ringBytes: 65_536 });
+	made.decide(20);
+	made.drain();
+	for (let i = 0; i < 3000; i++) made.outcome(idOf(i % 20));
+	made.drain();
+	const recording = loadRecording(made.finish());
+	const kept = made.writer.status.outcomes;
+	t.true(recording.outcomesLost > 0);
+	t.is(kept + recording.outcomesLost, 3000);
+	t.is(made.writer.status.outcomesLost, recording.outcomesLost);
+	t.is(recording.dropped, 0);
+	t.is(recording.decisions.length, 20);
+	t.deepEqual(recording.issues, []);
+});
+
 test('files rotate within their bounds, and each can be read alone', (t) => {
 	const made = bench({ writer: { fileBytesMax: 40_000, totalBytesMax: 200_000, blockBytes: 4096, filesMax: 4 } });
 	for (let i = 0; i < 60; i++) {

@@ -37,6 +37,8 @@ export interface LoadedRecording {
 	readonly decisions: readonly LoadedDecision[];
 	/** Decisions the recorder had to drop. */
 	readonly dropped: number;
+	/** Outcomes the recorder lost: decisions that stand without one have had one. */
+	readonly outcomesLost: number;
 	/** Outcomes of decisions that are not in it. */
 	readonly orphans: number;
 	readonly issues: readonly RecordingIssue[];
@@ -91,11 +93,13 @@ export function loadRecording(files: readonly RecordingFileBytes[], options: Loa
 	const outcomesById = new Map<string, RecordedOutcome[]>();
 	let meta: MetaEntry | undefined;
 	let dropped = 0;
+	let outcomesLost = 0;
 	let orphans = 0;
 	for (const event of reader.events()) {
 		if (event.kind === 'meta') meta = event.meta;
 		else if (event.kind === 'strategy') strategies.set(event.strategy.versionId, event.strategy);
 		else if (event.kind === 'gap') dropped += event.dropped;
+		else if (event.kind === 'outcomeGap') outcomesLost += event.lost;
 		else if (event.kind === 'outcome') {
 			const known = outcomesById.get(event.outcome.decisionId);
 			if (known === undefined) orphans++;
@@ -121,5 +125,15 @@ export function loadRecording(files: readonly RecordingFileBytes[], options: Loa
 		}
 	}
 	const { issues, partial, tampered } = reader;
-	return { meta, strategies: [...strategies.values()], decisions, dropped, orphans, issues, partial, tampered };
+	return {
+		meta,
+		strategies: [...strategies.values()],
+		decisions,
+		dropped,
+		outcomesLost,
+		orphans,
+		issues,
+		partial,
+		tampered,
+	};
 }

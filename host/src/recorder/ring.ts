@@ -4,6 +4,7 @@
 const HEAD = 0;
 const TAIL = 1;
 const DROPPED = 2;
+const OUTCOMES_LOST = 3;
 /** Control words, a cache line. */
 const CONTROL_WORDS = 16;
 /** First word that says: go on at the start. No record has kind 0 and a length. */
@@ -67,6 +68,11 @@ export class RingWriter {
 	dropped(): void {
 		Atomics.add(this.#control, DROPPED, 1);
 	}
+
+	/** Counts an outcome that found no room. */
+	outcomeLost(): void {
+		Atomics.add(this.#control, OUTCOMES_LOST, 1);
+	}
 }
 
 export class RingReader {
@@ -83,6 +89,11 @@ export class RingReader {
 	/** Decisions dropped since the ring was made. */
 	get dropped(): number {
 		return Atomics.load(this.#control, DROPPED) >>> 0;
+	}
+
+	/** Outcomes lost since the ring was made. */
+	get outcomesLost(): number {
+		return Atomics.load(this.#control, OUTCOMES_LOST) >>> 0;
 	}
 
 	/** Visits the records that are whole now; `words` from `at` on is the payload, valid during the visit. Returns how many words were taken. */

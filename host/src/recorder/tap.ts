@@ -178,8 +178,8 @@ export class DecisionTap implements DecisionRecorder {
 		if (ring === undefined || (this.#sample < 1 && !this.#awaited.has(outcome.decisionId))) return;
 		this.#settle();
 		const head = ring.reserve(1 + O.words);
-		// Lost outcomes are no decision's loss: estimators see a decision without one.
-		if (head < 0) return;
+		// No decision's loss: estimators see a decision without an outcome, and how many were lost.
+		if (head < 0) return ring.outcomeLost();
 		const { words } = ring;
 		const f32 = this.#f32;
 		words[head] = recordHead(Kind.outcome, O.words);

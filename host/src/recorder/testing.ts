@@ -99,6 +99,7 @@ export class RecordedBench {
 	readonly #ring: SharedArrayBuffer;
 	readonly #reader: RingReader;
 	#dropped = 0;
+	#outcomesLost = 0;
 
 	constructor(options: BenchOptions = {}) {
 		const { rows = 8, hashes = 'kept', sample = 1, calm = false } = options;
@@ -150,6 +151,8 @@ export class RecordedBench {
 		this.#reader.drain((kind, words, at, length) => this.writer.take(kind, words, at, length));
 		this.writer.gap(0, this.#reader.dropped - this.#dropped);
 		this.#dropped = this.#reader.dropped;
+		this.writer.outcomeGap(0, this.#reader.outcomesLost - this.#outcomesLost);
+		this.#outcomesLost = this.#reader.outcomesLost;
 		this.writer.flush();
 	}
 

@@ -56,6 +56,7 @@ export interface WriterStatus {
 	readonly decisions: number;
 	readonly outcomes: number;
 	readonly dropped: number;
+	readonly outcomesLost: number;
 	readonly bytes: number;
 	readonly files: number;
 	/** Of the file being written. */
@@ -84,6 +85,7 @@ export class RecordingWriter {
 	#decisions = 0;
 	#outcomes = 0;
 	#dropped = 0;
+	#outcomesLost = 0;
 	#bytes = 0;
 
 	/** `meta` without what each file says of itself. */
@@ -106,6 +108,7 @@ export class RecordingWriter {
 			decisions: this.#decisions,
 			outcomes: this.#outcomes,
 			dropped: this.#dropped,
+			outcomesLost: this.#outcomesLost,
 			bytes: this.#bytes,
 			files: this.#fileIndex,
 			file: this.#fileName,
@@ -161,6 +164,15 @@ export class RecordingWriter {
 		const at = this.#block.record(Kind.gap, 2);
 		this.#block.words[at] = worker;
 		this.#block.words[at + 1] = dropped;
+	}
+
+	/** So many outcomes of a worker were lost since the last call. */
+	outcomeGap(worker: number, lost: number): void {
+		if (lost === 0) return;
+		this.#outcomesLost += lost;
+		const at = this.#block.record(Kind.outcomeGap, 2);
+		this.#block.words[at] = worker;
+		this.#block.words[at + 1] = lost;
 	}
 
 	/** Writes what has gathered. Throws the system's own error. */

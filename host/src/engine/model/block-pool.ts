@@ -7,7 +7,7 @@ import type { HostTier } from './host-tier.js';
 import type { KvObserver } from './kv-observer.js';
 import { SlotList } from './slot-list.js';
 
-/** Words of a block: references, whether its content is known, and the hash of it. */
+/** Words of a block: references, whether its content is known (1; 2 = and an observer is told of it), and the hash of it. */
 const BLOCK_WORDS = 4;
 const REFERENCES = 0;
 const NAMED = 1;
@@ -78,19 +78,19 @@ export class BlockPool {
 		const block = this.#free.first();
 		if (block < 0) throw new Error('block pool is empty');
 		this.#free.remove(block);
-		if (this.#blocks[block * BLOCK_WORDS + NAMED] === 1) this.#forget(block);
+		if (this.#blocks[block * BLOCK_WORDS + NAMED] !== 0) this.#forget(block);
 		this.#blocks[block * BLOCK_WORDS + REFERENCES] = 1;
 		return block;
 	}
 
 	/**
-	 * Names the content of a full block. When another block has the same content already, this one stays nameless. True when the content is new.
+	 * Names the content of a full block. When another block has the same content already, this one stays nameless. True when the content is new. `told`: an observer is to hear of it.
 	 */
-	name(block: number, low: number, high: number): boolean {
+	name(block: number, low: number, high: number, told = true): boolean {
 		const at = block * BLOCK_WORDS;
 		const blocks = this.#blocks;
-		if (blocks[at + NAMED] === 1 || !this.#index.add(low, high, block)) return false;
-		blocks[at + NAMED] = 1;
+		if (blocks[at + NAMED] !== 0 || !this.#index.add(low, high, block)) return false;
+		blocks[at + NAMED] = told ? 2 : 1;
 		blocks[at + LOW] = low;
 		blocks[at + HIGH] = high;
 		this.#changes++;
@@ -105,7 +105,7 @@ export class BlockPool {
 		this.#blocks[at + REFERENCES] = references - 1;
 		if (references > 1) return;
 		this.#changes++;
-		if (this.#blocks[at + NAMED] === 1) return this.#free.pushBack(block);
+		if (this.#blocks[at + NAMED] !== 0) return this.#free.pushBack(block);
 		this.#free.pushFront(block);
 		this.#inFront++;
 	}
@@ -117,7 +117,7 @@ export class BlockPool {
 		let named = 0;
 		for (let block = 0, at = 0; block < this.#fresh; block++, at += BLOCK_WORDS) {
 			if ((blocks[at + REFERENCES] as number) > 0) referenced++;
-			if (blocks[at + NAMED] !== 1) continue;
+			if (blocks[at + NAMED] === 0) continue;
 			named++;
 			if (this.#index.get(blocks[at + LOW] as number, blocks[at + HIGH] as number) !== block) {
 				throw new Error(`block ${block} is named but not found by its name`);
@@ -145,13 +145,14 @@ export class BlockPool {
 		const at = block * BLOCK_WORDS;
 		const low = this.#blocks[at + LOW] as number;
 		const high = this.#blocks[at + HIGH] as number;
+		const observer = this.#blocks[at + NAMED] === 2 ? this.#observer : undefined;
 		this.#index.delete(low, high);
 		this.#blocks[at + NAMED] = 0;
 		if (this.#host !== undefined) {
-			this.#host.store(low, high);
+			this.#host.store(low, high, observer !== undefined);
 			// Told before the removal, so that nobody sees the content gone in between.
-			this.#observer?.moved(low, high);
+			observer?.moved(low, high);
 		}
-		this.#observer?.removed(low, high, 'device');
+		observer?.removed(low, high, 'device');
 	}
 }

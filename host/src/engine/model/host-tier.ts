@@ -4,16 +4,21 @@ import { BlockIndex } from './block-index.js';
 import { grown } from './grown.js';
 import { SlotList } from './slot-list.js';
 
+/** Words of a slot: the hash, and whether whoever is told of evictions is told of its. */
+const SLOT_WORDS = 4;
+const HIGH = 1;
+const TOLD = 2;
+
 export class HostTier {
 	readonly blocksMax: number;
 	readonly #index: BlockIndex;
-	/** Two words a slot: the hash. */
-	#hashes: Uint32Array = new Uint32Array(32);
+	/** Of each slot. */
+	#words: Uint32Array = new Uint32Array(16 * SLOT_WORDS);
 	readonly #order = new SlotList();
 	readonly #evicted: (low: number, high: number) => void;
 	#used = 0;
 
-	/** `evicted` is told of each block that is dropped. */
+	/** `evicted` is told of each block that is dropped, but for those that were stored untold. */
 	constructor(blocksMax: number, evicted: (low: number, high: number) => void = () => undefined) {
 		this.blocksMax = blocksMax;
 		this.#evicted = evicted;
@@ -37,7 +42,7 @@ export class HostTier {
 	}
 
 	/** Takes in a block evicted from the device, dropping the least recently used one when full. */
-	store(low: number, high: number): void {
+	store(low: number, high: number, told = true): void {
 		const known = this.#index.get(low, high);
 		if (known >= 0) {
 			this.#order.remove(known);
@@ -45,9 +50,11 @@ export class HostTier {
 			return;
 		}
 		const slot = this.#used < this.blocksMax ? this.#used++ : this.#evict();
-		if (slot * 2 >= this.#hashes.length) this.#hashes = grown(this.#hashes);
-		this.#hashes[slot * 2] = low;
-		this.#hashes[slot * 2 + 1] = high;
+		const at = slot * SLOT_WORDS;
+		if (at >= this.#words.length) this.#words = grown(this.#words);
+		this.#words[at] = low;
+		this.#words[at + HIGH] = high;
+		this.#words[at + TOLD] = told ? 1 : 0;
 		this.#index.set(low, high, slot);
 		this.#order.pushBack(slot);
 	}
@@ -55,10 +62,10 @@ export class HostTier {
 	#evict(): number {
 		const slot = this.#order.first();
 		this.#order.remove(slot);
-		const low = this.#hashes[slot * 2] as number;
-		const high = this.#hashes[slot * 2 + 1] as number;
+		const low = this.#words[slot * SLOT_WORDS] as number;
+		const high = this.#words[slot * SLOT_WORDS + HIGH] as number;
 		this.#index.delete(low, high);
-		this.#evicted(low, high);
+		if (this.#words[slot * SLOT_WORDS + TOLD] === 1) this.#evicted(low, high);
 		return slot;
 	}
 }

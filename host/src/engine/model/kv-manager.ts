@@ -91,15 +91,17 @@ export class KvManager {
 		const first = Math.floor(fromTokens / this.#blockTokens);
 		let run = first;
 		for (let block = first; block < end; block++) {
-			const [low, high] = [hashes[block * 2] as number, hashes[block * 2 + 1] as number];
-			if (this.#pool.name(sequence.blocks[block] as number, low, high)) continue;
+			const low = hashes[block * 2] as number;
+			const high = hashes[block * 2 + 1] as number;
+			if (this.#pool.name(sequence.blocks[block] as number, low, high, block < sequence.toldBlocks)) continue;
 			this.#tell(sequence, run, block);
 			run = block + 1;
 		}
 		this.#tell(sequence, run, end);
 	}
 
-	#tell({ hashes, tokens }: SequenceRecord, from: number, to: number): void {
+	#tell({ hashes, tokens, toldBlocks }: SequenceRecord, from: number, end: number): void {
+		const to = Math.min(end, toldBlocks);
 		if (from < to && hashes !== undefined && tokens !== undefined) this.#observer?.stored(hashes, tokens, from, to);
 	}
 

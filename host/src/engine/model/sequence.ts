@@ -16,6 +16,8 @@ export interface SequenceRequest {
 	readonly transferredTokens?: number;
 	/** Token ids of the same blocks, for whoever is told what is stored; needed by nobody else. */
 	readonly tokens?: Uint32Array;
+	/** First block that an observer of the cache is not told of, nor of any behind it: nobody will ask for them. Left out, it is told of all. */
+	readonly toldBlocks?: number;
 	/** The caller's own data, handed back untouched with every event. */
 	readonly tag?: unknown;
 }
@@ -56,6 +58,7 @@ export class SequenceRecord implements Sequence {
 	readonly outputTokens: number;
 	readonly hashes: Uint32Array | undefined;
 	readonly tokens: Uint32Array | undefined;
+	readonly toldBlocks: number;
 	readonly tag: unknown;
 	readonly arrivalUs: number;
 	readonly readyUs: number;
@@ -88,6 +91,7 @@ export class SequenceRecord implements Sequence {
 		this.outputTokens = request.outputTokens;
 		this.hashes = request.blockHashes;
 		this.tokens = request.tokens;
+		this.toldBlocks = request.toldBlocks ?? Number.POSITIVE_INFINITY;
 		this.tag = request.tag;
 		this.transferTokens = request.transferredTokens ?? 0;
 		this.arrivalUs = arrivalUs;

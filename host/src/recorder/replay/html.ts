@@ -32,6 +32,7 @@ ${tile(percent(identity.identical, identity.checked), `of ${identity.checked} re
 ${tile(String(identity.different), 'different', identity.different === 0)}
 ${tile(String(identity.redacted), 'hang on hashes that were not kept')}
 ${tile(String(report.dropped), 'dropped by the recorder')}
+${tile(String(report.outcomesLost), 'outcomes lost by the recorder')}
 ${tile(`${report.blocks.verified}/${report.blocks.read}`, 'blocks verified')}
 </section>
 ${identityTable(report)}

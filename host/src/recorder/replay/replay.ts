@@ -65,6 +65,7 @@ export class Replay {
 	#decisions = 0;
 	#outcomes = 0;
 	#dropped = 0;
+	#outcomesLost = 0;
 	#checked = 0;
 	#identical = 0;
 	#different = 0;
@@ -113,6 +114,9 @@ export class Replay {
 					break;
 				case 'gap':
 					this.#dropped += event.dropped;
+					break;
+				case 'outcomeGap':
+					this.#outcomesLost += event.lost;
 					break;
 				case 'state':
 					break;
@@ -263,6 +267,7 @@ export class Replay {
 			decisions: this.#decisions,
 			outcomes: this.#outcomes,
 			dropped: this.#dropped,
+			outcomesLost: this.#outcomesLost,
 			blocks: { read: blocks, verified },
 			partial,
 			tampered,

@@ -106,6 +106,7 @@ export interface ReplayReport {
 	readonly decisions: number;
 	readonly outcomes: number;
 	readonly dropped: number;
+	readonly outcomesLost: number;
 	readonly blocks: { readonly read: number; readonly verified: number };
 	readonly partial: boolean;
 	readonly tampered: boolean;

@@ -12,7 +12,7 @@ export function renderReplay(report: ReplayReport): string {
 	const { identity } = report;
 	const lines = [
 		`recording  ${report.recording} of ${report.node}, ${report.files.length} file${report.files.length === 1 ? '' : 's'}, ${report.from ?? '-'} to ${report.to ?? '-'}`,
-		`holds      ${report.decisions} decisions, ${report.outcomes} outcomes, ${report.dropped} dropped by the recorder; hashes ${report.hashes}`,
+		`holds      ${report.decisions} decisions, ${report.outcomes} outcomes; ${report.dropped} and ${report.outcomesLost} more were lost by the recorder; hashes ${report.hashes}`,
 		`integrity  ${report.blocks.verified} of ${report.blocks.read} blocks verified; chain ${report.chain.slice(0, 16)}`,
 		...issueLines(report),
 		...report.strategies

@@ -67,6 +67,11 @@ export interface Comparison {
 	readonly worst: Paired | null;
 }
 
+/** Orders pairs by how much was lost: goodput, and time to first token among those that lost the same, as where every request was good. */
+export function worseFirst(a: Paired, b: Paired): number {
+	return a.goodput - b.goodput || b.ttftRatio - a.ttftRatio;
+}
+
 type Done = CellRecord & { readonly state: 'done' };
 
 /** Ran to its end: what was stopped on the way is compared with nothing. */
@@ -123,7 +128,7 @@ export function compare(records: readonly CellRecord[], strategy: number, baseli
 		margin: pairs.length === 0 ? 0 : pairs.reduce((sum, { goodput }) => sum + goodput, 0) / pairs.length,
 		ttftRatio: pairs.length === 0 ? 1 : Math.exp(logs / pairs.length),
 		marginOverSeeds: overSeeds(pairs),
-		worst: pairs.toSorted((a, b) => a.goodput - b.goodput || b.ttftRatio - a.ttftRatio)[0] ?? null,
+		worst: pairs.toSorted(worseFirst)[0] ?? null,
 	};
 }
 

@@ -5,7 +5,7 @@ import { escapeHtml } from '../../load/report/escape.js';
 import { formatMs, formatNumber, formatShare } from '../../load/report/format.js';
 import { htmlRow, htmlTable } from '../../load/report/markup.js';
 import { renderPage } from '../../load/report/page.js';
-import type { StrategyMeans } from '../grid/compare.js';
+import { type StrategyMeans, worseFirst } from '../grid/compare.js';
 import { settingName } from '../grid/plan.js';
 import { distributionCharts, loadCharts, timelineCharts } from './charts.js';
 import { type ReportedCell, type SimulationReport, wholeOutcome } from './document.js';
@@ -59,11 +59,11 @@ function worstGroup(
 	report: SimulationReport,
 	groups: readonly Group[],
 ): { group: Group; seed: number; strategy: string } | undefined {
-	const worst = report.comparisons
-		.filter((it) => it.worst !== null)
-		.toSorted((a, b) => (a.worst?.goodput ?? 0) - (b.worst?.goodput ?? 0))[0];
-	if (worst?.worst === undefined || worst.worst === null || groups.length < 2) return undefined;
-	const { replication } = worst.worst;
+	const [worst] = report.comparisons
+		.flatMap(({ strategy, worst: pair }) => (pair === null ? [] : [{ strategy, pair }]))
+		.toSorted((a, b) => worseFirst(a.pair, b.pair));
+	if (worst === undefined || groups.length < 2) return undefined;
+	const { replication } = worst.pair;
 	const group = groups.find(({ cells }) =>
 		cells.some((cell) => settingName(cell) === settingName(replication) && cell.load === replication.load),
 	);

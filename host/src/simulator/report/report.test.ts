@@ -12,13 +12,17 @@ import { changeBy, renderText } from './text.js';
 
 const LABELS = ['control', '<b>new</b>'];
 
-/** A report of two strategies over two loads and two seeds; `end` says how each cell ended. */
-function report(end: (cell: CellRecord) => CellRecord = (cell) => cell, interrupted = false): SimulationReport {
+/** A report of some strategies over two loads and two seeds; `end` says how each cell ended. */
+function report(
+	end: (cell: CellRecord) => CellRecord = (cell) => cell,
+	interrupted = false,
+	labels: readonly string[] = LABELS,
+): SimulationReport {
 	const scenario = smallScenario('grid: { loads: { values: [1, 2] }, seeds: 2 }');
 	const cells = cellsOf(
 		scenario,
-		replicationsOf(scenario, (_, load) => load, 2),
-		2,
+		replicationsOf(scenario, (_, load) => load, labels.length),
+		labels.length,
 	);
 	const records = cells.map((cell): CellRecord => {
 		const slow = cell.replication.load === 2 ? 400 : 100;
@@ -36,7 +40,7 @@ function report(end: (cell: CellRecord) => CellRecord = (cell) => cell, interrup
 		simulator: '9.9.9',
 		scenario,
 		workloadDigest: 'f'.repeat(64),
-		strategies: LABELS.map(strategy) as unknown as Parameters<typeof simulationReport>[0]['strategies'],
+		strategies: labels.map(strategy) as unknown as Parameters<typeof simulationReport>[0]['strategies'],
 		seeds: [1, 2],
 		until: null,
 		capacities: [],
@@ -117,6 +121,39 @@ test('a page has every plot once, the worst scenario’s too', (t) => {
 	const titles = [...renderHtml(report()).matchAll(/<figcaption><b>([^<]*)<\/b>/g)].map(([, title]) => title);
 	t.true(titles.length > 3);
 	t.deepEqual(titles, [...new Set(titles)]);
+});
+
+test('the worst scenario is the one with most goodput lost, whoever lost it; among equals, with most time', (t) => {
+	const labels = ['control', 'first', 'second'];
+	const titleWhere = (made: (strategy: number, load: number) => [goodput: number, ttftMs: number]): string => {
+		const page = renderHtml(
+			report(
+				(record) =>
+					record.state === 'done'
+						? { ...record, outcome: madeUpOutcome(...made(record.strategy, record.replication.load)) }
+						: record,
+				false,
+				labels,
+			),
+		);
+		return /<h2>Worst scenario, ([^<]*)<\/h2>/.exec(page)?.[1] ?? 'none';
+	};
+	// Nobody loses goodput: the second strategy is three times slower at load 2, the first twice at load 1.
+	const slow = (strategy: number, load: number): number => (strategy === load ? 100 * (1 + load) : 100);
+	t.is(
+		titleWhere((strategy, load) => [1, slow(strategy, load)]),
+		'load 2: second against control',
+	);
+	// A little goodput weighs more than any time.
+	t.is(
+		titleWhere((strategy, load) => [strategy === 1 && load === 1 ? 0.99 : 1, slow(strategy, load)]),
+		'load 1: first against control',
+	);
+	// Where nobody loses anything, that of the least gain.
+	t.is(
+		titleWhere((strategy, load) => (strategy === 0 ? [0.5, 100] : [strategy === 2 && load === 1 ? 0.6 : 0.9, 50])),
+		'load 1: second against control',
+	);
 });
 
 test('the page shows names as text, and carries its data without what is drawn', (t) => {

@@ -110,7 +110,9 @@ export class EngineVisit implements EngineClient {
 				promptTokens: tokensIn,
 				outputTokens,
 				transferredTokens,
-				...(chain === undefined ? {} : { blockHashes: chain, tokens: chain }),
+				...(chain === undefined
+					? {}
+					: { blockHashes: chain, tokens: chain, toldBlocks: this.#engine.prompts.sharedBlocks(index) }),
 			},
 			this,
 		);

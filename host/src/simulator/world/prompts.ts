@@ -14,6 +14,7 @@ export class Prompts {
 	readonly #blocksPerId: number;
 	readonly #chains: (Uint32Array | undefined)[];
 	readonly #loras = new WeakMap<Uint32Array, string>();
+	#idCounts: ReadonlyMap<number, number> | undefined;
 
 	constructor(workload: Workload, blockTokens: number) {
 		const blocksPerId = workload.blockTokens / blockTokens;
@@ -32,6 +33,15 @@ export class Prompts {
 	/** The adapter that a chain of these prompts is for; empty = none. */
 	loraOf(chain: Uint32Array): string {
 		return this.#loras.get(chain) ?? '';
+	}
+
+	/** Blocks of a request's prompt that other requests of the workload have too: of those behind them no router will ever ask another time. */
+	sharedBlocks(request: number): number {
+		const counts = (this.#idCounts ??= countIds(this.#workload));
+		const blocks = this.#workload.requests[request]?.blocks ?? [];
+		let shared = blocks.length;
+		while (shared > 0 && (counts.get(blocks[shared - 1] as number) as number) < 2) shared--;
+		return Math.ceil(shared * this.#blocksPerId);
 	}
 
 	/** Hashes of the full blocks of a request's prompt, two words each; undefined when nothing is known of its content. */
@@ -63,6 +73,13 @@ export class Prompts {
 		const last = Array.from({ length: full }, (_, block) => blocks[(block + 1) * idsPerBlock - 1] as number);
 		return chainFromIds(last, 1);
 	}
+}
+
+/** How often each id occurs. */
+function countIds({ requests }: Workload): ReadonlyMap<number, number> {
+	const counts = new Map<number, number>();
+	for (const { blocks } of requests) for (const id of blocks ?? []) counts.set(id, (counts.get(id) ?? 0) + 1);
+	return counts;
 }
 
 const known = new WeakMap<Workload, Map<number, Prompts>>();

@@ -87,6 +87,12 @@ export const dataPlaneMetrics = {
 		1,
 		'Decisions that were not recorded because their worker’s ring was full.',
 	),
+	recorderOutcomesLost: collectedCounter(
+		'recorder_outcomes_lost',
+		[],
+		1,
+		'Outcomes of recorded decisions that were not recorded because their worker’s ring was full.',
+	),
 	recorderBytes: collectedCounter('recorder_written_bytes', [], 1, 'Bytes written to recordings.'),
 	quotaSpent: collectedCounter(
 		'quota_spent',
