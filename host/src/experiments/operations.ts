@@ -37,6 +37,8 @@ export interface ExperimentOperationsPorts {
 	/** Name of the node that runs experiments. */
 	readonly runner: () => string | undefined;
 	readonly audit: (entry: Audit) => void;
+	/** Lets the thread come to its other work. */
+	readonly breathe: () => Promise<void>;
 }
 
 interface Prepared {
@@ -46,21 +48,22 @@ interface Prepared {
 
 export class ExperimentOperations {
 	readonly #ports: ExperimentOperationsPorts;
+	#planning: Promise<unknown> = Promise.resolve();
 
 	constructor(ports: ExperimentOperationsPorts) {
 		this.#ports = ports;
 	}
 
 	/** What would be started, and how long it would take. IM_EXPERIMENT_MODEL, IM_EXPERIMENT_KIND, IM_EXPERIMENT_DESIGN, IM_STRATEGY_UNKNOWN. */
-	plan(request: StartRequest): PlanView {
-		const { model, plan } = this.#prepare(request);
+	async plan(request: StartRequest): Promise<PlanView> {
+		const { model, plan } = await this.#prepare(request);
 		return planView(model, plan);
 	}
 
 	/** Resolves when all routers are in its first block. What `plan` throws, and IM_EXPERIMENT_MODEL_BUSY, IM_EXPERIMENT_LIMIT. */
 	async start(request: StartRequest, { by }: Asker): Promise<ExperimentView> {
 		const { clock, records, registry, audit } = this.#ports;
-		const { model, plan } = this.#prepare(request);
+		const { model, plan } = await this.#prepare(request);
 		await this.#makeRoom();
 		const record = this.#recordOf(model, plan, by);
 		const busy = await registry.experimentOn(model);
@@ -146,8 +149,8 @@ export class ExperimentOperations {
 		throw new MeshError(experimentErrors, 'IM_EXPERIMENT_UNKNOWN', `no experiment is called ${id}`);
 	}
 
-	#prepare(request: StartRequest): Prepared {
-		const { registry, activeOn, traffic, random } = this.#ports;
+	async #prepare(request: StartRequest): Promise<Prepared> {
+		const { registry, activeOn, traffic, random, breathe } = this.#ports;
 		if (request.kind === 'matched-cells')
 			throw new MeshError(
 				experimentErrors,
@@ -163,7 +166,12 @@ export class ExperimentOperations {
 			});
 		const seen = { ...traffic(model), pilot: this.#pilotOf(model) };
 		// A seed of 0 is one too; drawn, so that nobody chooses it by what it brings.
-		return { model, plan: planExperiment(request, { baseline, candidate }, seen, random.nextU32()) };
+		const planned = (): Promise<ExperimentPlan> =>
+			planExperiment(request, { baseline, candidate }, seen, random.nextU32(), breathe);
+		// One at a time: slices of many would be as long as one of them in one piece.
+		const plan = this.#planning.then(planned, planned);
+		this.#planning = plan;
+		return { model, plan: await plan };
 	}
 
 	/** Differences of the pairs of the newest switchback on a model. */

@@ -1,9 +1,9 @@
-// Owns what an experiment will be before it starts: the design that follows from what was asked and from the traffic seen, and how long a verdict will take. Pure.
+// Owns what an experiment will be before it starts: the design that follows from what was asked and from the traffic seen, and how long a verdict will take. Pure, in slices.
 
 import type { AssumedDifferences } from '../statistics/sample-size.js';
 import { type ExperimentDesign, type MadeDesign, makeDesign, type SeenTraffic } from './design/design.js';
 import { designError } from './design/errors.js';
-import { type ExperimentForecast, forecastExperiment } from './design/forecast.js';
+import { type ExperimentForecast, forecastInSlices } from './design/forecast.js';
 import type { PromotionRule } from './design/promotion.js';
 import type { StartRequest } from './view.js';
 
@@ -41,12 +41,14 @@ const UNSEEN =
 	'No request of this model has ended here yet: lengths of blocks and burn-in are a guess for requests of 4 s (p95 20 s).';
 const MS_PER_HOUR = 3_600_000;
 
-export function planExperiment(
+/** `breathe` is awaited between slices of the forecast. Rejects with IM_EXPERIMENT_DESIGN. */
+export async function planExperiment(
 	request: StartRequest,
 	labels: Pick<ExperimentDesign, 'baseline' | 'candidate'>,
 	traffic: ModelTraffic,
 	seed: number,
-): ExperimentPlan {
+	breathe: () => Promise<void>,
+): Promise<ExperimentPlan> {
 	const { model: _model, candidate: _candidate, effect = EFFECT, maxHours, promote, objectives, ...given } = request;
 	const rule: PromotionRule = promote ?? 'never';
 	if (request.kind !== 'switchback' && rule !== 'never')
@@ -66,7 +68,13 @@ export function planExperiment(
 			? made.design
 			: { ...made.design, pairsMax: Math.max(1, Math.floor((maxHours * MS_PER_HOUR) / (2 * made.design.blockMs))) };
 	return design.kind === 'switchback'
-		? switchbackPlan({ notes, design }, requestsPerS, effect, differencesOf(design, requestsPerS, goodRatio, pilot))
+		? switchbackPlan(
+				{ notes, design },
+				requestsPerS,
+				effect,
+				differencesOf(design, requestsPerS, goodRatio, pilot),
+				breathe,
+			)
 		: splitPlan({ notes, design }, requestsPerS);
 }
 
@@ -83,12 +91,13 @@ function differencesOf(
 	return { sd: OVERDISPERSION * Math.sqrt((2 * good * (1 - good)) / requests) };
 }
 
-function switchbackPlan(
+async function switchbackPlan(
 	made: MadeDesign,
 	requestsPerS: number,
 	effect: number,
 	differences: AssumedDifferences,
-): ExperimentPlan {
+	breathe: () => Promise<void>,
+): Promise<ExperimentPlan> {
 	const { design } = made;
 	const hours = (design.pairsMax * 2 * design.blockMs) / MS_PER_HOUR;
 	const perBlock = (requestsPerS * (design.blockMs - design.burnInMs)) / 1000;
@@ -99,7 +108,7 @@ function switchbackPlan(
 				: `At the ${requestsPerS.toFixed(1)} requests a second seen of late a block brings about ${Math.floor(perBlock)}, fewer than the ${design.blockRequestsMin} it needs, and would be dropped. Make blocks longer, or wait for more traffic to be seen.`;
 		return { ...made, requestsPerS, forecast: undefined, hours, text };
 	}
-	const forecast = forecastExperiment(design, effect, differences);
+	const forecast = await forecastInSlices(design, effect, differences, breathe);
 	const basis =
 		'pilot' in differences
 			? `the ${differences.pilot.length} pairs of earlier experiments`

@@ -50,17 +50,23 @@ export function testExperiments(): Pick<ExperimentOperations, 'list' | 'plan' | 
 	const nowMs = BEGAN_MS + 6.5 * record.design.blockMs;
 	const view = () => experimentView(record, nowMs, 'n1');
 	const plan = (request: StartRequest) =>
-		planExperiment(request, { baseline: 'least_queue@1.0.0', candidate: `${request.candidate}@1.0.0` }, traffic, 7);
+		planExperiment(
+			request,
+			{ baseline: 'least_queue@1.0.0', candidate: `${request.candidate}@1.0.0` },
+			traffic,
+			7,
+			() => Promise.resolve(),
+		);
 	const known = (id: string): void => {
 		if (id !== record.id)
 			throw new MeshError(experimentErrors, 'IM_EXPERIMENT_UNKNOWN', `no experiment is called ${id}`);
 	};
 	return {
 		list: () => [view()],
-		plan: (request) => planView('m', plan(request)),
-		start: (request, { by }) => {
-			record = { ...recordFor(plan(request).design, nowMs), startedBy: by };
-			return Promise.resolve(view());
+		plan: async (request) => planView('m', await plan(request)),
+		start: async (request, { by }) => {
+			record = { ...recordFor((await plan(request)).design, nowMs), startedBy: by };
+			return view();
 		},
 		get: async (id) => {
 			known(id);

@@ -71,6 +71,7 @@ export class ExperimentPart {
 			traffic: (model) => this.#traffic(model),
 			runner: () => this.#runnerName(),
 			audit,
+			breathe: () => new Promise((resolve) => void setImmediate(resolve)),
 		});
 		this.#runner =
 			routes(config) || config.roles.includes('coordinator')

@@ -32,6 +32,8 @@ export const Kind = {
 	end: 13,
 	/** Outcomes that were lost because a ring was full. */
 	outcomeGap: 14,
+	/** In rings only: many rows that changed, all columns of the rows between them and a list of those that did; see `ColumnsTap`. */
+	columnsFull: 15,
 } as const;
 export type Kind = (typeof Kind)[keyof typeof Kind];
 

@@ -30,6 +30,7 @@ import {
 import type { StrategyInstance } from '../strategy/runtime/instance.js';
 import type { PoolRuntime } from '../strategy/runtime/pool-runtime.js';
 import { type DecisionPlace, writeRequestBlock } from '../strategy/runtime/write-request.js';
+import { ColumnsTap } from './columns.js';
 import type { StreamEntry } from './entries.js';
 import {
 	D,
@@ -82,10 +83,12 @@ class StreamTap {
 	stamp = 0;
 	/** State epoch last told, by version. */
 	readonly states = new Map<number, number>();
+	readonly columns: ColumnsTap;
 
-	constructor(stream: number, rows: number) {
+	constructor(stream: number, view: PoolView) {
 		this.stream = stream;
-		this.stamps = new Uint32Array(rows);
+		this.stamps = new Uint32Array(view.rowCount);
+		this.columns = new ColumnsTap(view);
 	}
 }
 
@@ -227,7 +230,7 @@ export class DecisionTap implements DecisionRecorder {
 		let stream = this.#streams.get(runtime);
 		if (stream === undefined) {
 			const number = ((this.#ports.worker << 16) | (runtime.pool.index & 0xffff)) >>> 0;
-			this.#streams.set(runtime, (stream = new StreamTap(number, runtime.view.rowCount)));
+			this.#streams.set(runtime, (stream = new StreamTap(number, runtime.view)));
 		}
 		return stream;
 	}
@@ -260,6 +263,10 @@ export class DecisionTap implements DecisionRecorder {
 			if (!this.#keyframe(ring, stream, view, instance)) return false;
 		} else if (behind > 0) {
 			const count = this.#listChanged(stream, view);
+			if (stream.columns.suits(count)) {
+				const told = this.#tellColumns(ring, stream, view, count);
+				if (told !== 'not') return told === 'told' && this.#toldTo(stream, view);
+			}
 			const at = ring.reserve(4 + count * (1 + COLUMNS));
 			if (at < 0) return false;
 			const { words } = ring;
@@ -277,9 +284,29 @@ export class DecisionTap implements DecisionRecorder {
 					copyDeclared(instance, this.#rows[i] as number, words, to);
 			ring.commit();
 		}
+		return this.#toldTo(stream, view);
+	}
+
+	#toldTo(stream: StreamTap, view: PoolView): true {
 		stream.tail = view.changeHead;
 		stream.fullVersion = view.fullVersion;
 		return true;
+	}
+
+	/**
+	 * Tells the changed rows by columns. `not`: they are more than a record holds, or the table was published again meanwhile, and what was copied is left
+	 * uncommitted: rows can be mended from the strategy's own frame. `full`: there is no room now.
+	 */
+	#tellColumns(ring: RingWriter, stream: StreamTap, view: PoolView, count: number): 'told' | 'not' | 'full' {
+		const length = stream.columns.words(count);
+		if (length > ring.recordWordsMax) return 'not';
+		const at = ring.reserve(1 + length);
+		if (at < 0) return 'full';
+		ring.words[at] = recordHead(Kind.columnsFull, length);
+		stream.columns.copy(stream.stream, view, this.#rows, count, ring.words, this.#f32, at + 1);
+		if (view.moved()) return 'not';
+		ring.commit();
+		return 'told';
 	}
 
 	#listChanged(stream: StreamTap, view: PoolView): number {

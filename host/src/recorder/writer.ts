@@ -11,6 +11,7 @@ import {
 	FILE_HEADER_BYTES,
 	RECORDING_SUFFIX,
 } from './blocks.js';
+import { rowsOfColumns } from './columns.js';
 import type { MetaEntry, StrategyEntry, StreamEntry } from './entries.js';
 import { Kind, STATE_PAGE_WORDS } from './layout.js';
 import { blocksAt, type Redaction } from './redaction.js';
@@ -138,6 +139,9 @@ export class RecordingWriter {
 				break;
 			case Kind.rowsFull:
 				this.#rows(words, at);
+				break;
+			case Kind.columnsFull:
+				this.#rows(rowsOfColumns(words, at), 0);
 				break;
 			case Kind.stateFull:
 				this.#state(words, at);

@@ -35,37 +35,64 @@ export interface Forecast {
 /**
  * Simulates `runs` comparisons, each up to its verdict or the budget. With `sd`, differences are normal around the effect, clipped to the range; with a pilot,
  * its centred differences are drawn with replacement and shifted by the effect. Independence between differences is assumed: drift makes it take longer.
+ * It can be gone on with in slices, so that a caller whose thread has other work does it in between; the result is the same.
  */
-export function forecastVerdict(options: ForecastOptions): Forecast {
-	const { runs, budget } = options;
-	if (!Number.isInteger(runs) || runs < 1 || !Number.isInteger(budget) || budget < 1)
-		throw new RangeError('runs and budget must be whole numbers from 1');
-	const draw = drawer(options);
-	const ends = { win: 0, loss: 0, equivalent: 0, undecided: 0 };
-	const counts = new Float64Array(runs);
-	for (let run = 0; run < runs; run++) {
-		const sequence = new BettingSequence(options.sequence);
-		let verdict: MarginVerdict = 'undecided';
-		while (verdict === 'undecided' && sequence.count < budget) {
-			sequence.observe(draw());
-			verdict = judgeMargin(sequence.interval, options.margin);
-		}
-		ends[verdict]++;
-		counts[run] = sequence.count;
+export class VerdictForecast {
+	readonly #options: ForecastOptions;
+	readonly #draw: () => number;
+	readonly #ends = { win: 0, loss: 0, equivalent: 0, undecided: 0 };
+	readonly #counts: Float64Array;
+	#run = 0;
+	#sequence: BettingSequence;
+
+	/** Throws a RangeError for options out of their ranges. */
+	constructor(options: ForecastOptions) {
+		const { runs, budget } = options;
+		if (!Number.isInteger(runs) || runs < 1 || !Number.isInteger(budget) || budget < 1)
+			throw new RangeError('runs and budget must be whole numbers from 1');
+		this.#options = options;
+		this.#draw = drawer(options);
+		this.#counts = new Float64Array(runs);
+		this.#sequence = new BettingSequence(options.sequence);
 	}
-	counts.sort();
-	const share = (end: MarginVerdict): number => ends[end] / runs;
-	return {
-		shares: {
-			win: share('win'),
-			loss: share('loss'),
-			equivalent: share('equivalent'),
-			undecided: share('undecided'),
-		},
-		countMean: mean(counts),
-		countP50: quantileOfSorted(counts, 0.5),
-		countP90: quantileOfSorted(counts, 0.9),
-	};
+
+	/** Simulates up to `differences` more of them; false when every comparison has ended. */
+	advance(differences: number): boolean {
+		const { runs, budget, margin, sequence } = this.#options;
+		for (let left = differences; left > 0 && this.#run < runs; left--) {
+			this.#sequence.observe(this.#draw());
+			const verdict = judgeMargin(this.#sequence.interval, margin);
+			if (verdict === 'undecided' && this.#sequence.count < budget) continue;
+			this.#ends[verdict]++;
+			this.#counts[this.#run++] = this.#sequence.count;
+			this.#sequence = new BettingSequence(sequence);
+		}
+		return this.#run < runs;
+	}
+
+	/** Once `advance` has said that all have ended. */
+	result(): Forecast {
+		const counts = this.#counts.toSorted();
+		const share = (end: MarginVerdict): number => this.#ends[end] / this.#options.runs;
+		return {
+			shares: {
+				win: share('win'),
+				loss: share('loss'),
+				equivalent: share('equivalent'),
+				undecided: share('undecided'),
+			},
+			countMean: mean(counts),
+			countP50: quantileOfSorted(counts, 0.5),
+			countP90: quantileOfSorted(counts, 0.9),
+		};
+	}
+}
+
+/** The whole of a forecast at once. */
+export function forecastVerdict(options: ForecastOptions): Forecast {
+	const forecast = new VerdictForecast(options);
+	forecast.advance(Number.POSITIVE_INFINITY);
+	return forecast.result();
 }
 
 function drawer({ effect, differences, random }: ForecastOptions): () => number {

@@ -1,6 +1,11 @@
 // Owns what is told before an experiment starts: how many hours a verdict will take, by simulating the registered rule.
 import { SeededRandom } from '@infermesh/proto';
-import { type AssumedDifferences, type Forecast, forecastVerdict } from '../../statistics/sample-size.js';
+import {
+	type AssumedDifferences,
+	type Forecast,
+	type ForecastOptions,
+	VerdictForecast,
+} from '../../statistics/sample-size.js';
 import type { ExperimentDesign } from './design.js';
 
 /** Stream of the design's seed. */
@@ -18,23 +23,53 @@ export interface ExperimentForecast {
 	readonly text: string;
 }
 
+/** Simulated differences between two breaths: 2 to 4 ms of processor time with the usual cells, each of which costs up to 2 µs. */
+const SLICE_DIFFERENCES = 1024;
+const RUNS = 200;
+
 /** `differences`: what pairs of blocks of one and the same strategy differ by, seen or assumed. */
 export function forecastExperiment(
 	design: ExperimentDesign,
 	effect: number,
 	differences: AssumedDifferences,
-	runs = 200,
+	runs = RUNS,
 ): ExperimentForecast {
-	const { alpha, clip, truncation, margin, pairsMax, blockMs } = design;
-	const forecast = forecastVerdict({
+	const forecast = new VerdictForecast(optionsOf(design, effect, differences, runs));
+	forecast.advance(Number.POSITIVE_INFINITY);
+	return told(design, effect, forecast.result());
+}
+
+/** The same in slices: it takes up to 200 ms of processor time, and a thread that serves has to come to other work in between, while `breathe` is awaited. */
+export async function forecastInSlices(
+	design: ExperimentDesign,
+	effect: number,
+	differences: AssumedDifferences,
+	breathe: () => Promise<void>,
+	runs = RUNS,
+): Promise<ExperimentForecast> {
+	const forecast = new VerdictForecast(optionsOf(design, effect, differences, runs));
+	while (forecast.advance(SLICE_DIFFERENCES)) await breathe();
+	return told(design, effect, forecast.result());
+}
+
+function optionsOf(
+	{ seed, alpha, clip, truncation, margin, pairsMax }: ExperimentDesign,
+	effect: number,
+	differences: AssumedDifferences,
+	runs: number,
+): ForecastOptions {
+	return {
 		effect,
 		differences,
 		sequence: { range: { lower: -clip, upper: clip }, alpha, truncation },
 		margin,
 		budget: pairsMax,
 		runs,
-		random: new SeededRandom(design.seed, FORECAST_STREAM),
-	});
+		random: new SeededRandom(seed, FORECAST_STREAM),
+	};
+}
+
+function told({ blockMs, pairsMax }: ExperimentDesign, effect: number, forecast: Forecast): ExperimentForecast {
 	const hours = (pairs: number): number => (pairs * 2 * blockMs) / 3_600_000;
 	const span = (pairs: number): string =>
 		hours(pairs) < 1 ? `${(hours(pairs) * 60).toFixed(1)} min` : `${hours(pairs).toFixed(1)} h`;

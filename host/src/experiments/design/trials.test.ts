@@ -4,7 +4,7 @@ import test from 'ava';
 import { binomialUpper } from '../../statistics/binomial.js';
 import { standardNormal } from '../../statistics/normal.js';
 import type { ExperimentDesign } from './design.js';
-import { forecastExperiment } from './forecast.js';
+import { forecastExperiment, forecastInSlices } from './forecast.js';
 import { nextStep } from './promotion.js';
 import { type ArmFigures, reportOf } from './report.js';
 import { SafetyTrial } from './safety-trial.js';
@@ -254,4 +254,23 @@ test('a report of a trial without pairs has no figure that divides by nothing', 
 	t.deepEqual(report.switchback?.attainmentDifference.value.interval, { lower: -0.25, upper: 0.25 });
 	t.is(report.switchback?.ttftP99Ratio, undefined);
 	t.false(JSON.stringify(report).includes('null'), 'no NaN');
+});
+
+test('a forecast in slices is the same, and leaves no other work of the thread waiting for long', async (t) => {
+	const design = designFor({ pairsMax: 480 });
+	// Undecided to the end of its budget: the dearest there is.
+	const differences = { sd: 0.4 };
+	const slicesMs: number[] = [];
+	let last = process.threadCpuUsage();
+	const sliced = await forecastInSlices(design, 0.001, differences, async () => {
+		const { user, system } = process.threadCpuUsage(last);
+		slicesMs.push((user + system) / 1000);
+		await new Promise((resolve) => void setImmediate(resolve));
+		last = process.threadCpuUsage();
+	});
+	t.deepEqual(sliced, forecastExperiment(design, 0.001, differences));
+	const longest = Math.max(...slicesMs);
+	t.log(`${slicesMs.length} slices, the longest ${longest.toFixed(1)} ms of processor time`);
+	t.true(slicesMs.length > 40);
+	t.true(longest < 20);
 });

@@ -4,6 +4,7 @@
 import { SeededRandom } from '@infermesh/proto';
 import {
 	COLUMN_INFLIGHT,
+	COLUMN_QUEUE_DEPTH,
 	columns,
 	HEADER_REQUEST_OFFSET_WORD,
 	HEADER_STATE_OFFSET_WORD,
@@ -61,6 +62,21 @@ test('every decision of a shipped strategy comes out bit for bit, over rotation 
 	t.true(report.ok);
 	t.false(report.partial);
 	t.is(report.blocks.read, report.blocks.verified);
+});
+
+test('decisions after the whole table has changed come out bit for bit: their rows are copied by columns', async (t) => {
+	const strategy = await shipped('hybrid_mesh', 1);
+	const made = bench(strategy, { rows: 130 });
+	const { rig } = made.harness;
+	for (let i = 0; i < 40; i++) {
+		for (let row = 0; row < rig.rows; row++) rig.table.setF32(COLUMN_QUEUE_DEPTH, row, rig.random.nextFloat());
+		rig.table.publish();
+		made.decide(5, [3, 7]);
+		made.drain();
+	}
+	const report = replay(made.finish(), [strategy]);
+	t.like(report.identity, { checked: 200, identical: 200, different: 0, redacted: 0, passedOver: {} });
+	t.true(report.ok);
 });
 
 test('faults, draws and the fallback come out as they were', (t) => {
