@@ -6,6 +6,7 @@ import test from 'ava';
 import { prepareStrategy } from '../project/prepare.js';
 import type { OffPolicyReport } from '../recorder/off-policy/evaluate.js';
 import { entryOf, RecordedBench } from '../recorder/testing.js';
+import { smallText } from '../simulator/grid/testing.js';
 import { run } from './testing.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-evaluate-'));
@@ -67,4 +68,26 @@ test.serial('what cannot be read, parsed or found is named, and a refusal is exi
 	t.true(report.partial);
 	t.is(partial.code, 1);
 	t.is(report.outcomes.attainment.kind, 'refused');
+});
+
+test.serial('true regret is told with its intervals, what it is, and the predictor’s figure beside it', async (t) => {
+	const files = { 'small.yaml': smallText('grid: { seeds: 1 }') };
+	const argv = [
+		'evaluate',
+		'regret',
+		'least_queue',
+		'--scenario',
+		'small.yaml',
+		'--requests',
+		'40',
+		'--decisions',
+		'3',
+	];
+	const ran = await run(argv, { signal, files });
+	t.is(ran.code, 0, ran.err);
+	// Two engines: one other target to try.
+	t.regex(ran.out, /3 decisions forked, 4 runs of \d+ requests\n[\s\S]*with hindsight[\s\S]*predicted regret/);
+	t.like((await run([...argv, '--json'], { signal, files })).json, { runs: 4, partial: false });
+	const stopped = await run(argv, { files });
+	t.regex(stopped.out, /0 decisions forked, 1 runs .*\(stopped before its end\)/, 'an interrupt keeps what there is');
 });

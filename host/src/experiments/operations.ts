@@ -155,7 +155,7 @@ export class ExperimentOperations {
 			throw new MeshError(
 				experimentErrors,
 				'IM_EXPERIMENT_KIND',
-				'cells are meshes of their own: none of them can alternate another’s strategies',
+				'the halves of a pool share waiting, holds, fetches and learned state: what one strategy does would reach the other (docs/adr/0014)',
 			);
 		const model = this.#modelOf(request.model);
 		const candidate = registry.find(request.candidate);

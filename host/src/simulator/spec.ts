@@ -100,6 +100,8 @@ export interface RouterSpec {
 	readonly timeoutMs: number;
 	/** Exploration over the ranked rows, logged with propensities: share of requests sent to one drawn evenly. 0 = none. */
 	readonly exploration: number;
+	/** The first decision that routes this request (its place in the workload) goes to this row of the fleet, if it can take it: a fork of the run. */
+	readonly forced?: { readonly request: number; readonly row: number };
 	/** Arm that is asked on each decision's frame and decides nothing: what it would have chosen stands in the rows. Absent = none. */
 	readonly askedArm?: number;
 }

@@ -30,6 +30,7 @@ export class SimDecider implements Decider {
 	readonly #parts: SimDeciderParts;
 	readonly #asked = new Decision();
 	#decisions = 0;
+	#isForced = false;
 
 	constructor(parts: SimDeciderParts) {
 		this.#parts = parts;
@@ -47,6 +48,7 @@ export class SimDecider implements Decider {
 		if (world.spec.signals.outputEstimate === 'none') features.tokensOut = 0;
 		this.#arm().decide(pool, features, hits, excluded, out);
 		this.#explore(out);
+		this.#force(pool, excluded, out);
 		this.#note(pool, out);
 		this.#ask(pool, features, hits, excluded, out);
 		this.#regret(pool, excluded, out);
@@ -85,6 +87,22 @@ export class SimDecider implements Decider {
 		const share = this.#parts.world.spec.router.exploration;
 		if (share === 0 || out.verdict !== 'route' || out.count < 2) return;
 		exploreEvenly(out, share, this.#parts.exploration.nextFloat());
+	}
+
+	/** Another choice at one decision, with all else as it was: the strategy has been asked, and every draw was made. */
+	#force(pool: ModelPool, excluded: readonly number[], out: Decision): void {
+		const { world, deciding, mayTake } = this.#parts;
+		const { forced } = world.spec.router;
+		if (forced === undefined || this.#isForced || deciding()?.index !== forced.request) return;
+		if (out.verdict !== 'route' || out.count === 0) return;
+		this.#isForced = true;
+		const row = pool.targets.findIndex((target) => target?.tableRow === forced.row);
+		if (row < 0 || row === out.rows[out.chosen] || excluded.includes(row) || !mayTake(pool, row)) return;
+		const ranked = out.rows.subarray(0, out.count).indexOf(row);
+		if (ranked >= 0) out.chosen = ranked;
+		else out.rows[out.chosen] = row;
+		// It was for the target that was chosen.
+		out.fetchFromRow = -1;
 	}
 
 	/** What the arm that is only asked would have chosen on the same frame. */
