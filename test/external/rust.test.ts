@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL('../../../', import.meta.url));
 const cli = path.join(root, 'host/bin/infermesh.mjs');
 
 test.serial('the SDK passes its own tests', async (t) => {
-	t.timeout(180_000);
+	t.timeout(600_000);
 	const { cargo } = useRust();
 	const folder = temporaryFolder(t);
 	for (const part of ['Cargo.toml', 'src'])
@@ -27,7 +27,7 @@ test.serial('the SDK passes its own tests', async (t) => {
 test.serial(
 	'a project of the template builds, passes its scenarios and is admitted, with the same bytes each time',
 	async (t) => {
-		t.timeout(180_000);
+		t.timeout(600_000);
 		useRust();
 		const cwd = temporaryFolder(t);
 		const bytes: Buffer[] = [];
@@ -48,7 +48,7 @@ test.serial(
 );
 
 test.serial('a mistake is told with its place, a panic is a trap, what is missing is named', async (t) => {
-	t.timeout(180_000);
+	t.timeout(600_000);
 	useRust();
 	const { dir } = generate({ path: 'faulty', template: 'strategy-rust-wasm', cwd: temporaryFolder(t) });
 	const file = path.join(dir, 'src/lib.rs');
@@ -146,7 +146,7 @@ function values(seed: number): RowValues[] {
 }
 
 test.serial('exp, log, random numbers and hashes give the same bits as in AssemblyScript', async (t) => {
-	t.timeout(180_000);
+	t.timeout(600_000);
 	useRust();
 	const { dir } = generate({ path: 'probe', template: 'strategy-rust-wasm', cwd: temporaryFolder(t) });
 	writeFileSync(path.join(dir, 'strategy.yaml'), `${yaml}source: src/lib.rs\n`);

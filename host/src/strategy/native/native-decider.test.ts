@@ -67,6 +67,35 @@ test.serial('a crash costs one decision: the fallback answers at once, the spare
 	t.is(sandboxes(), 0);
 });
 
+const complaining = `
+static int32_t rank(uint8_t *frame) {
+	if (im_request_in(frame)->tokens_in != 1) return im_rank_lowest(frame, im_scratch_f32(frame, 0), IM_TOP_K);
+	__builtin_memcpy(frame + im_header(frame)->log_offset, "why not", 7);
+	im_output_in(frame)->log_bytes = 7;
+	return IM_STATUS_ERROR;
+}
+IM_STRATEGY(IM_NATIVE_HAS_RANK, .rank = rank)
+`;
+
+test.serial(
+	'a strike for an answer that is an error says what the strategy logged with it, and costs no sandbox',
+	async (t) => {
+		const harness = ready(new Harness());
+		const library = await compileNative(complaining, 'load', 'log_bytes: 64\n');
+		harness.add({ ...(await nativeModule(library)), versionId: 1 });
+		harness.plan({ activeVersionId: 1 });
+		decide(harness, 0);
+		t.is(decide(harness, 1), 'least_queue@builtin');
+		t.is(harness.strikes.at(-1)?.cause, 'invalid_status');
+		t.is(harness.strikes.at(-1)?.trap, 'why not');
+		t.not(decide(harness, 0), 'least_queue@builtin');
+		harness.plan({ activeVersionId: undefined });
+		decide(harness, 0);
+		harness.settle();
+		for (let look = 0; look < 500 && sandboxes() > 0; look++) await pause();
+	},
+);
+
 async function untilTwo(): Promise<void> {
 	for (let look = 0; look < 500 && sandboxes() < 2; look++) await pause();
 }

@@ -13,13 +13,17 @@ import { buildNativeEngine } from './engine.js';
 import { libraryDigest } from './inspect-native.js';
 import { askManifest } from './manifest.js';
 
-/** Bytes of a strategy whose C source is `source`; `#include`s are added. */
-export async function compileNative(source: string, columns = 'load, weight, slow_start'): Promise<Uint8Array> {
+/** Bytes of a strategy whose C source is `source`; `#include`s are added. `more` is further lines of the manifest. */
+export async function compileNative(
+	source: string,
+	columns = 'load, weight, slow_start',
+	more = '',
+): Promise<Uint8Array> {
 	const dir = mkdtempSync(path.join(tmpdir(), 'infermesh-native-'));
 	try {
 		writeFileSync(
 			path.join(dir, 'strategy.yaml'),
-			`name: under_test\nversion: 1.0.0\nabi: "1.0"\nsource: strategy.c\ncolumns: [${columns}]\n`,
+			`name: under_test\nversion: 1.0.0\nabi: "1.0"\nsource: strategy.c\ncolumns: [${columns}]\n${more}`,
 		);
 		const head = '#define _GNU_SOURCE\n#include "infermesh.h"\n#include "infermesh_manifest.h"\n';
 		writeFileSync(path.join(dir, 'strategy.c'), `${head}${source}`);

@@ -378,7 +378,8 @@ export class WorkerDecider implements Decider {
 		instance: StrategyInstance,
 		cause: FallbackCause,
 	): void {
-		const trap = describeTrap(instance.lastTrap);
+		// A strategy that answers with an error has said why in its log, if anywhere: a native one that panicked does.
+		const trap = describeTrap(instance.lastTrap) || instance.takeLog().slice(0, TRAP_TEXT_MAX);
 		if (instance.poisoned) {
 			set.replacePrimary();
 			this.#ports.defer(() => runtime.refill(set));
