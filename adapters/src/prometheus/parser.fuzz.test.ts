@@ -4,7 +4,9 @@ import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 import { MetricsParser, parseMetrics } from './parser.js';
 import { type MetricsLimits, metricsLimitDefaults } from './samples.js';
-import { SeriesMemory } from './series-memory.js';
+import { LabelCache, SeriesMemory } from './series-memory.js';
+import { PlainNumber } from './value.js';
+import { WantedNames } from './wanted-names.js';
 
 const seed = Number(process.env['INFERMESH_TEST_SEED'] ?? Date.now() % 0x7fff_ffff);
 const wanted = ['m', 'm_bucket', 'vllm:x'];
@@ -254,5 +256,108 @@ test('what is remembered of other bodies changes nothing', (t) => {
 			}
 		}),
 		1000,
+	);
+});
+
+/** A body of whole families, each behind its comments, as exporters write them. */
+const family = fc.record({
+	name: fc.constantFrom('m', 'm_bucket', 'vllm:x', 'other', 'm_other', 'vllm:', 'z'),
+	help: fc.constantFrom('', 'what it is', 'an # in it', 'é'),
+	series: fc.array(fc.tuple(fc.constantFrom('', '{a="1"}', '{a="2"}', '{a="#"}', '{a="ä"}', '{a="\\n"}'), fc.nat(12)), {
+		maxLength: 6,
+	}),
+});
+const values = [
+	'0',
+	'7',
+	'12.50',
+	'1e3',
+	'+Inf',
+	'NaN',
+	'x',
+	'9007199254740993',
+	'0.1',
+	'123456789.125',
+	'5.',
+	'.5 1',
+	'3 # {} 1',
+];
+
+function written(
+	families: readonly { name: string; help: string; series: readonly (readonly [string, number])[] }[],
+): string {
+	const once = families.filter(({ name }, at) => families.findIndex((other) => other.name === name) === at);
+	const lines = once.map(({ name, help, series }) =>
+		[help === '' ? '' : `# HELP ${name} ${help}\n`, `# TYPE ${name} gauge\n`]
+			.concat(series.map(([block, value]) => `${name}${block} ${values[value]}\n`))
+			.join(''),
+	);
+	return lines.join('');
+}
+
+/** All but the numbers of lines: those of a group that is passed over are as many as they were. */
+function told(found: ReturnType<typeof parseMetrics>) {
+	const { byName, problems, problemCount, complete } = found;
+	return { byName, problemCount, complete, problems: problems.map(({ kind, name }) => [kind, name]) };
+}
+
+test('groups that are passed over change nothing, whatever comes and goes', (t) => {
+	check(
+		t,
+		fc.property(
+			fc.array(fc.array(family, { maxLength: 6 }), { minLength: 2, maxLength: 4 }),
+			fc.array(fc.nat(3), { minLength: 4, maxLength: 24 }),
+			fc.array(fc.nat(), { maxLength: 3 }),
+			(versions, order, cuts) => {
+				const memory = new SeriesMemory(new LabelCache(8), { passes: true });
+				for (const turn of order) {
+					const bytes = Buffer.from(written(versions[turn % versions.length] ?? []));
+					const parser = new MetricsParser(wanted, {}, memory);
+					let from = 0;
+					for (const cut of [...cuts.map((one) => one % (bytes.length + 1)).sort((a, b) => a - b), bytes.length]) {
+						parser.push(bytes.subarray(from, cut));
+						from = cut;
+					}
+					t.deepEqual(told(parser.end()), told(parseMetrics(bytes, wanted)));
+				}
+			},
+		),
+		1000,
+	);
+});
+
+test('what comes to stand among the lines of another metric is found when a body is read in full', (t) => {
+	const memory = new SeriesMemory(new LabelCache(), { passes: true });
+	const names = new WantedNames(wanted);
+	const body = (more: string): string => `# TYPE other gauge\nother 1\n${more}other 2\n# TYPE m gauge\nm 1\n# EOF\n`;
+	const find = (more: string): boolean => parseMetrics(body(more), names, {}, memory).byName.has('vllm:x');
+	for (let at = 0; at < 20; at++) t.false(find(''));
+	let bodies = 1;
+	while (!find('vllm:x 5\n')) bodies++;
+	t.true(bodies > 1, 'groups are passed over');
+	t.true(bodies <= 16, `${bodies}`);
+	t.true(find('vllm:x 6\n'), 'and is not passed over from then on');
+});
+
+test('a body as it was costs no look at what nobody asks for', (t) => {
+	const memory = new SeriesMemory(new LabelCache(), { passes: true });
+	const names = new WantedNames(wanted);
+	const body = (bad: string): string => `# TYPE other gauge\n${bad}\n# TYPE m gauge\nm 1\n# EOF\n`;
+	t.is(parseMetrics(body('other 1'), names, {}, memory).problemCount, 0);
+	t.is(parseMetrics(body('{}{}{}'), names, {}, memory).problemCount, 0);
+	t.is(parseMetrics(body('{}{}{}'), names, {}).problemCount, 1);
+});
+
+test('plain decimal numbers are read as Number reads them', (t) => {
+	const number = new PlainNumber();
+	check(
+		t,
+		fc.property(fc.stringMatching(/^[0-9]{0,9}\.?[0-9]{0,9}$/), (text) => {
+			const read = number.read(`x${text}\n`, 1);
+			const digits = text.replace('.', '').length;
+			t.is(read, digits > 0 && digits <= 15);
+			if (read) t.deepEqual([number.value, number.end], [Number(text), 1 + text.length]);
+		}),
+		5000,
 	);
 });

@@ -39,7 +39,7 @@ export interface MetricSamples {
 	readonly problemCount: number;
 	/** Whether every wanted line was kept: a series absent from a complete body did not exist. */
 	readonly complete: boolean;
-	/** Lines seen. */
+	/** Lines seen; of groups that were passed over, as many as they had when they were last read. */
 	readonly lines: number;
 }
 

@@ -33,6 +33,35 @@ export function parseValue(text: string, start: number, end: number): number | u
 	return Number.isNaN(value) ? undefined : value;
 }
 
+/** Digits whose number a double holds exactly, and so does the power of ten that places their point: their quotient is rounded once, as ParseFloat's is. */
+const PLAIN_DIGITS_MAX = 15;
+const powers = Array.from({ length: PLAIN_DIGITS_MAX + 1 }, (_, digits) => 10 ** digits);
+
+/** The plain decimal number read last, and where it ended. */
+export class PlainNumber {
+	value = 0;
+	end = 0;
+
+	/** Reads digits with or without a point at `start`. False, with nothing set, when they are too many or none. */
+	read(text: string, start: number): boolean {
+		let at = start;
+		let value = 0;
+		let point = -1;
+		for (;;) {
+			const code = text.charCodeAt(at);
+			if (code >= 48 && code <= 57) value = value * 10 + code - 48;
+			else if (code === dot && point < 0) point = at;
+			else break;
+			at++;
+		}
+		const digits = at - start - (point < 0 ? 0 : 1);
+		if (digits === 0 || digits > PLAIN_DIGITS_MAX) return false;
+		this.value = point < 0 ? value : value / (powers[at - point - 1] as number);
+		this.end = at;
+		return true;
+	}
+}
+
 function isRadixPrefix(text: string, at: number, end: number): boolean {
 	if (text.charCodeAt(at) !== 48 || at + 1 >= end) return false;
 	const letter = text.charCodeAt(at + 1) | 32;

@@ -4,6 +4,7 @@ import type { ModelStateDelta } from '@infermesh/proto';
 import type { MetricSamples } from '../prometheus/samples.js';
 import type { WantedNames } from '../prometheus/wanted-names.js';
 import type { Draft } from './draft.js';
+import type { ScrapeView } from './view.js';
 
 /** The runtimes that are read by adapters of their own. */
 export const runtimeNames = [
@@ -26,6 +27,8 @@ export interface Scrape {
 	readonly samples: MetricSamples;
 	/** When the body arrived, in the reader's monotonic clock, ms. */
 	readonly atMs: number;
+	/** What its adapter has made of it, for when it is the scrape before; the adapter's own. */
+	view?: ScrapeView;
 }
 
 /** What a target answered at one of its endpoints. */

@@ -2,19 +2,9 @@
 //
 // A series counts by itself, so that an engine which joins or leaves does not look like traffic: a new series began at
 // zero if the earlier body was complete, one that fell began anew, one that went away adds nothing.
-import { labelOf, type Sample } from '../prometheus/samples.js';
-import { parseValue } from '../prometheus/value.js';
+import type { Sample } from '../prometheus/samples.js';
+import { boundOf, type HistogramIncrease } from './histogram-plan.js';
 import type { ScrapeView, Selector } from './view.js';
-
-/** The increase of a histogram, all series together. */
-export interface HistogramIncrease {
-	readonly count: number;
-	readonly sum: number;
-	/** Upper bounds, ascending, the last one possibly infinite. */
-	readonly bounds: readonly number[];
-	/** Increase of the number of values at or below each bound. */
-	readonly cumulative: readonly number[];
-}
 
 interface HistogramSeries {
 	readonly buckets: Map<number, number>;
@@ -45,13 +35,22 @@ export class Increase {
 	counter(selector: Selector): number | undefined {
 		const base = this.#base(selector);
 		if (base === undefined) return undefined;
+		const now = this.#current.select(selector);
+		if (alike(now, base)) return this.#aligned(now, base);
 		const before = new Map<string, number>();
 		for (const sample of base) before.set(this.#previous.keyOf(sample, ''), sample.value);
 		let total = 0;
-		for (const sample of this.#current.select(selector)) {
+		for (const sample of now) {
 			const from = before.get(this.#current.keyOf(sample, '')) ?? 0;
 			total += this.#step(sample.value, from);
 		}
+		return total;
+	}
+
+	/** Of series that stand where they stood. */
+	#aligned(now: readonly Sample[], was: readonly Sample[]): number {
+		let total = 0;
+		for (let i = 0; i < now.length; i++) total += this.#step((now[i] as Sample).value, (was[i] as Sample).value);
 		return total;
 	}
 
@@ -69,6 +68,12 @@ export class Increase {
 	/** Increase of the histogram called `name`; `undefined` when the earlier scrape cannot tell. */
 	histogram(name: string, not: Readonly<Record<string, string>>): HistogramIncrease | undefined {
 		if (this.#base({ name: `${name}_bucket` }) === undefined) return undefined;
+		if (!this.#replaced) {
+			const now = this.#current.histogram(name, not);
+			const was = this.#previous.histogram(name, not);
+			const plan = this.#current.planOf(now);
+			if (plan?.fits(was) === true) return plan.increase(now, was, () => (this.#fell = true));
+		}
 		const before = this.#replaced ? new Map<string, HistogramSeries>() : collect(this.#previous, name, not);
 		const buckets = new Map<number, number>();
 		let count = 0;
@@ -107,6 +112,13 @@ export class Increase {
 	}
 }
 
+/** Whether the series are the same, in the same order: labels that are alike are one array. */
+function alike(a: readonly Sample[], b: readonly Sample[]): boolean {
+	if (a.length !== b.length) return false;
+	for (let i = 0; i < a.length; i++) if ((a[i] as Sample).labels !== (b[i] as Sample).labels) return false;
+	return true;
+}
+
 /** The series of a histogram, by identity. */
 function collect(
 	view: ScrapeView,
@@ -114,15 +126,13 @@ function collect(
 	not: Readonly<Record<string, string>>,
 ): ReadonlyMap<string, HistogramSeries> {
 	const found = new Map<string, HistogramSeries>();
-	for (const sample of view.select({ name: `${name}_bucket`, not })) {
-		const le = labelOf(sample, 'le');
-		const bound = parseValue(le, 0, le.length);
+	const { buckets, counts, sums } = view.histogram(name, not);
+	for (const sample of buckets) {
+		const bound = boundOf(sample);
 		if (bound !== undefined) seriesOf(found, view.keyOf(sample, 'le')).buckets.set(bound, sample.value);
 	}
-	for (const sample of view.select({ name: `${name}_count`, not }))
-		seriesOf(found, view.keyOf(sample, 'le')).count = sample.value;
-	for (const sample of view.select({ name: `${name}_sum`, not }))
-		seriesOf(found, view.keyOf(sample, 'le')).sum = sample.value;
+	for (const sample of counts) seriesOf(found, view.keyOf(sample, 'le')).count = sample.value;
+	for (const sample of sums) seriesOf(found, view.keyOf(sample, 'le')).sum = sample.value;
 	return found;
 }
 

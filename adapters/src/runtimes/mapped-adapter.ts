@@ -50,12 +50,12 @@ export class MappedAdapter implements RuntimeAdapter {
 	}
 
 	read(current: Scrape, previous?: Scrape): ModelStateDelta {
-		const view = new ScrapeView(current.samples, this.#mapping);
+		const view = (current.view ??= new ScrapeView(current.samples, this.#mapping));
 		const draft = new Draft(current.atMs, this.name);
 		this.#problems(view, draft);
 		this.#values(view, draft);
 		if (previous !== undefined && current.atMs > previous.atMs && this.recognises(previous.samples)) {
-			const before = new ScrapeView(previous.samples, this.#mapping);
+			const before = (previous.view ??= new ScrapeView(previous.samples, this.#mapping));
 			this.#compare(view, before, current.atMs - previous.atMs, draft);
 		}
 		for (const rule of this.#mapping.gauges) if (rule.use === 'fallback') fallback(view, rule, draft);

@@ -20,6 +20,8 @@ export interface RuntimeReaderOptions {
 	readonly labels?: LabelCache;
 }
 
+/** Runtimes write their metrics by libraries that keep those of one name together. */
+const PASSES = { passes: true } as const;
 /** Paths of companions asked of one target. */
 const COMPANION_PATHS_MAX = 16;
 /** Time between two rounds of questions to a target of unknown runtime. */
@@ -49,7 +51,7 @@ export class RuntimeReader {
 
 	constructor(options: RuntimeReaderOptions = {}) {
 		this.#options = options;
-		this.#memory = new SeriesMemory(options.labels);
+		this.#memory = new SeriesMemory(options.labels, PASSES);
 		if (options.runtime !== undefined) this.#settle(runtimeAdapters[options.runtime]);
 	}
 
@@ -146,7 +148,7 @@ export class RuntimeReader {
 	#settle(adapter: RuntimeAdapter | undefined): void {
 		this.#adapter = adapter;
 		// It is of the adapter's names.
-		this.#memory = new SeriesMemory(this.#options.labels);
+		this.#memory = new SeriesMemory(this.#options.labels, PASSES);
 		this.#companions = (adapter?.companions ?? []).map((companion) => ({
 			companion,
 			dueMs: Number.NEGATIVE_INFINITY,

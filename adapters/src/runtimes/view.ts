@@ -1,5 +1,6 @@
 // Owns looking series up in a scrape by a mapping's rules: prefix, breakdowns dropped, one rank speaking for its engine.
 import { labelOf, type MetricSamples, type Sample } from '../prometheus/samples.js';
+import { HistogramPlan, type HistogramSamples } from './histogram-plan.js';
 
 /** The metric of client libraries that tells one life of a process from the next. */
 export const processStartName = 'process_start_time_seconds';
@@ -56,11 +57,11 @@ export class ScrapeView {
 
 	/** Every series of `name`, of all ranks; values may be anything. */
 	every(name: string): readonly Sample[] {
-		for (const prefix of this.#rules.prefixes) {
-			const found = this.samples.byName.get(prefix + name);
+		for (const full of fullNames(this.#rules.prefixes, name)) {
+			const found = this.samples.byName.get(full);
 			if (found !== undefined) return found;
 		}
-		return [];
+		return NO_SAMPLES;
 	}
 
 	/** Series of `name` with one rank speaking for each engine, and no breakdown of a total; all finite. */
@@ -68,7 +69,9 @@ export class ScrapeView {
 		const known = this.#spoken.get(name);
 		if (known !== undefined) return known;
 		const { rankLabels, totalsWhere } = this.#rules;
-		const kept = this.every(name).filter((s) => Number.isFinite(s.value) && matches(s, totalsWhere));
+		const all = this.every(name);
+		const isKept = (s: Sample): boolean => Number.isFinite(s.value) && matches(s, totalsWhere);
+		const kept = all.every(isKept) ? all : all.filter(isKept);
 		const spoken = rankLabels.length === 0 ? kept : speakers(kept, rankLabels);
 		this.#spoken.set(name, spoken);
 		return spoken;
@@ -82,6 +85,30 @@ export class ScrapeView {
 		return series.filter((sample) => meets(sample, where, not));
 	}
 
+	/** The samples of the histogram called `name`, narrowed as by a selector. */
+	histogram(name: string, not: Readonly<Record<string, string>>): HistogramSamples {
+		const [buckets, counts, sums] = histogramNames(name);
+		const select = (part: string): readonly Sample[] => {
+			const series = this.series(part);
+			return series.some((sample) => matchesAny(sample, not)) ? this.select({ name: part, not }) : series;
+		};
+		return { buckets: select(buckets), counts: select(counts), sums: select(sums) };
+	}
+
+	/** The plan by which a histogram of these series is compared; undefined where there can be none. */
+	planOf(samples: HistogramSamples): HistogramPlan | undefined {
+		const [first] = samples.buckets;
+		if (first === undefined) return undefined;
+		let byLabels = plans.get(this.#rules);
+		if (byLabels === undefined) plans.set(this.#rules, (byLabels = new WeakMap()));
+		const known = byLabels.get(first.labels) ?? [];
+		const fitting = known.find((plan) => plan.fits(samples));
+		if (fitting !== undefined) return fitting;
+		const made = HistogramPlan.of(samples, (sample) => this.keyOf(sample, 'le'));
+		if (made !== undefined) byLabels.set(first.labels, [made, ...known].slice(0, PLANS_MAX));
+		return made;
+	}
+
 	/** The identity of a series of this runtime, without its rank and the labels in `dropped`. */
 	keyOf(sample: Sample, dropped: string): string {
 		return seriesKey(sample, this.#rules.rankLabels, dropped);
@@ -93,17 +120,42 @@ export class ScrapeView {
 	}
 }
 
+const NO_SAMPLES: readonly Sample[] = [];
+
+/** Plans that begin with the same labels: histograms of one runtime, and targets with more or fewer engines. */
+const PLANS_MAX = 8;
+const plans = new WeakMap<ViewRules, WeakMap<readonly string[], readonly HistogramPlan[]>>();
+
+/** Names are put together once: a string that is new has to be hashed for every look-up. */
+const names = new WeakMap<readonly string[], Map<string, readonly string[]>>();
+const parts = new Map<string, readonly [buckets: string, counts: string, sums: string]>();
+
+function fullNames(prefixes: readonly string[], name: string): readonly string[] {
+	let known = names.get(prefixes);
+	if (known === undefined) names.set(prefixes, (known = new Map()));
+	let full = known.get(name);
+	if (full === undefined) known.set(name, (full = prefixes.map((prefix) => prefix + name)));
+	return full;
+}
+
+function histogramNames(name: string): readonly [buckets: string, counts: string, sums: string] {
+	let known = parts.get(name);
+	if (known === undefined) parts.set(name, (known = [`${name}_bucket`, `${name}_count`, `${name}_sum`]));
+	return known;
+}
+
 function meets(sample: Sample, where: Selector['where'], not: Selector['not']): boolean {
 	return (where === undefined || matches(sample, where)) && (not === undefined || !matchesAny(sample, not));
 }
 
 function matches(sample: Sample, where: Readonly<Record<string, string>>): boolean {
-	for (const name of Object.keys(where)) if (labelOf(sample, name) !== where[name]) return false;
+	for (const name in where) if (labelOf(sample, name) !== where[name]) return false;
 	return true;
 }
 
 function matchesAny(sample: Sample, not: Readonly<Record<string, string>>): boolean {
-	return Object.keys(not).some((name) => labelOf(sample, name) === not[name]);
+	for (const name in not) if (labelOf(sample, name) === not[name]) return true;
+	return false;
 }
 
 /** Keys by labels, then by what they leave out: labels of a series are one array from scrape to scrape. */
