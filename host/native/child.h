@@ -103,7 +103,7 @@ class Child {
 	/** CPU time so far: clock of another process, by its number. */
 	uint64_t cpu_ns() const { return now_ns(static_cast<clockid_t>((~static_cast<unsigned>(pid_) << 3) | 2)); }
 
-	/** Neither running nor waiting for a core: it waits for something that nobody will give it. */
+	/** Neither running nor waiting for a core: it waits for something that nobody will give it. What the kernel does for it (D), such as ending it, ends. */
 	bool is_blocked() const {
 		char path[64], text[512];
 		snprintf(path, sizeof path, "/proc/%d/stat", pid_);
@@ -112,7 +112,7 @@ class Child {
 		if (length <= 0) return false;
 		text[length] = 0;
 		const char *name_end = strrchr(text, ')');
-		return name_end != nullptr && (name_end[2] == 'S' || name_end[2] == 'D' || name_end[2] == 'T');
+		return name_end != nullptr && (name_end[2] == 'S' || name_end[2] == 'T');
 	}
 
 	/** Leaves it every core this thread may use but the one it is on, where there are others. */

@@ -81,6 +81,7 @@ class Process : public Napi::ObjectWrap<Process> {
 		const auto word = [&](const char *text) { return Napi::String::New(info.Env(), text); };
 		const uint64_t until = now_ns() + static_cast<uint64_t>(info[0].ToNumber().Int64Value()) * 1'000'000;
 		const timespec look = {0, 2'000'000};
+		kept_.reap(false);
 		for (;;) {
 			if (child_.pid() == 0) return word("gone");
 			// Believed once: what the sandbox says later of its state is of no account.

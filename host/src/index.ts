@@ -84,6 +84,7 @@ export {
 export { mapTrap, type TrapCause, type TrapPlace, trapCause } from './strategy/admission/trap.js';
 export { blankReport, type Inspection } from './strategy/admission/try-out.js';
 export type { NativeCode } from './strategy/native/code.js';
+export { buildNativeEngine } from './strategy/native/engine.js';
 export { openNative } from './strategy/native/executor.js';
 export type { Admit } from './strategy/registry/ports.js';
 export { deciderDefaults, WorkerDecider } from './strategy/runtime/decider.js';

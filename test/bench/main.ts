@@ -14,6 +14,7 @@ import { idleBench } from './idle.js';
 import { logBench } from './log.js';
 import { membershipBench } from './membership.js';
 import { nativeBench } from './native.js';
+import { nativeSoakBench } from './native-soak.js';
 import { overloadBench } from './overload/bench.js';
 import { prefixBench } from './prefix.js';
 import { rankRaw } from './rank-raw.bench.js';
@@ -46,6 +47,7 @@ const rankRawBench: Bench = {
 const benches: readonly Bench[] = [
 	decisionBench,
 	nativeBench,
+	nativeSoakBench,
 	recordingBench,
 	fuelBench,
 	admissionBench,

@@ -39,6 +39,10 @@ const fuzzers = {
 export type FuzzTarget = keyof typeof fuzzers;
 export const fuzzTargets = Object.keys(fuzzers) as readonly FuzzTarget[];
 
+function common({ host, sdk }: Sources): string[] {
+	return ['-O2', '-g', '-fno-omit-frame-pointer', '-Wall', '-Wextra', '-Werror', `-I${sdk}`, `-I${host}`];
+}
+
 async function compile(compiler: string, args: readonly string[]): Promise<void> {
 	const { code, output } = await run(program(compiler, 'clang libclang-rt-14-dev'), args);
 	if (code !== 0) throw new Error(`${compiler} ended with ${code}:\n${output}`);
@@ -48,11 +52,9 @@ async function compile(compiler: string, args: readonly string[]): Promise<void>
 export async function buildFuzzer(target: FuzzTarget, folder: string, sources: Sources = treeSources): Promise<string> {
 	const { source, compiler, standard } = fuzzers[target];
 	const binary = path.join(folder, target);
-	await compile(compiler, [
-		...['-O2', '-g', '-fno-omit-frame-pointer', '-Wall', '-Wextra', '-Werror', `-std=${standard}`],
-		...['-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all'],
-		...[`-I${sources.sdk}`, `-I${sources.host}`, path.join(sources.host, 'fuzz', source), '-lm', '-o', binary],
-	]);
+	const sanitizers = ['-fsanitize=fuzzer,address,undefined', '-fno-sanitize-recover=all'];
+	const file = path.join(sources.host, 'fuzz', source);
+	await compile(compiler, [`-std=${standard}`, ...sanitizers, ...common(sources), file, '-lm', '-o', binary]);
 	return binary;
 }
 
@@ -69,7 +71,10 @@ export async function runFuzzer(target: FuzzTarget, binary: string, folder: stri
 	mkdirSync(learned, { recursive: true });
 	const { code, output } = await run(binary, [
 		seconds === 0 ? '-runs=0' : `-max_total_time=${seconds}`,
-		...['-timeout=20', '-rss_limit_mb=1024', '-len_control=10', `-max_len=${fuzzers[target].lengthMax}`],
+		'-timeout=20',
+		'-rss_limit_mb=1024',
+		'-len_control=10',
+		`-max_len=${fuzzers[target].lengthMax}`,
 		`-artifact_prefix=${folder}/`,
 		learned,
 		path.join(nativeSources, 'fuzz/corpus', target),
@@ -81,11 +86,8 @@ export async function runFuzzer(target: FuzzTarget, binary: string, folder: stri
 /** Builds the hand-off as two threads under ThreadSanitizer. */
 export async function buildRace(folder: string, sources: Sources = treeSources): Promise<string> {
 	const binary = path.join(folder, 'handoff-race');
-	await compile('clang++', [
-		...['-O2', '-g', '-fno-omit-frame-pointer', '-Wall', '-Wextra', '-Werror', '-std=c++17', '-fsanitize=thread'],
-		...[`-I${sources.sdk}`, `-I${sources.host}`, path.join(sources.host, 'fuzz/handoff-race.cc'), '-pthread'],
-		...['-o', binary],
-	]);
+	const file = path.join(sources.host, 'fuzz/handoff-race.cc');
+	await compile('clang++', ['-std=c++17', '-fsanitize=thread', ...common(sources), file, '-pthread', '-o', binary]);
 	return binary;
 }
 

@@ -22,6 +22,8 @@ export interface Ask {
 	readonly seed: number;
 	readonly tokens?: number;
 	readonly stream?: boolean;
+	/** False: the engine ends where it likes, at the latest after `tokens`. */
+	readonly ignoreEos?: boolean;
 	readonly model?: string;
 	readonly prompt?: string;
 	/** The LoRA adapter asked for. */
@@ -45,7 +47,15 @@ interface Chunk {
 
 /** Sends one chat request and reads its answer to the end. Rejects only when the connection fails before an answer began. */
 export async function ask(options: Ask): Promise<Answer> {
-	const { url, seed, tokens = 12, stream = false, model = MODEL, prompt = `question ${seed}` } = options;
+	const {
+		url,
+		seed,
+		tokens = 12,
+		stream = false,
+		ignoreEos = true,
+		model = MODEL,
+		prompt = `question ${seed}`,
+	} = options;
 	const began = performance.now();
 	const response = await fetch(`${url}/v1/chat/completions`, {
 		method: 'POST',
@@ -55,7 +65,7 @@ export async function ask(options: Ask): Promise<Answer> {
 			seed,
 			stream,
 			max_tokens: tokens,
-			ignore_eos: true,
+			ignore_eos: ignoreEos,
 			...(options.lora === undefined ? {} : { lora_path: options.lora }),
 			messages: [{ role: 'user', content: prompt }],
 		}),

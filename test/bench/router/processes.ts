@@ -10,7 +10,7 @@ export interface Running {
 	close(): Promise<void>;
 }
 
-const READY_TIMEOUT_MS = 30_000;
+const READY_TIMEOUT_MS = 90_000;
 
 /** Forks a module beside this one and waits for its first message. */
 export function forkModule(name: string, args: readonly string[]): Promise<Running> {

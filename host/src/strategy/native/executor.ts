@@ -100,7 +100,7 @@ class NativeExecutor implements Executor {
 		if (!this.#late) return 'none';
 		this.#late = false;
 		const result = this.#sandbox?.settle() ?? 0;
-		return result === 0 ? 'none' : this.#failed(result);
+		return result === 0 ? this.#intact('none') : this.#failed(result);
 	}
 
 	close(): void {
@@ -121,14 +121,21 @@ class NativeExecutor implements Executor {
 		// Code in this process could change the guards as well: it is trusted.
 		if (this.#sandbox === undefined) return causeOfStatus(this.#runner.call(hook, argument));
 		this.#guards ??= { header: this.#header.slice(), table: this.#table.slice() };
-		const { header, table } = this.#guards;
+		const { header } = this.#guards;
 		header[HEADER_STATE_EPOCH_WORD] = this.#header[HEADER_STATE_EPOCH_WORD] as number;
 		header[HEADER_TABLE_EPOCH_WORD] = this.#header[HEADER_TABLE_EPOCH_WORD] as number;
 		const status = this.#runner.call(hook, argument);
 		if (status < 0) return this.#failed(status);
-		if (!same(header, this.#header)) return this.#overwritten('the header');
-		if (!same(table, this.#table)) return this.#overwritten('the column table');
-		return causeOfStatus(status);
+		return this.#intact(causeOfStatus(status));
+	}
+
+	/** `cause`, unless the strategy has written where only the host writes. */
+	#intact(cause: FallbackCause): FallbackCause {
+		const guards = this.#guards;
+		if (guards === undefined) return cause;
+		if (!same(guards.header, this.#header)) return this.#overwritten('the header');
+		if (!same(guards.table, this.#table)) return this.#overwritten('the column table');
+		return cause;
 	}
 
 	#failed(result: number): FallbackCause {

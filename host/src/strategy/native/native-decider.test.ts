@@ -132,6 +132,31 @@ test.serial(
 );
 
 test.serial(
+	'a wild write of a decision that the host had given up is found before the frame is used again',
+	async (t) => {
+		const harness = ready(new Harness());
+		const limits = { ...patientLimits, graceUs: 2000, deadlineUs: 1_000_000 };
+		harness.add({ ...(await nativeModule(hostile, { limits })), versionId: 1 });
+		harness.plan({ activeVersionId: 1 });
+		decide(harness, misdeeds.slowWrite);
+		t.is(harness.out.cause, 'host_error');
+		for (let look = 0; look < 2000 && harness.strikes.length === 0; look++) {
+			decide(harness, misdeeds.none);
+			await pause();
+		}
+		t.deepEqual(
+			harness.strikes.map(({ cause }) => cause),
+			['corrupt'],
+		);
+		harness.settle();
+		harness.plan({ activeVersionId: undefined });
+		decide(harness, misdeeds.none);
+		harness.settle();
+		for (let look = 0; look < 500 && sandboxes() > 0; look++) await pause();
+	},
+);
+
+test.serial(
 	'the admission child takes a library, and refuses one by the same names as the author’s check',
 	async (t) => {
 		const service = new AdmissionService(admissionServiceDefaults, systemClock);

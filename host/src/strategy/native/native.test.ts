@@ -15,9 +15,8 @@ import { strikeCauses } from '../runtime/decision.js';
 import { fuelDefaults } from '../runtime/instance.js';
 import { createRig } from '../runtime/rig.js';
 import { checkLibrary } from './check-library.js';
-import { nativeLimitDefaults, patientLimits } from './code.js';
+import { patientLimits } from './code.js';
 import { buildNativeEngine } from './engine.js';
-import { askManifest } from './manifest.js';
 import { compileNative, hostileC, leastQueueC, misdeeds, NativeBench, nativeModule } from './testing.js';
 
 const SEED = 20_261_126;
@@ -110,27 +109,6 @@ test.serial('what a sandbox says of its state once it has been ready changes not
 	t.is(bench.decide(misdeeds.none), 'none');
 	bench.instance.close();
 });
-
-const loading: ReadonlyArray<readonly [string, string, `IM_${string}`]> = [
-	['crashes', '__builtin_trap();', 'IM_NATIVE_LOAD'],
-	['waits', '#include <unistd.h>', 'IM_NATIVE_LOAD'],
-	['spins', 'for (;;) __asm__ volatile("");', 'IM_NATIVE_LOAD'],
-];
-
-for (const [what, code, expected] of loading) {
-	test.serial(`a library whose constructor ${what} is refused`, async (t) => {
-		const body = what === 'waits' ? 'sleep(60);' : code;
-		const include = what === 'waits' ? `${code}\n` : '';
-		const library = await compileNative(
-			`${include}__attribute__((constructor)) static void begin(void) { ${body} }\n${leastQueueC}`,
-		);
-		const engine = await buildNativeEngine();
-		const error = t.throws(() => askManifest(library, 'a', engine, { ...nativeLimitDefaults, startMs: 300 }), {
-			instanceOf: MeshError,
-		});
-		t.is(error?.code, expected);
-	});
-}
 
 const refusals: ReadonlyArray<readonly [string, (bytes: Uint8Array) => Uint8Array, string]> = [
 	['cut short', (bytes) => bytes.slice(0, bytes.length - 200), 'IM_NATIVE_ELF'],

@@ -95,6 +95,8 @@ export const misdeeds = {
 	unready: 18,
 	/** Works for 100 ms, and crashes when the frame changes meanwhile. */
 	slow: 19,
+	/** The same, and writes over its frame's header at the end. */
+	slowWrite: 20,
 } as const;
 
 export const hostileC = `
@@ -135,14 +137,17 @@ static int32_t rank(uint8_t *frame) {
 		case 16: { pthread_t thread; pthread_create(&thread, NULL, idle, NULL); break; }
 		case 17: mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); break;
 		case 18: memset(frame - 4096 + 192, 0, 4); break;
-		case 19: {
+		case 19:
+		case 20: {
+			const uint32_t misdeed = im_request_in(frame)->tokens_in;
 			struct timespec at;
 			clock_gettime(CLOCK_MONOTONIC, &at);
 			const long until = at.tv_sec * 1000 + at.tv_nsec / 1000000 + 100;
 			while (at.tv_sec * 1000 + at.tv_nsec / 1000000 < until) {
-				if (((volatile im_request *)im_request_in(frame))->tokens_in != 19) *(volatile int *)8 = 1;
+				if (((volatile im_request *)im_request_in(frame))->tokens_in != misdeed) *(volatile int *)8 = 1;
 				clock_gettime(CLOCK_MONOTONIC, &at);
 			}
+			if (misdeed == 20) memset(frame, 0xff, 256);
 			break;
 		}
 		default: break;
