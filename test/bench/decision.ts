@@ -170,7 +170,7 @@ function syncTable(strategy: StrategyModule, { quick }: BenchContext): Table {
 		return [size, quantile(one, 0.5) / 1000, quantile(one, 0.99) / 1000, quantile(all, 0.5) / 1000];
 	});
 	return {
-		title: 'Row sync of hybrid_mesh (14 columns), µs',
+		title: 'Row sync of hybrid_mesh (16 columns), µs',
 		columns: ['targets', 'one row p50', 'one row p99', 'all rows p50'],
 		rows,
 		aims: [],

@@ -2,7 +2,6 @@
 // (the same bits on every frame). It reads the same frame. Every operation is rounded to 32 bits, in the order of the strategy's lanes.
 import {
 	CacheTier,
-	COLUMN_ACTIVE_DECODES,
 	COLUMN_BANDWIDTH_MBPS,
 	COLUMN_ERROR_RATIO,
 	COLUMN_FETCHES_PREFIXES,
@@ -43,27 +42,34 @@ const HALF = 0.5;
 const FETCH_TOKENS_MIN = 64;
 const TOP_K = 4;
 
+/** Where the share of busy rows is taken and where the next one holds from, in service times; rows looked at in larger pools. */
+const POINTS = [f(0.32), f(1.6), f(6.4), f(25.6)] as const;
+const STEPS = [f(0.8), f(3.2), f(12.8)] as const;
+const SAMPLE_ROWS = 1024;
+/** Share of own prefill that counts as before it. */
+const CROWD_OWN = 0.125;
+
 /** Configuration slots, in manifest order. */
 const slots = {
 	requestTokens: 0,
 	outputShare: 1,
-	congestionWeight: 2,
-	serviceMs: 3,
-	congestionMax: 4,
-	stallWeight: 5,
-	kvPressureMs: 6,
-	shortageWeight: 7,
-	rttWeight: 8,
-	errorMs: 9,
-	staleAfterMs: 10,
-	staleWeight: 11,
-	staleMaxMs: 12,
-	hostShare: 13,
-	diskShare: 14,
-	loraLoadMs: 16,
-	attentionPerToken: 17,
-	queueFloor: 18,
-	crowdWeight: 19,
+	ownWeight: 2,
+	crowdWeight: 3,
+	crowdMs: 4,
+	busyWeight: 5,
+	serviceMs: 6,
+	kvPressureMs: 7,
+	shortageWeight: 8,
+	rttWeight: 9,
+	errorMs: 10,
+	staleAfterMs: 11,
+	staleWeight: 12,
+	staleMaxMs: 13,
+	hostShare: 14,
+	diskShare: 15,
+	loraLoadMs: 17,
+	attentionPerToken: 18,
+	queueFloor: 19,
 	fetch: 20,
 	fetchMs: 21,
 	kvKibPerToken: 22,
@@ -88,6 +94,7 @@ export class HybridMeshReference {
 	readonly #f32: Float32Array;
 	readonly #capacity: number;
 	readonly #base: Float32Array;
+	readonly #queued: Float32Array;
 	readonly #pace: Float32Array;
 	readonly #cost: Float32Array;
 	readonly #minima: Float32Array;
@@ -100,12 +107,10 @@ export class HybridMeshReference {
 	readonly #prefillAt: Int32Array;
 	readonly #fetches: Int32Array;
 	#draws = 0;
-	#aheadSum = 0;
-	#decodeSum = 0;
+	/** Prices of a millisecond before each step beyond that after it, and after the last. */
+	readonly #drops = new Float32Array(3);
+	#last = 0;
 	#prompt = 1;
-	#own = 1;
-	#stall = 0;
-	#crowd = 0;
 	#holder = -1;
 	#leftAfter = 1;
 	#workAfter = 1;
@@ -116,6 +121,7 @@ export class HybridMeshReference {
 		this.#f32 = floats;
 		this.#capacity = layout.rowCapacity;
 		this.#base = new Float32Array(layout.rowCapacity);
+		this.#queued = new Float32Array(layout.rowCapacity);
 		this.#pace = new Float32Array(layout.rowCapacity);
 		this.#cost = new Float32Array(layout.rowCapacity);
 		this.#minima = new Float32Array(Math.ceil(layout.rowCapacity / BLOCK_ROWS));
@@ -158,13 +164,8 @@ export class HybridMeshReference {
 		if (eligible === 0) return false;
 		const loraLoad = this.#someHaveLora() ? this.#setting(slots.loraLoadMs) : 0;
 		this.#costWithoutPrompt(loraLoad);
-		const count = f(eligible);
-		const wait = f(f(this.#aheadSum / count) / this.#setting(slots.serviceMs));
-		const congestion = Math.min(wait, this.#setting(slots.congestionMax));
 		this.#prompt = f(Math.max(this.#asked(REQUEST_TOKENS_IN_WORD), 1));
-		this.#own = f(1 + f(this.#setting(slots.congestionWeight) * congestion));
-		this.#stall = f(this.#setting(slots.stallWeight) / Math.max(f(this.#decodeSum / count), 1));
-		this.#crowd = f(this.#setting(slots.crowdWeight) / this.#setting(slots.serviceMs));
+		this.#lookAtPool();
 		this.#addPrompt();
 		this.#findHolder();
 		this.#creditFetches();
@@ -191,7 +192,6 @@ export class HybridMeshReference {
 		const pending = this.#column(COLUMN_PENDING_PREFILL_TOKENS);
 		const pairs = this.#column(COLUMN_PENDING_PREFILL_PAIRS);
 		const load = this.#column(COLUMN_LOAD);
-		const decodes = this.#column(COLUMN_ACTIVE_DECODES);
 		const kvUsage = this.#column(COLUMN_KV_USAGE);
 		const kvFree = this.#column(COLUMN_KV_FREE_BLOCKS);
 		const kvBlock = this.#column(COLUMN_KV_BLOCK_TOKENS);
@@ -218,8 +218,6 @@ export class HybridMeshReference {
 		const staleAfter = this.#u32[this.#config + slots.staleAfterMs] as number;
 		const staleMax = (this.#u32[this.#config + slots.staleMaxMs] as number) | 0;
 		const freshFrom = (this.#asked(REQUEST_NOW_MS_WORD) - staleAfter) | 0;
-		const aheadSums = new Float32Array(4);
-		const decodeSums = new Float32Array(4);
 		for (let row = 0; row < this.#capacity; row++) {
 			if ((row & 31) === 0 && this.#u32[this.#eligibility + (row >>> 5)] === 0) {
 				row += 31;
@@ -233,30 +231,57 @@ export class HybridMeshReference {
 			const usage = kvUsage[row] as number;
 			let missing = f(needed - f((kvFree[row] as number) * (kvBlock[row] as number)));
 			if (missing < 0) missing = 0;
-			const shortage = f(f(missing * usage) * shortageWeight);
+			const shortage = f(f(f(missing * usage) * shortageWeight) * perToken);
 			const work = f(f((pending[row] as number) + f((pairs[row] as number) * pairTokens)) * perToken);
 			const elapsed = f(Math.max((nowMs - (this.#prefillAt[row] as number)) | 0, 0));
-			const least = f(work * queueFloor);
-			const ahead = f(
-				Math.max(f(work - elapsed), least) + f(f(f((load[row] as number) * loadTokens) + shortage) * perToken),
-			);
-			if (this.#eligible(row)) {
-				aheadSums[row & 3] = f((aheadSums[row & 3] as number) + ahead);
-				decodeSums[row & 3] = f((decodeSums[row & 3] as number) + (decodes[row] as number));
-			}
+			const queued = Math.max(f(work - elapsed), f(work * queueFloor));
+			const queue = f(f(queued + f(f((load[row] as number) * loadTokens) * perToken)) + loraLoad);
 			const usage2 = f(usage * usage);
 			const usage4 = f(usage2 * usage2);
 			const pressure = f(f(usage4 * usage4) * kvPressure);
 			const late = Math.min(Math.max((freshFrom - (telemetryAt[row] as number)) | 0, 0), staleMax);
-			const fixed = f(
-				f(pressure + f((rtt[row] as number) * rttWeight)) +
-					f(f((errors[row] as number) * errorMs) + f(f(late) * staleWeight)),
-			);
-			base[row] = f(ahead + f(fixed + loraLoad));
+			const failing = f((errors[row] as number) * errorMs);
+			const fixed = f(f(pressure + f((rtt[row] as number) * rttWeight)) + f(f(late) * staleWeight));
+			base[row] = f(f(queue + failing) + f(fixed + shortage));
+			this.#queued[row] = queued;
 			pace[row] = perToken;
 		}
-		this.#aheadSum = sumLanes(aheadSums);
-		this.#decodeSum = sumLanes(decodeSums);
+	}
+
+	/** The share of rows that are busy at each point, over about SAMPLE_ROWS of them, and what a millisecond costs by it. */
+	#lookAtPool(): void {
+		const stride = Math.max(1, Math.ceil(this.#capacity / SAMPLE_ROWS));
+		const counts = POINTS.map(() => 0);
+		const service = this.#setting(slots.serviceMs);
+		let next = 0;
+		let sampled = 0;
+		for (let first = 0; first < this.#capacity; first += 32) {
+			if (this.#u32[this.#eligibility + (first >>> 5)] === 0) continue;
+			if (next-- > 0) continue;
+			next = stride - 1;
+			for (let row = first; row < Math.min(first + 32, this.#capacity); row++) {
+				if (!this.#eligible(row)) continue;
+				sampled++;
+				for (const [at, point] of POINTS.entries())
+					if ((this.#queued[row] as number) > f(service * point)) counts[at] = (counts[at] as number) + 1;
+			}
+		}
+		const prices = counts.map((count) => {
+			const share = sampled < 2 ? 0 : Math.min(f(count / (sampled - 1)), 1);
+			return f(f(share * share) * this.#setting(slots.busyWeight));
+		});
+		for (let step = 0; step < 3; step++) this.#drops[step] = f((prices[step] as number) - (prices[step + 1] as number));
+		this.#last = prices[3] as number;
+	}
+
+	/** Cost of keeping a row busy for `own` ms, from `queued` ms on. */
+	#busyMs(own: number, queued: number): number {
+		const until = f(queued + own);
+		const [first, second, third] = STEPS.map((step, at) => {
+			const bound = f(this.#setting(slots.serviceMs) * step);
+			return f((this.#drops[at] as number) * f(Math.min(until, bound) - Math.min(queued, bound)));
+		}) as [number, number, number];
+		return f(f(f(first + second) + third) + f(this.#last * own));
 	}
 
 	/** Work of prefilling the last `left` tokens of the prompt, in tokens without context. */
@@ -266,13 +291,16 @@ export class HybridMeshReference {
 	}
 
 	/** Own prefill of `own` ms with what it costs others. */
-	#prefillCost(own: number, before: number, decodes: number): number {
-		const crowd = f(this.#crowd * f(before + f(own * HALF)));
-		return f(own * f(f(this.#own + f(this.#stall * decodes)) + crowd));
+	#prefillCost(own: number, before: number, row: number): number {
+		const weight = this.#setting(slots.crowdWeight);
+		const half = this.#setting(slots.crowdMs);
+		const length = f(half + f(before + f(own * CROWD_OWN)));
+		const crowd = f(weight - f(f(weight * half) / length));
+		const weighted = f(own * f(f(1 + this.#setting(slots.ownWeight)) + crowd));
+		return f(weighted + this.#busyMs(own, this.#queued[row] as number));
 	}
 
 	#addPrompt(): void {
-		const decodes = this.#column(COLUMN_ACTIVE_DECODES);
 		const work = this.#workOf(this.#prompt);
 		const cost = this.#cost;
 		for (let block = 0; block < this.#capacity; block += BLOCK_ROWS) {
@@ -283,7 +311,7 @@ export class HybridMeshReference {
 				if (this.#eligible(row)) {
 					const before = this.#base[row] as number;
 					const own = f(work * (this.#pace[row] as number));
-					const total = f(before + this.#prefillCost(own, before, decodes[row] as number));
+					const total = f(before + this.#prefillCost(own, before, row));
 					if (Math.abs(total) < NEVER) value = total;
 				}
 				cost[row] = value;
@@ -326,13 +354,12 @@ export class HybridMeshReference {
 	#fetchedCost(row: number, left: number, before: number): number {
 		if (row === this.#holder || !this.#ableToFetch(row) || !(this.#leftAfter < left)) return NEVER;
 		const own = f(this.#workAfter * (this.#pace[row] as number));
-		const decodes = this.#column(COLUMN_ACTIVE_DECODES)[row] as number;
-		return f(f(before + this.#fetchMs(row, left)) + this.#prefillCost(own, before, decodes));
+		return f(f(before + this.#fetchMs(row, left)) + this.#prefillCost(own, before, row));
 	}
 
 	#computedCost(row: number, left: number, before: number): number {
 		const own = f(this.#workOf(left) * (this.#pace[row] as number));
-		return f(before + this.#prefillCost(own, before, this.#column(COLUMN_ACTIVE_DECODES)[row] as number));
+		return f(before + this.#prefillCost(own, before, row));
 	}
 
 	#creditFetches(): void {
@@ -342,8 +369,7 @@ export class HybridMeshReference {
 			const before = this.#base[row] as number;
 			const own = f(this.#workAfter * (this.#pace[row] as number));
 			const begun = f(before + this.#fetchMs(row, this.#prompt));
-			const decodes = this.#column(COLUMN_ACTIVE_DECODES)[row] as number;
-			this.#lower(row, f(begun + this.#prefillCost(own, before, decodes)));
+			this.#lower(row, f(begun + this.#prefillCost(own, before, row)));
 		}
 	}
 
@@ -434,9 +460,4 @@ export class HybridMeshReference {
 		}
 		this.#minima[block / BLOCK_ROWS] = smallest;
 	}
-}
-
-function sumLanes(lanes: Float32Array): number {
-	const [a = 0, b = 0, c = 0, d = 0] = lanes;
-	return f(f(f(a + b) + c) + d);
 }

@@ -11,7 +11,7 @@ import { useRust } from '../support/rust.js';
 const project = path.join(fileURLToPath(new URL('../../../', import.meta.url)), 'plugins/hybrid_mesh');
 const FRAMES = 100_000;
 /** Fleets, each with a pair of instances; every frame changes some rows, the eligible ones, the hits and the request. */
-const SIZES = [1, 3, 16, 17, 70, 200];
+const SIZES = [1, 3, 16, 17, 70, 200, 1100];
 const CHANGED_ROWS = 12;
 
 /** xorshift32; never 0. */
@@ -48,7 +48,6 @@ function rowOf(draw: Draw): RowValues {
 		fetches_prefixes: draw.below(2),
 		bandwidth_mbps: draw.cell([0, 1000], 40_000),
 		load: draw.cell([0, 1, 2], 300),
-		active_decodes: draw.cell([0, 1], 256),
 		kv_usage: draw.cell([0, 1, 0.5], 1),
 		kv_free_blocks: draw.cell([0, 10, 30_000], 40_000),
 		kv_block_tokens: draw.of([16, 64]),
@@ -73,14 +72,16 @@ function hitsOf(draw: Draw, size: number): HitValues[] {
 
 function configOf(draw: Draw): Record<string, number | boolean> {
 	return {
-		congestion_weight: draw.of([0, 0.5, 3]),
-		stall_weight: draw.of([0, 0.3]),
+		own_weight: draw.of([0, 0.25, 3]),
+		busy_weight: draw.of([0, 2, 30]),
 		shortage_weight: draw.of([0, 2]),
 		stale_after_ms: draw.of([0, 2000]),
 		output_share: draw.of([0, 0.25]),
 		lora_load_ms: draw.of([0, 250]),
 		queue_floor: draw.of([0, 0.15]),
-		crowd_weight: draw.of([0, 0.4]),
+		crowd_weight: draw.of([0, 0.7]),
+		crowd_ms: draw.of([1, 850]),
+		service_ms: draw.of([1, 500]),
 		fetch: draw.below(4) > 0,
 		hold_above_ms: draw.of([0, 0, 50, 5000]),
 	};

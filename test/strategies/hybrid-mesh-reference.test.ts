@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildPlugins, type ConfigValues, createKit, type HitValues, type RowValues } from '@infermesh/sdk';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 import { HybridMeshReference } from '../bench/hybrid-mesh-reference.js';
 
@@ -29,7 +29,6 @@ const row: fc.Arbitrary<RowValues> = fc.record({
 	fetches_prefixes: fc.constantFrom(0, 1),
 	bandwidth_mbps: cell([0, 1000], 40_000),
 	load: cell([0, 1, 2], 300),
-	active_decodes: cell([0, 1], 256),
 	kv_usage: cell([0, 1, 0.5], 1),
 	kv_free_blocks: cell([0, 10, 30_000], 40_000),
 	kv_block_tokens: fc.constantFrom(16, 64),
@@ -62,15 +61,17 @@ const decision: fc.Arbitrary<Decision> = fc.record({
 		{ maxLength: 20, selector: (hit) => hit.row },
 	),
 	config: fc.record({
-		congestion_weight: fc.constantFrom(0, 0.5, 3),
-		stall_weight: fc.constantFrom(0, 0.3),
+		own_weight: fc.constantFrom(0, 0.25, 3),
+		busy_weight: fc.constantFrom(0, 2, 30),
 		shortage_weight: fc.constantFrom(0, 2),
 		stale_after_ms: fc.constantFrom(0, 2000),
 		output_share: fc.constantFrom(0, 0.25),
 		lora_load_ms: fc.constantFrom(0, 250),
 		attention_per_token: fc.constantFrom(0, 0.000035),
 		queue_floor: fc.constantFrom(0, 0.15),
-		crowd_weight: fc.constantFrom(0, 0.4),
+		crowd_weight: fc.constantFrom(0, 0.7),
+		crowd_ms: fc.constantFrom(1, 850),
+		service_ms: fc.constantFrom(1, 500),
 		fetch: fc.boolean(),
 		fetch_ms: fc.constantFrom(0, 10),
 	}),
@@ -82,21 +83,53 @@ const decision: fc.Arbitrary<Decision> = fc.record({
 	}),
 });
 
+function agree(t: ExecutionContext, given: Decision, hitsCapacity: number): void {
+	const size = given.rows.length;
+	const kit = createKit(wasm, { rows: given.rows, config: given.config, hitsCapacity });
+	for (const barred of given.barred) if (barred < size) kit.setEligible(barred, false);
+	const hits = given.hits.filter((hit) => hit.row < size);
+	const answer = kit.rank(given.request, hits);
+	const twin = new HybridMeshReference(kit.frame.layout, kit.frame.u32, kit.frame.f32);
+	const found = twin.rank();
+	t.is(answer.status, found ? 0 : 1);
+	t.deepEqual(answer.rows, [...twin.rows.subarray(0, twin.count)]);
+	t.deepEqual(answer.scores, [...twin.scores.subarray(0, twin.count)]);
+	t.is(answer.fetchFromRow, twin.fetchFromRow);
+}
+
 test('the strategy and its TypeScript twin give the same rows and the same bits', (t) => {
 	fc.assert(
-		fc.property(decision, (given) => {
-			const size = given.rows.length;
-			const kit = createKit(wasm, { rows: given.rows, config: given.config, hitsCapacity: 20 });
-			for (const barred of given.barred) if (barred < size) kit.setEligible(barred, false);
-			const hits = given.hits.filter((hit) => hit.row < size);
-			const answer = kit.rank(given.request, hits);
-			const twin = new HybridMeshReference(kit.frame.layout, kit.frame.u32, kit.frame.f32);
-			const found = twin.rank();
-			t.is(answer.status, found ? 0 : 1);
-			t.deepEqual(answer.rows, [...twin.rows.subarray(0, twin.count)]);
-			t.deepEqual(answer.scores, [...twin.scores.subarray(0, twin.count)]);
-			t.is(answer.fetchFromRow, twin.fetchFromRow);
-		}),
+		fc.property(decision, (given) => agree(t, given, 20)),
 		{ numRuns: 400 },
+	);
+});
+
+/** Rows of a large pool repeat a few, with some more to wait for, so that costs are close, equal and spread. */
+const largeDecision: fc.Arbitrary<Decision> = fc
+	.record({
+		few: decision,
+		count: fc.integer({ min: 1030, max: 3000 }),
+		spread: fc.constantFrom(0, 1, 40, 700),
+		idle: fc.boolean(),
+		alone: fc.boolean(),
+	})
+	.map(({ few, count, spread, idle, alone }) => {
+		const kinds = few.rows.length;
+		const rows = Array.from({ length: count }, (_, at) => {
+			const kind = few.rows[(at * 7) % kinds] as RowValues;
+			const more = (at * 31) % (spread + 1);
+			return { ...kind, pending_prefill_tokens: (idle ? 0 : (kind['pending_prefill_tokens'] ?? 0)) + more };
+		});
+		const hits = few.hits.map((hit) => ({ ...hit, row: (hit.row * 13) % count }));
+		const distinct = hits.filter(({ row }, at) => hits.findIndex((other) => other.row === row) === at);
+		// Whole groups of rows without one that may be chosen.
+		const barred = alone ? rows.map((_, row) => row).filter((row) => row % 100 > 3) : few.barred;
+		return Object.assign({}, few, { rows, hits: distinct, barred });
+	});
+
+test('rows that are not looked at in full could not have been ranked: as the twin, which looks at all, in pools of thousands', (t) => {
+	fc.assert(
+		fc.property(largeDecision, (given) => agree(t, given, 20)),
+		{ numRuns: 60 },
 	);
 });

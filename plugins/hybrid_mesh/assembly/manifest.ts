@@ -28,11 +28,6 @@ export class columns {
 	static get load(): F32Column {
 		return changetype<F32Column>(columnAddress(14));
 	}
-	/** requests: requests now decoding; always fresh */
-	@inline
-	static get active_decodes(): F32Column {
-		return changetype<F32Column>(columnAddress(17));
-	}
 	/** ratio: used share of the KV cache, 0 to 1 */
 	@inline
 	static get kv_usage(): F32Column {
@@ -102,94 +97,94 @@ export class config {
 	static get output_share(): f32 {
 		return load<f32>(configAddress(), 4);
 	}
-	/** how much more own prefill counts when the pool is busy, so that affinity is not lost at saturation (default 0.2) */
+	/** charge of own prefill wherever it is done, per millisecond of it; what makes a cached prefix worth more than the time it saves (default 0.25) */
 	@inline
-	static get congestion_weight(): f32 {
+	static get own_weight(): f32 {
 		return load<f32>(configAddress(), 8);
 	}
-	/** ms: mean prefill time of a request; mean wait divided by it is the pool's rho/(1-rho) (default 500) */
+	/** charge of a millisecond of own prefill where requests will come behind it, approached as what is before it grows (default 0.7) */
 	@inline
-	static get service_ms(): f32 {
+	static get crowd_weight(): f32 {
 		return load<f32>(configAddress(), 12);
 	}
-	/** bound of rho/(1-rho) (default 8) */
+	/** ms: cost before own prefill at which half of crowd_weight is charged (default 850) */
 	@inline
-	static get congestion_max(): f32 {
+	static get crowd_ms(): f32 {
 		return load<f32>(configAddress(), 16);
 	}
-	/** charge of a prefill for the decodes it stalls, relative to the pool's mean number of decodes (default 0.05) */
+	/** charge of a millisecond in which own prefill keeps a target while all others are busy; falls with the square of the busy share (default 2) */
 	@inline
-	static get stall_weight(): f32 {
+	static get busy_weight(): f32 {
 		return load<f32>(configAddress(), 20);
+	}
+	/** ms: mean prefill time of a request; the steps in which the pool's backlog is looked at are multiples of it (default 500) */
+	@inline
+	static get service_ms(): f32 {
+		return load<f32>(configAddress(), 24);
 	}
 	/** ms: cost of a full KV cache; rises with the eighth power of its use (default 1000) */
 	@inline
 	static get kv_pressure_ms(): f32 {
-		return load<f32>(configAddress(), 24);
+		return load<f32>(configAddress(), 28);
 	}
 	/** prompt tokens of waiting for each KV token that is needed and not free (default 2) */
 	@inline
 	static get shortage_weight(): f32 {
-		return load<f32>(configAddress(), 28);
+		return load<f32>(configAddress(), 32);
 	}
 	/** cost of a millisecond of round-trip time (default 1) */
 	@inline
 	static get rtt_weight(): f32 {
-		return load<f32>(configAddress(), 32);
+		return load<f32>(configAddress(), 36);
 	}
 	/** ms: cost of a certain failure (default 5000) */
 	@inline
 	static get error_ms(): f32 {
-		return load<f32>(configAddress(), 36);
+		return load<f32>(configAddress(), 40);
 	}
 	/** ms: age at which a report counts as stale (default 2000) */
 	@inline
 	static get stale_after_ms(): i32 {
-		return load<i32>(configAddress(), 40);
+		return load<i32>(configAddress(), 44);
 	}
 	/** cost of a millisecond of age beyond that (default 0.01) */
 	@inline
 	static get stale_weight(): f32 {
-		return load<f32>(configAddress(), 44);
+		return load<f32>(configAddress(), 48);
 	}
 	/** ms: age beyond stale_after_ms that costs no more (default 10000) */
 	@inline
 	static get stale_max_ms(): i32 {
-		return load<i32>(configAddress(), 48);
+		return load<i32>(configAddress(), 52);
 	}
 	/** worth of a prefix cached in host memory (default 0.98) */
 	@inline
 	static get host_share(): f32 {
-		return load<f32>(configAddress(), 52);
+		return load<f32>(configAddress(), 56);
 	}
 	/** worth of a prefix cached on disk or in a shared store (default 0.25) */
 	@inline
 	static get disk_share(): f32 {
-		return load<f32>(configAddress(), 56);
+		return load<f32>(configAddress(), 60);
 	}
 	/** ms: predicted wait on every target above which the request is held at the router, shortest first; 0 = never (default 0) */
 	@inline
 	static get hold_above_ms(): f32 {
-		return load<f32>(configAddress(), 60);
+		return load<f32>(configAddress(), 64);
 	}
 	/** ms: time to load the LoRA adapter of the request where it is not loaded; counts once some target has it (default 250) */
 	@inline
 	static get lora_load_ms(): f32 {
-		return load<f32>(configAddress(), 64);
+		return load<f32>(configAddress(), 68);
 	}
 	/** share of a token's prefill that each token of context before it adds (default 0.000027) */
 	@inline
 	static get attention_per_token(): f32 {
-		return load<f32>(configAddress(), 68);
+		return load<f32>(configAddress(), 72);
 	}
 	/** share of what is pending that counts however long it has been prefilled (default 0.15) */
 	@inline
 	static get queue_floor(): f32 {
-		return load<f32>(configAddress(), 72);
-	}
-	/** charge of own prefill for the requests that will come behind it, per service time of queue and prefill (default 0.6) */
-	@inline
-	static get crowd_weight(): f32 {
 		return load<f32>(configAddress(), 76);
 	}
 	/** have targets that can fetch a cached prefix from its best holder, where that is cheaper (default true) */
@@ -234,7 +229,7 @@ export const TOP_K: u32 = 4;
 export const FACTOR_PREFILL_MS: u32 = 0;
 export const FACTOR_SAVED_MS: u32 = 1;
 export const FACTOR_QUEUE_MS: u32 = 2;
-export const FACTOR_STALL_MS: u32 = 3;
+export const FACTOR_BUSY_MS: u32 = 3;
 export const FACTOR_KV_MS: u32 = 4;
 export const FACTOR_NETWORK_MS: u32 = 5;
 export const FACTOR_ERROR_MS: u32 = 6;

@@ -1,25 +1,23 @@
-// What one row costs, in scalars: the same terms as the passes in index.ts, for the few rows that are ranked or hold a prefix.
+// What one row costs, in scalars: the same terms as the passes in queue.ts and cost.ts, for the few rows that are ranked or hold a prefix.
 import { F32Column, findHit, hasLora, hit, loraRows, PrefixHit, request, tierShare } from 'infermesh';
+import { busyMs } from './busy';
 import { columns, config } from './manifest';
 
 /** Unit of `pending_prefill_pairs`. */
 const PAIRS_UNIT: f32 = 1048576;
-
-/** What own prefill costs beyond its time, set once a decision: see README.md. */
-export let ownWeight: f32 = 0;
-export let stallWeight: f32 = 0;
-export let crowdWeight: f32 = 0;
-
-export function setWeights(own: f32, stall: f32, crowd: f32): void {
-	ownWeight = own;
-	stallWeight = stall;
-	crowdWeight = crowd;
-}
+/** Share of own prefill that counts as before it, for the requests that come meanwhile. */
+export const CROWD_OWN: f32 = 0.125;
 
 /** Prompt tokens of the request, at least one. */
 @inline
 export function promptTokens(): f32 {
 	return <f32>max<u32>(request().tokens_in, 1);
+}
+
+/** Tokens of KV cache the request needs. */
+@inline
+export function neededTokens(): f32 {
+	return <f32>request().tokens_in + <f32>request().tokens_out;
 }
 
 /** Prompt tokens that one request already on a row is worth. */
@@ -53,20 +51,62 @@ export function leftOn(row: i32): f32 {
 	return index < 0 ? promptTokens() : uncachedTokens(hit(index));
 }
 
-/** Milliseconds of work before this request on a row. */
-export function queueMs(row: i32, pace: F32Column): f32 {
-	const work = (columns.pending_prefill_tokens[row] + columns.pending_prefill_pairs[row] * pairTokens()) * pace[row];
+/** Milliseconds of prefill pending on a row, less what has been done of it. */
+export function queuedMs(row: i32, pace: f32): f32 {
+	const work = (columns.pending_prefill_tokens[row] + columns.pending_prefill_pairs[row] * pairTokens()) * pace;
 	const elapsed = <f32>max<i32>(<i32>columns.prefill_at_ms.ageMs(row), 0);
-	const needed = <f32>request().tokens_in + <f32>request().tokens_out;
-	const free = columns.kv_free_blocks[row] * columns.kv_block_tokens[row];
-	const shortage = max<f32>(needed - free, <f32>0) * columns.kv_usage[row] * config.shortage_weight;
-	return max<f32>(work - elapsed, work * config.queue_floor) + (columns.load[row] * loadTokens() + shortage) * pace[row];
+	return max<f32>(work - elapsed, work * config.queue_floor);
 }
 
-/** Own prefill of `own` ms with what it costs others: decodes that stand still, and requests that come behind it. `before` = all other costs. */
+/** Milliseconds until so many KV tokens as the request needs have been freed on a row. */
+export function shortageMs(row: i32, pace: f32): f32 {
+	const free = columns.kv_free_blocks[row] * columns.kv_block_tokens[row];
+	return max<f32>(neededTokens() - free, <f32>0) * columns.kv_usage[row] * config.shortage_weight * pace;
+}
+
+/** Milliseconds a row costs beside its queue, errors and the prompt: memory pressure, network, age, and KV to be freed. */
+export function extraMs(row: i32, pace: f32): f32 {
+	return pressureMs(row) + networkMs(row) + staleMs(row) + shortageMs(row, pace);
+}
+
+export function pressureMs(row: i32): f32 {
+	const usage2 = columns.kv_usage[row] * columns.kv_usage[row];
+	const usage4 = usage2 * usage2;
+	return usage4 * usage4 * config.kv_pressure_ms;
+}
+
 @inline
-export function prefillCost(own: f32, before: f32, decodes: f32): f32 {
-	return own * (ownWeight + stallWeight * decodes + crowdWeight * (before + own * <f32>0.5));
+export function networkMs(row: i32): f32 {
+	return columns.rtt_ms[row] * config.rtt_weight;
+}
+
+@inline
+export function errorMs(row: i32): f32 {
+	return columns.error_ratio[row] * config.error_ms;
+}
+
+export function staleMs(row: i32): f32 {
+	const late = <i32>(request().now_ms - config.stale_after_ms - columns.telemetry_at_ms[row]);
+	return <f32>min<i32>(max<i32>(late, 0), config.stale_max_ms) * config.stale_weight;
+}
+
+/** Milliseconds of work before this request on a row. */
+export function queueMs(row: i32, pace: F32Column): f32 {
+	return queuedMs(row, pace[row]) + columns.load[row] * loadTokens() * pace[row] + shortageMs(row, pace[row]);
+}
+
+/** Own prefill of `own` ms with what requests that come behind it wait for it; `before` = all other costs. */
+@inline
+export function weighted(own: f32, before: f32): f32 {
+	const weight = config.crowd_weight;
+	const half = config.crowd_ms;
+	return own * (<f32>1 + config.own_weight + (weight - (weight * half) / (half + (before + own * CROWD_OWN))));
+}
+
+/** Own prefill of `own` ms with what it costs others, here and in the pool. `queued` = prefill pending before it. */
+@inline
+export function prefillCost(own: f32, before: f32, queued: f32): f32 {
+	return weighted(own, before) + busyMs(own, queued);
 }
 
 /** Milliseconds the request's adapter takes to load where it is not; 0 while no target is known to have it, as for requests without one. */

@@ -1,18 +1,13 @@
 //! The factors of the ranked rows: parts of the score in milliseconds. All but saved_ms, which says what the cache took off, add up to it.
 use crate::fetch::Fetch;
 use crate::manifest::*;
-use crate::row::{left_on, prompt_tokens, queue_ms, work_of, Asked, Weights};
+use crate::row::{left_on, prompt_tokens, queue_ms, queued_ms, work_of, Asked, Weights};
 use infermesh_strategy::{Frame, Rows};
 
 fn stale_ms(rows: &Rows, row: usize) -> f32 {
     let fresh_from = rows.request.now_ms.wrapping_sub(config::stale_after_ms(rows) as u32);
     let late = fresh_from.wrapping_sub(columns::telemetry_at_ms(rows)[row]) as i32;
     late.max(0).min(config::stale_max_ms(rows)) as f32 * config::stale_weight(rows)
-}
-
-/// Own prefill of `own` ms, weighted, without the decodes it stalls.
-fn weighted(weights: &Weights, own: f32, before: f32) -> f32 {
-    own * (weights.own + weights.crowd * (before + own * 0.5))
 }
 
 fn explain_row(frame: &mut Frame, asked: &Asked, weights: &Weights, fetch: &Fetch, position: usize, pace: &[f32]) {
@@ -29,14 +24,16 @@ fn explain_row(frame: &mut Frame, asked: &Asked, weights: &Weights, fetch: &Fetc
     let left = left_on(rows, row);
     let wait = fetch.wait_ms(rows, weights, row, left, before, pace[row]);
     let own = fetch.work_with(rows, wait, left) * pace[row];
-    let prefill = weighted(weights, own, before);
-    let saved = weighted(weights, work_of(rows, prompt_tokens(rows)) * pace[row], before) - prefill;
-    let stall = own * weights.stall * columns::active_decodes(rows)[row];
+    let queued = queued_ms(rows, row, pace[row]);
+    let prefill = weights.weighted(own, before);
+    let busy = weights.busy.ms(own, queued);
+    let uncached = weights.prefill_cost(work_of(rows, prompt_tokens(rows)) * pace[row], before, queued);
+    let saved = uncached - (prefill + busy);
     let factors = [
         (FACTOR_PREFILL_MS, prefill),
         (FACTOR_SAVED_MS, saved),
         (FACTOR_QUEUE_MS, begins + wait),
-        (FACTOR_STALL_MS, stall),
+        (FACTOR_BUSY_MS, busy),
         (FACTOR_KV_MS, kv),
         (FACTOR_NETWORK_MS, network),
         (FACTOR_ERROR_MS, error),

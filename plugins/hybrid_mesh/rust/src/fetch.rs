@@ -1,9 +1,9 @@
 //! Fetching a prefix: a row that can have it brought from its best holder costs the lesser of computing it and fetching it. Looked at only where the
 //! request has a holder; rows that cannot fetch are left as they are.
 use crate::manifest::{columns, config};
-use crate::row::{prompt_tokens, work_of, Weights};
+use crate::row::{prompt_tokens, queued_ms, work_of, Weights};
 use infermesh_strategy::lanes::{F4, I4};
-use infermesh_strategy::{allowed, max32, min32, Frame, Rows, BLOCK_ROWS, NEVER};
+use infermesh_strategy::{allowed, max32, min32, Rows};
 
 /// Fewer tokens are computed sooner than asked for.
 const TOKENS_MIN: u32 = 64;
@@ -48,12 +48,12 @@ impl Fetch {
 
     /// Cost of a row with `left` tokens to prefill, computed or fetched; `before` = its other costs.
     pub fn cost_with(&self, rows: &Rows, weights: &Weights, row: usize, left: f32, before: f32, pace: f32) -> f32 {
-        let decodes = columns::active_decodes(rows)[row];
-        let computed = before + weights.prefill_cost(work_of(rows, left) * pace, before, decodes);
+        let queued = queued_ms(rows, row, pace);
+        let computed = before + weights.prefill_cost(work_of(rows, left) * pace, before, queued);
         if !self.may_fetch(rows, row, left) {
             return computed;
         }
-        let own = weights.prefill_cost(self.work_after * pace, before, decodes);
+        let own = weights.prefill_cost(self.work_after * pace, before, queued);
         min32(computed, before + self.fetch_ms(rows, row, left) + own)
     }
 
@@ -62,10 +62,10 @@ impl Fetch {
         if !self.may_fetch(rows, row, left) {
             return 0.0;
         }
-        let decodes = columns::active_decodes(rows)[row];
+        let queued = queued_ms(rows, row, pace);
         let wait = self.fetch_ms(rows, row, left);
-        let fetched = before + wait + weights.prefill_cost(self.work_after * pace, before, decodes);
-        let computed = before + weights.prefill_cost(work_of(rows, left) * pace, before, decodes);
+        let fetched = before + wait + weights.prefill_cost(self.work_after * pace, before, queued);
+        let computed = before + weights.prefill_cost(work_of(rows, left) * pace, before, queued);
         if fetched < computed {
             wait
         } else {
@@ -82,33 +82,14 @@ impl Fetch {
         }
     }
 
-    /// Lowers the cost of rows that hold nothing and are better off fetching; `base` = their other costs. Renews the block minima.
-    pub fn credit(&self, frame: &mut Frame, weights: &Weights, cost: &mut [f32], base: &[f32], pace: &[f32]) {
-        let rows = frame.rows;
-        let (fetches, bandwidth) = (columns::fetches_prefixes(&rows), columns::bandwidth_mbps(&rows));
-        let decodes = columns::active_decodes(&rows);
-        let work = F4::splat(self.work_after);
-        let (own4, stall4, crowd4) = (F4::splat(weights.own), F4::splat(weights.stall), F4::splat(weights.crowd));
-        let fixed = F4::splat(config::fetch_ms(&rows));
-        let size = F4::splat((prompt_tokens(&rows) - self.left_after) * config::kv_kib_per_token(&rows) * 1.024);
-        let usual = F4::splat(config::transfer_mbps(&rows));
-        for block in (0..rows.capacity).step_by(BLOCK_ROWS) {
-            let mut smallest = F4::splat(NEVER);
-            for row in (block..(block + BLOCK_ROWS).min(rows.capacity)).step_by(4) {
-                let able = rows.eligible_four(row).and(I4::load(fetches, row).is_not_zero());
-                let known = F4::load(bandwidth, row);
-                let rate = known.select(usual, known.above(0.0));
-                let before = F4::load(base, row);
-                let own = work * F4::load(pace, row);
-                let crowd = crowd4 * (before + own * F4::splat(0.5));
-                let weight = (own4 + stall4 * F4::load(decodes, row)) + crowd;
-                let begun = before + (fixed + size / rate);
-                let total = allowed(begun + own * weight, able);
-                let costs = F4::load(cost, row).pmin(total);
-                costs.store(cost, row);
-                smallest = smallest.pmin(costs);
-            }
-            frame.put_block_minimum(block, smallest);
-        }
+    /// Costs of four rows that hold nothing with the prefix fetched; NEVER where it cannot be. `before` = their other costs.
+    pub fn four(&self, rows: &Rows, weights: &Weights, row: usize, before: F4, pace: F4, queued: F4) -> F4 {
+        let able = rows.eligible_four(row).and(I4::load(columns::fetches_prefixes(rows), row).is_not_zero());
+        let known = F4::load(columns::bandwidth_mbps(rows), row);
+        let rate = known.select(F4::splat(config::transfer_mbps(rows)), known.above(0.0));
+        let size = F4::splat((prompt_tokens(rows) - self.left_after) * config::kv_kib_per_token(rows) * 1.024);
+        let begun = before + (F4::splat(config::fetch_ms(rows)) + size / rate);
+        let own = F4::splat(self.work_after) * pace;
+        allowed(begun + weights.prefill_cost_four(own, before, queued), able)
     }
 }

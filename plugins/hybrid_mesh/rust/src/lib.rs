@@ -1,14 +1,16 @@
 //! hybrid_mesh in Rust: the same decisions as the AssemblyScript original in `../assembly`, bit for bit. The formula is in ../README.md; manifest.rs is
 //! generated from the same strategy.yaml. Every operation is + − × ÷ or a comparison on 32-bit floats in the order of the original.
 #![no_std]
+mod busy;
 mod explain;
 mod fetch;
 mod manifest;
 mod row;
 
+use busy::Busy;
 use fetch::Fetch;
 use infermesh_strategy::lanes::{F4, I4};
-use infermesh_strategy::{allowed, has_lora, max32, min32, strategy, Frame, Rows, Status, BLOCK_ROWS, NEVER};
+use infermesh_strategy::{allowed, has_lora, strategy, Frame, Rows, Status, BLOCK_ROWS, NEVER};
 use manifest::{columns, config, MANIFEST, TOP_K};
 use row::{Asked, Weights};
 
@@ -17,23 +19,15 @@ const SHARE_MIN: f32 = 0.02;
 /// Smallest prefill rate, tokens/s.
 const RATE_MIN: f32 = 1.0;
 
-/// Sums over the eligible rows.
-struct Pool {
-    ahead: f32,
-    decodes: f32,
-    /// Whether any row can fetch a prefix.
-    some_fetch: bool,
-}
-
-/// First pass: base\[row\] = milliseconds it costs to be there at all; pace\[row\] = milliseconds per prompt token.
-fn cost_without_prompt(rows: &Rows, asked: &Asked, base: &mut [f32], pace: &mut [f32]) -> Pool {
+/// First pass: base\[row\] = milliseconds it costs to be there at all; pace\[row\] = milliseconds per prompt token; queued\[row\] = prefill pending there.
+/// Whether any row can fetch a prefix.
+fn cost_without_prompt(rows: &Rows, asked: &Asked, base: &mut [f32], pace: &mut [f32], queued: &mut [f32]) -> bool {
     let prefill_rate = columns::prefill_rate(rows);
     let pending = columns::pending_prefill_tokens(rows);
     let pairs = columns::pending_prefill_pairs(rows);
     let prefill_at = columns::prefill_at_ms(rows);
     let fetches = columns::fetches_prefixes(rows);
     let load = columns::load(rows);
-    let decodes = columns::active_decodes(rows);
     let kv_usage = columns::kv_usage(rows);
     let kv_free_blocks = columns::kv_free_blocks(rows);
     let kv_block_tokens = columns::kv_block_tokens(rows);
@@ -60,15 +54,12 @@ fn cost_without_prompt(rows: &Rows, asked: &Asked, base: &mut [f32], pace: &mut 
     let stale_max = config::stale_max_ms(rows);
     let loading = F4::splat(asked.lora_load_ms);
 
-    let mut ahead_sums = zero;
-    let mut decode_sums = zero;
     let mut able = I4::splat(0);
     for first in (0..rows.capacity).step_by(32) {
         if rows.eligible_word(first >> 5) == 0 {
             continue;
         }
         for row in (first..(first + 32).min(rows.capacity)).step_by(4) {
-            let mask = rows.eligible_four(row);
             // Share of normal traffic: health, slow start, operator weight. A slow row has its own prefill rate.
             let trust = F4::load(health, row) * F4::load(slow_start, row) * F4::load(weight, row);
             let share = trust.pmax(F4::splat(SHARE_MIN));
@@ -77,16 +68,13 @@ fn cost_without_prompt(rows: &Rows, asked: &Asked, base: &mut [f32], pace: &mut 
             // Tokens before ours: prompts not yet prefilled, requests present, KV tokens that must first be freed.
             let usage = F4::load(kv_usage, row);
             let free = F4::load(kv_free_blocks, row) * F4::load(kv_block_tokens, row);
-            let shortage = (needed - free).pmax(zero) * usage * shortage_weight;
+            let shortage = (needed - free).pmax(zero) * usage * shortage_weight * per_token;
             let work = (F4::load(pending, row) + F4::load(pairs, row) * tokens_per_pair) * per_token;
             // The first of them is under way since then.
             let elapsed = now_ms.minus(I4::load(prefill_at, row)).max_signed(0).signed_to_f32();
-            let queued = (work - elapsed).pmax(work * queue_floor);
+            let left = (work - elapsed).pmax(work * queue_floor);
             able = able.or(I4::load(fetches, row));
-            let present = F4::load(load, row) * tokens_per_request + shortage;
-            let ahead = queued + present * per_token;
-            ahead_sums = ahead_sums + ahead.select(zero, mask);
-            decode_sums = decode_sums + F4::load(decodes, row).select(zero, mask);
+            let begins = (left + F4::load(load, row) * tokens_per_request * per_token) + loading;
             // Costs that do not depend on work.
             let usage2 = usage * usage;
             let usage4 = usage2 * usage2;
@@ -95,41 +83,31 @@ fn cost_without_prompt(rows: &Rows, asked: &Asked, base: &mut [f32], pace: &mut 
             let failing = F4::load(errors, row) * error_ms;
             let late = fresh_from.minus(I4::load(telemetry_at, row)).max_signed(0).min_signed(stale_max);
             let stale = late.signed_to_f32() * stale_weight;
-            let fixed = ((pressure + network) + (failing + stale)) + loading;
-            (ahead + fixed).store(base, row);
+            let fixed = (pressure + network) + stale;
+            ((begins + failing) + (fixed + shortage)).store(base, row);
+            left.store(queued, row);
             per_token.store(pace, row);
         }
     }
-    Pool {
-        ahead: ahead_sums.sum(),
-        decodes: decode_sums.sum(),
-        some_fetch: able != I4::splat(0),
-    }
+    able != I4::splat(0)
 }
 
-/// Second pass: cost\[row\] = base + own prefill with what it costs others, with block minima.
-fn add_prompt(frame: &mut Frame, weights: &Weights, cost: &mut [f32], base: &[f32], pace: &[f32]) {
+/// Second pass: cost\[row\] = base + own prefill with what it costs others, with block minima. It costs every row, where the original leaves out those that cannot win.
+/// `cost` holds the pending prefill when it begins.
+fn add_prompt(frame: &mut Frame, weights: &Weights, fetch: &Fetch, cost: &mut [f32], base: &[f32], pace: &[f32]) {
     let rows = frame.rows;
-    let decodes = columns::active_decodes(&rows);
     let work = F4::splat(row::work_of(&rows, row::prompt_tokens(&rows)));
-    let own = F4::splat(weights.own);
-    let stall = F4::splat(weights.stall);
-    let crowd = F4::splat(weights.crowd);
     for block in (0..rows.capacity).step_by(BLOCK_ROWS) {
-        let end = (block + BLOCK_ROWS).min(rows.capacity);
         let mut smallest = F4::splat(NEVER);
-        for sixteen in (block..end).step_by(16) {
-            let mut four = |row: usize| {
-                let before = F4::load(base, row);
-                let prefill = work * F4::load(pace, row);
-                let behind = crowd * (before + prefill * F4::splat(0.5));
-                let weight = (own + stall * F4::load(decodes, row)) + behind;
-                let values = allowed(before + prefill * weight, rows.eligible_four(row));
-                values.store(cost, row);
-                values
-            };
-            let (a, b, c, d) = (four(sixteen), four(sixteen + 4), four(sixteen + 8), four(sixteen + 12));
-            smallest = smallest.pmin(a.pmin(b).pmin(c.pmin(d)));
+        for row in (block..(block + BLOCK_ROWS).min(rows.capacity)).step_by(4) {
+            let (before, per_token, queued) = (F4::load(base, row), F4::load(pace, row), F4::load(cost, row));
+            let prefill = weights.prefill_cost_four(work * per_token, before, queued);
+            let mut values = allowed(before + prefill, rows.eligible_four(row));
+            if fetch.holder.is_some() {
+                values = values.pmin(fetch.four(&rows, weights, row, before, per_token, queued));
+            }
+            values.store(cost, row);
+            smallest = smallest.pmin(values);
         }
         frame.put_block_minimum(block, smallest);
     }
@@ -197,23 +175,18 @@ fn rank(frame: &mut Frame) -> Status {
     if rows.request.eligible_count == 0 {
         return Status::Decline;
     }
-    let eligible = rows.request.eligible_count as f32;
     let (base, pace, cost) = (frame.scratch(0), frame.scratch(1), frame.scratch(2));
     let asked = Asked::of(&rows);
-    let pool = cost_without_prompt(&rows, &asked, base, pace);
-    // Mean wait over mean service time is rho/(1-rho) of the pool.
-    let service = config::service_ms(&rows);
-    let congestion = min32(pool.ahead / eligible / service, config::congestion_max(&rows));
+    // The pending prefill stands in the costs' place until they are computed.
+    let some_fetch = cost_without_prompt(&rows, &asked, base, pace, cost);
     let weights = Weights {
-        own: 1.0 + config::congestion_weight(&rows) * congestion,
-        stall: config::stall_weight(&rows) / max32(pool.decodes / eligible, 1.0),
-        crowd: config::crowd_weight(&rows) / service,
+        own: 1.0 + config::own_weight(&rows),
+        crowd: config::crowd_weight(&rows),
+        crowd_ms: config::crowd_ms(&rows),
+        busy: Busy::of(&rows, cost),
     };
-    add_prompt(frame, &weights, cost, base, pace);
-    let fetch = Fetch::find(&rows, pool.some_fetch && config::fetch(&rows));
-    if fetch.holder.is_some() {
-        fetch.credit(frame, &weights, cost, base, pace);
-    }
+    let fetch = Fetch::find(&rows, some_fetch && config::fetch(&rows));
+    add_prompt(frame, &weights, &fetch, cost, base, pace);
     credit_holders(frame, &asked, &weights, &fetch, cost, base, pace);
     let count = frame.select_lowest(cost, TOP_K.min(rows.request.top_k));
     if count == 0 {

@@ -1,22 +1,42 @@
 //! What one row costs, in scalars: the same terms as the passes in lib.rs, for the few rows that are ranked or hold a prefix.
+use crate::busy::Busy;
 use crate::manifest::{columns, config};
 use infermesh_strategy::abi::PrefixHit;
+use infermesh_strategy::lanes::F4;
 use infermesh_strategy::{age_ms, find_hit, has_lora, lora_rows, max32, tier_share, Rows};
 
 /// Unit of `pending_prefill_pairs`.
 const PAIRS_UNIT: f32 = 1_048_576.0;
 
+/// Share of own prefill that counts as before it, for the requests that come meanwhile.
+const CROWD_OWN: f32 = 0.125;
+
 /// What own prefill costs beyond its time: see README.md.
 pub struct Weights {
+    /// Wherever it is done: 1 and the charge.
     pub own: f32,
-    pub stall: f32,
     pub crowd: f32,
+    pub crowd_ms: f32,
+    pub busy: Busy,
 }
 
 impl Weights {
-    /// Own prefill of `own` ms with what it costs others: decodes that stand still, and requests that come behind it. `before` = all other costs.
-    pub fn prefill_cost(&self, own: f32, before: f32, decodes: f32) -> f32 {
-        own * (self.own + self.stall * decodes + self.crowd * (before + own * 0.5))
+    /// Own prefill of `own` ms with what requests that come behind it wait for it; `before` = all other costs.
+    pub fn weighted(&self, own: f32, before: f32) -> f32 {
+        let length = self.crowd_ms + (before + own * CROWD_OWN);
+        own * (self.own + (self.crowd - (self.crowd * self.crowd_ms) / length))
+    }
+
+    /// Own prefill of `own` ms with what it costs others, here and in the pool; `queued` = prefill pending before it.
+    pub fn prefill_cost(&self, own: f32, before: f32, queued: f32) -> f32 {
+        self.weighted(own, before) + self.busy.ms(own, queued)
+    }
+
+    /// The same of four rows.
+    pub fn prefill_cost_four(&self, own: F4, before: F4, queued: F4) -> F4 {
+        let length = F4::splat(self.crowd_ms) + (before + own * F4::splat(CROWD_OWN));
+        let crowd = F4::splat(self.crowd) - F4::splat(self.crowd * self.crowd_ms) / length;
+        own * (F4::splat(self.own) + crowd) + self.busy.four(own, queued)
     }
 }
 
@@ -72,14 +92,18 @@ pub fn left_on(rows: &Rows, row: usize) -> f32 {
     find_hit(rows, row).map_or_else(|| prompt_tokens(rows), |hit| uncached_tokens(rows, hit))
 }
 
+/// Milliseconds of prefill pending on a row, less what has been done of it.
+pub fn queued_ms(rows: &Rows, row: usize, pace: f32) -> f32 {
+    let pairs = columns::pending_prefill_pairs(rows)[row] * pair_tokens(rows);
+    let work = (columns::pending_prefill_tokens(rows)[row] + pairs) * pace;
+    let elapsed = (age_ms(rows.request.now_ms, columns::prefill_at_ms(rows)[row]) as i32).max(0) as f32;
+    max32(work - elapsed, work * config::queue_floor(rows))
+}
+
 /// Milliseconds of work before this request on a row.
 pub fn queue_ms(rows: &Rows, row: usize, pace: &[f32]) -> f32 {
-    let pairs = columns::pending_prefill_pairs(rows)[row] * pair_tokens(rows);
-    let work = (columns::pending_prefill_tokens(rows)[row] + pairs) * pace[row];
-    let elapsed = (age_ms(rows.request.now_ms, columns::prefill_at_ms(rows)[row]) as i32).max(0) as f32;
     let needed = rows.request.tokens_in as f32 + rows.request.tokens_out as f32;
     let free = columns::kv_free_blocks(rows)[row] * columns::kv_block_tokens(rows)[row];
-    let shortage = max32(needed - free, 0.0) * columns::kv_usage(rows)[row] * config::shortage_weight(rows);
-    max32(work - elapsed, work * config::queue_floor(rows))
-        + (columns::load(rows)[row] * load_tokens(rows) + shortage) * pace[row]
+    let shortage = max32(needed - free, 0.0) * columns::kv_usage(rows)[row] * config::shortage_weight(rows) * pace[row];
+    queued_ms(rows, row, pace[row]) + columns::load(rows)[row] * load_tokens(rows) * pace[row] + shortage
 }
