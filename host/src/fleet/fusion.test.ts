@@ -144,6 +144,27 @@ test('a stale report degrades its target and no longer adds load; a new one mend
 	t.is(table.getF32(LOAD_BASE_COLUMN, record.row), 2);
 });
 
+test('a target that has not changed is passed over, and goes stale in its time all the same', (t) => {
+	const { table, fusion, records } = fleet(2);
+	const [record] = records as [TargetRecord, TargetRecord];
+	const stateAt = (ms: number): number => {
+		fusion.refresh(T0 + ms);
+		return table.getU32(COLUMN_STATE, record.row);
+	};
+	// Steady without end, until its first report gives it one.
+	for (const ms of [200, 400, 600]) t.is(stateAt(ms), TargetState.ready);
+	fusion.report(record, delta({ queueDepth: 1, running: 0 }), T0 + 1000);
+	for (const ms of [1200, 5000, 6000]) t.is(stateAt(ms), TargetState.ready, `${ms}`);
+	t.is(stateAt(6001), TargetState.degraded);
+	fusion.report(record, delta({ queueDepth: 1, running: 0 }), T0 + 7000);
+	t.is(stateAt(7100), TargetState.ready);
+	// Each report puts it off.
+	fusion.report(record, delta({ queueDepth: 1, running: 0 }), T0 + 9000);
+	for (const ms of [9200, 12_500, 14_000]) t.is(stateAt(ms), TargetState.ready, `${ms}`);
+	t.is(stateAt(14_001), TargetState.degraded);
+	t.is(table.getU32(COLUMN_STATE, (records[1] as TargetRecord).row), TargetState.ready);
+});
+
 test('reports and outcomes of a row’s former owner are dropped', (t) => {
 	const { table, registry, fusion, records, add } = fleet(1);
 	const [old] = records as [TargetRecord];

@@ -42,6 +42,7 @@ import {
 	newHealth,
 	slowStartOf,
 	stateOf,
+	steadyUntil,
 	type TargetHealth,
 	trialsOf,
 	withDevices,
@@ -99,6 +100,15 @@ interface Known {
 	report: ModelStateDelta | undefined;
 	/** Its scrapes tell how many requests run. */
 	reportsRunning: boolean;
+	/** What its columns were last worked out from, and until when they come to the same: `refresh` passes it over. */
+	steady: Steady | undefined;
+}
+
+interface Steady {
+	health: TargetHealth;
+	readonly hold: TargetRecord['hold'];
+	readonly unreachable: number;
+	readonly untilMs: number;
 }
 
 /** What operators see of a target beside its columns. */
@@ -123,6 +133,9 @@ export class FleetFusion {
 	readonly #counters: InflightReader;
 	readonly #registry: TargetRegistry;
 	readonly #byRow = new Map<number, Known>();
+	/** A prefill rate was learned, or targets have come or gone, since they were last written. */
+	#ratesMoved = true;
+	#ratesKnown = false;
 	/** Called when a target's state has changed in the table: routing should learn of it at once. */
 	onStateChange: (() => void) | undefined;
 
@@ -135,7 +148,7 @@ export class FleetFusion {
 
 	/** Begins to follow a target just added. */
 	follow(record: TargetRecord, nowMs: number): void {
-		this.#byRow.set(record.row, {
+		const known: Known = {
 			record,
 			health: newHealth(record.spec.healthPath !== ''),
 			learned: new LearnedSignals(this.#options.smoothingMs),
@@ -147,12 +160,18 @@ export class FleetFusion {
 			lastUnread: [],
 			report: undefined,
 			reportsRunning: false,
-		});
-		this.refresh(nowMs);
+			steady: undefined,
+		};
+		this.#byRow.set(record.row, known);
+		this.#refreshOne(known, nowMs);
+		this.#ratesMoved = true;
+		// It takes the rate of its peers at once, where there is one.
+		if (this.#ratesKnown) this.#writeRates();
 	}
 
 	forget(record: TargetRecord): void {
 		this.#byRow.delete(record.row);
+		this.#ratesMoved = true;
 	}
 
 	status(record: TargetRecord): TargetStatus {
@@ -220,7 +239,17 @@ export class FleetFusion {
 			table.setU32(COLUMN_TELEMETRY_AT_MS, row, nowMs % 0x1_0000_0000);
 			const sleeping =
 				delta.runtime === undefined ? known.health.sleeping : delta.sleeping === true || delta.ready === false;
-			known.health = { ...known.health, reportedMs: nowMs, sleeping };
+			const before = known.health;
+			known.health = { ...before, reportedMs: nowMs, sleeping };
+			// A report moves nothing but the time at which the target is stale, to later.
+			const isLater = before.reportedMs !== undefined && nowMs >= before.reportedMs;
+			if (
+				isLater &&
+				known.steady?.health === before &&
+				before.sleeping === sleeping &&
+				known.ownState !== TargetState.degraded
+			)
+				known.steady.health = known.health;
 		}
 		known.lastUnread = delta.unread;
 		known.report = delta;
@@ -307,8 +336,21 @@ export class FleetFusion {
 
 	/** Recomputes what follows from time alone: staleness, ends of ejections, slow start. */
 	refresh(nowMs: number): void {
-		for (const known of this.#byRow.values()) this.#refreshOne(known, nowMs);
+		for (const known of this.#byRow.values()) if (!this.#isSteady(known, nowMs)) this.#refreshOne(known, nowMs);
+		if (!this.#ratesMoved) return;
+		this.#ratesMoved = false;
 		this.#writeRates();
+	}
+
+	/** A fleet of thousands is looked at several times a second, and most of it has not changed. What else it follows from (devices, attempts) refreshes it by itself. */
+	#isSteady({ steady, health, record }: Known, nowMs: number): boolean {
+		return (
+			steady !== undefined &&
+			nowMs < steady.untilMs &&
+			steady.health === health &&
+			steady.hold === record.hold &&
+			steady.unreachable === this.#counters.unreachable(record.row)
+		);
 	}
 
 	#refreshOne(known: Known, nowMs: number): void {
@@ -325,12 +367,16 @@ export class FleetFusion {
 		known.ownState = ownState;
 		this.#table.setU32(COLUMN_STATE, row, state);
 		this.#table.setU32(TRIALS_COLUMN, row, trialsOf(known.health, this.#options));
-		this.#table.setU32(UNREACHABLE_SEEN_COLUMN, row, this.#counters.unreachable(row));
+		const unreachable = this.#counters.unreachable(row);
+		this.#table.setU32(UNREACHABLE_SEEN_COLUMN, row, unreachable);
 		this.#table.setF32(COLUMN_SLOW_START, row, slowStartOf(known.health, nowMs, this.#options));
 		const usable = state === TargetState.ready ? 1 : state === TargetState.degraded ? 0.5 : 0;
 		const errorRatio = known.learned.errorRatioAt(nowMs);
 		this.#table.setF32(COLUMN_ERROR_RATIO, row, errorRatio);
 		this.#table.setF32(COLUMN_HEALTH, row, usable * (1 - errorRatio) * (known.devices?.health ?? 1));
+		const untilMs = errorRatio === 0 ? steadyUntil(known.health, nowMs, this.#options) : nowMs;
+		known.steady =
+			untilMs > nowMs ? { health: known.health, hold: known.record.hold, unreachable, untilMs } : undefined;
 		if (changed) this.onStateChange?.();
 	}
 
@@ -362,7 +408,11 @@ export class FleetFusion {
 	#learnedRates(known: Known): void {
 		const { row } = known.record;
 		const prefill = known.learned.prefillRate;
-		if (prefill !== undefined) known.prefillRate = prefill;
+		if (prefill !== undefined && prefill !== known.prefillRate) {
+			known.prefillRate = prefill;
+			this.#ratesMoved = true;
+			this.#ratesKnown = true;
+		}
 		const decode = known.learned.decodeRate ?? known.report?.decodeTokensPerSec;
 		if (decode !== undefined && decode > 0) this.#table.setF32(COLUMN_DECODE_RATE, row, decode);
 	}

@@ -167,6 +167,16 @@ export function withDevices(state: number, devices: 'sound' | 'degraded' | 'quar
 	return devices === 'degraded' && state === TargetState.ready ? TargetState.degraded : state;
 }
 
+/** Until when, exclusively, `stateOf` and `slowStartOf` say the same as now of the same health; `nowMs` = they may move at any time. */
+export function steadyUntil(health: TargetHealth, nowMs: number, { staleAfterMs, slowStartMs }: HealthOptions): number {
+	if (nowMs - health.returnedMs < slowStartMs) return nowMs;
+	const later = (atMs: number | undefined): number =>
+		atMs === undefined || atMs <= nowMs ? Number.POSITIVE_INFINITY : atMs;
+	const staleMs = health.reportedMs === undefined ? undefined : health.reportedMs + staleAfterMs;
+	// At the very instant it is not stale yet.
+	return staleMs === nowMs ? nowMs : Math.min(later(health.ejectedUntilMs), later(staleMs));
+}
+
 /** Share of its normal traffic a target should get: rises from 0.1 to 1 over `slowStartMs` after it came back. */
 export function slowStartOf(health: TargetHealth, nowMs: number, options: HealthOptions): number {
 	const sinceMs = nowMs - health.returnedMs;

@@ -13,14 +13,21 @@ const PREFILL_RATE_QUANTILE = 0.9;
 /** A smaller error ratio is none. */
 const ERROR_RATIO_MIN = 0.001;
 
+const none = new Float32Array(0);
+
 /** The last so many values, kept in order of size too: quantiles are read with every report, values come once a request. */
 class Window {
-	readonly #values = new Float32Array(WINDOW);
-	readonly #sorted = new Float32Array(WINDOW);
+	/** Made with the first value: most of a large fleet's targets are seldom used. */
+	#values = none;
+	#sorted = none;
 	#count = 0;
 	#next = 0;
 
 	add(value: number): void {
+		if (this.#values === none) {
+			this.#values = new Float32Array(WINDOW);
+			this.#sorted = new Float32Array(WINDOW);
+		}
 		if (this.#count === WINDOW) this.#drop(this.#values[this.#next] as number);
 		this.#values[this.#next] = value;
 		this.#insert(this.#values[this.#next] as number);
@@ -158,6 +165,7 @@ export class LearnedSignals {
 	 * otherwise never be tried again.
 	 */
 	errorRatioAt(nowMs: number): number {
+		if (this.#errors.value === 0) return 0;
 		const idleMs = Math.max(0, nowMs - this.observedMs);
 		const ratio = this.#errors.value * Math.exp(-idleMs / this.#timeConstantMs);
 		return ratio < ERROR_RATIO_MIN ? 0 : ratio;

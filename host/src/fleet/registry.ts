@@ -99,7 +99,11 @@ interface PoolSlots {
 	/** Targets whose row is not released yet. */
 	members: number;
 	rows: (TargetRecord | undefined)[];
+	/** As of `rows`, unless it is stale: targets come by the thousand, and a pool is made once they have come. */
 	pool: ModelPool;
+	stale: boolean;
+	/** No row below it is a hole. */
+	firstHole: number;
 }
 
 export class TargetRegistry {
@@ -210,7 +214,7 @@ export class TargetRegistry {
 	setPolicies(policies: PoolPolicies): void {
 		this.#policies = policies;
 		for (const slots of this.#pools.values()) {
-			const before = slots.pool;
+			const before = this.#poolOf(slots);
 			this.#rebuild(slots);
 			if (samePolicy(before.policy, slots.pool.policy)) slots.pool = before;
 		}
@@ -218,7 +222,7 @@ export class TargetRegistry {
 
 	/** All pools in index order. An unchanged pool is the same object as before. */
 	pools(): readonly ModelPool[] {
-		return [...this.#pools.values()].map((slots) => slots.pool).sort((a, b) => a.index - b.index);
+		return [...this.#pools.values()].map((slots) => this.#poolOf(slots)).sort((a, b) => a.index - b.index);
 	}
 
 	#describe(record: TargetRecord): void {
@@ -274,9 +278,10 @@ export class TargetRegistry {
 			members: 0,
 			rows: [],
 			pool: undefined as unknown as ModelPool,
+			stale: true,
+			firstHole: 0,
 		};
 		this.#pools.set(poolKey(model, spec), slots);
-		this.#rebuild(slots);
 		return slots;
 	}
 
@@ -297,10 +302,10 @@ export class TargetRegistry {
 	#join(model: string, record: TargetRecord): void {
 		const slots = this.#pools.get(poolKey(model, record.spec));
 		if (slots === undefined) return;
-		const hole = slots.rows.indexOf(undefined);
-		if (hole >= 0) slots.rows[hole] = record;
-		else slots.rows.push(record);
-		this.#rebuild(slots);
+		const { rows } = slots;
+		while (slots.firstHole < rows.length && rows[slots.firstHole] !== undefined) slots.firstHole++;
+		rows[slots.firstHole] = record;
+		slots.stale = true;
 	}
 
 	#leave(model: string, record: TargetRecord): void {
@@ -308,11 +313,18 @@ export class TargetRegistry {
 		if (slots === undefined) return;
 		slots.rows = slots.rows.map((present) => (present === record ? undefined : present));
 		while (slots.rows.length > 0 && slots.rows.at(-1) === undefined) slots.rows.pop();
-		this.#rebuild(slots);
+		slots.firstHole = 0;
+		slots.stale = true;
+	}
+
+	#poolOf(slots: PoolSlots): ModelPool {
+		if (slots.stale) this.#rebuild(slots);
+		return slots.pool;
 	}
 
 	#rebuild(slots: PoolSlots): void {
 		const { model } = slots;
+		slots.stale = false;
 		slots.pool = {
 			index: slots.index,
 			model,
