@@ -14,11 +14,11 @@ class Process : public Napi::ObjectWrap<Process> {
 		return DefineClass(env, "Process",
 						   {InstanceAccessor<&Process::buffer>("buffer"), InstanceAccessor<&Process::pid>("pid"),
 							InstanceAccessor<&Process::message>("message"), InstanceAccessor<&Process::manifest_bytes>("manifestBytes"),
-							InstanceAccessor<&Process::waited_ns>("waitedNs"), InstanceMethod<&Process::ready>("ready"),
+							InstanceAccessor<&Process::figures>("figures"), InstanceMethod<&Process::ready>("ready"),
 							InstanceMethod<&Process::settle>("settle"), InstanceMethod<&Process::end>("end")});
 	}
 
-	/** `new Process(sandbox, library, digest, frameBytes, inspect, [spinUs, deadlineUs, graceUs, memoryBytes, restartMs, restartMaxMs])`. */
+	/** `new Process(sandbox, library, digest, frameBytes, inspect, [spinUs, deadlineUs, graceUs, memoryBytes, restartMs, restartMaxMs, startMs])`. */
 	explicit Process(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Process>(info), kept_(kept_of(info.Env())) {
 		const std::string failure = open(info);
 		if (failure.empty()) define_call(info.Env(), info.This().As<Napi::Object>(), this);
@@ -28,11 +28,22 @@ class Process : public Napi::ObjectWrap<Process> {
 	~Process() override { finish(false); }
 
 	/** One call; see handoff.h. */
-	int32_t run(uint32_t hook, int32_t argument) { return ready_ ? judged(caller_->call(hook, argument)) : CALL_GONE; }
+	int32_t run(uint32_t hook, int32_t argument) {
+		if (!ready_) return CALL_GONE;
+		const int32_t result = judged(caller_->call(hook, argument));
+		figures_[WAITED_NS] = static_cast<double>(caller_->waited_ns());
+		return result;
+	}
 
    private:
+	/** Places in the figures. */
+	enum : size_t { WAITED_NS, FIGURES };
+
 	/** Empty, or why there is no sandbox. */
 	std::string open(const Napi::CallbackInfo &info) {
+		auto figures = Napi::Float64Array::New(info.Env(), FIGURES);
+		figures_ = figures.Data();
+		figures_array_ = Napi::Persistent(figures);
 		const auto numbers = info[5].As<Napi::Array>();
 		const auto number = [&](uint32_t index) { return static_cast<uint64_t>(numbers.Get(index).ToNumber().Int64Value()); };
 		const auto bytes = info[1].As<Napi::Uint8Array>();
@@ -51,8 +62,11 @@ class Process : public Napi::ObjectWrap<Process> {
 		control_ = reinterpret_cast<Control *>(mapping_->address);
 		caller_.emplace(control_, child_, CallLimits{number(0) * 1000, number(1) * 1000, number(2) * 1000});
 		kept_.reap(false);
+		const uint64_t delay_ms = kept_.delay_ms(digest_, {number(4), number(5)});
+		start_ms_ = number(6);
+		start_until_ns_ = now_ns() + (delay_ms + start_ms_) * 1'000'000;
 		return child_.start({info[0].As<Napi::String>().Utf8Value(), shared.number, library_->number, frame_bytes, number(3) + shared_bytes,
-							 info[4].ToBoolean(), kept_.delay_ms(digest_, {number(4), number(5)})});
+							 info[4].ToBoolean(), delay_ms});
 	}
 
 	/** A sandbox that will not answer any more is ended, by its own fault. */
@@ -76,7 +90,7 @@ class Process : public Napi::ObjectWrap<Process> {
 		library_.reset();
 	}
 
-	/** `ready(waitMs)`: 'ready', 'starting', 'refused' or 'gone'. */
+	/** `ready(waitMs)`: 'ready', 'starting', 'refused' or 'gone'. One that has not loaded in its time is refused, however often it is asked. */
 	Napi::Value ready(const Napi::CallbackInfo &info) {
 		const auto word = [&](const char *text) { return Napi::String::New(info.Env(), text); };
 		const uint64_t until = now_ns() + static_cast<uint64_t>(info[0].ToNumber().Int64Value()) * 1'000'000;
@@ -92,7 +106,10 @@ class Process : public Napi::ObjectWrap<Process> {
 			} else if (state == STATE_REFUSED || child_.ended()) {
 				fail(state == STATE_REFUSED ? told<std::string>(control_) : "the sandbox " + child_.ending() + " while the library was loaded");
 				return word("refused");
-			} else if (now_ns() >= until) {
+			} else if (const uint64_t now = now_ns(); now >= start_until_ns_) {
+				fail("the library did not load within " + std::to_string(start_ms_) + " ms");
+				return word("refused");
+			} else if (now >= until) {
 				return word("starting");
 			} else {
 				futex_wait(&control_->state, state, &look);
@@ -104,9 +121,7 @@ class Process : public Napi::ObjectWrap<Process> {
 	Napi::Value pid(const Napi::CallbackInfo &info) { return Napi::Number::New(info.Env(), child_.pid()); }
 	Napi::Value message(const Napi::CallbackInfo &info) { return Napi::String::New(info.Env(), message_); }
 	Napi::Value manifest_bytes(const Napi::CallbackInfo &info) { return Napi::Number::New(info.Env(), control_->manifest_bytes); }
-	Napi::Value waited_ns(const Napi::CallbackInfo &info) {
-		return Napi::Number::New(info.Env(), static_cast<double>(caller_->waited_ns()));
-	}
+	Napi::Value figures(const Napi::CallbackInfo &) { return figures_array_.Value(); }
 	/** `settle()`: 0 when the frame is the host's, else the fault that it is not. */
 	Napi::Value settle(const Napi::CallbackInfo &info) {
 		return Napi::Number::New(info.Env(), ready_ ? judged(caller_->settle()) : CALL_GONE);
@@ -123,6 +138,10 @@ class Process : public Napi::ObjectWrap<Process> {
 	Child child_;
 	std::optional<Caller<Child>> caller_;
 	bool ready_ = false;
+	uint64_t start_ms_ = 0, start_until_ns_ = 0;
+	/** Of the last call, for metrics: memory of the environment, that JavaScript reads without a call. */
+	double *figures_ = nullptr;
+	Napi::Reference<Napi::Float64Array> figures_array_;
 };
 
 }  // namespace infermesh

@@ -26,12 +26,13 @@ export class NativeLibrary {
 
 	/** Over a frame of its own; `close` ends the sandbox, where there is one. */
 	kit(native: NativeCode['native'], options: FrameViewOptions): StrategyKit & { readonly close: () => void } {
-		const { manifest, digest } = this.#strategy;
+		const { manifest, digest, versionId } = this.#strategy;
 		const code = this.#strategy.module as NativeCode;
 		const limits = { ...code.limits, ...patience };
 		let executor: Executor | undefined;
 		const open = (layout: FrameLayout) => {
-			executor = openNative({ ...code, native, limits }, digest, manifest.hooks, layout);
+			const { hooks } = manifest;
+			executor = openNative({ ...code, native, limits }, { versionId, digest, hooks }, layout);
 			executor.awaitReady();
 			return { buffer: executor.buffer, baseBytes: executor.base, exports: exportsOf(executor, manifest.hooks) };
 		};

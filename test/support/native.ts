@@ -1,5 +1,5 @@
 // Owns native strategies for tests and benches outside of the host: the C template's source with something put in front of its `rank`, built as an author's.
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -58,4 +58,55 @@ export async function nativeLibrary(project: NativeProject): Promise<Uint8Array>
 	} finally {
 		rmSync(dir, { recursive: true, force: true });
 	}
+}
+
+/** Least load; its state counts outcomes and ticks, and shows the outcomes as a factor. */
+const counting = {
+	manifest: 'columns: [load]\nhooks: [rank, observe, tick]\nfactors: [seen]\nstate_bytes: 64\n',
+	source: `#include "infermesh.h"
+#include "infermesh_manifest.h"
+static uint32_t *state(uint8_t *frame) { return (uint32_t *)(void *)im_state(frame); }
+static int32_t rank(uint8_t *frame) {
+	const float *load = im_column_f32(frame, IM_COLUMN_LOAD);
+	float *cost = im_scratch_f32(frame, 0);
+	for (uint32_t row = 0; row < im_header(frame)->row_capacity; row++) cost[row] = load[row];
+	const int32_t status = im_rank_lowest(frame, cost, IM_TOP_K);
+	im_output *output = im_output_in(frame);
+	output->factor_count = 1;
+	for (uint32_t at = 0; at < output->count; at++) output->factors[at * IM_FACTORS_MAX] = (float)state(frame)[0];
+	return status;
+}
+static int32_t observe(uint8_t *frame, int32_t count) { state(frame)[0] += (uint32_t)count; return IM_STATUS_OK; }
+static int32_t tick(uint8_t *frame) { state(frame)[1]++; return IM_STATUS_OK; }
+IM_STRATEGY(IM_NATIVE_HAS_RANK | IM_NATIVE_HAS_OBSERVE | IM_NATIVE_HAS_TICK, .rank = rank, .observe = observe, .tick = tick)
+`,
+};
+
+/** A library whose state block counts what it has observed. */
+export async function countingLibrary(version: string): Promise<Uint8Array> {
+	const dir = mkdtempSync(path.join(tmpdir(), 'infermesh-native-'));
+	try {
+		const head = `name: counting\nversion: ${version}\nabi: "1.0"\nsource: strategy.c\n`;
+		writeFileSync(path.join(dir, 'strategy.yaml'), head + counting.manifest);
+		writeFileSync(path.join(dir, 'strategy.c'), counting.source);
+		return (await buildStrategy(dir)).wasm;
+	} finally {
+		rmSync(dir, { recursive: true, force: true });
+	}
+}
+
+/** Sandboxes of a process that have not ended. */
+export function sandboxesOf(pid: number): number[] {
+	return readdirSync('/proc')
+		.map(Number)
+		.filter((one) => {
+			if (!Number.isInteger(one)) return false;
+			try {
+				const stat = readFileSync(`/proc/${one}/stat`, 'utf8');
+				const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+				return Number(parent) === pid && state !== 'Z' && stat.includes('(sandbox');
+			} catch {
+				return false;
+			}
+		});
 }

@@ -37,6 +37,8 @@ export interface LoadStrategyRequest {
 	/** Narrows `activate` to one model. */
 	readonly model: string | undefined;
 	readonly signature?: StrategySignature | undefined;
+	/** Run a native library inside the process. */
+	readonly inline?: boolean | undefined;
 }
 
 export interface MeshControl {

@@ -65,10 +65,11 @@ const strategyRoutes: readonly AdminRoute[] = [
 				activate: body.activate ?? false,
 				model: body.model,
 				signature: body.signature,
+				inline: body.inline,
 			}),
 		audit: ({ body }, { strategy }: LoadResult) => ({
 			action: body.activate === true ? 'strategy.activate' : 'strategy.load',
-			object: labelOf(strategy),
+			object: body.inline === true ? `${labelOf(strategy)} (inline)` : labelOf(strategy),
 		}),
 	}),
 	route('POST', '/api/v1/strategies/:id/stage', 'Give a loaded strategy a stage; `:id` is `name` or `name@version`.', {

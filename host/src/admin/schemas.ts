@@ -4,6 +4,7 @@ import { runtimeNames } from '@infermesh/adapters';
 import { type Static, Type } from 'typebox';
 import { signatureSchema } from '../records/kinds.js';
 import { httpVersions } from '../router/upstream/http-version.js';
+import { nativeRuns } from '../strategy/native/code.js';
 import { grades } from '../strategy/signing/grade.js';
 
 const describe = (description: string) => ({ description });
@@ -132,18 +133,25 @@ export const strategyViewSchema = Type.Object({
 	bytes: Type.Integer(describe('Size of the module as loaded.')),
 	grade: Type.Enum([...grades], describe('What its signature is worth: unsigned, signed or trusted.')),
 	signedBy: Type.Union([Type.String(), Type.Null()], describe('Id of the key that has signed it.')),
+	runs: Type.Enum(
+		['wasm', ...nativeRuns],
+		describe('WebAssembly, or a native library in a sandbox (process) or inline.'),
+	),
 	fuelBudget: Type.Integer(describe('Budget of one decision for the largest pool now.')),
 });
 export type StrategyView = Static<typeof strategyViewSchema>;
 
 export const loadRequestSchema = Type.Object(
 	{
-		module: Type.String({ minLength: 1, description: 'The WebAssembly module, base64.' }),
+		module: Type.String({ minLength: 1, description: 'The WebAssembly module or native library, base64.' }),
 		sourceMap: Type.Optional(Type.String({ description: 'Its source map, so that traps name a source line.' })),
 		settings: Type.Optional(Type.Record(Type.String(), Type.Union([Type.Number(), Type.Boolean()]))),
 		activate: Type.Optional(Type.Boolean({ description: 'Make it decide at once.' })),
 		model: Type.Optional(Type.String({ minLength: 1, description: 'Narrows `activate` to one model.' })),
 		signature: Type.Optional(signatureSchema),
+		inline: Type.Optional(
+			Type.Boolean({ description: 'Run a native library inside the process: one signed by a key of grade trusted.' }),
+		),
 	},
 	strict,
 );

@@ -89,6 +89,7 @@ export function fakeStrategy(name: string, stage: string): StrategyView {
 		quarantinedForMs: null,
 		loadedAt: '2026-01-01T00:00:00.000Z',
 		bytes: 4096,
+		runs: 'wasm',
 		fuelBudget: 201_600,
 	};
 }

@@ -86,7 +86,7 @@ export function addEvaluateCommands(program: Command, cli: Cli): void {
 					'estimate from recorded decisions with exploration what single decisions of another strategy would have brought; exit code 1 when the recording does not support any estimate',
 				)
 				.argument('<file...>', 'recording files, or a folder of them')
-				.requiredOption('--against <strategy>', 'a .wasm file, a project folder or a shipped name'),
+				.requiredOption('--against <strategy>', 'a .wasm or .so file, a project folder or a shipped name'),
 		)
 			.option('--slo <objectives>', 'what a request is to meet', 'ttft<5s,tpot<100ms')
 			.option('--seed <number>', 'of the bootstrap', whole(0, 4_294_967_295), 1)

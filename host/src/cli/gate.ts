@@ -13,7 +13,7 @@ import { EXIT_FAILED, EXIT_OK } from './errors.js';
 import { type OutputOptions, print } from './output.js';
 import { type SignFlags, signedOf, withSign } from './report-signature.js';
 import { type ScenarioFlags, scenarioFor, withScenario } from './simulate.js';
-import { decimal, signed } from './values.js';
+import { decimal, STRATEGY_WHAT, signed } from './values.js';
 
 const SCENARIO = 'gate';
 
@@ -73,7 +73,7 @@ export function addGateCommand(strategy: Command, cli: Cli): void {
 					strategy
 						.command('gate')
 						.description('pass or fail, with reasons: admission, conformance, golden scenarios, paired simulation')
-						.argument('<what>', 'project folder, .wasm file or shipped strategy'),
+						.argument('<what>', STRATEGY_WHAT),
 					SCENARIO,
 				),
 			)

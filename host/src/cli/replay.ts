@@ -63,10 +63,14 @@ export function addReplayCommand(program: Command, cli: Cli): void {
 		)
 			.option(
 				'--against <strategies>',
-				'strategies to compare with, comma-separated or repeated: a .wasm file, a project folder or a shipped name',
+				'strategies to compare with, comma-separated or repeated: a .wasm or .so file, a project folder or a shipped name',
 				list,
 			)
-			.option('--with <modules>', 'modules of strategies that decided, where the recording does not hold them', list)
+			.option(
+				'--with <modules>',
+				'modules or libraries of strategies that decided, where the recording does not hold them',
+				list,
+			)
 			.option('--html <file>', 'write the report as one HTML page')
 			.option(
 				'--differences <count>',

@@ -20,7 +20,7 @@ import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withJson, withMesh } from './command.js';
 import type { CliContext } from './context.js';
 import { type Column, type OutputOptions, print, printListing, showTime } from './output.js';
-import { oneOf } from './values.js';
+import { oneOf, STRATEGY_WHAT } from './values.js';
 
 const PRIVATE_MODE = 0o600;
 
@@ -107,7 +107,7 @@ type SignOptions = OutputOptions & { readonly key: string; readonly out?: string
 async function signStrategy(context: CliContext, where: string, options: SignOptions): Promise<void> {
 	const { wasm } = await openStrategy(where);
 	const signature = signWith(options.key, wasm);
-	const out = options.out ?? `${path.basename(where, '.wasm')}.sig`;
+	const out = options.out ?? `${path.basename(where).replace(/\.(?:wasm|so)$/, '')}.sig`;
 	writeFileSync(out, `${JSON.stringify(signature)}\n`);
 	print(context, options, { ...signature, file: path.resolve(out) }, () => `${out}: signed by ${signature.key}\n`);
 }
@@ -169,8 +169,8 @@ export function addStrategySignCommand(strategy: Command, cli: Cli): void {
 		withJson(
 			strategy
 				.command('sign')
-				.description('sign a module as it is now')
-				.argument('<what>', 'project folder, .wasm file or shipped strategy'),
+				.description('sign a module or native library as it is now')
+				.argument('<what>', STRATEGY_WHAT),
 		)
 			.requiredOption('--key <file>', 'private key, as `signing-key new` makes it')
 			.option('--out <file>', 'where the signature goes (default: the name with .sig)'),

@@ -155,7 +155,7 @@ export function addSimulateCommands(program: Command, cli: Cli): void {
 		.enablePositionalOptions()
 		.option(
 			'--strategies <list>',
-			`${ALL}, or shipped names, project folders, .wasm files (default: the scenario’s, else ${ALL})`,
+			`${ALL}, or shipped names, project folders, .wasm or .so files (default: the scenario’s, else ${ALL})`,
 		);
 	withExample(
 		withJson(

@@ -11,7 +11,7 @@ import { act, type Cli, type MeshOptions, withExample, withMesh } from './comman
 import type { CliContext } from './context.js';
 import { type Column, print, printItems, showMs } from './output.js';
 import { readSignature, signWith } from './signing-key.js';
-import { decimal, oneOf, setting } from './values.js';
+import { decimal, oneOf, STRATEGY_WHAT, setting } from './values.js';
 
 const label = (strategy: StrategyView): string => `${strategy.name}@${strategy.version}`;
 
@@ -27,6 +27,7 @@ const columns: readonly Column<StrategyView>[] = [
 	{ title: 'STRATEGY', value: label },
 	{ title: 'STAGE', value: stageText },
 	{ title: 'ORIGIN', value: ({ grade }) => grade },
+	{ title: 'RUNS', value: ({ runs }) => runs },
 	{ title: 'DIGEST', value: (strategy) => strategy.digest.slice(0, 12) },
 	{ title: 'STRIKES', value: (strategy) => String(strategy.strikes), right: true },
 	{ title: 'BYTES', value: (strategy) => String(strategy.bytes), right: true },
@@ -38,6 +39,7 @@ export interface UploadOptions {
 	readonly model?: string;
 	readonly settings?: Readonly<Record<string, number | boolean>>;
 	readonly signature?: StrategySignature;
+	readonly inline?: boolean;
 }
 
 /** Sends a module to the mesh. Throws IM_STRATEGY_REFUSED with the admission report. */
@@ -54,6 +56,7 @@ export function uploadStrategy(
 		...(options.settings === undefined ? {} : { settings: options.settings }),
 		...(options.model === undefined ? {} : { model: options.model }),
 		...(options.signature === undefined ? {} : { signature: options.signature }),
+		...(options.inline === true ? { inline: true } : {}),
 	});
 }
 
@@ -63,6 +66,7 @@ type LoadOptions = MeshOptions & {
 	readonly set?: Record<string, number | boolean>;
 	readonly key?: string;
 	readonly signature?: string;
+	readonly inline?: boolean;
 };
 
 function signatureOf({ key, signature }: LoadOptions, wasm: Uint8Array): StrategySignature | undefined {
@@ -79,6 +83,7 @@ async function load(context: CliContext, where: string, options: LoadOptions): P
 		...(options.model === undefined ? {} : { model: options.model }),
 		...(options.set === undefined ? {} : { settings: options.set }),
 		...(signature === undefined ? {} : { signature }),
+		...(options.inline === true ? { inline: true } : {}),
 	}).catch((error: unknown) => {
 		const report = error instanceof MeshError ? error.details?.['report'] : undefined;
 		// All refusals with their places, not only the first, which the error names.
@@ -120,13 +125,14 @@ export function addStrategyMeshCommands(strategy: Command, cli: Cli): void {
 			strategy
 				.command('load')
 				.description('admit and warm a strategy in the running mesh; no traffic without --activate')
-				.argument('<what>', 'project folder, .wasm or .so file, or shipped strategy'),
+				.argument('<what>', STRATEGY_WHAT),
 		)
 			.option('--activate', 'let it decide at once')
 			.option('--model <name>', 'narrow --activate to one model')
 			.option('--set <name=value>', 'a value of its configuration, repeatable', setting)
 			.option('--key <file>', 'sign it with this private key')
-			.option('--signature <file>', 'its signature, as `strategy sign` writes it'),
+			.option('--signature <file>', 'its signature, as `strategy sign` writes it')
+			.option('--inline', 'run a native library inside the mesh process; its key has to be trusted'),
 		'infermesh strategy load ./my-strategy --activate',
 	).action(act(cli, (context, where: string, options: LoadOptions) => load(context, where, options)));
 	withExample(

@@ -12,7 +12,7 @@ import { act, type Cli, withExample, withJson } from './command.js';
 import type { CliContext } from './context.js';
 import { EXIT_FAILED, EXIT_OK } from './errors.js';
 import { type OutputOptions, print } from './output.js';
-import { collect, wholeList } from './values.js';
+import { collect, STRATEGY_WHAT, wholeList } from './values.js';
 
 interface NewOptions extends OutputOptions {
 	readonly template?: string;
@@ -51,8 +51,6 @@ async function bench(context: CliContext, what: string, options: BenchOptions): 
 	print(context, options, report, () => renderBench(report));
 	return report.ok ? EXIT_OK : EXIT_FAILED;
 }
-
-const WHAT = 'project folder, .wasm or .so file, or shipped strategy';
 
 export function addStrategyProjectCommands(strategy: Command, cli: Cli): void {
 	withExample(
@@ -99,7 +97,7 @@ export function addStrategyProjectCommands(strategy: Command, cli: Cli): void {
 			strategy
 				.command('check')
 				.description('the verdict the mesh would give, with figures')
-				.argument('[what]', WHAT, '.'),
+				.argument('[what]', STRATEGY_WHAT, '.'),
 		),
 		'infermesh strategy check ./my-strategy',
 	).action(
@@ -129,7 +127,7 @@ export function addStrategyProjectCommands(strategy: Command, cli: Cli): void {
 			strategy
 				.command('run')
 				.description('one decision from a request and a fleet in files')
-				.argument('[what]', WHAT, '.'),
+				.argument('[what]', STRATEGY_WHAT, '.'),
 		)
 			.option('--request <file>', 'JSON or YAML of a request (default: examples/request.json of the project)')
 			.option('--fleet <file>', 'JSON or YAML of targets (default: examples/fleet.json of the project)'),
@@ -156,7 +154,7 @@ export function addStrategyProjectCommands(strategy: Command, cli: Cli): void {
 			strategy
 				.command('bench')
 				.description('latency and fuel of one decision at several fleet sizes')
-				.argument('[what]', WHAT, '.'),
+				.argument('[what]', STRATEGY_WHAT, '.'),
 		)
 			.option('--targets <list>', `fleet sizes (default: ${benchTargets.join(',')})`, wholeList)
 			.option(

@@ -288,7 +288,7 @@ export function addUpCommands(program: Command, cli: Cli): void {
 				whole(1, NODES_MAX),
 			)
 			.option('--workers <number>', 'data-plane threads (default: cores − 1)', whole(0, 64))
-			.option('--strategy <what>', 'strategy that decides: shipped name, .wasm file or project folder')
+			.option('--strategy <what>', 'strategy that decides: shipped name, .wasm or .so file, or project folder')
 			.option(
 				'--log-level <level>',
 				'trace, debug, info, warn, error or silent (default: warn)',

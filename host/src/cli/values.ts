@@ -1,6 +1,9 @@
 // Owns the reading of option values: numbers with bounds, durations, NAME=VALUE pairs. A bad value is a usage error that says what fits.
 import { InvalidArgumentError } from 'commander';
 
+/** What names a strategy on the command line. */
+export const STRATEGY_WHAT = 'project folder, .wasm or .so file, or shipped strategy';
+
 /** A parser for whole numbers from `min` to `max`. */
 export function whole(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
 	return (text) => {

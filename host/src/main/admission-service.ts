@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Compiler } from '@infermesh/adapters';
 import { type Clock, MeshError } from '@infermesh/proto';
 import { blankReport, type Inspection, type InspectOptions } from '../strategy/admission/try-out.js';
-import { isLibrary } from '../strategy/native/code.js';
+import { isLibrary, type NativeLimits, nativeLimitDefaults, patient } from '../strategy/native/code.js';
 import { buildNativeEngine } from '../strategy/native/engine.js';
 
 export interface AdmissionServiceOptions {
@@ -16,6 +16,8 @@ export interface AdmissionServiceOptions {
 	readonly waitingMax: number;
 	/** With what, and where, libraries' addon and sandbox are built; what is left out is as everywhere. */
 	readonly compiler: Partial<Compiler>;
+	/** Limits that a native library will run under. */
+	readonly native: NativeLimits;
 }
 
 export const admissionServiceDefaults: AdmissionServiceOptions = {
@@ -24,6 +26,7 @@ export const admissionServiceDefaults: AdmissionServiceOptions = {
 	concurrencyMax: 1,
 	waitingMax: 16,
 	compiler: {},
+	native: nativeLimitDefaults,
 };
 
 /** Where the engine keeps the compiled code of the child's imports: about 50 ms of CPU less per admission. Not writable = not used. */
@@ -64,7 +67,8 @@ export class AdmissionService {
 	/** What libraries are tried out with is built here, once: a child would be killed for taking so long. */
 	async #libraryInChild(bytes: Uint8Array, options: InspectOptions): Promise<Inspection> {
 		try {
-			return await this.#inChild(bytes, { ...options, native: await buildNativeEngine(this.#options.compiler) });
+			const engine = await buildNativeEngine(this.#options.compiler);
+			return await this.#inChild(bytes, { ...options, native: { engine, limits: patient(this.#options.native) } });
 		} catch (error) {
 			if (!(error instanceof MeshError)) throw error;
 			return failure(bytes, error.code, error.message, error.hint);

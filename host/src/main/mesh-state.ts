@@ -30,7 +30,7 @@ import type { StrategyJudge } from '../strategy/registry/judge.js';
 import type { StrategyManager } from '../strategy/registry/manager.js';
 import { StrategyRegistry } from '../strategy/registry/registry.js';
 import { StrategySync } from '../strategy/registry/sync.js';
-import type { Grade } from '../strategy/signing/grade.js';
+import type { Grade, InlineRule } from '../strategy/signing/grade.js';
 import { StrategyTrust } from '../strategy/signing/trust.js';
 
 export interface MeshStateParts {
@@ -46,6 +46,8 @@ export interface MeshStateParts {
 	readonly judge: StrategyJudge;
 	/** Least grade of strategies that are loaded. */
 	readonly requiredGrade: Grade;
+	/** Which libraries may run inside the process. */
+	readonly inlineRule: InlineRule;
 	/** Whether a router that follows the records has no room for one more strategy. */
 	readonly full: () => boolean;
 	/** Of the router that runs here; undefined where none does, and strategies are only kept. */
@@ -157,7 +159,11 @@ export class MeshState implements MeshMirrors {
 			this.#responseKey.changed();
 			reaccess();
 		});
-		this.signingKeys = mirror('signingKeys', () => parts.manager?.gradesChanged());
+		this.signingKeys = mirror('signingKeys', () => {
+			parts.manager?.gradesChanged();
+			// A library that was refused for want of trust may be taken now.
+			this.#strategySync?.changed();
+		});
 		this.strategies = mirror('strategies', restrategise);
 		this.staging = mirror('staging', restrategise);
 		this.routers = mirror('routers', () => {
@@ -233,6 +239,7 @@ export class MeshState implements MeshMirrors {
 		});
 		const trust = new StrategyTrust({
 			require: parts.requiredGrade,
+			inline: parts.inlineRule,
 			key: (id) => this.signingKeys.get(id)?.value,
 		});
 		this.#strategySync =

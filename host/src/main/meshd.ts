@@ -24,7 +24,7 @@ import { degradationRow } from '../reports/routes.js';
 import { createTargetLimits, TargetLimits } from '../router/admission/target-limits.js';
 import { isFull, StrategyJudge } from '../strategy/registry/judge.js';
 import type { Admit } from '../strategy/registry/ports.js';
-import type { Grade } from '../strategy/signing/grade.js';
+import type { Grade, InlineRule } from '../strategy/signing/grade.js';
 import { createMetricsBuffer, MetricsBlock } from '../telemetry/block.js';
 import type { Log } from '../telemetry/logger.js';
 import { watchLoopLag } from '../telemetry/loop-lag.js';
@@ -56,6 +56,7 @@ import {
 	looksStart,
 	namePolicy,
 	nativeCompiler,
+	nativeLimits,
 	roomOptions,
 	routes,
 	targetServiceOptions,
@@ -148,6 +149,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			timeoutMs: config.strategy.admission_timeout_ms,
 			memoryMib: config.strategy.admission_memory_mib,
 			compiler: nativeCompiler(config),
+			native: nativeLimits(config),
 		},
 		clock,
 	);
@@ -230,6 +232,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			judge,
 			gradeOf: (label) => state.gradeOf(label),
 			metrics: meshMetrics,
+			block: agentBlock,
 			moduleOf: async (label) => {
 				const blob = state.strategies.get(label)?.value.blob;
 				return blob === undefined ? undefined : fabric.blobs.get(blob);
@@ -269,6 +272,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		configuredKeys: config.keys,
 		responseKey: config.data.response_key,
 		requiredGrade: config.strategy.require as Grade,
+		inlineRule: config.strategy.native.inline as InlineRule,
 		setAccess: (next) => {
 			access = next;
 			router?.workers.access(next);

@@ -16,7 +16,7 @@ import type { RouterOptionsInput } from '../router/options.js';
 import type { UpstreamTls } from '../router/tls.js';
 import type { GpuSignalsOptions } from '../signals/gpu-signals.js';
 import { defaultRules, type Rule } from '../signals/rules.js';
-import type { NativeCode, NativeEngine } from '../strategy/native/code.js';
+import type { NativeLimits } from '../strategy/native/code.js';
 import type { RoomOptions } from '../strategy/registry/judge.js';
 import type { FuelBudget } from '../strategy/runtime/instance.js';
 import { INSTANCES_MAX } from '../strategy/runtime/plan.js';
@@ -181,26 +181,16 @@ export function nativeCompiler({ strategy: { native } }: MeshConfig): Partial<Co
 	return { command: native.compiler, ...(native.build_dir === '' ? {} : { into: path.resolve(native.build_dir) }) };
 }
 
-/** How a library runs here: in a sandbox, unless the operator lists its digest. */
-export function nativeCode(
-	library: Uint8Array,
-	digest: string,
-	engine: NativeEngine,
-	native: MeshConfig['strategy']['native'],
-): NativeCode {
+/** Limits of native code on this node. */
+export function nativeLimits({ strategy: { native } }: MeshConfig): NativeLimits {
 	return {
-		native: native.inline.includes(digest) ? 'inline' : 'process',
-		library,
-		engine,
-		limits: {
-			spinUs: native.spin_us,
-			deadlineUs: native.deadline_us,
-			graceUs: native.grace_us,
-			memoryBytes: native.memory_mib * 1024 * 1024,
-			startMs: native.start_ms,
-			restartMs: native.restart_ms,
-			restartMaxMs: native.restart_max_ms,
-		},
+		spinUs: native.spin_us,
+		deadlineUs: native.deadline_us,
+		graceUs: native.grace_us,
+		memoryBytes: native.memory_mib * 1024 * 1024,
+		startMs: native.start_ms,
+		restartMs: native.restart_ms,
+		restartMaxMs: native.restart_max_ms,
 	};
 }
 

@@ -29,17 +29,18 @@ import { CONTROL_BYTES } from '../strategy/runtime/plan.js';
 import { type ShadowReport, shadowReports } from '../strategy/shadow/report.js';
 import type { TrialCounts } from '../strategy/shadow/trial.js';
 import type { Grade } from '../strategy/signing/grade.js';
-import { createMetricsBuffer } from '../telemetry/block.js';
+import { createMetricsBuffer, type MetricsBlock } from '../telemetry/block.js';
 import type { Log } from '../telemetry/logger.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
+import { createNativeMetrics } from '../telemetry/native-metrics.js';
 import { CapacityPart } from './capacity-part.js';
 import { compileInThread } from './compile-thread.js';
 import { KvEvents } from './kv-events.js';
 import type { LiveTls } from './live-tls.js';
 import {
 	fuelBudget,
-	nativeCode,
 	nativeCompiler,
+	nativeLimits,
 	quarantineOptions,
 	recorderOptions,
 	roomOptions,
@@ -79,6 +80,8 @@ export interface RouterPartDeps {
 	/** What the signature of a loaded strategy is worth now. */
 	readonly gradeOf: (label: string) => Grade;
 	readonly metrics: MeshMetrics;
+	/** Of the thread this runs in. */
+	readonly block: MetricsBlock;
 	/** Bytes of a loaded strategy; undefined when they are not to be had. */
 	readonly moduleOf: (label: string) => Promise<Uint8Array | undefined>;
 	/** Keys and tenants as they stand, for a worker that starts. */
@@ -223,9 +226,15 @@ export class RouterPart {
 				clock,
 				judge: deps.judge,
 				gradeOf: deps.gradeOf,
-				compile: async ({ wasm, digest }) =>
+				native: createNativeMetrics(deps.block, (versionId) => this.strategies.labelOf(versionId)),
+				compile: async ({ wasm }, native) =>
 					isLibrary(wasm)
-						? nativeCode(wasm, digest, await buildNativeEngine(nativeCompiler(config)), config.strategy.native)
+						? {
+								native,
+								library: wasm,
+								engine: await buildNativeEngine(nativeCompiler(config)),
+								limits: nativeLimits(config),
+							}
 						: compileInThread(wasm, config.strategy.admission_timeout_ms, clock),
 				workers: recordedWorkers(this.workers, () => this.recorder),
 				pools: () => targets.registry.pools(),

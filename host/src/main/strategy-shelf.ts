@@ -4,6 +4,7 @@ import assert from 'node:assert';
 import type { StrategyView } from '../admin/schemas.js';
 import type { StrategyRecord } from '../records/kinds.js';
 import type { Stored } from '../records/records.js';
+import { isNative } from '../strategy/native/code.js';
 import type { LoadedStrategy, StrategyManager } from '../strategy/registry/manager.js';
 import { stagingOf } from '../strategy/registry/registry.js';
 import { activeLabel, previousLabels, type Staging, WHOLE_MESH } from '../strategy/registry/staging.js';
@@ -83,6 +84,7 @@ export function strategyShelf({ manager, state, fuelBudget, nowMs }: ShelfParts)
 			loadedAt: new Date(loaded.loadedWallMs).toISOString(),
 			bytes: report.moduleBytes,
 			...origin(strategy.label),
+			runs: isNative(strategy.module) ? strategy.module.native : 'wasm',
 			fuelBudget: fuelBudget(),
 		};
 	};
@@ -107,6 +109,7 @@ function recordedShelf(state: ShelfParts['state'], fuelBudget: () => number): St
 		bytes: value.bytes,
 		grade: state.gradeOf(label),
 		signedBy: value.signature?.key ?? null,
+		runs: value.native ?? 'wasm',
 		fuelBudget: fuelBudget(),
 	});
 	return {

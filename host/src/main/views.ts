@@ -128,7 +128,7 @@ export function collectSamples(
 	for (const strategy of strategies) {
 		samples.push({
 			metric: 'strategyInfo',
-			labels: [`${strategy.name}@${strategy.version}`, strategy.digest, strategy.stage],
+			labels: [`${strategy.name}@${strategy.version}`, strategy.digest, strategy.stage, strategy.runs],
 			value: 1,
 		});
 	}

@@ -26,6 +26,7 @@ import { MetricsBlock } from '../telemetry/block.js';
 import { createDecisionMetrics } from '../telemetry/decision-metrics.js';
 import { createLog } from '../telemetry/logger.js';
 import { watchLoopLag } from '../telemetry/loop-lag.js';
+import { createNativeMetrics } from '../telemetry/native-metrics.js';
 import { createPrefixMetrics, createTokenMetrics } from '../telemetry/prefix-metrics.js';
 import { createRouterMetrics } from '../telemetry/router-metrics.js';
 import { createTracing } from '../telemetry/tracing.js';
@@ -44,6 +45,10 @@ const send = (message: FromWorker): void => agent.postMessage(message);
 /** Attempts a request may have under way at once: the first and its copies. */
 const ATTEMPTS_AT_ONCE = 5;
 
+/** While native code starts, it is looked at this often. */
+const READY_LOOK_MS = 2;
+const LISTEN_WAIT_MS = 2000;
+
 /** What shadows have done is told this often. */
 const SHADOWS_PERIOD_MS = 1000;
 
@@ -53,6 +58,7 @@ Error.stackTraceLimit = 8;
 const clock = systemClock;
 const random = systemRandom();
 const labels = new Map<number, string>();
+const labelOf = (versionId: number): string => labels.get(versionId) ?? `version-${versionId}`;
 const block = new MetricsBlock(start.metrics);
 const log = createLog({ level: start.log.level, base: { worker: start.worker }, wallMs: () => clock.wallMs() });
 watchLoopLag(block, clock, `worker-${start.worker}`, start.loopLagPeriodMs);
@@ -88,6 +94,7 @@ const decider: WorkerDecider = new WorkerDecider(
 		...deciderDefaults,
 		fuel: start.fuel,
 		spares: start.spares,
+		waits: false,
 		topK: start.topK,
 		spreadRatio: start.spreadRatio,
 		explorationRatio: start.explorationRatio,
@@ -104,8 +111,9 @@ const decider: WorkerDecider = new WorkerDecider(
 		table,
 		counters,
 		control: start.control,
+		native: createNativeMetrics(block, labelOf),
 		metrics: createDecisionMetrics(block, {
-			label: (versionId) => labels.get(versionId) ?? `version-${versionId}`,
+			label: labelOf,
 			fallbackLabel: LEAST_QUEUE_NAME,
 			fallbackVersion: FALLBACK_VERSION,
 		}),
@@ -207,6 +215,7 @@ async function close(graceMs: number): Promise<void> {
 	cohorts.flush();
 	await closeTracing();
 	for (const port of tokenizers) port.close();
+	decider.close();
 	send({ kind: 'closed' });
 	agent?.close();
 }
@@ -217,6 +226,17 @@ function listen(): void {
 		const address = router.server.address();
 		send({ kind: 'listening', port: typeof address === 'object' && address !== null ? address.port : start.port });
 	});
+}
+
+/** A worker that takes another's place takes its first requests when its strategies are ready, or when that takes too long. */
+async function listenSoon(): Promise<void> {
+	const untilMs = clock.nowMs() + LISTEN_WAIT_MS;
+	try {
+		while (clock.nowMs() < untilMs && !decider.runtimes.ready(decider.runtimes.current())) await pause(READY_LOOK_MS);
+	} catch {
+		// A strategy that cannot start leaves its requests to the fallback.
+	}
+	listen();
 }
 
 function setPools(pools: readonly ModelPool[]): void {
@@ -234,14 +254,20 @@ function setPools(pools: readonly ModelPool[]): void {
 	);
 }
 
-function prepare(message: Extract<ToWorker, { kind: 'prepare' }>): void {
-	const { generation } = message.plan;
+/** Goes on with requests while native code starts; how long that may take is bounded by the sandbox itself. */
+async function prepare({ plan }: Extract<ToWorker, { kind: 'prepare' }>): Promise<void> {
+	const { generation } = plan;
 	try {
-		decider.runtimes.prepare(message.plan);
+		decider.runtimes.prepare(plan);
+		while (!decider.runtimes.ready(plan)) await pause(READY_LOOK_MS);
 		send({ kind: 'prepared', generation, error: undefined });
 	} catch (error) {
 		send({ kind: 'prepared', generation, error: error instanceof Error ? error.message : String(error) });
 	}
+}
+
+function pause(ms: number): Promise<void> {
+	return new Promise((resolve) => void clock.after(ms, resolve));
 }
 
 agent.on('message', (message: ToWorker) => {
@@ -268,7 +294,7 @@ agent.on('message', (message: ToWorker) => {
 			router.setResponseKey(message.responseKey);
 			break;
 		case 'prepare':
-			prepare(message);
+			void prepare(message);
 			break;
 		case 'tls':
 			router.setTls(message.tls);
@@ -283,7 +309,7 @@ agent.on('message', (message: ToWorker) => {
 			for (const port of tokenizers) port.on('message', (reply: TokenReply) => tokenClient.replied(reply));
 			break;
 		case 'listen':
-			listen();
+			void listenSoon();
 			break;
 		case 'explain':
 			send({ kind: 'explained', query: message.query, decision: decider.explain(message.decisionId) });

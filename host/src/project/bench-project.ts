@@ -52,7 +52,7 @@ const metricKinds: ReadonlyMap<string, MetricKind> = new Map([
 ]);
 
 /**
- * Measures a project folder, a `.wasm` or a shipped strategy. Throws `MeshError` for options that make no sense (before anything is
+ * Measures a project folder, a `.wasm` or `.so`, or a shipped strategy. Throws `MeshError` for options that make no sense (before anything is
  * built) and for strategies that cannot be run.
  */
 export async function benchProject(where: string, clock: Clock, options: BenchOptions = {}): Promise<BenchReport> {

@@ -4,7 +4,7 @@ import { inspectModule } from '../strategy/admission/inspect.js';
 import { defaultAdmissionLimits } from '../strategy/admission/limits.js';
 import type { AdmissionReport } from '../strategy/admission/report.js';
 import { type InspectOptions, inspectDefaults } from '../strategy/admission/try-out.js';
-import { isLibrary } from '../strategy/native/code.js';
+import { isLibrary, patientLimits } from '../strategy/native/code.js';
 import { buildNativeEngine } from '../strategy/native/engine.js';
 import { deciderDefaults } from '../strategy/runtime/decider.js';
 import { openStrategy, type PrepareOptions } from './prepare.js';
@@ -21,7 +21,7 @@ export const authorInspection: InspectOptions = {
 	moduleBytesMax: defaultAdmissionLimits.moduleBytesMax,
 };
 
-/** Inspects a project folder, a `.wasm` or a shipped strategy as the mesh does. A refusal is a report; what is no strategy at all throws. */
+/** Inspects a project folder, a `.wasm` or `.so`, or a shipped strategy as the mesh does. A refusal is a report; what is no strategy at all throws. */
 export async function checkProject(where: string, clock: Clock, options: CheckOptions = {}): Promise<AdmissionReport> {
 	const { wasm, sourceMap } = await openStrategy(where, options);
 	return inspectForAuthor(wasm, { sourceMap, ...options.inspect }, clock);
@@ -33,7 +33,7 @@ export async function inspectForAuthor(
 	options: Partial<InspectOptions>,
 	clock: Clock,
 ): Promise<AdmissionReport> {
-	const native = isLibrary(bytes) ? { native: await buildNativeEngine() } : {};
+	const native = isLibrary(bytes) ? { native: { engine: await buildNativeEngine(), limits: patientLimits } } : {};
 	return inspectModule(bytes, { ...authorInspection, ...native, ...options }, clock).report;
 }
 

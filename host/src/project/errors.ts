@@ -9,7 +9,7 @@ export const projectErrors = defineErrors({
 		httpStatus: 404,
 		grpcStatus: 'NOT_FOUND',
 		summary: 'there is no such folder, file or shipped strategy',
-		hint: 'name a strategy folder, a `.wasm` file, or one of `infermesh strategies`',
+		hint: 'name a strategy folder, a `.wasm` or `.so` file, or one of `infermesh strategies`',
 	},
 	IM_PROJECT_UNREADABLE: {
 		...refused,
@@ -45,6 +45,11 @@ export const projectErrors = defineErrors({
 		...refused,
 		summary: 'the project has no scenario to run',
 		hint: 'write one as test/NAME.scenario.yaml; the format is described in docs/strategies.md',
+	},
+	IM_PROJECT_NO_FUEL: {
+		...refused,
+		summary: 'fuel is counted of WebAssembly only, and this is a native library',
+		hint: 'leave out --profile: the times of its decisions are in the bench, and a profiler of the system (perf) shows where they go',
 	},
 	IM_RUN_INPUT_INVALID: {
 		...refused,

@@ -60,6 +60,14 @@ export function measureDecisions(
 	options: MeasureOptions = measureDefaults,
 ): Measurement {
 	const bench = new Bench(strategy, targets, options);
+	try {
+		return measured(bench, targets, clock, options);
+	} finally {
+		bench.close();
+	}
+}
+
+function measured(bench: Bench, targets: number, clock: Clock, options: MeasureOptions): Measurement {
 	const warmEndMs = clock.nowMs() + options.durationMsMax;
 	for (let i = 0; i < options.warmupDecisions && (i % BATCH !== 0 || clock.nowMs() < warmEndMs); i++) bench.decide();
 	const times = new Float64Array(options.decisionsMax);
@@ -111,6 +119,11 @@ export class Bench {
 
 	get fuelBudget(): number {
 		return this.#instance.fuelBudget;
+	}
+
+	/** Ends the sandbox of a native strategy. */
+	close(): void {
+		this.#instance.close();
 	}
 
 	/** One decision on the rig's present request, as a worker makes it. */

@@ -1,4 +1,4 @@
-// Owns the way from what an author names (a project folder, a `.wasm`, a shipped strategy) to a module that can be instantiated here: found,
+// Owns the way from what an author names (a project folder, a `.wasm` or `.so`, a shipped strategy) to a module that can be instantiated here: found,
 // built when it is a project, scanned and metered as at admission. Conformance and calibration are the check's, so that a strategy
 // that fails them can still be run and looked into.
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';

@@ -6,6 +6,7 @@ import { instrumentProfile } from '../strategy/admission/admit.js';
 import { type WasmGlobal, wasmEngine } from '../strategy/admission/engine.js';
 import { type ProfileLine, readProfile } from '../strategy/admission/profile.js';
 import { FUEL_EXPORT, STACK_EXPORT } from '../strategy/admission/rewrite.js';
+import { isLibrary } from '../strategy/native/code.js';
 import { deciderDefaults } from '../strategy/runtime/decider.js';
 import { MEMORY_PAGES_MIN, type StrategyInstance } from '../strategy/runtime/instance.js';
 import { projectErrors } from './errors.js';
@@ -25,8 +26,10 @@ export interface FuelProfile {
 const DECISIONS = 200;
 const LINES_SHOWN = 20;
 
-/** Profiles `strategy` on a synthetic pool of `targets` rows. Throws IM_RUN_NO_INSTANCE. */
+/** Profiles `strategy` on a synthetic pool of `targets` rows. Throws IM_PROJECT_NO_FUEL, IM_RUN_NO_INSTANCE. */
 export function profileFuel(strategy: PreparedStrategy, targets: number): FuelProfile {
+	if (isLibrary(strategy.wasm))
+		throw new MeshError(projectErrors, 'IM_PROJECT_NO_FUEL', undefined, { where: strategy.where });
 	const module = instrumentProfile(strategy.wasm, {
 		memoryPages: MEMORY_PAGES_MIN,
 		memoryPagesMax: MEMORY_PAGES_MAX,

@@ -41,7 +41,7 @@ const validateRequest = compileSchema(requestSchema);
 const validateFleet = compileSchema(Type.Object(fleetFields, { additionalProperties: false }));
 
 /**
- * Decides once. `where` is a project folder, a `.wasm` or a shipped strategy. A fault of the strategy is part of the report.
+ * Decides once. `where` is a project folder, a `.wasm` or `.so`, or a shipped strategy. A fault of the strategy is part of the report.
  * Throws `MeshError` for inputs that cannot be used (IM_RUN_INPUT_INVALID with every place) and strategies that cannot be run.
  */
 export async function runOnce(where: string, options: RunOptions = {}): Promise<RunReport> {

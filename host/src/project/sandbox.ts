@@ -179,6 +179,12 @@ export class Sandbox {
 		u32[at + OUTCOME_AT_MS_WORD] = this.fleet.nowMs;
 	}
 
+	/** Ends the sandboxes of a native strategy. */
+	close(): void {
+		this.#instance.close();
+		this.#observer?.close();
+	}
+
 	#ready(): StrategyInstance {
 		if (this.#instance.poisoned) this.#instance = this.#make(false);
 		return this.#instance;

@@ -60,7 +60,7 @@ export const recorderErrors = defineErrors({
 	},
 	IM_REPLAY_STRATEGY: {
 		summary: 'A strategy that decided in the recording is not at hand.',
-		hint: 'Record with recorder.modules on, or give its module: infermesh replay FILE --with NAME.wasm.',
+		hint: 'Record with recorder.modules on, or give its module or library: infermesh replay FILE --with NAME.wasm (or NAME.so).',
 		httpStatus: 400,
 		grpcStatus: 'NOT_FOUND',
 		retryable: false,

@@ -7,6 +7,7 @@ import { arms } from '../experiments/cohorts/cohort.js';
 import { guardrailWindowsSchema } from '../experiments/design/guardrail-windows.js';
 import { objectivesSchema } from '../experiments/objectives.js';
 import { experimentRecordSchema } from '../experiments/record.js';
+import { nativeRuns } from '../strategy/native/code.js';
 import { splitKeys } from '../strategy/runtime/plan.js';
 import { grades } from '../strategy/signing/grade.js';
 
@@ -270,6 +271,7 @@ export const strategyRecordSchema = Type.Object({
 	sourceMapBlob: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
 	digest: Type.String(describe('Of module, instrumenter and weights, as the node that admitted it computed it.')),
 	bytes: Type.Integer(),
+	native: Type.Optional(Type.Enum([...nativeRuns], describe('How a native library runs; absent = it is WebAssembly.'))),
 	settings: Type.Optional(Type.Record(Type.String(), Type.Union([Type.Number(), Type.Boolean()]))),
 	loadedBy: Type.String(),
 	loadedAtMs: Type.Integer(),

@@ -27,10 +27,14 @@ export function simulate(
 	const nowMs = ports.nowMs ?? (() => 0);
 	const beganMs = nowMs();
 	const simulation = new Simulation(spec, workload, arms);
-	let aborted = false;
-	while (!aborted && simulation.run(SLICE_EVENTS)) {
-		ports.onProgress?.(simulation.progress);
-		aborted = ports.aborted?.() ?? false;
+	try {
+		let aborted = false;
+		while (!aborted && simulation.run(SLICE_EVENTS)) {
+			ports.onProgress?.(simulation.progress);
+			aborted = ports.aborted?.() ?? false;
+		}
+		return simulation.result(nowMs() - beganMs, aborted ? 'stopped before its end' : undefined);
+	} finally {
+		simulation.close();
 	}
-	return simulation.result(nowMs() - beganMs, aborted ? 'stopped before its end' : undefined);
 }

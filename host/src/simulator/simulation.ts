@@ -152,6 +152,11 @@ export class Simulation {
 		};
 	}
 
+	/** Ends the sandboxes of native strategies: the collector does not know what they cost. */
+	close(): void {
+		for (const router of this.#routers) router.close();
+	}
+
 	/** What routers hear of engines beside their reports, and of each other. */
 	#connect(world: World): void {
 		const goesOn = (): boolean => !this.#isDone();

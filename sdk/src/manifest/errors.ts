@@ -27,8 +27,8 @@ export const manifestErrors = defineErrors({
 		...author,
 	},
 	IM_MANIFEST_NOT_WASM: {
-		summary: 'This is not a WebAssembly module',
-		hint: 'give the .wasm file that `infermesh strategy build` wrote',
+		summary: 'This is neither a WebAssembly module nor a native library',
+		hint: 'give the .wasm or .so file that `infermesh strategy build` wrote',
 		...author,
 	},
 	IM_MANIFEST_MISSING: {

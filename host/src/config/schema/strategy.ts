@@ -1,14 +1,14 @@
 // Owns the sections of the configuration about the strategy host, and about recording what it decides.
 import { Type } from 'typebox';
 import { hashModes } from '../../recorder/entries.js';
-import { grades } from '../../strategy/signing/grade.js';
-import { choice, flag, integer, list, map, number, section, text } from '../fields.js';
+import { grades, inlineRules } from '../../strategy/signing/grade.js';
+import { choice, flag, integer, map, number, section, text } from '../fields.js';
 import { BYTES, MS } from './units.js';
 
 export const strategySchema = section('The strategy host.', {
 	active: text(
 		'hybrid_mesh',
-		'Strategy that decides at start: the name of a shipped one, a `.wasm` file or a project folder.',
+		'Strategy that decides at start: the name of a shipped one, a `.wasm` or `.so` file, or a project folder.',
 	),
 	require: choice(
 		grades,
@@ -75,10 +75,10 @@ export const strategySchema = section('The strategy host.', {
 	admission_timeout_ms: integer(10_000, 'Admission child process: killed after this.', MS),
 	admission_memory_mib: integer(512, 'Admission child process: heap limit.', { unit: 'MiB', min: 64, max: 16_384 }),
 	native: section('Native strategies: shared libraries, each in a sandbox process of its own.', {
-		inline: list(
-			Type.String({ pattern: '^[0-9a-f]{64}$' }),
-			'Digests of libraries that run in the mesh process itself. A fault of one of these ends the process, and nothing limits what it does.',
-			64,
+		inline: choice(
+			inlineRules,
+			'trusted',
+			'Which libraries may run in the mesh process itself when they are loaded with `--inline`: those that a key of grade `trusted` has signed, or none (`never`). A fault of one of these ends the process, and nothing limits what it does.',
 		),
 		deadline_us: integer(2000, 'Processor time one decision may take; more of it is a strike and ends the sandbox.', {
 			unit: 'µs',

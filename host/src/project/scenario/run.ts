@@ -57,9 +57,14 @@ export function runScenario(
 	const { spec } = scenario;
 	const fleet = new Fleet(spec);
 	const sandbox = { ...options.sandbox, topK: spec.top_k ?? options.sandbox.topK };
-	const run = new Run(scenario, new Sandbox(strategy, fleet, sandbox), options);
-	spec.requests.forEach((request, index) => run.request(request, index));
-	return run.outcome();
+	const deciding = new Sandbox(strategy, fleet, sandbox);
+	try {
+		const run = new Run(scenario, deciding, options);
+		spec.requests.forEach((request, index) => run.request(request, index));
+		return run.outcome();
+	} finally {
+		deciding.close();
+	}
 }
 
 class Run {

@@ -7,7 +7,7 @@ import { evaluateOffPolicy, type OffPolicyReport } from './evaluate.js';
 export interface OffPolicyTask {
 	/** Files and folders. */
 	readonly paths: readonly string[];
-	/** Folder, `.wasm` file or shipped name. */
+	/** Folder, `.wasm` or `.so` file, or shipped name. */
 	readonly against: string;
 	/** Objectives of a request, as `ttft<5s,tpot<100ms`. */
 	readonly slo: string;

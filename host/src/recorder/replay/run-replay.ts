@@ -10,7 +10,7 @@ import type { ReplayReport } from './report.js';
 export interface ReplayRequest {
 	/** Files and folders. */
 	readonly paths: readonly string[];
-	/** Strategies to compare with: folders, `.wasm` files or shipped names. */
+	/** Strategies to compare with: folders, `.wasm` or `.so` files, or shipped names. */
 	readonly against: readonly string[];
 	/** Modules of strategies that decided, where the recording does not hold them. */
 	readonly given: readonly string[];

@@ -151,6 +151,7 @@ export class Subject {
 		const number = of.stream.entry.stream;
 		const present = this.#seats.get(number);
 		if (present?.of === of) return present;
+		present?.instance.close();
 		const state = this.#openState(of);
 		const seat = { of, state, instance: this.#makeOn(of, state?.reader) };
 		this.#seats.set(number, seat);
@@ -173,16 +174,12 @@ export class Subject {
 	#keeperOf(pool: number, of: ReplayStream): StateKeeper {
 		const present = this.#keepers.get(pool);
 		if (present !== undefined && present.of.stream.entry.stream !== of.stream.entry.stream) return present.keeper;
-		const keeper = new StateKeeper(
-			this.module,
-			of.rows,
-			this.#fuel,
-			this.#meshSeed,
-			STATE_PUBLISH_MS,
-			this.#clock,
-			() => undefined,
-		);
-		if (present !== undefined) keeper.adopt(present.keeper.snapshot());
+		const options = { fuel: this.#fuel, meshSeed: this.#meshSeed, publishMs: STATE_PUBLISH_MS, waits: true };
+		const keeper = new StateKeeper(this.module, of.rows, options, { clock: this.#clock, onFault: () => undefined });
+		if (present !== undefined) {
+			keeper.adopt(present.keeper.snapshot());
+			present.keeper.close();
+		}
 		this.#keepers.set(pool, { keeper, of });
 		return keeper;
 	}

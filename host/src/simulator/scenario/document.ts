@@ -50,7 +50,7 @@ export interface VariantSpec {
 }
 
 export interface StrategyChoice {
-	/** A shipped name, a folder or a `.wasm`. */
+	/** A shipped name, a folder, a `.wasm` or a `.so`. */
 	readonly name: string;
 	readonly label?: string;
 	readonly config: Readonly<Record<string, number | boolean>>;

@@ -267,7 +267,7 @@ const variantSchema = Type.Unsafe(
 );
 
 const strategySchema = item('A strategy.', {
-	name: required('A shipped strategy, or the path of a project folder or `.wasm`, from this file.'),
+	name: required('A shipped strategy, or the path of a project folder, `.wasm` or `.so`, from this file.'),
 	label: optional('What the report calls it. Left out, its name.'),
 	config: Type.Record(Type.String(), Type.Unsafe({ type: ['number', 'boolean'] }), {
 		default: {},

@@ -95,6 +95,12 @@ export class ArmDecider {
 		if (!this.#quarantined) this.#keeper?.tick();
 	}
 
+	/** Ends every sandbox of a native strategy. */
+	close(): void {
+		this.#keeper?.close();
+		this.decider.close();
+	}
+
 	#keep(pool: ModelPool, { fuel, meshSeed }: DeciderOptions): StateKeeper | undefined {
 		const { manifest } = this.#strategy;
 		if (manifest.stateBytes === 0) return undefined;
@@ -106,15 +112,17 @@ export class ArmDecider {
 			pool.policy.allowed,
 		);
 		const { versionId, label } = this.#strategy;
-		return new StateKeeper(this.#strategy, view, fuel, meshSeed, STATE_PUBLISH_MS, this.#ports.clock, (cause, trap) =>
-			this.#struck({
-				versionId,
-				label,
-				cause,
-				model: pool.model,
-				trap: trap instanceof Error ? (trap.stack ?? trap.message) : '',
-				fuel: 0,
-			}),
+		return new StateKeeper(
+			this.#strategy,
+			view,
+			{ fuel, meshSeed, publishMs: STATE_PUBLISH_MS, waits: true },
+			{
+				clock: this.#ports.clock,
+				onFault: (cause, error) => {
+					const trap = error instanceof Error ? (error.stack ?? error.message) : '';
+					this.#struck({ versionId, label, cause, model: pool.model, trap, fuel: 0 });
+				},
+			},
 		);
 	}
 

@@ -253,6 +253,11 @@ export class SimRouter {
 		this.#table.publish();
 	}
 
+	/** Ends the sandboxes of native strategies. */
+	close(): void {
+		for (const decider of this.#deciders) decider.close();
+	}
+
 	#poolsFor(pool: ModelPool): readonly ModelPool[] {
 		const { rowsOfArm, arms } = this.#parts;
 		if (rowsOfArm === undefined) return [pool];

@@ -2,7 +2,7 @@
 // timed; and the shapes of question and answer. Reading and judging the bytes is inspect.ts's, for native code inspect-native.ts's.
 import { type Clock, MeshError } from '@infermesh/proto';
 import { encodeConfig, type StrategyManifest } from '@infermesh/sdk';
-import type { NativeEngine } from '../native/code.js';
+import type { NativeTrial } from '../native/code.js';
 import type { FuelBudget, StrategyCode, StrategyModule } from '../runtime/instance.js';
 import { type CalibrationOptions, calibrate, calibrationDefaults } from './calibrate.js';
 import { runConformance } from './conformance.js';
@@ -16,7 +16,7 @@ export interface InspectOptions {
 	/** Text of a source map, when the author has one: places then name source lines. */
 	readonly sourceMap: string | undefined;
 	/** What native libraries are tried out with; without it they are refused. */
-	readonly native?: NativeEngine;
+	readonly native?: NativeTrial;
 }
 
 export const inspectDefaults: Omit<InspectOptions, 'fuel' | 'moduleBytesMax'> = {

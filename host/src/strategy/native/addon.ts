@@ -16,8 +16,9 @@ export interface AddonProcess {
 	readonly message: string;
 	/** Of a sandbox that was asked for it: the manifest stands at the start of the frame. */
 	readonly manifestBytes: number;
-	/** From the hand-over of the last call to its answer, ns. */
-	readonly waitedNs: number;
+	/** Of the last call that was answered: [0] from its hand-over to the answer, ns. */
+	readonly figures: Float64Array;
+	/** Waits for it up to `waitMs`. Refused, too, is what has not loaded in the time it was given. */
 	ready(waitMs: number): Readiness;
 	/** Status of the hook, or a negative fault of the call. */
 	call(hook: number, argument: number): number;
@@ -47,10 +48,14 @@ export interface Addon {
 			memoryBytes: number,
 			restartMs: number,
 			restartMaxMs: number,
+			startMs: number,
 		],
 	) => AddonProcess;
 	readonly Inline: new (library: Uint8Array, digest: string, frameBytes: number) => AddonInline;
 }
+
+/** Longer than any start may be configured to take, with its pause after failures: it is then ready or refused. */
+export const START_WAIT_MS = 2 ** 31;
 
 const require = createRequire(import.meta.url);
 
@@ -76,7 +81,7 @@ export function startSandbox(
 	inspect = false,
 ): AddonProcess {
 	const { Process } = loadAddon(engine.addon);
-	const { spinUs, deadlineUs, graceUs, memoryBytes, restartMs, restartMaxMs } = limits;
+	const { spinUs, deadlineUs, graceUs, memoryBytes, restartMs, restartMaxMs, startMs } = limits;
 	return new Process(engine.sandbox, library, digest, frameBytes, inspect, [
 		spinUs,
 		deadlineUs,
@@ -84,5 +89,6 @@ export function startSandbox(
 		memoryBytes,
 		restartMs,
 		restartMaxMs,
+		startMs,
 	]);
 }

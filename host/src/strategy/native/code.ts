@@ -33,12 +33,30 @@ export const nativeLimitDefaults: NativeLimits = {
 	restartMaxMs: 10_000,
 };
 
-/** Where nobody waits for the answer: a loaded machine is waited for, while what a call may take of the processor stays the same. */
-export const patientLimits: NativeLimits = { ...nativeLimitDefaults, graceUs: 1_000_000, startMs: 5000 };
+const PATIENT_GRACE_US = 1_000_000;
+const PATIENT_START_MS = 5000;
+
+/** The same limits where nobody waits for the answer: a loaded machine is waited for, while what a call may take of processor and memory stays. */
+export function patient(limits: NativeLimits): NativeLimits {
+	return { ...limits, graceUs: Math.max(limits.graceUs, PATIENT_GRACE_US) };
+}
+
+/** Of an author's tools, which know no mesh's configuration. */
+export const patientLimits: NativeLimits = { ...patient(nativeLimitDefaults), startMs: PATIENT_START_MS };
+
+/** What a library is tried out with. */
+export interface NativeTrial {
+	readonly engine: NativeEngine;
+	readonly limits: NativeLimits;
+}
+
+/** In a sandbox process of its own, or inside the mesh process. */
+export const nativeRuns = ['process', 'inline'] as const;
+export type NativeRun = (typeof nativeRuns)[number];
 
 /** A library and how it is run. */
 export interface NativeCode {
-	readonly native: 'process' | 'inline';
+	readonly native: NativeRun;
 	readonly library: Uint8Array;
 	readonly engine: NativeEngine;
 	readonly limits: NativeLimits;

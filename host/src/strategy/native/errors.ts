@@ -60,6 +60,13 @@ export const nativeErrors = defineErrors({
 		summary: 'the library cannot be loaded into its sandbox',
 		hint: 'what runs while a library is loaded may not wait, start processes or threads, or reach files and network',
 	},
+	IM_NATIVE_INLINE: {
+		httpStatus: 403,
+		grpcStatus: 'PERMISSION_DENIED',
+		retryable: false,
+		summary: 'the strategy may not run inside the mesh process',
+		hint: 'sign it with a key of grade trusted (`infermesh signing-key trust KEY.pub --grade trusted`) where `strategy.native.inline` allows it, or load it without --inline: it then runs in a sandbox',
+	},
 	IM_NATIVE_TOO_LARGE: {
 		...refused,
 		httpStatus: 413,

@@ -6,7 +6,7 @@ import { buildOffsetMap } from '../admission/offset-map.js';
 import type { AdmissionReport } from '../admission/report.js';
 import { blankReport, type Inspection, type InspectOptions, refusalOf, refused, tryOut } from '../admission/try-out.js';
 import { checkLibrary } from './check-library.js';
-import { type NativeCode, type NativeEngine, patientLimits } from './code.js';
+import type { NativeCode, NativeTrial } from './code.js';
 import { nativeErrors } from './errors.js';
 import { askManifest } from './manifest.js';
 
@@ -18,16 +18,16 @@ export function libraryDigest(bytes: Uint8Array): string {
 	return createHash('sha256').update(bytes).update('\0native').digest('hex');
 }
 
-/** Reads, asks and tries out `bytes`. `options.native` says where addon and sandbox are. */
+/** Reads, asks and tries out `bytes`. `options.native`: what with, and within which limits. */
 export function inspectLibrary(bytes: Uint8Array, options: InspectOptions, clock: Clock): Inspection {
 	const { facts, problems } = checkLibrary(bytes, ownPlatform);
 	const digest = libraryDigest(bytes);
 	const blank: AdmissionReport = { ...blankReport(bytes), platform: facts?.platform ?? '', digest };
 	if (problems.length > 0) return refused(blank, problems.map(refusalOf));
-	const engine = options.native;
-	if (engine === undefined) return refused(blank, [refusalOf(new MeshError(nativeErrors, 'IM_NATIVE_BUILD'))]);
+	const trial = options.native;
+	if (trial === undefined) return refused(blank, [refusalOf(new MeshError(nativeErrors, 'IM_NATIVE_BUILD'))]);
 	try {
-		return admit(bytes, blank, engine, options, clock);
+		return admit(bytes, blank, trial, options, clock);
 	} catch (error) {
 		return refused(blank, [refusalOf(error)]);
 	}
@@ -36,11 +36,10 @@ export function inspectLibrary(bytes: Uint8Array, options: InspectOptions, clock
 function admit(
 	bytes: Uint8Array,
 	blank: AdmissionReport,
-	engine: NativeEngine,
+	{ engine, limits }: NativeTrial,
 	options: InspectOptions,
 	clock: Clock,
 ): Inspection {
-	const limits = patientLimits;
 	const manifest = askManifest(bytes, blank.digest, engine, limits);
 	const named: AdmissionReport = {
 		...blank,

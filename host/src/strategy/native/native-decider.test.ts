@@ -1,6 +1,5 @@
 // A native strategy in the decider of a worker: a failure costs the decision it happens in, which the fallback makes in the same tick; the spare decides
 // the next; a version that is staged no more leaves no sandbox behind. And the way of a library through the mesh's own admission.
-import { readdirSync, readFileSync } from 'node:fs';
 import { COLUMN_STATE, TargetState } from '@infermesh/sdk';
 import test from 'ava';
 import { AdmissionService, admissionServiceDefaults } from '../../main/admission-service.js';
@@ -8,8 +7,8 @@ import { systemClock } from '../../main/clock.js';
 import { calibrationDefaults } from '../admission/calibrate.js';
 import { fuelDefaults } from '../runtime/instance.js';
 import { Harness, rankRows, written } from '../runtime/testing.js';
-import { patientLimits } from './code.js';
-import { compileNative, hostileC, leastQueueC, misdeeds, nativeModule } from './testing.js';
+import { nativeLimitDefaults, patientLimits } from './code.js';
+import { compileNative, hostileC, leastQueueC, misdeeds, nativeModule, sandboxesOf, slowToLoad } from './testing.js';
 
 const hostile = await compileNative(hostileC);
 
@@ -27,19 +26,7 @@ function decide(harness: Harness, misdeed: number): string {
 	return out.strategy;
 }
 
-/** Sandboxes of this process that have not ended. */
-function sandboxes(): number {
-	return readdirSync('/proc').filter((entry) => {
-		if (!/^\d+$/.test(entry)) return false;
-		try {
-			const stat = readFileSync(`/proc/${entry}/stat`, 'utf8');
-			const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-			return Number(parent) === process.pid && state !== 'Z' && stat.includes('(sandbox');
-		} catch {
-			return false;
-		}
-	}).length;
-}
+const sandboxes = (): number => sandboxesOf(process.pid).length;
 
 test.serial('a crash costs one decision: the fallback answers at once, the spare decides the next', async (t) => {
 	const harness = ready(new Harness());
@@ -81,7 +68,7 @@ test.serial(
 	'a strike for an answer that is an error says what the strategy logged with it, and costs no sandbox',
 	async (t) => {
 		const harness = ready(new Harness());
-		const library = await compileNative(complaining, 'load', 'log_bytes: 64\n');
+		const library = await compileNative(complaining, { columns: '[load]', log_bytes: '64' });
 		harness.add({ ...(await nativeModule(library)), versionId: 1 });
 		harness.plan({ activeVersionId: 1 });
 		decide(harness, 0);
@@ -172,5 +159,10 @@ test.serial(
 		t.is(admitted?.wasm.length, library.length);
 		const cut = await service.admit(library.slice(0, 5000), options);
 		t.is(cut.report.refusals[0]?.code, 'IM_NATIVE_ELF');
+		const native = { ...nativeLimitDefaults, startMs: 20 };
+		const hasty = new AdmissionService({ ...admissionServiceDefaults, native }, systemClock);
+		const late = await hasty.admit(await compileNative(slowToLoad(300)), options);
+		t.is(late.report.refusals[0]?.code, 'IM_NATIVE_LOAD');
+		t.regex(late.report.refusals[0]?.message ?? '', /within 20 ms/, 'as it would fare in this node’s workers');
 	},
 );

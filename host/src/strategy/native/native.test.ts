@@ -234,6 +234,6 @@ async function inspection() {
 		moduleBytesMax: 1024 * 1024,
 		calibration: { sizes: [16], decisions: 40, seed: 1 },
 		sourceMap: undefined,
-		native: await buildNativeEngine(),
+		native: { engine: await buildNativeEngine(), limits: patientLimits },
 	};
 }

@@ -1,5 +1,5 @@
 // Owns native strategies for tests: C sources compiled as an author's are, the module of one, and a frame that says what the hostile one is to do.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { buildStrategy, encodeConfig, REQUEST_TOKENS_IN_WORD } from '@infermesh/sdk';
@@ -13,18 +13,16 @@ import { buildNativeEngine } from './engine.js';
 import { libraryDigest } from './inspect-native.js';
 import { askManifest } from './manifest.js';
 
-/** Bytes of a strategy whose C source is `source`; `#include`s are added. `more` is further lines of the manifest. */
+/** Bytes of a strategy whose C source is `source`; `#include`s are added. `manifest`: further lines of its manifest, or others in the place of the first ones. */
 export async function compileNative(
 	source: string,
-	columns = 'load, weight, slow_start',
-	more = '',
+	manifest: Readonly<Record<string, string>> = {},
 ): Promise<Uint8Array> {
 	const dir = mkdtempSync(path.join(tmpdir(), 'infermesh-native-'));
 	try {
-		writeFileSync(
-			path.join(dir, 'strategy.yaml'),
-			`name: under_test\nversion: 1.0.0\nabi: "1.0"\nsource: strategy.c\ncolumns: [${columns}]\n${more}`,
-		);
+		const lines = { name: 'under_test', version: '1.0.0', columns: '[load, weight, slow_start]', ...manifest };
+		const text = Object.entries(lines).map(([key, value]) => `${key}: ${value}\n`);
+		writeFileSync(path.join(dir, 'strategy.yaml'), `abi: "1.0"\nsource: strategy.c\n${text.join('')}`);
 		const head = '#define _GNU_SOURCE\n#include "infermesh.h"\n#include "infermesh_manifest.h"\n';
 		writeFileSync(path.join(dir, 'strategy.c'), `${head}${source}`);
 		return (await buildStrategy(dir)).wasm;
@@ -70,6 +68,66 @@ static int32_t rank(uint8_t *frame) {
 }
 IM_STRATEGY(IM_NATIVE_HAS_RANK, .rank = rank)
 `;
+
+/** Least load of all; its state counts outcomes and ticks, and shows the outcomes as a factor. An outcome with 666 tokens out makes it crash. */
+export const countingC = `
+static int32_t rank(uint8_t *frame) {
+	const uint32_t rows = im_header(frame)->row_capacity;
+	const float *load = im_column_f32(frame, IM_COLUMN_LOAD);
+	float *cost = im_scratch_f32(frame, 0);
+	for (uint32_t row = 0; row < rows; row++) cost[row] = load[row];
+	const int32_t status = im_rank_lowest(frame, cost, IM_TOP_K);
+	im_output *output = im_output_in(frame);
+	output->factor_count = 1;
+	for (uint32_t at = 0; at < output->count; at++) output->factors[at * IM_FACTORS_MAX] = (float)*(uint32_t *)(void *)im_state(frame);
+	return status;
+}
+static int32_t observe(uint8_t *frame, int32_t count) {
+	uint32_t *state = (void *)im_state(frame);
+	state[0] += (uint32_t)count;
+	for (int32_t i = 0; i < count; i++)
+		if (im_outcomes(frame)[i].tokens_out == 666) __builtin_trap();
+	return IM_STATUS_OK;
+}
+static int32_t tick(uint8_t *frame) {
+	((uint32_t *)(void *)im_state(frame))[1]++;
+	return IM_STATUS_OK;
+}
+IM_STRATEGY(IM_NATIVE_HAS_RANK | IM_NATIVE_HAS_OBSERVE | IM_NATIVE_HAS_TICK, .rank = rank, .observe = observe, .tick = tick)
+`;
+
+/** Of the manifest of countingC. */
+export const countingManifest = {
+	name: 'counting',
+	columns: '[load]',
+	hooks: '[rank, observe, tick]',
+	factors: '[seen]',
+	state_bytes: '64',
+};
+
+/** A library that takes so much processor time to load. */
+export function slowToLoad(ms: number, rest: string = leastQueueC): string {
+	return `#include <time.h>
+static long now(void) { struct timespec at; clock_gettime(CLOCK_MONOTONIC, &at); return at.tv_sec * 1000 + at.tv_nsec / 1000000; }
+__attribute__((constructor)) static void begin(void) { for (const long until = now() + ${ms}; now() < until;) {} }
+${rest}`;
+}
+
+/** Sandboxes of a process that have not ended. */
+export function sandboxesOf(pid: number): number[] {
+	return readdirSync('/proc')
+		.map(Number)
+		.filter((one) => {
+			if (!Number.isInteger(one)) return false;
+			try {
+				const stat = readFileSync(`/proc/${one}/stat`, 'utf8');
+				const [state, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+				return Number(parent) === pid && state !== 'Z' && stat.includes('(sandbox');
+			} catch {
+				return false;
+			}
+		});
+}
 
 /** What the hostile strategy does, by the request's tokens_in; 0 is to decide well. */
 export const misdeeds = {

@@ -7,8 +7,8 @@ import type { ModelPool } from '../../router/ports.js';
 import type { AdmissionReport } from '../admission/report.js';
 import type { TrapSymbols } from '../admission/result.js';
 import { mapTrap } from '../admission/trap.js';
-import { isNative } from '../native/code.js';
-import type { StrikeReport } from '../runtime/decision.js';
+import { isNative, type NativeRun } from '../native/code.js';
+import type { FallbackCause, StrikeReport } from '../runtime/decision.js';
 import type { StrategyCode, StrategyModule } from '../runtime/instance.js';
 import { planOf } from '../runtime/plan.js';
 import { innocent, isQuarantined, type QuarantineState, strike } from '../runtime/quarantine.js';
@@ -18,6 +18,7 @@ import { type Admitted, isFull } from './judge.js';
 import type { ManagerOptions, ManagerPorts } from './ports.js';
 import { activeLabel, planFrom, previousLabels, type Staging, stagedLabels, WHOLE_MESH } from './staging.js';
 import { type ObservedOutcome, StateKeeper } from './state-keeper.js';
+import { StateKeepers } from './state-keepers.js';
 
 /** One loaded version. */
 export interface LoadedStrategy {
@@ -33,6 +34,8 @@ export interface LoadOptions {
 	readonly label: string;
 	readonly sourceMap: string | undefined;
 	readonly settings: ConfigValues | undefined;
+	/** How a native library runs. */
+	readonly native?: NativeRun;
 }
 
 /** What decides where nothing is staged. */
@@ -44,8 +47,7 @@ export class StrategyManager {
 	readonly #options: ManagerOptions;
 	readonly #ports: ManagerPorts;
 	readonly #versions = new Map<number, LoadedStrategy>();
-	/** Keepers by version and pool index. */
-	readonly #keepers = new Map<number, Map<number, { readonly pool: ModelPool; readonly keeper: StateKeeper }>>();
+	readonly #keepers: StateKeepers;
 	#staging: Staging = new Map();
 	/** Versions being made active: they have been handed the state, and observe beside those staged so that no outcome is missing from it. */
 	#incoming: ReadonlySet<number> = new Set();
@@ -60,10 +62,19 @@ export class StrategyManager {
 	constructor(options: ManagerOptions, ports: ManagerPorts) {
 		this.#options = options;
 		this.#ports = ports;
+		this.#keepers = new StateKeepers(
+			(strategy, pool) => this.#keeperOf(strategy, pool),
+			(versionId, poolIndex, shared) => ports.workers.addState(versionId, poolIndex, shared),
+		);
 	}
 
 	list(): readonly LoadedStrategy[] {
 		return [...this.#versions.values()];
+	}
+
+	/** `name@version` of a version, for metrics. */
+	labelOf(versionId: number): string {
+		return this.#versions.get(versionId)?.strategy.label ?? `version-${versionId}`;
 	}
 
 	get staging(): Staging {
@@ -91,7 +102,7 @@ export class StrategyManager {
 		const admitted = await judge.admit(bytes, options.sourceMap);
 		const config = judge.configOf(admitted.manifest, options.settings);
 		// Before anything is queued: a slow compilation holds up no staging.
-		const module = await this.#ports.compile(admitted);
+		const module = await this.#ports.compile(admitted, options.native ?? 'process');
 		return this.#exclusively(() => this.#add(admitted, module, config, options.label));
 	}
 
@@ -174,37 +185,23 @@ export class StrategyManager {
 
 	/** Some loaded version has state: outcomes are wanted. */
 	get observes(): boolean {
-		return this.#keepers.size > 0;
+		return this.#keepers.any;
 	}
 
 	/** Outcomes from the workers, to the state keepers of all staged versions. */
 	observe(outcomes: readonly ObservedOutcome[]): void {
-		const staged = this.#observing();
-		const byPool = Map.groupBy(outcomes, (outcome) => outcome.poolIndex);
-		for (const [versionId, keepers] of this.#keepers) {
-			if (!staged.has(versionId)) continue;
-			for (const [poolIndex, batch] of byPool) keepers.get(poolIndex)?.keeper.observe(batch);
-		}
+		this.#keepers.observe(outcomes, this.#observing());
 	}
 
 	/** Lets staged strategies with a `tick` hook age their state. */
 	tick(): void {
-		if (this.#keepers.size === 0) return;
-		const staged = this.#observing();
-		for (const [versionId, keepers] of this.#keepers) {
-			if (staged.has(versionId)) for (const { keeper } of keepers.values()) keeper.tick();
-		}
+		if (this.#keepers.any) this.#keepers.tick(this.#observing());
 	}
 
 	/** The set of pools changed: state blocks for new or re-shaped pools are made before workers hear of them; others keep theirs. */
 	poolsChanged(pools: readonly ModelPool[]): void {
-		const present = new Set(pools.map(({ index }) => index));
-		for (const keepers of this.#keepers.values())
-			for (const index of keepers.keys()) if (!present.has(index)) keepers.delete(index);
-		for (const loaded of this.#versions.values()) {
-			if (!keepsState(loaded)) continue;
-			for (const pool of pools) this.#keep(loaded, pool);
-		}
+		this.#keepers.retainPools(new Set(pools.map(({ index }) => index)));
+		for (const { strategy } of this.#versions.values()) for (const pool of pools) this.#keepers.keep(strategy, pool);
 	}
 
 	/** The plan in force, for a worker that starts late. */
@@ -215,13 +212,13 @@ export class StrategyManager {
 	/** Everything a worker that starts late must know, in order. */
 	introduce(worker: Pick<ManagerPorts['workers'], 'addStrategy' | 'addState'>): void {
 		for (const { strategy } of this.#versions.values()) worker.addStrategy(strategy);
-		for (const [versionId, keepers] of this.#keepers)
-			for (const [poolIndex, { keeper }] of keepers) worker.addState(versionId, poolIndex, keeper.shared);
+		this.#keepers.introduce((versionId, poolIndex, shared) => worker.addState(versionId, poolIndex, shared));
 	}
 
 	close(): void {
 		this.#release?.cancel();
 		this.#retry?.cancel();
+		this.#keepers.close();
 	}
 
 	async #add(admitted: Admitted, module: StrategyCode, config: Uint32Array, label: string): Promise<LoadedStrategy> {
@@ -241,12 +238,12 @@ export class StrategyManager {
 		};
 		this.#versions.set(versionId, loaded);
 		this.#ports.workers.addStrategy(strategy);
-		if (keepsState(loaded)) for (const pool of this.#ports.pools()) this.#keep(loaded, pool);
 		try {
+			for (const pool of this.#ports.pools()) this.#keepers.keep(strategy, pool);
 			await this.#commit(this.#staging);
 		} catch (error) {
 			this.#versions.delete(versionId);
-			this.#keepers.delete(versionId);
+			this.#keepers.drop(versionId);
 			this.#ports.workers.removeStrategy(versionId);
 			throw error;
 		}
@@ -271,39 +268,21 @@ export class StrategyManager {
 		const { versionId, label } = strategy;
 		await this.#commit(this.#staging, versionId);
 		this.#versions.delete(versionId);
-		this.#keepers.delete(versionId);
+		this.#keepers.drop(versionId);
 		this.#ports.workers.removeStrategy(versionId);
 		this.#ports.events.swapped(label, 'unload');
 	}
 
-	#keep(loaded: LoadedStrategy, pool: ModelPool): void {
-		const { strategy } = loaded;
-		const keepers =
-			this.#keepers.get(strategy.versionId) ?? new Map<number, { pool: ModelPool; keeper: StateKeeper }>();
-		const { fuel, meshSeed } = this.#options;
-		const previous = keepers.get(pool.index);
-		if (previous?.pool === pool) return;
-		const keeper = new StateKeeper(
-			strategy,
-			this.#ports.openView(pool),
-			fuel,
-			meshSeed,
-			this.#options.statePublishMs,
-			this.#ports.clock,
-			(cause, trap) =>
-				this.strike({
-					versionId: strategy.versionId,
-					label: strategy.label,
-					cause,
-					model: pool.model,
-					trap: trap instanceof Error ? (trap.stack ?? '') : '',
-					fuel: 0,
-				}),
-		);
-		if (previous !== undefined) keeper.adopt(previous.keeper.snapshot());
-		keepers.set(pool.index, { pool, keeper });
-		this.#keepers.set(strategy.versionId, keepers);
-		this.#ports.workers.addState(strategy.versionId, pool.index, keeper.shared);
+	#keeperOf(strategy: StrategyModule, pool: ModelPool): StateKeeper {
+		const { versionId, label } = strategy;
+		const { fuel, meshSeed, statePublishMs: publishMs } = this.#options;
+		const { clock, native, openView } = this.#ports;
+		const onFault = (cause: FallbackCause, error: unknown): void => {
+			const trap = error instanceof Error ? (error.stack ?? '') : '';
+			this.strike({ versionId, label, cause, model: pool.model, trap, fuel: 0 });
+		};
+		const options = { fuel, meshSeed, publishMs, waits: false };
+		return new StateKeeper(strategy, openView(pool), options, { clock, onFault, native });
 	}
 
 	#observing(): Set<number> {
@@ -326,15 +305,11 @@ export class StrategyManager {
 		const from = this.#versionOf(
 			activeLabel(this.#staging.get(scope), ids) ?? activeLabel(this.#staging.get(WHOLE_MESH), ids),
 		);
-		if (from === undefined || from === next || !sameState(from, next)) return;
-		const source = this.#keepers.get(from.strategy.versionId);
+		if (from === undefined || from === next) return;
 		const plan = this.currentPlan();
-		for (const [poolIndex, { pool, keeper }] of this.#keepers.get(next.strategy.versionId) ?? []) {
-			if (scope !== WHOLE_MESH && pool.model !== scope) continue;
-			if (planOf(plan, pool.model).activeVersionId === next.strategy.versionId) continue;
-			const state = source?.get(poolIndex)?.keeper.snapshot();
-			if (state !== undefined) keeper.adopt(state);
-		}
+		const wanted = ({ model }: ModelPool): boolean =>
+			(scope === WHOLE_MESH || model === scope) && planOf(plan, model).activeVersionId !== next.strategy.versionId;
+		this.#keepers.handOver(from.strategy, next.strategy, wanted);
 	}
 
 	/** `without`: a version about to be dropped, which no worker is to keep warm. */
@@ -417,18 +392,6 @@ export class StrategyManager {
 }
 
 const firstLine = (text: string): string => text.slice(0, Math.max(0, text.indexOf('\n')));
-
-function keepsState({ strategy }: LoadedStrategy): boolean {
-	const { stateBytes, hooks } = strategy.manifest;
-	return stateBytes > 0 && (hooks.includes('observe') || hooks.includes('tick'));
-}
-
-function sameState(a: LoadedStrategy, b: LoadedStrategy): boolean {
-	return (
-		a.strategy.manifest.name === b.strategy.manifest.name &&
-		a.strategy.manifest.stateBytes === b.strategy.manifest.stateBytes
-	);
-}
 
 /** Whether `next` is what a rollback of `before` leaves. */
 function isShorter(next: readonly string[] = [], before: readonly string[] = []): boolean {

@@ -3,6 +3,8 @@ import type { Clock } from '@infermesh/proto';
 import type { PoolView } from '../../fleet/pool-view.js';
 import type { ModelPool } from '../../router/ports.js';
 import type { Inspection, InspectOptions } from '../admission/try-out.js';
+import type { NativeRun } from '../native/code.js';
+import type { NativeEvents } from '../native/events.js';
 import type { FuelBudget, StrategyCode, StrategyModule } from '../runtime/instance.js';
 import type { RoutingPlan } from '../runtime/plan.js';
 import type { QuarantineOptions } from '../runtime/quarantine.js';
@@ -37,14 +39,16 @@ export type Admit = (bytes: Uint8Array, options: InspectOptions) => Promise<Insp
 export interface ManagerPorts {
 	readonly clock: Clock;
 	readonly judge: StrategyJudge;
-	/** Makes admitted bytes ready to run; what compiles does so off every loop that must be on time. */
-	readonly compile: (admitted: Admitted) => Promise<StrategyCode>;
+	/** Makes admitted bytes ready to run; what compiles does so off every loop that must be on time. `native`: how a library is to run. */
+	readonly compile: (admitted: Admitted, native: NativeRun) => Promise<StrategyCode>;
 	readonly workers: StrategyWorkers;
 	readonly pools: () => readonly ModelPool[];
 	readonly openView: (pool: ModelPool) => PoolView;
 	readonly events: ManagerEvents;
 	/** What the signature of a loaded version is worth now; absent = nothing is signed. */
 	readonly gradeOf?: (label: string) => Grade;
+	/** Who is told of the sandboxes that keep state. */
+	readonly native?: NativeEvents;
 }
 
 /** What happened, for metrics and the log. */

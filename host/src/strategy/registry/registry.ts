@@ -8,6 +8,8 @@ import { type RouterRecord, recordKinds, type StagingRecord, type StrategyRecord
 import type { Mirror } from '../../records/mirror.js';
 import type { Records, Stored } from '../../records/records.js';
 import type { AdmissionReport } from '../admission/report.js';
+import { isLibrary } from '../native/code.js';
+import { nativeErrors } from '../native/errors.js';
 import type { StrategySignature } from '../signing/signature.js';
 import type { StrategyTrust } from '../signing/trust.js';
 import { registryErrors } from './errors.js';
@@ -46,6 +48,8 @@ export interface LoadRequest {
 	/** Narrows `activate` to one model. */
 	readonly model: string | undefined;
 	readonly signature?: StrategySignature | undefined;
+	/** Runs a native library inside the process of every router, if its signature is worth that. */
+	readonly inline?: boolean | undefined;
 }
 
 export interface LoadDone {
@@ -98,12 +102,15 @@ function recordOf({ history, canary, shadow, experiment }: ScopeStaging): Stagin
 	};
 }
 
+/** What a router may say of a version it could not load. */
+const carryingErrors = { ...registryErrors, ...nativeErrors };
+
 type Failure = { readonly code: string; readonly message: string };
 
 /** What a router said went wrong, as it would have been thrown here. */
 function raise(router: string, { code, message }: Failure): MeshError {
-	const known = Object.hasOwn(registryErrors, code) ? (code as ErrorCode) : 'IM_STRATEGY_PREPARE';
-	return new MeshError(registryErrors, known, message, { where: `node ${router}` });
+	const known = Object.hasOwn(carryingErrors, code) ? (code as ErrorCode) : 'IM_STRATEGY_PREPARE';
+	return new MeshError(carryingErrors, known, message, { where: `node ${router}` });
 }
 
 /**
@@ -162,7 +169,12 @@ export class StrategyRegistry {
 		if (request.activate) refuseUnderExperiment(await this.#readStaging(), request.model ?? WHOLE_MESH);
 		const began = clock.nowMs();
 		const { report, manifest, digest } = await judge.admit(request.module, request.sourceMap);
-		if (judged) trust.admit(request.module, request.signature, `${manifest.name}@${manifest.version}`);
+		const inline = request.inline === true;
+		if (judged) {
+			const plain = `${manifest.name}@${manifest.version}`;
+			const grade = trust.admit(request.module, request.signature, plain);
+			if (inline) trust.admitInline(request.module, grade, plain);
+		}
 		const admissionMs = clock.nowMs() - began;
 		judge.configOf(manifest, request.settings);
 		if (local.full()) await this.#makeRoom(manifest.name);
@@ -174,6 +186,7 @@ export class StrategyRegistry {
 			...(sourceMapBlob === undefined ? {} : { sourceMapBlob }),
 			digest,
 			bytes: request.module.length,
+			...(isLibrary(request.module) ? { native: inline ? ('inline' as const) : ('process' as const) } : {}),
 			...(request.settings === undefined ? {} : { settings: { ...request.settings } }),
 			...(request.signature === undefined ? {} : { signature: { ...request.signature } }),
 			loadedBy: this.#ports.node,

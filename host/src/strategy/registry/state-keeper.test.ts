@@ -64,9 +64,9 @@ function outcome(more: Partial<ObservedOutcome> = {}): ObservedOutcome {
 function open(strategy = counting) {
 	const clock = new HandClock();
 	const faults: FallbackCause[] = [];
-	const keeper = new StateKeeper(strategy, createRig(4, 1).view, fuelDefaults, [1, 2], PUBLISH_MS, clock, (cause) =>
-		faults.push(cause),
-	);
+	const options = { fuel: fuelDefaults, meshSeed: [1, 2], publishMs: PUBLISH_MS, waits: true } as const;
+	const onFault = (cause: FallbackCause): void => void faults.push(cause);
+	const keeper = new StateKeeper(strategy, createRig(4, 1).view, options, { clock, onFault });
 	const reader = new StateBlockReader(keeper.shared);
 	/** What workers see. */
 	const published = (): number[] => {

@@ -1,6 +1,6 @@
 // Owns the one writer of a strategy's state over one pool: an instance with `observe` and `tick`, fed with batched outcomes, whose state block
 // is published to all workers. Runs in the agent. A fault costs the batch, never the state last published.
-import type { Clock } from '@infermesh/proto';
+import type { Clock, Timer } from '@infermesh/proto';
 import {
 	NO_ROW,
 	OUTCOME_AT_MS_WORD,
@@ -22,6 +22,7 @@ import {
 } from '@infermesh/sdk';
 import type { PoolRows } from '../../fleet/pool-rows.js';
 import type { OutcomeStatusName } from '../../router/ports.js';
+import type { NativeEvents } from '../native/events.js';
 import { type FallbackCause, strikeCauses } from '../runtime/decision.js';
 import { type FuelBudget, StrategyInstance, type StrategyModule } from '../runtime/instance.js';
 import { createStateBlock, type StateBlockShared, StateBlockWriter } from '../runtime/state-block.js';
@@ -44,40 +45,51 @@ export interface ObservedOutcome {
 	readonly flags: number;
 }
 
+/** Outcomes kept while native code starts; the oldest are lost beyond. */
+const WAITING_MAX = 8 * OUTCOMES_MAX;
+const WAITING_LOOK_MS = 5;
+
+export interface StateKeeperOptions {
+	readonly fuel: FuelBudget;
+	readonly meshSeed: readonly [low: number, high: number];
+	/** A block is published at most this often; what came meanwhile goes out with the next. */
+	readonly publishMs: number;
+	/** Native code that starts is waited for in place. False where other things have to be on time: outcomes wait for it instead. */
+	readonly waits: boolean;
+}
+
+export interface StateKeeperPorts {
+	readonly clock: Clock;
+	readonly onFault: (cause: FallbackCause, trap: unknown) => void;
+	/** Who is told of sandboxes. */
+	readonly native?: NativeEvents | undefined;
+}
+
 export class StateKeeper {
 	readonly shared: StateBlockShared;
 	readonly #strategy: StrategyModule;
 	readonly #view: PoolRows;
-	readonly #clock: Clock;
+	readonly #options: StateKeeperOptions;
+	readonly #ports: StateKeeperPorts;
 	readonly #writer: StateBlockWriter;
-	readonly #make: () => StrategyInstance;
-	readonly #onFault: (cause: FallbackCause, trap: unknown) => void;
 	#instance: StrategyInstance;
 	/** The state last published: what a new instance starts from. */
 	readonly #published: Uint8Array;
-	readonly #publishMs: number;
 	#publishedAtMs = Number.NEGATIVE_INFINITY;
 	#pending = false;
+	/** Outcomes that came while the instance was starting. */
+	#waiting: ObservedOutcome[] = [];
+	#look: Timer | undefined;
+	#closed = false;
 
-	/** `publishMs`: a block is published at most this often; what came meanwhile goes out with the next. */
-	constructor(
-		strategy: StrategyModule,
-		view: PoolRows,
-		fuel: FuelBudget,
-		meshSeed: readonly [number, number],
-		publishMs: number,
-		clock: Clock,
-		onFault: (cause: FallbackCause, trap: unknown) => void,
-	) {
+	constructor(strategy: StrategyModule, view: PoolRows, options: StateKeeperOptions, ports: StateKeeperPorts) {
 		this.#strategy = strategy;
 		this.#view = view;
-		this.#clock = clock;
-		this.#publishMs = publishMs;
-		this.#onFault = onFault;
+		this.#options = options;
+		this.#ports = ports;
 		this.shared = createStateBlock(strategy.manifest.stateBytes);
 		this.#writer = new StateBlockWriter(this.shared);
 		this.#published = new Uint8Array(strategy.manifest.stateBytes);
-		this.#make = () => new StrategyInstance(strategy, view, fuel, meshSeed, { observes: true });
 		this.#instance = this.#make();
 	}
 
@@ -95,17 +107,53 @@ export class StateKeeper {
 	/** Hands outcomes to `observe` in batches and publishes once at the end. */
 	observe(outcomes: readonly ObservedOutcome[]): void {
 		if (!this.#strategy.manifest.hooks.includes('observe')) return;
-		for (let at = 0; at < outcomes.length; at += OUTCOMES_MAX) {
-			const batch = outcomes.slice(at, at + OUTCOMES_MAX);
+		if (!this.#isReady()) return this.#wait(outcomes);
+		const all = this.#waiting.length === 0 ? outcomes : [...this.#waiting.splice(0), ...outcomes];
+		for (let at = 0; at < all.length; at += OUTCOMES_MAX) {
+			const batch = all.slice(at, at + OUTCOMES_MAX);
 			this.#call('observe', batch.length, () => batch.forEach((outcome, index) => this.#write(outcome, index)));
 		}
 		this.#publish();
 	}
 
 	tick(): void {
-		if (!this.#strategy.manifest.hooks.includes('tick')) return;
+		if (!this.#strategy.manifest.hooks.includes('tick') || !this.#isReady()) return;
 		this.#call('tick', 0, () => undefined);
 		this.#publish();
+	}
+
+	/** Nothing is kept any more; a sandbox ends. */
+	close(): void {
+		this.#closed = true;
+		this.#look?.cancel();
+		this.#waiting = [];
+		this.#instance.close();
+	}
+
+	#make(): StrategyInstance {
+		const { fuel, meshSeed, waits } = this.#options;
+		const { native } = this.#ports;
+		const more = { observes: true, waits, ...(native === undefined ? {} : { native }) };
+		return new StrategyInstance(this.#strategy, this.#view, fuel, meshSeed, more);
+	}
+
+	/** Replaces an instance that did not get ready: its library was admitted, so it is a matter of time, and the sandbox itself waits longer each time. */
+	#isReady(): boolean {
+		if (this.#closed) return false;
+		if (this.#instance.poisoned) this.#replace();
+		return this.#instance.ready;
+	}
+
+	#wait(outcomes: readonly ObservedOutcome[]): void {
+		if (this.#closed) return;
+		this.#waiting.push(...outcomes);
+		this.#waiting.splice(0, this.#waiting.length - WAITING_MAX);
+		if (this.#look !== undefined) return;
+		const look = (): void => {
+			this.#look = undefined;
+			this.observe([]);
+		};
+		this.#look = this.#ports.clock.after(WAITING_LOOK_MS, look, { unref: true });
 	}
 
 	#call(hook: 'observe' | 'tick', argument: number, prepare: () => void): void {
@@ -114,10 +162,19 @@ export class StateKeeper {
 		prepare();
 		const cause = this.#instance.call(hook, argument);
 		if (cause === 'none') return;
-		if (strikeCauses.has(cause)) this.#onFault(cause, this.#instance.lastTrap);
-		// What a faulty call left behind is not trusted: begin again from what was published last.
+		if (strikeCauses.has(cause)) this.#ports.onFault(cause, this.#instance.lastTrap);
+		this.#replace();
+	}
+
+	/** What a faulty call left behind is not trusted: begin again from what was published last. */
+	#replace(): void {
 		this.#instance.close();
-		this.#instance = this.#make();
+		try {
+			this.#instance = this.#make();
+		} catch (error) {
+			// It stays closed, and is tried again with the next outcomes.
+			this.#ports.onFault('trap', error);
+		}
 		this.#stateBytes().set(this.#published);
 	}
 
@@ -141,18 +198,19 @@ export class StateKeeper {
 
 	#publish(): void {
 		if (this.#pending) return;
-		const waitMs = this.#publishedAtMs + this.#publishMs - this.#clock.nowMs();
+		const { clock } = this.#ports;
+		const waitMs = this.#publishedAtMs + this.#options.publishMs - clock.nowMs();
 		if (waitMs <= 0) {
 			this.#publishNow();
 			return;
 		}
 		this.#pending = true;
-		this.#clock.after(waitMs, () => this.#publishNow(), { unref: true });
+		clock.after(waitMs, () => this.#publishNow(), { unref: true });
 	}
 
 	#publishNow(): void {
 		this.#pending = false;
-		this.#publishedAtMs = this.#clock.nowMs();
+		this.#publishedAtMs = this.#ports.clock.nowMs();
 		this.#published.set(this.#stateBytes());
 		this.#writer.publish(this.#published);
 	}
@@ -163,6 +221,6 @@ export class StateKeeper {
 	}
 
 	#nowMs(): number {
-		return Math.floor(this.#clock.wallMs()) % 0x1_0000_0000;
+		return Math.floor(this.#ports.clock.wallMs()) % 0x1_0000_0000;
 	}
 }

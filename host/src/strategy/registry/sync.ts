@@ -102,12 +102,14 @@ export class StrategySync {
 		try {
 			const module = await blobs.get(record.blob);
 			// Whoever published it has checked the signature; this router believes its own eyes.
-			this.#ports.trust.gradeOf(module, record.signature, label);
+			const grade = this.#ports.trust.gradeOf(module, record.signature, label);
+			if (record.native === 'inline') this.#ports.trust.admitInline(module, grade, label);
 			const map = record.sourceMapBlob === undefined ? undefined : await blobs.get(record.sourceMapBlob);
 			await manager.load(module, {
 				label,
 				sourceMap: map === undefined ? undefined : Buffer.from(map).toString('utf8'),
 				settings: record.settings,
+				native: record.native ?? 'process',
 			});
 			this.#refused.delete(label);
 			return true;

@@ -7,6 +7,7 @@ import type { InflightReader } from '../../fleet/inflight.js';
 import type { PoolView } from '../../fleet/pool-view.js';
 import type { FleetTableReader } from '../../fleet/table.js';
 import type { AttemptOutcome, Decider, DecisionContext, ModelPool, RowStanding } from '../../router/ports.js';
+import type { NativeEvents } from '../native/events.js';
 import { type ShadowOptions, ShadowRunner, shadowDefaults } from '../shadow/runner.js';
 import type { TrialCounts } from '../shadow/trial.js';
 import {
@@ -36,6 +37,8 @@ import { writeHits, writeRequest } from './write-request.js';
 export interface DeciderOptions {
 	readonly fuel: FuelBudget;
 	readonly spares: number;
+	/** Whether native code that starts is waited for in place: see `InstanceOptions`. */
+	readonly waits: boolean;
 	readonly zone: number;
 	readonly region: number;
 	/** Ranked rows asked of a strategy: the best, and what a retry or hedge would need. */
@@ -54,6 +57,7 @@ export interface DeciderOptions {
 export const deciderDefaults: Omit<DeciderOptions, 'meshSeed'> = {
 	fuel: fuelDefaults,
 	spares: 1,
+	waits: true,
 	zone: 0,
 	region: 0,
 	topK: 4,
@@ -80,6 +84,8 @@ export interface DeciderPorts {
 	readonly recorder?: DecisionRecorder;
 	/** Log text a strategy wrote; bounded by its manifest. */
 	readonly onLog: (label: string, text: string) => void;
+	/** Who is told of sandboxes. */
+	readonly native?: NativeEvents;
 }
 
 const EXCLUDED_FEW = 8;
@@ -117,6 +123,11 @@ export class WorkerDecider implements Decider {
 	/** A strategy could not be instantiated, or its `init` failed. */
 	#unready(pool: ModelPool, { versionId, label }: StrategyModule, error: unknown): void {
 		this.#ports.onStrike({ versionId, label, cause: 'trap', model: pool.model, trap: describeTrap(error), fuel: 0 });
+	}
+
+	/** Ends every sandbox; nothing is decided here any more. */
+	close(): void {
+		this.#runtimes.close();
 	}
 
 	/** What has been counted of shadows in this worker. */
@@ -380,12 +391,14 @@ export class WorkerDecider implements Decider {
 	): void {
 		// A strategy that answers with an error has said why in its log, if anywhere: a native one that panicked does.
 		const trap = describeTrap(instance.lastTrap) || instance.takeLog().slice(0, TRAP_TEXT_MAX);
+		const { pool } = runtime;
 		if (instance.poisoned) {
 			set.replacePrimary();
 			this.#ports.defer(() => runtime.refill(set));
+			// It never came to a call: a library that could be loaded at admission cannot be now.
+			if (cause === 'no_instance') this.#unready(pool, set.strategy, instance.lastTrap);
 		}
 		if (!strikeCauses.has(cause)) return;
-		const { pool } = runtime;
 		this.#inputs.struck(set.strategy.versionId, pool.modelId, features);
 		const { versionId, label } = set.strategy;
 		this.#ports.onStrike({ versionId, label, cause, model: pool.model, trap, fuel: instance.lastFuel });

@@ -24,8 +24,8 @@ export interface Executor {
 	 * 'host_error' while it is still running; else why it will not end.
 	 */
 	settle(): FallbackCause;
-	/** Waits, up to its own bound, until it is ready. Throws when it never will be. */
-	awaitReady(): void;
+	/** Waits, up to `waitMs` or until that is known, whether it is ready. Throws when it never will be. */
+	awaitReady(waitMs?: number): void;
 	/** Lets go of what it holds beyond memory. Harmless when repeated. */
 	close(): void;
 }

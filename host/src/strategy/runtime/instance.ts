@@ -27,6 +27,7 @@ import type { PoolRows } from '../../fleet/pool-rows.js';
 import { CHANGE_LOG_ENTRIES, HOLE } from '../../fleet/pool-view.js';
 import type { WasmModule } from '../admission/engine.js';
 import { isNative, type NativeCode } from '../native/code.js';
+import { type NativeEvents, nobodyListens } from '../native/events.js';
 import { openNative } from '../native/executor.js';
 import type { FallbackCause } from './decision.js';
 import type { Executor } from './executor.js';
@@ -106,7 +107,7 @@ export class StrategyInstance {
 
 	/**
 	 * Instantiates the strategy over `view`. Throws the engine's own error when it cannot; admission has instantiated the same bytes before, so
-	 * here that means memory ran out. `waits` false: native code may become ready later, and is not waited for.
+	 * here that means memory ran out. `waits` false: native code may become ready later, and is not waited for. `native`: who is told of its sandbox.
 	 */
 	constructor(
 		strategy: StrategyModule,
@@ -117,6 +118,7 @@ export class StrategyInstance {
 			readonly observes?: boolean;
 			readonly state?: StateBlockReader | undefined;
 			readonly waits?: boolean;
+			readonly native?: NativeEvents;
 		} = {},
 	) {
 		const { manifest } = strategy;
@@ -134,7 +136,8 @@ export class StrategyInstance {
 			outcomesCapacity: options.observes === true ? OUTCOMES_MAX : 0,
 		});
 		this.#budget = Math.min(budget.base + budget.perTarget * view.rowCount, FUEL_MAX);
-		this.#executor = openExecutor(strategy, this.layout, this.#budget, budget.stackSlotsMax);
+		const native = options.native ?? nobodyListens;
+		this.#executor = openExecutor(strategy, this.layout, this.#budget, budget.stackSlotsMax, native);
 		const { buffer, base } = this.#executor;
 		this.u32 = new Uint32Array(buffer, base, this.layout.frameBytes / 4);
 		this.f32 = new Float32Array(buffer, base, this.layout.frameBytes / 4);
@@ -165,6 +168,22 @@ export class StrategyInstance {
 		if (options.waits !== false) this.#executor.awaitReady();
 		this.#initialised();
 		this.sync();
+	}
+
+	/** Whether it can decide now. */
+	get ready(): boolean {
+		return this.#initialised() && !this.poisoned;
+	}
+
+	/**
+	 * Whether it can decide; native code that is still starting is waited for up to `waitMs`. Throws when it never will: its library cannot be loaded, or
+	 * `init` failed.
+	 */
+	isReady(waitMs: number): boolean {
+		this.#executor.awaitReady(waitMs);
+		if (this.#initialised()) return true;
+		if (this.#init === 'failed') throw new Error('`init` failed', { cause: this.lastTrap });
+		return false;
 	}
 
 	/** Raised when a call ended in a trap: never run again. */
@@ -352,12 +371,13 @@ export class StrategyInstance {
 }
 
 function openExecutor(
-	{ module, digest, heapBase, manifest }: StrategyModule,
+	{ versionId, module, digest, heapBase, manifest }: StrategyModule,
 	layout: FrameLayout,
 	budget: number,
 	stackSlotsMax: number,
+	native: NativeEvents,
 ): Executor {
-	if (isNative(module)) return openNative(module, digest, manifest.hooks, layout);
+	if (isNative(module)) return openNative(module, { versionId, digest, hooks: manifest.hooks }, layout, native);
 	const { baseBytes, pages } = placeFrame(layout, heapBase);
 	return new WasmExecutor(module, baseBytes, Math.max(pages, MEMORY_PAGES_MIN), budget, stackSlotsMax);
 }

@@ -4,6 +4,7 @@ import test from 'ava';
 import { createInflight, InflightReader } from '../../fleet/inflight.js';
 import { openPolicy } from '../../fleet/placement.js';
 import { createFleetTable, FleetTableReader, FleetTableWriter, GENERATION_COLUMN } from '../../fleet/table.js';
+import { systemClock } from '../../main/clock.js';
 import { prepareStrategy } from '../../project/prepare.js';
 import type { ModelPool } from '../../router/ports.js';
 import { fuelDefaults, type StrategyModule } from './instance.js';
@@ -46,8 +47,9 @@ function setUp() {
 	const control = new SharedArrayBuffer(CONTROL_BYTES);
 	const deferred: (() => void)[] = [];
 	const runtimes = new PlanRuntimes(
-		{ fuel: fuelDefaults, spares: 1, meshSeed: [1, 2] },
+		{ fuel: fuelDefaults, spares: 1, meshSeed: [1, 2], waits: true },
 		{
+			clock: systemClock,
 			random: new SeededRandom(1),
 			table: new FleetTableReader(table),
 			counters: new InflightReader(createInflight(64, 1)),

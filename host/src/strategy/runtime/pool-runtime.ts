@@ -2,6 +2,8 @@
 // when a trap poisons the primary. Which version decides is the plan's; this keeps them ready.
 import type { PoolView } from '../../fleet/pool-view.js';
 import type { ModelPool } from '../../router/ports.js';
+import { isNative } from '../native/code.js';
+import type { NativeEvents } from '../native/events.js';
 import { type FuelBudget, StrategyInstance, type StrategyModule } from './instance.js';
 import type { StateBlockReader } from './state-block.js';
 
@@ -10,54 +12,93 @@ export interface InstanceOptions {
 	/** Instances kept ready beside the primary. */
 	readonly spares: number;
 	readonly meshSeed: readonly [low: number, high: number];
+	/**
+	 * Native code that starts is waited for in place: right where nothing else has to be on time. False in a router, whose worker goes on with other
+	 * requests meanwhile and asks `ready`.
+	 */
+	readonly waits: boolean;
+}
+
+export interface InstancePorts {
+	/** An instance could not be made up after the first ones; decisions fall back until it can. */
+	readonly onUnready: (strategy: StrategyModule, error: unknown) => void;
+	/** Runs a task when it is worth trying again. */
+	readonly later: (task: () => void) => void;
+	/** Who is told of sandboxes. */
+	readonly native?: NativeEvents | undefined;
 }
 
 /** All instances of one strategy version over one pool. */
 export class InstanceSet {
 	readonly strategy: StrategyModule;
 	primary: StrategyInstance | undefined;
-	readonly #make: (waits: boolean) => StrategyInstance;
+	readonly #make: () => StrategyInstance;
 	readonly #spares: StrategyInstance[] = [];
 	readonly #sparesWanted: number;
+	/** All of the first ones have been ready once; what takes the place of one later is not waited for. */
+	#settled = false;
+	#closed = false;
 
-	constructor(strategy: StrategyModule, make: (waits: boolean) => StrategyInstance, spares: number) {
+	/** Throws when an instance cannot be made; none is left behind then. */
+	constructor(strategy: StrategyModule, make: () => StrategyInstance, spares: number) {
 		this.strategy = strategy;
 		this.#make = make;
 		this.#sparesWanted = spares;
-		this.primary = make(true);
-		this.refill(true);
+		try {
+			this.refill();
+		} catch (error) {
+			this.close();
+			throw error;
+		}
+	}
+
+	/** Whether its first instances can all decide, having waited up to `waitMs` for them. Throws when one never will. */
+	ready(waitMs: number): boolean {
+		if (this.#settled) return true;
+		const all = this.primary === undefined ? this.#spares : [this.primary, ...this.#spares];
+		return (this.#settled = all.every((instance) => instance.isReady(waitMs)));
 	}
 
 	/** Puts a spare in the poisoned primary's place; undefined until `refill` has run when none is left. */
 	replacePrimary(): void {
-		this.primary?.close();
-		this.primary = this.#spares.pop();
+		do {
+			this.primary?.close();
+			this.primary = this.#spares.pop();
+		} while (this.primary?.poisoned === true);
 	}
 
-	/**
-	 * Makes up the primary and the spares. Off the decision path: an instance takes tens of microseconds, a sandbox a millisecond, which is waited for
-	 * only when `waits`. Throws when one cannot be made.
-	 */
-	refill(waits = false): void {
+	/** Makes up the primary and the spares. Off the decision path: an instance takes tens of microseconds, a sandbox a millisecond. Throws when one cannot be made. */
+	refill(): void {
+		if (this.#closed) return;
 		if (this.primary === undefined || this.primary.poisoned) {
 			this.primary?.close();
-			this.primary = this.#make(waits);
+			this.primary = undefined;
+			this.primary = this.#make();
 		}
-		while (this.#spares.length < this.#sparesWanted) this.#spares.push(this.#make(waits));
+		for (const spare of this.#spares.filter(({ poisoned }) => poisoned)) this.#drop(spare);
+		while (this.#spares.length < this.#sparesWanted) this.#spares.push(this.#make());
 	}
 
-	/** A spare for a determinism re-run; it stays in the set. */
+	/** A spare for a determinism re-run; it stays in the set. Undefined while none is ready. */
 	witness(): StrategyInstance | undefined {
-		return this.#spares[0];
+		const [spare] = this.#spares;
+		return spare?.ready === true ? spare : undefined;
 	}
 
 	/** Takes a poisoned witness out. */
 	dropWitness(): void {
-		this.#spares.shift()?.close();
+		const [spare] = this.#spares;
+		if (spare !== undefined) this.#drop(spare);
+	}
+
+	#drop(spare: StrategyInstance): void {
+		this.#spares.splice(this.#spares.indexOf(spare), 1);
+		spare.close();
 	}
 
 	/** No instance of it decides any more. */
 	close(): void {
+		this.#closed = true;
 		this.primary?.close();
 		for (const spare of this.#spares) spare.close();
 	}
@@ -75,31 +116,27 @@ export class PoolRuntime {
 	ticket: number;
 	readonly #sets = new Map<number, InstanceSet>();
 	readonly #options: InstanceOptions;
-	readonly #onUnready: (strategy: StrategyModule, error: unknown) => void;
+	readonly #ports: InstancePorts;
 
-	/** `onUnready`: an instance could not be made up after the first ones; decisions fall back until it can. */
-	constructor(
-		pool: ModelPool,
-		view: PoolView,
-		firstTicket: number,
-		options: InstanceOptions,
-		onUnready: (strategy: StrategyModule, error: unknown) => void,
-	) {
+	constructor(pool: ModelPool, view: PoolView, firstTicket: number, options: InstanceOptions, ports: InstancePorts) {
 		this.pool = pool;
 		this.view = view;
 		this.ticket = firstTicket;
 		this.#options = options;
-		this.#onUnready = onUnready;
+		this.#ports = ports;
 	}
 
 	/** Makes the instances of a version unless they exist. Throws when they cannot be made or `init` fails on this pool. */
 	prepare(strategy: StrategyModule, state: StateBlockReader | undefined): InstanceSet {
 		const present = this.#sets.get(strategy.versionId);
 		if (present !== undefined) return present;
-		const { fuel, meshSeed, spares } = this.#options;
-		const make = (waits: boolean): StrategyInstance => {
-			const instance = new StrategyInstance(strategy, this.view, fuel, meshSeed, { state, waits });
-			if (instance.poisoned) throw new Error('`init` failed', { cause: instance.lastTrap });
+		const { fuel, meshSeed, spares, waits } = this.#options;
+		const { native } = this.#ports;
+		const make = (): StrategyInstance => {
+			const more = { state, waits, ...(native === undefined ? {} : { native }) };
+			const instance = new StrategyInstance(strategy, this.view, fuel, meshSeed, more);
+			// Throws what has gone wrong already; what is still starting is asked again by `ready`.
+			instance.isReady(0);
 			return instance;
 		};
 		const set = new InstanceSet(strategy, make, spares);
@@ -107,13 +144,44 @@ export class PoolRuntime {
 		return set;
 	}
 
-	/** Makes up a set after a trap; a failure is reported, not thrown. */
+	/**
+	 * Whether a version's first instances can all decide, having waited up to `waitMs`. Throws when one never will; they are dropped then, so that the next
+	 * plan begins anew.
+	 */
+	ready(versionId: number, waitMs: number): boolean {
+		const set = this.#sets.get(versionId);
+		try {
+			return set === undefined || set.ready(waitMs);
+		} catch (error) {
+			set?.close();
+			this.#sets.delete(versionId);
+			throw error;
+		}
+	}
+
+	/** Makes up a set after a trap; a failure is reported, not thrown, and tried again later. */
 	refill(set: InstanceSet): void {
+		if (this.#sets.get(set.strategy.versionId) !== set) return;
 		try {
 			set.refill();
 		} catch (error) {
-			this.#onUnready(set.strategy, error);
+			this.#ports.onUnready(set.strategy, error);
+			this.#ports.later(() => this.refill(set));
 		}
+	}
+
+	/** Ends what takes more than memory: the collector does not know what a sandbox costs. */
+	closeNative(): void {
+		for (const [versionId, set] of this.#sets) {
+			if (!isNative(set.strategy.module)) continue;
+			this.#sets.delete(versionId);
+			set.close();
+		}
+	}
+
+	/** Nothing is decided here any more. */
+	close(): void {
+		this.retain(new Set());
 	}
 
 	set(versionId: number): InstanceSet | undefined {

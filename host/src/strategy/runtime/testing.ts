@@ -9,6 +9,7 @@ import { HandClock } from '../../fleet/testing.js';
 import type { ModelPool } from '../../router/ports.js';
 import { admitModule } from '../admission/admit.js';
 import { wasmEngine } from '../admission/engine.js';
+import type { NativeEvents } from '../native/events.js';
 import { deciderDefaults, WorkerDecider } from './decider.js';
 import { Decision, type DecisionRecorder, type FallbackCause, type StrikeReport } from './decision.js';
 import type { StrategyModule } from './instance.js';
@@ -87,8 +88,13 @@ export class Harness {
 	readonly #deferred: (() => void)[] = [];
 	#generation = 0;
 
-	/** `recorder` is told of every decision. */
-	constructor(rows = 8, options: Partial<typeof deciderDefaults> = {}, recorder?: DecisionRecorder) {
+	/** `recorder` is told of every decision, `native` of sandboxes. */
+	constructor(
+		rows = 8,
+		options: Partial<typeof deciderDefaults> = {},
+		recorder?: DecisionRecorder,
+		native?: NativeEvents,
+	) {
 		this.rig = createRig(rows, 11);
 		this.pool = testPool(rows);
 		this.decider = new WorkerDecider(
@@ -113,6 +119,7 @@ export class Harness {
 				enrolled: (cohort, cause) => this.enrolled.push({ cohort, cause }),
 				onLog: () => undefined,
 				...(recorder === undefined ? {} : { recorder }),
+				...(native === undefined ? {} : { native }),
 			},
 		);
 		this.decider.runtimes.setPools([this.pool]);

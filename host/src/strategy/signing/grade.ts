@@ -16,3 +16,7 @@ export function rankOf(grade: Grade): number {
 export function reaches(grade: Grade, wanted: Grade): boolean {
 	return rankOf(grade) >= rankOf(wanted);
 }
+
+/** Whose libraries may run inside the process: those of keys that are `trusted`, or nobody's. */
+export const inlineRules = ['never', 'trusted'] as const;
+export type InlineRule = (typeof inlineRules)[number];

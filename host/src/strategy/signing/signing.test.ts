@@ -52,6 +52,7 @@ test('a module is worth what the key that signed it is worth', (t) => {
 	const trust = (require: Grade, grade?: 'signed' | 'trusted'): StrategyTrust =>
 		new StrategyTrust({
 			require,
+			inline: 'trusted',
 			key: (id) => (grade === undefined || id !== pair.id ? undefined : { publicKey: pair.publicPem, grade }),
 		});
 	t.is(trust('unsigned').admit(module, undefined, 'a@1'), 'unsigned');

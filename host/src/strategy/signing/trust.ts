@@ -1,7 +1,9 @@
 // Owns what a signature is worth in this mesh: the grade of the key that made it, and whether that is what the node asks.
 import { MeshError } from '@infermesh/proto';
+import { isLibrary } from '../native/code.js';
+import { nativeErrors } from '../native/errors.js';
 import { signingErrors } from './errors.js';
-import { type Grade, reaches } from './grade.js';
+import { type Grade, type InlineRule, reaches } from './grade.js';
 import { isSignedBy, readPublicKey, type StrategySignature } from './signature.js';
 
 /** A key as the mesh keeps it. */
@@ -16,6 +18,8 @@ export interface TrustPorts {
 	readonly key: (id: string) => TrustedKey | undefined;
 	/** Least grade of what is loaded. */
 	readonly require: Grade;
+	/** Which libraries may run inside the process. */
+	readonly inline: InlineRule;
 }
 
 export class StrategyTrust {
@@ -40,6 +44,19 @@ export class StrategyTrust {
 					? `signed by ${signature.key}, which is not trusted`
 					: grade;
 		throw new MeshError(signingErrors, 'IM_SIGNING_REQUIRED', `${label} is ${is}; it has to be ${require}`);
+	}
+
+	/** Whether a library of this grade may run inside the process, where nothing contains it. Throws IM_NATIVE_INLINE. */
+	admitInline(library: Uint8Array, grade: Grade, label: string): void {
+		const { inline } = this.#ports;
+		const why = !isLibrary(library)
+			? 'is WebAssembly, which runs in the process in any case'
+			: inline === 'never'
+				? 'may not run in the process: this node allows it to none'
+				: reaches(grade, inline)
+					? undefined
+					: `is ${grade}; to run in the process it has to be ${inline}`;
+		if (why !== undefined) throw new MeshError(nativeErrors, 'IM_NATIVE_INLINE', `${label} ${why}`);
 	}
 
 	/** What a module is worth, whatever is asked. Throws IM_SIGNING_SIGNATURE. */

@@ -72,8 +72,8 @@ export const fleetMetrics = {
 	),
 	strategyInfo: collected(
 		'strategy_info',
-		['strategy', 'digest', 'stage'],
+		['strategy', 'digest', 'stage', 'runs'],
 		256,
-		'Always 1; what is loaded and at which stage.',
+		'Always 1; what is loaded, at which stage, and how it runs: wasm, process or inline.',
 	),
 } as const;

@@ -1,5 +1,5 @@
 // Owns the metrics of decisions and of the strategies that make them: cost, fallbacks, strikes, shadows, swaps, admission.
-import { collected, counter, decisionSeconds, geometric, histogram } from './define.js';
+import { collected, counter, decisionSeconds, gauge, geometric, histogram } from './define.js';
 
 /** 128 to 16.8 M, doubling. */
 const fuel = geometric(128, 2, 18);
@@ -96,6 +96,32 @@ export const strategyMetrics = {
 		['strategy', 'result'],
 		128,
 		'Sampled decisions re-run on a fresh instance: agreed or differed.',
+	),
+	// Native strategies, counted where they run: in the workers, and in the main thread for what keeps their state.
+	nativeSandboxes: gauge(
+		'native_sandboxes',
+		['strategy'],
+		STRATEGIES,
+		'Sandboxes of native strategies alive now: one that decides and the spares, for each model and worker, and one that keeps the state.',
+	),
+	nativeRestarts: counter(
+		'native_sandbox_restarts',
+		['strategy', 'cause'],
+		256,
+		'Sandboxes that ended by their own fault and were replaced: `trap` (crash, exit, a forbidden system call), `deadline`, `corrupt` (wrote over what is not theirs), `load` (did not get ready).',
+	),
+	nativeHandOver: histogram(
+		'native_hand_over_seconds',
+		['strategy'],
+		STRATEGIES,
+		geometric(2.5e-7, Math.SQRT2, 41),
+		'From the hand-over of a call to a sandbox to its answer, the call itself included.',
+	),
+	nativeAllowances: counter(
+		'native_allowances',
+		['strategy', 'result'],
+		128,
+		'Calls that took longer than their deadline by the clock while the sandbox had not used up its processor time: `answered` late and taken, or `given_up` after `strategy.native.grace_us`, when the fallback decides. Nobody’s fault but the machine’s.',
 	),
 	// The main thread.
 	swaps: counter(
