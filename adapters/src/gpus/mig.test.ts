@@ -5,6 +5,8 @@ import { gpuAdapters } from './sources.js';
 
 test('sizes tell the profile where memory alone would not', (t) => {
 	const a100 = { product: 'NVIDIA A100-SXM4-80GB', deviceVramMib: 81_920 };
+	const pcie = { product: 'NVIDIA H100 PCIe', deviceVramMib: 81_559 };
+	const b200 = { product: 'NVIDIA B200', deviceVramMib: 183_359 };
 	const h100 = { product: 'NVIDIA H100 80GB HBM3', deviceVramMib: 81_559 };
 	const cases = [
 		[{ ...a100, multiprocessors: 14, vramMib: 9728 }, '1g.10gb', 1 / 7],
@@ -18,6 +20,16 @@ test('sizes tell the profile where memory alone would not', (t) => {
 		[{ ...h100, multiprocessors: 32, vramMib: 20_096 }, '2g.20gb', 2 / 7],
 		[{ ...h100, multiprocessors: 60, vramMib: 40_448 }, '3g.40gb', 3 / 7],
 		[{ ...h100, multiprocessors: 64, vramMib: 40_448 }, '4g.40gb', 4 / 7],
+		[{ ...pcie, multiprocessors: 14, vramMib: 9984 }, '1g.10gb', 1 / 7],
+		[{ ...pcie, multiprocessors: 14, vramMib: 20_091 }, '1g.20gb', 1 / 7],
+		[{ ...pcie, multiprocessors: 30, vramMib: 20_091 }, '2g.20gb', 2 / 7],
+		[{ ...pcie, multiprocessors: 46, vramMib: 40_448 }, '3g.40gb', 3 / 7],
+		[{ ...pcie, multiprocessors: 62, vramMib: 40_448 }, '4g.40gb', 4 / 7],
+		[{ ...pcie, multiprocessors: 114, vramMib: 81_152 }, '7g.80gb', 1],
+		[{ ...b200, multiprocessors: 18, vramMib: 20_992 }, '1g.23gb', 1 / 7],
+		[{ ...b200, multiprocessors: 18, vramMib: 22_528 }, '1g.23gb', 1 / 7],
+		[{ ...b200, multiprocessors: 30, vramMib: 45_312 }, '1g.45gb', 1 / 7],
+		[{ ...b200, multiprocessors: 36, vramMib: 45_312 }, '2g.45gb', 2 / 7],
 		[{ product: 'NVIDIA H200', deviceVramMib: 143_771, multiprocessors: 16, vramMib: 16_384 }, '1g.18gb', 1 / 7],
 		[{ product: 'NVIDIA A30', deviceVramMib: 24_576, multiprocessors: 28, vramMib: 12_032 }, '2g.12gb', 2 / 4],
 	] as const;
@@ -30,6 +42,8 @@ test('sizes tell the profile where memory alone would not', (t) => {
 test('what is not known is not guessed', (t) => {
 	const size = { product: 'NVIDIA A100-SXM4-80GB', deviceVramMib: 81_920, multiprocessors: 14, vramMib: 9728 };
 	t.is(profileOfSlice({ ...size, product: 'NVIDIA X1' }), undefined);
+	t.is(profileOfSlice({ ...size, product: 'NVIDIA B200', multiprocessors: 54 }), undefined);
+	t.is(profileOfSlice({ ...size, product: 'NVIDIA GB200', multiprocessors: 18 }), undefined);
 	t.is(profileOfSlice({ ...size, multiprocessors: 15 }), undefined);
 	t.is(profileOfSlice({ ...size, multiprocessors: undefined }), undefined);
 	t.deepEqual(profileOfSlice({ ...size, vramMib: undefined }), { shareRatio: 1 / 7, name: undefined });

@@ -1,5 +1,5 @@
 // Owns what is known of the profiles of MIG: how much of a device each has, and which one a slice has whose source names none. Sources: NVIDIA's MIG user guide,
-// "Supported MIG Profiles", and the multiprocessors that `nvidia-smi mig -lgip` lists.
+// "Supported MIG Profiles", and the multiprocessors that `nvidia-smi mig -lgip` lists: of H100 PCIe under driver 570.169, of B200 in NVIDIA/mig-parted#166 and #187.
 
 /** Multiprocessors of a GPU instance, and its compute slices. */
 type Sizes = ReadonlyMap<number, number>;
@@ -34,6 +34,28 @@ const families: readonly Family[] = [
 			[56, 4],
 		]),
 		names: [[24_576, 24]],
+	},
+	// Before its namesake, which has more multiprocessors.
+	{
+		product: /\bH100 PCIe\b/i,
+		sizes: new Map([
+			[14, 1],
+			[30, 2],
+			[46, 3],
+			[62, 4],
+			[114, 7],
+		]),
+		names: [[81_559, 80]],
+	},
+	// Of its profiles with more slices no listing is at hand: they are told by their names alone.
+	{
+		product: /\bB200\b/,
+		sizes: new Map([
+			[18, 1],
+			[30, 1],
+			[36, 2],
+		]),
+		names: [[183_359, 180]],
 	},
 	{
 		product: /\b(H100|H200|GH200)\b/,
