@@ -1,5 +1,5 @@
 // Owns the routes of the admin API about GPUs: what this node hears of them, and an operator's word on one. What is known and decided of a device is
-// this node's; other nodes that hear of it judge it themselves.
+// this node's; other nodes that hear of it judge it themselves, and what any of them takes out is out for all.
 import { type Static, Type } from 'typebox';
 import { type AdminRoute, route } from './route.js';
 import { idParamsSchema, items } from './schemas.js';
@@ -47,7 +47,7 @@ export const gpuRoutes: readonly AdminRoute[] = [
 		response: items(gpuRowSchema),
 		run: (control) => ({ items: control.gpus.list() }),
 	}),
-	route('POST', '/api/v1/gpus/:id/quarantine', 'Take a GPU out by hand: its targets get no requests from this node.', {
+	route('POST', '/api/v1/gpus/:id/quarantine', 'Take a GPU out by hand: its targets get no requests.', {
 		params: idParamsSchema,
 		response: gpuRowSchema,
 		run: (control, { params, asker }) => control.gpus.hold(params.id, asker.by),

@@ -1,11 +1,11 @@
-// Owns the wiring of GPU state in meshd: looks and reports go to the signals room, what comes of them to the targets that run on the devices, to the log
-// and the metrics.
+// Owns the wiring of GPU state in meshd: looks and reports go to the signals room, what comes of them, and of what other nodes tell of theirs, to the targets that run
+// on the devices, to the log and the metrics.
 import { type Clock, type GpuStateDelta, MeshError, type Timer } from '@infermesh/proto';
 import type { TargetRecord } from '../fleet/registry.js';
 import type { GpuStandingsRecord } from '../records/kinds.js';
 import { signalErrors } from '../signals/errors.js';
 import { type DeviceSummary, GpuSignals, type GpuSignalsOptions, type StandingChange } from '../signals/gpu-signals.js';
-import { type Condemned, heldBack } from '../signals/quarantine-cap.js';
+import { heldBack, type Said, together } from '../signals/quarantine-cap.js';
 import type { SourceLook } from '../signals/source-poller.js';
 import type { Log } from '../telemetry/logger.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
@@ -21,14 +21,16 @@ export interface GpuPartPorts {
 	readonly sources: readonly GpuSource[];
 	/** Share of a model's targets that rules may take out. */
 	readonly quarantineRatioMax: number;
-	/** What holds devices has changed: all that are held. */
-	readonly changed: (held: GpuStandingsRecord['held']) => void;
+	/** What this node says of devices has changed. */
+	readonly changed: (said: Pick<GpuStandingsRecord, 'held' | 'condemned'>) => void;
 }
 
 /** What follows from time alone is looked at this often. */
 const REFRESH_MS = 500;
 /** Devices of one node's record; more are in its log and metrics. */
 const HELD_MAX = 256;
+/** Targets of one node's record. */
+const CONDEMNED_MAX = 1024;
 /** Of a target that is in use although rules would take it out: it is the last to be chosen. */
 const HELD_BACK_HEALTH = 0.1;
 
@@ -39,6 +41,11 @@ export class GpuPart {
 	#refreshing: Timer | undefined;
 	#dirty = false;
 	#heldBack: ReadonlySet<string> = new Set();
+	/** What this node says of targets, as last told. */
+	#said: readonly Said[] = [];
+	#told = '';
+	/** What others say, by the name of the node. */
+	#others: ReadonlyMap<string, readonly Said[]> = new Map();
 
 	constructor(options: GpuSignalsOptions, ports: GpuPartPorts) {
 		this.#ports = ports;
@@ -93,7 +100,18 @@ export class GpuPart {
 		this.signals.release(uuid, this.#nowMs());
 	}
 
-	/** A target has come: what is known of its devices is known of it from the first. */
+	/** What the other nodes say of targets whose devices they hear of, by their names. */
+	elsewhere(others: ReadonlyMap<string, readonly Said[]>): void {
+		this.#others = others;
+		this.apply();
+	}
+
+	/** Targets have come or gone: what others say of them counts from the first. */
+	targetsChanged(): void {
+		if (this.#others.size > 0) this.apply();
+	}
+
+	/** Brings targets to what is known of their devices. */
 	apply(): void {
 		const { targets } = this.#ports;
 		const records = targets.registry.records();
@@ -102,10 +120,18 @@ export class GpuPart {
 			if (gpus === undefined || gpus.length === 0) return [];
 			return [{ record, summary: this.signals.summary({ id, node, gpus, gpuShare: gpuShare ?? 1 }) }];
 		});
-		const back = heldBack(onDevices.flatMap(condemned), poolSizes(records), this.#ports.quarantineRatioMax);
-		for (const { record, summary } of onDevices)
-			targets.devices(record, summary !== undefined && back.has(record.spec.id) ? inUse(summary) : summary);
+		this.#said = earliest(onDevices.flatMap(saidOf));
+		const models = new Map(records.map(({ spec }) => [spec.id, spec.models]));
+		const condemned = together([this.#said, ...this.#others.values()], (target) => models.get(target));
+		const back = heldBack(condemned, poolSizes(records), this.#ports.quarantineRatioMax);
+		const nowMs = this.#nowMs();
+		for (const { record, summary } of onDevices) {
+			const { id } = record.spec;
+			const whole = withOthers(summary, id, this.#others, nowMs);
+			targets.devices(record, whole !== undefined && back.has(id) ? inUse(whole) : whole);
+		}
 		this.#tellHeldBack(back);
+		this.#tell();
 	}
 
 	/** Targets that are in use although rules would take them out. */
@@ -131,7 +157,15 @@ export class GpuPart {
 		if (change.standing === 'sound') log.info(line, 'a GPU is sound again');
 		else log.warn(line, `a GPU is ${change.standing}`);
 		this.apply();
-		this.#ports.changed(this.#held());
+	}
+
+	/** Tells the mesh, when there is something new. */
+	#tell(): void {
+		const said = { held: this.#held(), condemned: [...this.#said] };
+		const text = JSON.stringify(said);
+		if (text === this.#told || (this.#told === '' && said.held.length === 0 && said.condemned.length === 0)) return;
+		this.#told = text;
+		this.#ports.changed(said);
 	}
 
 	#tellHeldBack(back: ReadonlySet<string>): void {
@@ -146,7 +180,6 @@ export class GpuPart {
 			log.warn({ target }, 'a target stays in use: rules would take out too much of its model');
 		}
 		for (const target of ended) log.info({ target }, 'a target is no longer kept in use against rules about its GPU');
-		this.#ports.changed(this.#held());
 	}
 
 	/** Devices that are not sound, for the mesh to see. */
@@ -167,16 +200,59 @@ export class GpuPart {
 	}
 }
 
-/** A target that its devices would take out. */
-function condemned({
+/** What this node says of a target, if its devices would take it out. */
+function saidOf({
 	record: { spec },
 	summary,
 }: {
 	readonly record: TargetRecord;
 	readonly summary: DeviceSummary | undefined;
-}): Condemned[] {
+}): Said[] {
 	if (summary?.quarantine === undefined) return [];
-	return [{ id: spec.id, models: spec.models, ...summary.quarantine }];
+	const { sinceMs, byHand } = summary.quarantine;
+	return [{ target: spec.id, sinceMs, byHand }];
+}
+
+/** Those that count first, where there are more than a record holds: no node may count what others cannot see. */
+function earliest(said: readonly Said[]): readonly Said[] {
+	const order = (a: Said, b: Said): number =>
+		Number(b.byHand) - Number(a.byHand) || a.sinceMs - b.sinceMs || (a.target < b.target ? -1 : 1);
+	return said.toSorted(order).slice(0, CONDEMNED_MAX);
+}
+
+/** What is known here of a target's devices, and out where other nodes that hear of them say so. */
+function withOthers(
+	summary: DeviceSummary | undefined,
+	target: string,
+	others: ReadonlyMap<string, readonly Said[]>,
+	nowMs: number,
+): DeviceSummary | undefined {
+	const saying = [...others].filter(([, said]) => said.some((one) => one.target === target));
+	if (saying.length === 0) return summary;
+	const rules = [...(summary?.rules ?? []), ...saying.map(([node]) => `node:${node}`)];
+	return { ...(summary ?? unheard(nowMs)), standing: 'quarantined', health: 0, rules };
+}
+
+/** Of devices that only other nodes hear of. */
+function unheard(nowMs: number): DeviceSummary {
+	return {
+		standing: 'sound',
+		quarantine: undefined,
+		health: 1,
+		heardMs: nowMs,
+		vramUsedMib: undefined,
+		vramTotalMib: undefined,
+		computeRatio: undefined,
+		memoryRatio: undefined,
+		temperatureC: undefined,
+		powerW: undefined,
+		powerLimitW: undefined,
+		throttle: 0,
+		eccUncorrected: undefined,
+		shareRatio: 1,
+		uuids: [],
+		rules: [],
+	};
 }
 
 /** Targets of this cell by model. */

@@ -26,6 +26,7 @@ import {
 } from '../records/kinds.js';
 import { Mirror } from '../records/mirror.js';
 import { Records } from '../records/records.js';
+import type { Said } from '../signals/quarantine-cap.js';
 import type { StrategyJudge } from '../strategy/registry/judge.js';
 import type { StrategyManager } from '../strategy/registry/manager.js';
 import { StrategyRegistry } from '../strategy/registry/registry.js';
@@ -56,6 +57,8 @@ export interface MeshStateParts {
 	readonly setPolicies: (policies: PoolPolicies, names: NamePolicy) => void;
 	/** Quotas changed, or were read for the first time. */
 	readonly setQuotas: (quotas: readonly Quota[]) => void;
+	/** What other nodes say of targets on GPUs that they hear of, by the names of the nodes. */
+	readonly setGpus: (others: ReadonlyMap<string, readonly Said[]>) => void;
 	/** The names of this node's configuration, under those of the mesh's route policies. */
 	readonly configuredNames: NamePolicy;
 	readonly tenants: NameTable;
@@ -102,6 +105,7 @@ export class MeshState implements MeshMirrors {
 	readonly routers;
 	readonly drains;
 	readonly degradations;
+	readonly gpuStandings;
 	readonly experiments;
 	readonly experimentRunner;
 	readonly #parts: MeshStateParts;
@@ -172,6 +176,7 @@ export class MeshState implements MeshMirrors {
 		});
 		this.drains = mirror('drains', () => this.#drain.changed());
 		this.degradations = mirror('degradations', () => this.#degradations.changed());
+		this.gpuStandings = mirror('gpuStandings', () => this.#applyGpus());
 		this.experiments = mirror('experiments', () => undefined);
 		this.experimentRunner = mirror('experimentRunner', () => undefined);
 		const underLease = () => {
@@ -403,6 +408,11 @@ export class MeshState implements MeshMirrors {
 	#applyQuotas(): void {
 		this.#parts.setQuotas(this.quotas.all().map(({ value }) => value));
 		this.#applyAccess();
+	}
+
+	#applyGpus(): void {
+		const others = this.gpuStandings.all().filter(({ id }) => id !== this.#parts.nodeId);
+		this.#parts.setGpus(new Map(others.map(({ value }) => [value.name, value.condemned ?? []])));
 	}
 
 	#applyAccess(): void {

@@ -200,6 +200,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		onDirectory: (pools, snapshot) => {
 			router?.directory(pools, snapshot);
 			peerLoad?.rowsChanged();
+			gpus.targetsChanged();
 		},
 	});
 	const gpus = new GpuPart(gpuSignalsOptions(config), {
@@ -209,9 +210,9 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		targets,
 		sources: gpuSources(config),
 		quarantineRatioMax: config.gpu.quarantine_ratio_max,
-		changed: (held) =>
+		changed: (said) =>
 			void state
-				.reportGpus({ name: config.node.id, held })
+				.reportGpus({ name: config.node.id, ...said })
 				.catch((error: unknown) => log.warn({ error: String(error) }, 'telling the mesh of GPUs')),
 	});
 	if (routes(config)) {
@@ -267,6 +268,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		},
 		setPolicies: (policies, policyNames) => targets.setPolicies(policies, policyNames),
 		setQuotas: (quotas) => router?.quotas.set(quotas),
+		setGpus: (others) => gpus.elsewhere(others),
 		configuredNames: namePolicy(config),
 		tenants,
 		configuredKeys: config.keys,

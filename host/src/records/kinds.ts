@@ -146,7 +146,23 @@ export const quotaSchema = Type.Object(
 	{ additionalProperties: false },
 );
 /** What is left of a tenant's quota, and which routers hold places of its concurrency. */
-const bucketSchema = Type.Optional(Type.Object({ level: Type.Number(), atMs: Type.Number() }));
+const bucketSchema = Type.Optional(
+	Type.Object({
+		level: Type.Number(),
+		atMs: Type.Number(),
+		claims: Type.Optional(
+			Type.Record(
+				Type.String(),
+				Type.Object({
+					perMs: Type.Number(describe('What the router asks for, a millisecond.')),
+					credit: Type.Number(describe('Of the level, what is put by for it.')),
+					untilMs: Type.Number(),
+				}),
+				describe('By UUID of the router’s node.'),
+			),
+		),
+	}),
+);
 export const quotaAccountSchema = Type.Object({
 	buckets: Type.Object({
 		requestsPerSecond: bucketSchema,
@@ -157,7 +173,12 @@ export const quotaAccountSchema = Type.Object({
 	}),
 	held: Type.Record(
 		Type.String(),
-		Type.Object({ slots: Type.Integer({ minimum: 0 }), untilMs: Type.Number() }),
+		Type.Object({
+			slots: Type.Integer({ minimum: 0 }),
+			untilMs: Type.Number(),
+			wanted: Type.Optional(Type.Integer(describe('As many as it would have; absent = those it has.'))),
+			sinceMs: Type.Optional(Type.Number(describe('Since when it has none; absent = it has some.'))),
+		}),
 		describe('By UUID of the router’s node.'),
 	),
 });
@@ -380,6 +401,16 @@ export const gpuStandingsRecordSchema = Type.Object({
 			),
 		}),
 		{ maxItems: 256 },
+	),
+	condemned: Type.Optional(
+		Type.Array(
+			Type.Object({
+				target: Type.String(),
+				sinceMs: Type.Number(),
+				byHand: Type.Boolean(describe('An operator says so.')),
+			}),
+			{ maxItems: 1024, description: 'Targets that its devices would take out: what all nodes count the bound over.' },
+		),
 	),
 });
 export type GpuStandingsRecord = Static<typeof gpuStandingsRecordSchema>;

@@ -1,7 +1,7 @@
 // How much of a model rules about GPUs may take out: the earliest first, never more than the bound, and never against an operator's word.
 import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
-import { type Condemned, heldBack } from './quarantine-cap.js';
+import { type Condemned, heldBack, together } from './quarantine-cap.js';
 
 const one = (id: string, sinceMs: number, more: Partial<Condemned> = {}): Condemned => ({
 	id,
@@ -67,4 +67,42 @@ test('whatever falls ill, no model loses more than its bound to rules', (t) => {
 		if (condemned.some(({ id, byHand }) => byHand && kept.has(id))) t.fail(`run ${run}: an operator was not obeyed`);
 	}
 	t.pass();
+});
+
+test('whoever counts, and in whatever order it heard, comes to the same targets, within the bound', (t) => {
+	const random = new SeededRandom(20261127);
+	t.log('seed 20261127');
+	const below = (n: number): number => Math.floor(random.nextFloat() * n);
+	for (let run = 0; run < 500; run++) {
+		const models = ['m', 'n'].slice(0, 1 + below(2));
+		const targets = new Map(
+			Array.from({ length: 2 + below(12) }, (_, at) => [
+				`t${at}`,
+				models.filter((_model, index) => index === 0 || random.nextFloat() < 0.5),
+			]),
+		);
+		const sizes = new Map(
+			models.map((model) => [model, [...targets.values()].filter((of) => of.includes(model)).length]),
+		);
+		// Each node hears of some devices, several nodes of some of them, and some targets are gone.
+		const nodes = Array.from({ length: 1 + below(4) }, () =>
+			[...targets.keys(), 'gone']
+				.filter(() => random.nextFloat() < 0.4)
+				.map((target) => ({ target, sinceMs: below(4), byHand: random.nextFloat() < 0.05 })),
+		);
+		const modelsOf = (target: string): readonly string[] | undefined => targets.get(target);
+		const seen = nodes.map((_, at) => {
+			const order = [...nodes.slice(at), ...nodes.slice(0, at).toReversed()];
+			const condemned = together(order, modelsOf);
+			const kept = heldBack(condemned, sizes, 0.5);
+			for (const model of models) {
+				const out = condemned.filter((one) => one.models.includes(model) && !kept.has(one.id));
+				const hands = out.filter(({ byHand }) => byHand).length;
+				if (out.length > Math.max(hands, Math.floor((sizes.get(model) ?? 0) / 2)))
+					t.fail(`run ${run}: ${out.length} of ${sizes.get(model)} are out`);
+			}
+			return condemned.map(({ id }) => `${id}${kept.has(id) ? '' : ' out'}`).toSorted();
+		});
+		for (const one of seen) t.deepEqual(one, seen[0] as string[], `run ${run}`);
+	}
 });

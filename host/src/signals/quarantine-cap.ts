@@ -1,5 +1,6 @@
 // Owns how much of a model's targets rules about devices may take out. Pure. Rules may be wrong of many devices at once (a driver that reports nonsense, a hot
 // room), and a pool without targets serves nobody: what they would take beyond the bound serves as degraded. An operator's word is not bounded, and counts.
+// The bound is the mesh's: every node counts what all nodes say of devices, in one order, so that all come to the same targets.
 
 /** A target that its devices' standing would take out. */
 export interface Condemned {
@@ -10,6 +11,37 @@ export interface Condemned {
 	readonly byHand: boolean;
 	/** Since when, mesh clock: who came first is out. */
 	readonly sinceMs: number;
+}
+
+/** What one node says of a target whose devices it hears of. */
+export interface Said {
+	readonly target: string;
+	readonly byHand: boolean;
+	readonly sinceMs: number;
+}
+
+/**
+ * What all nodes say together, whoever asks: a target is out if any node says so, by hand if any says that, since the earliest. `modelsOf`: undefined for a
+ * target that is not here.
+ */
+export function together(
+	said: Iterable<readonly Said[]>,
+	modelsOf: (target: string) => readonly string[] | undefined,
+): readonly Condemned[] {
+	const all = new Map<string, Condemned>();
+	for (const one of said)
+		for (const { target, byHand, sinceMs } of one) {
+			const models = modelsOf(target);
+			if (models === undefined) continue;
+			const known = all.get(target);
+			all.set(target, {
+				id: target,
+				models,
+				byHand: byHand || known?.byHand === true,
+				sinceMs: Math.min(sinceMs, known?.sinceMs ?? sinceMs),
+			});
+		}
+	return [...all.values()];
 }
 
 /** Shares are of floats: a third of three is one. */
