@@ -1,21 +1,27 @@
 // Owns the account of one tenant in replicated state: a bucket for each limited quantity, and who holds how many places of its concurrency. Pure: an
 // account and what a router wants make the next account and what it is given. What is given was taken out of the account first, so that all routers
 // together never spend more than the buckets held, also when one of them is cut off with what it has. Time is the wall clock of whoever writes; it
-// only ever moves an account forward, so a clock that is behind gives nothing twice.
+// only ever moves an account forward, so a clock that is behind gives nothing twice. Where there is too little for all, shares.ts says whose it is.
 import type { QuotaAccount } from '../records/kinds.js';
 import { type QuotaDimension, quotaDimensions } from '../router/admission/quota-board.js';
 import type { RateLimit, TenantLimits } from './limits.js';
+import { entitled, type Places, partOf, taken } from './shares.js';
 
 /** What a router wants, or gives back where negative. */
 export interface Want {
 	readonly rates: ReadonlyMap<QuotaDimension, number>;
+	/** What is asked of it of late, in units a millisecond; absent = nothing. */
+	readonly perMs?: ReadonlyMap<QuotaDimension, number>;
 	/** Places it wants in all, those it has included. */
 	readonly slots: number;
+	/** Places in use, which it cannot give back. */
+	readonly inUse?: number;
 }
 
 export interface Given {
 	/** As wanted, or less; what was given back is negative. */
 	readonly rates: ReadonlyMap<QuotaDimension, number>;
+	/** Places that may be taken; with fewer than are in use none is, until some are free. */
 	readonly slots: number;
 	/** When a dimension that fell short has something again, milliseconds from now. */
 	readonly readyInMs: ReadonlyMap<QuotaDimension, number>;
@@ -44,15 +50,28 @@ export function move(
 	for (const dimension of quotaDimensions) {
 		const limit = limits.rates.get(dimension);
 		if (limit === undefined) continue;
-		const level = levelAt(account?.buckets[dimension], limit, nowMs);
+		const bucket = account?.buckets[dimension];
+		const level = levelAt(bucket, limit, nowMs);
 		const asked = want.rates.get(dimension) ?? 0;
-		const granted = asked <= 0 ? asked : Math.min(asked, Math.floor(level));
+		const gained = bucket === undefined ? 0 : Math.max(0, level - bucket.level);
+		const perMs = want.perMs?.get(dimension) ?? 0;
+		const { most, ratio, claims } = partOf(level, gained, bucket?.claims, router, perMs, nowMs, untilMs);
+		const granted = asked <= 0 ? asked : Math.min(asked, Math.floor(most));
 		const left = Math.min(limit.burst, level - granted);
 		rates.set(dimension, granted);
-		buckets[dimension] = { level: left, atMs: Math.max(nowMs, account?.buckets[dimension]?.atMs ?? 0) };
-		if (granted < asked) readyInMs.set(dimension, limit.perMs === 0 ? Number.POSITIVE_INFINITY : missing(left, limit));
+		const after = taken(claims, router, granted);
+		buckets[dimension] = {
+			level: left,
+			atMs: Math.max(nowMs, bucket?.atMs ?? 0),
+			...(Object.keys(after).length === 0 ? {} : { claims: after }),
+		};
+		if (granted < asked)
+			readyInMs.set(
+				dimension,
+				limit.perMs === 0 ? Number.POSITIVE_INFINITY : missing(most - granted, limit.perMs * ratio),
+			);
 	}
-	const { held, slots } = places(account, limits, want.slots, router, nowMs, untilMs);
+	const { held, slots } = places(account, limits, want, router, nowMs, untilMs);
 	return { account: { buckets, held }, given: { rates, slots, readyInMs } };
 }
 
@@ -63,27 +82,32 @@ export function levelAt(bucket: QuotaAccount['buckets'][QuotaDimension], limit: 
 }
 
 /** Until one more is there. */
-function missing(level: number, { perMs }: RateLimit): number {
+function missing(level: number, perMs: number): number {
 	return Math.max(0, 1 - level) / perMs;
 }
 
 function places(
 	account: QuotaAccount | undefined,
 	{ concurrency }: TenantLimits,
-	wanted: number,
+	{ slots: wanted, inUse = 0 }: Want,
 	router: string,
 	nowMs: number,
 	untilMs: number,
 ): { readonly held: QuotaAccount['held']; readonly slots: number } {
 	if (concurrency === undefined) return { held: {}, slots: 0 };
-	const others = Object.entries(account?.held ?? {}).filter(
-		([holder, place]) => holder !== router && place.untilMs > nowMs,
+	const before = account?.held[router];
+	const others: Places = Object.fromEntries(
+		Object.entries(account?.held ?? {}).filter(([holder, place]) => holder !== router && place.untilMs > nowMs),
 	);
-	const taken = others.reduce((sum, [, place]) => sum + place.slots, 0);
-	const free = Math.max(0, concurrency - taken);
-	const slots = others.length >= HOLDERS_MAX ? 0 : Math.min(wanted, free);
-	return {
-		held: Object.fromEntries(slots === 0 ? others : [...others, [router, { slots, untilMs }]]),
-		slots,
-	};
+	if (wanted === 0 || Object.keys(others).length >= HOLDERS_MAX) return { held: others, slots: 0 };
+	const sinceMs = before !== undefined && before.slots === 0 ? (before.sinceMs ?? nowMs) : nowMs;
+	const all: Places = { ...others, [router]: { slots: 0, wanted, sinceMs, untilMs } };
+	const due = entitled(concurrency, all);
+	// What others hold is theirs, and what they are entitled to is kept for them.
+	const kept = Object.entries(others).reduce((sum, [name, { slots }]) => sum + Math.max(slots, due.get(name) ?? 0), 0);
+	const slots = Math.min(wanted, Math.max(0, concurrency - kept));
+	// What is in use stays counted until it is free, though no new request may take it.
+	const counted = Math.max(slots, Math.min(inUse, before !== undefined && before.untilMs > nowMs ? before.slots : 0));
+	const own = { slots: counted, untilMs, wanted, ...(counted === 0 ? { sinceMs } : {}) };
+	return { held: { ...others, [router]: own }, slots };
 }

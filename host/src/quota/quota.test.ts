@@ -1,69 +1,12 @@
 // Quotas leased by several routers from one account: together they never spend more than the account held, whoever is cut off, and what is not needed
 // comes back.
-import { createLocalEngine } from '@infermesh/fabric';
-import { SeededRandom } from '@infermesh/proto';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import * as fc from 'fast-check';
-import type { Quota } from '../records/kinds.js';
-import { createQuotaBoard, QuotaBoard } from '../router/admission/quota-board.js';
-import { QuotaKeeper } from './keeper.js';
 import { levelAt, move } from './ledger.js';
 import { limitsOf } from './limits.js';
-import { cuttable, HandClock, settled } from './testing.js';
+import { limit, type Router, routers, TENANT } from './testing-routers.js';
 
-const TENANT = 1;
 const REQUESTS = 1;
-const one = { tokensIn: 10, tokensOut: 10 };
-
-interface Router {
-	readonly board: QuotaBoard;
-	readonly keeper: QuotaKeeper;
-	readonly link: ReturnType<typeof cuttable>;
-	/** Tries to take; asks the keeper and tries again when it falls short. */
-	take(): Promise<boolean>;
-	end(tokensOut?: number): void;
-}
-
-function routers(t: ExecutionContext, count: number): { readonly clock: HandClock; readonly all: readonly Router[] } {
-	const clock = new HandClock();
-	const engine = createLocalEngine({ clock, random: new SeededRandom(1), fault: (error) => t.fail(String(error)) });
-	t.teardown(() => engine.close());
-	const all = Array.from({ length: count }, (_, at): Router => {
-		const board = new QuotaBoard(createQuotaBoard(4, 1));
-		const link = cuttable(engine);
-		const keeper = new QuotaKeeper(
-			{ leaseMs: 5000, periodMs: 500 },
-			{
-				engine: link.engine,
-				clock,
-				board,
-				router: `router-${at}`,
-				tenantId: (name) => (name === 'acme' ? TENANT : 0),
-				granted: () => undefined,
-				failed: () => undefined,
-			},
-		);
-		t.teardown(() => keeper.close());
-		return {
-			board,
-			keeper,
-			link,
-			async take() {
-				if (board.take(0, TENANT, one) < 0) return true;
-				keeper.want(TENANT);
-				await settled();
-				return board.take(0, TENANT, one) < 0;
-			},
-			end: (tokensOut = one.tokensOut) =>
-				board.settle(0, TENANT, board.limited(TENANT), one, { tokensIn: one.tokensIn, tokensOut }, 1),
-		};
-	});
-	return { clock, all };
-}
-
-function limit(all: readonly Router[], quota: Omit<Quota, 'tenant'>): void {
-	for (const { keeper } of all) keeper.setLimits(limitsOf([{ tenant: 'acme', ...quota }]));
-}
 
 async function taken(router: Router, tries: number): Promise<number> {
 	let taken = 0;
@@ -179,6 +122,20 @@ test('answers longer than expected are owed, and paid before anything else', asy
 	t.true(router.board.balance(TENANT, 3) >= 0);
 	const left = await taken(router, 100);
 	t.true(left <= 12, `of 600 tokens 500 are gone and a second has brought 10: ${left} requests of 10`);
+});
+
+test('the first request of a tenant with limits of every kind is let in by one lease', async (t) => {
+	const { all } = routers(t, 1);
+	const [router] = all as [Router];
+	limit(all, {
+		requestsPerSecond: 10,
+		requestsPerMinute: 100,
+		tokensInPerMinute: 1000,
+		tokensOutPerMinute: 1000,
+		tokensPerMinute: 2000,
+		concurrency: 4,
+	});
+	t.true(await router.take());
 });
 
 test('a limit that changes holds at once, and one that is taken away limits nothing', async (t) => {

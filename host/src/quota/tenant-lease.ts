@@ -17,6 +17,10 @@ const DEMAND_MEMORY_MS = 2000;
 const SIZED_FOR = 0.4;
 /** Kept back of a lease's life, for clocks of different speed. */
 const DRIFT_SHARE = 0.1;
+/** What is held of a tenant of whom nothing has been heard for so long, and for several times as long as its requests were apart, is given back at once. */
+const IDLE_MS = 1000;
+const IDLE_GAPS = 4;
+const REQUESTS = quotaDimensions.indexOf('requestsPerMinute');
 /** Demand below this, in units a second, is none. */
 const IDLE_PER_S = 0.01;
 /** When places of a full tenant are looked at again. */
@@ -46,6 +50,9 @@ export class TenantLease {
 	#slotsUnmet = 0;
 	#measuredMs: number;
 	#untilMs = 0;
+	/** When something was last asked for, and how many requests a millisecond came then. */
+	#activeMs: number;
+	#activePerMs = 0;
 
 	constructor(id: number, limits: TenantLimits, board: QuotaBoard, leaseMs: number, nowMs: number) {
 		this.id = id;
@@ -53,6 +60,7 @@ export class TenantLease {
 		this.#board = board;
 		this.#leaseMs = leaseMs;
 		this.#measuredMs = nowMs;
+		this.#activeMs = nowMs;
 		for (let at = 0; at < DIMENSIONS; at++) {
 			this.#spent[at] = board.spent(id, at);
 			this.#denied[at] = board.denied(id, at);
@@ -84,6 +92,8 @@ export class TenantLease {
 	wants(nowMs: number, urgent: boolean): Want | undefined {
 		this.#measure(nowMs);
 		const held = this.#untilMs > 0;
+		const rests = held && !urgent && this.#rests(nowMs);
+		if (rests) this.#forgetDemand();
 		const due = held && nowMs >= this.#untilMs - this.#leaseMs * (0.5 - DRIFT_SHARE);
 		const rates = new Map<QuotaDimension, number>();
 		let needed = urgent;
@@ -98,7 +108,8 @@ export class TenantLease {
 			if (balance < wanted) {
 				ask = Math.ceil(wanted - balance);
 				if (balance < wanted / 2) needed = true;
-			} else if (due && balance > 2 * wanted) ask = -this.#board.takeBack(this.id, at, Math.floor(balance - wanted));
+			} else if ((due || rests) && balance > 2 * wanted)
+				ask = -this.#board.takeBack(this.id, at, Math.floor(balance - wanted));
 			const lapsed = this.#lapsed[at] as number;
 			this.#lapsed[at] = 0;
 			this.#resumed[at] = Math.min(Math.max(0, ask), lapsed);
@@ -107,8 +118,9 @@ export class TenantLease {
 		});
 		const slots = this.#wantedSlots();
 		if (slots > 0) keeps = true;
+		if (rests && slots < this.#board.slots(this.id)) needed = true;
 		if (this.limits.concurrency !== undefined && slots > this.#board.slots(this.id)) needed = true;
-		if (needed || (due && (keeps || this.#board.slots(this.id) > 0))) return { rates, slots };
+		if (needed || (due && (keeps || this.#board.slots(this.id) > 0))) return { rates, slots, ...this.#asked() };
 		if (due) this.#untilMs = 0;
 		return undefined;
 	}
@@ -159,9 +171,26 @@ export class TenantLease {
 		};
 	}
 
+	/** What is asked of this router: by it the account is shared where there is too little. */
+	#asked(): Pick<Want, 'perMs' | 'inUse'> {
+		const perMs = quotaDimensions.map((dimension, at) => [dimension, this.#perMs[at] as number] as const);
+		return { perMs: new Map(perMs), inUse: this.#board.inUse(this.id) };
+	}
+
+	#rests(nowMs: number): boolean {
+		return nowMs - this.#activeMs >= Math.max(IDLE_MS, IDLE_GAPS / Math.max(this.#activePerMs, Number.MIN_VALUE));
+	}
+
+	#forgetDemand(): void {
+		this.#perMs.fill(0);
+		this.#unmet.fill(0);
+		this.#slotsUnmet = 0;
+	}
+
 	#measure(nowMs: number): void {
 		const passedMs = nowMs - this.#measuredMs;
 		this.#measuredMs = nowMs;
+		let active = this.#board.inUse(this.id) > 0;
 		const kept = Math.exp(-Math.max(0, passedMs) / DEMAND_MEMORY_MS);
 		for (let at = 0; at < DIMENSIONS; at++) {
 			const spent = this.#board.spent(this.id, at);
@@ -169,10 +198,15 @@ export class TenantLease {
 			// Counters turn over at 32 bits; a settled refund makes a difference negative, which is no demand.
 			const unmet = (denied - (this.#denied[at] as number)) | 0;
 			const asked = Math.max(0, (spent - (this.#spent[at] as number)) | 0) + Math.max(0, unmet);
+			active ||= asked > 0;
 			this.#spent[at] = spent;
 			this.#denied[at] = denied;
 			this.#unmet[at] = (this.#unmet[at] as number) * kept + Math.max(0, unmet);
 			this.#perMs[at] = (this.#perMs[at] as number) * kept + asked / DEMAND_MEMORY_MS;
+		}
+		if (active) {
+			this.#activeMs = nowMs;
+			this.#activePerMs = this.#perMs[REQUESTS] as number;
 		}
 		const slotsDenied = this.#board.slotsDenied(this.id);
 		this.#slotsUnmet = Math.floor(this.#slotsUnmet * kept) + Math.max(0, (slotsDenied - this.#slotsDenied) | 0);

@@ -48,7 +48,7 @@ function viewOf(
 	self: string,
 	nowMs: number,
 ): QuotaView {
-	const held = Object.entries(account?.held ?? {}).filter(([, { untilMs }]) => untilMs > nowMs);
+	const held = Object.entries(account?.held ?? {}).filter(([, { slots, untilMs }]) => slots > 0 && untilMs > nowMs);
 	const quantities: QuantityView[] = quotaDimensions.flatMap((quantity, at) => {
 		const rate = limits.rates.get(quantity);
 		if (rate === undefined) return [];

@@ -109,6 +109,7 @@ export class QuotaBoard {
 			if (Atomics.add(this.#words, at + IN_USE, 1) >= Atomics.load(this.#words, at + SLOTS)) {
 				Atomics.sub(this.#words, at + IN_USE, 1);
 				Atomics.add(this.#words, at + SLOTS_DENIED, 1);
+				this.#deny(at, limited, charge, CONCURRENCY);
 				return CONCURRENCY;
 			}
 		} else Atomics.add(this.#words, at + IN_USE, 1);
@@ -120,7 +121,7 @@ export class QuotaBoard {
 			for (let taken = dimension; taken >= 0; taken--)
 				if ((limited & (1 << taken)) !== 0) Atomics.add(this.#words, at + BALANCE + taken, amountOf(charge, taken));
 			Atomics.sub(this.#words, at + IN_USE, 1);
-			Atomics.add(this.#words, at + DENIED + dimension, amount);
+			this.#deny(at, limited, charge, dimension);
 			return dimension;
 		}
 		for (let dimension = 0; dimension < DIMENSIONS; dimension++)
@@ -273,6 +274,16 @@ export class QuotaBoard {
 			if (running !== 0) Atomics.sub(this.#words, tenant * WORDS + IN_USE, running);
 			own[tenant * OWN_WORDS + OWN_IN_USE] = 0;
 			own[tenant * OWN_WORDS + OWN_WAITING] = 0;
+		}
+	}
+
+	/** Counts all that falls short, and not only what fell short first: what is leased for a request is to be enough when it looks again. */
+	#deny(at: number, limited: number, charge: Charge, first: number): void {
+		for (let dimension = 0; dimension < DIMENSIONS; dimension++) {
+			if ((limited & (1 << dimension)) === 0) continue;
+			const amount = amountOf(charge, dimension);
+			if (dimension === first || Atomics.load(this.#words, at + BALANCE + dimension) < amount)
+				Atomics.add(this.#words, at + DENIED + dimension, amount);
 		}
 	}
 
