@@ -1,5 +1,6 @@
 // Properties of the text parser: it never throws, keeps its bounds, reads back what was written, and does not care where
 // a body is cut.
+import { isDeepStrictEqual } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 import { MetricsParser, parseMetrics } from './parser.js';
@@ -306,23 +307,25 @@ test('groups that are passed over change nothing, whatever comes and goes', (t) 
 		t,
 		fc.property(
 			fc.array(fc.array(family, { maxLength: 6 }), { minLength: 2, maxLength: 4 }),
-			fc.array(fc.nat(3), { minLength: 4, maxLength: 24 }),
+			fc.array(fc.nat(3), { minLength: 4, maxLength: 20 }),
 			fc.array(fc.nat(), { maxLength: 3 }),
 			(versions, order, cuts) => {
 				const memory = new SeriesMemory(new LabelCache(8), { passes: true });
+				const names = new WantedNames(wanted);
 				for (const turn of order) {
 					const bytes = Buffer.from(written(versions[turn % versions.length] ?? []));
-					const parser = new MetricsParser(wanted, {}, memory);
+					const parser = new MetricsParser(names, {}, memory);
 					let from = 0;
 					for (const cut of [...cuts.map((one) => one % (bytes.length + 1)).sort((a, b) => a - b), bytes.length]) {
 						parser.push(bytes.subarray(from, cut));
 						from = cut;
 					}
-					t.deepEqual(told(parser.end()), told(parseMetrics(bytes, wanted)));
+					if (!isDeepStrictEqual(told(parser.end()), told(parseMetrics(bytes, names)))) return false;
 				}
+				return true;
 			},
 		),
-		1000,
+		500,
 	);
 });
 

@@ -1,4 +1,5 @@
 // The quick way of comparing two scrapes against the slow one: the same bodies, read with a memory that makes their labels the same arrays, and without.
+import { isDeepStrictEqual } from 'node:util';
 import test from 'ava';
 import * as fc from 'fast-check';
 import { parseMetrics } from '../prometheus/parser.js';
@@ -88,9 +89,10 @@ test('what increased is the same whether series are looked up or stand where the
 				const bodies = [body(before), body(dropped ? after.slice(1) : after)] as const;
 				const memory = new SeriesMemory();
 				parseMetrics(bodies[0], names, {}, memory);
-				t.deepEqual(told(bodies, ranks, memory), told(bodies, ranks, undefined));
+				return isDeepStrictEqual(told(bodies, ranks, memory), told(bodies, ranks, undefined));
 			},
 		),
-		{ seed, numRuns: 3000 },
+		{ seed, numRuns: 1500 },
 	);
+	t.pass();
 });
