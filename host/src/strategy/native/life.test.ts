@@ -197,6 +197,31 @@ test.serial('a call that the machine held up counts as an allowance, taken or gi
 	t.is(total('nativeRestarts'), 0);
 });
 
+test.serial('an init that the machine holds up is called again, and is no failure', async (t) => {
+	const library = await compileNative(
+		slowToLoad(
+			0,
+			`static int32_t rank(uint8_t *frame) { return im_rank_lowest(frame, im_scratch_f32(frame, 0), IM_TOP_K); }
+static int calls;
+static int32_t init(uint8_t *frame) {
+	(void)frame;
+	for (const long until = now() + (calls++ == 0 ? 60 : 0); now() < until;) {}
+	return IM_STATUS_OK;
+}
+IM_STRATEGY(IM_NATIVE_HAS_RANK | IM_NATIVE_HAS_INIT, .rank = rank, .init = init)
+`,
+		),
+	);
+	const harness = ready(new Harness(8, { spares: 0 }));
+	const limits = { ...patientLimits, graceUs: 5000, deadlineUs: 1_000_000 };
+	harness.add({ ...(await nativeModule(library, { limits })), versionId: 1 });
+	harness.plan({ activeVersionId: 1 });
+	t.is(harness.decide().cause, 'host_error', 'it is still at it');
+	await until('it decides', () => harness.decide().cause === 'none');
+	t.deepEqual(harness.strikes, []);
+	harness.decider.close();
+});
+
 test.serial('a simulation leaves no sandbox behind, and two routers have their own', async (t) => {
 	const { strategies } = simulate(specOf({ router: { count: 2 } }), workloadOf(), [await nativeModule(leastQueue)]);
 	t.true((strategies[0]?.decisions ?? 0) > 0);

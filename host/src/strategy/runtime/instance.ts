@@ -247,7 +247,9 @@ export class StrategyInstance {
 
 	/** Runs `rank`. 'none' means it returned ok; the answer is then in the output block, not yet validated. */
 	rank(): FallbackCause {
-		if (this.#init !== 'done' && !this.#initialised()) return 'no_instance';
+		// `init` is still to be called because the machine has held it up, or because there is nobody to call yet.
+		if (this.#init !== 'done' && !this.#initialised())
+			return this.#init === 'due' && this.#executor.ready ? 'host_error' : 'no_instance';
 		if (this.#executor.poisoned || this.#running) return 'no_instance';
 		this.#running = true;
 		this.lastCause = this.#executor.rank();
@@ -264,7 +266,8 @@ export class StrategyInstance {
 	#initialised(): boolean {
 		if (this.#init === 'due' && this.#executor.ready) {
 			const cause = this.#executor.call('init', 0);
-			this.#init = cause === 'none' || cause === 'no_instance' ? 'done' : 'failed';
+			// A machine that held it up convicts nobody: it is called again, and may be, since it does nothing that cannot be done twice.
+			if (cause !== 'host_error') this.#init = cause === 'none' || cause === 'no_instance' ? 'done' : 'failed';
 		}
 		return this.#init === 'done';
 	}
