@@ -2,7 +2,7 @@
 // so nothing stale is ever used, and two processes that build at the same time end with the same file.
 import { execFile } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
@@ -46,8 +46,13 @@ export async function compileOnce(part: NativePart, { command, timeoutMs, into }
 	if (existsSync(target)) return target;
 	mkdirSync(into, { recursive: true });
 	const partial = `${target}.${randomUUID()}`;
-	await run(command, [part.source, ...part.args, '-o', partial], timeoutMs);
-	renameSync(partial, target);
+	try {
+		await run(command, [part.source, ...part.args, '-o', partial], timeoutMs);
+		renameSync(partial, target);
+	} finally {
+		// What a compiler that was ended leaves behind.
+		rmSync(partial, { force: true });
+	}
 	return target;
 }
 
@@ -74,6 +79,8 @@ function run(command: string, args: readonly string[], timeoutMs: number): Promi
 		execFile(command, [...args], { timeout: timeoutMs, encoding: 'utf8' }, (error, _stdout, stderr) => {
 			if (error === null) resolve();
 			else if (error.code === 'ENOENT') reject(new CompileFailure(`there is no ${command}`, true));
+			else if (error.killed === true)
+				reject(new CompileFailure(`${command} was not done within ${timeoutMs} ms`, false));
 			else reject(new CompileFailure(stderr.trim().slice(0, 500) || error.message, false));
 		});
 	});

@@ -14,7 +14,8 @@ const sources = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../.
 
 export const compilerDefaults: Compiler = Object.freeze({
 	command: 'g++',
-	timeoutMs: 120_000,
+	// Some seconds on a machine that has nothing else to do.
+	timeoutMs: 600_000,
 	into: path.join(sources, 'build'),
 });
 

@@ -183,6 +183,15 @@ test.serial('without a compiler the error says so', async (t) => {
 	t.is(error?.code, 'IM_NATIVE_COMPILER');
 });
 
+test.serial('a compiler that takes too long is ended, says so, and leaves nothing behind', async (t) => {
+	const into = mkdtempSync(path.join(tmpdir(), 'infermesh-slow-compiler-'));
+	t.teardown(() => rmSync(into, { recursive: true }));
+	const error = await t.throwsAsync(buildNativeEngine({ timeoutMs: 20, into }), { instanceOf: MeshError });
+	t.is(error?.code, 'IM_NATIVE_BUILD');
+	t.regex(error?.message ?? '', /not done within 20 ms/);
+	t.deepEqual(readdirSync(into), []);
+});
+
 test.serial('no sandbox outlives a host that is killed', async (t) => {
 	const child = spawn(process.execPath, [fileURLToPath(new URL('./orphan-child.js', import.meta.url))], {
 		stdio: ['pipe', 'pipe', 'inherit'],
