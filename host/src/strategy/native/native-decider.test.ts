@@ -26,6 +26,9 @@ function decide(harness: Harness, misdeed: number): string {
 	return out.strategy;
 }
 
+/** A busy machine is waited for. */
+const patientAdmission = { ...admissionServiceDefaults, timeoutMs: 60_000 };
+
 const sandboxes = (): number => sandboxesOf(process.pid).length;
 
 test.serial('a crash costs one decision: the fallback answers at once, the spare decides the next', async (t) => {
@@ -146,7 +149,7 @@ test.serial(
 test.serial(
 	'the admission child takes a library, and refuses one by the same names as the author’s check',
 	async (t) => {
-		const service = new AdmissionService(admissionServiceDefaults, systemClock);
+		const service = new AdmissionService(patientAdmission, systemClock);
 		const options = {
 			fuel: fuelDefaults,
 			moduleBytesMax: 1024 * 1024,
@@ -160,7 +163,7 @@ test.serial(
 		const cut = await service.admit(library.slice(0, 5000), options);
 		t.is(cut.report.refusals[0]?.code, 'IM_NATIVE_ELF');
 		const native = { ...nativeLimitDefaults, startMs: 20 };
-		const hasty = new AdmissionService({ ...admissionServiceDefaults, native }, systemClock);
+		const hasty = new AdmissionService({ ...patientAdmission, native }, systemClock);
 		const late = await hasty.admit(await compileNative(slowToLoad(300)), options);
 		t.is(late.report.refusals[0]?.code, 'IM_NATIVE_LOAD');
 		t.regex(late.report.refusals[0]?.message ?? '', /within 20 ms/, 'as it would fare in this node’s workers');
