@@ -97,7 +97,7 @@ export class config {
 	static get output_share(): f32 {
 		return load<f32>(configAddress(), 4);
 	}
-	/** charge of own prefill wherever it is done, per millisecond of it; what makes a cached prefix worth more than the time it saves (default 0.25) */
+	/** charge of own prefill wherever it is done, per millisecond of it; what makes a cached prefix worth more than the time it saves (default 1) */
 	@inline
 	static get own_weight(): f32 {
 		return load<f32>(configAddress(), 8);

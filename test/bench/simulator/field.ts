@@ -200,6 +200,12 @@ function difference(ours: readonly Cell[], theirs: readonly Cell[]): string {
 	return `${percent(ratio(pairs))} % (${percent(lower)} … ${percent(upper)})`;
 }
 
+/** Of each policy, the cells of the version that was simulated last. */
+function latest(cells: readonly Cell[]): Cell[] {
+	const versions = new Map(cells.map(({ policy, version }) => [policy, version]));
+	return cells.filter(({ policy, version }) => versions.get(policy) === version);
+}
+
 function tables(cells: readonly Cell[]): void {
 	for (const setting of settings()) {
 		const here = cells.filter((cell) =>
@@ -262,7 +268,7 @@ async function main(): Promise<number> {
 		return 2;
 	}
 	if (trace !== undefined) await fill(trace, out, values);
-	tables(read(out));
+	tables(latest(read(out)));
 	return 0;
 }
 
