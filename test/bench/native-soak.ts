@@ -27,6 +27,10 @@ const EACH_MS_MAX = 400;
 /** Mappings of frames that a router may hold: of its sandboxes, and of a few ended ones that are still to be collected. */
 export const SHARED_MAX = 16;
 
+/** Connections to engines and clients come and go. */
+export const CONNECTIONS_MORE = 4;
+const SETTLE_MS_MAX = 10_000;
+
 /** What a process holds. */
 export interface Held {
 	readonly rssMib: number;
@@ -262,8 +266,13 @@ async function settled({ pid, url, oracle }: Soaked, before: Held): Promise<Held
 	const load = new Load(url, oracle);
 	load.start();
 	let now = heldBy(pid);
-	for (const until = performance.now() + 30_000; performance.now() < until; now = heldBy(pid)) {
-		if (now.shared <= SHARED_MAX && now.children <= before.children && now.descriptors <= before.descriptors) break;
+	for (const until = performance.now() + SETTLE_MS_MAX; performance.now() < until; now = heldBy(pid)) {
+		if (
+			now.shared <= SHARED_MAX &&
+			now.children <= before.children &&
+			now.descriptors <= before.descriptors + CONNECTIONS_MORE
+		)
+			break;
 		await pause(200);
 	}
 	await load.stop();
