@@ -64,7 +64,7 @@ test('all leave the same half of a model in use, whoever heard of what; a releas
 	const [left, right, third] = nodes as [Node, Node, Node];
 	const report = ({ part }: Node, id: string, xidLast: number): void =>
 		void part.report(
-			{ gpuUuid: `GPU-${id}`, node: 'n', observedAtMs: clock.wallMs(), xidLast, unread: [] } as never,
+			{ gpuUuid: `GPU-${id}`, node: 'n', observedAtMs: clock.wallMs(), xidLast, unread: [] },
 			Math.floor(clock.wallMs()),
 		);
 	const all = (wanted: readonly string[], what: string): void => {

@@ -30,7 +30,9 @@ test('a reader in another thread never sees two blocks mixed', async (t) => {
 		const into = new Uint8Array(reader.bytes);
 		let known = 0, mixed = 0;
 		while (Atomics.load(workerData.progress, 0) === 0) {
-			const epoch = reader.read(into, known);
+			let epoch = known;
+			// This writer does not pause as an observer does: on a busy machine it may publish during every attempt, which is refused and no mixture.
+			try { epoch = reader.read(into, known); } catch (error) { if (!String(error).includes('torn')) throw error; }
 			if (epoch === known) continue;
 			known = epoch;
 			if (into[0] !== (epoch & 255) || into[into.length - 1] !== into[0] || into[into.length >> 1] !== into[0]) mixed++;
@@ -41,7 +43,7 @@ test('a reader in another thread never sees two blocks mixed', async (t) => {
 	);
 	const writer = new StateBlockWriter(shared);
 	const state = new Uint8Array(64 * 1024);
-	const deadline = performance.now() + 20_000;
+	const deadline = performance.now() + 60_000;
 	for (let epoch = 1; Atomics.load(progress, 1) < 5000 && performance.now() < deadline; epoch++) {
 		state.fill(epoch & 255);
 		writer.publish(state);
