@@ -1,7 +1,7 @@
 // Owns the reading of a policy as an operator writes it, in YAML or JSON: what is wrong with it is told with line and column, and with the name that was
 // probably meant.
 import { MeshError } from '@infermesh/proto';
-import { compileSchema, type Problem, readYaml, schemaProblems } from '../project/scenario/yaml-source.js';
+import { schemaCheck, type Problem, readYaml, schemaProblems } from '../project/scenario/yaml-source.js';
 import { type PolicyKind, policySchemas } from '../records/kinds.js';
 import type { CliContext } from './context.js';
 import { cliErrors } from './errors.js';
@@ -44,7 +44,7 @@ export async function readPolicy(context: CliContext, kind: PolicyKind, source: 
 	const [name, text] = await textOf(context, source);
 	const read = readYaml(name, text);
 	if (!read.ok) throw refusal(read.problems);
-	const problems = schemaProblems(compileSchema(policySchemas[kind]), read.source);
+	const problems = schemaProblems(schemaCheck(policySchemas[kind]), read.source);
 	if (problems.length > 0) throw refusal(problems);
 	return read.source.value;
 }

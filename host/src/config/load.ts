@@ -2,7 +2,7 @@
 // result frozen. The only impure part is `readText`, which the caller gives.
 import { MeshError } from '@infermesh/proto';
 import { nearestName } from '@infermesh/sdk';
-import { Ajv, type ErrorObject } from 'ajv';
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { configErrors } from './errors.js';
 import { Origins } from './origins.js';
 import { displayPath, fromPointer, type Path } from './pointer.js';
@@ -43,7 +43,12 @@ export interface LoadedConfig {
 const PROBLEMS_SHOWN_MAX = 8;
 
 const root = configSchema as unknown as SchemaNode;
-const validate = new Ajv({ allErrors: true, strict: false }).compile(configSchema);
+let compiled: ValidateFunction | undefined;
+
+/** Compiled when it is first needed: it takes a few hundred milliseconds, and most commands read no configuration. */
+function validator(): ValidateFunction {
+	return (compiled ??= new Ajv({ allErrors: true, strict: false }).compile(configSchema));
+}
 
 function raise(problems: readonly Problem[], origins: Origins): never {
 	const first = problems[0];
@@ -101,6 +106,7 @@ function describe(error: ErrorObject, tree: unknown): Problem {
 }
 
 function valueProblems(tree: unknown): Problem[] {
+	const validate = validator();
 	if (validate(tree)) return [];
 	return (validate.errors ?? [])
 		.filter((error) => error.keyword !== 'additionalProperties' && error.keyword !== 'anyOf')

@@ -12,7 +12,7 @@ import { Sandbox, sandboxDefaults } from './sandbox.js';
 import { formatNumber, type NamedDecision, nameDecision } from './scenario/expect.js';
 import { rowIds, SCENARIO_BYTES_MAX } from './scenario/parse.js';
 import { fleetFields, type RequestSpec, requestSchema } from './scenario/schema.js';
-import { compileSchema, type Problem, readYaml, schemaProblems, type YamlSource } from './scenario/yaml-source.js';
+import { schemaCheck, type Problem, readYaml, schemaProblems, type YamlSource } from './scenario/yaml-source.js';
 import { table } from './table.js';
 
 export interface RunOptions extends PrepareOptions {
@@ -37,8 +37,8 @@ export interface RunReport {
 
 type FleetFile = FleetSpec & { readonly config?: Readonly<Record<string, number | boolean>>; readonly top_k?: number };
 
-const validateRequest = compileSchema(requestSchema);
-const validateFleet = compileSchema(Type.Object(fleetFields, { additionalProperties: false }));
+const validateRequest = schemaCheck(requestSchema);
+const validateFleet = schemaCheck(Type.Object(fleetFields, { additionalProperties: false }));
 
 /**
  * Decides once. `where` is a project folder, a `.wasm` or `.so`, or a shipped strategy. A fault of the strategy is part of the report.

@@ -1,6 +1,6 @@
 // Owns turning an untrusted document into a StrategyManifest: schema, then the rules a schema cannot say. Every problem names its
 // field; where the field stands in a file is the caller's to add.
-import { Ajv, type ErrorObject } from 'ajv';
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { columns } from '../../abi/columns.js';
 import { hooks as hookDefinitions } from '../../abi/hooks.js';
 import { ABI_MAJOR, ABI_MINOR } from '../gen/abi.js';
@@ -32,12 +32,18 @@ export type ManifestResult =
 	| { readonly ok: true; readonly manifest: StrategyManifest }
 	| { readonly ok: false; readonly problems: readonly ManifestProblem[] };
 
-const validate = new Ajv({
-	allErrors: true,
-	verbose: true,
-	strict: true,
-	allowUnionTypes: true,
-}).compile<ManifestDocument>(manifestSchema);
+let compiled: ValidateFunction<ManifestDocument> | undefined;
+
+/** Compiled when it is first needed: most processes check no manifest, and it takes a hundred milliseconds. */
+function validator(): ValidateFunction<ManifestDocument> {
+	compiled ??= new Ajv({
+		allErrors: true,
+		verbose: true,
+		strict: true,
+		allowUnionTypes: true,
+	}).compile<ManifestDocument>(manifestSchema);
+	return compiled;
+}
 const columnNames = columns.map((column) => column.name);
 const hookNames = hookDefinitions.map((hook) => hook.name);
 
@@ -198,6 +204,7 @@ function fill(document: ManifestDocument): StrategyManifest {
 
 /** Checks a document. All problems are told at once. */
 export function checkManifest(document: unknown): ManifestResult {
+	const validate = validator();
 	if (!validate(document)) {
 		const problems = (validate.errors ?? []).map(describe).filter((problem) => problem !== undefined);
 		return { ok: false, problems };

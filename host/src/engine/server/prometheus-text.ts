@@ -36,13 +36,14 @@ export interface PrometheusTextOptions {
 /** Builds one exposition. Names are given without prefix; counters without `_total`. */
 export class PrometheusText {
 	readonly #prefix: string;
-	readonly #labels: Labels;
+	/** Escaped once: an engine is scraped several times a second, and has them on every line. */
+	readonly #labels: string;
 	readonly #createdSeconds: number | undefined;
 	readonly #lines: string[] = [];
 
 	constructor(options: PrometheusTextOptions) {
 		this.#prefix = options.prefix;
-		this.#labels = options.labels;
+		this.#labels = labelPairs(options.labels);
 		this.#createdSeconds = options.createdSeconds;
 	}
 
@@ -54,7 +55,7 @@ export class PrometheusText {
 	/** A gauge of exactly these labels, without the common ones. */
 	info(name: string, help: string, labels: Labels): void {
 		this.#head(name, help, 'gauge');
-		this.#lines.push(`${this.#prefix}${name}${labelText(labels)} 1.0`);
+		this.#lines.push(`${this.#prefix}${name}${braced(labelPairs(labels))} 1.0`);
 	}
 
 	counter(name: string, help: string, value: number): void {
@@ -93,16 +94,24 @@ export class PrometheusText {
 	}
 
 	#sample(name: string, labels: Labels, value: number): void {
-		this.#lines.push(`${this.#prefix}${name}${labelText({ ...this.#labels, ...labels })} ${number(value)}`);
+		const own = labelPairs(labels);
+		const all = this.#labels !== '' && own !== '' ? `${this.#labels},${own}` : this.#labels + own;
+		this.#lines.push(`${this.#prefix}${name}${braced(all)} ${number(value)}`);
 	}
 }
 
-function labelText(labels: Labels): string {
-	const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escapeLabel(value)}"`);
-	return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+function labelPairs(labels: Labels): string {
+	let pairs = '';
+	for (const name in labels) pairs += `${pairs === '' ? '' : ','}${name}="${escapeLabel(labels[name] as string)}"`;
+	return pairs;
+}
+
+function braced(pairs: string): string {
+	return pairs === '' ? '' : `{${pairs}}`;
 }
 
 function escapeLabel(value: string): string {
+	if (!/[\\"\n]/.test(value)) return value;
 	return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }
 

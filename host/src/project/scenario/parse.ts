@@ -10,7 +10,7 @@ import {
 	TARGETS_MAX,
 	type TargetSpec,
 } from './schema.js';
-import { compileSchema, type Path, type Problem, readYaml, schemaProblems, type YamlSource } from './yaml-source.js';
+import { schemaCheck, type Path, type Problem, readYaml, schemaProblems, type YamlSource } from './yaml-source.js';
 
 /** Largest scenario file. */
 export const SCENARIO_BYTES_MAX = 1024 * 1024;
@@ -27,7 +27,7 @@ export type ScenarioResult =
 	| { readonly ok: true; readonly scenario: Scenario }
 	| { readonly ok: false; readonly syntax: boolean; readonly problems: readonly Problem[] };
 
-const validate = compileSchema(scenarioSchema);
+const validate = schemaCheck(scenarioSchema);
 
 /** Parses and checks one scenario. `file` is only what problems call it. */
 export function parseScenario(file: string, text: string): ScenarioResult {

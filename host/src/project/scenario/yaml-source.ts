@@ -115,13 +115,18 @@ const ajv = new Ajv({ allErrors: true, allowUnionTypes: true, verbose: true, str
 // Notes for the reference pages, which say nothing about values.
 ajv.addVocabulary(['x-unit', 'x-secret']);
 
-/** Compiles a schema whose unions are unions of types, never `anyOf`, so that each mistake gives one error. */
-export function compileSchema(schema: object): ValidateFunction {
-	return ajv.compile(schema);
+/** A schema's check, compiled when it is first needed: most processes never do, and it takes up to a few hundred milliseconds. */
+export type SchemaCheck = () => ValidateFunction;
+
+/** Of a schema whose unions are unions of types, never `anyOf`, so that each mistake gives one error. */
+export function schemaCheck(schema: object): SchemaCheck {
+	let compiled: ValidateFunction | undefined;
+	return () => (compiled ??= ajv.compile(schema));
 }
 
 /** What the schema has against the source; empty when it is valid. */
-export function schemaProblems(validate: ValidateFunction, source: YamlSource): Problem[] {
+export function schemaProblems(check: SchemaCheck, source: YamlSource): Problem[] {
+	const validate = check();
 	if (validate(source.value)) return [];
 	return (validate.errors ?? []).map((error) => problemOf(error, source));
 }

@@ -5,7 +5,7 @@ import { MeshError } from '@infermesh/proto';
 import { Origins } from '../../config/origins.js';
 import { fillDefaults, isTree, type SchemaNode, type Tree } from '../../config/tree.js';
 import {
-	compileSchema,
+	schemaCheck,
 	type Path,
 	type Problem,
 	readYaml,
@@ -30,7 +30,7 @@ export interface ReadOptions {
 	readonly readText: (path: string) => string;
 }
 
-const validate = compileSchema(scenarioSchema);
+const validate = schemaCheck(scenarioSchema);
 
 /** Parses and checks a scenario. Throws IM_SIMULATION_SCENARIO_SYNTAX and _INVALID. */
 export function readScenario(text: string, options: ReadOptions): SimulationScenario {
