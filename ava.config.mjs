@@ -3,7 +3,7 @@ export default {
 	files: [
 		'{proto,sdk,adapters,fabric,templates,host}/dist/**/*.test.js',
 		'test/dist/**/*.test.js',
-		'!test/dist/external/**',
+		'!test/dist/{external,long}/**',
 	],
 	timeout: '120s',
 	concurrency: 2,

@@ -91,6 +91,11 @@ const commands = {
 		process.env.INIT_CWD = root;
 		become([bin('ava'), '--config', 'ava.external.config.mjs', ...args.map(compiled)]);
 	},
+	long: (args) => {
+		build();
+		process.env.INIT_CWD = root;
+		become([bin('ava'), '--config', 'ava.long.config.mjs', ...args.map(compiled)]);
+	},
 	build: () => build(),
 	generate: () => {
 		step('generating from the .proto files', [path.join(root, 'scripts/generate-proto.mjs')]);

@@ -55,6 +55,8 @@ test('a dead engine costs one attempt: all workers avoid it from then on, long b
 		config: {
 			health: { period_ms: 600_000 },
 			scrape: { period_ms: 600_000 },
+			// The one report is fresh throughout, however long the machine takes to start.
+			fleet: { stale_after_ms: 600_000 },
 			outlier: {
 				consecutive_failures: 10_000,
 				requests_min: 1_000_000,

@@ -1,7 +1,7 @@
 // Owns the reading of a policy as an operator writes it, in YAML or JSON: what is wrong with it is told with line and column, and with the name that was
 // probably meant.
 import { MeshError } from '@infermesh/proto';
-import { schemaCheck, type Problem, readYaml, schemaProblems } from '../project/scenario/yaml-source.js';
+import { type Problem, readYaml, schemaCheck, schemaProblems } from '../project/scenario/yaml-source.js';
 import { type PolicyKind, policySchemas } from '../records/kinds.js';
 import type { CliContext } from './context.js';
 import { cliErrors } from './errors.js';

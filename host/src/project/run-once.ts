@@ -12,7 +12,7 @@ import { Sandbox, sandboxDefaults } from './sandbox.js';
 import { formatNumber, type NamedDecision, nameDecision } from './scenario/expect.js';
 import { rowIds, SCENARIO_BYTES_MAX } from './scenario/parse.js';
 import { fleetFields, type RequestSpec, requestSchema } from './scenario/schema.js';
-import { schemaCheck, type Problem, readYaml, schemaProblems, type YamlSource } from './scenario/yaml-source.js';
+import { type Problem, readYaml, schemaCheck, schemaProblems, type YamlSource } from './scenario/yaml-source.js';
 import { table } from './table.js';
 
 export interface RunOptions extends PrepareOptions {

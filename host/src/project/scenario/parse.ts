@@ -10,7 +10,7 @@ import {
 	TARGETS_MAX,
 	type TargetSpec,
 } from './schema.js';
-import { schemaCheck, type Path, type Problem, readYaml, schemaProblems, type YamlSource } from './yaml-source.js';
+import { type Path, type Problem, readYaml, schemaCheck, schemaProblems, type YamlSource } from './yaml-source.js';
 
 /** Largest scenario file. */
 export const SCENARIO_BYTES_MAX = 1024 * 1024;

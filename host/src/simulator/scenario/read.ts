@@ -5,10 +5,10 @@ import { MeshError } from '@infermesh/proto';
 import { Origins } from '../../config/origins.js';
 import { fillDefaults, isTree, type SchemaNode, type Tree } from '../../config/tree.js';
 import {
-	schemaCheck,
 	type Path,
 	type Problem,
 	readYaml,
+	schemaCheck,
 	schemaProblems,
 	type YamlSource,
 } from '../../project/scenario/yaml-source.js';
