@@ -1,38 +1,13 @@
-// Experiments on a running mesh with emulated engines: a planted regression is stopped and rolled back, a planted improvement is promoted, a model under experiment is
-// not staged by hand, and an experiment goes on after the node that runs it was killed.
+// Experiments on a running mesh with emulated engines: a planted regression is stopped and rolled back, and a model under experiment is not staged
+// by hand. What takes longer is in test/long.
 import type { ExperimentDocument, ExperimentView } from '@infermesh/host';
 import test from 'ava';
 import { AdminError } from '../support/admin.js';
 import { admitWithoutTrial } from '../support/decider.js';
-import { eventually, MODEL, startTestEngine, startTestMesh, type Teardown } from '../support/mesh.js';
-import { infermesh, joinNodes, prepareNodes } from '../support/mesh-nodes.js';
+import { ENGINES, engine, flow, onlyFirst, quick, SPEED, startTraffic } from '../support/experiments.js';
+import { eventually, MODEL, startTestMesh } from '../support/mesh.js';
 import { strategyFrom } from '../support/strategies.js';
 import { ask } from '../support/traffic.js';
-
-/** Two requests at a time on each of four engines: whoever sends all to one makes them wait. */
-const ENGINES = 4;
-const engine = { model: { sequencesMax: 1 } };
-/** The router's own bound on an engine's queue would hide what a strategy does wrong. */
-const flow = { flow: { target_queue_max: 64 } };
-const CLIENTS = 12;
-const TOKENS = 8;
-const SPEED = 0.5;
-
-/** Sends everything to one engine, and names no other. */
-const onlyFirst = strategyFrom(
-	'name: only_first\nversion: 1.0.0\nabi: "1.0"\ncolumns: [load]\n',
-	`import { begin, nextEligible, putRanked, route } from 'infermesh';
-export { init } from 'infermesh';
-
-export function rank(frame: usize): i32 {
-	begin(frame);
-	const row = nextEligible(0);
-	if (row < 0) return 1;
-	putRanked(0, row, 0);
-	return route(1);
-}
-`,
-);
 
 const trapping = strategyFrom(
 	'name: trapping\nversion: 1.0.0\nabi: "1.0"\ncolumns: [load]\n',
@@ -46,50 +21,6 @@ export function rank(frame: usize): i32 {
 }
 `,
 );
-
-/** Clients that ask again as soon as they are answered, until the test ends. */
-function startTraffic(t: Teardown, urls: () => readonly string[]): { readonly failed: string[] } {
-	const traffic = { on: true, failed: [] as string[] };
-	let seed = 0;
-	const one = async (client: number): Promise<void> => {
-		while (traffic.on) {
-			const all = urls();
-			try {
-				const answer = await ask({
-					url: all[client % all.length] ?? '',
-					seed: seed++ % 50,
-					tokens: TOKENS,
-					stream: true,
-				});
-				if (!answer.complete) traffic.failed.push(`${answer.status} ${answer.error ?? ''}`);
-			} catch (error) {
-				traffic.failed.push(String(error));
-				await new Promise((resolve) => setTimeout(resolve, 50));
-			}
-		}
-	};
-	const all = Promise.all(Array.from({ length: CLIENTS }, (_, client) => one(client)));
-	t.teardown(async () => {
-		traffic.on = false;
-		await all;
-	});
-	return traffic;
-}
-
-/** Blocks as short as the engines allow, and a chance of a wrong verdict that one experiment can have: what is planted is plain. */
-const quick = {
-	kind: 'switchback',
-	model: MODEL,
-	blockMs: 2000,
-	burnInMs: 800,
-	settleMs: 2000,
-	blockRequestsMin: 3,
-	pairsMax: 40,
-	alpha: 0.2,
-	clip: 1,
-	truncation: 0.9,
-	objectives: { ttftMs: 700, tpotMs: 1000 },
-} as const;
 
 /** The first block at which the rule of attainment, as docs/evaluate.md has it, ends an experiment. */
 function trippingBlock(points: ExperimentDocument['points']): ExperimentDocument['points'][number] | undefined {
@@ -214,50 +145,6 @@ test('a planted regression is rolled back by the first block that shows it', asy
 	);
 	t.deepEqual(traffic.failed, [], 'nor from traps');
 	await admin.stage('only_first', 'active', { model: MODEL });
-});
-
-test('a planted improvement is promoted although the node that runs it is killed in the middle; the report tells it', async (t) => {
-	const engines = await Promise.all(
-		Array.from({ length: ENGINES }, () => startTestEngine(t, { ...engine, speed: SPEED })),
-	);
-	const targets = engines.map(({ url }, at) => ({ id: `engine-${at + 1}`, url, models: [MODEL] }));
-	const nodes = await prepareNodes(t, [
-		{ roles: ['coordinator', 'router', 'gpu'], targets, strategy: 'least_queue' },
-		{ roles: ['router'] },
-	]);
-	const [first, second] = nodes as [(typeof nodes)[0] & object, (typeof nodes)[0] & object];
-	for (const node of nodes) node.configure({ data: flow });
-	await first.start();
-	await joinNodes(first, [second]);
-	const module = Buffer.from(await onlyFirst).toString('base64');
-	await first.post('/strategies', { module, activate: true });
-	// Both keep their clients: one router is away for a while, and its clients fail as they would anywhere.
-	startTraffic(t, () => [first.data, second.data]);
-	const { id } = await first.post<ExperimentView>('/experiments', {
-		...quick,
-		candidate: 'least_queue',
-		promote: 'win',
-		guardrails: { telemetryMissingMs: 60_000 },
-	});
-	const view = (node = first): Promise<ExperimentView> => node.get<ExperimentView>(`/experiments/${id}`);
-	await eventually('two pairs are judged', async () => (await view()).pairs >= 2, { everyMs: 200 });
-	const before = await view();
-	await first.end('SIGKILL');
-	await first.start();
-	const back = await view();
-	t.is(back.state, 'running');
-	t.true(back.pairs >= before.pairs, 'nothing that was found is lost');
-	await eventually('it ends', async () => (await view()).state === 'ended', { everyMs: 200, withinMs: 90_000 });
-	const ended = await view(second);
-	t.is(ended.end?.how, 'promote', JSON.stringify(ended));
-	t.true(ended.pairsDropped > 0, 'the pair that was cut short does not count');
-	t.log(`${ended.pairs} pairs, ${ended.pairsDropped} dropped; ${JSON.stringify(ended.interval)}`);
-	const after = await ask({ url: second.data, seed: 1, tokens: 2, stream: true });
-	t.regex(after.strategy ?? '', /^least_queue@/);
-	const html = `${first.state}/report.html`;
-	const printed = await infermesh('experiment', 'report', id, '--html', html, '--admin', second.admin);
-	t.is(printed.code, 0, printed.err);
-	t.regex(printed.out, /promote: the candidate is better[\s\S]*win rate[\s\S]*permutation test/);
 });
 
 test('who rolls back with force stops the experiment first', async (t) => {
