@@ -34,7 +34,7 @@ const [addon = '', sandbox = '', file = ''] = process.argv.slice(2);
 const { Process, Inline } = createRequire(import.meta.url)(addon) as Addon;
 const library = readFileSync(file);
 const RANK = 1;
-const limits = [20, 1_000_000, 5_000_000, 512 * 1024 * 1024, 100, 10_000];
+const limits = [20, 1_000_000, 5_000_000, 512 * 1024 * 1024, 100, 10_000, 60_000];
 const layout = layoutFrame({
 	kind: StrategyKind.inference,
 	rowCapacity: 16,
