@@ -18,18 +18,28 @@ interface Sent {
 	readonly cached: number;
 }
 
-async function complete(url: string, tokens: readonly number[]): Promise<Sent> {
-	const response = await fetch(`${url}/v1/completions`, {
+function complete(url: string, tokens: readonly number[]): Promise<Sent> {
+	return ask(`${url}/v1/completions`, { prompt: tokens, max_tokens: 1 });
+}
+
+/** What an engine says of its cache: in OpenAI's words, or in SGLang's. */
+interface Answer {
+	readonly usage?: { readonly prompt_tokens_details?: { readonly cached_tokens?: number } };
+	readonly meta_info?: { readonly cached_tokens?: number };
+}
+
+async function ask(url: string, asked: object): Promise<Sent> {
+	const response = await fetch(url, {
 		method: 'POST',
-		headers: { 'content-type': 'application/json' },
-		body: JSON.stringify({ model: MODEL, prompt: tokens, max_tokens: 1 }),
+		headers: { 'content-type': 'application/json', 'x-infermesh-model': MODEL },
+		body: JSON.stringify({ model: MODEL, ...asked }),
 	});
-	const body = (await response.json()) as { usage?: { prompt_tokens_details?: { cached_tokens?: number } } };
+	const body = (await response.json()) as Answer;
 	if (response.status !== 200) throw new Error(`${response.status} ${JSON.stringify(body)}`);
 	return {
 		target: response.headers.get('x-infermesh-target') ?? '',
 		decision: response.headers.get('x-infermesh-decision') ?? '',
-		cached: body.usage?.prompt_tokens_details?.cached_tokens ?? 0,
+		cached: (body.usage?.prompt_tokens_details ?? body.meta_info)?.cached_tokens ?? 0,
 	};
 }
 
@@ -59,6 +69,16 @@ test('a repeated prefix goes to its holder while it holds it, and is not claimed
 		t.is(explained.cachedTokens, 32 * BLOCK);
 	}
 	t.is(await metric(mesh, 'prefix_hit_tokens_total', 'source="precise"'), 4 * 32 * BLOCK);
+	for (const [path, body] of [
+		['/v1/completions', { prompt: [shared], max_tokens: 1 }],
+		['/inference/v1/generate', { token_ids: shared, sampling_params: { max_tokens: 1 } }],
+		['/generate', { input_ids: shared, sampling_params: { max_new_tokens: 1 } }],
+	] as const) {
+		const sent = await ask(`${mesh.dataUrl}${path}`, body);
+		t.is(sent.target, first.target, path);
+		t.true(sent.cached >= 31 * BLOCK, `${path}: ${sent.cached}`);
+		t.is((await mesh.admin.explain(sent.decision)).cachedSource, 'precise', path);
+	}
 	t.true((await metric(mesh, 'prefix_cached_tokens_total', 'kind="reported"')) >= 4 * 32 * BLOCK);
 
 	// Others fill the holder's cache behind the mesh's back.

@@ -2,9 +2,11 @@
 // several of them serve beside it.
 import { dialect } from './dialect.js';
 
+/** TensorRT-LLM takes a chat's token ids beside its messages, and then these. */
 export const openaiChat = dialect('openai.chat', {
 	tokensOutMax: [['max_completion_tokens'], ['max_tokens']],
 	prompt: [
+		{ member: 'prompt_token_ids', as: 'ids' },
 		{ member: 'tools', as: 'json' },
 		{ member: 'messages', as: 'messages' },
 	],
@@ -15,6 +17,15 @@ export const openaiChat = dialect('openai.chat', {
 export const openaiCompletion = dialect('openai.completions', {
 	tokensOutMax: [['max_tokens']],
 	prompt: [{ member: 'prompt', as: 'batch' }],
+	usageAskedByStreamOptions: true,
+	operation: 'text_completion',
+});
+
+/** vLLM's tokens in, tokens out. It names its model, or there is one. */
+export const vllmGenerate = dialect('vllm.generate', {
+	modelRequired: false,
+	tokensOutMax: [['sampling_params', 'max_tokens']],
+	prompt: [{ member: 'token_ids', as: 'ids' }],
 	usageAskedByStreamOptions: true,
 	operation: 'text_completion',
 });
@@ -105,6 +116,9 @@ export const passThrough = dialect('other', {
 	modelRequired: false,
 	tokensOutMax: [['max_completion_tokens'], ['max_tokens'], ['sampling_params', 'max_new_tokens']],
 	prompt: [
+		{ member: 'prompt_token_ids', as: 'ids' },
+		{ member: 'token_ids', as: 'ids' },
+		{ member: 'input_ids', as: 'ids' },
 		{ member: 'tools', as: 'json' },
 		{ member: 'messages', as: 'messages' },
 		{ member: 'prompt', as: 'batch' },

@@ -12,6 +12,7 @@ import {
 	openaiResponses,
 	openaiSpeech,
 	rerank,
+	vllmGenerate,
 } from './openai.js';
 import {
 	kserveGenerate,
@@ -102,6 +103,7 @@ export const dialectRoutes: readonly DialectRoute[] = [
 	reads('/v2/health/ready', 'ready'),
 	...kserve('/v2/models/{model}'),
 	...kserve('/v2/models/{model}/versions/{version}'),
+	posts('/inference/v1/generate', vllmGenerate),
 	posts('/generate', nativeGenerate),
 	posts('/generate_stream', tgiGenerateStream),
 	reads('/info', tgiInfo),

@@ -39,9 +39,9 @@ const native = {
 		['sampling_params', 'max_new_tokens'],
 	],
 	prompt: [
+		{ member: 'input_ids', as: 'ids' },
 		{ member: 'inputs', as: 'batch' },
 		{ member: 'text', as: 'batch' },
-		{ member: 'input_ids', as: 'batch' },
 	],
 	errors: 'tgi',
 	operation: 'text_completion',

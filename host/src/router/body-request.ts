@@ -21,6 +21,8 @@ export abstract class BodyRequest extends RoutedRequest {
 	modelInBody = false;
 	/** Where the model's name stands in a form. */
 	formModel: Span | undefined;
+	/** What its engine is to keep its cache apart by; '' = nothing. */
+	cacheSalt = '';
 	/** Id of the stored response that the request goes on from. */
 	previousId = '';
 	/** That response, or the one in the path, as its target knows it. */

@@ -2,6 +2,7 @@
 import { connect } from 'node:net';
 import { InMemorySpanExporter } from '@opentelemetry/sdk-trace-node';
 import test, { type ExecutionContext } from 'ava';
+import { createPrefixIndex } from '../prefix/prefix-index.js';
 import { parseTraceParent } from '../telemetry/trace-context.js';
 import { createTracing } from '../telemetry/tracing.js';
 import { ResponseIds, targetTag } from './response-ids.js';
@@ -257,6 +258,54 @@ test('limits, prompts and sessions are read where a dialect has them', async (t)
 	const other = await features('/v2/models/m/infer', { inputs: [], parameters: { sequence_id: 8 } });
 	t.is(first?.sessionLow, again?.sessionLow);
 	t.not(first?.sessionLow, other?.sessionLow);
+});
+
+test('a prompt given as token ids is counted by them and known again, wherever a dialect has it, long or short', async (t) => {
+	const asked: (readonly [bytes: Buffer, ids: Uint32Array | undefined])[] = [];
+	const index = createPrefixIndex({ blocksMax: 4096 });
+	const hash = index.hashPrompt.bind(index);
+	index.hashPrompt = (model, lora, bytes, ids, name) => {
+		asked.push([Buffer.from(bytes), ids]);
+		return hash(model, lora, bytes, ids, name);
+	};
+	const { router, engines } = await mesh(t, ok, { ports: { prefixes: index } });
+	for (const many of [100, 5000]) {
+		const ids = Array.from({ length: many }, (_, at) => many + at * 11);
+		const words = Buffer.from(Uint32Array.from(ids).buffer);
+		for (const [path, body] of [
+			['/v1/completions', { prompt: ids }],
+			['/v1/completions', { prompt: [ids] }],
+			['/v1/embeddings', { input: ids }],
+			['/v1/embeddings', { input: [ids] }],
+			['/v1/chat/completions', { messages: [{ role: 'user', content: 'said' }], prompt_token_ids: ids }],
+			['/inference/v1/generate', { token_ids: ids, sampling_params: { max_tokens: 3 } }],
+			['/generate', { input_ids: ids }],
+			['/generate', { input_ids: [ids], text: null }],
+			['/v1/other', { prompt_token_ids: ids, messages: [] }],
+		] as const) {
+			const named = { model: 'm', ...body };
+			t.is((await post(`${router.url}${path}`, named)).status, 200, path);
+			t.deepEqual(JSON.parse(engines[0]?.seen.at(-1)?.body ?? ''), named);
+			t.is(router.decided.at(-1)?.features.tokensIn, many, path);
+			t.deepEqual(asked.at(-1), [words, Uint32Array.from(ids)], path);
+		}
+		const hits = router.decided.at(-1)?.hits;
+		t.deepEqual(hits, [many - (many % 64)], 'what went before by another path is this prompt');
+		const batch = { model: 'm', prompt: [ids, ids] };
+		await post(`${router.url}/v1/completions`, batch);
+		t.is(router.decided.at(-1)?.features.tokensIn, 2 * many);
+		t.is(asked.at(-1)?.[1], undefined, 'two prompts have no one list');
+		const salted = { model: 'm', prompt: ids, cache_salt: 'mine' };
+		await post(`${router.url}/v1/completions`, salted);
+		t.like(router.decided.at(-1), { hits: [], features: { tokensIn: many } });
+		t.is(asked.at(-1)?.[1], undefined, 'what an engine keeps under a salt is not matched by its ids');
+		await post(`${router.url}/v1/completions`, salted);
+		t.deepEqual(router.decided.at(-1)?.hits, many < 64 ? [] : [many - (many % 64)]);
+	}
+	t.is((await post(`${router.url}/v1/completions`, `{"model":"m","prompt":[${'1,'.repeat(9000)}]}`)).status, 400);
+	t.is(router.decided.at(-1)?.features.tokensOutMax, 0);
+	await post(`${router.url}/inference/v1/generate`, { token_ids: [1, 2], sampling_params: { max_tokens: 3 } });
+	t.like(router.decided.at(-1), { features: { tokensIn: 2, tokensOutMax: 3 } });
 });
 
 test('usage is read in every dialect’s own words', async (t) => {

@@ -19,7 +19,7 @@ import type {
 	WebSocketMetrics,
 } from './ports.js';
 import { pipelineStages } from './ports.js';
-import { PromptBuffer } from './prompt-buffer.js';
+import { BYTES_PER_TOKEN, PromptBuffer } from './prompt-buffer.js';
 import { ResponseIds } from './response-ids.js';
 import { RetryBudget } from './retry-budget.js';
 import type { RoutedRequest } from './routed-request.js';
@@ -90,7 +90,7 @@ const noLog: RequestLog = { info: ignore, warn: ignore, error: ignore };
 export function createEnv(input: RouterOptionsInput, ports: RouterPorts): RouterEnv {
 	const options = resolveRouterOptions(input);
 	const admission = ports.admission ?? noAdmission;
-	const longs = new LongStrings(ports.random);
+	const longs = new LongStrings(ports.random, Math.ceil(options.promptBytesMax / BYTES_PER_TOKEN));
 	return {
 		options,
 		ports: {

@@ -1,8 +1,9 @@
-// Owns the long strings of a request body while it is read: they are taken out of the JSON before it is parsed, each leaving a short mark, and stay bytes. Prompts
-// are nearly all of a body; as JavaScript strings they would be copied, unescaped and encoded again only to be hashed. Only values within the members that hold the
-// prompt are taken: whatever else is read of a body is as the client wrote it. One body at a time, within one tick.
+// Owns the long strings and lists of token ids of a request body while it is read: they are taken out of the JSON before it is parsed, each leaving a short mark, and
+// stay bytes. Prompts are nearly all of a body; as JavaScript strings and arrays they would be copied, unescaped and encoded again only to be hashed. Only values within the
+// members that hold the prompt are taken: whatever else is read of a body is as the client wrote it. One body at a time, within one tick.
 import type { Random } from '@infermesh/proto';
 import { closingQuote } from './json-bytes.js';
+import { readIds } from './long-ids.js';
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
@@ -18,6 +19,12 @@ const BODY_BYTES_MIN = 8 * 1024;
 const STRING_BYTES_MIN = 1024;
 const NAME_BYTES_MAX = 64;
 const INDEX_DIGITS = 8;
+const IDS_MAX = 128 * 1024;
+/** A list of ids is the member's value, or one of a list of lists. */
+const IDS_DEPTH_MAX = 2;
+
+/** Members of a body that hold the prompt, and whether lists of token ids are taken from them as well as strings. */
+export type PromptMembers = ReadonlyMap<string, boolean>;
 
 const NOTHING = Buffer.alloc(0);
 
@@ -27,20 +34,31 @@ export class LongStrings {
 	#body: Buffer = NOTHING;
 	#starts: number[] = [];
 	#ends: number[] = [];
+	/** Ids of each that is a list of them, 0 = it is a string, and where among those of the body they begin. */
+	#ids: number[] = [];
+	#idsAt: number[] = [];
+	/** Of all ids of the body as many as prompts are known by. Made for the first list there is. */
+	#words = new Uint32Array(0);
+	#wordsUsed = 0;
+	readonly #wordsMax: number;
 
-	/** The mark is drawn, so that no text is one by chance. A client that guessed it would only have its own prompt hashed otherwise. */
-	constructor(random: Random) {
+	/**
+	 * The mark is drawn, so that no text is one by chance. A client that guessed it would only have its own prompt hashed otherwise. `idsMax`: token ids kept of a body;
+	 * what is beyond is counted.
+	 */
+	constructor(random: Random, idsMax = IDS_MAX) {
+		this.#wordsMax = idsMax;
 		this.#mark = `im${hex(random.nextU32())}${hex(random.nextU32())}`;
 		this.#chars = this.#mark.length + INDEX_DIGITS;
 	}
 
-	/** Strings taken out of the body at hand. */
+	/** Strings and lists taken out of the body at hand. */
 	get count(): number {
 		return this.#starts.length;
 	}
 
-	/** `body`, with the long strings under its top-level `members` replaced by marks; itself when it has none. What is no JSON is not made any. */
-	take(body: Buffer, members: ReadonlySet<string>): Buffer {
+	/** `body`, with the long strings and lists under its top-level `members` replaced by marks; itself when it has none. What is no JSON is not made any. */
+	take(body: Buffer, members: PromptMembers): Buffer {
 		this.forget();
 		if (body.length < BODY_BYTES_MIN || members.size === 0) return body;
 		this.#body = body;
@@ -53,6 +71,9 @@ export class LongStrings {
 		this.#body = NOTHING;
 		this.#starts.length = 0;
 		this.#ends.length = 0;
+		this.#ids.length = 0;
+		this.#idsAt.length = 0;
+		this.#wordsUsed = 0;
 	}
 
 	/** Whether a parsed string stands for one that was taken. */
@@ -60,6 +81,18 @@ export class LongStrings {
 		return (
 			this.count > 0 && text.length === this.#chars && text.startsWith(this.#mark) && this.#index(text) < this.count
 		);
+	}
+
+	/** How many token ids a mark stands for; 0 for a string, and for what is no mark. */
+	ids(text: string): number {
+		return this.has(text) ? (this.#ids[this.#index(text)] as number) : 0;
+	}
+
+	/** Those of them that are kept; valid until the next body. */
+	words(text: string): Uint32Array {
+		const index = this.#index(text);
+		const at = this.#idsAt[index] as number;
+		return this.#words.subarray(at, at + (this.#ids[index] as number));
 	}
 
 	/** The bytes a mark stands for, as the client wrote them: still escaped. */
@@ -84,47 +117,76 @@ export class LongStrings {
 		return Number(text.slice(this.#mark.length));
 	}
 
-	#find(body: Buffer, members: ReadonlySet<string>): void {
+	#find(body: Buffer, members: PromptMembers): void {
 		let depth = 0;
 		let isKey = false;
 		let inPrompt = false;
+		let mayBeIds = false;
 		for (let at = 0; at < body.length; at++) {
 			const byte = body[at];
 			if (byte === QUOTE) {
 				const end = closingQuote(body, at + 1);
 				if (isKey) {
 					isKey = false;
-					inPrompt = end - at <= NAME_BYTES_MAX && members.has(body.toString('latin1', at + 1, end));
-				} else if (inPrompt && end - at > STRING_BYTES_MIN && end < body.length) {
-					this.#starts.push(at + 1);
-					this.#ends.push(end);
-				}
+					const ids = end - at <= NAME_BYTES_MAX ? members.get(body.toString('latin1', at + 1, end)) : undefined;
+					inPrompt = ids !== undefined;
+					mayBeIds = ids === true;
+				} else if (inPrompt && end - at > STRING_BYTES_MIN && end < body.length) this.#push(at + 1, end, 0);
 				at = end;
 			} else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+				const end = mayBeIds && byte === OPEN_BRACKET && depth <= IDS_DEPTH_MAX ? this.#takeIds(body, at) : 0;
+				if (end > 0) {
+					at = end - 1;
+					continue;
+				}
 				depth++;
 				isKey = depth === 1;
 			} else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) depth--;
 			else if (byte === COMMA && depth === 1) {
 				isKey = true;
 				inPrompt = false;
+				mayBeIds = false;
 			}
 		}
+	}
+
+	/** Where the list of ids that opens at `open` ends, taken if it is long; 0 when it is none. */
+	#takeIds(body: Buffer, open: number): number {
+		if (this.#words.length === 0) this.#words = new Uint32Array(this.#wordsMax);
+		const ids = readIds(body, open, this.#words, this.#wordsUsed);
+		if (ids === undefined) return 0;
+		if (ids.end - open > STRING_BYTES_MIN) this.#push(open, ids.end, ids.count);
+		return ids.end;
+	}
+
+	#push(start: number, end: number, ids: number): void {
+		this.#starts.push(start);
+		this.#ends.push(end);
+		this.#ids.push(ids);
+		this.#idsAt.push(this.#wordsUsed);
+		this.#wordsUsed = Math.min(this.#wordsMax, this.#wordsUsed + ids);
 	}
 
 	#marked(body: Buffer): Buffer {
 		let bytes = body.length;
 		for (let index = 0; index < this.count; index++)
-			bytes += this.#chars - ((this.#ends[index] as number) - (this.#starts[index] as number));
+			bytes += this.#chars - ((this.#ends[index] as number) - (this.#starts[index] as number)) + this.#quotes(index);
 		const marked = Buffer.allocUnsafe(bytes);
 		let from = 0;
 		let to = 0;
 		for (let index = 0; index < this.count; index++) {
 			to += body.copy(marked, to, from, this.#starts[index]);
-			to += marked.write(`${this.#mark}${String(index).padStart(INDEX_DIGITS, '0')}`, to, 'latin1');
+			const mark = `${this.#mark}${String(index).padStart(INDEX_DIGITS, '0')}`;
+			to += marked.write(this.#quotes(index) === 0 ? mark : `"${mark}"`, to, 'latin1');
 			from = this.#ends[index] as number;
 		}
 		body.copy(marked, to, from);
 		return marked;
+	}
+
+	/** Quotes that a mark brings: a list had none. */
+	#quotes(index: number): number {
+		return this.#ids[index] === 0 ? 0 : 2;
 	}
 }
 

@@ -8,8 +8,9 @@ import type { Refusal } from './errors.js';
 import { handoverUnread, withoutChosenId, withoutHandover } from './handover.js';
 import { type Hash64, hashText } from './hash.js';
 import { isTame } from './json-bytes.js';
+import type { PromptMembers } from './long-strings.js';
 import { formModel } from './multipart.js';
-import { collectPrompt, givenTokens } from './prompt.js';
+import { collectPrompt } from './prompt.js';
 import type { RoutedRequest } from './routed-request.js';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -36,10 +37,12 @@ export function parse(env: RouterEnv, request: BodyRequest): Refusal | undefined
 	if (!trusted) request.body = withoutHandover(request.body, body);
 	if (dialect.responseIds) request.body = withoutChosenId(request.body, body);
 	readGeneration(env, request, body);
-	collectPrompt(body, env.prompt, dialect.prompt);
+	request.cacheSalt = key(body['cache_salt']);
+	collectPrompt(body, env.prompt, dialect.prompt, request.cacheSalt);
 	env.longs.forget();
 	request.tokensIn = env.prompt.tokens;
-	request.tokenIds = givenTokens(body);
+	// What engines hold for a salt they tell nobody of, nor are such blocks matched.
+	if (request.cacheSalt === '') request.tokenIds = env.prompt.exactIds();
 	return setSession(request, body);
 }
 
@@ -51,7 +54,7 @@ export function recallPrompt(env: RouterEnv, request: RoutedRequest): void {
 	if (request.layPrompt !== undefined) return request.layPrompt(env.prompt);
 	if (!(request instanceof BodyRequest) || !request.parsed) return;
 	const body = parseBody(env, request.body, request.dialect);
-	if (body !== undefined) collectPrompt(body, env.prompt, request.dialect.prompt);
+	if (body !== undefined) collectPrompt(body, env.prompt, request.dialect.prompt, request.cacheSalt);
 	env.longs.forget();
 }
 
@@ -108,12 +111,16 @@ function parseBody(env: RouterEnv, body: Buffer, dialect: Dialect): Json | undef
 	}
 }
 
-const members = new WeakMap<Dialect, ReadonlySet<string>>();
+const members = new WeakMap<Dialect, PromptMembers>();
 
-/** Members of a body from which long strings may be taken before it is parsed: nothing is asked of these but the prompt. */
-function promptMembers(dialect: Dialect): ReadonlySet<string> {
+/** Members of a body from which long strings may be taken before it is parsed, and ids where there may be some: nothing is asked of these but the prompt. */
+function promptMembers(dialect: Dialect): PromptMembers {
 	let names = members.get(dialect);
-	if (names === undefined) members.set(dialect, (names = new Set(dialect.prompt.map(({ member }) => member))));
+	if (names === undefined)
+		members.set(
+			dialect,
+			(names = new Map(dialect.prompt.map(({ member, as }) => [member, as === 'batch' || as === 'ids']))),
+		);
 	return names;
 }
 

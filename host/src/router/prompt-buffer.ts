@@ -1,9 +1,11 @@
-// Owns the scratch buffer in which the prompt of the request at hand is laid out as UTF-8, for hashing and for the token estimate. One per
-// router, valid within one tick. Text beyond the bound is counted but not kept. Strings that were taken out of the body before it was parsed come as their bytes.
+// Owns the scratch buffer in which the prompt of the request at hand is laid out, text as UTF-8 and token ids as words, for hashing and for the count of tokens. One
+// per router, valid within one tick. What is beyond the bound is counted but not kept. Strings and ids that were taken out of the body before it was parsed come as their bytes.
+import { isId } from './long-ids.js';
 import { type LongStrings, unescapeJson } from './long-strings.js';
 
 const BACKSLASH = 0x5c;
 const INITIAL_BYTES = 64 * 1024;
+const ID_BYTES = 4;
 /** UTF-8 bytes taken for one token where no tokeniser is configured. */
 export const BYTES_PER_TOKEN = 4;
 
@@ -14,6 +16,10 @@ export class PromptBuffer {
 	#used = 0;
 	#textBytes = 0;
 	#extraTokens = 0;
+	/** Lists of ids laid out, those kept of the last one, and where they begin. */
+	#lists = 0;
+	#idsKept = 0;
+	#idsAt = 0;
 
 	constructor(bytesMax: number, longs?: LongStrings) {
 		this.#bytesMax = bytesMax;
@@ -25,6 +31,8 @@ export class PromptBuffer {
 		this.#used = 0;
 		this.#textBytes = 0;
 		this.#extraTokens = 0;
+		this.#lists = 0;
+		this.#idsKept = 0;
 	}
 
 	/** The bytes kept; valid until the next append. */
@@ -77,13 +85,51 @@ export class PromptBuffer {
 		this.#extraTokens += tokens;
 	}
 
-	/** A prompt given as token ids. */
+	/** A prompt, or one of several, given as token ids. */
 	ids(ids: readonly unknown[]): void {
-		this.#extraTokens += ids.length;
-		for (const id of ids) {
-			if (!this.#room(4)) return;
+		const kept = this.#list(ids.length, ids.length);
+		for (let at = 0; at < kept; at++) {
+			const id = ids[at];
+			// A list with anything else in it is counted, and known by its ids as far as they are some.
+			if (!isId(id)) this.#lists = Number.POSITIVE_INFINITY;
 			this.#used = this.#buffer.writeUInt32LE(typeof id === 'number' ? id >>> 0 : 0, this.#used);
 		}
+	}
+
+	/** Whether a text stands for a list of ids that was taken out of the body. */
+	standsForIds(text: string): boolean {
+		return this.#longs !== undefined && this.#longs.ids(text) > 0;
+	}
+
+	/** The same where they were taken out of the body before it was parsed; false when `text` stands for none. */
+	longIds(text: string): boolean {
+		const longs = this.#longs;
+		if (longs === undefined || !this.standsForIds(text)) return false;
+		const words = longs.words(text);
+		const kept = this.#list(longs.ids(text), words.length);
+		const bytes = new Uint8Array(words.buffer, words.byteOffset, kept * ID_BYTES);
+		this.#buffer.set(bytes, this.#used);
+		this.#used += bytes.length;
+		return true;
+	}
+
+	/** The ids where they are all of the prompt, as many as were kept of them; undefined for text, for several prompts, and for none. */
+	exactIds(): Uint32Array | undefined {
+		if (this.#lists !== 1 || this.#textBytes > 0 || this.#idsKept === 0) return undefined;
+		const ids = new Uint32Array(this.#idsKept);
+		const from = this.#buffer.byteOffset + this.#idsAt;
+		new Uint8Array(ids.buffer).set(new Uint8Array(this.#buffer.buffer, from, ids.byteLength));
+		return ids;
+	}
+
+	/** Begins a list of `count` ids, of which the first `known` are at hand; returns how many of these there is room for. */
+	#list(count: number, known: number): number {
+		this.#extraTokens += count;
+		this.#lists++;
+		this.#room(known * ID_BYTES);
+		this.#idsAt = this.#used;
+		this.#idsKept = Math.min(known, Math.floor((this.#buffer.length - this.#used) / ID_BYTES));
+		return this.#idsKept;
 	}
 
 	#plain(text: string): void {

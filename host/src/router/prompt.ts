@@ -14,13 +14,20 @@ function isObject(value: unknown): value is Json {
 	return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** Lays out the prompt of `body` in `into`, in the order of `fields`: that in which templates place them. */
+/**
+ * Lays out the prompt of `body` in `into`, in the order of `fields`: that in which templates place them. Where a field of ids has some, they are what the engine takes,
+ * and all there is. `salt` keeps prompts apart that engines are told not to share.
+ */
 export function collectPrompt(
 	body: Json,
 	into: PromptBuffer,
 	fields: readonly PromptField[] = passThrough.prompt,
+	salt = '',
 ): void {
 	into.reset();
+	for (let at = 0; at < salt.length; at++) into.mark(salt.charCodeAt(at) & 0xff);
+	for (const { member, as } of fields)
+		if (as === 'ids' && holdsIds(body[member], into)) return collectBatch(body[member], into);
 	for (const { member, as } of fields) {
 		const value = body[member];
 		if (value !== undefined && value !== null) layouts[as](value, into);
@@ -30,6 +37,8 @@ export function collectPrompt(
 const layouts: Readonly<Record<PromptField['as'], (value: unknown, into: PromptBuffer) => void>> = {
 	text: collectText,
 	batch: collectBatch,
+	// Laid out first, where it holds any.
+	ids: () => undefined,
 	messages: collectMessages,
 	items: (value, into) => (Array.isArray(value) ? collectMessages(value, into) : collectText(value, into)),
 	json(value, into) {
@@ -131,26 +140,27 @@ function collectMedia(url: string, into: PromptBuffer): void {
 	into.count(IMAGE_TOKENS);
 }
 
-/** A text, or an array: a batch of texts, a batch of token lists, or one token list. */
+/** A text, or an array: a batch of texts, a batch of token lists, or one token list. A batch of one is that one: engines take it for the same prompt. */
 function collectBatch(items: unknown, into: PromptBuffer): void {
-	if (typeof items === 'string') return into.text(items);
-	if (!Array.isArray(items)) return;
-	if (typeof items[0] === 'number') return into.ids(items);
+	if (!Array.isArray(items) || typeof items[0] === 'number') return collectOne(items, into);
 	for (const item of items) {
-		into.mark(MARK_PART);
-		if (typeof item === 'string') into.text(item);
-		else if (Array.isArray(item)) into.ids(item);
+		if (items.length > 1) into.mark(MARK_PART);
+		collectOne(item, into);
 	}
 }
 
-/** The prompt's token ids where the client gives them itself; undefined for anything else, a batch of several prompts too. */
-export function givenTokens({ prompt }: Json): Uint32Array | undefined {
-	const ids: unknown = Array.isArray(prompt) && prompt.length === 1 && Array.isArray(prompt[0]) ? prompt[0] : prompt;
-	if (
-		!Array.isArray(ids) ||
-		ids.length === 0 ||
-		!ids.every((id) => Number.isInteger(id) && id >= 0 && id <= 0xffff_ffff)
-	)
-		return undefined;
-	return Uint32Array.from(ids as number[]);
+function collectOne(item: unknown, into: PromptBuffer): void {
+	if (Array.isArray(item)) into.ids(item);
+	else if (typeof item === 'string' && !into.longIds(item)) into.text(item);
+}
+
+/** Whether a value is a list of token ids, or a list of such lists. */
+function holdsIds(value: unknown, into: PromptBuffer): boolean {
+	if (!Array.isArray(value)) return typeof value === 'string' && into.standsForIds(value);
+	if (typeof value[0] === 'number') return true;
+	return value.length > 0 && value.every((item) => !isNested(item) && holdsIds(item, into));
+}
+
+function isNested(item: unknown): boolean {
+	return Array.isArray(item) && typeof item[0] !== 'number';
 }

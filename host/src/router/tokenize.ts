@@ -15,7 +15,7 @@ export function tokenize(env: RouterEnv, request: RoutedRequest, go: () => void)
 	const { prefixes, tokens } = env.ports;
 	const { path, route } = request;
 	const endpoint = ENDPOINTS.get(path);
-	if (!(request instanceof Exchange) || endpoint === undefined) return go();
+	if (!(request instanceof Exchange) || endpoint === undefined || request.cacheSalt !== '') return go();
 	if (route === undefined || request.tokenIds !== undefined || !prefixes.wantsTokens(route.pool)) return go();
 	const waits = tokens.ask(route.pool, endpoint, request.body, (ids) => {
 		stageEnded(env, request, 'tokenize');

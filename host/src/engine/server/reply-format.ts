@@ -33,7 +33,8 @@ export function replyFormat(request: GenerationRequest, head: ReplyHead): ReplyF
 	return request.kind === 'chat' ? new ChatFormat(request, head) : new CompletionFormat(request, head);
 }
 
-function usageObject(usage: Usage): unknown {
+/** `usage` as OpenAI has it. */
+export function usageObject(usage: Usage): unknown {
 	return {
 		prompt_tokens: usage.promptTokens,
 		total_tokens: usage.promptTokens + usage.completionTokens,

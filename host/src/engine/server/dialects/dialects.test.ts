@@ -127,6 +127,35 @@ test('TGI and SGLang: /generate and /generate_stream', async (t) => {
 	t.like(JSON.parse((await send(`${engine.url}/info`)).text), { model_id: model });
 });
 
+test('vLLM’s token ids: in and out, whole and streamed, the same words as a completion', async (t) => {
+	const engine = await engineFor(t);
+	const at = `${engine.url}/inference/v1/generate`;
+	const ids = Array.from({ length: 64 }, (_, id) => id * 1000);
+	const sampling_params = { max_tokens: 5 };
+	const text = await post(`${engine.url}/v1/completions`, { model, prompt: ids, max_tokens: 5 });
+	const whole = await post(at, { token_ids: ids, sampling_params });
+	t.like(whole, { status: 200, usage: { prompt_tokens: 64, completion_tokens: 5 } });
+	const [choice] = whole['choices'] as readonly [{ token_ids: readonly number[] }];
+	const words = Buffer.alloc(20);
+	for (const [place, id] of choice.token_ids.entries()) words.writeUInt32LE(id, 4 * place);
+	t.is(words.toString(), (text['choices'] as readonly [{ text: string }])[0].text);
+	const streamed = await events(at, {
+		model,
+		token_ids: ids,
+		sampling_params,
+		stream: true,
+		stream_options: { include_usage: true },
+	});
+	const pieces = streamed.map(({ data }) => data['choices'] as readonly { token_ids: readonly number[] }[]);
+	t.deepEqual(
+		pieces.flat().flatMap((piece) => piece.token_ids),
+		choice.token_ids,
+	);
+	t.like(streamed.at(-1)?.data, { choices: [], usage: { prompt_tokens: 64, completion_tokens: 5 } });
+	t.is((await post(at, { token_ids: 'text', sampling_params }))['status'], 400);
+	t.is((await post(at, { token_ids: ids }))['status'], 400);
+});
+
 test('KServe: metadata, generate, and infer with JSON and with binary tensors', async (t) => {
 	const engine = await engineFor(t);
 	const at = `${engine.url}/v2/models/${model}`;

@@ -1,6 +1,9 @@
-// Owns the shapes of answers in other dialects than OpenAI's chat and completions: Anthropic's messages, TGI, SGLang's own, and Triton's generate extension.
+// Owns the shapes of answers in other dialects than OpenAI's chat and completions: Anthropic's messages, TGI, SGLang's own, vLLM's of token ids, and Triton's
+// generate extension.
 import type { ChoiceState, Usage } from '../generation.js';
-import type { Chunk, ReplyFormat, ReplyHead } from '../reply-format.js';
+import type { GenerationRequest } from '../generation-request.js';
+import { promptFromText, tokenIds } from '../prompt.js';
+import { type Chunk, type ReplyFormat, type ReplyHead, usageObject } from '../reply-format.js';
 
 function first(choices: readonly ChoiceState[]): ChoiceState {
 	return choices[0] as ChoiceState;
@@ -96,6 +99,31 @@ export function sglangFormat({ id }: ReplyHead): ReplyFormat {
 		whole: (choices, usage) => reply(first(choices), usage),
 		chunks: (choice, _text, usage) => [reply(choice, usage())],
 		closing: () => [],
+	};
+}
+
+/** vLLM's tokens out: ids, and no text. */
+export function tokensFormat({ includeUsage }: GenerationRequest, { id, created, model }: ReplyHead): ReplyFormat {
+	const head = { request_id: `generate-tokens-${id.slice(id.indexOf('-') + 1)}` };
+	const choiceOf = ({ index, finishReason }: ChoiceState, text: string): object => ({
+		index,
+		logprobs: null,
+		finish_reason: finishReason ?? null,
+		token_ids: text === '' ? [] : tokenIds(promptFromText(text)),
+	});
+	return {
+		done: true,
+		whole: (choices, usage) =>
+			JSON.stringify({
+				id: head.request_id,
+				created,
+				model,
+				choices: choices.map((choice) => choiceOf(choice, choice.text)),
+				usage: usageObject(usage),
+			}),
+		chunks: (choice, text) => [JSON.stringify({ ...head, choices: [choiceOf(choice, text)] })],
+		closing: (_choices, usage) =>
+			includeUsage ? [JSON.stringify({ ...head, choices: [], usage: usageObject(usage) })] : [],
 	};
 }
 

@@ -79,6 +79,23 @@ export function sglangRequest(body: Body, model: string, choicesMax: number): Ge
 	return completionRequest(wanted, choicesMax);
 }
 
+/** vLLM's `/inference/v1/generate`: token ids in, token ids out. */
+export function tokensRequest(body: Body, model: string, choicesMax: number): GenerationRequest {
+	const parameters = optionalObject(body, 'sampling_params') ?? refuse('sampling_params', 'is required');
+	const ids = body['token_ids'];
+	if (!Array.isArray(ids) || ids.length === 0 || typeof ids[0] !== 'number')
+		refuse('token_ids', 'must be a list of token ids');
+	const wanted = {
+		...parameters,
+		model: body['model'] ?? model,
+		prompt: ids,
+		stream: body['stream'],
+		stream_options: body['stream_options'],
+		cache_salt: body['cache_salt'],
+	};
+	return completionRequest(wanted, choicesMax);
+}
+
 /** Triton's generate extension. Its parameters stand in the body or in `parameters`. */
 export function kserveRequest(body: Body, model: string, stream: boolean, choicesMax: number): GenerationRequest {
 	const given: Body = { ...optionalObject(body, 'parameters'), ...body };

@@ -4,9 +4,9 @@ import type { EngineContext } from '../engine-context.js';
 import { serve, serveBody } from '../generate-route.js';
 import { readJsonObject, sendJson, sendText } from '../http-io.js';
 import { isObject } from '../request-fields.js';
-import { anthropicFormat, sglangFormat, tgiFormat } from './formats.js';
+import { anthropicFormat, sglangFormat, tgiFormat, tokensFormat } from './formats.js';
 import { kserveGenerate, kserveInfer, kserveModel, kserveServer } from './kserve.js';
-import { messagesRequest, sglangRequest, tgiRequest } from './requests.js';
+import { messagesRequest, sglangRequest, tgiRequest, tokensRequest } from './requests.js';
 import { serveRerank } from './rerank.js';
 import { cancelResponse, deleteResponse, readResponse, serveResponses } from './responses.js';
 
@@ -63,6 +63,11 @@ function serveGenerateStream(engine: EngineContext, request: IncomingMessage, re
 	);
 }
 
+function serveTokens(engine: EngineContext, request: IncomingMessage, response: ServerResponse): Promise<void> {
+	const model = engine.options.models[0] as string;
+	return serve(engine, request, response, (body, most) => tokensRequest(body, model, most), tokensFormat);
+}
+
 function serveInfo({ options }: EngineContext, _request: IncomingMessage, response: ServerResponse): void {
 	sendJson(response, 200, {
 		model_id: options.models[0],
@@ -77,6 +82,7 @@ export const dialectPaths: Readonly<Record<string, Methods>> = {
 	'/v1/rerank': { POST: serveRerank },
 	'/rerank': { POST: serveRerank },
 	'/v1/messages': { POST: serveMessages },
+	'/inference/v1/generate': { POST: serveTokens },
 	'/generate': { POST: serveGenerate },
 	'/generate_stream': { POST: serveGenerateStream },
 	'/info': { GET: serveInfo },
