@@ -11,6 +11,11 @@ export function snapshotFormatAt(level: number): 1 | 2 {
 	return level >= 2 ? 2 : 1;
 }
 
+/** Whether every node judges a split by session or tenant by its blocks: below level 2 one that takes over would take each request for a draw of its own. */
+export function judgesByBlockAt(level: number): boolean {
+	return level >= 2;
+}
+
 /** Why a node whose newest level is `own` cannot be in a mesh of level `mesh`; undefined when it can. */
 export function levelRefusal(own: number, mesh: number): string | undefined {
 	const oldest = Math.max(COMPAT_LEVEL_FIRST, own - 1);

@@ -16,7 +16,7 @@ export { blobErrors } from './blobs/errors.js';
 export { type BlobLimits, blobIdOf, blobLimits, MemoryBlobs } from './blobs/memory-blobs.js';
 export type { BlobId, Blobs } from './blobs/ports.js';
 export { type BlobHolder, ReplicatedBlobs } from './blobs/replicated-blobs.js';
-export { COMPAT_LEVEL, COMPAT_LEVEL_FIRST, levelRefusal, snapshotFormatAt } from './compat.js';
+export { COMPAT_LEVEL, COMPAT_LEVEL_FIRST, judgesByBlockAt, levelRefusal, snapshotFormatAt } from './compat.js';
 export { Election, type ElectionOptions, type Leadership } from './consensus/election.js';
 export type {
 	Condition,

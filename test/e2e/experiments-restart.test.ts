@@ -1,11 +1,12 @@
 // A lone node keeps its experiments on disk: after a restart one goes on where it stood, or ends by rule where the strategies are not what they were; a damaged file is
 // kept aside and named, and a second node in the same folder leaves it alone.
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { ExperimentView } from '@infermesh/host';
 import test from 'ava';
 import { admitWithoutTrial } from '../support/decider.js';
+import { engine, onlyFirst, SPEED, startTraffic } from '../support/experiments.js';
 import { eventually, MODEL, startTestMesh, type TestMesh } from '../support/mesh.js';
 import { shipped } from '../support/strategies.js';
 import { ask } from '../support/traffic.js';
@@ -92,4 +93,68 @@ test('an experiment of a lone node goes on after a restart, and ends by rule whe
 	t.is(await anew.admin.metric('infermesh_experiment_kept_failures', { code: 'IM_EXPERIMENT_KEPT' }), 1);
 	t.is(readdirSync(keepIn).filter((name) => name.startsWith('experiments.damaged-')).length, 1);
 	t.is((await traffic(anew, 1)).size, 1, 'and it serves');
+});
+
+interface Windows {
+	readonly windows: Readonly<Record<string, { readonly atMs: number; readonly imbalancedSinceMs?: number }>>;
+}
+
+test('what a guardrail has building up outlives the restart of a lone node; where its file is damaged, it begins anew', async (t) => {
+	t.timeout(300_000);
+	const keepIn = mkdtempSync(path.join(tmpdir(), 'kept-windows-'));
+	t.teardown(() => rmSync(keepIn, { recursive: true, force: true }));
+	const file = path.join(keepIn, 'experiment-windows.json');
+	const start = (): Promise<TestMesh> =>
+		startTestMesh(t, {
+			admit: admitWithoutTrial,
+			engines: [engine, engine],
+			speed: SPEED,
+			keepIn,
+			config: {
+				strategy: { active: 'least_queue' },
+				data: { workers: 1, flow: { target_queue_max: 64 } },
+				// A busy machine must not take an engine out: the fleet would look balanced for a moment.
+				health: { timeout_ms: 20_000, unhealthy_after: 20 },
+			},
+		});
+	let mesh = await start();
+	await mesh.admin.load(await onlyFirst);
+	startTraffic(t, () => [mesh.dataUrl]);
+	const imbalanceMs = 12_000;
+	const { id } = await mesh.admin.call<ExperimentView>('POST', '/api/v1/experiments', {
+		kind: 'canary',
+		model: MODEL,
+		candidate: 'only_first',
+		share: 0.99,
+		requestsMin: 1_000_000,
+		guardrails: { imbalanceMax: 1.5, imbalanceInFlightMin: 3, imbalanceMs },
+	});
+	const seenMs = (): number => {
+		if (!existsSync(file)) return 0;
+		const { atMs = 0, imbalancedSinceMs } = (JSON.parse(readFileSync(file, 'utf8')) as Windows).windows[id] ?? {};
+		return imbalancedSinceMs === undefined ? 0 : atMs - imbalancedSinceMs;
+	};
+	await eventually('two thirds of the time have been seen', async () => seenMs() >= (2 / 3) * imbalanceMs, {
+		everyMs: 50,
+		withinMs: 150_000,
+	});
+	t.is((await open(mesh, id)).state, 'running');
+	const before = mesh;
+	await before.close();
+	mesh = await start();
+	const resumedMs = Date.now();
+	await eventually('the guardrail trips', async () => (await open(mesh, id)).trip !== null, { withinMs: 60_000 });
+	const { trip, end } = await open(mesh, id);
+	t.is(trip?.rule, 'imbalance');
+	t.is(end?.how, 'rollback');
+	const tookMs = (trip?.atMs ?? 0) - resumedMs;
+	t.log(`tripped ${Math.round(tookMs)} ms after the restart, with a rule of ${imbalanceMs} ms`);
+	t.true(tookMs < imbalanceMs, `${tookMs}`);
+	await mesh.close();
+	t.false(existsSync(file), 'and is forgotten with the experiment');
+
+	writeFileSync(file, '{"schema":"infermesh.kept-windows.v1","windows":{"x-1":{"atMs":"soon"}}}');
+	mesh = await start();
+	t.is(await mesh.admin.metric('infermesh_experiment_kept_failures', { code: 'IM_EXPERIMENT_KEPT' }), 1);
+	t.true(mesh.log.some((line) => /guardrails begin anew/.test(String(line['error']))));
 });

@@ -170,3 +170,30 @@ test('who rolls back with force stops the experiment first', async (t) => {
 	);
 	for (const answer of answers) t.regex(answer.strategy ?? '', /^least_queue@/);
 });
+
+test('a split by session is refused by name while nodes of the mesh’s level judge it by requests; a canary by request is not', async (t) => {
+	const mesh = await startTestMesh(t, {
+		admit: admitWithoutTrial,
+		engines: 2,
+		config: { strategy: { active: 'least_queue' }, fabric: { compat_level: 1 } },
+	});
+	const { admin } = mesh;
+	await admin.load(await onlyFirst);
+	const split = { model: MODEL, candidate: 'only_first' };
+	for (const body of [
+		{ ...split, kind: 'request-ab' },
+		{ ...split, kind: 'canary', splitBy: 'tenant' },
+	]) {
+		const asked = [
+			await t.throwsAsync<AdminError>(admin.call('POST', '/api/v1/experiments', body)),
+			await t.throwsAsync<AdminError>(admin.call('POST', '/api/v1/experiments/plan', body)),
+		];
+		for (const error of asked) {
+			t.is(error?.code, 'IM_EXPERIMENT_LEVEL');
+			t.regex(error?.message ?? '', /the mesh is at level 1/);
+		}
+	}
+	t.deepEqual(await admin.call('GET', '/api/v1/experiments'), { items: [] });
+	const canary = await admin.call<ExperimentView>('POST', '/api/v1/experiments', { ...split, kind: 'canary' });
+	t.is(canary.state, 'running');
+});

@@ -23,6 +23,14 @@ export const experimentErrors = defineErrors({
 		grpcStatus: 'UNIMPLEMENTED',
 		retryable: false,
 	},
+	IM_EXPERIMENT_LEVEL: {
+		summary:
+			'A split by session or tenant is judged block by block, which nodes of the mesh’s level do not know: one that took over would judge it by requests.',
+		hint: 'Finish the upgrade of all nodes (`infermesh status` shows the level), or run a canary by request.',
+		httpStatus: 409,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
 	IM_EXPERIMENT_MODEL_BUSY: {
 		summary: 'Another experiment runs on this model.',
 		hint: 'Wait for its end, or stop it: `infermesh experiment stop ID`.',
@@ -61,7 +69,7 @@ export const experimentErrors = defineErrors({
 	},
 	IM_EXPERIMENT_KEPT: {
 		summary: 'What a lone node has kept of its experiments is damaged; it starts without.',
-		hint: 'The file is kept aside, as the message says. Start the experiment anew.',
+		hint: 'Where the message says so the file is kept aside: start the experiment anew. Without what guardrails had building up it goes on, and they begin anew.',
 		httpStatus: 500,
 		grpcStatus: 'DATA_LOSS',
 		retryable: false,

@@ -1,5 +1,6 @@
 // Owns what an operator can ask of experiments: plan, start, list, look at, stop, report. Whoever is asked writes records; the node that runs experiments carries them
 // out. Reads answer from what this node last heard.
+import { judgesByBlockAt } from '@infermesh/fabric';
 import { type Clock, MeshError, type Random } from '@infermesh/proto';
 import type { Asker, Audit } from '../mesh/operations.js';
 import { recordKinds } from '../records/kinds.js';
@@ -8,6 +9,7 @@ import type { StrategyRegistry } from '../strategy/registry/registry.js';
 import { isSwitchback, stagingOfRun } from './controller/step.js';
 import { trialOf } from './controller/switchback.js';
 import type { ExperimentDesign } from './design/design.js';
+import { isClustered } from './design/safety-trial.js';
 import { experimentErrors } from './errors.js';
 import { type ExperimentPlan, type ModelTraffic, planExperiment } from './plan.js';
 import type { ExperimentEnd, ExperimentRecord } from './record.js';
@@ -34,6 +36,8 @@ export interface ExperimentOperationsPorts {
 	readonly digestOf: (label: string) => string;
 	/** What the router of this node has seen of a model. */
 	readonly traffic: (model: string) => Omit<ModelTraffic, 'pilot'>;
+	/** Of the mesh: what all its nodes understand. */
+	readonly level: () => number;
 	/** Name of the node that runs experiments. */
 	readonly runner: () => string | undefined;
 	readonly audit: (entry: Audit) => void;
@@ -54,7 +58,7 @@ export class ExperimentOperations {
 		this.#ports = ports;
 	}
 
-	/** What would be started, and how long it would take. IM_EXPERIMENT_MODEL, IM_EXPERIMENT_KIND, IM_EXPERIMENT_DESIGN, IM_STRATEGY_UNKNOWN. */
+	/** What would be started, and how long it would take. IM_EXPERIMENT_MODEL, IM_EXPERIMENT_KIND, IM_EXPERIMENT_LEVEL, IM_EXPERIMENT_DESIGN, IM_STRATEGY_UNKNOWN. */
 	async plan(request: StartRequest): Promise<PlanView> {
 		const { model, plan } = await this.#prepare(request);
 		return planView(model, plan);
@@ -171,7 +175,20 @@ export class ExperimentOperations {
 		// One at a time: slices of many would be as long as one of them in one piece.
 		const plan = this.#planning.then(planned, planned);
 		this.#planning = plan;
-		return { model, plan: await plan };
+		const made = await plan;
+		this.#checkLevel(made.design);
+		return { model, plan: made };
+	}
+
+	/** The level never falls: what may start may go on. */
+	#checkLevel(design: ExperimentDesign): void {
+		const level = this.#ports.level();
+		if (!isClustered(design) || judgesByBlockAt(level)) return;
+		throw new MeshError(
+			experimentErrors,
+			'IM_EXPERIMENT_LEVEL',
+			`the mesh is at level ${level}: not all of its nodes judge a split by ${design.splitBy} by blocks`,
+		);
 	}
 
 	/** Differences of the pairs of the newest switchback on a model. */

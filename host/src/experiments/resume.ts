@@ -13,8 +13,8 @@ export interface AfterRestart {
 }
 
 /**
- * The record to go on with. Blocks in which the node was away are dropped later as any that nobody counted for, and spend the budget; guardrails begin anew, since nothing
- * that was in flight has outlived the process. An end that routers had not heard of stands: nothing is staged after a start. A promotion that was not in force is none.
+ * The record to go on with. Blocks in which the node was away are dropped later as any that nobody counted for, and spend the budget; what guardrails had building up
+ * is kept beside the record, and time in which the node was away has not passed for them. An end that routers had not heard of stands: nothing is staged after a start. A promotion that was not in force is none.
  */
 export function resumed(record: ExperimentRecord, after: AfterRestart): ExperimentRecord {
 	const { nowMs } = after;

@@ -69,6 +69,7 @@ export class ExperimentPart {
 			activeOn: (model) => activeOn(state, model),
 			digestOf: (label) => state.strategies.get(label)?.value.digest ?? '',
 			traffic: (model) => this.#traffic(model),
+			level: () => state.level.level,
 			runner: () => this.#runnerName(),
 			audit,
 			breathe: () => new Promise((resolve) => void setImmediate(resolve)),
@@ -96,6 +97,7 @@ export class ExperimentPart {
 						tellWindows: async (id, windows) => {
 							if (windows === undefined) await state.records.remove(recordKinds.experimentWindows, id);
 							else await state.records.put(recordKinds.experimentWindows, id, windows);
+							this.#kept?.tellWindows(id, windows);
 						},
 						audit,
 						failed: (what, error) => log.warn({ error: error instanceof Error ? error.message : error }, what),
@@ -145,6 +147,8 @@ export class ExperimentPart {
 	/** A claim of this node from before its last start is its own still: it need not wait for that lease to end. */
 	async #holds(): Promise<boolean> {
 		const { state, fabric } = this.#parts;
+		// Passed over while it ran: what the others have staged since may be more than this version knows.
+		if (state.level.refusal() !== undefined) return false;
 		const held = state.experimentRunner.get(RUNNER_ID);
 		const node = fabric.nodeId;
 		if (held !== undefined && held.value.node !== node) return false;

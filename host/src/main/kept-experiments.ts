@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import path from 'node:path';
 import { type Blobs, type FolderLock, lockFolder, writePrivateFile } from '@infermesh/fabric';
 import { type Clock, MeshError } from '@infermesh/proto';
+import type { GuardrailWindows } from '../experiments/design/guardrail-windows.js';
 import { experimentErrors } from '../experiments/errors.js';
 import { type ExperimentRecord, experimentRecordSchema } from '../experiments/record.js';
 import { resumed } from '../experiments/resume.js';
@@ -13,6 +14,7 @@ import { recordKinds, type StrategyRecord, strategyRecordSchema } from '../recor
 import { faultOf } from '../records/records.js';
 import type { CollectedSample } from '../telemetry/exposition.js';
 import type { Log } from '../telemetry/logger.js';
+import { KeptWindows } from './kept-windows.js';
 import type { MeshState } from './mesh-state.js';
 
 const FILE = 'experiments.json';
@@ -50,6 +52,7 @@ export class KeptExperiments {
 	readonly #parts: KeptExperimentsParts;
 	readonly #failures = new Map<string, number>();
 	#lock: FolderLock | undefined;
+	#windows: KeptWindows | undefined;
 	#stop: () => void = () => undefined;
 	#written = '';
 	#writing: Promise<void> = Promise.resolve();
@@ -61,7 +64,7 @@ export class KeptExperiments {
 
 	/** Goes on with what was kept, and keeps from now on. Never rejects: what goes wrong is logged by name and counted. */
 	async open(): Promise<void> {
-		const { folder, state } = this.#parts;
+		const { folder, state, clock } = this.#parts;
 		try {
 			this.#lock = lockFolder(folder);
 		} catch (error) {
@@ -70,6 +73,12 @@ export class KeptExperiments {
 			return;
 		}
 		const kept = this.#read();
+		this.#windows = new KeptWindows({
+			folder,
+			clock,
+			writeAfterMs: WRITE_AFTER_MS,
+			failed: (error) => this.#failed(error),
+		});
 		for (const record of kept?.experiments ?? []) {
 			try {
 				await this.#restore(record, kept?.strategies ?? []);
@@ -77,8 +86,14 @@ export class KeptExperiments {
 				this.#failed(error);
 			}
 		}
+		this.#windows.retain(new Set(kept?.experiments.map(({ id }) => id)));
 		this.#stop = state.onChange(() => this.#changed());
 		this.#changed();
+	}
+
+	/** What builds up under the guardrails of an experiment; undefined = nothing any more. */
+	tellWindows(id: string, windows: GuardrailWindows | undefined): void {
+		this.#windows?.tell(id, windows);
 	}
 
 	samples(): CollectedSample[] {
@@ -91,6 +106,7 @@ export class KeptExperiments {
 		if (this.#lock === undefined) return;
 		await this.#writing;
 		await this.#write();
+		this.#windows?.flush();
 		this.#lock.release();
 		this.#lock = undefined;
 	}
@@ -113,6 +129,11 @@ export class KeptExperiments {
 			candidateDigest: failure === undefined ? digest(design.candidate) : undefined,
 			...(failure === undefined ? {} : { candidateFailure: failure }),
 		});
+		const windows = this.#windows?.of(id);
+		if (next.state !== 'running') this.#windows?.tell(id, undefined);
+		// Before the experiment is there to be run: whoever runs it reads them once.
+		else if (windows !== undefined)
+			await state.records.put(recordKinds.experimentWindows, id, { ...windows, restarted: true });
 		await state.records.put(recordKinds.experiments, id, next, { ifRevision: 0 });
 		if (next.state === 'running')
 			audit({ by: 'rule', action: 'experiment.resume', object: id, reason: 'the node restarted' });

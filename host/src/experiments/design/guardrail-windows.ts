@@ -10,6 +10,8 @@ export const TOLD_SAMPLES_MAX = 16;
 export const TOLD_TARGETS_MAX = 32;
 /** What is older says nothing of now. */
 export const TOLD_MS_MAX = 60_000;
+/** After a restart a fleet that is still too empty to judge says nothing for so long. */
+export const FILLING_MS = 10_000;
 
 const whole = Type.Integer({ minimum: 0 });
 
@@ -18,6 +20,8 @@ export const guardrailWindowsSchema = Type.Object({
 	atMs: Type.Number(),
 	arm: Type.Enum([...arms]),
 	imbalancedSinceMs: Type.Optional(Type.Number()),
+	/** A lone node has restarted since: what was in flight has gone with it. */
+	restarted: Type.Optional(Type.Boolean()),
 	/** Oldest first; decisions of samples that are left out are added to the next one. */
 	samples: Type.Array(
 		Type.Object({

@@ -232,4 +232,18 @@ test('what builds up is told small, and goes on elsewhere: starvation, timeouts 
 	const other = handOver(herding, 20, 1);
 	other.observe(sample(22_000, { arm: 'baseline', targets: uneven(40) }));
 	t.is(until(other, herding, 22), 31, 'nor what was seen under the other arm');
+	// A lone node restarts: the fleet is empty first, which neither ends the imbalance nor adds to it, for ten seconds.
+	const restarted = (): Guardrails => {
+		const windows = watch(20, herding).windows() as GuardrailWindows;
+		const rails = new Guardrails(guardrailDefaults, 25_000);
+		rails.resume({ ...windows, restarted: true }, 25_000);
+		return rails;
+	};
+	const fills = (emptyS: number) => (second: number) => ({ targets: second <= emptyS ? uneven(0) : uneven(40) });
+	t.is(until(restarted(), fills(4), 25), 14, 'four empty seconds, and the ten that were left');
+	t.is(until(restarted(), fills(10), 25), 41, 'a fleet that stays empty is balanced');
+	const refilled = restarted();
+	for (const [second, inFlight] of [40, 0, 40].entries())
+		refilled.observe(sample((26 + second) * 1000, { targets: uneven(inFlight) }));
+	t.is(until(refilled, herding, 28), 30, 'once it is full it is judged as ever');
 });

@@ -9,7 +9,7 @@ import {
 	type TripCourse,
 } from './guardrail-rules.js';
 import type { GuardrailSample, TargetLoad } from './guardrail-sample.js';
-import { type GuardrailWindows, samplesOf, windowsOf } from './guardrail-windows.js';
+import { FILLING_MS, type GuardrailWindows, samplesOf, windowsOf } from './guardrail-windows.js';
 
 /** One closed block. */
 export interface BlockAttainment {
@@ -27,6 +27,8 @@ export class Guardrails {
 	readonly #options: GuardrailOptions;
 	#samples: GuardrailSample[] = [];
 	#imbalancedSinceMs: number | undefined;
+	/** Until then, after a restart, a fleet too empty to judge neither ends an imbalance nor adds to it. */
+	#fillingUntilMs = 0;
 	#baselines: number[] = [];
 	/** Candidate blocks in a row that fell short. */
 	#blocksShort = 0;
@@ -49,7 +51,8 @@ export class Guardrails {
 	/** Goes on with what another node saw building up, before the first sample. What it saw under the other arm is forgotten at that sample. */
 	resume(windows: GuardrailWindows, nowMs: number): void {
 		this.#samples = [...samplesOf(windows, nowMs)];
-		const { imbalancedSinceMs, atMs } = windows;
+		const { imbalancedSinceMs, atMs, restarted = false } = windows;
+		if (restarted) this.#fillingUntilMs = nowMs + FILLING_MS;
 		this.#imbalancedSinceMs =
 			this.#samples.length === 0 || imbalancedSinceMs === undefined ? undefined : imbalancedSinceMs + nowMs - atMs;
 	}
@@ -72,11 +75,12 @@ export class Guardrails {
 			this.#samples = [];
 			this.#imbalancedSinceMs = undefined;
 		}
+		const passedMs = before === undefined ? 0 : sample.atMs - before.atMs;
 		this.#lastSampleMs = sample.atMs;
 		this.#samples.push(sample);
 		this.#forget(sample.atMs);
 		if (sample.arm === 'candidate') this.#judgeDecisions(sample);
-		this.#judgeImbalance(sample);
+		this.#judgeImbalance(sample, passedMs);
 		this.#judgeStarvation(sample);
 		return this.#trip;
 	}
@@ -144,9 +148,14 @@ export class Guardrails {
 		);
 	}
 
-	#judgeImbalance({ atMs, arm, targets }: GuardrailSample): void {
+	#judgeImbalance({ atMs, arm, targets }: GuardrailSample, passedMs: number): void {
 		const { imbalanceMax, imbalanceMs, imbalanceInFlightMin } = this.#options;
 		const most = targets.reduce((max, one) => Math.max(max, one.inFlight), 0);
+		if (most >= imbalanceInFlightMin) this.#fillingUntilMs = 0;
+		if (atMs < this.#fillingUntilMs && this.#imbalancedSinceMs !== undefined) {
+			this.#imbalancedSinceMs += passedMs;
+			return;
+		}
 		const mean = targets.reduce((sum, one) => sum + one.inFlight, 0) / targets.length;
 		if (targets.length < 2 || most < imbalanceInFlightMin || most <= imbalanceMax * mean) {
 			this.#imbalancedSinceMs = undefined;
