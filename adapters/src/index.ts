@@ -15,6 +15,7 @@ export { type RouteMatch, RouteMatcher } from './dialects/matcher.js';
 export { passThrough, realtime } from './dialects/openai.js';
 export { byName, isPromptName } from './dialects/prompt-names.js';
 export { type DialectRoute, dialectRoutes, type OwnAnswer } from './dialects/routes.js';
+export { torchserve } from './dialects/runtimes.js';
 export {
 	addonArgs,
 	builtPath,

@@ -8,6 +8,9 @@ import { HealthCheckRequest, HealthCheckResponse } from '@infermesh/proto/standa
 import { ServerReflectionRequest, ServerReflectionResponse } from '@infermesh/proto/standard/reflection/v1/reflection';
 import { PredictRequest } from '@infermesh/proto/tensorflow';
 import test from 'ava';
+import { createPrefixIndex } from '../prefix/prefix-index.js';
+import { createQuotaBoard, DIMENSIONS, QuotaBoard } from './admission/quota-board.js';
+import { bytesField } from './grpc/answers.js';
 import { testCertificate } from './testing/certificate.js';
 import {
 	answerGrpc,
@@ -404,6 +407,114 @@ test('TensorFlow Serving, and services nothing is known of, are routed by spec, 
 	});
 	t.is((await raw(mesh, '/a.B/C', [framed(Buffer.from('any'))])).trailers['grpc-status'], '0');
 	t.like((await raw(mesh, '/a.B/../C', [])).trailers, { 'x-infermesh-error': 'IM_REQUEST_GRPC_METHOD' });
+});
+
+const TORCHSERVE = '/org.pytorch.serve.grpc.inference.InferenceAPIsService/';
+
+/** `PredictionsRequest` of TorchServe. */
+function predictions(input: Readonly<Record<string, Buffer | string>>, sequence = ''): Buffer {
+	const entries = Object.entries(input).map(([name, value]) =>
+		bytesField(3, Buffer.concat([bytesField(1, Buffer.from(name)), bytesField(2, Buffer.from(value))])),
+	);
+	const more = sequence === '' ? [] : [bytesField(4, Buffer.from(sequence))];
+	return Buffer.concat([bytesField(1, Buffer.from('m')), ...entries, ...more]);
+}
+
+test('TorchServe’s predictions have their prompt, as text or as the JSON it is over HTTP, and a picture has none', async (t) => {
+	const asked: Buffer[] = [];
+	const index = createPrefixIndex({ blocksMax: 4096 });
+	const hash = index.hashPrompt.bind(index);
+	index.hashPrompt = (model, lora, bytes, ...rest) => {
+		asked.push(Buffer.from(bytes));
+		return hash(model, lora, bytes, ...rest);
+	};
+	const engine = await fakeHttp2(answerInfer);
+	const { mesh } = await grpcRig(t, [engine], { ports: { prefixes: index }, options: { retry: { attemptsMax: 1 } } });
+	const call = async (input: Readonly<Record<string, Buffer | string>>, method = 'Predictions', sequence = '') => {
+		const message = predictions(input, sequence);
+		const { trailers } = await raw(mesh, `${TORCHSERVE}${method}`, [framed(message)]);
+		t.is(trailers['grpc-status'], '0');
+		const { features } = mesh.decided.at(-1) ?? {};
+		return { message, prompt: asked.at(-1), tokensIn: features?.tokensIn, session: features?.sessionLow };
+	};
+	const body = JSON.stringify({ prompt: 'It was the best of times. '.repeat(40), max_tokens: 7 });
+	await fetch(`${mesh.url}/predictions/m`, { method: 'POST', body, headers: { 'content-type': 'application/json' } });
+	const overHttp = { prompt: asked.at(-1), tokensIn: mesh.decided.at(-1)?.features.tokensIn };
+	t.is(overHttp.tokensIn, 260);
+	t.like(await call({ data: body }), overHttp);
+	t.like(await call({ data: 'It was the best of times. '.repeat(40) }), overHttp);
+	const two = await call({ zeta: 'second', alpha: 'first' }, 'StreamPredictions');
+	t.is(two.tokensIn, 3);
+	t.regex(two.prompt?.toString('latin1') ?? '', /first.second$/);
+	const picture = await call({ data: Buffer.from([0xff, 0xd8, 0xff, 0xe0, 0x00, 0x10, 0x4a, 0x46]) });
+	t.deepEqual([picture.tokensIn, picture.prompt?.length], [Math.ceil(picture.message.length / 4), 0]);
+	const numbers = await call({ data: '{"instances":[[1,2,3]]}' });
+	t.deepEqual([numbers.tokensIn, numbers.prompt?.length], [Math.ceil(numbers.message.length / 4), 0]);
+	const deep = await call({ data: `{"data":${'['.repeat(10_000)}${']'.repeat(10_000)}}` });
+	t.is(deep.prompt?.length, 20_010, 'a bomb is text, and no JSON');
+	const [one, again, other] = [
+		await call({ data: 'x' }, 'StreamPredictions2', 'a'),
+		await call({ data: 'y' }, 'StreamPredictions2', 'a'),
+		await call({ data: 'x' }, 'StreamPredictions2', 'b'),
+	];
+	t.is(one?.session, again?.session);
+	t.not(one?.session, other?.session);
+});
+
+test('messages of a stream after the first count as what they ask, whoever names the model', async (t) => {
+	const engine = await fakeHttp2(answerInfer);
+	const board = new QuotaBoard(createQuotaBoard(16, 1));
+	const TOKENS_IN = 2;
+	board.limit(
+		1,
+		1 << TOKENS_IN,
+		Array.from({ length: DIMENSIONS }, () => ({ burst: 1_000_000, perMs: 1 })),
+		1,
+		0,
+	);
+	board.grant(1, TOKENS_IN, 1_000_000);
+	const { mesh } = await grpcRig(t, [engine], {
+		ports: {
+			admission: {
+				hasRoom: () => true,
+				quotas: { board, worker: 0, want: () => undefined },
+				metrics: { refused: () => undefined, queued: () => undefined, waited: () => undefined },
+			},
+		},
+	});
+	const message = (text: string): Buffer =>
+		framed(
+			ModelInferRequest.encode({
+				...inferRequest('m'),
+				inputs: [{ name: 'text_input', datatype: 'BYTES', shape: [1n], parameters: {}, contents: undefined }],
+				rawInputContents: [Buffer.concat([Buffer.from(Uint32Array.of(text.length).buffer), Buffer.from(text)])],
+			}).finish(),
+		);
+	const three = Buffer.concat([message('a'.repeat(400)), message('b'.repeat(4000)), message('c'.repeat(40_000))]);
+	const path = '/inference.GRPCInferenceService/ModelStreamInfer';
+	const tokensIn = async (pieces: readonly Buffer[], headers = {}): Promise<number | undefined> => {
+		await raw(mesh, path, pieces, headers);
+		await settled(mesh);
+		return mesh.outcomes.at(-1)?.tokensIn;
+	};
+	t.is(await tokensIn([three]), 11_100, 'all at once');
+	t.is(mesh.decided.at(-1)?.features.tokensIn, 100, 'it is decided by its first');
+	t.is(await tokensIn([three.subarray(0, 300), three.subarray(300, 2000), three.subarray(2000)]), 11_100);
+	t.is(await tokensIn([three], { 'x-infermesh-model': 'm' }), 11_100, 'named by a header');
+	const packed = framed(gzipSync(message('a'.repeat(400)).subarray(5)), 1);
+	const rest = three.subarray(message('a'.repeat(400)).length);
+	t.is(await tokensIn([packed, rest], { 'grpc-encoding': 'gzip' }), 11_100, 'after a compressed one');
+	const wire = Math.ceil((packed.length - 5) / 4);
+	t.is(await tokensIn([three, packed], { 'grpc-encoding': 'gzip' }), 11_100 + wire, 'a compressed one by its bytes');
+	const spent = 5 * 11_100 + wire;
+	t.is(1_000_000 - board.balance(1, TOKENS_IN), spent);
+	const open = raw(mesh, path, [three], { 'grpc-timeout': '3S' }, false);
+	await until(
+		'they are charged while the stream goes on',
+		() => 1_000_000 - board.balance(1, TOKENS_IN) === spent + 11_100,
+	);
+	t.is(mesh.router.inflight(), 1);
+	await open;
 });
 
 test('a reader that takes nothing holds the engine back, within the windows', async (t) => {

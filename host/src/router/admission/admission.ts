@@ -183,6 +183,11 @@ export class Admission {
 		return true;
 	}
 
+	/** A request under way has asked for more than it was let in with. */
+	more({ ticket }: RoutedRequest, tokensIn: number): void {
+		if (ticket !== undefined) this.#gate?.more(ticket, tokensIn);
+	}
+
 	/** An attempt has ended: whose turn is next goes by what it took. */
 	spent(request: RoutedRequest, attempt: RunningAttempt): void {
 		const { ticket } = request;

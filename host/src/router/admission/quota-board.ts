@@ -148,6 +148,17 @@ export class QuotaBoard {
 		}
 	}
 
+	/** Tokens a request takes beyond those it was charged: what is not there is owed, and those who come after wait for it. `limitedThen` as for `settle`. */
+	spend(tenant: number, limitedThen: number, charge: Charge): void {
+		const at = tenant * WORDS;
+		const limited = limitedThen & (this.#words[at + LIMITED] as number);
+		for (let dimension = REQUESTS_PER_MINUTE + 1; dimension < DIMENSIONS; dimension++) {
+			const amount = amountOf(charge, dimension);
+			Atomics.add(this.#words, at + SPENT + dimension, amount);
+			if ((limited & (1 << dimension)) !== 0) Atomics.sub(this.#words, at + BALANCE + dimension, amount);
+		}
+	}
+
 	/** Whether a request could never be taken, however long it waits: the dimension in whose burst it does not fit, or -1. */
 	tooLarge(tenant: number, charge: Charge): number {
 		const at = tenant * WORDS;

@@ -84,6 +84,14 @@ export class QuotaGate {
 		return short < 0 ? 'in' : this.#refusal(request.tenantId, short, charge);
 	}
 
+	/** Charges what a request under way takes beyond what was expected of it: at once, for it may be a stream without end. */
+	more(ticket: Ticket, tokensIn: number): void {
+		const { charged, tenant, limited } = ticket;
+		if (charged === undefined) return;
+		ticket.charged = { tokensIn: charged.tokensIn + tokensIn, tokensOut: charged.tokensOut };
+		this.#port.board.spend(tenant, limited, { tokensIn, tokensOut: 0 });
+	}
+
 	settle(ticket: Ticket): void {
 		const { charged, tenant, limited, tokensIn, tokensOut, sent } = ticket;
 		if (charged === undefined) return;

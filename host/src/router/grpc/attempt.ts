@@ -13,7 +13,7 @@ import type { TargetStream } from '../upstream/sessions.js';
 import type { AttemptPlan } from '../upstream-response.js';
 import { passedOn, sendEnd, sendHead } from './answers.js';
 import type { GrpcCall } from './call.js';
-import { FRAME_HEAD_BYTES } from './frames.js';
+import { FrameWalker } from './frames.js';
 import { targetHeaders, writeSent } from './request.js';
 import { grpcCodes, grpcOfHttp, grpcOfReset, grpcStatusOf, httpOfGrpc } from './status.js';
 
@@ -26,11 +26,8 @@ export class GrpcAttempt extends BaseAttempt {
 	readonly #call: GrpcCall;
 	#upstream: TargetStream | undefined;
 	#head: IncomingHttpHeaders | undefined;
-	/** Of the messages passed on: bytes left of the present one, or of its frame's head as negative. */
-	#messages = 0;
-	#frameHead = 0;
-	#frameLength = 0;
-	#frameLeft = 0;
+	/** The messages passed on. */
+	readonly #frames = new FrameWalker();
 	/** Something came since the last look. */
 	#active = false;
 	#activeAtMs = 0;
@@ -52,7 +49,7 @@ export class GrpcAttempt extends BaseAttempt {
 
 	/** Messages of a stream stand for a token each; a single answer says nothing of how many it has. */
 	get events(): number {
-		return this.#call.grpc.streams ? this.#messages : 0;
+		return this.#call.grpc.streams ? this.#frames.messages : 0;
 	}
 
 	start(): void {
@@ -107,7 +104,7 @@ export class GrpcAttempt extends BaseAttempt {
 		if (this.#refusingSinceMs !== 0 && nowMs - this.#refusingSinceMs > idleTimeoutMs) return 'IM_UPSTREAM_IDLE_TIMEOUT';
 		if (this.#active || this.#paused || !this.#call.clientEnded) {
 			this.#active = false;
-			if (this.#messages > 0) this.#activeAtMs = nowMs;
+			if (this.#frames.messages > 0) this.#activeAtMs = nowMs;
 			return undefined;
 		}
 		const sinceMs = Math.max(this.startedMs, this.#call.clientEndedMs);
@@ -170,7 +167,7 @@ export class GrpcAttempt extends BaseAttempt {
 		const call = this.#call;
 		this.#active = true;
 		this.chunks++;
-		this.#countMessages(bytes);
+		this.#frames.push(bytes);
 		if (!call.committed) this.#commit();
 		if (call.stream2.destroyed || call.stream2.write(bytes) || this.#paused) return;
 		this.#paused = true;
@@ -192,27 +189,6 @@ export class GrpcAttempt extends BaseAttempt {
 		ledger.firstToken(this.ledgerEntry);
 		reportLoad(this.#env, this, this.#call.grpc.streams);
 		sendHead(this.#call, this, this.#head ?? {});
-	}
-
-	/** Counts messages by their frames' heads; what is in them is stepped over. */
-	#countMessages(bytes: Buffer): void {
-		let at = 0;
-		while (at < bytes.length) {
-			if (this.#frameLeft > 0) {
-				const taken = Math.min(this.#frameLeft, bytes.length - at);
-				this.#frameLeft -= taken;
-				at += taken;
-				continue;
-			}
-			if (this.#frameHead > 0) this.#frameLength = this.#frameLength * 256 + (bytes[at] as number);
-			at++;
-			this.#frameHead++;
-			if (this.#frameHead < FRAME_HEAD_BYTES) continue;
-			this.#messages++;
-			this.#frameLeft = this.#frameLength;
-			this.#frameHead = 0;
-			this.#frameLength = 0;
-		}
 	}
 
 	#onStreamEnd(): void {

@@ -5,8 +5,10 @@ import { layTexts } from '../prompt.js';
 import type { PromptBuffer } from '../prompt-buffer.js';
 import { type Protocol, RoutedRequest } from '../routed-request.js';
 import type { FirstMessage } from './first-message.js';
+import type { MessageCounter } from './message-counter.js';
 import type { GrpcMethod } from './methods.js';
 import type { TextPieces } from './tensor-texts.js';
+import type { PromptLayout } from './torchserve-inputs.js';
 
 export class GrpcCall extends RoutedRequest {
 	readonly stream2: ServerHttp2Stream;
@@ -29,6 +31,10 @@ export class GrpcCall extends RoutedRequest {
 	sentBytes = 0;
 	/** The prompt its first message has: pieces of what was sent, or of what that was inflated to. */
 	texts: readonly TextPieces[] = [];
+	/** How that is laid out where it is no row of texts. */
+	layout: PromptLayout | undefined;
+	/** Counts what comes after the message it was routed by. */
+	counter: MessageCounter | undefined;
 	/** The client sends no more. */
 	clientEnded = false;
 	/** When it said so, on the monotonic clock. */
@@ -53,6 +59,7 @@ export class GrpcCall extends RoutedRequest {
 	}
 
 	override layPrompt(into: PromptBuffer): void {
-		layTexts(this.texts, into);
+		if (this.layout === undefined) layTexts(this.texts, into);
+		else this.layout(into);
 	}
 }

@@ -7,7 +7,7 @@ import { resolveRoute } from '../decide.js';
 import { type RouterEnv, stageEnded } from '../env.js';
 import { type Refusal, routerErrors } from '../errors.js';
 import { resetStream } from '../http2/compat.js';
-import { setSession } from '../parse.js';
+import { recallPrompt, setSession } from '../parse.js';
 import { BYTES_PER_TOKEN } from '../prompt-buffer.js';
 import { forwardable, listFits, readNames } from '../request-headers.js';
 import type { Protocol, RunningAttempt } from '../routed-request.js';
@@ -16,14 +16,18 @@ import type { AttemptPlan } from '../upstream-response.js';
 import { passedOn, refusalCode, refusalTrailers, sendEnd, sendHead } from './answers.js';
 import { GrpcAttempt } from './attempt.js';
 import { GrpcCall } from './call.js';
+import { predictionsFields } from './first-fields.js';
 import { FirstMessage } from './first-message.js';
 import { FirstReader } from './first-reader.js';
 import { FRAME_HEAD_BYTES } from './frames.js';
+import { MessageCounter } from './message-counter.js';
 import { grpcMethod, grpcMethods, OTHER_METHOD, otherMethod } from './methods.js';
 import type { OwnServices } from './own.js';
 import { finish } from './own-replies.js';
 import { grpcCodes, grpcStatusOf, httpOfGrpc } from './status.js';
+import type { TextPieces } from './tensor-texts.js';
 import { parseTimeout } from './timeout.js';
+import { inputsLayout } from './torchserve-inputs.js';
 
 const NAME_BYTES_MAX = 512;
 const NO_BODY = {};
@@ -68,6 +72,7 @@ export class GrpcCalls implements Protocol {
 			this.#routing.leave(call, httpOfGrpc(call.statusCode));
 			call.sent = [];
 			call.texts = [];
+			call.layout = undefined;
 		});
 	}
 
@@ -115,6 +120,7 @@ export class GrpcCalls implements Protocol {
 			call.first?.push(chunk);
 			return;
 		}
+		call.counter?.push(chunk);
 		const attempts = attemptsOf(call) as readonly GrpcAttempt[];
 		for (const attempt of attempts) attempt.write(chunk);
 		if (attempts.length === 0 && !kept) this.refuse(call, this.#routing.full());
@@ -150,6 +156,7 @@ export class GrpcCalls implements Protocol {
 		call.bodyBytes = 0;
 		call.sent = [];
 		call.texts = [];
+		call.layout = undefined;
 	}
 
 	#ended(call: GrpcCall): void {
@@ -185,6 +192,8 @@ export class GrpcCalls implements Protocol {
 		// The client waits until there is a target to take more.
 		call.stream2.pause();
 		this.#routing.begin(call);
+		// After it, so that a decision does not hang on how much has come beyond what it is made by.
+		if (!call.finished) this.#countOn(call);
 	}
 
 	/** What the first message says. A message without a prompt counts by its bytes. */
@@ -196,13 +205,45 @@ export class GrpcCalls implements Protocol {
 		call.inSequence = read.sequence !== '';
 		setSession(call, NO_BODY, read.sequence);
 		const { texts, bytes } = read.texts.prompt();
-		call.tokensIn = bytes > 0 ? Math.ceil(bytes / BYTES_PER_TOKEN) : tokensOf(env, messageBytes);
+		call.tokensIn = tokensOf(env, bytes, messageBytes);
 		// What was inflated is held for this alone, and counts.
 		const copiedBytes = read.texts.copiedBytes;
 		if (env.bodyBytes + copiedBytes > env.options.bodyBytesTotalMax) return;
 		env.bodyBytes += copiedBytes;
 		call.bodyBytes += copiedBytes;
+		if (call.grpc.fields !== predictionsFields) call.texts = texts;
+		else this.#readInputs(call, texts, bytes, messageBytes);
+	}
+
+	/** TorchServe's inputs are a prompt where they are text. */
+	#readInputs(call: GrpcCall, texts: readonly TextPieces[], bytes: number, messageBytes: number): void {
+		const env = this.#env;
+		call.layout = inputsLayout(texts, env.options);
+		call.tokensIn = tokensOf(env, 0, messageBytes);
+		if (call.layout === undefined) return;
 		call.texts = texts;
+		recallPrompt(env, call);
+		const kept = texts.flat().reduce((sum, { length }) => sum + length, 0);
+		if (env.prompt.tokens > 0) call.tokensIn = env.prompt.tokens + Math.ceil((bytes - kept) / BYTES_PER_TOKEN);
+	}
+
+	/** From here on every message of the client's counts as it passes. */
+	#countOn(call: GrpcCall): void {
+		const env = this.#env;
+		const options = {
+			fields: call.grpc.fields,
+			nameBytesMax: NAME_BYTES_MAX,
+			tokensOf: (promptBytes: number, messageBytes: number) => tokensOf(env, promptBytes, messageBytes),
+		};
+		call.counter = new MessageCounter(options, (tokens) => {
+			call.tokensIn += tokens;
+			env.admission.more(call, tokens);
+		});
+		let before = call.firstBytes;
+		for (const chunk of call.sent) {
+			if (before < chunk.length) call.counter.push(chunk.subarray(Math.max(0, before)));
+			before -= chunk.length;
+		}
 	}
 
 	attempt(
@@ -278,7 +319,8 @@ function readDeadline(call: GrpcCall): Refusal | undefined {
 	return undefined;
 }
 
-/** What a message weighs, for want of anything better: its bytes as text, as far as prompts are looked at. */
-function tokensOf(env: RouterEnv, bytes: number): number {
-	return Math.ceil(Math.min(bytes, env.options.promptBytesMax) / BYTES_PER_TOKEN);
+/** Tokens of a message's prompt. One without weighs, for want of anything better, its bytes as text, as far as prompts are looked at. */
+function tokensOf(env: RouterEnv, promptBytes: number, messageBytes: number): number {
+	const bytes = promptBytes > 0 ? promptBytes : Math.min(messageBytes, env.options.promptBytesMax);
+	return Math.ceil(bytes / BYTES_PER_TOKEN);
 }

@@ -13,6 +13,7 @@ export type Meaning =
 	| 'parameter'
 	| 'parameter_name'
 	| 'parameter_value'
+	| 'sequence'
 	| 'around';
 
 export type FirstField = WantedField<Meaning>;
@@ -70,4 +71,19 @@ export const predictFields: readonly FirstField[] = [
 			{ field: 2, kind: 'message', means: 'around', fields: [{ field: 8, kind: 'bytes', means: 'element' }] },
 		],
 	},
+];
+
+/** `PredictionsRequest` of TorchServe: a map of inputs, bytes that a handler reads as it likes. `StreamPredictions2` names a sequence. */
+export const predictionsFields: readonly FirstField[] = [
+	...modelAt([1]),
+	{
+		field: 3,
+		kind: 'message',
+		means: 'tensor',
+		fields: [
+			{ field: 1, kind: 'text', means: 'tensor_name' },
+			{ field: 2, kind: 'bytes', means: 'element' },
+		],
+	},
+	{ field: 4, kind: 'text', means: 'sequence' },
 ];

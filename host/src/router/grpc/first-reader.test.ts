@@ -7,8 +7,10 @@ import { collectPrompt, layTexts } from '../prompt.js';
 import { PromptBuffer } from '../prompt-buffer.js';
 import { bytesField } from './answers.js';
 import { FieldScanner } from './field-scanner.js';
-import { kserveFields, predictFields } from './first-fields.js';
+import { kserveFields, predictFields, predictionsFields } from './first-fields.js';
 import { FirstReader } from './first-reader.js';
+import { frameOf } from './frames.js';
+import { MessageCounter } from './message-counter.js';
 
 const seed = 20_261_126;
 const PROMPT_MAX = 4096;
@@ -170,6 +172,56 @@ test('texts of TensorFlow’s tensors come by name, in whatever order the map ha
 	t.deepEqual(texts(entry('a', 'one', 'more'), entry('b', 'two')), ['one', 'more', 'two']);
 	t.deepEqual(texts(entry('a', 'one'), entry('prompt', 'this')), ['this']);
 	t.is(read([spec], predictFields)?.reader.model, 'tf');
+});
+
+test('TorchServe’s inputs come by name, with the sequence they are of', (t) => {
+	const entry = (name: string, value: string): Buffer =>
+		bytesField(3, Buffer.concat([bytesField(1, Buffer.from(name)), bytesField(2, Buffer.from(value))]));
+	const model = bytesField(1, Buffer.from('ts'));
+	const sequence = bytesField(4, Buffer.from('s-7'));
+	const of = (...fields: readonly Buffer[]) => read([Buffer.concat([model, ...fields])], predictionsFields);
+	t.like(of(entry('b', 'two'), entry('a', 'one')), { texts: ['one', 'two'], bytes: 6 });
+	t.like(of(entry('height', '100'), entry('data', 'a text')), { texts: ['a text'], bytes: 6 });
+	t.is(of(entry('data', 'x'), sequence)?.reader.sequence, 's-7');
+	t.is(of(entry('data', 'x'))?.reader.sequence, '');
+	t.is(of(sequence)?.reader.model, 'ts');
+});
+
+test('what follows the first message counts, message by message, however it is cut', (t) => {
+	t.log(`seed ${seed}`);
+	const options = {
+		fields: kserveFields,
+		nameBytesMax: 512,
+		tokensOf: (prompt: number, message: number) => 1_000_000 * prompt + message,
+	};
+	fc.assert(
+		fc.property(
+			fc.array(fc.tuple(inputs, fc.boolean(), fc.constantFrom(0, 0, 1)), { maxLength: 5 }),
+			cuts,
+			(sent, at) => {
+				const messages = sent.map(([given, raw]) =>
+					Buffer.from(ModelInferRequest.encode(request(given, raw)).finish()),
+				);
+				const frames = messages.map((message, place) => {
+					const frame = frameOf(message);
+					frame[0] = sent[place]?.[2] ?? 0;
+					return frame;
+				});
+				const wanted = messages.map((message, place) =>
+					options.tokensOf(sent[place]?.[2] === 1 ? 0 : (read([message])?.bytes ?? 0), message.length),
+				);
+				const counted: number[] = [];
+				const counter = new MessageCounter(options, (tokens) => counted.push(tokens));
+				for (const piece of cut(Buffer.concat(frames), at)) counter.push(piece);
+				t.deepEqual(counted, wanted);
+			},
+		),
+		{ seed, numRuns: 300 },
+	);
+	const counted: number[] = [];
+	const counter = new MessageCounter(options, (tokens) => counted.push(tokens));
+	counter.push(Buffer.concat([frameOf(Buffer.from([0xff, 0xff])), frameOf(Buffer.alloc(0))]));
+	t.deepEqual(counted, [2, 0], 'what is no message counts by its bytes; the engine will say what it is');
 });
 
 test('what is kept is bounded, however a message is made: it is the beginning of the prompt', (t) => {

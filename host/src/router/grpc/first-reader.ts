@@ -41,6 +41,7 @@ export class FirstReader implements FieldReader<Meaning> {
 		if (means === 'model') this.model = text;
 		else if (means === 'tensor_name') this.texts.name(text);
 		else if (means === 'datatype') this.texts.datatype(text);
+		else if (means === 'sequence') this.sequence = text;
 		else if (means === 'parameter_name') this.#parameter = text;
 		else if (means === 'parameter_value') this.#value = text;
 	}

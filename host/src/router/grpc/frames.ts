@@ -1,5 +1,5 @@
-// Owns gRPC's length-prefixed frames where whole messages are wanted: those of services answered here, bounded. Each byte is copied once at most, however
-// finely a message comes cut.
+// Owns gRPC's length-prefixed frames: whole messages where they are wanted, those of services answered here, bounded, each byte copied once at most; and messages that are
+// only looked at as they pass, however finely they come cut.
 export const FRAME_HEAD_BYTES = 5;
 
 /** A message in its frame, not compressed. */
@@ -47,5 +47,54 @@ export class FrameReader {
 		this.#parts = rest.length === 0 ? [] : [rest];
 		this.#bytes = rest.length;
 		return messages;
+	}
+}
+
+/** Hears of the messages that pass. */
+export interface FrameListener {
+	began(length: number, compressed: boolean): void;
+	/** The next bytes of the message. */
+	bytes(bytes: Buffer): void;
+	ended(): void;
+}
+
+/** Steps through frames as they pass; what is in them is kept by nobody. */
+export class FrameWalker {
+	/** Messages that have begun. */
+	messages = 0;
+	readonly #listener: FrameListener | undefined;
+	#headBytes = 0;
+	#flags = 0;
+	#length = 0;
+	#left = 0;
+
+	constructor(listener?: FrameListener) {
+		this.#listener = listener;
+	}
+
+	push(bytes: Buffer): void {
+		for (let at = 0; at < bytes.length; ) {
+			if (this.#left === 0) {
+				this.#head(bytes[at++] as number);
+				continue;
+			}
+			const taken = Math.min(this.#left, bytes.length - at);
+			this.#left -= taken;
+			this.#listener?.bytes(bytes.subarray(at, at + taken));
+			if (this.#left === 0) this.#listener?.ended();
+			at += taken;
+		}
+	}
+
+	#head(byte: number): void {
+		if (this.#headBytes++ === 0) this.#flags = byte;
+		else this.#length = this.#length * 256 + byte;
+		if (this.#headBytes < FRAME_HEAD_BYTES) return;
+		this.messages++;
+		this.#left = this.#length;
+		this.#headBytes = 0;
+		this.#length = 0;
+		this.#listener?.began(this.#left, this.#flags !== 0);
+		if (this.#left === 0) this.#listener?.ended();
 	}
 }

@@ -1,7 +1,7 @@
 // Owns what the router knows of gRPC methods: where the first message of each names its model, which ones change a server and are not passed on, and
 // which ones the router answers itself. Field numbers are those of the protocols' published messages.
 import { type Dialect, dialect } from '@infermesh/adapters';
-import { type FirstField, kserveFields, modelAt, predictFields } from './first-fields.js';
+import { type FirstField, kserveFields, modelAt, predictFields, predictionsFields } from './first-fields.js';
 
 export interface GrpcMethod {
 	/** Field numbers from the first message down to the model's name; undefined: the call does not name it. */
@@ -54,9 +54,9 @@ export const grpcMethods: ReadonlyMap<string, GrpcMethod> = new Map([
 	[`${TF_PREDICTION}GetModelMetadata`, method(IN_SPEC, control)],
 	[`${TF_SESSION}SessionRun`, method(IN_SPEC, opaque)],
 	[`${TF_MODEL}GetModelStatus`, method(IN_SPEC, control)],
-	[`${TORCHSERVE}Predictions`, method(TOP, opaque)],
-	[`${TORCHSERVE}StreamPredictions`, method(TOP, opaque, true)],
-	[`${TORCHSERVE}StreamPredictions2`, method(TOP, opaque, true)],
+	[`${TORCHSERVE}Predictions`, method(TOP, opaque, false, predictionsFields)],
+	[`${TORCHSERVE}StreamPredictions`, method(TOP, opaque, true, predictionsFields)],
+	[`${TORCHSERVE}StreamPredictions2`, method(TOP, opaque, true, predictionsFields)],
 ]);
 
 /** A method of a service nothing is known of: the model is named by header, or it is the only one. */

@@ -176,8 +176,10 @@ export class Http2Sessions {
 		const lane = new Lane(session, this.#clock.nowMs());
 		const late = this.#clock.after(connectTimeoutMs, () => session.destroy(), { unref: true });
 		session.once('connect', () => {
-			lane.connected = true;
 			late.cancel();
+			// It is told in a later turn, and may have been closed meanwhile.
+			if (session.destroyed) return;
+			lane.connected = true;
 			session.setLocalWindowSize(windowBytes * CONNECTION_WINDOWS);
 		});
 		session.once('close', () => late.cancel());

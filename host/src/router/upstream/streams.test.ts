@@ -343,3 +343,18 @@ test('a target that is not there, and one that is no origin', async (t) => {
 	t.deepEqual((await exchange({ origin: 'http://127.0.0.1:1', http: 'h2' })).faults, ['connect']);
 	t.throws(() => send({ origin: 'nonsense', http: 'h2' }), { message: /no HTTP origin/ });
 });
+
+test('regression: a session that is closed in the turn it is connected in throws nothing', async (t) => {
+	const { upstreams, exchange } = rig(t);
+	const target = await engine(t, echo);
+	const { stream, connected } = upstreams.sessions.open(target.origin, { ':path': '/' }, true);
+	stream.on('error', () => undefined);
+	const { session } = stream;
+	// Node tells of the connection in a turn after the socket's own.
+	session?.socket.once('connect', () => session.destroy());
+	const told = new Promise((resolve) => session?.once('connect', resolve));
+	await told;
+	t.is(session?.destroyed, true);
+	t.is(connected(), false);
+	t.like(await exchange(h2(target)), { ends: 1 });
+});
