@@ -1,4 +1,4 @@
-// Owns learning, in the agent, how many requests each target is given at once: one step with each report of its runtime, written where workers read it.
+// Owns learning, in the agent, how many requests each target is given at once, by this router and by all: one step with each report of its runtime, written where workers read it.
 // Rows that stand for other cells are not limited here: their routers have queues of their own.
 import { COLUMN_MAX_SEQUENCES, COLUMN_QUEUE_DEPTH, COLUMN_RUNNING } from '@infermesh/sdk';
 import { type LimitOptions, nextLimit, type TargetLimits } from '../router/admission/target-limits.js';
@@ -26,6 +26,7 @@ export class LimitLearner {
 	added({ row, generation, spec }: TargetRecord): void {
 		this.#generations[row] = generation;
 		this.#limits.set(row, spec.cell === undefined ? this.#options.requestsMax : 0);
+		this.#limits.setOfMesh(row, 0);
 	}
 
 	/** What the runtime has reported is in the table. */
@@ -38,5 +39,9 @@ export class LimitLearner {
 			own: this.#counters.own(REQUESTS, row),
 		};
 		this.#limits.set(row, nextLimit(this.#limits.limit(row), report, this.#options));
+		// What is set by hand is set for each router: what that makes for all of them is not known here.
+		if (this.#options.requestsMax > 0) return;
+		const all = { ...report, own: this.#counters.total(REQUESTS, row) };
+		this.#limits.setOfMesh(row, nextLimit(this.#limits.ofMesh(row), all, this.#options));
 	}
 }

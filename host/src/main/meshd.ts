@@ -348,6 +348,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 			inflight: inflightShared,
 			fabric,
 			targets,
+			flows: router.flows,
 			nodes: nodesOf,
 			onChange: (listener) => state.onChange(listener),
 			metrics: meshMetrics,

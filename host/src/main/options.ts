@@ -105,6 +105,7 @@ export function routerOptions({ data, health, models, outlier }: MeshConfig): Ro
 			dueMs: data.flow.due_ms,
 			outputWeight: data.flow.output_weight,
 			leaseWaitMs: data.quota.wait_ms,
+			aheadGap: Math.max(1, Math.ceil(data.flow.target_queue_max / 2)),
 		},
 		hold: { requestsMax: data.hold.requests_max, waitMaxMs: data.hold.wait_max_ms },
 	};

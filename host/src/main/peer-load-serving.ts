@@ -7,6 +7,7 @@ import type { FollowRequest, LoadFrame, PeerLoadServer } from '@infermesh/proto/
 import type { InflightReader } from '../fleet/inflight.js';
 import { OwnChanges } from '../peer-load/changes.js';
 import { peerLoadErrors } from '../peer-load/errors.js';
+import type { OwnFlows } from '../peer-load/own-flows.js';
 import { LoadTeller, type OwnLoad, type TellerOptions } from '../peer-load/teller.js';
 
 type FollowCall = ServerWritableStream<FollowRequest, LoadFrame>;
@@ -21,6 +22,8 @@ export interface LoadServingPorts {
 	readonly clock: Clock;
 	readonly counters: InflightReader;
 	readonly idOf: (row: number) => string | undefined;
+	/** What waits at this router. */
+	readonly flows: OwnFlows;
 	/** A frame went out. */
 	readonly sent: () => void;
 }
@@ -51,6 +54,7 @@ export class LoadServing {
 			rowsMax: ports.counters.rowsMax,
 			idOf: ports.idOf,
 			own: (counter, row) => ports.counters.own(counter, row),
+			flows: () => ports.flows.all(),
 		};
 	}
 
@@ -101,6 +105,8 @@ export class LoadServing {
 			},
 			allChanged: () => this.rowsChanged(),
 		});
+		const flows = this.#ports.flows.takeChanged();
+		if (flows.length > 0) for (const { teller } of this.#followers.values()) teller.flowsChanged(flows);
 		for (const [call, follower] of this.#followers) this.#tell(call, follower);
 	}
 

@@ -11,6 +11,7 @@ import type { CollectedSample } from '../telemetry/exposition.js';
 import type { Log } from '../telemetry/logger.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
 import type { MeshFabric } from './fabric.js';
+import { type FlowExchange, PEER_FLOWS_MAX } from './flow-exchange.js';
 import { routes } from './options.js';
 import { LoadFollowing } from './peer-load-following.js';
 import { LoadServing } from './peer-load-serving.js';
@@ -31,6 +32,8 @@ export interface PeerLoadParts {
 	readonly inflight: InflightShared;
 	readonly fabric: MeshFabric;
 	readonly targets: TargetService;
+	/** Where the queues of this node's workers meet those of other routers. */
+	readonly flows: FlowExchange;
 	readonly nodes: () => { readonly revision: number; readonly all: readonly NodeRecord[] };
 	/** Calls back when nodes came or went, until the returned function is called. */
 	readonly onChange: (listener: () => void) => () => void;
@@ -47,6 +50,7 @@ export class PeerLoad {
 	readonly #following: LoadFollowing;
 	readonly #counters: InflightReader;
 	readonly #targets: TargetService;
+	readonly #flows: FlowExchange;
 	readonly #stops: readonly (() => void)[];
 	#ids: (string | undefined)[] = [];
 
@@ -56,8 +60,14 @@ export class PeerLoad {
 		this.#clock = clock;
 		this.#nodes = parts.nodes;
 		this.#targets = targets;
+		this.#flows = parts.flows;
 		this.#counters = new InflightReader(inflight);
-		this.#book = new LoadBook({ leaseMs: load.lease_ms, targetsMax: PEER_TARGETS_MAX, countMax: COUNT_MAX });
+		this.#book = new LoadBook({
+			leaseMs: load.lease_ms,
+			targetsMax: PEER_TARGETS_MAX,
+			countMax: COUNT_MAX,
+			flowsMax: PEER_FLOWS_MAX,
+		});
 		this.#share = new RemoteShare(inflight, this.#book, (id) =>
 			targets.registry.has(id) ? targets.registry.get(id).row : undefined,
 		);
@@ -72,6 +82,7 @@ export class PeerLoad {
 				clock,
 				counters: this.#counters,
 				idOf: (row) => this.#ids[row],
+				flows: parts.flows.own,
 				sent: () => metrics.peerLoadFrame('sent'),
 			},
 		);
@@ -85,6 +96,8 @@ export class PeerLoad {
 				heard: (delayMs, gap) => {
 					metrics.peerLoadHeard(delayMs, gap);
 					this.#share.flush();
+					this.#flows.fromPeers(this.#book.flows.takeChanged());
+					metrics.flowsDropped(this.#book.flows.takeDropped());
 				},
 				refused: (nodeId, error) => {
 					metrics.peerLoadRefused(error.code);
@@ -131,7 +144,13 @@ export class PeerLoad {
 				value: this.#counters.remote(REQUESTS, row),
 			}),
 		);
-		return [{ metric: 'peerLoadFollowers', labels: [], value: this.#serving.followers }, ...ages, ...elsewhere];
+		return [
+			{ metric: 'peerLoadFollowers', labels: [], value: this.#serving.followers },
+			{ metric: 'peerFlows', labels: ['own'], value: this.#flows.own.size },
+			{ metric: 'peerFlows', labels: ['elsewhere'], value: this.#book.flows.size },
+			...ages,
+			...elsewhere,
+		];
 	}
 
 	close(): void {
@@ -147,8 +166,9 @@ export class PeerLoad {
 		this.#book.forgetSilent(nowMs, new Set(this.#following.peers));
 		if (lapsed === 0) return;
 		metrics.peerLoadLapsed(lapsed);
-		log.info({ routers: lapsed }, 'routers are silent: what they had in flight no longer counts');
+		log.info({ routers: lapsed }, 'routers are silent: what they had in flight and waiting no longer counts');
 		this.#share.flush();
+		this.#flows.fromPeers(this.#book.flows.takeChanged());
 	}
 }
 

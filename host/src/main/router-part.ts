@@ -35,6 +35,7 @@ import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
 import { createNativeMetrics } from '../telemetry/native-metrics.js';
 import { CapacityPart } from './capacity-part.js';
 import { compileInThread } from './compile-thread.js';
+import { FlowExchange } from './flow-exchange.js';
 import { KvEvents } from './kv-events.js';
 import type { LiveTls } from './live-tls.js';
 import {
@@ -96,6 +97,8 @@ export class RouterPart {
 	readonly strategies: StrategyManager;
 	readonly workers: WorkerGroup;
 	readonly quotas: QuotaPart;
+	/** Where the queues of the workers meet, and those of other routers. */
+	readonly flows: FlowExchange;
 	readonly workerCount: number;
 	/** One for each worker, and the one of KV events behind them. */
 	readonly metricsBuffers: readonly SharedArrayBuffer[];
@@ -160,6 +163,13 @@ export class RouterPart {
 			granted: (tenants) => this.workers.quotaGranted(tenants),
 			failed: (what, error) => log.warn({ error: error instanceof Error ? error.message : error }, what),
 		});
+		this.flows = new FlowExchange({
+			clock,
+			workerCount,
+			tenants: deps.tenants,
+			send: (worker, flows) => this.workers.tell(worker, { kind: 'flowsHeard', flows }),
+			dropped: (flows) => metrics.flowsDropped(flows),
+		});
 		this.#tokenizers = new Tokenizers(
 			config.data.tokenizer.threads,
 			{ options: tokenServiceOptions(config), logLevel: log.level(), tls: deps.tls.current.upstream },
@@ -205,9 +215,11 @@ export class RouterPart {
 				shadows: (worker, counts) => void this.#shadows.set(worker, counts),
 				strike: (strike) => this.strategies.strike(strike),
 				quotaWanted: (tenant) => this.quotas.want(tenant),
+				flows: (worker, changes) => this.flows.fromWorker(worker, changes),
 				strategyLog: (label, text) => log.info({ strategy: label, text }, 'strategy log'),
 				died: (worker, message) => {
 					this.quotas.board.reclaim(worker);
+					this.flows.died(worker);
 					metrics.workerRestarted();
 					log.error({ worker, error: message }, 'a data-plane worker ended and is being replaced');
 				},
@@ -303,6 +315,7 @@ export class RouterPart {
 	}
 
 	directory(pools: readonly ModelPool[], snapshot: DirectorySnapshot): void {
+		this.flows.setPools(pools);
 		this.strategies.poolsChanged(pools);
 		this.workers.directory(snapshot);
 		this.#kvEvents.directory(this.#targets.registry.records(), pools);
@@ -319,6 +332,7 @@ export class RouterPart {
 		this.#loras.close();
 		await this.recorder.close();
 		await this.workers.close(this.#config.data.shutdown_grace_ms);
+		this.flows.close();
 		await this.quotas.close();
 		this.#stopTicking();
 		this.capacity.close();

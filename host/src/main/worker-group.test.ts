@@ -65,6 +65,7 @@ function open() {
 			strike: () => undefined,
 			strategyLog: () => undefined,
 			quotaWanted: () => undefined,
+			flows: () => undefined,
 			died: (worker, message) => died.push(`${worker}: ${message}`),
 		},
 		(start) => {

@@ -7,6 +7,7 @@ import type { DirectorySnapshot } from '../fleet/directory.js';
 import { reclaimLedger } from '../fleet/inflight.js';
 import type { LoraSet } from '../fleet/lora-sets.js';
 import type { AccessSnapshot } from '../mesh/access.js';
+import type { RoomChange } from '../router/admission/waiting-room.js';
 import type { DataPlaneTls } from '../router/tls.js';
 import { registryErrors } from '../strategy/registry/errors.js';
 import type { StrategyWorkers } from '../strategy/registry/ports.js';
@@ -32,6 +33,8 @@ export interface WorkerGroupEvents {
 	shadows(worker: number, counts: readonly TrialCounts[]): void;
 	/** A worker has run dry of a tenant's quota. */
 	quotaWanted(tenant: number): void;
+	/** What waits and was served at a worker has changed. */
+	flows(worker: number, changes: readonly RoomChange[]): void;
 	/** A worker ended unasked; it is being replaced. */
 	died(worker: number, message: string): void;
 }
@@ -196,6 +199,9 @@ export class WorkerGroup implements StrategyWorkers {
 				break;
 			case 'quotaWanted':
 				this.#events.quotaWanted(message.tenant);
+				break;
+			case 'flows':
+				this.#events.flows(member.index, message.flows);
 				break;
 			case 'prepared':
 				this.#prepared(member.index, message.generation, message.error);

@@ -12,6 +12,7 @@ import type { PrefixIndexOptions } from '../prefix/prefix-index.js';
 import type { TokenClientOptions } from '../prefix/tokens/token-client.js';
 import type { QuotaShared } from '../router/admission/quota-board.js';
 import type { TargetLimitsShared } from '../router/admission/target-limits.js';
+import type { RoomChange } from '../router/admission/waiting-room.js';
 import type { RouterOptionsInput } from '../router/options.js';
 import type { DataPlaneTls } from '../router/tls.js';
 import type { StrikeReport } from '../strategy/runtime/decision.js';
@@ -98,6 +99,8 @@ export type ToWorker =
 	| { readonly kind: 'prepare'; readonly plan: RoutingPlan }
 	| ({ readonly kind: 'access' } & AccessSnapshot)
 	| { readonly kind: 'quotaGranted'; readonly tenants: readonly number[] }
+	/** Of waiting requests elsewhere in the mesh: what waits now, and what was served since the last time. */
+	| { readonly kind: 'flowsHeard'; readonly flows: readonly RoomChange[] }
 	| { readonly kind: 'tls'; readonly tls: DataPlaneTls }
 	/** Ports to the threads that tokenise, in place of those before. */
 	| { readonly kind: 'tokenizers'; readonly ports: readonly MessagePort[] }
@@ -118,6 +121,8 @@ export type FromWorker =
 	/** What has been counted of shadows, now and then while there are any, and once when there are none any more. */
 	| { readonly kind: 'shadows'; readonly counts: readonly TrialCounts[] }
 	| { readonly kind: 'quotaWanted'; readonly tenant: number }
+	/** Of waiting requests here, likewise. */
+	| { readonly kind: 'flows'; readonly flows: readonly RoomChange[] }
 	| { readonly kind: 'strike'; readonly strike: StrikeReport }
 	| { readonly kind: 'strategyLog'; readonly label: string; readonly text: string }
 	| { readonly kind: 'explained'; readonly query: number; readonly decision: ExplainedDecision | undefined }

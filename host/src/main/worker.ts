@@ -193,6 +193,13 @@ const router = createRouter(
 				worker: start.worker,
 				want: (tenant) => send({ kind: 'quotaWanted', tenant }),
 			},
+			mesh: {
+				room(row) {
+					const limit = limits.ofMesh(row);
+					return limit === 0 ? undefined : limit - counters.total(REQUESTS, row);
+				},
+				tell: (flows) => send({ kind: 'flows', flows }),
+			},
 			metrics: createAdmissionMetrics(block, (id) => tenants.name(id)),
 		},
 	},
@@ -301,6 +308,9 @@ agent.on('message', (message: ToWorker) => {
 			break;
 		case 'quotaGranted':
 			router.quotaGranted(message.tenants);
+			break;
+		case 'flowsHeard':
+			router.flowsHeard(message.flows);
 			break;
 		case 'tokenizers':
 			for (const port of tokenizers) port.close();

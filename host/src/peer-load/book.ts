@@ -1,7 +1,9 @@
-// Owns what other routers have in flight, as far as this one has heard: by router and target, and the sums over routers. A frame older than what is known
+// Owns what other routers have in flight, as far as this one has heard: by router and target, and the sums over routers; whose requests wait there is the
+// flow book's, which it keeps. A frame older than what is known
 // of a target changes nothing; a router not heard of for the length of its lease counts for nothing until it is heard again. No I/O.
 import type { LoadFrame } from '@infermesh/proto/grpc/routing/v1/load';
 import { inflightCounters } from '../fleet/inflight.js';
+import { FlowBook, type PeerFlows } from './flow-book.js';
 
 const COUNTERS = inflightCounters.length;
 const ID_CHARACTERS_MAX = 512;
@@ -15,6 +17,8 @@ export interface BookOptions {
 	readonly targetsMax: number;
 	/** Largest count that is believed. */
 	readonly countMax: number;
+	/** Flows of waiting requests known, of one router and of all. */
+	readonly flowsMax: number;
 }
 
 interface Share {
@@ -26,6 +30,7 @@ interface Share {
 interface PeerState {
 	ids: Map<number, string>;
 	readonly shares: Map<string, Share>;
+	readonly flows: PeerFlows;
 	heardMs: number;
 	/** Newest frame of the stream; 0 = none yet. */
 	sequence: number;
@@ -37,6 +42,8 @@ interface PeerState {
 export type Applied = { readonly ok: true; readonly gap: boolean } | { readonly ok: false; readonly field: string };
 
 export class LoadBook {
+	/** What waits at other routers. */
+	readonly flows: FlowBook;
 	readonly #options: BookOptions;
 	readonly #peers = new Map<string, PeerState>();
 	readonly #sums = new Map<string, Float64Array>();
@@ -44,6 +51,7 @@ export class LoadBook {
 
 	constructor(options: BookOptions) {
 		this.#options = options;
+		this.flows = new FlowBook(options.flowsMax);
 	}
 
 	/** A new stream of a router begins: frames count from 1 again. What it was known to have stands until its first full frame, or its lease ends. */
@@ -51,7 +59,14 @@ export class LoadBook {
 		const known = this.#peers.get(peer);
 		const shares = known?.shares ?? new Map<string, Share>();
 		for (const share of shares.values()) share.sequence = 0;
-		this.#peers.set(peer, { ids: new Map(), shares, heardMs: known?.heardMs ?? nowMs, sequence: 0, fullSequence: 0 });
+		this.#peers.set(peer, {
+			ids: new Map(),
+			shares,
+			flows: this.flows.begin(known?.flows),
+			heardMs: known?.heardMs ?? nowMs,
+			sequence: 0,
+			fullSequence: 0,
+		});
 	}
 
 	apply(peer: string, frame: LoadFrame, nowMs: number): Applied {
@@ -71,6 +86,7 @@ export class LoadBook {
 			const id = state.ids.get(number);
 			if (id !== undefined) this.#put(state, id, frame, index);
 		});
+		this.flows.apply(state.flows, frame.flows, frame.sequence, frame.full);
 		if (frame.full) this.#dropOthers(state, frame.sequence);
 		return { ok: true, gap };
 	}
@@ -79,8 +95,9 @@ export class LoadBook {
 	lapse(nowMs: number): number {
 		let lapsed = 0;
 		for (const state of this.#peers.values()) {
-			if (state.shares.size === 0 || nowMs - state.heardMs < this.#options.leaseMs) continue;
+			if (holdsNothing(state) || nowMs - state.heardMs < this.#options.leaseMs) continue;
 			lapsed++;
+			this.flows.silence(state.flows);
 			for (const [id, share] of state.shares) this.#clear(id, share);
 			state.shares.clear();
 		}
@@ -89,8 +106,8 @@ export class LoadBook {
 
 	/** Keeps nothing of routers whose lease has ended and which are no longer followed. */
 	forgetSilent(nowMs: number, followed: ReadonlySet<string>): void {
-		for (const [peer, { shares, heardMs }] of this.#peers)
-			if (shares.size === 0 && !followed.has(peer) && nowMs - heardMs >= this.#options.leaseMs)
+		for (const [peer, state] of this.#peers)
+			if (holdsNothing(state) && !followed.has(peer) && nowMs - state.heardMs >= this.#options.leaseMs)
 				this.#peers.delete(peer);
 	}
 
@@ -184,8 +201,12 @@ export class LoadBook {
 		const { prefillPairs } = frame;
 		if (prefillPairs.length !== 0 && prefillPairs.length !== targets.length) return 'counts';
 		if (prefillPairs.some((count) => count > countMax)) return 'counts';
-		return undefined;
+		return this.flows.isSound(frame.flows) ? undefined : 'flows';
 	}
+}
+
+function holdsNothing({ shares, flows }: PeerState): boolean {
+	return shares.size === 0 && flows.shares.size === 0;
 }
 
 const zeros: readonly number[] = Array.from({ length: COUNTERS }, () => 0);

@@ -10,7 +10,7 @@ import { LoadTeller } from './teller.js';
 
 const ROWS = 6;
 const options = { heartbeatMs: 100, fullMs: 1000 };
-const bookOptions = { leaseMs: 2000, targetsMax: ROWS, countMax: 0x7fff_ffff };
+const bookOptions = { leaseMs: 2000, targetsMax: ROWS, countMax: 0x7fff_ffff, flowsMax: 16 };
 
 /** A router: its targets stand at rows of its own order, so that rows of two routers do not agree. */
 class Router {
@@ -241,6 +241,17 @@ const rubbish: fc.Arbitrary<LoadFrame> = fc.record({
 	decodeTokens: fc.array(fc.nat(), { maxLength: 8 }),
 	decodes: fc.array(fc.nat(), { maxLength: 8 }),
 	prefillPairs: fc.array(fc.nat(), { maxLength: 8 }),
+	flows: fc.array(
+		fc.record({
+			number: fc.nat(20),
+			model: fc.string({ maxLength: 2 }),
+			tenant: fc.string({ maxLength: 2 }),
+			band: fc.nat(20),
+			service: fc.double(),
+			waiting: fc.nat(5),
+		}),
+		{ maxLength: 20 },
+	),
 	madeAtMs: fc.double(),
 });
 

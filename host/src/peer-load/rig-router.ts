@@ -86,7 +86,7 @@ export class RigRouter {
 		for (const record of this.#records) this.#fusion.follow(record, nowMs);
 		this.#table.publish();
 		this.#ledger = new WorkerLedger(new InflightWriter(shared, 0), ENTRIES_MAX, () => this.#nowMs);
-		this.book = new LoadBook({ leaseMs, targetsMax: targets, countMax: 0x7fff_ffff });
+		this.book = new LoadBook({ leaseMs, targetsMax: targets, countMax: 0x7fff_ffff, flowsMax: 0 });
 		this.#share = new RemoteShare(shared, this.book, (id) => registry.get(id).row);
 		this.#changes = new OwnChanges(this.#counters);
 		const view = new PoolView(

@@ -1,6 +1,6 @@
 // Owns what one router tells another of its own load: which targets changed since the last frame, numbers in place of ids, a full frame now and then.
 // What was not sent yet is a set of rows, so a reader that is slow gets fewer frames, never a longer queue: the newest count is the one told. No I/O.
-import type { LoadFrame } from '@infermesh/proto/grpc/routing/v1/load';
+import type { FlowShare, LoadFrame } from '@infermesh/proto/grpc/routing/v1/load';
 import { DECODE_TOKENS, DECODES, PREFILL_PAIRS, PREFILL_TOKENS, REQUESTS } from '../fleet/inflight.js';
 import { NUMBERS_PER_TARGET } from './book.js';
 
@@ -10,6 +10,8 @@ export interface OwnLoad {
 	readonly idOf: (row: number) => string | undefined;
 	/** What this router itself has there. */
 	readonly own: (counter: number, row: number) => number;
+	/** What waits at this router; absent = that is not told. */
+	readonly flows?: () => readonly FlowShare[];
 }
 
 export interface TellerOptions {
@@ -25,6 +27,7 @@ export class LoadTeller {
 	readonly #numbers = new Map<string, number>();
 	readonly #dirty: Uint8Array;
 	#rows: number[] = [];
+	readonly #flows = new Map<number, FlowShare>();
 	#sequence = 0;
 	#toldMs = Number.NEGATIVE_INFINITY;
 	#fullMs = Number.NEGATIVE_INFINITY;
@@ -42,6 +45,11 @@ export class LoadTeller {
 		this.#rows.push(row);
 	}
 
+	/** What waits of these flows, or what they were served, is no longer what it was. */
+	flowsChanged(flows: readonly FlowShare[]): void {
+		for (const flow of flows) this.#flows.set(flow.number, flow);
+	}
+
 	/** Everything may have changed, or stands at another row. */
 	allChanged(): void {
 		this.#fullMs = Number.NEGATIVE_INFINITY;
@@ -55,8 +63,11 @@ export class LoadTeller {
 	/** The next frame; undefined while there is nothing to tell. */
 	next(nowMs: number, wallMs: number): LoadFrame | undefined {
 		const full = nowMs - this.#fullMs >= this.#options.fullMs;
-		if (!full && this.#rows.length === 0 && nowMs - this.#toldMs < this.#options.heartbeatMs) return undefined;
+		const nothing = this.#rows.length === 0 && this.#flows.size === 0;
+		if (!full && nothing && nowMs - this.#toldMs < this.#options.heartbeatMs) return undefined;
 		const frame = this.#frame(full, wallMs);
+		frame.flows = full ? [...(this.#own.flows?.() ?? [])] : [...this.#flows.values()];
+		this.#flows.clear();
 		if (full) {
 			this.#fullMs = nowMs;
 			for (let row = 0; row < this.#own.rowsMax; row++) if (this.#own.own(REQUESTS, row) > 0) this.#tell(frame, row);
@@ -80,6 +91,7 @@ export class LoadTeller {
 			decodeTokens: [],
 			decodes: [],
 			prefillPairs: [],
+			flows: [],
 			madeAtMs,
 		};
 	}

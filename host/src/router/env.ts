@@ -83,7 +83,7 @@ const noTracer: RequestTracer = {
 const noAdmission: AdmissionPorts = {
 	hasRoom: () => true,
 	quotas: undefined,
-	metrics: { refused: ignore, queued: ignore, waited: ignore },
+	metrics: { refused: ignore, queued: ignore, waited: ignore, turn: ignore },
 };
 const noLog: RequestLog = { info: ignore, warn: ignore, error: ignore };
 

@@ -478,7 +478,12 @@ test('messages of a stream after the first count as what they ask, whoever names
 			admission: {
 				hasRoom: () => true,
 				quotas: { board, worker: 0, want: () => undefined },
-				metrics: { refused: () => undefined, queued: () => undefined, waited: () => undefined },
+				metrics: {
+					refused: () => undefined,
+					queued: () => undefined,
+					waited: () => undefined,
+					turn: () => undefined,
+				},
 			},
 		},
 	});

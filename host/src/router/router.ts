@@ -1,6 +1,7 @@
 // Owns the router as its users see it: made from options and ports, served by a `node:http` server that also takes HTTP/2, closed in order. The way of a request is
 // the pipeline's.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { RoomChange } from './admission/waiting-room.js';
 import { createEnv } from './env.js';
 import { GRPC_TYPE } from './grpc/answers.js';
 import { GrpcCalls } from './grpc/calls.js';
@@ -41,6 +42,8 @@ export interface Router {
 	setResponseKey(key: string | undefined): void;
 	/** The agent has looked for more of these tenants' quotas. */
 	quotaGranted(tenants: readonly number[]): void;
+	/** What the other queues of the mesh have waiting and have served: of this node's workers, and of other routers. */
+	flowsHeard(flows: readonly RoomChange[]): void;
 	/** Stops accepting, lets requests end within the grace (health is 503, answers close their connections), then resets what is left. */
 	close(options: CloseOptions): Promise<void>;
 }
@@ -81,6 +84,7 @@ export function createRouter(input: RouterOptionsInput, ports: RouterPorts): Rou
 		waiting: () => env.admission.size,
 		setResponseKey: (key) => env.responseIds.setKey(key),
 		quotaGranted: (tenants) => env.admission.quotaGranted(tenants),
+		flowsHeard: (flows) => env.admission.heard(flows),
 		setTls({ port, upstream }) {
 			if (port !== undefined) renew(port);
 			env.upstreams.setTls(upstream);

@@ -58,8 +58,8 @@ export class Routing {
 		const admitted = request.route === undefined || env.admission.admit(request, request.route.pool);
 		stageEnded(env, request, 'admit');
 		if (admitted) this.#admitted(request);
-		// Its ids are made while it waits for its turn.
-		else if (request.ticket?.entry !== undefined) tokenize(env, request, () => undefined);
+		// Its ids are made while it waits for its turn; where only others of the mesh wait, that may be now.
+		else if (request.ticket?.entry !== undefined) tokenize(env, request, () => this.#wakeAlone(request.route?.pool));
 	}
 
 	#admitted(request: RoutedRequest): void {
@@ -135,6 +135,10 @@ export class Routing {
 		request.protocol.answer(request, attempt);
 	}
 
+	#wakeAlone(pool: ModelPool | undefined): void {
+		if (pool !== undefined && this.#env.admission.isAlone(pool.index)) this.#wake(pool.index);
+	}
+
 	/** Room may have appeared at a pool: its most urgent held requests are decided again, then those that wait for their turn. */
 	#wake(pool: number): void {
 		const { holds, admission } = this.#env;
@@ -175,7 +179,7 @@ export class Routing {
 			if (!isConfined(request, step.pool) || ++passedOver > PASSED_OVER_MAX) break;
 			admission.passOver(pool, entry);
 		}
-		if (passedOver > 0) admission.lookedAll(pool);
+		admission.lookedAll(pool);
 	}
 
 	/** Undefined when deciding failed, and the request with it. */

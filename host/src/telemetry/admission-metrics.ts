@@ -1,4 +1,5 @@
 // Owns the counters of admission over a metrics block. Series are looked up once and kept; tenants are bounded by the table of names.
+import { turns } from '../router/admission/flow-band.js';
 import { bands } from '../router/admission/options.js';
 import type { AdmissionMetrics, AdmissionReason } from '../router/admission/ports.js';
 import type { MetricsBlock, Series } from './block.js';
@@ -9,6 +10,7 @@ export function createAdmissionMetrics(
 ): AdmissionMetrics {
 	const waiting = bands.map((band) => block.gauge('flowWaiting', band));
 	const waits = bands.map((band) => block.histogram('flowWait', band));
+	const byTurn = new Map(turns.map((turn) => [turn, block.counter('flowTurns', turn)]));
 	const refused = new Map<AdmissionReason, Map<number, Series>>();
 	return {
 		refused(reason, tenantId) {
@@ -22,6 +24,7 @@ export function createAdmissionMetrics(
 			series.add(1);
 		},
 		queued: (band, change) => waiting[band]?.add(change),
+		turn: (turn) => byTurn.get(turn)?.add(1),
 		waited: (band, ms) => waits[band]?.observe(ms / 1000),
 	};
 }

@@ -34,6 +34,8 @@ export interface MeshMetrics {
 	peerLoadHeard(delayMs: number, gap: boolean): void;
 	peerLoadRefused(code: string): void;
 	peerLoadLapsed(routers: number): void;
+	/** Flows of waiting requests that other routers are not told of, for want of room. */
+	flowsDropped(flows: number): void;
 	/** A round over a source of targets. `result`: ok, or the code of what failed. */
 	round(source: string, result: string): void;
 	/** What a source of targets listed last. */
@@ -81,6 +83,9 @@ export function createMeshMetrics(block: MetricsBlock): MeshMetrics {
 		peerLoadRefused: (code) => block.counter('peerLoadRefused', code).add(1),
 		round: (source, result) => block.counter('discoveryRounds', source, result).add(1),
 		listed: (source, count) => block.gauge('discoveryTargets', source).set(count),
+		flowsDropped: (flows) => {
+			if (flows > 0) block.counter('peerFlowsDropped').add(flows);
+		},
 		peerLoadLapsed: (routers) => block.counter('peerLoadLapsed').add(routers),
 		cellRowsRefused: (code) => block.counter('cellRowsRefused', code).add(1),
 		workerRestarted: () => block.counter('workerRestarts').add(1),

@@ -634,10 +634,18 @@ export const embeddedFiles: readonly EmbeddedFile[] = [
       "infermesh.routing.v1.LoadFrame.decodes",
       "infermesh.routing.v1.LoadFrame.made_at_ms",
       "infermesh.routing.v1.LoadFrame.prefill_pairs",
+      "infermesh.routing.v1.LoadFrame.flows",
+      "infermesh.routing.v1.FlowShare",
+      "infermesh.routing.v1.FlowShare.number",
+      "infermesh.routing.v1.FlowShare.model",
+      "infermesh.routing.v1.FlowShare.tenant",
+      "infermesh.routing.v1.FlowShare.band",
+      "infermesh.routing.v1.FlowShare.service",
+      "infermesh.routing.v1.FlowShare.waiting",
       "infermesh.routing.v1.PeerLoad",
       "infermesh.routing.v1.PeerLoad.Follow"
     ],
-    "base64": "Ch9pbmZlcm1lc2gvcm91dGluZy92MS9sb2FkLnByb3RvEhRpbmZlcm1lc2gucm91dGluZy52MSIPCg1Gb2xsb3dSZXF1ZXN0IsYCCglMb2FkRnJhbWUSGgoIc2VxdWVuY2UYASABKA1SCHNlcXVlbmNlEhIKBGZ1bGwYAiABKAhSBGZ1bGwSFAoFbmFtZWQYAyADKA1SBW5hbWVkEhQKBW5hbWVzGAQgAygJUgVuYW1lcxIYCgd0YXJnZXRzGAUgAygNUgd0YXJnZXRzEhoKCHJlcXVlc3RzGAYgAygNUghyZXF1ZXN0cxIlCg5wcmVmaWxsX3Rva2VucxgHIAMoDVINcHJlZmlsbFRva2VucxIjCg1kZWNvZGVfdG9rZW5zGAggAygNUgxkZWNvZGVUb2tlbnMSGAoHZGVjb2RlcxgJIAMoDVIHZGVjb2RlcxIcCgptYWRlX2F0X21zGAogASgBUghtYWRlQXRNcxIjCg1wcmVmaWxsX3BhaXJzGAsgAygNUgxwcmVmaWxsUGFpcnMyXAoIUGVlckxvYWQSUAoGRm9sbG93EiMuaW5mZXJtZXNoLnJvdXRpbmcudjEuRm9sbG93UmVxdWVzdBofLmluZmVybWVzaC5yb3V0aW5nLnYxLkxvYWRGcmFtZTABYgZwcm90bzM="
+    "base64": "Ch9pbmZlcm1lc2gvcm91dGluZy92MS9sb2FkLnByb3RvEhRpbmZlcm1lc2gucm91dGluZy52MSIPCg1Gb2xsb3dSZXF1ZXN0Iv0CCglMb2FkRnJhbWUSGgoIc2VxdWVuY2UYASABKA1SCHNlcXVlbmNlEhIKBGZ1bGwYAiABKAhSBGZ1bGwSFAoFbmFtZWQYAyADKA1SBW5hbWVkEhQKBW5hbWVzGAQgAygJUgVuYW1lcxIYCgd0YXJnZXRzGAUgAygNUgd0YXJnZXRzEhoKCHJlcXVlc3RzGAYgAygNUghyZXF1ZXN0cxIlCg5wcmVmaWxsX3Rva2VucxgHIAMoDVINcHJlZmlsbFRva2VucxIjCg1kZWNvZGVfdG9rZW5zGAggAygNUgxkZWNvZGVUb2tlbnMSGAoHZGVjb2RlcxgJIAMoDVIHZGVjb2RlcxIcCgptYWRlX2F0X21zGAogASgBUghtYWRlQXRNcxIjCg1wcmVmaWxsX3BhaXJzGAsgAygNUgxwcmVmaWxsUGFpcnMSNQoFZmxvd3MYDCADKAsyHy5pbmZlcm1lc2gucm91dGluZy52MS5GbG93U2hhcmVSBWZsb3dzIpkBCglGbG93U2hhcmUSFgoGbnVtYmVyGAEgASgNUgZudW1iZXISFAoFbW9kZWwYAiABKAlSBW1vZGVsEhYKBnRlbmFudBgDIAEoCVIGdGVuYW50EhIKBGJhbmQYBCABKA1SBGJhbmQSGAoHc2VydmljZRgFIAEoAVIHc2VydmljZRIYCgd3YWl0aW5nGAYgASgNUgd3YWl0aW5nMlwKCFBlZXJMb2FkElAKBkZvbGxvdxIjLmluZmVybWVzaC5yb3V0aW5nLnYxLkZvbGxvd1JlcXVlc3QaHy5pbmZlcm1lc2gucm91dGluZy52MS5Mb2FkRnJhbWUwAWIGcHJvdG8z"
   },
   {
     "name": "infermesh/scoring/v1/scoring.proto",

@@ -21,6 +21,7 @@ import {
 import { type AdmissionOptions, admissionDefaults } from './options.js';
 import type { AdmissionReason } from './ports.js';
 import { CONCURRENCY, createQuotaBoard, QuotaBoard } from './quota-board.js';
+import type { RoomChange } from './waiting-room.js';
 
 const CHAT = '/v1/chat/completions';
 /** The kit numbers tenants by the length of their names. */
@@ -35,6 +36,8 @@ interface Set {
 	readonly refused: AdmissionReason[];
 	readonly board: QuotaBoard;
 	readonly wanted: number[];
+	readonly told: RoomChange[];
+	readonly turns: string[];
 	ask(
 		tag: string,
 		headers?: Readonly<Record<string, string>>,
@@ -50,6 +53,8 @@ interface Given {
 	readonly options?: Partial<AdmissionOptions>;
 	readonly pool?: (origin: string) => ModelPool;
 	readonly room?: (row: number, inFlight: number) => boolean;
+	/** Requests that all routers may still send to a target; default: not known. */
+	readonly meshRoom?: (row: number, inFlight: number) => number | undefined;
 	/** Rows of the pool. Default 1. */
 	readonly rows?: number;
 }
@@ -59,6 +64,8 @@ async function setUp(t: ExecutionContext, given: Given = {}): Promise<Set> {
 	const open: Set['open'] = [];
 	const refused: AdmissionReason[] = [];
 	const wanted: number[] = [];
+	const told: RoomChange[] = [];
+	const turns: string[] = [];
 	const board = new QuotaBoard(createQuotaBoard(16, 1));
 	const engine = await fakeEngine((_req, res, body) => {
 		const { user } = JSON.parse(body.toString()) as { user: string };
@@ -91,10 +98,12 @@ async function setUp(t: ExecutionContext, given: Given = {}): Promise<Set> {
 			admission: {
 				hasRoom: (row) => given.room?.(row, inFlight) ?? inFlight < slots,
 				quotas: { board, worker: 0, want: (tenant) => wanted.push(tenant) },
+				mesh: { room: (row) => given.meshRoom?.(row, inFlight), tell: (changes) => told.push(...changes) },
 				metrics: {
 					refused: (reason) => refused.push(reason),
 					queued: () => undefined,
 					waited: () => undefined,
+					turn: (turn) => turns.push(turn),
 				},
 			},
 		},
@@ -111,7 +120,7 @@ async function setUp(t: ExecutionContext, given: Given = {}): Promise<Set> {
 		answerWhole(res.req, res, Buffer.alloc(0));
 		return tag;
 	};
-	return { mesh, engine, open, refused, board, wanted, ask, answerFirst };
+	return { mesh, engine, open, refused, board, wanted, told, turns, ask, answerFirst };
 }
 
 /** Has requests wait one after another, so that their order is known. */
@@ -162,7 +171,7 @@ test('a more urgent request goes first, and of one tenant’s the one that is du
 	await until('the engine is busy', () => set.open.length === 1);
 	const answers = await waitInOrder(set, [
 		() => set.ask('plain'),
-		() => set.ask('relaxed', { 'x-infermesh-slo-ttft-ms': '9000' }),
+		() => set.ask('relaxed', { 'x-infermesh-slo-ttft-ms': '5000' }),
 		() => set.ask('tight', { 'x-infermesh-slo-ttft-ms': '100' }),
 		() => set.ask('low', { 'x-infermesh-priority': '-1' }),
 		() => set.ask('urgent', { 'x-infermesh-priority': '5' }),
@@ -386,3 +395,54 @@ test('requests that a strategy holds keep its order, and beyond its window other
 	t.deepEqual(order.toSorted(), names.toSorted());
 	t.is(order[2], 'third');
 });
+
+test('who is owed goes beyond this router’s part of a target; who is ahead is given what would be idle', async (t) => {
+	let left = 0;
+	const set = await setUp(t, { slots: 1, meshRoom: () => left });
+	const heard = (tenant: number, service: number, waiting: number): void =>
+		set.mesh.router.flowsHeard([{ pool: 0, band: 2, tenant, service, waiting }]);
+	const busy = set.ask('busy', tenantA);
+	await until('the engine is busy', () => set.open.length === 1);
+	const answers = await waitInOrder(
+		set,
+		Array.from({ length: 4 }, () => () => set.ask('a', tenantA)),
+	);
+	// Another tenant waits elsewhere and has had as much: this one is owed what room there is.
+	heard(2, 0, 3);
+	left = 1;
+	await until('it goes though the router has its part', () => set.open.length === 2);
+	// The other has had much less: it comes first, wherever it waits.
+	left = 0;
+	heard(2, -1e6, 3);
+	await set.answerFirst();
+	await set.answerFirst();
+	left = admissionDefaults.aheadGap;
+	await new Promise((resolve) => void setTimeout(resolve, 5 * admissionDefaults.lookMs));
+	t.is(set.open.length, 0, 'there is room, but not for it');
+	left = admissionDefaults.aheadGap + 1;
+	await until('a target would be idle', () => set.open.length === 1);
+	left = 0;
+	await set.answerFirst();
+	heard(2, 2e6, 3);
+	for (let n = 0; n < 2; n++) t.is(await set.answerFirst(), 'a', 'it is owed again, and has its part');
+	await Promise.all([busy, ...answers]);
+	t.deepEqual(set.turns, ['owed', 'ahead', 'owed', 'owed']);
+	t.deepEqual(set.refused, []);
+});
+
+test('a request that nobody waits before here takes its turn among those that wait elsewhere, and is told of', async (t) => {
+	const set = await setUp(t);
+	t.is((await answered(set, set.ask('before', tenantA))).status, 200);
+	t.deepEqual(set.told, [], 'nothing waited');
+	set.mesh.router.flowsHeard([{ pool: 0, band: 2, tenant: 2, service: 0, waiting: 1 }]);
+	t.is((await answered(set, set.ask('now', tenantA))).status, 200);
+	await until('what it took is told', () => set.told.some(({ service }) => service > 0));
+	await until('and that nothing waits', () => set.told.at(-1)?.waiting === 0);
+	t.deepEqual(set.turns, ['owed']);
+	t.true(set.told.every(({ pool, band, tenant }) => pool === 0 && band === 2 && tenant === 1));
+});
+
+async function answered(set: Set, answer: Promise<Response>): Promise<Response> {
+	await set.answerFirst();
+	return answer;
+}

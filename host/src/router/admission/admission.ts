@@ -6,12 +6,13 @@ import type { RouterErrorCode } from '../errors.js';
 import type { ModelPool } from '../ports.js';
 import type { RoutedRequest, RunningAttempt } from '../routed-request.js';
 import { ttftObjective } from '../tenant-policy.js';
-import type { Waiting } from './flow-queue.js';
+import type { Waiting } from './flow-band.js';
+import { MeshTurns } from './mesh-turns.js';
 import { type AdmissionOptions, bandOf } from './options.js';
 import type { AdmissionPorts, AdmissionReason } from './ports.js';
 import { type GateAnswer, QuotaGate } from './quota-gate.js';
 import { Ticket } from './ticket.js';
-import { type RoomRefusal, WaitingRoom } from './waiting-room.js';
+import { type RoomChange, type RoomRefusal, WaitingRoom } from './waiting-room.js';
 
 /** What admission asks of whoever takes requests further; bound once, before the first request. */
 export interface AdmissionEvents {
@@ -44,6 +45,7 @@ export class Admission {
 	#events: AdmissionEvents = { admitted: ignore, look: ignore, expected: () => 0, held: () => 0 };
 	readonly #gate: QuotaGate | undefined;
 	readonly #room: WaitingRoom<RoutedRequest>;
+	readonly #turns: MeshTurns<RoutedRequest>;
 	#looking: Timer | undefined;
 
 	constructor(options: AdmissionOptions, ports: AdmissionPorts, clock: Clock) {
@@ -55,7 +57,8 @@ export class Admission {
 			ports.quotas === undefined
 				? undefined
 				: new QuotaGate({ leaseWaitMs, waitingMax: requestsMax }, ports.quotas, clock);
-		this.#room = new WaitingRoom(options);
+		this.#room = new WaitingRoom({ ...options, tells: ports.mesh !== undefined });
+		this.#turns = new MeshTurns(options, ports.mesh, this.#room, clock);
 	}
 
 	bind(events: AdmissionEvents): void {
@@ -69,7 +72,17 @@ export class Admission {
 
 	/** Whether a target takes one more. */
 	hasRoom(tableRow: number): boolean {
-		return !this.#options.enabled || this.#ports.hasRoom(tableRow);
+		return !this.#options.enabled || this.#turns.takes(tableRow, this.#ports.hasRoom(tableRow));
+	}
+
+	/** Nothing waits for the pool here but one request, which came because others wait elsewhere: it may be its turn at once. */
+	isAlone(pool: number): boolean {
+		return this.#room.waiting(pool) === 1 && this.#room.waitsElsewhere(pool);
+	}
+
+	/** What the other queues of the mesh tell, all of them together. */
+	heard(changes: readonly RoomChange[]): void {
+		for (const change of changes) this.#room.heard(change, this.#weight(change.tenant));
 	}
 
 	/** True when the request goes on at once. Otherwise it waits, or has been refused. */
@@ -99,7 +112,7 @@ export class Admission {
 				item: request,
 				band,
 				tenant: tenantId,
-				weight: board?.weight(tenantId) ?? 1,
+				weight: this.#weight(tenantId),
 				dueMs: Math.min(deadlineAtMs, startMs + objectiveMs),
 				sinceMs: request.heldSinceMs,
 				cost: Math.max(1, this.#service(request.tokensIn, this.#events.expected(request, pool))),
@@ -126,7 +139,10 @@ export class Admission {
 			const entry = this.#room.next(pool, now);
 			if (entry === undefined) return undefined;
 			const { ticket, stream, deadlineAtMs } = entry.item;
-			if (ticket === undefined || !this.#room.isHopeless(pool, stream, deadlineAtMs, now)) return entry;
+			if (ticket === undefined || !this.#room.isHopeless(pool, stream, deadlineAtMs, now)) {
+				this.#turns.begin(pool, entry);
+				return entry;
+			}
 			// What no target could answer in time takes nobody's room.
 			this.#leaveRoom(ticket);
 			this.#refuse(entry.item, 'deadline', now < deadlineAtMs ? 'IM_FLOW_DEADLINE' : 'IM_ROUTE_DEADLINE', 1);
@@ -142,6 +158,8 @@ export class Admission {
 		ticket.served += entry.cost;
 		this.#out(ticket);
 		this.#ports.metrics.waited(entry.band, now - entry.sinceMs);
+		this.#ports.metrics.turn(this.#turns.turn);
+		this.#turns.end();
 		const { last } = ticket;
 		ticket.last = undefined;
 		return last;
@@ -153,6 +171,7 @@ export class Admission {
 	}
 
 	lookedAll(pool: number): void {
+		this.#turns.end();
 		this.#room.unpark(pool);
 	}
 
@@ -212,11 +231,13 @@ export class Admission {
 
 	close(): void {
 		this.#looking?.cancel();
+		this.#turns.close();
 	}
 
 	#contended(pool: number): boolean {
 		if (!this.#options.enabled) return false;
-		return this.#room.waiting(pool) > 0 || this.#events.held(pool) >= this.#options.strategyWindow;
+		if (this.#room.waiting(pool) > 0 || this.#room.waitsElsewhere(pool)) return true;
+		return this.#events.held(pool) >= this.#options.strategyWindow;
 	}
 
 	/** What never waited was never charged to a flow. */
@@ -225,6 +246,11 @@ export class Admission {
 		const service = this.#service(ticket.tokensIn, ticket.tokensOut);
 		this.#room.settle(ticket.pool, ticket.band, ticket.tenant, service - ticket.served);
 		ticket.served = service;
+		this.#turns.changed();
+	}
+
+	#weight(tenant: number): number {
+		return this.#ports.quotas?.board.weight(tenant) ?? 1;
 	}
 
 	#service(tokensIn: number, tokensOut: number): number {
@@ -291,6 +317,7 @@ export class Admission {
 		const { metrics, quotas } = this.#ports;
 		metrics.queued(band, change);
 		quotas?.board.waits(quotas.worker, tenant, change);
+		this.#turns.changed();
 	}
 
 	/** Room may have been made by other workers, or by targets that came back. */

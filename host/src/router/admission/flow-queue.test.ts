@@ -2,7 +2,8 @@
 // what is settled afterwards comes back as more or fewer turns.
 import test from 'ava';
 import * as fc from 'fast-check';
-import { FlowQueue, type Waiting } from './flow-queue.js';
+import type { Waiting } from './flow-band.js';
+import { FlowQueue } from './flow-queue.js';
 
 interface Item {
 	readonly tenant: number;
@@ -218,4 +219,107 @@ test('requests that leave, pass over and come again leave the counts as they sho
 		{ numRuns: 300 },
 	);
 	t.pass();
+});
+
+const told = { agedMs: 1000, agedEvery: 8, tells: true };
+const news = (tenant: number, service: number, waiting: number) => ({ band: 2, tenant, service, waiting });
+
+test('service elsewhere counts as service here', (t) => {
+	const queue = new FlowQueue<Item>(told);
+	for (const tenant of [1, 2]) for (let n = 0; n < 20; n++) queue.push(arrival(tenant, { weight: tenant }));
+	queue.heard(news(2, 100, 3), 2);
+	const turns = Array.from({ length: 15 }, () => {
+		const entry = queue.next(0) as Waiting<Item>;
+		queue.serve(entry);
+		return entry.tenant;
+	});
+	// 100 tokens of weight 2 are 50 of weight 1: five requests, then one to two.
+	t.deepEqual(turns.slice(0, 5), [1, 1, 1, 1, 1]);
+	t.is(turns.slice(6).filter((tenant) => tenant === 2).length, 6);
+});
+
+test('whose turn it is goes by all that wait in the mesh', (t) => {
+	const queue = new FlowQueue<Item>(told);
+	for (let n = 0; n < 4; n++) queue.push(arrival(1));
+	const turn = (): string => queue.turn(queue.next(0) as Waiting<Item>);
+	t.is(turn(), 'even', 'nobody waits elsewhere');
+	queue.heard(news(1, 0, 5), 1);
+	t.is(turn(), 'even', 'of its own tenant only');
+	queue.heard(news(2, 0, 5), 1);
+	t.is(turn(), 'owed', 'it has had no more than the other');
+	queue.serve(queue.next(0) as Waiting<Item>);
+	t.is(turn(), 'even', 'ahead by one request, which is as even as it gets');
+	queue.serve(queue.next(0) as Waiting<Item>);
+	t.is(turn(), 'ahead');
+	queue.heard(news(2, 30, 5), 1);
+	t.is(turn(), 'owed', 'the other has been served elsewhere');
+	queue.heard(news(1, 20, 5), 1);
+	t.is(turn(), 'even', 'and so has it');
+	queue.serve(queue.next(0) as Waiting<Item>);
+	t.is(turn(), 'ahead');
+	queue.heard(news(2, 0, 0), 1);
+	t.is(turn(), 'even', 'nobody else waits any more');
+	t.true(queue.waitsElsewhere);
+	queue.heard(news(1, 0, 0), 1);
+	t.false(queue.waitsElsewhere);
+});
+
+test('a tenant that waits elsewhere is not away: coming here it has what it is owed', (t) => {
+	const queue = new FlowQueue<Item>(told);
+	queue.heard(news(7, 0, 1), 1);
+	serve(queue, [{ weight: 1, costs: () => 10 }], 100);
+	for (let n = 0; n < 50; n++) queue.push(arrival(7));
+	const turns = Array.from({ length: 20 }, () => {
+		const entry = queue.next(0) as Waiting<Item>;
+		queue.serve(entry);
+		return entry.tenant;
+	});
+	t.true(turns.every((tenant) => tenant === 7));
+});
+
+test('a tenant that comes anew, here or elsewhere, starts where the others are', (t) => {
+	const queue = new FlowQueue<Item>(told);
+	queue.heard(news(5, 0, 1), 1);
+	serve(queue, [{ weight: 1, costs: () => 10 }], 100);
+	queue.heard(news(5, 1000, 1), 1);
+	queue.heard(news(7, 0, 1), 1);
+	const entry = queue.next(0) as Waiting<Item>;
+	t.is(queue.turn(entry), 'even', 'one that begins to wait elsewhere now is owed nothing of before');
+});
+
+test('what is told adds up to what was charged, and names what waits', (t) => {
+	const queue = new FlowQueue<Item>(told);
+	for (let n = 0; n < 3; n++) queue.push(arrival(1));
+	queue.push(arrival(2, { band: 1 }));
+	t.deepEqual(queue.takeChanges(), [
+		{ band: 2, tenant: 1, service: 0, waiting: 3 },
+		{ band: 1, tenant: 2, service: 0, waiting: 1 },
+	]);
+	t.deepEqual(queue.takeChanges(), [], 'once');
+	const first = queue.next(0) as Waiting<Item>;
+	queue.serve(first);
+	queue.settle(first.band, first.tenant, 7);
+	const second = queue.next(0) as Waiting<Item>;
+	queue.serve(second);
+	queue.settle(second.band, second.tenant, -4);
+	t.deepEqual(queue.takeChanges(), [
+		{ band: 1, tenant: 2, service: 17, waiting: 0 },
+		{ band: 2, tenant: 1, service: 6, waiting: 2 },
+	]);
+	queue.park(queue.next(0) as Waiting<Item>);
+	queue.unpark();
+	t.deepEqual(queue.takeChanges(), [{ band: 2, tenant: 1, service: 0, waiting: 0 }], 'nobody need make room for it');
+	queue.serve(queue.next(0) as Waiting<Item>);
+	t.deepEqual(queue.takeChanges(), [{ band: 2, tenant: 1, service: 10, waiting: 1 }]);
+});
+
+test('flows that wait nowhere are forgotten, also those of other queues', (t) => {
+	const queue = new FlowQueue<Item>(told);
+	for (let tenant = 1; tenant <= 3000; tenant++) {
+		queue.heard(news(tenant, 10, 1), 1);
+		queue.heard(news(tenant, 0, 0), 1);
+	}
+	t.false(queue.waitsElsewhere);
+	queue.push(arrival(1));
+	t.is(queue.turn(queue.next(0) as Waiting<Item>), 'even');
 });

@@ -1,69 +1,20 @@
 // Owns the order in which the waiting requests of one pool are served. Three orders, one inside the other:
 // - bands, strictly: a higher band first; a lower one whose oldest request has waited too long gets one turn in `agedEvery`;
 // - flows of a band (one a tenant) by service: whoever has had the least, in weighted tokens, is next. A flow that comes back from nothing starts at
-//   what the others have reached, so that idling saves nothing up (virtual token counter: Sheng et al., OSDI 2024);
+//   what the others have reached, so that idling saves nothing up (virtual token counter: Sheng et al., OSDI 2024). Service at the other queues of the mesh
+//   counts as service here, once it is told of;
 // - requests of a flow by the time they should be served by, earliest first.
 // Pure: no clock, no I/O. Serving charges an estimate, `settle` puts it right. Cost per call is logarithmic in what is backlogged, not in tenants.
-import { type HeapEntry, IndexedHeap } from './indexed-heap.js';
+import { type Arrival, Band, type Flow, type FlowChange, type Turn, type Waiting } from './flow-band.js';
 
 export interface FlowQueueOptions {
 	/** A lower band counts as starved when its oldest request has waited so long, times its distance from the highest band that waits. */
 	readonly agedMs: number;
 	/** Of so many requests served, one is of a starved band. */
 	readonly agedEvery: number;
+	/** Others are told of its flows: `takeChanges` is called now and then. */
+	readonly tells?: boolean;
 }
-
-/** What a request brings into the queue. */
-export interface Arrival<T> {
-	readonly item: T;
-	/** 0 = most urgent. */
-	readonly band: number;
-	readonly tenant: number;
-	/** Share of the tenant against the others of the band. */
-	readonly weight: number;
-	/** When it should be served by: the order within its flow. */
-	readonly dueMs: number;
-	readonly sinceMs: number;
-	/** Expected service in weighted tokens. */
-	readonly cost: number;
-	readonly bytes: number;
-}
-
-export interface Waiting<T> extends Arrival<T>, HeapEntry {
-	readonly flow: Flow<T>;
-	readonly sequence: number;
-	older: Waiting<T> | undefined;
-	newer: Waiting<T> | undefined;
-}
-
-/** The requests of one tenant in one band. */
-interface Flow<T> extends HeapEntry {
-	readonly tenant: number;
-	readonly band: Band<T>;
-	weight: number;
-	/** Service had, over its weight. */
-	virtual: number;
-	/** Expected service of what waits. */
-	cost: number;
-	readonly requests: IndexedHeap<Waiting<T>>;
-}
-
-interface Band<T> {
-	/** Flows with something waiting, least served first. */
-	readonly active: IndexedHeap<Flow<T>>;
-	readonly flows: Map<number, Flow<T>>;
-	/** What a flow starts from that comes anew. */
-	floor: number;
-	weights: number;
-	cost: number;
-	size: number;
-	oldest: Waiting<T> | undefined;
-	newest: Waiting<T> | undefined;
-}
-
-/** Flows with nothing waiting that are kept for what they have had; beyond, one more costs another's memory. */
-const IDLE_FLOWS_MAX = 1024;
-const FORGET_LOOKS = 16;
 
 export class FlowQueue<T> {
 	readonly #options: FlowQueueOptions;
@@ -73,6 +24,10 @@ export class FlowQueue<T> {
 	/** Served since a starved band last had its turn. */
 	#sinceAged = 0;
 	#parked: Flow<T>[] = [];
+	/** Flows of which something is to be told. */
+	#dirty: Flow<T>[] = [];
+	/** Flows that wait elsewhere. */
+	#elsewhere = 0;
 
 	constructor(options: FlowQueueOptions) {
 		this.#options = options;
@@ -92,7 +47,7 @@ export class FlowQueue<T> {
 
 	push(arrival: Arrival<T>): Waiting<T> {
 		const band = this.#band(arrival.band);
-		const flow = this.#flow(band, arrival);
+		const flow = band.flow(arrival.tenant, arrival.weight);
 		const entry: Waiting<T> = {
 			...arrival,
 			flow,
@@ -105,7 +60,8 @@ export class FlowQueue<T> {
 		else band.newest.newer = entry;
 		band.newest = entry;
 		if (flow.requests.size === 0) {
-			flow.virtual = Math.max(flow.virtual, band.floor);
+			flow.abroad.confined = false;
+			if (flow.abroad.waiting === 0) band.begin(flow);
 			band.weights += flow.weight;
 			band.active.push(flow);
 		}
@@ -114,6 +70,7 @@ export class FlowQueue<T> {
 		band.cost += entry.cost;
 		band.size++;
 		this.#size++;
+		this.#changed(flow);
 		return entry;
 	}
 
@@ -132,9 +89,9 @@ export class FlowQueue<T> {
 		const above = this.#bands.findIndex((one) => one !== undefined && one.size > 0);
 		this.#sinceAged = this.#bands[above] === band ? this.#sinceAged + 1 : 0;
 		band.floor = Math.max(band.floor, flow.virtual);
-		flow.virtual += entry.cost / flow.weight;
+		flow.abroad.confined = false;
 		this.remove(entry);
-		if (flow.heapAt >= 0) band.active.moved(flow);
+		this.#charge(flow, entry.cost);
 	}
 
 	/** Takes a request out that is not served; its flow is charged nothing. */
@@ -151,6 +108,7 @@ export class FlowQueue<T> {
 		band.cost -= entry.cost;
 		band.size--;
 		this.#size--;
+		this.#changed(flow);
 		if (flow.requests.size > 0) return;
 		flow.cost = 0;
 		band.weights -= flow.weight;
@@ -162,8 +120,37 @@ export class FlowQueue<T> {
 	settle(band: number, tenant: number, service: number): void {
 		const flow = this.#bands[band]?.flows.get(tenant);
 		if (flow === undefined) return;
-		flow.virtual += service / flow.weight;
-		if (flow.heapAt >= 0) flow.band.active.moved(flow);
+		this.#charge(flow, service);
+	}
+
+	/** Whose turn it is in the mesh when it is this request's here. */
+	turn(entry: Waiting<T>): Turn {
+		return entry.flow.band.turn(entry);
+	}
+
+	/** Something waits elsewhere in the mesh. */
+	get waitsElsewhere(): boolean {
+		return this.#elsewhere > 0;
+	}
+
+	/** What the other queues of the mesh tell of one flow, all of them together. */
+	heard(change: FlowChange, weight: number): void {
+		const band = this.#band(change.band);
+		const before = band.elsewhere.size;
+		band.heard(change, weight);
+		this.#elsewhere += band.elsewhere.size - before;
+	}
+
+	/** What the others are to be told, once. */
+	takeChanges(): readonly FlowChange[] {
+		const changes = this.#dirty.map(({ band, tenant, requests, abroad }) => {
+			const { untold: service, confined } = abroad;
+			abroad.dirty = false;
+			abroad.untold = 0;
+			return { band: band.index, tenant, service, waiting: confined ? 0 : requests.size };
+		});
+		this.#dirty = [];
+		return changes;
 	}
 
 	/** Passes a flow over until `unpark`: its first request cannot be served now, and others may be. */
@@ -171,6 +158,8 @@ export class FlowQueue<T> {
 		const { flow } = entry;
 		if (flow.heapAt < 0) return;
 		flow.band.active.remove(flow);
+		flow.abroad.confined = true;
+		this.#changed(flow);
 		this.#parked.push(flow);
 	}
 
@@ -208,62 +197,20 @@ export class FlowQueue<T> {
 		return chosen;
 	}
 
+	#charge(flow: Flow<T>, service: number): void {
+		flow.charge(service);
+		flow.abroad.untold += service;
+		this.#changed(flow);
+	}
+
+	#changed(flow: Flow<T>): void {
+		if (this.#options.tells !== true || flow.abroad.dirty) return;
+		flow.abroad.dirty = true;
+		this.#dirty.push(flow);
+	}
+
 	#band(at: number): Band<T> {
-		while (this.#bands.length <= at)
-			this.#bands.push({
-				active: new IndexedHeap<Flow<T>>(
-					(a, b) => a.virtual < b.virtual || (a.virtual === b.virtual && a.tenant < b.tenant),
-				),
-				flows: new Map(),
-				floor: 0,
-				weights: 0,
-				cost: 0,
-				size: 0,
-				oldest: undefined,
-				newest: undefined,
-			});
+		while (this.#bands.length <= at) this.#bands.push(new Band<T>(this.#bands.length));
 		return this.#bands[at] as Band<T>;
-	}
-
-	#flow(band: Band<T>, { tenant, weight }: Arrival<T>): Flow<T> {
-		const known = band.flows.get(tenant);
-		if (known !== undefined) {
-			if (known.weight !== weight) reweigh(band, known, weight);
-			return known;
-		}
-		if (band.flows.size - band.active.size >= IDLE_FLOWS_MAX) forgetIdle(band);
-		const flow: Flow<T> = {
-			tenant,
-			band,
-			weight,
-			virtual: 0,
-			cost: 0,
-			heapAt: -1,
-			requests: new IndexedHeap<Waiting<T>>(
-				(a, b) => a.dueMs < b.dueMs || (a.dueMs === b.dueMs && a.sequence < b.sequence),
-			),
-		};
-		band.flows.set(tenant, flow);
-		return flow;
-	}
-}
-
-/** What a flow has had beyond the others is kept in tokens, not in shares. */
-function reweigh<T>(band: Band<T>, flow: Flow<T>, weight: number): void {
-	if (flow.requests.size > 0) band.weights += weight - flow.weight;
-	flow.virtual = band.floor + ((flow.virtual - band.floor) * flow.weight) / weight;
-	flow.weight = weight;
-	if (flow.heapAt >= 0) band.active.moved(flow);
-}
-
-/** Lets go of one idle flow, the earliest known of the first few: what it has had is forgotten, which its tenant gains by at most one request's service. */
-function forgetIdle<T>(band: Band<T>): void {
-	let looked = 0;
-	for (const flow of band.flows.values()) {
-		if (flow.requests.size === 0) {
-			band.flows.delete(flow.tenant);
-			return;
-		}
-		if (++looked >= FORGET_LOOKS) return;
 	}
 }

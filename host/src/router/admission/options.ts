@@ -24,6 +24,10 @@ export interface AdmissionOptions {
 	readonly strategyWindow: number;
 	/** While something waits, room that others have made is looked for this often. */
 	readonly lookMs: number;
+	/** What has changed here is told to the other queues of the mesh this often. */
+	readonly tellMs: number;
+	/** A tenant that is ahead of others in the mesh is given room at a target only while there is room for so many more. */
+	readonly aheadGap: number;
 	/** A request waits so long for its tenant's quota to be leased. */
 	readonly leaseWaitMs: number;
 }
@@ -41,6 +45,8 @@ export const admissionDefaults: AdmissionOptions = {
 	outputWeight: 2,
 	strategyWindow: 64,
 	lookMs: 10,
+	tellMs: 10,
+	aheadGap: 2,
 	leaseWaitMs: 500,
 };
 

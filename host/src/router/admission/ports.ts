@@ -1,4 +1,6 @@
 // Owns what admission needs from outside the router: what targets take at once, this node's quotas, and where its counts go.
+import type { Turn } from './flow-band.js';
+import type { MeshPort } from './mesh-turns.js';
 import type { QuotaBoard } from './quota-board.js';
 
 /** Why a request was not admitted; a label of metrics. */
@@ -18,12 +20,16 @@ export interface AdmissionMetrics {
 	queued(band: number, change: 1 | -1): void;
 	/** A request has waited so long and goes to a target. */
 	waited(band: number, ms: number): void;
+	/** And this was its turn among all that wait in the mesh. */
+	turn(turn: Turn): void;
 }
 
 export interface AdmissionPorts {
 	/** Whether the target in this row of the fleet table takes one more; always, where nothing is known. */
 	readonly hasRoom: (tableRow: number) => boolean;
 	readonly quotas: QuotaPort | undefined;
+	/** Where this queue meets the others of the mesh; absent = it stands alone. */
+	readonly mesh?: MeshPort | undefined;
 	readonly metrics: AdmissionMetrics;
 }
 

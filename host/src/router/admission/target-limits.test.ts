@@ -50,6 +50,8 @@ test('limits are read by row, and 0 is none', (t) => {
 	const shared = createTargetLimits(4);
 	const writer = new TargetLimits(shared);
 	writer.set(2, 7);
+	writer.setOfMesh(2, 20);
 	const reader = new TargetLimits(shared);
 	t.deepEqual([reader.limit(1), reader.limit(2)], [0, 7]);
+	t.deepEqual([reader.ofMesh(1), reader.ofMesh(2)], [0, 20]);
 });

@@ -1,5 +1,5 @@
-// Owns how many requests a target is given at once: a number a row in shared memory, written by the agent with each report of the runtime, read by the
-// workers. An engine's own queue is kept short, so that what waits does so at the router, where it can still be ordered, refused or sent elsewhere. Where
+// Owns how many requests a target is given at once: by this router, and by all routers of the mesh together; two numbers a row in shared memory, written by
+// the agent with each report of the runtime, read by the workers. An engine's own queue is kept short, so that what waits does so at the router, where it can still be ordered, refused or sent elsewhere. Where
 // an engine does not say how many it runs at once, that is learned from when its queue builds up; one that says nothing at all is never full.
 
 export interface TargetLimitsShared {
@@ -25,23 +25,34 @@ export interface TargetReport {
 }
 
 export function createTargetLimits(rowsMax: number): TargetLimitsShared {
-	return { rowsMax, buffer: new SharedArrayBuffer(rowsMax * 4) };
+	return { rowsMax, buffer: new SharedArrayBuffer(rowsMax * 2 * 4) };
 }
 
 export class TargetLimits {
 	readonly #limits: Int32Array;
+	readonly #ofMesh: Int32Array;
 
-	constructor({ buffer }: TargetLimitsShared) {
-		this.#limits = new Int32Array(buffer);
+	constructor({ buffer, rowsMax }: TargetLimitsShared) {
+		this.#limits = new Int32Array(buffer, 0, rowsMax);
+		this.#ofMesh = new Int32Array(buffer, rowsMax * 4, rowsMax);
 	}
 
-	/** 0 = no limit. */
+	/** Of this router; 0 = no limit. */
 	limit(row: number): number {
 		return Atomics.load(this.#limits, row);
 	}
 
 	set(row: number, limit: number): void {
 		Atomics.store(this.#limits, row, limit);
+	}
+
+	/** Of all routers together; 0 = not known. */
+	ofMesh(row: number): number {
+		return Atomics.load(this.#ofMesh, row);
+	}
+
+	setOfMesh(row: number, limit: number): void {
+		Atomics.store(this.#ofMesh, row, limit);
 	}
 }
 

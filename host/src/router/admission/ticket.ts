@@ -1,7 +1,7 @@
 // Owns what admission remembers of one request: what was charged for it, what it has taken since, and where it waits. Requests that nothing is asked of
 // have none.
 import type { RoutedRequest, RunningAttempt } from '../routed-request.js';
-import type { Waiting } from './flow-queue.js';
+import type { Waiting } from './flow-band.js';
 import type { Charge } from './quota-board.js';
 
 export class Ticket {

@@ -1,7 +1,7 @@
 // The bounds of the waiting room, and what it says of how long a request would wait.
 import test from 'ava';
 import * as fc from 'fast-check';
-import type { Waiting } from './flow-queue.js';
+import type { Waiting } from './flow-band.js';
 import { admissionDefaults } from './options.js';
 import { WaitingRoom } from './waiting-room.js';
 

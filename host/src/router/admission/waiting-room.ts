@@ -1,7 +1,8 @@
 // Owns the requests that wait at this router for room at a target: a queue a pool, the bounds over all of them, and what can be said of how long a
 // request would wait. Nothing waits beyond a bound in number, bytes and time; a request that could not be served in time is told so at once.
 import { DrainRate } from './drain-rate.js';
-import { type Arrival, FlowQueue, type Waiting } from './flow-queue.js';
+import type { Arrival, FlowChange, Turn, Waiting } from './flow-band.js';
+import { FlowQueue } from './flow-queue.js';
 
 export interface WaitingRoomOptions {
 	/** Requests that wait in this worker. */
@@ -15,6 +16,13 @@ export interface WaitingRoomOptions {
 	readonly waitMaxMs: number;
 	readonly agedMs: number;
 	readonly agedEvery: number;
+	/** Others are told of what waits and is served here: `takeChanges` is called now and then. */
+	readonly tells?: boolean;
+}
+
+/** A change of one flow, and of which pool. */
+export interface RoomChange extends FlowChange {
+	readonly pool: number;
 }
 
 /** Why a request may not wait. */
@@ -101,7 +109,8 @@ export class WaitingRoom<T> {
 	serve(pool: number, entry: Waiting<T>, nowMs: number): void {
 		const room = this.#pools.get(pool);
 		if (room === undefined || entry.heapAt < 0) return;
-		room.rate.served(entry.cost, nowMs);
+		// What came and went has not waited, and says nothing of how fast the queue drains.
+		if (room.queue.size > 1 || nowMs > entry.sinceMs) room.rate.served(entry.cost, nowMs);
 		room.queue.serve(entry);
 		this.#left(pool, room, entry, nowMs);
 	}
@@ -116,6 +125,28 @@ export class WaitingRoom<T> {
 
 	settle(pool: number, band: number, tenant: number, service: number): void {
 		this.#pools.get(pool)?.queue.settle(band, tenant, service);
+	}
+
+	/** Whose turn it is in the mesh when it is this request's here. */
+	turn(pool: number, entry: Waiting<T>): Turn {
+		return this.#pools.get(pool)?.queue.turn(entry) ?? 'even';
+	}
+
+	/** Something waits for the pool elsewhere in the mesh. */
+	waitsElsewhere(pool: number): boolean {
+		return this.#pools.get(pool)?.queue.waitsElsewhere === true;
+	}
+
+	/** What the others tell of one flow. */
+	heard(change: RoomChange, weight: number): void {
+		this.#room(change.pool).queue.heard(change, weight);
+	}
+
+	/** What the others are to be told, once. */
+	takeChanges(): readonly RoomChange[] {
+		return [...this.#pools].flatMap(([pool, { queue }]) =>
+			queue.takeChanges().map(({ band, tenant, service, waiting }) => ({ pool, band, tenant, service, waiting })),
+		);
 	}
 
 	park(pool: number, entry: Waiting<T>): void {
@@ -189,9 +220,9 @@ export class WaitingRoom<T> {
 			const idle = this.#pools.keys().find((one) => !this.#busy.has(one));
 			if (idle !== undefined) this.#pools.delete(idle);
 		}
-		const { agedMs, agedEvery } = this.#options;
+		const { agedMs, agedEvery, tells = false } = this.#options;
 		const room: PoolRoom<T> = {
-			queue: new FlowQueue<T>({ agedMs, agedEvery }),
+			queue: new FlowQueue<T>({ agedMs, agedEvery, tells }),
 			rate: new DrainRate(),
 			stream: { meanMs: 0, deviationMs: 0 },
 			whole: { meanMs: 0, deviationMs: 0 },

@@ -86,7 +86,12 @@ export class Peers {
 
 function sideOf(router: SimRouter): Side {
 	const rows = new Map(router.records.map(({ spec, row }) => [spec.id, row]));
-	const book = new LoadBook({ leaseMs: LEASE_MS, targetsMax: router.records.length, countMax: 0x7fff_ffff });
+	const book = new LoadBook({
+		leaseMs: LEASE_MS,
+		targetsMax: router.records.length,
+		countMax: 0x7fff_ffff,
+		flowsMax: 0,
+	});
 	return {
 		router,
 		book,

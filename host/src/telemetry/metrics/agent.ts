@@ -1,5 +1,5 @@
 // Owns the metrics of the agent’s own work: looks at targets and GPUs, discovery, what routers tell each other, calls of its APIs, certificates, event loops.
-import { counter, gauge, geometric, histogram, TARGETS } from './define.js';
+import { collected, counter, gauge, geometric, histogram, TARGETS } from './define.js';
 
 export const agentMetrics = {
 	scrapes: counter(
@@ -75,6 +75,18 @@ export const agentMetrics = {
 		'Frames of other routers that did not come; the next full one heals it.',
 	),
 	peerLoadRefused: counter('peer_load_refused', ['code'], 4, 'Malformed frames of other routers.'),
+	peerFlows: collected(
+		'peer_flows',
+		['of'],
+		2,
+		'Flows of waiting requests (a tenant’s, for a model, in a band) that other routers are told of (own), and that they have told of (elsewhere).',
+	),
+	peerFlowsDropped: counter(
+		'peer_flows_dropped',
+		[],
+		1,
+		'Changes of flows of waiting requests that others were not told of, or that were not taken from them, for want of room: these are served in this router’s order only.',
+	),
 	peerLoadLapsed: counter('peer_load_lapsed', [], 1, 'Times a router was silent for its lease and lost its share.'),
 	agentCalls: counter(
 		'agent_calls',

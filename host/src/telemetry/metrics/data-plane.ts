@@ -61,6 +61,12 @@ export const dataPlaneMetrics = {
 		requestSeconds,
 		'Time that requests which had to wait for room have waited.',
 	),
+	flowTurns: counter(
+		'flow_turns',
+		['turn'],
+		3,
+		'Requests that waited and went to a target, by their turn among all that waited in the mesh: even, owed (a tenant that had had the least), ahead (one that had had more, and went where there would have been no queue).',
+	),
 	flowRefused: counter(
 		'flow_refused',
 		['reason', 'tenant'],

@@ -43,6 +43,23 @@ export interface LoadFrame {
   madeAtMs: number;
   /** Of the pending prompts, the pairs of a token and one before it, in 2^20. Routers of before do not tell it: an empty list is all zeros. */
   prefillPairs: number[];
+  /** Of the requests that wait there for room: whose they are, and what those have been served. A full frame lists all of them. Routers of before tell none. */
+  flows: FlowShare[];
+}
+
+/** The waiting requests of one tenant for one model in one band of priority. Service is a sum, not a difference: the newest says it all. */
+export interface FlowShare {
+  /** Never another flow's in the life of the router. */
+  number: number;
+  model: string;
+  /** Empty = requests of no tenant. */
+  tenant: string;
+  /** 0 = most urgent. */
+  band: number;
+  /** In weighted tokens, of requests that had to wait, since the number was given. */
+  service: number;
+  /** Requests that wait now. */
+  waiting: number;
 }
 
 function createBaseFollowRequest(): FollowRequest {
@@ -93,6 +110,7 @@ function createBaseLoadFrame(): LoadFrame {
     decodes: [],
     madeAtMs: 0,
     prefillPairs: [],
+    flows: [],
   };
 }
 
@@ -158,6 +176,9 @@ export const LoadFrame: MessageFns<LoadFrame> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    for (const v of message.flows) {
+      FlowShare.encode(v!, writer.uint32(98).fork()).join();
     }
     return writer;
   },
@@ -333,6 +354,14 @@ export const LoadFrame: MessageFns<LoadFrame> = {
 
             break;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.flows.push(FlowShare.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -346,7 +375,111 @@ export const LoadFrame: MessageFns<LoadFrame> = {
   },
 };
 
-/** Routers of one mesh tell each other what they have in flight, so that each counts the load of all. */
+function createBaseFlowShare(): FlowShare {
+  return { number: 0, model: "", tenant: "", band: 0, service: 0, waiting: 0 };
+}
+
+export const FlowShare: MessageFns<FlowShare> = {
+  encode(message: FlowShare, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.number !== 0) {
+      writer.uint32(8).uint32(message.number);
+    }
+    if (message.model !== "") {
+      writer.uint32(18).string(message.model);
+    }
+    if (message.tenant !== "") {
+      writer.uint32(26).string(message.tenant);
+    }
+    if (message.band !== 0) {
+      writer.uint32(32).uint32(message.band);
+    }
+    if (message.service !== 0) {
+      writer.uint32(41).double(message.service);
+    }
+    if (message.waiting !== 0) {
+      writer.uint32(48).uint32(message.waiting);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FlowShare {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFlowShare();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.number = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.band = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.service = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.waiting = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+/**
+ * Routers of one mesh tell each other what they have in flight, so that each counts the load of all, and whose requests wait, so that each serves in the
+ * order of all.
+ */
 export type PeerLoadService = typeof PeerLoadService;
 export const PeerLoadService = {
   /** What the router asked has in flight itself, now and as it changes. */
