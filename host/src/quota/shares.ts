@@ -73,8 +73,8 @@ function weightsOf(demands: readonly number[]): readonly number[] {
 }
 
 /**
- * Places each router is entitled to, where they want more than there are; none gets more than it wants, and together they get no more than there are. Those
- * without a place for longest are first to get what is left over.
+ * Places each router is entitled to, where they want more than there are; none gets more than it wants, and together they get no more than there are. First
+ * one each as far as they go, to those without a place for longest; the rest by what they want, and what rounding leaves over in the same turn.
  */
 export function entitled(places: number, routers: Places): ReadonlyMap<string, number> {
 	const all = Object.entries(routers).map(([name, { slots, wanted, sinceMs }]) => ({
@@ -83,24 +83,25 @@ export function entitled(places: number, routers: Places): ReadonlyMap<string, n
 		sinceMs: sinceMs ?? Number.POSITIVE_INFINITY,
 	}));
 	const weights = weightsOf(all.map(({ wanted }) => wanted));
-	const given = new Map(
-		all.map(({ name, wanted }, at) => [name, Math.min(wanted, Math.floor(places * (weights[at] as number)))]),
-	);
-	let left = places - [...given.values()].reduce((sum, slots) => sum + slots, 0);
+	const byWeight = new Map(all.map(({ name }, at) => [name, weights[at] as number]));
+	const given = new Map(all.map(({ name }) => [name, 0]));
 	const inTurn = all.toSorted(
 		(a, b) =>
-			Math.min(1, given.get(a.name) ?? 0) - Math.min(1, given.get(b.name) ?? 0) ||
-			a.sinceMs - b.sinceMs ||
-			b.wanted - a.wanted ||
-			(a.name < b.name ? -1 : 1),
+			(a.sinceMs === b.sinceMs ? 0 : a.sinceMs - b.sinceMs) || b.wanted - a.wanted || (a.name < b.name ? -1 : 1),
 	);
-	// One each first, then as much as they want.
-	for (const step of [1, places])
+	let left = places;
+	const give = (mostOf: (name: string) => number) => {
 		for (const { name, wanted } of inTurn) {
-			const more = Math.min(step, left, wanted - (given.get(name) ?? 0));
+			const had = given.get(name) as number;
+			const more = Math.min(mostOf(name), left, wanted - had);
 			if (more <= 0) continue;
-			given.set(name, (given.get(name) ?? 0) + more);
+			given.set(name, had + more);
 			left -= more;
 		}
+	};
+	give(() => 1);
+	const rest = left;
+	give((name) => Math.floor(rest * (byWeight.get(name) as number)));
+	give(() => left);
 	return given;
 }
