@@ -56,8 +56,9 @@ function build() {
 }
 
 /** Hands the terminal to `args` under the pinned Node, passes signals on, and ends as it ends. */
-function become(args) {
-	const env = { ...process.env, PATH: `${path.dirname(pinnedNode)}${path.delimiter}${process.env.PATH ?? ''}` };
+function become(args, variables = {}) {
+	const PATH = `${path.dirname(pinnedNode)}${path.delimiter}${process.env.PATH ?? ''}`;
+	const env = { ...process.env, PATH, ...variables };
 	const child = spawn(pinnedNode, args, { cwd: process.env.INIT_CWD ?? process.cwd(), stdio: 'inherit', env });
 	for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 	child.on('exit', (code, signal) => {
@@ -76,26 +77,21 @@ function compiled(arg) {
 	return arg.replace(/^(?:\.\/)?([a-z]+)\/(?!dist\/)(.+)\.ts$/, '$1/dist/$2.js');
 }
 
+/** Hundreds of processes that load the same modules: each is compiled once. */
+function ava(...args) {
+	build();
+	process.env.INIT_CWD = root;
+	become([bin('ava'), ...args], { NODE_COMPILE_CACHE: path.join(root, 'node_modules/.cache/compiled') });
+}
+
 const commands = {
 	up: (args) => {
 		build();
 		become([cli, 'up', ...args]);
 	},
-	test: (args) => {
-		build();
-		process.env.INIT_CWD = root;
-		become([bin('ava'), ...args.map(compiled)]);
-	},
-	external: (args) => {
-		build();
-		process.env.INIT_CWD = root;
-		become([bin('ava'), '--config', 'ava.external.config.mjs', ...args.map(compiled)]);
-	},
-	long: (args) => {
-		build();
-		process.env.INIT_CWD = root;
-		become([bin('ava'), '--config', 'ava.long.config.mjs', ...args.map(compiled)]);
-	},
+	test: (args) => ava(...args.map(compiled)),
+	external: (args) => ava('--config', 'ava.external.config.mjs', ...args.map(compiled)),
+	long: (args) => ava('--config', 'ava.long.config.mjs', ...args.map(compiled)),
 	build: () => build(),
 	generate: () => {
 		step('generating from the .proto files', [path.join(root, 'scripts/generate-proto.mjs')]);

@@ -60,6 +60,7 @@ test('a stream is measured from its intended time to its tokens and end', async 
 
 test('bodies carry the model, exact prompt bytes, token limit and usage request; headers carry key and session', async (t) => {
 	const server = await startServer((response) => streamTokens(response, 1));
+	t.teardown(server.close);
 	const source = syntheticTrace({ ...SHORT, prefixes: { count: 1, share: 1 }, sessions: { active: 1, turns: 1 } });
 	const options: LoadOptions = {
 		url: `${server.url}/v1/`,
@@ -70,7 +71,6 @@ test('bodies carry the model, exact prompt bytes, token limit and usage request;
 		extraBody: { ignore_eos: true },
 	};
 	await runLoad(options, { clock: realClock, source });
-	await server.close();
 	const [first, second] = server.seen;
 	t.is(first?.path, '/v1/chat/completions');
 	t.is(first?.headers.authorization, 'Bearer k');
@@ -197,13 +197,20 @@ test('a stalled server shows in latencies from the intended time, not only in th
 });
 
 test('closed loop keeps the given number under way and reuses connections', async (t) => {
+	// Each four wait for one another: a loop with fewer under way would never end, one with more would be counted.
+	const waiting: (() => void)[] = [];
 	let underWay = 0;
 	let most = 0;
 	const server = await startServer(async (response) => {
 		most = Math.max(most, ++underWay);
-		await streamTokens(response, 1, 5);
+		await new Promise<void>((resolve) => {
+			waiting.push(resolve);
+			if (waiting.length === 4) for (const go of waiting.splice(0)) go();
+		});
+		await streamTokens(response, 1);
 		underWay--;
 	});
+	t.teardown(server.close);
 	const source = syntheticTrace(SHORT);
 	const result = await runLoad(
 		{ url: server.url, model: 'm', requests: 40, concurrency: 4 },
@@ -213,7 +220,6 @@ test('closed loop keeps the given number under way and reuses connections', asyn
 	t.is(result.requests.completed, 40);
 	t.is(most, 4);
 	t.true(server.connections() <= 5, `${server.connections()} connections`);
-	await server.close();
 });
 
 test('speed compresses the clock of the workload, duration ends it', async (t) => {

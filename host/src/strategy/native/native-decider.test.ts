@@ -105,7 +105,7 @@ test.serial(
 		decide(harness, misdeeds.slow);
 		t.is(harness.out.cause, 'host_error');
 		let given = 0;
-		for (let look = 0; look < 2000 && decide(harness, misdeeds.none) !== native.label; look++) {
+		for (let look = 0; look < 10_000 && decide(harness, misdeeds.none) !== native.label; look++) {
 			t.is(harness.out.cause, 'host_error');
 			given++;
 			await pause();
@@ -130,7 +130,7 @@ test.serial(
 		harness.plan({ activeVersionId: 1 });
 		decide(harness, misdeeds.slowWrite);
 		t.is(harness.out.cause, 'host_error');
-		for (let look = 0; look < 2000 && harness.strikes.length === 0; look++) {
+		for (let look = 0; look < 10_000 && harness.strikes.length === 0; look++) {
 			decide(harness, misdeeds.none);
 			await pause();
 		}
