@@ -2,7 +2,7 @@
 export default {
 	files: ['test/dist/external/**/*.test.js'],
 	timeout: '180s',
-	concurrency: 1,
+	concurrency: 2,
 	failWithoutAssertions: true,
 	workerThreads: false,
 };
