@@ -118,7 +118,7 @@ export {
 	type RecordStore,
 	type Versioned,
 } from './identity/ports.js';
-export { readPrivateFile, readSealingSecret, writePrivateFile } from './identity/private-files.js';
+export { makePrivateFile, readPrivateFile, readSealingSecret, writePrivateFile } from './identity/private-files.js';
 export { RevocationList, type RevocationView } from './identity/revocation.js';
 export {
 	type IdentityStorage,

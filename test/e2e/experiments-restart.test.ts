@@ -50,7 +50,7 @@ test('an experiment of a lone node goes on after a restart, and ends by rule whe
 	t.is(await second.admin.metric('infermesh_experiment_kept_failures', { code: 'IM_LOG_LOCKED' }), 1);
 	await second.close();
 	await first.close();
-	const before = JSON.parse(readFileSync(path.join(keepIn, 'experiments.json'), 'utf8')) as {
+	const before = JSON.parse(readFileSync(path.join(keepIn, 'experiments', 'experiments.json'), 'utf8')) as {
 		experiments: { figures: unknown; trial: unknown }[];
 	};
 
@@ -66,7 +66,7 @@ test('an experiment of a lone node goes on after a restart, and ends by rule whe
 		return requests.candidate + requests.baseline > had;
 	});
 	await again.close();
-	const after = JSON.parse(readFileSync(path.join(keepIn, 'experiments.json'), 'utf8')) as typeof before;
+	const after = JSON.parse(readFileSync(path.join(keepIn, 'experiments', 'experiments.json'), 'utf8')) as typeof before;
 	t.notDeepEqual(after.experiments[0]?.figures, before.experiments[0]?.figures);
 
 	const other = await start('baseline_rr');
@@ -79,19 +79,25 @@ test('an experiment of a lone node goes on after a restart, and ends by rule whe
 	t.deepEqual([...(await traffic(other, 6))], ['baseline_rr']);
 	await other.close();
 	t.deepEqual(
-		readdirSync(keepIn).filter((name) => name.endsWith('.blob')),
+		readdirSync(path.join(keepIn, 'experiments')).filter((name) => name.endsWith('.blob')),
 		[],
 		'modules of what has ended are not kept',
 	);
 
-	writeFileSync(path.join(keepIn, 'experiments.json'), '{"schema":"infermesh.kept-experiments.v1","experiments":[{}]');
+	writeFileSync(
+		path.join(keepIn, 'experiments', 'experiments.json'),
+		'{"schema":"infermesh.kept-experiments.v1","experiments":[{}]',
+	);
 	const anew = await start('least_queue');
 	t.deepEqual(await anew.admin.call('GET', '/api/v1/experiments'), { items: [] });
 	t.true(
 		anew.log.some((line) => line['code'] === 'IM_EXPERIMENT_KEPT' && /kept as .*damaged-/.test(String(line['error']))),
 	);
 	t.is(await anew.admin.metric('infermesh_experiment_kept_failures', { code: 'IM_EXPERIMENT_KEPT' }), 1);
-	t.is(readdirSync(keepIn).filter((name) => name.startsWith('experiments.damaged-')).length, 1);
+	t.is(
+		readdirSync(path.join(keepIn, 'experiments')).filter((name) => name.startsWith('experiments.damaged-')).length,
+		1,
+	);
 	t.is((await traffic(anew, 1)).size, 1, 'and it serves');
 });
 
@@ -103,7 +109,7 @@ test('what a guardrail has building up outlives the restart of a lone node; wher
 	t.timeout(300_000);
 	const keepIn = mkdtempSync(path.join(tmpdir(), 'kept-windows-'));
 	t.teardown(() => rmSync(keepIn, { recursive: true, force: true }));
-	const file = path.join(keepIn, 'experiment-windows.json');
+	const file = path.join(keepIn, 'experiments', 'experiment-windows.json');
 	const start = (): Promise<TestMesh> =>
 		startTestMesh(t, {
 			admit: admitWithoutTrial,

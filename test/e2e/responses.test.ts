@@ -1,7 +1,12 @@
 // Stored responses of several tenants on a mesh of real processes: whoever made one reaches it through any router, also one that was started again; nobody
 // else does. And of one node: through all its workers.
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { MeshError } from '@infermesh/proto';
 import test from 'ava';
-import { eventually, MODEL, startTestEngine, startTestMesh } from '../support/mesh.js';
+import { admitWithoutTrial } from '../support/decider.js';
+import { eventually, MODEL, startTestEngine, startTestMesh, type TestMesh } from '../support/mesh.js';
 import { type MeshNode, startNodes } from '../support/mesh-nodes.js';
 
 interface Answer {
@@ -43,6 +48,35 @@ test.serial('one node: every worker knows whose a response is', async (t) => {
 			t.deepEqual([others.status, others.code, others.target], [404, 'IM_ROUTE_RESPONSE_UNKNOWN', null]);
 		}
 	}
+});
+
+test.serial('one node: what was stored before it was started again is still its tenant’s', async (t) => {
+	t.timeout(240_000);
+	const keepIn = mkdtempSync(path.join(tmpdir(), 'kept-key-'));
+	t.teardown(() => rmSync(keepIn, { recursive: true, force: true }));
+	const engine = await startTestEngine(t);
+	const config = { data: { workers: 1 }, targets: [{ id: 'engine', url: engine.url, models: [MODEL] }] };
+	const start = () => startTestMesh(t, { admit: admitWithoutTrial, engines: 0, keepIn, config });
+	const reached = async (mesh: TestMesh, tenant: string, id = ''): Promise<number> => {
+		await eventually('the target serves', async () => (await make(mesh.dataUrl, 'early')).status === 200);
+		return (await ask(mesh.dataUrl, tenant, 'GET', `/v1/responses/${id}`)).status;
+	};
+	const first = await start();
+	await eventually('the target serves', async () => (await make(first.dataUrl, 'early')).status === 200);
+	const { id } = (await make(first.dataUrl, 'acme')).body;
+	t.is(await reached(first, 'acme', id), 200);
+	await first.close();
+	const again = await start();
+	t.is(await reached(again, 'acme', id), 200);
+	t.is(await reached(again, 'other', id), 404);
+	await again.close();
+	const file = path.join(keepIn, 'node', 'response-key');
+	chmodSync(file, 0o644);
+	const error = await t.throwsAsync(start());
+	t.is((error as MeshError | undefined)?.code, 'IM_ROUTE_RESPONSE_KEY_FILE');
+	rmSync(file);
+	const anew = await start();
+	t.is(await reached(anew, 'acme', id), 404, 'another key vouches for nobody');
 });
 
 test.serial(

@@ -5,6 +5,7 @@ import {
 	existsSync,
 	fstatSync,
 	fsyncSync,
+	linkSync,
 	mkdirSync,
 	openSync,
 	readFileSync,
@@ -43,9 +44,34 @@ export function readPrivateFile(file: string): Uint8Array {
 
 /** Writes a file with mode 0600, replacing what is there at once. Its folder is made with mode 0700. Throws what the file system throws. */
 export function writePrivateFile(file: string, bytes: Uint8Array | string): void {
-	const folder = path.dirname(file);
-	mkdirSync(folder, { recursive: true, mode: 0o700 });
 	const part = `${file}.part`;
+	writePart(part, bytes);
+	renameSync(part, file);
+	syncFolder(path.dirname(file));
+}
+
+/**
+ * The same, but never over a file that is there: false when there is one, also one that another process has just made. `as` tells processes apart that make it at the same
+ * time. Throws what the file system throws.
+ */
+export function makePrivateFile(file: string, bytes: Uint8Array | string, as: string): boolean {
+	const part = `${file}.${as}.part`;
+	writePart(part, bytes);
+	try {
+		linkSync(part, file);
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+		return false;
+	} finally {
+		rmSync(part, { force: true });
+	}
+	syncFolder(path.dirname(file));
+	return true;
+}
+
+/** Whole and durable, under a name that nobody reads. */
+function writePart(part: string, bytes: Uint8Array | string): void {
+	mkdirSync(path.dirname(part), { recursive: true, mode: 0o700 });
 	rmSync(part, { force: true });
 	const descriptor = openSync(part, 'wx', 0o600);
 	try {
@@ -54,8 +80,6 @@ export function writePrivateFile(file: string, bytes: Uint8Array | string): void
 	} finally {
 		closeSync(descriptor);
 	}
-	renameSync(part, file);
-	syncFolder(folder);
 }
 
 export function removePrivateFile(file: string): void {

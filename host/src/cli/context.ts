@@ -26,7 +26,7 @@ export interface MeshDeps {
 	readonly development: boolean;
 	/** What `fabric.mode: auto` means. */
 	readonly fabric?: 'alone' | 'mesh';
-	/** Folder in which a lone node keeps its experiments. */
+	/** Folder in which a lone node keeps what outlives it. */
 	readonly keepIn?: string;
 	/** Aborts a start that waits for the mesh. */
 	readonly signal?: AbortSignal;

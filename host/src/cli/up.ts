@@ -130,7 +130,7 @@ async function start(
 	fabric: 'alone' | 'mesh' = 'alone',
 ): Promise<RunningMesh> {
 	try {
-		const keepIn = path.resolve(loaded.config.state_dir, 'experiments');
+		const keepIn = path.resolve(loaded.config.state_dir);
 		return await context.startMesh(loaded, { log, development, fabric, keepIn, signal: context.signal });
 	} catch (cause) {
 		if (cause instanceof MeshError || (cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw cause;

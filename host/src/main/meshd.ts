@@ -3,6 +3,7 @@
 import './v8-flags.js';
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import path from 'node:path';
 import { releaseMemoryOnceSettled } from '@infermesh/fabric';
 import { COLUMN_QUEUE_DEPTH } from '@infermesh/sdk';
 import { createAdminServer } from '../admin/server.js';
@@ -43,6 +44,7 @@ import { startLocalFabric } from './fabric.js';
 import { createFetcher } from './fetcher.js';
 import { GpuPart } from './gpu-part.js';
 import { inFlightOf } from './in-flight.js';
+import { keptResponseKey } from './kept-response-key.js';
 import { type LiveTlsPorts, liveAdminTls, liveDataTls } from './live-tls.js';
 import { LookingThread } from './looks/looks.js';
 import { MeshState } from './mesh-state.js';
@@ -84,7 +86,10 @@ export interface MeshDeps {
 	readonly development: boolean;
 	/** Whether `fabric.mode: auto` means a mesh; by default it does not. */
 	readonly fabric?: 'alone' | 'mesh';
-	/** Folder in which a lone node keeps its experiments over restarts; undefined = they end with it. A mesh has its replicated state. */
+	/**
+	 * Folder in which a lone node keeps what outlives it, its experiments and the key of stored responses; undefined = both end with it. A mesh has its replicated
+	 * state.
+	 */
 	readonly keepIn?: string;
 	/** Aborts a start that waits for the mesh. */
 	readonly signal?: AbortSignal;
@@ -104,6 +109,19 @@ export interface MeshHandle {
 }
 
 const RESPONSE_KEY_BYTES = 32;
+
+/** A key for stored responses, where the mesh has none yet; the one in `keepIn`, where there is one. Throws IM_ROUTE_RESPONSE_KEY_FILE. */
+function responseKey(keepIn: string | undefined, log: Log): string {
+	const made = randomBytes(RESPONSE_KEY_BYTES).toString('base64url');
+	if (keepIn === undefined) return made;
+	const { key, unkept } = keptResponseKey(path.join(keepIn, 'node'), made, String(process.pid));
+	if (unkept !== undefined)
+		log.warn(
+			{ code: unkept.code, file: unkept.where, error: unkept.message },
+			'stored responses will not outlive this node',
+		);
+	return key;
+}
 
 /** A node that starts waits this long for the mesh's strategies before it serves. */
 const STRATEGIES_WAIT_MS = 30_000;
@@ -138,6 +156,8 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	// A level that is none is refused before anything has started.
 	const level = ownLevel(config.fabric.compat_level);
 	const mode = config.fabric.mode === 'auto' ? (deps.fabric ?? 'alone') : config.fabric.mode;
+	const keepIn = mode === 'mesh' ? undefined : deps.keepIn;
+	const newKey = routes(config) && config.data.response_key === undefined ? responseKey(keepIn, log) : undefined;
 	const fabric =
 		mode === 'mesh'
 			? await startMeshFabric(config, { log, version: meshVersion, signal: deps.signal })
@@ -330,7 +350,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		router,
 		audit: (entry) => log.info({ ...entry }, 'audit'),
 		log,
-		keepIn: mode === 'mesh' ? undefined : deps.keepIn,
+		keepIn: keepIn === undefined ? undefined : path.join(keepIn, 'experiments'),
 	});
 	let linksSeen = fabric.topology();
 	const unlink = fabric.onChange(() => {
@@ -496,9 +516,9 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		await outlast('the level of the mesh', () => state.level.admit(), waiting);
 		await outlast('announcing targets', () => announceTargets(state, targets, loaded, fabric.nodeId), waiting);
 		endDiscovery = followSources({ config, state, targets, clock, random, metrics: meshMetrics, log });
-		if (router !== undefined && config.data.response_key === undefined)
+		if (newKey !== undefined)
 			await state
-				.keepResponseKey(randomBytes(RESPONSE_KEY_BYTES).toString('base64url'))
+				.keepResponseKey(newKey)
 				.catch((error: unknown) => failed('making the key of stored responses', error));
 		if (state.staging.all().length === 0) {
 			const { wasm, sourceMap } = await openStrategySource(config.strategy.active, clock);

@@ -156,7 +156,14 @@ export const routerErrors = defineErrors({
 	IM_ROUTE_RESPONSE_KEY: {
 		...full,
 		summary: 'The router does not know yet what vouches for the owners of stored responses.',
-		hint: 'It comes from the mesh’s state; without coordinators set data.response_key to the same secret on all routers.',
+		hint: 'It comes from the mesh’s state; without coordinators routers share one by data.response_key.',
+	},
+	IM_ROUTE_RESPONSE_KEY_FILE: {
+		httpStatus: 500,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+		summary: 'The key that vouches for the owners of stored responses, which this node keeps on disk, cannot be used.',
+		hint: 'Make `node/response-key` in `state_dir` this user’s and readable by nobody else (chmod 600). Or remove it for a new one: responses stored before are then out of reach.',
 	},
 	IM_ROUTE_NO_TARGET: {
 		httpStatus: 503,

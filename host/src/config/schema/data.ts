@@ -26,7 +26,7 @@ export const dataSchema = section('The data plane: where clients send inference 
 		max: 1_000_000,
 	}),
 	response_key: secret(
-		'Vouches for which tenant made a stored response: at least 32 characters, the same on all routers. Without it the mesh makes one and keeps it in its state',
+		'Vouches for which tenant made a stored response: at least 32 characters, the same on all routers. Without it the mesh makes one and keeps it in its state, a lone node in `node/response-key` of `state_dir`',
 	),
 	tls: section('TLS on the data port. Without a certificate it speaks in the clear.', {
 		cert_file: optional('PEM with the certificate and its chain.'),
