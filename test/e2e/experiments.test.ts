@@ -171,7 +171,7 @@ test('who rolls back with force stops the experiment first', async (t) => {
 	for (const answer of answers) t.regex(answer.strategy ?? '', /^least_queue@/);
 });
 
-test('a split by session is refused by name while nodes of the mesh’s level judge it by requests; a canary by request is not', async (t) => {
+test('a split by session, and a matched cell, are refused by name while nodes of the mesh’s level would judge them wrongly; a canary by request is not', async (t) => {
 	const mesh = await startTestMesh(t, {
 		admit: admitWithoutTrial,
 		engines: 2,
@@ -183,6 +183,7 @@ test('a split by session is refused by name while nodes of the mesh’s level ju
 	for (const body of [
 		{ ...split, kind: 'request-ab' },
 		{ ...split, kind: 'canary', splitBy: 'tenant' },
+		{ ...split, kind: 'matched-cells', cell: 'a', cellPairs: [['a', 'b']] },
 	]) {
 		const asked = [
 			await t.throwsAsync<AdminError>(admin.call('POST', '/api/v1/experiments', body)),
@@ -194,6 +195,8 @@ test('a split by session is refused by name while nodes of the mesh’s level ju
 		}
 	}
 	t.deepEqual(await admin.call('GET', '/api/v1/experiments'), { items: [] });
+	const halves = admin.call('POST', '/api/v1/experiments', { ...split, kind: 'matched-cells' });
+	t.is((await t.throwsAsync<AdminError>(halves))?.code, 'IM_EXPERIMENT_KIND', 'one mesh is no pair of cells');
 	const canary = await admin.call<ExperimentView>('POST', '/api/v1/experiments', { ...split, kind: 'canary' });
 	t.is(canary.state, 'running');
 });

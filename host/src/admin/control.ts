@@ -50,7 +50,7 @@ export interface MeshControl {
 	readonly mesh: MeshOperations;
 
 	/** Experiments on strategies; see ExperimentOperations for what each refuses with. */
-	readonly experiments: Pick<ExperimentOperations, 'list' | 'plan' | 'start' | 'get' | 'report' | 'stop'>;
+	readonly experiments: Pick<ExperimentOperations, 'look' | 'list' | 'plan' | 'start' | 'get' | 'report' | 'stop'>;
 
 	/** What adapters tell of collectives, networks and stores. */
 	readonly reports: Pick<Reports, 'commReports' | 'ioReports' | 'degradations'>;

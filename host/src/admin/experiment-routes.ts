@@ -1,5 +1,6 @@
 // Owns the routes of the admin API about experiments on the running mesh.
 import { Type } from 'typebox';
+import { cellLookSchema } from '../experiments/matched/look.js';
 import { type ExperimentView, experimentViewSchema, planViewSchema, startRequestSchema } from '../experiments/view.js';
 import { type AdminRoute, route } from './route.js';
 import { idParamsSchema, items } from './schemas.js';
@@ -9,10 +10,17 @@ const stopRequestSchema = Type.Object(
 	{ additionalProperties: false },
 );
 
+const modelQuerySchema = Type.Object({ model: Type.Optional(Type.String()) }, { additionalProperties: false });
+
 /** Figures with their guarantees; see docs/evaluate.md. */
 const documentSchema = Type.Object({ schema: Type.String(), id: Type.String() }, { additionalProperties: true });
 
 export const experimentRoutes: readonly AdminRoute[] = [
+	route('GET', '/api/v1/experiment-cell', 'What this mesh would be as a cell of a matched comparison.', {
+		query: modelQuerySchema,
+		response: cellLookSchema,
+		run: (control, { query }) => control.experiments.look(query.model),
+	}),
 	route('GET', '/api/v1/experiments', 'Experiments, the newest first.', {
 		response: items(experimentViewSchema),
 		run: (control) => ({ items: control.experiments.list() }),

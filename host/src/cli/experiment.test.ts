@@ -5,6 +5,9 @@ import path from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { createAdminServer } from '../admin/server.js';
 import { FakeMesh } from '../admin/testing.js';
+import type { JointDocument } from '../experiments/matched/joint.js';
+import type { CellLook } from '../experiments/matched/look.js';
+import { testExperiments } from '../experiments/testing.js';
 import type { ExperimentView, PlanView } from '../experiments/view.js';
 import type { ExperimentDocument } from '../experiments/views.js';
 import { StreamBounds } from '../mesh/stream-bounds.js';
@@ -15,6 +18,12 @@ import { run } from './testing.js';
 const written = new Map<string, string>();
 
 async function open(t: ExecutionContext): Promise<(...argv: string[]) => ReturnType<typeof run>> {
+	const admin = await serve(t);
+	return (...argv) => run(['experiment', ...argv, '--admin', admin], { written });
+}
+
+/** The address of a mesh; `cell`: what differs of it as a cell. */
+async function serve(t: ExecutionContext, cell: Partial<CellLook> = {}): Promise<string> {
 	const server = createAdminServer(
 		{
 			tokens: [],
@@ -24,11 +33,10 @@ async function open(t: ExecutionContext): Promise<(...argv: string[]) => ReturnT
 			log: createLog({ level: 'silent', wallMs: () => 0 }),
 			streams: new StreamBounds(() => undefined),
 		},
-		new FakeMesh(),
+		Object.assign(new FakeMesh(), { experiments: testExperiments(cell) }),
 	);
-	const admin = await server.listen({ host: '127.0.0.1', port: 0 });
 	t.teardown(() => server.close());
-	return (...argv) => run(['experiment', ...argv, '--admin', admin], { written });
+	return server.listen({ host: '127.0.0.1', port: 0 });
 }
 
 test('a plan is shown before anything starts; starting needs consent, and starts what was shown', async (t) => {
@@ -136,4 +144,53 @@ test('a report is signed with a key, and verified by its public half: any change
 	t.is(unsigned.err, 'report: plain.json\n');
 	t.is((JSON.parse(written.get('plain.json') ?? '') as ExperimentDocument).schema, 'infermesh.experiment.v1');
 	t.regex((await experiment('report', 'e1', '--sign', `${key}.pub`)).err, /IM_SIGNING_KEY/);
+});
+
+test('matched cells: paired and shown, started in all, reported together and stopped; cells that share something are refused', async (t) => {
+	const cellOf = (name: string, more: Partial<CellLook> = {}): Promise<string> =>
+		serve(t, { nodes: [`n-${name}`], engines: [`http://${name}:8000`], ...more });
+	const east = await cellOf('east');
+	const west = await cellOf('west', { requestsPerS: 50 });
+	const matched = (...argv: string[]) => run(['experiment', 'matched', ...argv], { written });
+	const cells = ['--cell', `east=${east}`, '--cell', `west=${west}`];
+	const start = ['start', 'hybrid_mesh', '--window', '1ms', '--block', '200s'];
+	const dry = await matched(...start, ...cells, '--dry-run');
+	t.is(dry.code, 0, dry.err);
+	t.regex(dry.out, /pair +east \(20\.0\/s, 100 in, 10 out\) with west \(50\.0\/s/);
+	t.regex(dry.out, /not alike: load differ 2\.5 times/);
+	t.is((await matched(...start, ...cells)).code, 2, 'nobody was asked');
+	const begun = await matched(...start, ...cells, '--yes', '--json');
+	t.is(begun.code, 0, begun.err);
+	const { id } = begun.json as { id: string };
+	t.regex(id, /^x-[0-9a-f]{8}$/);
+	const report = await matched('report', id, ...cells, '--json', '--html', 'joint.html');
+	t.is(report.code, 0, report.err);
+	const joint = report.json as JointDocument;
+	t.like(joint, { schema: 'infermesh.matched-cells.v1', state: 'running', verdict: 'undecided' });
+	t.deepEqual(
+		joint.cells.map(({ design }) => design.cell),
+		['east', 'west'],
+	);
+	t.regex(written.get('joint.html') ?? '', /Matched cells x-/);
+	t.regex((await matched('report', id, ...cells)).out, /no pair was judged[\s\S]*cells do not touch/);
+	const stopped = await matched('stop', id, ...cells);
+	t.is(stopped.code, 0, stopped.err);
+	t.regex((await matched('report', id, ...cells)).out, /ended[\s\S]*east has ended \(stop: stopped by hand\)/);
+	const twin = await cellOf('twin', { engines: ['http://east:8000'] });
+	const refused: readonly (readonly [string[], RegExp])[] = [
+		[
+			['--cell', `east=${east}`, '--cell', `twin=${twin}`],
+			/IM_EXPERIMENT_CELLS_SHARED: east and twin have the engine east:8000/,
+		],
+		[['--cell', `east=${east}`, '--cell', `also=${east}`], /IM_EXPERIMENT_CELLS_SHARED/],
+		[[...cells, '--pairs-min', '2'], /IM_EXPERIMENT_CELLS: 2 cells are 1 pairs, and at least 2/],
+		[['--cell', `east=${east}`], /name 2 to 16 cells/],
+		[['--cell', `east=${east}`, '--cell', `east=${west}`], /two cells have one name/],
+		[['--cell', `east=${east}`, '--cell', `west=${await cellOf('odd', { baseline: 'x@1' })}`], /not one baseline/],
+	];
+	for (const [options, message] of refused) {
+		const { code, err } = await matched(...start, ...options, '--dry-run');
+		t.not(code, 0);
+		t.regex(err, message);
+	}
 });

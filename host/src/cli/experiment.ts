@@ -1,13 +1,10 @@
 // Owns `infermesh experiment`: whether a strategy is better, found out on the running mesh. What a command shows is the mesh's answer; nothing is computed here.
-import { createInterface } from 'node:readline';
 import { MeshError } from '@infermesh/proto';
-import { didYouMean } from '@infermesh/sdk';
 import type { Command } from 'commander';
 import { experimentKinds } from '../experiments/design/design.js';
-import { guardrailDefaults } from '../experiments/design/guardrail-rules.js';
 import { promotionRules } from '../experiments/design/promotion.js';
 import { renderExperimentHtml } from '../experiments/report-html.js';
-import type { ExperimentView, PlanView, StartRequest } from '../experiments/view.js';
+import type { ExperimentView, PlanView } from '../experiments/view.js';
 import type { ExperimentDocument } from '../experiments/views.js';
 import type { Interval } from '../statistics/interval.js';
 import { splitKeys } from '../strategy/runtime/plan.js';
@@ -15,24 +12,15 @@ import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
 import type { CliContext } from './context.js';
 import { cliErrors, EXIT_FAILED, EXIT_OK } from './errors.js';
+import { addMatchedCommands } from './experiment-matched.js';
+import { confirm, requestOf, type StartOptions, withDesign } from './experiment-request.js';
+import { percent, points, showSpan } from './experiment-text.js';
 import { type Column, print, printItems, showMs, showTime } from './output.js';
 import { pause } from './pause.js';
 import { type SignFlags, signedOf, withSign } from './report-signature.js';
 import { decimal, duration, oneOf, setting, whole } from './values.js';
 
 const FOLLOW_MS = 1000;
-const limits = Object.keys(guardrailDefaults);
-
-const percent = (share: number | null, digits = 1): string =>
-	share === null ? '-' : `${(share * 100).toFixed(digits)} %`;
-const points = (share: number): string => `${share > 0 ? '+' : ''}${(share * 100).toFixed(1)}`;
-
-/** A span that may be days. */
-function showSpan(ms: number): string {
-	if (ms >= 3_600_000) return `${(ms / 3_600_000).toFixed(1)} h`;
-	if (ms >= 60_000) return `${(ms / 60_000).toFixed(1)} min`;
-	return ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : showMs(ms);
-}
 
 function outcomeText({ state, end, verdict }: ExperimentView): string {
 	return end === null ? `${state}, ${verdict}` : `${end.how}: ${end.reason}`;
@@ -60,7 +48,7 @@ function planText(plan: PlanView): string {
 	const { ttftMs, tpotMs, ttftPerTokenMs } = plan.objectives;
 	const perToken = ttftPerTokenMs === 0 ? '' : ` + ${ttftPerTokenMs} ms a prompt token`;
 	const shape =
-		plan.kind === 'switchback'
+		plan.kind === 'switchback' || plan.kind === 'matched-cells'
 			? `blocks of ${showSpan(plan.blockMs)}, burn-in ${showSpan(plan.burnInMs)}, at most ${showSpan(plan.hours * 3_600_000)}`
 			: `${percent(plan.share)} of the requests`;
 	return [
@@ -85,7 +73,7 @@ function statusText(view: ExperimentView): string {
 		lines.push(
 			`  now         block ${block.number}, ${block.arm}${block.burnIn ? ' (burn-in)' : ''}, another ${showSpan(block.endsInMs)}`,
 		);
-	if (view.kind === 'switchback')
+	if (view.kind === 'switchback' || view.kind === 'matched-cells')
 		lines.push(`  pairs       ${view.pairs} judged, ${view.pairsDropped} dropped, of ${view.pairsMax}`);
 	lines.push(`  effect      ${effectText(view)}`);
 	if (view.winRate !== null && view.winRateInterval !== null)
@@ -131,86 +119,6 @@ async function onlyRunning(client: AdminClient): Promise<string> {
 	);
 }
 
-type StartOptions = MeshOptions & {
-	readonly kind: StartRequest['kind'];
-	readonly model?: string;
-	readonly promote?: true | NonNullable<StartRequest['promote']>;
-	readonly block?: number;
-	readonly burnIn?: number;
-	readonly settle?: number;
-	readonly maxHours?: number;
-	readonly effect?: number;
-	readonly margin?: number;
-	readonly clip?: number;
-	readonly alpha?: number;
-	readonly seed?: number;
-	readonly percent?: number;
-	readonly by?: StartRequest['splitBy'];
-	readonly requestsMin?: number;
-	readonly duration?: number;
-	readonly blockRequestsMin?: number;
-	readonly ttft?: number;
-	readonly tpot?: number;
-	readonly ttftPerToken?: number;
-	readonly guardrail?: Record<string, number | boolean>;
-	readonly yes?: boolean;
-	readonly dryRun?: boolean;
-	readonly follow?: boolean;
-};
-
-/** Leaves out what was not given. */
-function given<T extends object>(values: T): Partial<T> {
-	return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
-}
-
-function requestOf(candidate: string, options: StartOptions): StartRequest {
-	const objectives = given({
-		ttftMs: options.ttft,
-		tpotMs: options.tpot,
-		ttftPerTokenMs: options.ttftPerToken,
-	});
-	const request = {
-		kind: options.kind,
-		candidate,
-		model: options.model,
-		promote: options.promote === true ? 'win' : options.promote,
-		objectives: Object.keys(objectives).length === 0 ? undefined : objectives,
-		effect: options.effect === undefined ? undefined : options.effect / 100,
-		margin: options.margin === undefined ? undefined : options.margin / 100,
-		clip: options.clip === undefined ? undefined : options.clip / 100,
-		share: options.percent === undefined ? undefined : options.percent / 100,
-		maxHours: options.maxHours,
-		alpha: options.alpha,
-		seed: options.seed,
-		blockMs: options.block,
-		burnInMs: options.burnIn,
-		settleMs: options.settle,
-		splitBy: options.by,
-		requestsMin: options.requestsMin,
-		durationMsMin: options.duration,
-		blockRequestsMin: options.blockRequestsMin,
-		guardrails: options.guardrail,
-	};
-	for (const name of Object.keys(options.guardrail ?? {}))
-		if (!(name in guardrailDefaults))
-			throw new MeshError(cliErrors, 'IM_CLI_USAGE', `no guardrail has the limit ${name}${didYouMean(name, limits)}`, {
-				hint: `The limits are ${limits.join(', ')}.`,
-			});
-	return given(request) as StartRequest;
-}
-
-/** Asks on a terminal; elsewhere `--yes` must say so. */
-async function confirm(context: CliContext, question: string): Promise<void> {
-	if (context.stdin.isTTY !== true)
-		throw new MeshError(cliErrors, 'IM_CLI_USAGE', 'nobody can be asked here: give --yes to start it, or --dry-run');
-	context.stderr.write(`${question} [y/N] `);
-	const lines = createInterface({ input: context.stdin });
-	const answer = await lines[Symbol.asyncIterator]().next();
-	lines.close();
-	if (answer.done === true || !/^y(es)?$/i.test(answer.value.trim()))
-		throw new MeshError(cliErrors, 'IM_CLI_USAGE', 'not started');
-}
-
 /** Shows the plan on standard error, and starts it once that is agreed to. */
 async function start(context: CliContext, candidate: string, options: StartOptions): Promise<number> {
 	const client = new AdminClient(context, options);
@@ -230,7 +138,7 @@ async function start(context: CliContext, candidate: string, options: StartOptio
 }
 
 function progressText({ kind, block, pairs }: ExperimentView): string {
-	if (kind !== 'switchback') return '';
+	if (kind !== 'switchback' && kind !== 'matched-cells') return '';
 	const counted = `${pairs} ${pairs === 1 ? 'pair' : 'pairs'}, `;
 	return block === null ? counted : `block ${block.number} (${block.arm}), ${counted}`;
 }
@@ -321,36 +229,26 @@ function reportText(document: ExperimentDocument): string {
 }
 
 function addStart(experiment: Command, cli: Cli): void {
-	const command = withMesh(
-		experiment
-			.command('start')
-			.description('find out on live traffic whether a loaded strategy is better than the active one')
-			.argument('<candidate>', 'name or name@version'),
+	const command = withDesign(
+		withMesh(
+			experiment
+				.command('start')
+				.description('find out on live traffic whether a loaded strategy is better than the active one')
+				.argument('<candidate>', 'name or name@version'),
+		)
+			.option(
+				'--kind <kind>',
+				'switchback, canary (safety only) or request-ab (biased for latency)',
+				oneOf(...experimentKinds),
+				'switchback',
+			)
+			.option('--model <name>', 'where the mesh serves several')
+			.option(
+				'--promote [rule]',
+				`make it active when it has won; rule: ${promotionRules.join(', ')}`,
+				oneOf(...promotionRules),
+			),
 	)
-		.option(
-			'--kind <kind>',
-			'switchback, canary (safety only) or request-ab (biased for latency)',
-			oneOf(...experimentKinds),
-			'switchback',
-		)
-		.option('--model <name>', 'where the mesh serves several')
-		.option(
-			'--promote [rule]',
-			`make it active when it has won; rule: ${promotionRules.join(', ')}`,
-			oneOf(...promotionRules),
-		)
-		.option('--ttft <duration>', 'a good request has its first token within it', duration)
-		.option('--tpot <duration>', 'and each further one within it, on average', duration)
-		.option('--ttft-per-token <ms>', 'time for the first token that each token of the prompt adds', decimal(0))
-		.option('--effect <points>', 'difference in the good share that the hours are told for', decimal(0.01, 100))
-		.option('--margin <points>', 'smallest difference that matters', decimal(0, 100))
-		.option('--clip <points>', 'differences of pairs are clipped to plus or minus this', decimal(0.1, 100))
-		.option('--alpha <probability>', 'of a wrong verdict', decimal(0.000001, 0.5))
-		.option('--max-hours <hours>', 'a switchback ends undecided after so long', decimal(0.001))
-		.option('--block <duration>', 'length of a block; default: by the traffic, 3m at least', duration)
-		.option('--burn-in <duration>', 'of a block, not measured; default: p95 of requests', duration)
-		.option('--settle <duration>', 'after a block, for its requests to end', duration)
-		.option('--block-requests-min <number>', 'a block with fewer does not count', whole(1))
 		.option('--percent <number>', 'share of the candidate in a canary or split', decimal(0.01, 99.99))
 		.option(
 			'--by <key>',
@@ -376,6 +274,7 @@ export function addExperimentCommands(program: Command, cli: Cli): void {
 		.command('experiment')
 		.description('compare strategies on the running mesh: switchback, canary, split');
 	addStart(experiment, cli);
+	addMatchedCommands(experiment, cli);
 	withExample(
 		withMesh(experiment.command('list').description('all experiments, the newest first')),
 		'infermesh experiment list --json',

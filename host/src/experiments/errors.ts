@@ -17,15 +17,37 @@ export const experimentErrors = defineErrors({
 		retryable: false,
 	},
 	IM_EXPERIMENT_KIND: {
-		summary: 'Experiments of this kind are not run on a live mesh.',
-		hint: 'Run a switchback on each cell by itself; `infermesh simulate` compares matched cells.',
+		summary: 'Matched cells are meshes of their own: no single mesh can compare them.',
+		hint: 'Start it over all of them: `infermesh experiment matched start`; or run a switchback on this one.',
 		httpStatus: 400,
-		grpcStatus: 'UNIMPLEMENTED',
+		grpcStatus: 'INVALID_ARGUMENT',
+		retryable: false,
+	},
+	IM_EXPERIMENT_CELLS: {
+		summary: 'These cells cannot be paired.',
+		hint: 'Name an even number of cells, and as many pairs as are asked for, each by `--cell NAME=ADMIN-URL`.',
+		httpStatus: 400,
+		grpcStatus: 'INVALID_ARGUMENT',
+		retryable: false,
+	},
+	IM_EXPERIMENT_CELLS_SHARED: {
+		summary:
+			'Cells that are to be compared share nodes, engines or requests: what one strategy does would reach the other.',
+		hint: 'Compare meshes with fleets of their own, set `fabric.cells.route: false` in all that are linked and name each as its `fabric.cell`; or run a switchback.',
+		httpStatus: 409,
+		grpcStatus: 'FAILED_PRECONDITION',
+		retryable: false,
+	},
+	IM_EXPERIMENT_CELLS_DIFFER: {
+		summary: 'What cells report is not one comparison.',
+		hint: 'Name all cells of the comparison, each by the name it was started with, and load the same modules in all of them.',
+		httpStatus: 409,
+		grpcStatus: 'FAILED_PRECONDITION',
 		retryable: false,
 	},
 	IM_EXPERIMENT_LEVEL: {
 		summary:
-			'A split by session or tenant is judged block by block, which nodes of the mesh’s level do not know: one that took over would judge it by requests.',
+			'A split by session or tenant, and matched cells, are judged block by block in ways that nodes of the mesh’s level do not know: one that took over would judge them wrongly.',
 		hint: 'Finish the upgrade of all nodes (`infermesh status` shows the level), or run a canary by request.',
 		httpStatus: 409,
 		grpcStatus: 'FAILED_PRECONDITION',

@@ -11,6 +11,7 @@ import { trialOf } from './controller/switchback.js';
 import type { ExperimentDesign } from './design/design.js';
 import { isClustered } from './design/safety-trial.js';
 import { experimentErrors } from './errors.js';
+import { type CellBorder, type CellLook, shared, touching } from './matched/look.js';
 import { type ExperimentPlan, type ModelTraffic, planExperiment } from './plan.js';
 import type { ExperimentEnd, ExperimentRecord } from './record.js';
 import type { ExperimentView, PlanView, StartRequest } from './view.js';
@@ -20,6 +21,8 @@ import { documentOf, type ExperimentDocument, experimentView, planView } from '.
 const RUNNING_MAX = 16;
 /** Experiments kept; the oldest that have ended make room. */
 const KEPT_MAX = 64;
+/** A start is put off for so long at most. */
+const START_WITHIN_MS = 600_000;
 
 export interface ExperimentOperationsPorts {
 	readonly clock: Clock;
@@ -36,6 +39,12 @@ export interface ExperimentOperationsPorts {
 	readonly digestOf: (label: string) => string;
 	/** What the router of this node has seen of a model. */
 	readonly traffic: (model: string) => Omit<ModelTraffic, 'pilot'>;
+	/** Where requests of a model may cross to other cells, and from them. */
+	readonly border: (model: string) => CellBorder;
+	/** What this node knows of a model besides. */
+	readonly counted: (
+		model: string,
+	) => Pick<CellLook, 'cell' | 'nodes' | 'engines' | 'requests' | 'tokensIn' | 'tokensOut'>;
 	/** Of the mesh: what all its nodes understand. */
 	readonly level: () => number;
 	/** Name of the node that runs experiments. */
@@ -58,7 +67,7 @@ export class ExperimentOperations {
 		this.#ports = ports;
 	}
 
-	/** What would be started, and how long it would take. IM_EXPERIMENT_MODEL, IM_EXPERIMENT_KIND, IM_EXPERIMENT_LEVEL, IM_EXPERIMENT_DESIGN, IM_STRATEGY_UNKNOWN. */
+	/** What would be started, and how long it would take. IM_EXPERIMENT_MODEL, IM_EXPERIMENT_KIND, IM_EXPERIMENT_CELLS_SHARED, IM_EXPERIMENT_LEVEL, IM_EXPERIMENT_DESIGN, IM_STRATEGY_UNKNOWN. */
 	async plan(request: StartRequest): Promise<PlanView> {
 		const { model, plan } = await this.#prepare(request);
 		return planView(model, plan);
@@ -69,7 +78,7 @@ export class ExperimentOperations {
 		const { clock, records, registry, audit } = this.#ports;
 		const { model, plan } = await this.#prepare(request);
 		await this.#makeRoom();
-		const record = this.#recordOf(model, plan, by);
+		const record = this.#recordOf(model, plan, request, by);
 		const busy = await registry.experimentOn(model);
 		if (busy !== undefined) throw modelBusy(model, busy);
 		await records.put(recordKinds.experiments, record.id, record, { ifRevision: 0 });
@@ -81,6 +90,19 @@ export class ExperimentOperations {
 		}
 		audit({ by, action: 'experiment.start', object: record.id, reason: `${plan.design.candidate} on ${model}` });
 		return this.#view(record);
+	}
+
+	/** What this mesh would be as a cell of a matched comparison. IM_EXPERIMENT_MODEL. */
+	look(asked: string | undefined): CellLook {
+		const { traffic, border, counted, activeOn } = this.#ports;
+		const model = this.#modelOf(asked);
+		return {
+			...counted(model),
+			model,
+			baseline: activeOn(model) ?? '',
+			requestsPerS: traffic(model).requestsPerS,
+			border: border(model),
+		};
 	}
 
 	/** The newest first. */
@@ -155,13 +177,8 @@ export class ExperimentOperations {
 
 	async #prepare(request: StartRequest): Promise<Prepared> {
 		const { registry, activeOn, traffic, random, breathe } = this.#ports;
-		if (request.kind === 'matched-cells')
-			throw new MeshError(
-				experimentErrors,
-				'IM_EXPERIMENT_KIND',
-				'the halves of a pool share waiting, holds, fetches and learned state: what one strategy does would reach the other (docs/adr/0014)',
-			);
 		const model = this.#modelOf(request.model);
+		if (request.kind === 'matched-cells') this.#checkCell(request, model);
 		const candidate = registry.find(request.candidate);
 		const baseline = activeOn(model);
 		if (baseline === undefined)
@@ -183,12 +200,25 @@ export class ExperimentOperations {
 	/** The level never falls: what may start may go on. */
 	#checkLevel(design: ExperimentDesign): void {
 		const level = this.#ports.level();
-		if (!isClustered(design) || judgesByBlockAt(level)) return;
+		const isMatched = design.kind === 'matched-cells';
+		if (!(isClustered(design) || isMatched) || judgesByBlockAt(level)) return;
 		throw new MeshError(
 			experimentErrors,
 			'IM_EXPERIMENT_LEVEL',
-			`the mesh is at level ${level}: not all of its nodes judge a split by ${design.splitBy} by blocks`,
+			`the mesh is at level ${level}: not all of its nodes ${isMatched ? 'know matched cells' : `judge a split by ${design.splitBy} by blocks`}`,
 		);
+	}
+
+	/** A part of one mesh is no cell: its halves share waiting, holds, fetches and learned state (docs/adr/0014). */
+	#checkCell({ cell, cellPairs }: StartRequest, model: string): void {
+		if (cell === undefined || cellPairs === undefined)
+			throw new MeshError(
+				experimentErrors,
+				'IM_EXPERIMENT_KIND',
+				'this mesh was not told which cell it is, nor the others',
+			);
+		const touched = touching(this.#ports.border(model), cellPairs.flat());
+		if (touched !== undefined) throw shared(`${cell}: ${touched}`);
 	}
 
 	/** Differences of the pairs of the newest switchback on a model. */
@@ -213,9 +243,14 @@ export class ExperimentOperations {
 		);
 	}
 
-	#recordOf(model: string, { design, notes, forecast }: ExperimentPlan, by: string): ExperimentRecord {
+	#recordOf(
+		model: string,
+		{ design, notes, forecast }: ExperimentPlan,
+		{ tag: given, startAtMs = 0 }: Pick<StartRequest, 'tag' | 'startAtMs'>,
+		by: string,
+	): ExperimentRecord {
 		const { clock, random, digestOf } = this.#ports;
-		const tag = Math.max(1, random.nextU32());
+		const tag = given ?? Math.max(1, random.nextU32());
 		return {
 			id: `x-${tag.toString(16).padStart(8, '0')}`,
 			tag,
@@ -225,7 +260,8 @@ export class ExperimentOperations {
 			notes: [...notes],
 			...(forecast === undefined ? {} : { forecast }),
 			startedBy: by,
-			startedAtMs: Math.ceil(clock.wallMs()),
+			// Clocks of cells differ a little: none begins before it is told to.
+			startedAtMs: Math.max(Math.ceil(clock.wallMs()), Math.min(startAtMs, clock.wallMs() + START_WITHIN_MS)),
 			state: 'running',
 			nextBlock: 0,
 			gaps: [],

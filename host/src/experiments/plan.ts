@@ -1,5 +1,6 @@
 // Owns what an experiment will be before it starts: the design that follows from what was asked and from the traffic seen, and how long a verdict will take. Pure, in slices.
 
+import { variance } from '../statistics/moments.js';
 import type { AssumedDifferences } from '../statistics/sample-size.js';
 import { type ExperimentDesign, type MadeDesign, makeDesign, type SeenTraffic } from './design/design.js';
 import { designError } from './design/errors.js';
@@ -49,7 +50,17 @@ export async function planExperiment(
 	seed: number,
 	breathe: () => Promise<void>,
 ): Promise<ExperimentPlan> {
-	const { model: _model, candidate: _candidate, effect = EFFECT, maxHours, promote, objectives, ...given } = request;
+	const {
+		model: _model,
+		candidate: _candidate,
+		effect = EFFECT,
+		maxHours,
+		promote,
+		objectives,
+		tag: _tag,
+		startAtMs: _startAtMs,
+		...given
+	} = request;
 	const rule: PromotionRule = promote ?? 'never';
 	if (request.kind !== 'switchback' && rule !== 'never')
 		throw designError(
@@ -67,7 +78,7 @@ export async function planExperiment(
 		maxHours === undefined || given.pairsMax !== undefined
 			? made.design
 			: { ...made.design, pairsMax: Math.max(1, Math.floor((maxHours * MS_PER_HOUR) / (2 * made.design.blockMs))) };
-	return design.kind === 'switchback'
+	return design.kind === 'switchback' || design.kind === 'matched-cells'
 		? switchbackPlan(
 				{ notes, design },
 				requestsPerS,
@@ -79,16 +90,18 @@ export async function planExperiment(
 }
 
 function differencesOf(
-	{ blockMs, burnInMs }: ExperimentDesign,
+	{ blockMs, burnInMs, cellPairs }: ExperimentDesign,
 	requestsPerS: number,
 	goodRatio: number | undefined,
 	pilot: readonly number[],
 ): AssumedDifferences {
-	if (pilot.length >= PILOT_MIN) return { pilot };
+	// Of the mean over all cells, as if each swung by itself: what they share cancels.
+	const cells = Math.sqrt(Math.max(1, 2 * cellPairs.length));
+	if (pilot.length >= PILOT_MIN) return cellPairs.length === 0 ? { pilot } : { sd: Math.sqrt(variance(pilot)) / cells };
 	const requests = Math.max(1, (requestsPerS * (blockMs - burnInMs)) / 1000);
 	// Neither 0 nor 1 even where all requests were alike: the next one may be the first that is not.
 	const good = Math.min(0.99, Math.max(0.01, goodRatio ?? GOOD_ASSUMED));
-	return { sd: OVERDISPERSION * Math.sqrt((2 * good * (1 - good)) / requests) };
+	return { sd: (OVERDISPERSION * Math.sqrt((2 * good * (1 - good)) / requests)) / cells };
 }
 
 async function switchbackPlan(

@@ -24,7 +24,8 @@ export function chartsOf(document: ExperimentDocument): Chart[] {
 	}
 	if (closed.length === 0 || design.kind === 'canary') return first;
 	const blocks = blockCharts(document);
-	const sequence = switchback === undefined || switchback.pairs.length === 0 ? [] : [sequenceChart(document)];
+	const sequence =
+		switchback === undefined || switchback.pairs.length === 0 ? [] : [sequenceChart(document, markersOf(document))];
 	// Where blocks have ended it they come first.
 	return document.guardrails.value.trip?.rule === 'attainment'
 		? [...first, ...blocks, ...sequence]
@@ -161,8 +162,10 @@ function blockCharts(document: ExperimentDocument): Chart[] {
 }
 
 /** How the interval closed in, pair by pair: what whoever looked at that moment would have read. */
-function sequenceChart(document: ExperimentDocument): Chart {
-	const { design, switchback } = document;
+export function sequenceChart(
+	{ design, switchback }: Pick<ExperimentDocument, 'design' | 'switchback'>,
+	markers: NonNullable<Chart['markers']>,
+): Chart {
 	const { alpha, clip, truncation, blockMs } = design;
 	const sequence = new BettingSequence({ range: { lower: -clip, upper: clip }, alpha, truncation });
 	const seen = (switchback?.pairs ?? []).map(({ pair, difference }) => {
@@ -176,7 +179,6 @@ function sequenceChart(document: ExperimentDocument): Chart {
 	}));
 	const most = clip * 100;
 	const y: Axis = { kind: 'linear', min: -most, max: most, ticks: [-most, -most / 2, 0, most / 2, most] };
-	const markers = markersOf(document);
 	return {
 		...alongTime,
 		title: 'Attainment, candidate − baseline: confidence sequence',

@@ -171,7 +171,7 @@ function registered({ design, digests, forecast }: ExperimentDocument): string {
 			`TTFT ≤ ${formatMs(objectives.ttftMs)} + ${objectives.ttftPerTokenMs} ms a prompt token, TPOT ≤ ${formatMs(objectives.tpotMs)}`,
 		],
 		['alpha, margin, clip', `${design.alpha}, ${size(design.margin)}, ±${size(design.clip)}`],
-		...(design.kind === 'switchback'
+		...(design.kind === 'switchback' || design.kind === 'matched-cells'
 			? ([
 					[
 						'blocks',

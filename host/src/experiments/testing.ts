@@ -4,6 +4,7 @@ import { recordFor } from './controller/testing.js';
 import { SwitchbackTrial } from './design/switchback-trial.js';
 import { blockOf, designFor } from './design/testing.js';
 import { experimentErrors } from './errors.js';
+import type { CellLook } from './matched/look.js';
 import type { ExperimentOperations } from './operations.js';
 import { planExperiment } from './plan.js';
 import type { ExperimentRecord } from './record.js';
@@ -45,7 +46,10 @@ function runningRecord(): ExperimentRecord {
 	return { ...recordFor(design, BEGAN_MS), nextBlock: 6, trial: trial.state(), points };
 }
 
-export function testExperiments(): Pick<ExperimentOperations, 'list' | 'plan' | 'start' | 'get' | 'report' | 'stop'> {
+/** `cell`: what differs of the mesh as a cell. */
+export function testExperiments(
+	cell: Partial<CellLook> = {},
+): Pick<ExperimentOperations, 'look' | 'list' | 'plan' | 'start' | 'get' | 'report' | 'stop'> {
 	let record = runningRecord();
 	const nowMs = BEGAN_MS + 6.5 * record.design.blockMs;
 	const view = () => experimentView(record, nowMs, 'n1');
@@ -62,10 +66,25 @@ export function testExperiments(): Pick<ExperimentOperations, 'list' | 'plan' | 
 			throw new MeshError(experimentErrors, 'IM_EXPERIMENT_UNKNOWN', `no experiment is called ${id}`);
 	};
 	return {
+		look: () => ({
+			cell: 'default',
+			model: 'm',
+			baseline: 'least_queue@1.0.0',
+			nodes: ['n1'],
+			engines: ['http://127.0.0.1:8100'],
+			requestsPerS: 20,
+			requests: 1000,
+			tokensIn: 100_000,
+			tokensOut: 10_000,
+			border: { sendsTo: [], hearsOf: [] },
+			...cell,
+		}),
 		list: () => [view()],
 		plan: async (request) => planView('m', await plan(request)),
 		start: async (request, { by }) => {
-			record = { ...recordFor((await plan(request)).design, nowMs), startedBy: by };
+			const { tag } = request;
+			const named = tag === undefined ? {} : { tag, id: `x-${tag.toString(16).padStart(8, '0')}` };
+			record = { ...recordFor((await plan(request)).design, nowMs), ...named, startedBy: by };
 			return view();
 		},
 		get: async (id) => {

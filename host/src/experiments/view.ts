@@ -3,7 +3,7 @@
 import { type Static, Type } from 'typebox';
 import { splitKeys } from '../strategy/runtime/plan.js';
 import { arms } from './cohorts/cohort.js';
-import { experimentKinds } from './design/design.js';
+import { CELL_PAIRS_MAX, experimentKinds } from './design/design.js';
 import { guardrailDefaults, guardrailRules } from './design/guardrail-rules.js';
 import { promotionRules } from './design/promotion.js';
 import { endSchema } from './record.js';
@@ -55,6 +55,23 @@ export const startRequestSchema = Type.Object(
 		splitBy: optional(Type.Enum([...splitKeys])),
 		requestsMin: optional(Type.Integer({ minimum: 1 })),
 		durationMsMin: ms('A canary or split lasts at least so long.'),
+		cell: optional(
+			Type.String({ minLength: 1, maxLength: 64, description: 'Of matched cells: which of them this mesh is.' }),
+		),
+		cellPairs: optional(
+			Type.Array(Type.Tuple([Type.String({ maxLength: 64 }), Type.String({ maxLength: 64 })]), {
+				maxItems: CELL_PAIRS_MAX,
+				description: 'Of matched cells: all of them, alike in pairs.',
+			}),
+		),
+		tag: optional(
+			Type.Integer({
+				minimum: 1,
+				maximum: 0xffff_ffff,
+				description: 'Of matched cells: the id that all of them share.',
+			}),
+		),
+		startAtMs: optional(Type.Number({ description: 'Of matched cells: when the first block begins in all of them.' })),
 		guardrails: optional(
 			Type.Object(limits, {
 				additionalProperties: false,

@@ -5,6 +5,7 @@ import type { Clock, Random } from '@infermesh/proto';
 import { MeshError } from '@infermesh/proto';
 import type { MeshConfig } from '../config/schema.js';
 import { ExperimentRunner } from '../experiments/controller/runner.js';
+import type { CellBorder } from '../experiments/matched/look.js';
 import { ExperimentOperations } from '../experiments/operations.js';
 import type { ModelTraffic } from '../experiments/plan.js';
 import { experimentSamples } from '../experiments/samples.js';
@@ -13,7 +14,7 @@ import type { Audit } from '../mesh/operations.js';
 import { recordKinds } from '../records/kinds.js';
 import { stagingOf } from '../strategy/registry/registry.js';
 import { activeLabel, WHOLE_MESH } from '../strategy/registry/staging.js';
-import { type CollectedSample, distributionOf } from '../telemetry/exposition.js';
+import { type CollectedSample, distributionOf, totalOf } from '../telemetry/exposition.js';
 import type { Log } from '../telemetry/logger.js';
 import { ExperimentReadings } from './experiment-readings.js';
 import type { MeshFabric } from './fabric.js';
@@ -69,6 +70,8 @@ export class ExperimentPart {
 			activeOn: (model) => activeOn(state, model),
 			digestOf: (label) => state.strategies.get(label)?.value.digest ?? '',
 			traffic: (model) => this.#traffic(model),
+			border: (model) => this.#border(model),
+			counted: (model) => this.#counted(model),
 			level: () => state.level.level,
 			runner: () => this.#runnerName(),
 			audit,
@@ -83,6 +86,7 @@ export class ExperimentPart {
 						write: (record, ifRevision) =>
 							state.records.put(recordKinds.experiments, record.id, record, { ifRevision }),
 						read: (ask) => readings.read(ask),
+						border: (model) => this.#border(model),
 						stage: (model, staging) => state.registry.stageExperiment(model, staging),
 						staged: () =>
 							[...stagingOf(state.staging.all())].flatMap(([model, { experiment }]) =>
@@ -167,6 +171,41 @@ export class ExperimentPart {
 			if (cutOff(error)) return false;
 			throw error;
 		}
+	}
+
+	/** Rows of other cells are where requests go; a cell that is heard of, and has the model, may send its own. */
+	#border(model: string): CellBorder {
+		const { fabric, targets } = this.#parts;
+		const rows = targets.registry.records().filter(({ spec }) => spec.models.includes(model));
+		const others = fabric.cells?.others() ?? [];
+		return {
+			sendsTo: [...new Set(rows.flatMap(({ spec }) => spec.cell ?? []))].sort(),
+			hearsOf: others
+				.filter(({ stale, summary }) => !stale && summary.models.some((one) => one.model === model))
+				.map(({ summary }) => summary.cell)
+				.sort(),
+		};
+	}
+
+	#counted(model: string) {
+		const { config, router, state, targets } = this.#parts;
+		const buffers = router?.metricsBuffers ?? [];
+		const tokens = (kind: string): number =>
+			totalOf(buffers, 'tokens', (labels) => labels[0] === model && labels[3] === kind);
+		return {
+			cell: config.fabric.cell,
+			nodes: state.nodes.all().map(({ id }) => id),
+			engines: targets.registry
+				.records()
+				.filter(({ spec }) => spec.cell === undefined && spec.models.includes(model))
+				.map(({ spec }) => spec.url),
+			requests: distributionOf(buffers, 'requestDuration', ([name]) => name === model).counts.reduce(
+				(a, b) => a + b,
+				0,
+			),
+			tokensIn: tokens('input'),
+			tokensOut: tokens('output'),
+		};
 	}
 
 	#runnerName(): string | undefined {

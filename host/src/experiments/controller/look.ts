@@ -1,6 +1,7 @@
 // Owns one look at a running experiment: the time, and what each router says it has counted. All that a step of an experiment knows of the world.
 import { type ArmName, cohortNumber } from '../cohorts/cohort.js';
 import { CohortCounts } from '../cohorts/counts.js';
+import type { CellBorder } from '../matched/look.js';
 import type { RouterReading } from '../telemetry/reading.js';
 
 export interface Look {
@@ -8,6 +9,8 @@ export interface Look {
 	readonly nowMs: number;
 	/** Of every router of the mesh, by UUID of its node; undefined for one that did not answer. */
 	readonly readings: ReadonlyMap<string, RouterReading | undefined>;
+	/** Of matched cells: where requests may cross. */
+	readonly border?: CellBorder;
 }
 
 /** What all routers that answered have counted of one arm in one block: of its measured part, or of its burn-in. */

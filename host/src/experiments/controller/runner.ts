@@ -6,6 +6,7 @@ import type { Audit } from '../../mesh/operations.js';
 import type { Stored } from '../../records/records.js';
 import type { ExperimentStaging } from '../../strategy/registry/staging.js';
 import type { GuardrailWindows } from '../design/guardrail-windows.js';
+import type { CellBorder } from '../matched/look.js';
 import type { ExperimentRecord } from '../record.js';
 import type { ReadingAsk } from '../telemetry/reading.js';
 import type { Look } from './look.js';
@@ -27,6 +28,8 @@ export interface RunnerPorts {
 	/** Answers the revision of the write. IM_RECORD_CONFLICT when another was faster. */
 	readonly write: (record: ExperimentRecord, ifRevision: number) => Promise<number>;
 	readonly read: (ask: ReadingAsk) => Promise<Look['readings']>;
+	/** Where requests of a model may cross to other cells, and from them. */
+	readonly border: (model: string) => CellBorder;
 	/** Resolves when all routers follow. */
 	readonly stage: (model: string, staging: ExperimentStaging) => Promise<void>;
 	/** Models that routers follow an experiment on, with its id. */
@@ -157,12 +160,16 @@ export class ExperimentRunner {
 		const readings = await read({ tag, model, fromBlock: nextBlock });
 		await this.#follow(record, run, nowMs);
 		run.lookedAtMs = nowMs;
-		const next = stepExperiment(record, { nowMs, readings }, run.watch);
+		const next = stepExperiment(record, { nowMs, readings, ...this.#border(record) }, run.watch);
 		if (next !== record) {
 			const written = await write(next, revision);
 			if (next.state === 'ending') return this.#end(next, written);
 		}
 		await this.#tell(record.id, run, nowMs);
+	}
+
+	#border({ design, model }: ExperimentRecord): Pick<Look, 'border'> {
+		return design.kind === 'matched-cells' ? { border: this.#ports.border(model) } : {};
 	}
 
 	async #runOf(record: ExperimentRecord, nowMs: number): Promise<Run> {

@@ -2,6 +2,7 @@
 // the record and the time alone, so that a node that takes over stages the same.
 import type { ExperimentStaging } from '../../strategy/registry/staging.js';
 import { nextStep } from '../design/promotion.js';
+import { touching } from '../matched/look.js';
 import type { ExperimentRecord } from '../record.js';
 import { clusterPlace, isClusteredRecord, splitOf, stepClustered } from './clustered.js';
 import type { Look } from './look.js';
@@ -12,8 +13,9 @@ import type { Watch } from './watch.js';
 /** A block that nobody ends ends by itself after so long: without a quorum, or its runner, the fleet must not stay with the candidate. */
 const OVERDUE_MS = 30_000;
 
+/** The whole fleet alternates, or that of this cell. */
 export function isSwitchback({ design }: Pick<ExperimentRecord, 'design'>): boolean {
-	return design.kind === 'switchback';
+	return design.kind === 'switchback' || design.kind === 'matched-cells';
 }
 
 /** When what routers follow changes next; undefined where it does not. */
@@ -30,6 +32,11 @@ function stepOf(record: ExperimentRecord): typeof stepSplit {
 /** Counts, judges, and decides whether it ends. A record that has ended, or is about to, stays as it is. */
 export function stepExperiment(record: ExperimentRecord, look: Look, watch: Watch): ExperimentRecord {
 	if (record.state !== 'running') return record;
+	const touched = look.border === undefined ? undefined : touching(look.border, record.design.cellPairs.flat());
+	if (touched !== undefined) {
+		const reason = `the cell is not by itself any more: ${touched}`;
+		return { ...record, state: 'ending', end: { how: 'end', reason, by: 'rule', atMs: look.nowMs } };
+	}
 	const counted = stepOf(record)(record, look, watch);
 	const { trip } = watch;
 	const muted = watch.muted.length === counted.muted.length ? counted.muted : [...watch.muted];

@@ -1,7 +1,7 @@
 // Owns a step of a switchback: which block has the fleet at this moment, and the closing of blocks whose requests are over. Pure. A request belongs to the block that
 // was in force when it came: it is waited for, never cut.
 import type { ArmName } from '../cohorts/cohort.js';
-import { armOfBlock, type BlockPlace, blockAt } from '../design/schedule.js';
+import { armOfCell, type BlockPlace, blockAt } from '../design/schedule.js';
 import { type ClosedBlock, reasonOf, type SwitchbackState, SwitchbackTrial } from '../design/switchback-trial.js';
 import { type ExperimentPoint, type ExperimentRecord, POINTS_MAX } from '../record.js';
 import { added } from './figures.js';
@@ -17,7 +17,7 @@ const BEGIN_MS = 1500;
 /** The block that has the fleet, and whose it is. After the last one the baseline has it. */
 export function placeOf({ design, startedAtMs }: ExperimentRecord, nowMs: number): BlockPlace & { arm: ArmName } {
 	const place = blockAt(design, startedAtMs, nowMs);
-	return { ...place, arm: place.isOver ? 'baseline' : armOfBlock(design.seed, place.block) };
+	return { ...place, arm: place.isOver ? 'baseline' : armOfCell(design, place.block, design.cell) };
 }
 
 export function trialOf({ design, trial }: ExperimentRecord): SwitchbackTrial {
@@ -63,7 +63,7 @@ interface Closing {
 function closeBlock(record: ExperimentRecord, look: Look): Closing | undefined {
 	const { design, tag, startedAtMs, nextBlock, figures } = record;
 	const endsAtMs = startedAtMs + (nextBlock + 1) * design.blockMs;
-	const arm = armOfBlock(design.seed, nextBlock);
+	const arm = armOfCell(design, nextBlock, design.cell);
 	const counts = countsOf(look, tag, nextBlock, arm);
 	const begun = counts.get('begun');
 	const isSilent = Object.keys(record.routers).some((id) => look.readings.get(id) === undefined);
@@ -73,6 +73,7 @@ function closeBlock(record: ExperimentRecord, look: Look): Closing | undefined {
 	const isGap = isSilent || record.gaps.includes(nextBlock);
 	const block: ClosedBlock = {
 		block: nextBlock,
+		...(design.cell === undefined ? {} : { cell: design.cell }),
 		requests: counts.judged + unfinished,
 		good: counts.get('good'),
 		burnIn: countsOf(look, tag, nextBlock, arm, true).get('begun'),

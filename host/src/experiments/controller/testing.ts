@@ -11,6 +11,7 @@ import { type ArmName, cohortNumber } from '../cohorts/cohort.js';
 import { count } from '../cohorts/judge.js';
 import { type GuardrailWindows, guardrailWindowsSchema } from '../design/guardrail-windows.js';
 import { designFor } from '../design/testing.js';
+import type { CellBorder } from '../matched/look.js';
 import type { ExperimentRecord } from '../record.js';
 import { RouterTelemetry } from '../telemetry/router-telemetry.js';
 import { ExperimentRunner } from './runner.js';
@@ -155,6 +156,8 @@ export class VirtualMesh {
 	isForgetful = false;
 	/** Times that it was told. */
 	toldWindows = 0;
+	/** Where requests may cross to other cells. */
+	border: CellBorder = { sendsTo: [], hearsOf: [] };
 	promoted: string | undefined;
 	/** Requests that routers have begun. */
 	served = 0;
@@ -238,6 +241,7 @@ export class VirtualMesh {
 				Promise.resolve(
 					new Map(this.routers.map((router, at) => [`r${at}`, router.silent ? undefined : router.telemetry.read(ask)])),
 				),
+			border: () => this.border,
 			stage: (_model, staging) => {
 				this.told.push(`${staging.block} ${staging.arm ?? 'split'}`);
 				stageAll(staging);

@@ -58,6 +58,8 @@ export interface ExperimentDesign {
 	readonly durationMsMin: number;
 	/** Of matched-cells: names of cells, alike in pairs. */
 	readonly cellPairs: readonly (readonly [string, string])[];
+	/** Of matched-cells: the cell whose blocks are gathered here; absent where all are judged together. A cell by itself comes to no verdict. */
+	readonly cell?: string;
 	readonly guardrails: GuardrailOptions;
 	readonly promote: PromotionRule;
 }
@@ -84,6 +86,11 @@ export interface MadeDesign {
 export const BLOCK_MS_LEAST = 180_000;
 /** A block is at least so many median requests long. */
 export const BLOCK_REQUEST_LENGTHS = 10;
+
+/** Pairs of blocks of matched cells: what a cell has closed must all be there still when it is judged with the others (POINTS_MAX of its record). */
+export const MATCHED_PAIRS_MAX = 500;
+/** Pairs of cells that are compared at once. */
+export const CELL_PAIRS_MAX = 8;
 
 /** Of a split by session or tenant: how long a group keeps its side. Queues and caches are shared by both sides, so no length is too short for the evidence. */
 export const SPLIT_BLOCK_MS = 60_000;
@@ -184,11 +191,15 @@ function checkTimes(design: ExperimentDesign): void {
 	if (design.pairsMax * 2 > BLOCKS_MAX) throw designError('pairsMax', `at most ${BLOCKS_MAX / 2}`);
 }
 
-function checkCells({ kind, cellPairs }: ExperimentDesign): void {
+function checkCells({ kind, cellPairs, cell, pairsMax }: ExperimentDesign): void {
 	if ((kind === 'matched-cells') !== cellPairs.length > 0)
 		throw designError('cellPairs', kind === 'matched-cells' ? 'at least one pair of cells' : 'only for matched-cells');
 	const names = cellPairs.flat();
 	if (new Set(names).size !== names.length) throw designError('cellPairs', 'a cell is named twice');
+	if (cellPairs.length > CELL_PAIRS_MAX) throw designError('cellPairs', `at most ${CELL_PAIRS_MAX} pairs`);
+	if (cell !== undefined && !names.includes(cell)) throw designError('cell', `one of ${names.join(', ')}, not ${cell}`);
+	if (kind === 'matched-cells' && pairsMax > MATCHED_PAIRS_MAX)
+		throw designError('pairsMax', `at most ${MATCHED_PAIRS_MAX} for matched-cells`);
 }
 
 function notesOf(design: ExperimentDesign, rule: ReturnType<typeof blockRule>): string[] {
@@ -203,6 +214,7 @@ function notesOf(design: ExperimentDesign, rule: ReturnType<typeof blockRule>): 
 		return [biased, ...clusterNotes(design)];
 	}
 	const notes: string[] = [];
+	if (design.cell !== undefined) notes.push(cellNote(design.cell));
 	if (design.blockMs < rule.blockMs)
 		notes.push(
 			`Blocks of ${seconds(design.blockMs)} are shorter than the rule’s ${seconds(rule.blockMs)}: queues and caches carry over, and effects look smaller than they are.`,
@@ -212,6 +224,11 @@ function notesOf(design: ExperimentDesign, rule: ReturnType<typeof blockRule>): 
 			`A burn-in of ${seconds(design.burnInMs)} is shorter than the rule’s ${seconds(rule.burnInMs)}: requests of the block before are still under way.`,
 		);
 	return notes;
+}
+
+/** What a report of one cell of matched cells is not. */
+export function cellNote(cell: string): string {
+	return `This is cell ${cell} by itself: there is no verdict here. All cells are judged together by \`infermesh experiment matched report\`.`;
 }
 
 /** What a split by groups of requests does to the evidence of harm. */

@@ -3,6 +3,8 @@
 export const guarantees = {
 	attainment:
 		'Anytime-valid: whatever the traffic’s shape and however often one looks, the probability of a wrong win or loss is at most alpha, because the order within each pair was drawn at random. It covers clipped differences; effects that last longer than a block are understated.',
+	matchedCells:
+		'Anytime-valid: whatever the traffic’s shape and however often one looks, the probability of a wrong win or loss is at most alpha, because which cell of a pair has the candidate first was drawn at random in every pair of blocks; what both cells live through at a time cancels. It takes for granted that cells do not touch: that they have no node, engine or request in common is checked at the start, and while it runs that no request may cross; that clients do not choose their cell by how it serves them, and that engines do not share a GPU, is not. It covers clipped differences; effects that last longer than a block are understated.',
 	winRate:
 		'Share of pairs of blocks in which the candidate was better by more than the margin, with an anytime-valid interval for pairs like these; not the share of requests that got better.',
 	permutation:

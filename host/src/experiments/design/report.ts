@@ -148,7 +148,7 @@ export function switchbackFigures(trial: SwitchbackTrial): SwitchbackFigures {
 	});
 	const ratios = pairs.flatMap(({ logTtftP99Ratio }) => (logTtftP99Ratio === undefined ? [] : [logTtftP99Ratio]));
 	return {
-		attainmentDifference: figure('attainment', {
+		attainmentDifference: figure(isJoint(design) ? 'matchedCells' : 'attainment', {
 			mean: trial.difference,
 			interval: trial.interval,
 			clipped: trial.clipped,
@@ -161,6 +161,11 @@ export function switchbackFigures(trial: SwitchbackTrial): SwitchbackFigures {
 		dropped: trial.dropped,
 		burnInRequests: trial.burnIn,
 	};
+}
+
+/** Cells judged together: one by itself is a switchback. */
+function isJoint({ cellPairs, cell }: ExperimentDesign): boolean {
+	return cellPairs.length > 0 && cell === undefined;
 }
 
 /** Geometric mean of the pairs' ratios. */

@@ -59,7 +59,16 @@ export function armOfCell(design: Pick<ExperimentDesign, 'seed' | 'cellPairs'>, 
 	return armOfBlock(design.seed, block, stratum, design.cellPairs[stratum]?.[1] === cell);
 }
 
-/** Cells whose blocks are counted apart; one unnamed where the whole fleet alternates. */
-export function cellsOf(design: Pick<ExperimentDesign, 'cellPairs'>): readonly string[] {
-	return design.cellPairs.length === 0 ? [''] : design.cellPairs.flat();
+/** Cells that count only together: pairs of cells, one cell where it is judged by itself, one unnamed where the whole fleet alternates. */
+export function strataOf({
+	cellPairs,
+	cell,
+}: Pick<ExperimentDesign, 'cellPairs' | 'cell'>): readonly (readonly string[])[] {
+	if (cell !== undefined) return [[cell]];
+	return cellPairs.length === 0 ? [['']] : cellPairs;
+}
+
+/** Cells whose blocks are counted apart. */
+export function cellsOf(design: Pick<ExperimentDesign, 'cellPairs' | 'cell'>): readonly string[] {
+	return strataOf(design).flat();
 }

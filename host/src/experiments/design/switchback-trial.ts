@@ -9,7 +9,7 @@ import type { ArmName } from '../cohorts/cohort.js';
 import { designDigest, type ExperimentDesign } from './design.js';
 import { stateError } from './errors.js';
 import type { TrialVerdict } from './promotion.js';
-import { armOfCell, cellsOf } from './schedule.js';
+import { armOfCell, cellsOf, strataOf } from './schedule.js';
 
 /** Why a block does not count: what was seen of it is not whole. None of them looks at outcomes. */
 export const incompleteReasons = ['gap', 'few_requests', 'stopped'] as const;
@@ -196,7 +196,8 @@ export class SwitchbackTrial {
 			this.#pairs.push(result);
 			this.#sequence.observe(result.difference);
 			this.#wins.observe(result.difference > this.design.margin ? 1 : 0);
-			this.#verdict = judgeMargin(this.interval, this.design.margin);
+			// A cell that stopped by what it saw alone would take its pair away by outcome.
+			if (this.design.cell === undefined) this.#verdict = judgeMargin(this.interval, this.design.margin);
 		}
 		if (this.#verdict === 'undecided' && this.#pairsSeen >= this.design.pairsMax) this.#verdict = 'budget';
 	}
@@ -221,8 +222,9 @@ function pairResult(
 ): PairResult | undefined {
 	const isWhole = (cell: string): boolean =>
 		(cells.get(cell) ?? []).every((block) => reasonOf(block, design) === undefined);
-	const strata = design.cellPairs.length === 0 ? [['']] : design.cellPairs;
-	const whole = strata.filter((stratum) => stratum.every(isWhole)).flat();
+	const whole = strataOf(design)
+		.filter((stratum) => stratum.every(isWhole))
+		.flat();
 	if (whole.length === 0) return undefined;
 	const arms = whole.map((cell) => byArm(design, cell, cells.get(cell) ?? []));
 	const attainment = (arm: ArmName): number => mean(arms.map((one) => attainmentOf(one[arm])));
