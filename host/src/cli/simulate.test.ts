@@ -3,9 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test from 'ava';
+import { generatedProject } from '../project/testing.js';
 import type { GateReport } from '../simulator/gate/gate.js';
 import { smallText } from '../simulator/grid/testing.js';
 import type { SimulationReport } from '../simulator/report/document.js';
+import { compileNative, leastQueueC, sandboxesOf } from '../strategy/native/testing.js';
 import { type Ran, type RunOptions, run as runCommand } from './testing.js';
 
 const SMALL = smallText('grid: { seeds: 1 }');
@@ -18,7 +20,7 @@ function run(argv: readonly string[], options: RunOptions = {}): Promise<Ran> {
 
 const simulate = ['simulate', '--scenario', 'small.yaml', '--strategies', 'baseline_rr', '--threads', '1'];
 
-function inFolder(t: { teardown: (fn: () => void) => void }, name: string, content: string): string {
+function inFolder(t: { teardown: (fn: () => void) => void }, name: string, content: string | Uint8Array): string {
 	const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-simulate-'));
 	t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 	const file = path.join(folder, name);
@@ -189,6 +191,35 @@ test.serial('a strategy is not worse than itself', async (t) => {
 	const { code, json } = await gate('least_queue');
 	t.is(code, 0);
 	t.like((json as GateReport).simulation?.comparisons[0], { wins: 0, ties: 10, losses: 0, margin: 0, ttftRatio: 1 });
+});
+
+const hostileC = leastQueueC.replace(
+	'\tconst uint32_t rows',
+	'\tif (im_request_in(frame)->tokens_in > 0) *(volatile int *)8 = 1;\n\tconst uint32_t rows',
+);
+
+test.serial('a native library goes through the gate as a module does', async (t) => {
+	const { code, json, err } = await gate(generatedProject(t, 'strategy-c'));
+	const report = json as GateReport;
+	t.is(code, 0, err + JSON.stringify(report.checks));
+	t.deepEqual(
+		report.checks.map(({ check, verdict }) => [check, verdict]),
+		['admission', 'conformance', 'golden', 'determinism', 'faults', 'simulation'].map((check) => [check, 'pass']),
+	);
+	t.is(report.simulation?.comparisons[0]?.replications, 10);
+	t.deepEqual(sandboxesOf(process.pid), [], 'no sandbox is left');
+});
+
+test.serial('and is stopped there when it crashes, with what it did', async (t) => {
+	const file = inFolder(t, 'hostile.so', await compileNative(hostileC));
+	const { code, json } = await gate(file);
+	t.is(code, 1);
+	const { passed, checks, simulation } = json as GateReport;
+	t.false(passed);
+	t.is(simulation, null);
+	// Each frame of admission takes another sandbox: on a busy machine its own limit of time may come first.
+	t.regex(checks.flatMap(({ reasons }) => reasons).join('\n'), /SIGSEGV|IM_ADMISSION_TIMEOUT/);
+	t.deepEqual(sandboxesOf(process.pid), []);
 });
 
 test('a module that admission refuses fails, and is not simulated', async (t) => {

@@ -8,6 +8,7 @@ import {
 	type Threshold,
 	type ThresholdVerdict,
 } from '../load/threshold.js';
+import { NOT_METERED } from '../strategy/native/code.js';
 import { projectErrors } from './errors.js';
 import { type Measurement, type MeasureOptions, measureDecisions, measureDefaults } from './measure.js';
 import { type PrepareOptions, prepareStrategy } from './prepare.js';
@@ -79,31 +80,17 @@ export async function benchProject(where: string, clock: Clock, options: BenchOp
 
 /** Text of a benchmark: a row for each size, then the thresholds. */
 export function renderBench(report: BenchReport): string {
+	const metered = report.sizes.some((size) => size.fuelMax !== null);
 	const rows = report.sizes.map((size) => [
 		String(size.targets),
 		...[size.p50Us, size.p90Us, size.p99Us, size.maxUs, size.syncRowUs].map((us) => us.toFixed(2)),
-		String(size.fuelP50),
-		String(size.fuelMax),
-		`${((100 * size.fuelMax) / size.fuelBudget).toFixed(1)}%`,
+		...fuelCells(size),
 		String(size.decisions),
 	]);
+	const fuelColumns = metered ? ['fuel p50', 'fuel max', 'of budget'] : [];
 	const lines = [
-		`${report.strategy}: one decision, all in, on this machine; fuel is the same everywhere`,
-		table(
-			[
-				'targets',
-				'p50 µs',
-				'p90 µs',
-				'p99 µs',
-				'max µs',
-				'sync/row µs',
-				'fuel p50',
-				'fuel max',
-				'of budget',
-				'decisions',
-			],
-			rows,
-		),
+		`${report.strategy}: one decision, all in, on this machine; ${metered ? 'fuel is the same everywhere' : NOT_METERED}`,
+		table(['targets', 'p50 µs', 'p90 µs', 'p99 µs', 'max µs', 'sync/row µs', ...fuelColumns, 'decisions'], rows),
 	];
 	for (const size of report.sizes) {
 		for (const [cause, times] of Object.entries(size.faults))
@@ -116,10 +103,16 @@ export function renderBench(report: BenchReport): string {
 	return `${lines.join('\n')}\n`;
 }
 
+function fuelCells({ fuelP50, fuelMax, fuelBudget }: Measurement): string[] {
+	if (fuelP50 === null || fuelMax === null || fuelBudget === null) return [];
+	return [String(fuelP50), String(fuelMax), `${((100 * fuelMax) / fuelBudget).toFixed(1)}%`];
+}
+
 /** A measured value with the unit a reader expects: times are held in milliseconds. */
 function measured(verdict: ThresholdVerdict): string {
-	if (verdict.actual === null) return 'not measured';
-	if (/^\s*fuel/.test(verdict.source)) return `measured ${verdict.actual}`;
+	const isFuel = /^\s*fuel/.test(verdict.source);
+	if (verdict.actual === null) return isFuel ? NOT_METERED : 'not measured';
+	if (isFuel) return `measured ${verdict.actual}`;
 	const us = verdict.actual * 1000;
 	return us < 1000 ? `measured ${us.toFixed(2)} µs` : `measured ${verdict.actual.toFixed(2)} ms`;
 }
@@ -147,11 +140,12 @@ function checkedThresholds(texts: readonly string[], targets: readonly number[])
 function lookUp(sizes: readonly Measurement[], metric: string, targets: number | undefined): number | undefined {
 	const values = sizes
 		.filter((size) => targets === undefined || size.targets === targets)
-		.map((size) => valueOf(size, metric));
+		.flatMap((size) => valueOf(size, metric) ?? []);
 	return values.length === 0 ? undefined : Math.max(...values);
 }
 
-function valueOf(size: Measurement, metric: string): number {
+/** Null where it is not measured: fuel of a native library. */
+function valueOf(size: Measurement, metric: string): number | null {
 	switch (metric) {
 		case 'p50':
 			return size.p50Us / 1000;

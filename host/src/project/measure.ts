@@ -2,6 +2,7 @@
 // timed all in: request written, strategy run under fuel, answer checked. Bringing rows up to date is timed apart.
 import { type Clock, MeshError } from '@infermesh/proto';
 import { quantileOfSorted } from '../statistics/quantile.js';
+import { isNative } from '../strategy/native/code.js';
 import { Decision, type FallbackCause } from '../strategy/runtime/decision.js';
 import { StrategyInstance, type StrategyModule } from '../strategy/runtime/instance.js';
 import { readOutput } from '../strategy/runtime/read-output.js';
@@ -34,10 +35,11 @@ export interface Measurement {
 	readonly decisions: number;
 	/** Decisions that ended in a fault, by cause; empty when all were sound. */
 	readonly faults: Readonly<Record<string, number>>;
-	readonly fuelP50: number;
-	readonly fuelMax: number;
+	/** Null of a native library, like the others: it is not metered. */
+	readonly fuelP50: number | null;
+	readonly fuelMax: number | null;
 	/** Fuel one decision may use at this size. */
-	readonly fuelBudget: number;
+	readonly fuelBudget: number | null;
 	readonly p50Us: number;
 	readonly p90Us: number;
 	readonly p99Us: number;
@@ -86,13 +88,14 @@ function measured(bench: Bench, targets: number, clock: Clock, options: MeasureO
 		if (decisions % BATCH === 0 && to > endMs) break;
 	}
 	const fuel = fuels.subarray(0, decisions).toSorted();
+	const { metered } = bench;
 	return {
 		targets,
 		decisions,
 		faults,
-		fuelP50: quantileOfSorted(fuel, 0.5, 0),
-		fuelMax: fuel.at(-1) ?? 0,
-		fuelBudget: bench.fuelBudget,
+		fuelP50: metered ? quantileOfSorted(fuel, 0.5, 0) : null,
+		fuelMax: metered ? (fuel.at(-1) ?? 0) : null,
+		fuelBudget: metered ? bench.fuelBudget : null,
 		...summarise(times.subarray(0, decisions), clockCostMs(clock)),
 		syncRowUs: bench.measureSync(clock),
 	};
@@ -115,6 +118,11 @@ export class Bench {
 		this.#options = options.sandbox;
 		this.#place = { zone: 1, region: 1, topK: options.sandbox.topK };
 		this.#instance = this.#make();
+	}
+
+	/** Whether fuel is counted. */
+	get metered(): boolean {
+		return !isNative(this.#strategy.module);
 	}
 
 	get fuelBudget(): number {

@@ -192,7 +192,8 @@ test('run: JSON inputs, with the ranking, factors and fuel', async (t) => {
 		['y', 'x'],
 	);
 	t.is(report.decision.ranked[0]?.factors['work_ms'], 100);
-	t.true(report.decision.fuel > 0 && report.decision.fuel < report.fuelBudget);
+	const { fuelBudget, decision } = report;
+	t.true(decision.fuel !== null && fuelBudget !== null && decision.fuel > 0 && decision.fuel < fuelBudget);
 	t.regex(renderRun(report), /under_test@0\.1\.0: route\n/);
 	t.regex(renderRun(report), /1 +y +100 +100 /);
 });
@@ -213,6 +214,34 @@ test('run: mistakes in the inputs name their place', async (t) => {
 	writeFileSync(requestFile, '{ "tokens_in": ');
 	t.is((await refusal(() => runOnce(dir, { requestFile }))).code, 'IM_RUN_INPUT_INVALID');
 	t.is((await refusal(() => runOnce(dir, { requestFile: path.join(dir, 'none.json') }))).code, 'IM_PROJECT_UNREADABLE');
+});
+
+test('a native library is not metered: test, run and bench say so, and a threshold on its fuel does not hold', async (t) => {
+	const dir = generatedProject(t, 'strategy-c');
+	const tests = await testProject(dir);
+	t.true(tests.scenarios.length > 0 && tests.scenarios.every(({ fuelMax }) => fuelMax === null));
+	t.regex(renderTests(tests), /^ok .* \(\d+ decisions, not metered\)$/m);
+	const run = await runOnce(dir);
+	t.like(run, { fuelBudget: null, decision: { fuel: null } });
+	t.regex(renderRun(run), /targets eligible; not metered$/m);
+	const measure = { warmupDecisions: 20, decisionsMax: 50, durationMsMax: 200 };
+	const report = await benchProject(dir, systemClock, { targets: [16], thresholds: ['fuel<=10', 'p50<10s'], measure });
+	t.like(report.sizes[0], { fuelP50: null, fuelMax: null, fuelBudget: null });
+	t.deepEqual(
+		report.thresholds.map(({ passed, actual }) => [passed, actual !== null]),
+		[
+			[false, false],
+			[true, true],
+		],
+	);
+	const text = renderBench(report);
+	t.regex(text, /on this machine; not metered$/m);
+	t.regex(text, /FAIL {2}fuel<=10 {2}\(not metered\)/);
+	t.notRegex(text, /fuel p50/);
+	const only = "name: asks for fuel\ntargets: [{ id: a, load: 1 }]\nrequests:\n  - expect: { fuel: '<10' }\n";
+	writeFileSync(path.join(dir, 'test/fuel.scenario.yaml'), only);
+	const asked = await testProject(dir, { only: 'asks for fuel' });
+	t.is(asked.scenarios[0]?.failures[0]?.actual, 'not metered', renderTests(asked));
 });
 
 test('bench: sizes, exact fuel and thresholds', async (t) => {

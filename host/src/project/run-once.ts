@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { MeshError } from '@infermesh/proto';
 import { Type } from 'typebox';
+import { NOT_METERED } from '../strategy/native/code.js';
 import { Decision } from '../strategy/runtime/decision.js';
 import { projectErrors } from './errors.js';
 import { createHits, featuresOf, fillHits } from './features.js';
@@ -29,7 +30,8 @@ export interface RunReport {
 	readonly decision: NamedDecision;
 	readonly eligible: number;
 	readonly targets: number;
-	readonly fuelBudget: number;
+	/** Fuel one decision may use; null where none is counted. */
+	readonly fuelBudget: number | null;
 	/** Where the strategy trapped, when it did. */
 	readonly trap: string | null;
 	readonly log: string;
@@ -64,10 +66,10 @@ export async function runOnce(where: string, options: RunOptions = {}): Promise<
 	return {
 		strategy: module.label,
 		digest: module.digest,
-		decision: nameDecision(out, fleet.ids, (index) => sandbox.factors(index)),
+		decision: nameDecision(out, sandbox.fuel, fleet.ids, (index) => sandbox.factors(index)),
 		eligible: fleet.view.eligibleCount,
 		targets: fleet.ids.length,
-		fuelBudget: fuel.base + fuel.perTarget * fleet.ids.length,
+		fuelBudget: sandbox.fuel === null ? null : fuel.base + fuel.perTarget * fleet.ids.length,
 		trap: sandbox.fault.trap === undefined ? null : (strategy.describeTrap(sandbox.fault.trap) ?? null),
 		log: sandbox.log(),
 	};
@@ -90,9 +92,8 @@ export function renderRun(report: RunReport): string {
 		]);
 		lines.push(table(['#', 'target', 'score', ...names], rows));
 	}
-	lines.push(
-		`  ${report.eligible} of ${report.targets} targets eligible; fuel ${decision.fuel} of ${report.fuelBudget}`,
-	);
+	const fuel = report.fuelBudget === null ? NOT_METERED : `fuel ${decision.fuel} of ${report.fuelBudget}`;
+	lines.push(`  ${report.eligible} of ${report.targets} targets eligible; ${fuel}`);
 	if (report.log !== '')
 		lines.push(
 			...report.log

@@ -22,6 +22,7 @@ import {
 	OUTPUT_LOG_BYTES_WORD,
 	OutcomeStatus,
 } from '@infermesh/sdk';
+import { isNative } from '../strategy/native/code.js';
 import { deciderDefaults } from '../strategy/runtime/decider.js';
 import type { Decision, FallbackCause, PrefixHits, RequestFeatures } from '../strategy/runtime/decision.js';
 import { type FuelBudget, StrategyInstance, type StrategyModule } from '../strategy/runtime/instance.js';
@@ -57,10 +58,11 @@ const noFault: Fault = { cause: 'none', trap: undefined };
 export class Sandbox {
 	readonly strategy: StrategyModule;
 	readonly fleet: Fleet;
-	/** Fuel of the last call. */
-	fuel = 0;
+	/** Fuel of the last call; null where none is counted. */
+	fuel: number | null = null;
 	fault: Fault = noFault;
 	readonly #options: SandboxOptions;
+	readonly #metered: boolean;
 	readonly #state: { readonly writer: StateBlockWriter; readonly reader: StateBlockReader } | undefined;
 	#instance: StrategyInstance;
 	#observer: StrategyInstance | undefined;
@@ -72,6 +74,7 @@ export class Sandbox {
 		this.strategy = strategy;
 		this.fleet = fleet;
 		this.#options = options;
+		this.#metered = !isNative(strategy.module);
 		this.#place = { zone: fleet.zone, region: fleet.region, topK: options.topK };
 		const { stateBytes } = strategy.manifest;
 		if (stateBytes > 0) {
@@ -94,7 +97,7 @@ export class Sandbox {
 		let cause = instance.rank();
 		if (cause === 'none') cause = readOutput(instance, excluded, out);
 		for (const row of excluded) instance.mask(row, view.isEligible(row));
-		this.fuel = instance.lastFuel;
+		this.fuel = this.#metered ? instance.lastFuel : null;
 		out.fuel = instance.lastFuel;
 		out.cause = cause;
 		out.strategy = this.strategy.label;
@@ -153,7 +156,7 @@ export class Sandbox {
 		);
 		outcomes.forEach((outcome, index) => this.#writeOutcome(observer, outcome, index));
 		const cause = observer.call(hook, outcomes.length);
-		this.fuel = observer.lastFuel;
+		this.fuel = this.#metered ? observer.lastFuel : null;
 		this.fault = { cause, trap: observer.lastTrap };
 		if (cause === 'none' && this.#state !== undefined) {
 			const { stateOffset, stateBytes } = observer.layout;

@@ -1,6 +1,7 @@
 // Owns comparing one answer with what a scenario expects of it: every expectation that does not hold becomes a line with the
 // expected and the actual value. Shares over repetitions are run.ts's.
 import { RejectReason } from '@infermesh/sdk';
+import { NOT_METERED } from '../../strategy/native/code.js';
 import type { Decision } from '../../strategy/runtime/decision.js';
 import { parseComparator } from './comparator.js';
 import type { ExpectSpec } from './schema.js';
@@ -10,7 +11,8 @@ export interface NamedDecision {
 	readonly cause: string;
 	readonly verdict: string;
 	readonly reason: string;
-	readonly fuel: number;
+	/** Null where none is counted. */
+	readonly fuel: number | null;
 	readonly ranked: readonly {
 		readonly target: string;
 		readonly score: number;
@@ -34,8 +36,10 @@ export interface Mismatch {
 
 const reasonNames = Object.keys(RejectReason);
 
+/** `fuel` of the decision: null where none is counted. */
 export function nameDecision(
 	decision: Decision,
+	fuel: number | null,
 	ids: readonly string[],
 	factorsOf: (index: number) => Readonly<Record<string, number>>,
 ): NamedDecision {
@@ -49,7 +53,7 @@ export function nameDecision(
 		cause: decision.cause,
 		verdict: faulty ? 'none' : decision.verdict,
 		reason: faulty ? 'none' : (reasonNames[decision.rejectReason] ?? 'none'),
-		fuel: decision.fuel,
+		fuel,
 		ranked,
 		prefill: faulty ? 'none' : (ids[decision.prefillRow] ?? 'none'),
 		fetchFrom: faulty ? 'none' : (ids[decision.fetchFromRow] ?? 'none'),
@@ -82,7 +86,8 @@ export function compare(expect: ExpectSpec, decision: NamedDecision): Mismatch[]
 		if (expected !== undefined && expected !== actual) say(key, expected, actual);
 	for (const [key, expected, actual] of numbersOf(expect, decision)) {
 		if (expected === undefined || meets(expected, actual)) continue;
-		say(key, String(expected), actual === undefined ? 'no value' : formatNumber(actual));
+		const missing = key === 'fuel' ? NOT_METERED : 'no value';
+		say(key, String(expected), actual === undefined ? missing : formatNumber(actual));
 	}
 	return mismatches;
 }
@@ -129,7 +134,7 @@ function numbersOf(
 	);
 	return [
 		['count', expect.count, decision.ranked.length],
-		['fuel', expect.fuel, decision.fuel],
+		['fuel', expect.fuel, decision.fuel ?? undefined],
 		['score', expect.score, best?.score],
 		['score_margin', expect.score_margin, margin],
 		['hold_key', expect.hold_key, decision.holdKey],

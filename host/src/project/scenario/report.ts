@@ -1,4 +1,5 @@
 // Owns how scenario results read in a terminal: one line a scenario, and below a failed one what was expected, what came and why.
+import { NOT_METERED } from '../../strategy/native/code.js';
 import { formatNumber } from './expect.js';
 import type { ScenarioFailure, ScenarioOutcome } from './run.js';
 
@@ -7,7 +8,8 @@ const RANKED_SHOWN = 4;
 /** Text of one scenario; ends with a line break. */
 export function renderScenario(outcome: ScenarioOutcome): string {
 	const mark = outcome.ok ? 'ok  ' : 'FAIL';
-	const lines = [`${mark}  ${outcome.name}  (${outcome.decisions} decisions, fuel ≤ ${outcome.fuelMax})`];
+	const fuel = outcome.fuelMax === null ? NOT_METERED : `fuel ≤ ${outcome.fuelMax}`;
+	const lines = [`${mark}  ${outcome.name}  (${outcome.decisions} decisions, ${fuel})`];
 	for (const failure of outcome.failures) lines.push(...renderFailure(failure).map((line) => `      ${line}`));
 	if (!outcome.ok) lines.push(...outcome.log.map((line) => `      log  ${line}`));
 	return `${lines.join('\n')}\n`;

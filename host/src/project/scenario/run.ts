@@ -31,7 +31,8 @@ export interface ScenarioOutcome {
 	readonly file: string;
 	readonly ok: boolean;
 	readonly decisions: number;
-	readonly fuelMax: number;
+	/** Most fuel of one decision; null where none is counted. */
+	readonly fuelMax: number | null;
 	readonly failures: readonly ScenarioFailure[];
 	/** Lines the strategy logged, the first few. */
 	readonly log: readonly string[];
@@ -76,7 +77,7 @@ class Run {
 	readonly #failures: ScenarioFailure[] = [];
 	readonly #log: string[] = [];
 	#decisions = 0;
-	#fuelMax = 0;
+	#fuelMax: number | null = null;
 
 	constructor(scenario: Scenario, sandbox: Sandbox, options: ScenarioOptions) {
 		this.#scenario = scenario;
@@ -129,7 +130,8 @@ class Run {
 		const features = featuresOf(request, fleet, repetition, defaultSeed + index);
 		this.#sandbox.rank(features, this.#hits, excluded, this.#decision);
 		this.#decisions++;
-		this.#fuelMax = Math.max(this.#fuelMax, this.#sandbox.fuel);
+		const { fuel } = this.#sandbox;
+		if (fuel !== null) this.#fuelMax = Math.max(this.#fuelMax ?? 0, fuel);
 		const text = this.#sandbox.log();
 		if (text !== '' && this.#log.length < LOG_LINES_MAX)
 			this.#log.push(
@@ -138,7 +140,7 @@ class Run {
 					.split('\n')
 					.slice(0, LOG_LINES_MAX - this.#log.length),
 			);
-		const named = nameDecision(this.#decision, fleet.ids, (rank) => this.#sandbox.factors(rank));
+		const named = nameDecision(this.#decision, fuel, fleet.ids, (rank) => this.#sandbox.factors(rank));
 		const row = this.#decision.rows[0];
 		if (request.dispatch === true && named.verdict === 'route' && row !== undefined && named.ranked.length > 0) {
 			const cached = (request.hits ?? []).find((hit) => hit.target === named.ranked[0]?.target)?.tokens ?? 0;

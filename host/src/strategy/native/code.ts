@@ -66,6 +66,9 @@ export function isNative(code: object): code is NativeCode {
 	return 'native' in code;
 }
 
+/** In place of fuel, for people, where none is counted: a library is bounded by time. */
+export const NOT_METERED = 'not metered';
+
 /** Bytes of a shared library, and not of a module: both begin with four that are their own. */
 export function isLibrary(bytes: Uint8Array): boolean {
 	return bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
