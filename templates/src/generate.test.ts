@@ -37,7 +37,7 @@ function snapshot(dir: string): Record<string, string> {
 const filesOf: Readonly<Record<(typeof templates)[number]['sdk'], readonly string[]>> = {
 	assembly: ['assembly/index.ts', 'sdk/index.ts'],
 	c: ['strategy.c', 'sdk/infermesh.h'],
-	rust: ['Cargo.toml', 'src/lib.rs', 'sdk/Cargo.toml', 'sdk/src/lib.rs'],
+	rust: ['Cargo.toml', 'src/lib.rs', 'sdk/Cargo.toml', 'sdk/src/lib.rs', 'sdk/src/lanes/sse2.rs'],
 };
 
 for (const template of templates) {

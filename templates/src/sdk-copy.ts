@@ -46,7 +46,7 @@ export type SdkLanguage = 'assembly' | 'c' | 'rust';
 const sdkFiles: Readonly<Record<SdkLanguage, RegExp>> = {
 	assembly: /\.ts$/,
 	c: /\.h$/,
-	rust: /^(Cargo\.toml|src\/[^/]+\.rs)$/,
+	rust: /^(Cargo\.toml|src\/.+\.rs)$/,
 };
 
 /** Reads the SDK of one language of `packageDir`. Throws IM_TEMPLATE_SDK_MISSING when it is not there. */

@@ -10,7 +10,8 @@ import { useRust } from '../support/rust.js';
 
 const project = path.join(fileURLToPath(new URL('../../../', import.meta.url)), 'plugins/hybrid_mesh');
 /** All of them in `npm run test:long`. */
-const FRAMES = process.env['INFERMESH_TEST_LONG'] === '1' ? 100_000 : 5000;
+const long = process.env['INFERMESH_TEST_LONG'] === '1';
+const FRAMES = long ? 100_000 : 5000;
 /** Fleets, each with a pair of instances; every frame changes some rows, the eligible ones, the hits and the request. */
 const SIZES = [1, 3, 16, 17, 70, 200, 1100];
 const CHANGED_ROWS = 12;
@@ -114,7 +115,7 @@ function decide(kits: readonly StrategyKit[], draw: Draw, size: number) {
 }
 
 test(`hybrid_mesh in Rust decides as in AssemblyScript on ${FRAMES} random frames`, async (t) => {
-	t.timeout(600_000);
+	t.timeout(long ? 3_600_000 : 600_000);
 	useRust();
 	const folder = temporaryFolder(t);
 	const inAssembly = await buildStrategy(project, { dryRun: true });

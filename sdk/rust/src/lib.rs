@@ -1,5 +1,5 @@
 //! The Rust SDK of InferMesh strategies: one source for WebAssembly modules and native libraries. It depends on no crate, allocates nothing, and all
-//! `unsafe` is in `raw.rs` (and in the layout that `abi.rs` asserts); what a strategy sees are slices, references and numbers.
+//! `unsafe` is in `raw.rs`, in the layout that `abi.rs` asserts, and around the machine's instructions in `lanes`; what a strategy sees are slices, references and numbers.
 //!
 //! ```ignore
 //! #![no_std]

@@ -1,7 +1,7 @@
 //! Choosing the best rows from a column of costs: exact top-k through the minima of blocks of 64 rows. Rows with the same cost are equally likely, by the
 //! request's seed; a lower row number is never an advantage.
 use crate::abi::RANKED_ROWS_MAX;
-use crate::lanes::{Mask, F4};
+use crate::lanes::{fours, fours_mut, Mask, F4};
 use crate::{Frame, Rows, Status};
 
 /// Rows whose minimum is kept together.
@@ -14,6 +14,12 @@ pub const NEVER: f32 = f32::INFINITY;
 #[inline(always)]
 pub fn allowed(costs: F4, mask: Mask) -> F4 {
     costs.select(F4::splat(NEVER), costs.is_finite().and(mask))
+}
+
+/// The least of costs, a multiple of four of them.
+#[inline(always)]
+fn least(costs: &[f32]) -> f32 {
+    fours(costs).iter().fold(F4::splat(NEVER), |least, four| least.pmin(F4::new(four))).smallest()
 }
 
 /// The block minima of a column of costs.
@@ -42,19 +48,11 @@ impl Blocks<'_> {
 
     fn refresh(&mut self, cost: &[f32], block: usize) {
         let end = (block + BLOCK_ROWS).min(self.capacity);
-        let mut smallest = F4::splat(NEVER);
-        for row in (block..end).step_by(4) {
-            smallest = smallest.pmin(F4::load(cost, row));
-        }
-        self.minima[block / BLOCK_ROWS] = smallest.smallest();
+        self.minima[block / BLOCK_ROWS] = least(&cost[block..end]);
     }
 
     fn lowest(&self) -> f32 {
-        let mut smallest = F4::load(self.minima, 0);
-        for block in (4..self.padded()).step_by(4) {
-            smallest = smallest.pmin(F4::load(self.minima, block));
-        }
-        smallest.smallest()
+        least(&self.minima[..self.padded()])
     }
 
     /// The row with cost `lowest` after `skip` others with the same cost; else how many rows have that cost.
@@ -64,14 +62,15 @@ impl Blocks<'_> {
             if self.minima[block / BLOCK_ROWS] != lowest {
                 continue;
             }
-            for row in (block..(block + BLOCK_ROWS).min(self.capacity)).step_by(4) {
-                let mut bits = F4::load(cost, row).equal_bits(lowest);
+            let end = (block + BLOCK_ROWS).min(self.capacity);
+            for (at, four) in fours(&cost[block..end]).iter().enumerate() {
+                let mut bits = F4::new(four).equal_bits(lowest);
                 let found = bits.count_ones();
                 if seen + found > skip {
                     for _ in seen..skip {
                         bits &= bits - 1;
                     }
-                    return Ok(row + bits.trailing_zeros() as usize);
+                    return Ok(block + 4 * at + bits.trailing_zeros() as usize);
                 }
                 seen += found;
             }
@@ -112,9 +111,10 @@ impl Frame<'_> {
         let rows = self.rows;
         for block in (0..rows.capacity).step_by(BLOCK_ROWS) {
             let mut smallest = F4::splat(NEVER);
-            for row in (block..(block + BLOCK_ROWS).min(rows.capacity)).step_by(4) {
-                let values = allowed(F4::load(cost, row), rows.eligible_four(row));
-                values.store(cost, row);
+            let end = (block + BLOCK_ROWS).min(rows.capacity);
+            for (at, four) in fours_mut(&mut cost[block..end]).iter_mut().enumerate() {
+                let values = allowed(F4::new(four), rows.eligible_four(block + 4 * at));
+                *four = values.lanes();
                 smallest = smallest.pmin(values);
             }
             self.put_block_minimum(block, smallest);

@@ -1,4 +1,4 @@
-//! The only unsafe code of the SDK: from the address of a frame to slices and references, once a call.
+//! The unsafe code that reads memory of the host's: from the address of a frame to slices and references, once a call.
 //!
 //! Why it is sound: the host owns the frame and touches it only between calls, so nothing changes under a reference; every type in it is made of integers
 //! and floats, for which all bits are valid; each section is checked to be aligned and inside the frame whenever it is borrowed. That the sections a
@@ -118,6 +118,7 @@ unsafe fn check<'a>(frame: *mut u8) -> Option<Checked<'a>> {
 
 impl<'a> Checked<'a> {
     /// `count` values at `offset`; none where the section does not exist or is not inside the frame.
+    #[inline(always)]
     fn slice<T>(self, offset: u32, count: u32) -> &'a [T] {
         let section = Section::of::<T>(offset, count);
         if section.bytes == 0 || !section.inside(self.header.frame_bytes, align_of::<T>()) {
@@ -139,27 +140,37 @@ impl<'a> Checked<'a> {
         // Safety: as above, and by contract nothing else borrows it.
         unsafe { slice::from_raw_parts_mut(self.base.add(section.offset) as *mut T, count as usize) }
     }
-
-    fn column<T>(self, id: u32) -> &'a [T] {
-        let table: &[u32] = self.slice(self.header.columns_offset, self.header.columns_count);
-        match table.get(id as usize) {
-            None | Some(0) => &[],
-            Some(offset) => self.slice(*offset, self.header.row_capacity),
-        }
-    }
 }
 
 /// A frame that slices of columns can be asked of.
 #[derive(Clone, Copy)]
-pub struct Columns<'a>(Checked<'a>);
+pub struct Columns<'a> {
+    frame: Checked<'a>,
+    /// Where each begins; 0 where there is none.
+    table: &'a [u32],
+}
 
 impl<'a> Columns<'a> {
-    pub(crate) fn f32(self, id: u32) -> &'a [f32] {
-        self.0.column(id)
+    fn of(frame: Checked<'a>) -> Columns<'a> {
+        Columns { frame, table: frame.slice(frame.header.columns_offset, frame.header.columns_count) }
     }
 
+    #[inline(always)]
+    pub(crate) fn f32(self, id: u32) -> &'a [f32] {
+        self.column(id)
+    }
+
+    #[inline(always)]
     pub(crate) fn u32(self, id: u32) -> &'a [u32] {
-        self.0.column(id)
+        self.column(id)
+    }
+
+    #[inline(always)]
+    fn column<T>(self, id: u32) -> &'a [T] {
+        match self.table.get(id as usize) {
+            None | Some(0) => &[],
+            Some(offset) => self.frame.slice(*offset, self.frame.header.row_capacity),
+        }
     }
 }
 
@@ -177,7 +188,7 @@ fn rows(frame: Checked<'_>) -> Rows<'_> {
         eligibility: frame.slice(header.eligibility_offset, words(header.row_capacity)),
         hits: &hits[..hits.len().min(request.hit_count as usize)],
         config: frame.slice(header.config_offset, header.config_slots),
-        columns: Columns(frame),
+        columns: Columns::of(frame),
     }
 }
 

@@ -1,6 +1,6 @@
-//! How busy the pool is and for how long, and what it costs to keep one more target busy meanwhile: the same as ../../assembly/busy.ts, over the same rows.
+//! How busy the pool is and for how long, and what it costs to keep one more target busy meanwhile: the same as ../../assembly/busy.ts.
 use crate::manifest::config;
-use infermesh_strategy::lanes::F4;
+use infermesh_strategy::lanes::{F4, I4};
 use infermesh_strategy::{min32, Rows};
 
 /// Where the share of busy rows is taken, and where the next one holds from, in units of `service_ms`.
@@ -8,6 +8,67 @@ const POINTS: [f32; 4] = [0.32, 1.6, 6.4, 25.6];
 const STEPS: [f32; 3] = [0.8, 3.2, 12.8];
 /// In larger pools about so many rows are looked at, evenly spread in groups of 32.
 const SAMPLE_ROWS: usize = 1024;
+
+/// A look at the pool that is under way.
+pub struct Sample {
+    points: [f32; 4],
+    /// Rows looked at with more pending than each point, by lane.
+    counts: [I4; 4],
+    rows: u32,
+    stride: usize,
+    /// Groups to pass over.
+    next: usize,
+}
+
+impl Sample {
+    pub fn start(rows: &Rows) -> Sample {
+        let unit = config::service_ms(rows);
+        Sample {
+            points: POINTS.map(|point| unit * point),
+            counts: [I4::splat(0); 4],
+            rows: 0,
+            stride: ((rows.capacity + SAMPLE_ROWS - 1) / SAMPLE_ROWS).max(1),
+            next: 0,
+        }
+    }
+
+    /// Looks at a group of 32 rows, if it is its turn; `queued` of rows that are not in `eligible` is 0.
+    #[inline(always)]
+    pub fn group(&mut self, queued: &[[f32; 4]], eligible: u32) {
+        if self.next > 0 {
+            self.next -= 1;
+            return;
+        }
+        self.next = self.stride - 1;
+        let mut counts = self.counts;
+        for four in queued {
+            let pending = F4::new(four);
+            for (count, point) in counts.iter_mut().zip(self.points) {
+                *count = count.counting(pending.above(point));
+            }
+        }
+        self.counts = counts;
+        self.rows += eligible.count_ones();
+    }
+
+    /// Ends the look: the prices.
+    pub fn end(self, rows: &Rows) -> Busy {
+        let unit = config::service_ms(rows);
+        let weight = config::busy_weight(rows);
+        let prices = self.counts.map(|count| {
+            if self.rows < 2 {
+                return 0.0;
+            }
+            let share = min32(count.sum() as f32 / (self.rows - 1) as f32, 1.0);
+            share * share * weight
+        });
+        Busy {
+            drops: [prices[0] - prices[1], prices[1] - prices[2], prices[2] - prices[3]],
+            last: prices[3],
+            steps: STEPS.map(|step| unit * step),
+        }
+    }
+}
 
 /// What a millisecond of a busy target costs.
 pub struct Busy {
@@ -18,48 +79,6 @@ pub struct Busy {
 }
 
 impl Busy {
-    /// Looks at the pool; `queued` of rows that are not eligible is not looked at.
-    pub fn of(rows: &Rows, queued: &[f32]) -> Busy {
-        let unit = config::service_ms(rows);
-        let stride = ((rows.capacity + SAMPLE_ROWS - 1) / SAMPLE_ROWS).max(1);
-        let mut counts = [0u32; 4];
-        let mut sampled = 0u32;
-        let mut next = 0;
-        for first in (0..rows.capacity).step_by(32) {
-            let word = rows.eligible_word(first >> 5);
-            if word == 0 {
-                continue;
-            }
-            if next > 0 {
-                next -= 1;
-                continue;
-            }
-            next = stride - 1;
-            sampled += word.count_ones();
-            for row in first..(first + 32).min(rows.capacity) {
-                if (word >> (row & 31)) & 1 == 0 {
-                    continue;
-                }
-                for at in 0..4 {
-                    counts[at] += (queued[row] > unit * POINTS[at]) as u32;
-                }
-            }
-        }
-        let price = |count: u32| {
-            if sampled < 2 {
-                return 0.0;
-            }
-            let share = min32(count as f32 / (sampled - 1) as f32, 1.0);
-            share * share * config::busy_weight(rows)
-        };
-        let prices = [price(counts[0]), price(counts[1]), price(counts[2]), price(counts[3])];
-        Busy {
-            drops: [prices[0] - prices[1], prices[1] - prices[2], prices[2] - prices[3]],
-            last: prices[3],
-            steps: [unit * STEPS[0], unit * STEPS[1], unit * STEPS[2]],
-        }
-    }
-
     /// Cost of keeping a row busy for `own` ms, from `queued` ms on.
     pub fn ms(&self, own: f32, queued: f32) -> f32 {
         let until = queued + own;
@@ -68,6 +87,7 @@ impl Busy {
     }
 
     /// The same of four rows.
+    #[inline(always)]
     pub fn four(&self, own: F4, queued: F4) -> F4 {
         let until = queued + own;
         let step = |at: usize| {

@@ -2,7 +2,7 @@
 //! request has a holder; rows that cannot fetch are left as they are.
 use crate::manifest::{columns, config};
 use crate::row::{prompt_tokens, queued_ms, work_of, Weights};
-use infermesh_strategy::lanes::{F4, I4};
+use infermesh_strategy::lanes::{fours_u32, F4, I4};
 use infermesh_strategy::{allowed, max32, min32, Rows};
 
 /// Fewer tokens are computed sooner than asked for.
@@ -16,19 +16,39 @@ pub struct Fetch {
     work_after: f32,
 }
 
+/// Whether any row can fetch a prefix.
+fn some_fetch(rows: &Rows) -> bool {
+    let able = fours_u32(columns::fetches_prefixes(rows)).iter().fold(I4::splat(0), |able, four| able.or(I4::new(four)));
+    able.is_not_zero().bits() != 0
+}
+
 impl Fetch {
-    /// Looks for the holder where `wanted`.
-    pub fn find(rows: &Rows, wanted: bool) -> Fetch {
+    /// Looks for the holder.
+    pub fn find(rows: &Rows) -> Fetch {
         let mut holder = None;
         let mut tokens = 0;
-        for hit in rows.hits.iter().filter(|_| wanted) {
-            if hit.tokens > tokens && hit.tokens >= TOKENS_MIN && rows.is_eligible(hit.row as usize) {
-                tokens = hit.tokens;
-                holder = Some(hit.row as usize);
+        if config::fetch(rows) {
+            for hit in rows.hits {
+                if hit.tokens > tokens && hit.tokens >= TOKENS_MIN && rows.is_eligible(hit.row as usize) {
+                    tokens = hit.tokens;
+                    holder = Some(hit.row as usize);
+                }
             }
+        }
+        if holder.is_some() && !some_fetch(rows) {
+            holder = None;
         }
         let left_after = max32(prompt_tokens(rows) - tokens as f32, 1.0);
         Fetch { holder, left_after, work_after: work_of(rows, left_after) }
+    }
+
+    /// The least that a row with `work` to do has left.
+    pub fn least_work(&self, work: f32) -> f32 {
+        if self.holder.is_some() {
+            min32(work, self.work_after)
+        } else {
+            work
+        }
     }
 
     /// Milliseconds to fetch what is beyond `left` tokens to a row.
@@ -82,7 +102,7 @@ impl Fetch {
         }
     }
 
-    /// Costs of four rows that hold nothing with the prefix fetched; NEVER where it cannot be. `before` = their other costs.
+    /// Costs of the four rows from `row` on, which hold nothing, with the prefix fetched; NEVER where it cannot be. `before` = their other costs.
     pub fn four(&self, rows: &Rows, weights: &Weights, row: usize, before: F4, pace: F4, queued: F4) -> F4 {
         let able = rows.eligible_four(row).and(I4::load(columns::fetches_prefixes(rows), row).is_not_zero());
         let known = F4::load(columns::bandwidth_mbps(rows), row);

@@ -1,4 +1,4 @@
-//! What one row costs, in scalars: the same terms as the passes in lib.rs, for the few rows that are ranked or hold a prefix.
+//! What one row costs, in scalars: the same terms as the passes in queue.rs and cost.rs, for the few rows that are ranked or hold a prefix.
 use crate::busy::Busy;
 use crate::manifest::{columns, config};
 use infermesh_strategy::abi::PrefixHit;
@@ -33,6 +33,7 @@ impl Weights {
     }
 
     /// The same of four rows.
+    #[inline(always)]
     pub fn prefill_cost_four(&self, own: F4, before: F4, queued: F4) -> F4 {
         let length = F4::splat(self.crowd_ms) + (before + own * F4::splat(CROWD_OWN));
         let crowd = F4::splat(self.crowd) - F4::splat(self.crowd * self.crowd_ms) / length;
@@ -100,10 +101,39 @@ pub fn queued_ms(rows: &Rows, row: usize, pace: f32) -> f32 {
     max32(work - elapsed, work * config::queue_floor(rows))
 }
 
-/// Milliseconds of work before this request on a row.
-pub fn queue_ms(rows: &Rows, row: usize, pace: &[f32]) -> f32 {
-    let needed = rows.request.tokens_in as f32 + rows.request.tokens_out as f32;
+/// Tokens of KV cache the request needs.
+pub fn needed_tokens(rows: &Rows) -> f32 {
+    rows.request.tokens_in as f32 + rows.request.tokens_out as f32
+}
+
+/// Milliseconds until so many KV tokens as the request needs have been freed on a row.
+fn shortage_ms(rows: &Rows, row: usize, pace: f32) -> f32 {
     let free = columns::kv_free_blocks(rows)[row] * columns::kv_block_tokens(rows)[row];
-    let shortage = max32(needed - free, 0.0) * columns::kv_usage(rows)[row] * config::shortage_weight(rows) * pace[row];
-    queued_ms(rows, row, pace[row]) + columns::load(rows)[row] * load_tokens(rows) * pace[row] + shortage
+    max32(needed_tokens(rows) - free, 0.0) * columns::kv_usage(rows)[row] * config::shortage_weight(rows) * pace
+}
+
+pub fn pressure_ms(rows: &Rows, row: usize) -> f32 {
+    let usage = columns::kv_usage(rows)[row];
+    let usage4 = usage * usage * (usage * usage);
+    usage4 * usage4 * config::kv_pressure_ms(rows)
+}
+
+pub fn network_ms(rows: &Rows, row: usize) -> f32 {
+    columns::rtt_ms(rows)[row] * config::rtt_weight(rows)
+}
+
+pub fn stale_ms(rows: &Rows, row: usize) -> f32 {
+    let fresh_from = rows.request.now_ms.wrapping_sub(config::stale_after_ms(rows) as u32);
+    let late = fresh_from.wrapping_sub(columns::telemetry_at_ms(rows)[row]) as i32;
+    late.max(0).min(config::stale_max_ms(rows)) as f32 * config::stale_weight(rows)
+}
+
+/// Milliseconds a row costs beside its queue, errors and the prompt: memory pressure, network, age, and KV to be freed.
+pub fn extra_ms(rows: &Rows, row: usize, pace: f32) -> f32 {
+    pressure_ms(rows, row) + network_ms(rows, row) + stale_ms(rows, row) + shortage_ms(rows, row, pace)
+}
+
+/// Milliseconds of work before this request on a row; `queued` = prefill pending there.
+pub fn queue_ms(rows: &Rows, row: usize, queued: f32, pace: f32) -> f32 {
+    queued + columns::load(rows)[row] * load_tokens(rows) * pace + shortage_ms(rows, row, pace)
 }
