@@ -275,7 +275,7 @@ export const routerErrors = defineErrors({
 		grpcStatus: 'NOT_FOUND',
 		retryable: false,
 		summary: 'No admission with this decision id is open here.',
-		hint: 'Report on the connection that admitted: admissions lie with its worker, and end by themselves after data.scoring.admission_ttl_ms.',
+		hint: 'Report on the connection that admitted: admissions lie with its worker, and end by themselves after their lease or data.scoring.admission_ttl_ms.',
 	},
 	IM_UPSTREAM_CONNECT: {
 		...badGateway,

@@ -18,14 +18,14 @@ import { resolve } from './resolve.js';
 import { cut, cutClient, sendEmpty, sendHeld, sendJson, sendRefusal } from './respond.js';
 import type { Protocol, RunningAttempt } from './routed-request.js';
 import type { Routing } from './routing.js';
-import { outcomeAnswer, type ScoringAnswer, scoringAnswer } from './scoring/http.js';
-import { OUTCOME_PATH, scoringPath } from './scoring/paths.js';
+import { reportAnswer, type ScoringAnswer, scoringAnswer } from './scoring/http.js';
+import { isReport, scoringPath } from './scoring/paths.js';
 import type { Scoring } from './scoring/scoring.js';
 import type { AttemptPlan } from './upstream-response.js';
 
 /** A report on what was admitted for another router to dispatch. */
-function outcomeReport(method: string): Accepted {
-	if (method === 'POST') return { kind: 'forward', dialect: passThrough, label: OUTCOME_PATH };
+function report(method: string, label: string): Accepted {
+	if (method === 'POST') return { kind: 'forward', dialect: passThrough, label };
 	return { kind: 'refuse', refusal: { code: 'IM_REQUEST_METHOD', allow: 'POST' } };
 }
 
@@ -50,7 +50,9 @@ export class Pipeline implements Protocol {
 		const path = scoring?.path ?? full;
 		const method = req.method ?? 'GET';
 		const accepted =
-			scoring?.verb === 'outcome' ? outcomeReport(method) : accept(method, path, env.options.passThrough);
+			scoring !== undefined && isReport(scoring.verb)
+				? report(method, scoring.label)
+				: accept(method, path, env.options.passThrough);
 		const exchange = this.#exchange(accepted, req, res, path, target, stream2);
 		exchange.scoring = scoring?.verb;
 		if (scoring !== undefined) exchange.label = scoring.label;
@@ -111,16 +113,16 @@ export class Pipeline implements Protocol {
 	#received(exchange: Exchange, refused: Refusal | undefined): void {
 		const env = this.#env;
 		stageEnded(env, exchange, 'receive');
-		if (exchange.scoring === 'outcome')
+		const verb = exchange.scoring;
+		if (isReport(verb))
 			return this.#scored(
 				exchange,
-				refused === undefined ? outcomeAnswer(this.#scoring, exchange) : { refusal: refused },
+				refused === undefined ? reportAnswer(this.#scoring, exchange, verb) : { refusal: refused },
 			);
 		const refusal = refused ?? parse(env, exchange) ?? resolve(env, exchange);
 		stageEnded(env, exchange, 'parse');
 		if (refusal !== undefined) return this.refuse(exchange, refusal);
-		if (exchange.scoring !== undefined)
-			return this.#scored(exchange, scoringAnswer(this.#scoring, exchange, exchange.scoring));
+		if (verb !== undefined) return this.#scored(exchange, scoringAnswer(this.#scoring, exchange, verb));
 		this.#routing.begin(exchange);
 	}
 

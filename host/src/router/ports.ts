@@ -254,8 +254,11 @@ export interface Authenticator {
 export type HedgeResult = 'sent' | 'won' | 'no_room' | 'no_budget' | 'not_held';
 
 /** Counters and histograms of the data plane. Implementations only add to plain arrays. */
-/** `reported`: by whom it was admitted for. `expired`: nobody did in time. `disconnected`: nobody was left to. `closed`: this router went. */
-export const admissionEnds = ['reported', 'expired', 'disconnected', 'closed'] as const;
+/**
+ * `reported`: by whom it was admitted for. `released`: given up by it. `lapsed`: its lease was not renewed. `expired`: it had none, and nobody reported in time.
+ * `disconnected`: nobody was left to. `closed`: this router went.
+ */
+export const admissionEnds = ['reported', 'released', 'lapsed', 'expired', 'disconnected', 'closed'] as const;
 export type AdmissionEnd = (typeof admissionEnds)[number];
 
 export interface RouterMetrics {

@@ -104,7 +104,11 @@ export const dataSchema = section('The data plane: where clients send inference 
 			min: 1,
 			max: 1_000_000,
 		}),
-		admission_ttl_ms: integer(600_000, 'One that nobody reports on ends by itself, as timed out.', MS),
+		admission_ttl_ms: integer(
+			600_000,
+			'One that nobody reports on ends by itself, as timed out; and the longest lease there is (`x-infermesh-lease-ms`).',
+			MS,
+		),
 	}),
 	grpc: section('gRPC calls, passed on by the model their first message names.', {
 		deny: list(

@@ -3,7 +3,10 @@ import type { Refusal } from '../errors.js';
 import type { Exchange } from '../exchange.js';
 import { type OutcomeStatusName, outcomeStatusNames } from '../ports.js';
 import type { ReportedOutcome } from './admissions.js';
-import type { Refused, Scoring } from './scoring.js';
+import type { ReportVerb } from './paths.js';
+import { type Admitted, HOLD_HEADER, type Refused, type Scoring } from './scoring.js';
+
+type Json = Readonly<Record<string, unknown>>;
 
 /** What is answered: a JSON body, or why not. */
 export type ScoringAnswer = { readonly body: string } | Refused;
@@ -12,16 +15,44 @@ export type ScoringAnswer = { readonly body: string } | Refused;
 export function scoringAnswer(scoring: Scoring, exchange: Exchange, verb: 'score' | 'admit'): ScoringAnswer {
 	const refusal = scoring.denied(exchange.caller);
 	if (refusal !== undefined) return { refusal };
-	const answer = verb === 'score' ? scoring.score(exchange) : scoring.admit(exchange);
+	const answer = verb === 'score' ? scoring.score(exchange) : admitted(scoring, exchange);
 	return 'refusal' in answer ? answer : { body: JSON.stringify(answer) };
 }
 
-/** Takes what became of an admitted request. */
-export function outcomeAnswer(scoring: Scoring, { caller, body }: Exchange): ScoringAnswer {
-	const denied = scoring.denied(caller);
+/** Connections of HTTP come and go: an admission ends with its own only where the caller says so. */
+function admitted(scoring: Scoring, exchange: Exchange): Admitted | Refused {
+	const hold = exchange.headers[HOLD_HEADER];
+	if (hold === undefined) return scoring.admit(exchange);
+	if (hold !== 'connection') return { refusal: field(HOLD_HEADER, 'connection') };
+	const { connection, req, stream2 } = exchange;
+	if (stream2 === undefined) scoring.connections.watch(connection, req.socket, true);
+	else scoring.connections.watch(connection, stream2.session);
+	return scoring.admit(exchange, connection);
+}
+
+/** Takes what a caller says of what was admitted for it. */
+export function reportAnswer(scoring: Scoring, exchange: Exchange, verb: ReportVerb): ScoringAnswer {
+	const denied = scoring.denied(exchange.caller);
 	if (denied !== undefined) return { refusal: denied };
-	const report = parsed(body);
+	const report = parsed(exchange.body);
 	if (report === undefined) return { refusal: { code: 'IM_REQUEST_JSON' } };
+	return verb === 'outcome' ? outcomeAnswer(scoring, report) : heldAnswer(scoring, report, verb);
+}
+
+/** One admission, told as outcomes are, or many: which of them were here, and which were not. */
+function heldAnswer(scoring: Scoring, { decision, decisions }: Json, verb: 'renew' | 'release'): ScoringAnswer {
+	const tell = (id: string): Refusal | undefined => (verb === 'renew' ? scoring.renewed(id) : scoring.givenUp(id));
+	if (typeof decision === 'string') return told(decision, verb === 'renew', tell(decision));
+	if (!Array.isArray(decisions) || !decisions.every((id) => typeof id === 'string'))
+		return { refusal: field('decisions', 'a list of ids that `admit` gave') };
+	const known: string[] = [];
+	const unknown: string[] = [];
+	for (const id of decisions) (tell(id) === undefined ? known : unknown).push(id);
+	return { body: JSON.stringify({ decisions: known, unknown, open: verb === 'renew' }) };
+}
+
+/** Takes what became of an admitted request. */
+function outcomeAnswer(scoring: Scoring, report: Json): ScoringAnswer {
 	const { decision, event } = report;
 	if (typeof decision !== 'string') return { refusal: field('decision', 'the id that `admit` gave') };
 	if (event === 'first_token') return told(decision, true, scoring.firstToken(decision));
@@ -39,16 +70,16 @@ const field = (param: string, what: string): Refusal => ({
 	message: `\`${param}\` must be ${what}.`,
 });
 
-function parsed(body: Buffer): Readonly<Record<string, unknown>> | undefined {
+function parsed(body: Buffer): Json | undefined {
 	try {
 		const value: unknown = JSON.parse(body.toString('utf8'));
-		return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
+		return typeof value === 'object' && value !== null ? (value as Json) : undefined;
 	} catch {
 		return undefined;
 	}
 }
 
-function outcomeOf(report: Readonly<Record<string, unknown>>): ReportedOutcome | Refusal {
+function outcomeOf(report: Json): ReportedOutcome | Refusal {
 	const { status } = report;
 	if (!outcomeStatusNames.includes(status as OutcomeStatusName))
 		return field('status', `one of ${outcomeStatusNames.join(', ')}`);

@@ -1,7 +1,23 @@
 // The scoring API over HTTP: ranks without a trace, admissions that count until they are reported, bounds and rights.
+import { once } from 'node:events';
+import { connect as connectHttp2 } from 'node:http2';
+import { connect, type Socket } from 'node:net';
+import type { Clock } from '@infermesh/proto';
 import test, { type ExecutionContext } from 'ava';
+import * as fc from 'fast-check';
 import type { Decision } from '../../strategy/runtime/decision.js';
-import { chatBody, post, startRouter, type TestRouter, type TestRouterOptions, until } from '../testing/kit.js';
+import type { RouterEnv } from '../env.js';
+import {
+	chatBody,
+	post,
+	startRouter,
+	type TestRouter,
+	type TestRouterOptions,
+	testClock,
+	until,
+} from '../testing/kit.js';
+import type { AttemptPlan } from '../upstream-response.js';
+import { OpenAdmissions } from './admissions.js';
 
 const origins = ['http://127.0.0.1:1', 'http://127.0.0.1:2'];
 
@@ -81,6 +97,195 @@ test('what nobody reports on ends by itself, as timed out', async (t) => {
 	t.deepEqual([made.open(), made.endedTwice()], [0, 0]);
 });
 
+const lease = (ms: number | string) => ({ 'x-infermesh-lease-ms': String(ms) });
+
+test('an admission with a lease lasts while it is renewed, and is cancelled when it is not', async (t) => {
+	let nowMs = 1000;
+	const due: { readonly atMs: number; readonly fn: () => void; off: boolean }[] = [];
+	const clock: Clock = {
+		...testClock,
+		nowMs: () => nowMs,
+		after(delayMs, fn, options) {
+			if (delayMs < 1000) return testClock.after(delayMs, fn, options);
+			const one = { atMs: nowMs + delayMs, fn, off: false };
+			due.push(one);
+			return { cancel: () => void (one.off = true) };
+		},
+	};
+	const pass = (ms: number): void => {
+		nowMs += ms;
+		for (const one of due)
+			if (!one.off && one.atMs <= nowMs) {
+				one.off = true;
+				one.fn();
+			}
+	};
+	const made = await router(t, { ports: { clock }, options: { scoring: { admissionTtlMs: 50_000 } } });
+	const admitted = async (headers: Readonly<Record<string, string>>): Promise<string> =>
+		String((await ask(made, admit, chatBody(), headers)).json['decision']);
+	const [renewed, told, left] = [
+		await admitted(lease(10_000)),
+		await admitted(lease(10_000)),
+		await admitted(lease(10_000)),
+	];
+	const plain = await admitted({});
+	t.like(
+		(await ask(made, admit, chatBody(), lease(90_000))).json,
+		{ expiresInMs: 50_000 },
+		'never longer than without',
+	);
+	t.is(made.open(), 5);
+	pass(6000);
+	t.deepEqual((await ask(made, '/api/v1/renew', { decision: renewed })).json, { decision: renewed, open: true });
+	await ask(made, outcome, { decision: told, event: 'first_token' });
+	pass(6000);
+	t.deepEqual([made.open(), made.admissionEnds], [4, ['lapsed']], 'ten seconds without a word');
+	t.like(made.outcomes, [{ decisionId: left, status: 'cancelled' }]);
+	const many = { decisions: [renewed, left, told, 'x', plain] };
+	t.deepEqual((await ask(made, '/api/v1/renew', many)).json, {
+		decisions: [renewed, told, plain],
+		unknown: [left, 'x'],
+		open: true,
+	});
+	pass(9000);
+	t.is(made.open(), 4);
+	pass(2000);
+	t.deepEqual([made.open(), made.admissionEnds], [2, ['lapsed', 'lapsed', 'lapsed']]);
+	pass(30_000);
+	t.deepEqual(made.admissionEnds.slice(3), ['expired', 'lapsed'], 'what has no lease is not kept by renewing');
+	t.deepEqual(
+		made.outcomes.slice(3).map(({ status }) => status),
+		['timeout', 'cancelled'],
+	);
+	t.deepEqual([made.open(), made.endedTwice()], [0, 0]);
+});
+
+test('property: leases end when they are due and not before, however they are renewed', async (t) => {
+	const seed = 20_261_126;
+	t.log(`seed ${seed}`);
+	await fc.assert(
+		fc.asyncProperty(
+			fc.array(fc.tuple(fc.nat(3), fc.integer({ min: 1, max: 20 })), { maxLength: 40 }),
+			async (steps) => {
+				let nowMs = 0;
+				let timer: { readonly atMs: number; readonly fn: () => void } | undefined;
+				const ended: string[] = [];
+				const env = {
+					options: { scoring: { admissionTtlMs: 15, admissionsMax: 100 } },
+					ports: {
+						clock: {
+							nowMs: () => nowMs,
+							after(delayMs: number, fn: () => void) {
+								const one = { atMs: nowMs + delayMs, fn };
+								timer = one;
+								return { cancel: () => void (timer = timer === one ? undefined : timer) };
+							},
+						},
+						metrics: { admissionEnded: () => undefined },
+						ledger: { end: () => undefined },
+						outcomes: { record: ({ decisionId }: { decisionId: string }) => ended.push(decisionId) },
+					},
+				} as unknown as RouterEnv;
+				const admissions = new OpenAdmissions(env);
+				const ends = new Map<string, { at: number; readonly leaseMs: number | undefined }>();
+				const pass = (): boolean => {
+					nowMs++;
+					while (timer !== undefined && timer.atMs <= nowMs) {
+						const { fn } = timer;
+						timer = undefined;
+						fn();
+					}
+					const due = [...ends].filter(([, { at }]) => at <= nowMs).map(([id]) => id);
+					for (const id of due) ends.delete(id);
+					return ended.splice(0).toSorted().join() === due.toSorted().join();
+				};
+				for (const [what, by] of steps) {
+					if (what === 0) for (let ms = 0; ms < by; ms++) if (!pass()) return false;
+					const id = `${nowMs}-${ends.size}-${by}`;
+					const leaseMs = what === 1 ? by : undefined;
+					if ((what === 1 || what === 2) && !ends.has(id)) {
+						ends.set(id, { at: nowMs + (leaseMs ?? 15), leaseMs });
+						const plan = { decisionId: id, pool: { index: 0 } } as unknown as AttemptPlan;
+						admissions.add({
+							plan,
+							ledgerEntry: 0,
+							tenant: 0,
+							tokensIn: 0,
+							startedMs: nowMs,
+							holder: undefined,
+							leaseMs,
+						});
+					}
+					const [other, entry] = [...ends][by % Math.max(1, ends.size)] ?? [];
+					if (what === 3 && other !== undefined && entry !== undefined) {
+						admissions.renew(other);
+						if (entry.leaseMs !== undefined) entry.at = nowMs + entry.leaseMs;
+					}
+				}
+				for (let ms = 0; ms < 40; ms++) if (!pass()) return false;
+				return ends.size === 0;
+			},
+		),
+		{ seed, numRuns: 500 },
+	);
+	t.pass();
+});
+
+test('what is given up is cancelled at once, one or many', async (t) => {
+	const made = await router(t);
+	const ids: string[] = [];
+	for (let n = 0; n < 3; n++) ids.push(String((await ask(made, admit, chatBody())).json['decision']));
+	const [one, ...rest] = ids;
+	t.deepEqual((await ask(made, '/api/v1/release', { decision: one })).json, { decision: one, open: false });
+	const again = await ask(made, '/api/v1/release', { decision: one });
+	t.deepEqual([again.status, again.code], [404, 'IM_SCORING_DECISION_UNKNOWN']);
+	const many = await ask(made, '/api/v1/release', { decisions: [one, ...rest] });
+	t.deepEqual(many.json, { decisions: rest, unknown: [one], open: false });
+	t.deepEqual(made.admissionEnds, ['released', 'released', 'released']);
+	t.deepEqual(
+		[made.open(), made.endedTwice(), made.outcomes.map(({ status }) => status)],
+		[0, 0, Array(3).fill('cancelled')],
+	);
+});
+
+test('an admission held by its connection ends with it, over HTTP/1.1 and HTTP/2, unless the router itself closed that', async (t) => {
+	const made = await router(t, { options: { keepAliveTimeoutMs: 3000 } });
+	const hold = { 'x-infermesh-hold': 'connection', 'content-type': 'application/json' };
+	const body = chatBody();
+	const over1 = async (more: string): Promise<Socket> => {
+		const socket = connect(made.port, '127.0.0.1');
+		const length = Buffer.byteLength(body);
+		socket.write(
+			`POST ${admit} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n${more}\r\n${body}`,
+		);
+		await once(socket, 'data');
+		return socket;
+	};
+	const session = connectHttp2(made.url);
+	session.on('error', () => undefined);
+	const stream = session.request({ ':method': 'POST', ':path': admit, ...hold });
+	stream.end(body);
+	await once(stream.resume(), 'end');
+	const held = await over1('x-infermesh-hold: connection\r\n');
+	t.is(made.open(), 2);
+	held.destroy();
+	await until('what the first connection held has ended', () => made.open() === 1);
+	session.destroy();
+	await until('and what the second did', () => made.open() === 0);
+	t.deepEqual(made.admissionEnds, ['disconnected', 'disconnected']);
+	t.deepEqual(
+		made.outcomes.map(({ status }) => status),
+		['cancelled', 'cancelled'],
+	);
+	const loose = await over1('');
+	const idle = await over1('x-infermesh-hold: connection\r\n');
+	loose.destroy();
+	// The router closes it, and has then been told of both ends.
+	await once(idle, 'close');
+	await ask(made, score, body);
+	t.deepEqual([made.open(), made.admissionEnds.length], [2, 2]);
+});
+
 test('what is open is bounded, and a router that closes ends it', async (t) => {
 	const made = await router(t, { options: { scoring: { admissionsMax: 2 } } });
 	const first = await ask(made, admit, chatBody());
@@ -115,11 +320,23 @@ test('bad questions and reports are refused by name, and only trusted callers ma
 	t.is(await code(outcome, { decision: 'x', status: 'fine' }), 'IM_REQUEST_FIELD');
 	t.is(await code(outcome, { decision: 'x', status: 'ok', ttftMs: -1 }), 'IM_REQUEST_FIELD');
 	t.is(await code(outcome, { decision: 'x', status: 'ok' }), 'IM_SCORING_DECISION_UNKNOWN');
-	const got = await fetch(`${made.url}${outcome}`);
-	t.deepEqual([got.status, got.headers.get('allow')], [405, 'POST']);
+	for (const path of [outcome, '/api/v1/renew', '/api/v1/release']) {
+		const got = await fetch(`${made.url}${path}`);
+		t.deepEqual([got.status, got.headers.get('allow')], [405, 'POST'], path);
+	}
+	for (const verb of ['renew', 'release']) {
+		t.is(await code(`/api/v1/${verb}`, 'x'), 'IM_REQUEST_JSON');
+		for (const said of [{}, { decisions: 'x' }, { decisions: [1] }, { decision: 7 }])
+			t.is(await code(`/api/v1/${verb}`, said), 'IM_REQUEST_FIELD', JSON.stringify(said));
+		t.is(await code(`/api/v1/${verb}`, { decision: 'x' }), 'IM_SCORING_DECISION_UNKNOWN');
+	}
+	for (const headers of [lease(0), lease('soon'), lease(-5), { 'x-infermesh-hold': 'me' }])
+		t.is((await ask(made, admit, chatBody(), headers)).code, 'IM_REQUEST_FIELD', JSON.stringify(headers));
+	t.is(made.open(), 0);
 	const keyed = await router(t, { key: 'k' });
 	const mine = { authorization: 'Bearer k' };
 	for (const path of [score, admit]) t.is((await ask(keyed, path, chatBody(), mine)).code, 'IM_SCORING_DENIED');
-	t.is((await ask(keyed, outcome, { decision: 'x', status: 'ok' }, mine)).code, 'IM_SCORING_DENIED');
+	for (const path of [outcome, '/api/v1/renew', '/api/v1/release'])
+		t.is((await ask(keyed, path, { decision: 'x', status: 'ok' }, mine)).code, 'IM_SCORING_DENIED');
 	t.is((await ask(keyed, score, chatBody())).status, 401);
 });

@@ -6,6 +6,7 @@ import type { RouterEnv } from '../env.js';
 import type { Refusal } from '../errors.js';
 import type { Caller } from '../ports.js';
 import { OpenAdmissions, type ReportedOutcome } from './admissions.js';
+import { ConnectionHolds } from './connection-holds.js';
 
 export interface Refused {
 	readonly refusal: Refusal;
@@ -34,19 +35,27 @@ export interface Admitted {
 	readonly tokensIn: number;
 	readonly cachedTokens: number;
 	readonly predictedTtftMs: number;
-	/** Without a report it ends by itself. */
+	/** Without a report it ends by itself, or with a lease when that is not renewed. */
 	readonly expiresInMs: number;
 }
+
+/** Milliseconds after which an admission ends that was not renewed. */
+export const LEASE_HEADER = 'x-infermesh-lease-ms';
+/** `connection`: the admission ends with the connection it was asked on. */
+export const HOLD_HEADER = 'x-infermesh-hold';
 
 const unknown: Refusal = { code: 'IM_SCORING_DECISION_UNKNOWN' };
 
 export class Scoring {
 	readonly #env: RouterEnv;
 	readonly #admissions: OpenAdmissions;
+	/** Connections that hold admissions. */
+	readonly connections: ConnectionHolds;
 
 	constructor(env: RouterEnv) {
 		this.#env = env;
 		this.#admissions = new OpenAdmissions(env);
+		this.connections = new ConnectionHolds(env, (connection) => this.released(connection));
 	}
 
 	/** Why the caller may not ask; undefined when it may. */
@@ -82,6 +91,8 @@ export class Scoring {
 	admit(request: BodyRequest, holder?: object): Admitted | Refused {
 		const env = this.#env;
 		const retryAfterS = env.options.saturatedRetryAfterS;
+		const leaseMs = leaseOf(request, env.options.scoring.admissionTtlMs);
+		if (typeof leaseMs === 'object') return { refusal: leaseMs };
 		if (this.#admissions.full) return { refusal: { code: 'IM_ROUTE_SATURATED', retryAfterS } };
 		const step = decide(env, request);
 		if (step.kind === 'refuse') return { refusal: step.refusal };
@@ -97,6 +108,7 @@ export class Scoring {
 			tokensIn: request.tokensIn,
 			startedMs: clock.nowMs(),
 			holder,
+			leaseMs,
 		});
 		return {
 			decision: plan.decisionId,
@@ -106,13 +118,23 @@ export class Scoring {
 			tokensIn: request.tokensIn,
 			cachedTokens: plan.cachedTokens,
 			predictedTtftMs: finite(plan.predictedTtftMs),
-			expiresInMs: env.options.scoring.admissionTtlMs,
+			expiresInMs: leaseMs ?? env.options.scoring.admissionTtlMs,
 		};
 	}
 
 	/** The first token of an admitted request has come. */
 	firstToken(decision: string): Refusal | undefined {
 		return this.#admissions.firstToken(decision) ? undefined : unknown;
+	}
+
+	/** Who holds an admission lives: its lease begins anew. */
+	renewed(decision: string): Refusal | undefined {
+		return this.#admissions.renew(decision) ? undefined : unknown;
+	}
+
+	/** Who holds an admission gives it up: it was not dispatched, or nothing is known of it. */
+	givenUp(decision: string): Refusal | undefined {
+		return this.#admissions.giveUp(decision) ? undefined : unknown;
 	}
 
 	/** An admitted request is over. */
@@ -134,6 +156,15 @@ export class Scoring {
 	close(): void {
 		this.#admissions.close();
 	}
+}
+
+/** How long an admission may go without being renewed, as its request says: never longer than one without a lease. Undefined where it says nothing. */
+function leaseOf({ headers }: BodyRequest, mostMs: number): number | Refusal | undefined {
+	const given = headers[LEASE_HEADER];
+	if (given === undefined) return undefined;
+	const leaseMs = typeof given === 'string' && /^\d{1,9}$/.test(given) ? Number(given) : 0;
+	if (leaseMs > 0) return Math.min(leaseMs, mostMs);
+	return { code: 'IM_REQUEST_FIELD', param: LEASE_HEADER, message: `\`${LEASE_HEADER}\` must be milliseconds from 1.` };
 }
 
 /** Neither JSON nor readers of a report know infinities. */

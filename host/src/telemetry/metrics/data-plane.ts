@@ -146,8 +146,8 @@ export const dataPlaneMetrics = {
 	scoringAdmissions: counter(
 		'scoring_admissions',
 		['end'],
-		4,
-		'Requests admitted for other routers that are over: reported on, expired without a report, ended with the connection that asked, or with this router.',
+		6,
+		'Requests admitted for other routers that are over: reported on, released, lapsed with a lease that was not renewed, expired without a report, ended with the connection that asked, or with this router.',
 	),
 	webSockets: gauge('websockets', ['kind'], 2, 'WebSockets of clients open now: `chat`, or `pipe` to a runtime.'),
 	webSocketsClosed: counter(

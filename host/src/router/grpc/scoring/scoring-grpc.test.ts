@@ -7,6 +7,7 @@ import {
 	type AdmitRequest,
 	type InferenceRequest,
 	OutcomeStatus,
+	type ReportOutcomeReply,
 	type ReportOutcomeRequest,
 	ScoreTargetsReply,
 	ScoreTargetsRequest,
@@ -193,6 +194,25 @@ test('thousands of admissions and reports by streams, while requests go on', asy
 	);
 	t.is(reported.replies.filter(({ error, open }) => error === undefined && !open).length, 2000);
 	t.deepEqual([made.dispatched(), made.open(), made.endedTwice()], [2000, 0, 0]);
+});
+
+test('an admission with a lease is renewed by report, and is cancelled without', async (t) => {
+	const { made, client } = await rig(t);
+	const admit = (headers: Record<string, string>) =>
+		call<AdmitRequest, AdmitReply>(client.admit.bind(client), asked(chat({}, headers)));
+	const report = (told: ReportOutcomeRequest) =>
+		call<ReportOutcomeRequest, ReportOutcomeReply>(client.reportOutcome.bind(client), told);
+	const held = await admit({ 'X-Infermesh-Lease-Ms': '60000' });
+	t.is(held.reply?.expiresInMs, 60_000);
+	const renew = { id: 3n, decision: held.reply?.decision ?? '', renew: true };
+	t.like((await report(renew)).reply, { id: 3n, decision: renew.decision, open: true });
+	t.is(made.open(), 1);
+	const brief = await admit({ 'x-infermesh-lease-ms': '1' });
+	await until('it has lapsed', () => made.admissionEnds.length === 1);
+	t.deepEqual([made.admissionEnds, made.open()], [['lapsed'], 1]);
+	t.like(made.outcomes, [{ decisionId: brief.reply?.decision, status: 'cancelled' }]);
+	t.is((await report({ ...renew, decision: brief.reply?.decision ?? '' })).code, 'IM_SCORING_DECISION_UNKNOWN');
+	t.is((await admit({ 'x-infermesh-lease-ms': 'long' })).code, 'IM_REQUEST_FIELD');
 });
 
 test('what is open is bounded, in a stream as elsewhere, and is worth another try', async (t) => {

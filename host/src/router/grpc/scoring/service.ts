@@ -1,5 +1,5 @@
 // Owns the scoring API over gRPC: which calls there are, and what each asks of scoring.ts. How a call goes on is conversation.ts's.
-import { constants, type ServerHttp2Stream } from 'node:http2';
+import { constants } from 'node:http2';
 import type { InferenceRequest, ReportOutcomeRequest } from '@infermesh/proto/grpc/scoring/v1/scoring';
 import { callerOf } from '../../authenticate.js';
 import type { BodyRequest } from '../../body-request.js';
@@ -28,10 +28,6 @@ export class ScoringService {
 	readonly #env: RouterEnv;
 	readonly #scoring: Scoring;
 	readonly #calls = new Map<string, { readonly answer: Answerer; readonly streams: boolean }>();
-	/** Connections that have broken. */
-	readonly #gone = new WeakSet<object>();
-	/** Connections whose end is waited for. */
-	readonly #watched = new WeakSet<object>();
 
 	constructor(env: RouterEnv, scoring: Scoring) {
 		this.#env = env;
@@ -61,30 +57,23 @@ export class ScoringService {
 	/** What a call admits is held by its stream while that is open, and by its connection otherwise. */
 	#holderFor(call: GrpcCall): object {
 		if (call.standing) return call;
-		this.#watch(call.connection, call.stream2);
+		this.#watch(call);
 		return call.connection;
 	}
 
 	/** A stream that ends well leaves what it admitted to its connection, on which reports may follow; one that breaks has nobody who reports. */
 	#holdByStream(call: GrpcCall): void {
 		const { stream2, connection } = call;
-		this.#watch(connection, stream2);
+		this.#watch(call);
 		stream2.once('close', () => {
 			const well = call.statusCode >= 0 && stream2.rstCode === constants.NGHTTP2_NO_ERROR;
-			if (well && !this.#gone.has(connection)) this.#scoring.handedOver(call, connection);
+			if (well && !this.#scoring.connections.isGone(connection)) this.#scoring.handedOver(call, connection);
 			else this.#scoring.released(call);
 		});
 	}
 
-	/** Once for each connection. One that this router has told to go breaks nothing: its caller is there and has another. */
-	#watch(connection: object, { session }: ServerHttp2Stream): void {
-		if (this.#watched.has(connection)) return;
-		this.#watched.add(connection);
-		session?.once('close', () => {
-			if (this.#env.dismissed.has(connection)) return;
-			this.#gone.add(connection);
-			this.#scoring.released(connection);
-		});
+	#watch({ connection, stream2 }: GrpcCall): void {
+		this.#scoring.connections.watch(connection, stream2.session);
 	}
 
 	/** Adds a method and its streaming variant. */
@@ -126,9 +115,10 @@ export class ScoringService {
 		return answer;
 	}
 
-	#report({ decision, firstToken, outcome }: ReportOutcomeRequest): Reported | Refused {
+	#report({ decision, firstToken, renew, outcome }: ReportOutcomeRequest): Reported | Refused {
+		if (renew === true) return reported(decision, true, this.#scoring.renewed(decision));
 		if (firstToken === true) return reported(decision, true, this.#scoring.firstToken(decision));
-		if (outcome === undefined) return { refusal: field('event', '`first_token` or `outcome`') };
+		if (outcome === undefined) return { refusal: field('event', '`first_token`, `renew` or `outcome`') };
 		const read = outcomeOf(outcome);
 		return 'code' in read ? { refusal: read } : reported(decision, false, this.#scoring.ended(decision, read));
 	}

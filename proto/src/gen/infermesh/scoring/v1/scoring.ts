@@ -55,7 +55,7 @@ export interface InferenceRequest {
   /**
    * Its header fields by lower-case name, as far as they matter here: `content-type` where the body is no JSON, `x-infermesh-session`, `x-infermesh-model`,
    * `x-infermesh-lora`, `x-infermesh-priority`, `x-infermesh-tenant`, `x-infermesh-deadline-ms`, `x-infermesh-slo-ttft-ms`, `x-infermesh-slo-tpot-ms`,
-   * `x-request-id`.
+   * `x-request-id`. An admission with `x-infermesh-lease-ms` has to be renewed within so many milliseconds.
    */
   headers: { [key: string]: string };
 }
@@ -126,7 +126,7 @@ export interface AdmitReply {
   tokensIn: number;
   cachedTokens: number;
   predictedTtftMs: number;
-  /** Without a report it ends by itself after this time, as timed out. */
+  /** Without a report it ends by itself after this time, as timed out; one with a lease after this time without being renewed, as cancelled. */
   expiresInMs: number;
 }
 
@@ -148,7 +148,11 @@ export interface ReportOutcomeRequest {
   decision: string;
   /** Its first token has come: its prompt is no longer waiting there. */
   firstToken?: boolean | undefined;
-  outcome?: Outcome | undefined;
+  outcome?:
+    | Outcome
+    | undefined;
+  /** Its caller lives: its lease, if it was admitted with one, begins anew. The first token says as much. */
+  renew?: boolean | undefined;
 }
 
 export interface ReportOutcomeReply {
@@ -974,7 +978,7 @@ export const Outcome: MessageFns<Outcome> = {
 };
 
 function createBaseReportOutcomeRequest(): ReportOutcomeRequest {
-  return { id: 0n, decision: "", firstToken: undefined, outcome: undefined };
+  return { id: 0n, decision: "", firstToken: undefined, outcome: undefined, renew: undefined };
 }
 
 export const ReportOutcomeRequest: MessageFns<ReportOutcomeRequest> = {
@@ -993,6 +997,9 @@ export const ReportOutcomeRequest: MessageFns<ReportOutcomeRequest> = {
     }
     if (message.outcome !== undefined) {
       Outcome.encode(message.outcome, writer.uint32(34).fork()).join();
+    }
+    if (message.renew !== undefined) {
+      writer.uint32(40).bool(message.renew);
     }
     return writer;
   },
@@ -1040,6 +1047,14 @@ export const ReportOutcomeRequest: MessageFns<ReportOutcomeRequest> = {
             }
 
             message.outcome = Outcome.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.renew = reader.bool();
             continue;
           }
         }
@@ -1139,7 +1154,7 @@ export const ReportOutcomeReply: MessageFns<ReportOutcomeReply> = {
 
 /**
  * What other routers ask of the mesh's strategies, at the data port of a router, with a trusted API key as `authorization: Bearer` metadata. The HTTP API under
- * /api/v1/score, /api/v1/admit and /api/v1/outcome offers the same. An admission lies with the worker of the connection it was asked on, and is reported
+ * /api/v1/score, /api/v1/admit, /api/v1/outcome and /api/v1/renew offers the same. An admission lies with the worker of the connection it was asked on, and is reported
  * on over the same connection.
  *
  * In a stream replies come in the order of the requests, one each; what is wrong with one request is in its reply and ends nothing. A unary call fails with
