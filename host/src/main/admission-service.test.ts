@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
@@ -55,7 +56,7 @@ test.serial('bytes that are no strategy are refused with a report, not an except
 test.serial('an admission that takes too long is killed and says so', async (t) => {
 	const children = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'ProcessWrap').length;
 	const endless = { ...options, calibration: { ...calibrationDefaults, decisions: 1_000_000_000 } };
-	const inspection = await service({ timeoutMs: 300 }).admit(least, endless);
+	const inspection = await service({ timeoutMs: 300, clockFactor: 1000 }).admit(least, endless);
 	t.deepEqual(codes(inspection), ['IM_ADMISSION_TIMEOUT']);
 	const deadline = performance.now() + 5000;
 	while (children() > 0 && performance.now() < deadline)
@@ -64,6 +65,26 @@ test.serial('an admission that takes too long is killed and says so', async (t) 
 		});
 	t.is(children(), 0, 'the child is gone');
 });
+
+test.serial(
+	'an admission that the machine holds up is no dear module: it has five times as long by the clock',
+	async (t) => {
+		const before = performance.now();
+		// The child is stopped as soon as there is one: it uses no processor time any more.
+		const stopped = service({ timeoutMs: 400 }).admit(least, options);
+		const child = spawnSync('pgrep', ['-P', `${process.pid}`, '-n', '-f', 'admission-child'])
+			.stdout.toString()
+			.trim();
+		process.kill(Number(child), 'SIGSTOP');
+		const { report } = await stopped;
+		t.deepEqual(
+			report.refusals.map(({ code }) => code),
+			['IM_ADMISSION_LATE'],
+		);
+		t.regex(report.refusals[0]?.message ?? '', /had \d+ ms of processor time/);
+		t.true(performance.now() - before >= 5 * 400);
+	},
+);
 
 test.serial('a child that runs out of memory is a refusal, and the next one is not affected', async (t) => {
 	const starved = await service({ memoryMib: 2 }).admit(least, options);

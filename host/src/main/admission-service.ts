@@ -1,5 +1,5 @@
-// Owns the parent's side of admission: one child process per module, its heap and time limited, killed outright when it overruns. What comes
-// back is checked for shape; a child that dies is a refusal, never an exception of the mesh.
+// Owns the parent's side of admission: one child process per module, its heap and time limited, killed outright when it overruns. Its time is the processor's: a
+// machine that has none to give refuses a module as late, not as dear. What comes back is checked for shape; a child that dies is a refusal, never an exception of the mesh.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Compiler } from '@infermesh/adapters';
@@ -7,9 +7,13 @@ import { type Clock, MeshError } from '@infermesh/proto';
 import { blankReport, type Inspection, type InspectOptions } from '../strategy/admission/try-out.js';
 import { isLibrary, type NativeLimits, nativeLimitDefaults, patient } from '../strategy/native/code.js';
 import { buildNativeEngine } from '../strategy/native/engine.js';
+import { processTimeMs } from './process-time.js';
 
 export interface AdmissionServiceOptions {
+	/** Processor time of one admission. */
 	readonly timeoutMs: number;
+	/** By the clock it may take so many times as long: machines are shared. Other admissions wait for it, and who loads waits a minute at most. */
+	readonly clockFactor: number;
 	readonly memoryMib: number;
 	/** Admissions at once; further ones wait in order. */
 	readonly concurrencyMax: number;
@@ -22,12 +26,16 @@ export interface AdmissionServiceOptions {
 
 export const admissionServiceDefaults: AdmissionServiceOptions = {
 	timeoutMs: 10_000,
+	clockFactor: 5,
 	memoryMib: 512,
 	concurrencyMax: 1,
 	waitingMax: 16,
 	compiler: {},
 	native: nativeLimitDefaults,
 };
+
+/** The child's time is looked at this often at most. */
+const LOOK_MS_MIN = 20;
 
 /** Where the engine keeps the compiled code of the child's imports: about 50 ms of CPU less per admission. Not writable = not used. */
 const compileCachePath = fileURLToPath(new URL('../../../../node_modules/.cache/infermesh', import.meta.url));
@@ -91,17 +99,22 @@ export class AdmissionService {
 				timer.cancel();
 				resolve(inspection);
 			};
-			const timer = this.#clock.after(this.#options.timeoutMs, () => {
-				settle(
-					failure(
-						bytes,
-						'IM_ADMISSION_TIMEOUT',
-						`admission took longer than ${this.#options.timeoutMs} ms and was killed`,
-						'the module costs too much to compile or to run; make it smaller',
-					),
-				);
+			const { timeoutMs, clockFactor } = this.#options;
+			const beganMs = this.#clock.nowMs();
+			const look = (): void => {
+				const elapsedMs = this.#clock.nowMs() - beganMs;
+				// What cannot be asked is taken to have had the processor for itself; so is what waits for a library, which works in a sandbox of its own.
+				const asked = child.pid === undefined || isLibrary(bytes) ? undefined : processTimeMs(child.pid);
+				const usedMs = asked ?? elapsedMs;
+				const leftMs = Math.min(timeoutMs - usedMs, timeoutMs * clockFactor - elapsedMs);
+				if (leftMs > 0) {
+					timer = this.#clock.after(Math.max(leftMs, LOOK_MS_MIN), look);
+					return;
+				}
+				settle(usedMs >= timeoutMs ? tooDear(bytes, timeoutMs) : tooLate(bytes, elapsedMs, usedMs));
 				child.kill('SIGKILL');
-			});
+			};
+			let timer = this.#clock.after(timeoutMs, look);
 			child.on('message', (message) => {
 				settle(message as Inspection);
 				if (child.connected) child.disconnect();
@@ -134,6 +147,26 @@ export class AdmissionService {
 			});
 		});
 	}
+}
+
+function tooDear(bytes: Uint8Array, timeoutMs: number): Inspection {
+	const message = `admission took longer than ${timeoutMs} ms of processor time and was killed`;
+	return failure(
+		bytes,
+		'IM_ADMISSION_TIMEOUT',
+		message,
+		'the module costs too much to compile or to run; make it smaller',
+	);
+}
+
+function tooLate(bytes: Uint8Array, elapsedMs: number, usedMs: number): Inspection {
+	const message = `admission was not done after ${Math.round(elapsedMs)} ms, in which it had ${usedMs} ms of processor time, and was killed`;
+	return failure(
+		bytes,
+		'IM_ADMISSION_LATE',
+		message,
+		'the machine has other work: load the module again when it has less',
+	);
 }
 
 function failure(bytes: Uint8Array, code: string, message: string, hint: string): Inspection {

@@ -93,6 +93,46 @@ test('an answer that came while this thread stood still is no timeout', async (t
 	t.deepEqual(await answer, { status: 200, body: Buffer.from('in time') });
 });
 
+test('time in which this thread stood still is not held against a target; time in which it waited is', async (t) => {
+	// The server answers only once it is told to, which is after we have stood still, again and again, for longer than the limit.
+	const told = new Int32Array(new SharedArrayBuffer(8));
+	const server = new Worker(
+		`import('node:http').then(({ createServer }) => {
+			const { parentPort, workerData: told } = require('node:worker_threads');
+			const server = createServer(async (req, res) => {
+				if (req.url === '/never') return;
+				if (req.url === '/later') await Atomics.waitAsync(told, 0, 0).value;
+				res.end('at last');
+			});
+			server.keepAliveTimeout = 60_000;
+			server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));
+		});`,
+		{ eval: true, workerData: told },
+	);
+	t.teardown(() => server.terminate());
+	const [port] = (await once(server, 'message')) as [number];
+	const { fetch, close } = createFetcher(systemClock);
+	t.teardown(close);
+	const url = `http://127.0.0.1:${port}`;
+	await fetch(`${url}/now`, limits);
+	const answer = fetch(`${url}/later`, { ...limits, timeoutMs: 1000 });
+	await new Promise(setImmediate);
+	for (let time = 0; time < 7; time++) {
+		Atomics.wait(told, 1, 0, 350);
+		// Two turns: in the first the timer that is due fires, in the second what it has put off.
+		await new Promise(setImmediate);
+		await new Promise(setImmediate);
+	}
+	Atomics.store(told, 0, 1);
+	Atomics.notify(told, 0);
+	t.is(Buffer.from((await answer).body).toString(), 'at last');
+
+	const silent = fetch(`${url}/never`, { ...limits, timeoutMs: 200 });
+	await new Promise(setImmediate);
+	Atomics.wait(told, 1, 0, 400);
+	await t.throwsAsync(silent, { name: 'TimeoutError' }, 'it is asked no longer than that');
+});
+
 test('a target of HTTP/2 is asked over HTTP/2, with the same bounds', async (t) => {
 	const versions: string[] = [];
 	const server = createHttp2Server((req, res) => {

@@ -28,6 +28,13 @@ const bounds: StreamBounds = {
 };
 const SWEEP_MS = 30_000;
 
+/** A wait is counted in so many pieces. */
+const WAIT_PIECES = 5;
+/** A piece that ends later than by this share of it is not counted: this thread stood still, and what has not arrived may be its own fault. */
+const LATE_SHARE = 0.5;
+/** A thread that is late again and again waits so many times as long, and no longer. */
+const WAIT_FACTOR_MAX = 5;
+
 type Answer = Awaited<ReturnType<Fetcher>>;
 
 /** One answer on its way: collects it within its bounds and settles once. */
@@ -36,7 +43,10 @@ class Collector implements UpstreamHandler {
 	readonly #bodyMaxBytes: number;
 	readonly #resolve: (answer: Answer) => void;
 	readonly #reject: (error: Error) => void;
-	readonly #timer: Timer;
+	readonly #clock: Clock;
+	readonly #timeoutMs: number;
+	readonly #beganMs: number;
+	#timer: Timer | undefined;
 	#call: UpstreamCall | undefined;
 	#settled = false;
 	#status = 0;
@@ -54,9 +64,26 @@ class Collector implements UpstreamHandler {
 		this.#bodyMaxBytes = limits.bodyMaxBytes;
 		this.#resolve = resolve;
 		this.#reject = reject;
+		this.#clock = clock;
+		this.#timeoutMs = limits.timeoutMs;
+		this.#beganMs = clock.nowMs();
+		this.#wait(WAIT_PIECES);
+	}
+
+	/** Waits for so many more pieces in which this thread did not stand still, then gives up. */
+	#wait(pieces: number): void {
+		const pieceMs = this.#timeoutMs / WAIT_PIECES;
+		const dueMs = this.#clock.nowMs() + pieceMs;
+		const ended = (): void => {
+			if (this.#settled) return;
+			const nowMs = this.#clock.nowMs();
+			const isLate = nowMs - dueMs > pieceMs * LATE_SHARE && nowMs - this.#beganMs < this.#timeoutMs * WAIT_FACTOR_MAX;
+			const left = isLate ? pieces : pieces - 1;
+			if (left === 0) this.#timeOut();
+			else this.#wait(left);
+		};
 		// A thread that stood still finds the timer and the answer due at once: what has arrived is read first.
-		const late = (): void => void setImmediate(() => this.#timeOut(limits.timeoutMs));
-		this.#timer = clock.after(limits.timeoutMs, late, { unref: true });
+		this.#timer = this.#clock.after(pieceMs, () => void setImmediate(ended), { unref: true });
 	}
 
 	begun(call: UpstreamCall): void {
@@ -94,12 +121,12 @@ class Collector implements UpstreamHandler {
 	#settle(): boolean {
 		if (this.#settled) return false;
 		this.#settled = true;
-		this.#timer.cancel();
+		this.#timer?.cancel();
 		return true;
 	}
 
-	#timeOut(timeoutMs: number): void {
-		this.fail(new DOMException(`no whole answer of ${this.#path} in ${timeoutMs} ms`, 'TimeoutError'));
+	#timeOut(): void {
+		this.fail(new DOMException(`no whole answer of ${this.#path} in ${this.#timeoutMs} ms`, 'TimeoutError'));
 	}
 }
 

@@ -33,6 +33,7 @@ import { createMetricsBuffer, type MetricsBlock } from '../telemetry/block.js';
 import type { Log } from '../telemetry/logger.js';
 import type { MeshMetrics } from '../telemetry/mesh-metrics.js';
 import { createNativeMetrics } from '../telemetry/native-metrics.js';
+import { admissionServiceDefaults } from './admission-service.js';
 import { CapacityPart } from './capacity-part.js';
 import { compileInThread } from './compile-thread.js';
 import { FlowExchange } from './flow-exchange.js';
@@ -247,7 +248,7 @@ export class RouterPart {
 								engine: await buildNativeEngine(nativeCompiler(config)),
 								limits: nativeLimits(config),
 							}
-						: compileInThread(wasm, config.strategy.admission_timeout_ms, clock),
+						: compileInThread(wasm, config.strategy.admission_timeout_ms * admissionServiceDefaults.clockFactor, clock),
 				workers: recordedWorkers(this.workers, () => this.recorder),
 				pools: () => targets.registry.pools(),
 				openView: (pool) =>

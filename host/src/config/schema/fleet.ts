@@ -21,7 +21,11 @@ export const scrapeSchema = section('Reading `/metrics` of targets.', {
 
 export const healthSchema = section('Active health checks.', {
 	period_ms: integer(2000, 'Time between two checks of one target.', { ...MS, min: 50 }),
-	timeout_ms: integer(1000, 'One check.', MS),
+	timeout_ms: integer(
+		1000,
+		'One check. Time in which the thread that looks at targets stood still is not counted, up to five times as long in all.',
+		MS,
+	),
 	healthy_after: integer(2, 'Good checks in a row that bring a target back.', { min: 1, max: 100 }),
 	unhealthy_after: integer(3, 'Bad checks in a row that take a target out.', { min: 1, max: 100 }),
 	fail_open: flag(true, 'Try one target all the same when checks or ejection keep all targets of a model out.'),

@@ -72,7 +72,11 @@ export const strategySchema = section('The strategy host.', {
 		},
 	),
 	state_publish_ms: integer(10, 'A state block is published at most this often.', MS),
-	admission_timeout_ms: integer(10_000, 'Admission child process: killed after this.', MS),
+	admission_timeout_ms: integer(
+		10_000,
+		'Admission child process: killed when it has used so much processor time, or after five times as long by the clock; of libraries after this by the clock.',
+		MS,
+	),
 	admission_memory_mib: integer(512, 'Admission child process: heap limit.', { unit: 'MiB', min: 64, max: 16_384 }),
 	native: section('Native strategies: shared libraries, each in a sandbox process of its own.', {
 		inline: choice(

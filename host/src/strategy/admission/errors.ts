@@ -112,9 +112,16 @@ export const admissionErrors = defineErrors({
 		'reproduce it with `infermesh strategy test` or `strategy run`; a strategy may answer "decline" when it has no opinion',
 	),
 	IM_ADMISSION_TIMEOUT: refusal(
-		'admission took longer than strategy.admission_timeout_ms and was killed',
+		'admission took more processor time than strategy.admission_timeout_ms and was killed',
 		'the module costs too much to compile or to run; make it smaller',
 	),
+	IM_ADMISSION_LATE: {
+		...refusal(
+			'admission had less processor time than strategy.admission_timeout_ms in five times as long, and was killed',
+			'the machine has other work: load the module again when it has less',
+		),
+		retryable: true,
+	},
 	IM_ADMISSION_CHILD: {
 		...refusal(
 			'the admission process ended early',
