@@ -3,6 +3,7 @@
 import test from 'ava';
 import { eventually, MODEL, startTestEngine } from '../support/mesh.js';
 import { type MeshNode, startNodes } from '../support/mesh-nodes.js';
+import { shipped } from '../support/strategies.js';
 
 const OLD = 1;
 const NEW = 2;
@@ -20,6 +21,15 @@ async function snapshotFormat(node: MeshNode): Promise<number | undefined> {
 	const bytes = Buffer.from(await response.arrayBuffer());
 	const magic = 'infermesh-store';
 	return bytes[bytes.indexOf(magic) + magic.length];
+}
+
+/** What a node says to an experiment that is judged by blocks: nothing is begun. */
+function splitOn(node: MeshNode): Promise<string> {
+	const split = { kind: 'request-ab', model: MODEL, candidate: 'baseline_rr' };
+	return node.post('/experiments/plan', split).then(
+		() => 'planned',
+		(error: unknown) => /IM_[A-Z_]+/.exec(String(error))?.[0] ?? String(error),
+	);
 }
 
 /** Clients behind a balancer that obeys what operators take out of it, and operators that write; both remember what they were promised. */
@@ -135,6 +145,8 @@ test.serial(
 			t.deepEqual(await levelOf(node), { node: OLD, mesh: OLD });
 		}
 
+		await first.post('/strategies', { module: Buffer.from(shipped('baseline_rr')).toString('base64') });
+
 		const load = new Load(nodes);
 		await upgrade(first, second, load);
 		t.deepEqual(await levelOf(first), { node: NEW, mesh: OLD });
@@ -142,6 +154,7 @@ test.serial(
 		await upgrade(second, third, load);
 		t.is(await snapshotFormat(second), 1);
 		t.deepEqual(await levelOf(third), { node: OLD, mesh: OLD });
+		t.is(await splitOn(first), 'IM_EXPERIMENT_LEVEL', 'the node that is not upgraded could take it over');
 
 		// Two versions run side by side, and the older one can be restarted as what it is.
 		load.balanced.delete(third);
@@ -156,6 +169,7 @@ test.serial(
 				withinMs: 60_000,
 			});
 		t.is(await snapshotFormat(third), 2, 'now that all read it');
+		t.is(await splitOn(first), 'planned');
 		await load.end();
 
 		t.deepEqual(load.failures.slice(0, 5), []);
