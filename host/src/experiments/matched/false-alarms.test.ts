@@ -6,7 +6,7 @@ import test from 'ava';
 import { binomialUpper } from '../../statistics/binomial.js';
 import { standardNormal } from '../../statistics/normal.js';
 import type { ExperimentDesign } from '../design/design.js';
-import { armOfCell } from '../design/schedule.js';
+import { armOfCell, cellsOf } from '../design/schedule.js';
 import { type ClosedBlock, SwitchbackTrial } from '../design/switchback-trial.js';
 import { designFor } from '../design/testing.js';
 
@@ -24,13 +24,17 @@ class Queue {
 	#own = 0;
 	readonly #random: SeededRandom;
 
-	constructor(random: SeededRandom) {
+	readonly #swings: number;
+
+	/** `swings`: standard deviation of what only this cell lives through, from block to block. */
+	constructor(random: SeededRandom, swings: number) {
 		this.#random = random;
+		this.#swings = swings;
 	}
 
 	/** Requests of a block that waited less than three service times. `speed`: of the arm that has it. */
 	block(swing: number, rhythm: number, speed: number): number {
-		this.#own = 0.8 * this.#own + 0.1 * standardNormal(this.#random);
+		this.#own = 0.8 * this.#own + this.#swings * standardNormal(this.#random);
 		const load = Math.min(0.97, Math.max(0.3, 0.75 + swing + this.#own + rhythm));
 		let good = 0;
 		for (let request = 0; request < REQUESTS; request++) {
@@ -49,23 +53,35 @@ interface Found {
 	readonly isNaivelyWrong: boolean;
 }
 
-function compare(design: ExperimentDesign, seed: number, candidateSpeed: number): Found {
+/** Standard deviations of what changes from block to block: for all cells at once, and for each by itself. */
+interface Swings {
+	readonly common: number;
+	readonly own: number;
+}
+
+function compare(
+	design: ExperimentDesign,
+	seed: number,
+	candidateSpeed: number,
+	swings: Swings = { common: 0.08, own: 0.1 },
+): Found {
 	const random = new SeededRandom(seed, 1);
-	const cells = cellPairs.flat();
-	const queues = new Map(cells.map((cell, at) => [cell, new Queue(new SeededRandom(seed, 2 + at))]));
+	const cells = cellsOf(design);
+	const queues = new Map(cells.map((cell, at) => [cell, new Queue(new SeededRandom(seed, 2 + at), swings.own)]));
 	const trial = new SwitchbackTrial(design);
 	const sums = { baseline: { good: 0, requests: 0 }, candidate: { good: 0, requests: 0 } };
 	let swing = 0;
 	let isNaivelyWrong = false;
 	for (let block = 0; block < 2 * design.pairsMax && trial.verdict === 'undecided'; block++) {
-		swing = 0.9 * swing + 0.08 * standardNormal(random);
+		swing = 0.9 * swing + swings.common * standardNormal(random);
 		for (const cell of cells) {
 			const arm = armOfCell(design, block, cell);
 			const rhythm = (cell === 'a' || cell === 'c') && block % 2 === 1 ? 0.2 : 0;
 			const good = (queues.get(cell) as Queue).block(swing, rhythm, arm === 'candidate' ? candidateSpeed : 1);
 			sums[arm].good += good;
 			sums[arm].requests += REQUESTS;
-			const closed: ClosedBlock = { block, cell, requests: REQUESTS, good, burnIn: 0, ttftP99Ms: 1 };
+			const named = cell === '' ? {} : { cell };
+			const closed: ClosedBlock = { block, ...named, requests: REQUESTS, good, burnIn: 0, ttftP99Ms: 1 };
 			trial.add(closed);
 		}
 		if (block % 2 === 1) isNaivelyWrong ||= Math.abs(zOf(sums)) > 1.96;
@@ -103,4 +119,23 @@ test('a thousand comparisons of a strategy with itself raise no more false alarm
 		`a candidate that serves 25 % faster: ${found.filter(({ verdict }) => verdict === 'win').length} of 20 win, in ${pairs[10]} pairs at the median`,
 	);
 	t.true(found.filter(({ verdict }) => verdict === 'win').length >= 19);
+});
+
+test('what cells live through at a time cancels: two of them find a candidate that is a tenth faster in fewer pairs of blocks than one mesh', (t) => {
+	t.timeout(300_000);
+	const pairsOf = (pairs: ExperimentDesign['cellPairs'], swings: Swings): number => {
+		const kind = pairs.length === 0 ? 'switchback' : 'matched-cells';
+		const design = designFor({ kind, cellPairs: pairs, margin: 0, pairsMax: 300 });
+		const runs = Array.from({ length: 40 }, (_, seed) => compare({ ...design, seed }, seed, 1.1, swings).trial);
+		return runs.map((trial) => trial.pairsSeen).toSorted((a, b) => a - b)[20] as number;
+	};
+	const tell = (name: string, swings: Swings): { readonly alone: number; readonly two: number } => {
+		const [alone, two, four] = [pairsOf([], swings), pairsOf([['b', 'd']], swings), pairsOf(cellPairs, swings)];
+		t.log(`${name}: pairs of blocks at the median: one mesh ${alone}, two cells ${two}, four ${four}`);
+		return { alone, two };
+	};
+	tell('each swings by itself', { common: 0.03, own: 0.12 });
+	const { alone, two } = tell('all swing together', { common: 0.15, own: 0.02 });
+	// Twice the requests alone would make it half.
+	t.true(two < 0.4 * alone, `${two} and ${alone}`);
 });
