@@ -102,6 +102,25 @@ test.serial(
 		t.regex(shown.out, /^west \(this one\) +fresh .* 2\/2 .*west-1$/m);
 		t.regex(shown.out, /^east +fresh .* 2\/2 .*east-1,east-2$/m);
 
+		// --- they are no matched cells: each stands in for the other
+		const look = await west1.get<{ border: unknown; nodes: unknown[]; engines: string[] }>('/experiment-cell');
+		t.deepEqual(look.border, { sendsTo: ['east'], hearsOf: ['east'] });
+		t.is(look.nodes.length, 2);
+		t.deepEqual(new Set(look.engines), new Set([engines[0]?.url, engines[1]?.url]));
+		const pair = ['--cell', `west=${west1.admin}`, '--cell', `east=${east1.admin}`];
+		const matched = await infermesh(
+			'experiment',
+			'matched',
+			'start',
+			'hybrid_mesh',
+			...pair,
+			'--window',
+			'1ms',
+			'--dry-run',
+		);
+		t.is(matched.code, 1);
+		t.regex(matched.err, /IM_EXPERIMENT_CELLS_SHARED: west: requests may be sent to east/);
+
 		// --- one cell's engines die
 		await Promise.all([engines[0]?.close(), engines[1]?.close()]);
 		const died = performance.now();

@@ -2,9 +2,11 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { MeshError } from '@infermesh/proto';
 import test, { type ExecutionContext } from 'ava';
 import { createAdminServer } from '../admin/server.js';
 import { FakeMesh } from '../admin/testing.js';
+import { experimentErrors } from '../experiments/errors.js';
 import type { JointDocument } from '../experiments/matched/joint.js';
 import type { CellLook } from '../experiments/matched/look.js';
 import { testExperiments } from '../experiments/testing.js';
@@ -22,8 +24,15 @@ async function open(t: ExecutionContext): Promise<(...argv: string[]) => ReturnT
 	return (...argv) => run(['experiment', ...argv, '--admin', admin], { written });
 }
 
-/** The address of a mesh; `cell`: what differs of it as a cell. */
-async function serve(t: ExecutionContext, cell: Partial<CellLook> = {}): Promise<string> {
+type Experiments = ReturnType<typeof testExperiments>;
+
+/** The address of a mesh; `cell`: what differs of it as a cell; `instead`: what it does otherwise. */
+async function serve(
+	t: ExecutionContext,
+	cell: Partial<CellLook> = {},
+	instead: (usual: Experiments) => Partial<Experiments> = () => ({}),
+): Promise<string> {
+	const usual = testExperiments(cell);
 	const server = createAdminServer(
 		{
 			tokens: [],
@@ -33,7 +42,7 @@ async function serve(t: ExecutionContext, cell: Partial<CellLook> = {}): Promise
 			log: createLog({ level: 'silent', wallMs: () => 0 }),
 			streams: new StreamBounds(() => undefined),
 		},
-		Object.assign(new FakeMesh(), { experiments: testExperiments(cell) }),
+		Object.assign(new FakeMesh(), { experiments: { ...usual, ...instead(usual) } }),
 	);
 	t.teardown(() => server.close());
 	return server.listen({ host: '127.0.0.1', port: 0 });
@@ -192,5 +201,43 @@ test('matched cells: paired and shown, started in all, reported together and sto
 		const { code, err } = await matched(...start, ...options, '--dry-run');
 		t.not(code, 0);
 		t.regex(err, message);
+	}
+});
+
+test('matched cells begin in all or in none: what one cell cannot start, or has loaded as another module, ends in the others', async (t) => {
+	const full = new MeshError(experimentErrors, 'IM_EXPERIMENT_LIMIT', '16 experiments run');
+	const faults: readonly (readonly [(usual: Experiments) => Partial<Experiments>, RegExp, RegExp])[] = [
+		[
+			() => ({ start: () => Promise.reject(full) }),
+			/IM_EXPERIMENT_LIMIT: 16 experiments run/,
+			/another cell could not start/,
+		],
+		[
+			({ report }) => ({
+				report: async (id) => ({ ...(await report(id)), digests: { baseline: 'b', candidate: 'another' } }),
+			}),
+			/IM_EXPERIMENT_CELLS_DIFFER: west: its strategies are other modules than those of east/,
+			/west: its strategies are other modules/,
+		],
+	];
+	for (const [instead, message, reason] of faults) {
+		const east = await serve(t, { nodes: ['n-east'], engines: ['http://east:8000'] });
+		const west = await serve(t, { nodes: ['n-west'], engines: ['http://west:8000'] }, instead);
+		const cells = ['--cell', `east=${east}`, '--cell', `west=${west}`];
+		const { code, err } = await run([
+			'experiment',
+			'matched',
+			'start',
+			'hybrid_mesh',
+			...cells,
+			'--window',
+			'1ms',
+			'--yes',
+		]);
+		t.is(code, 1);
+		t.regex(err, message);
+		const { json } = await run(['experiment', 'status', '--admin', east, '--json']);
+		t.like(json, { kind: 'matched-cells', state: 'ended', end: { how: 'stop' } });
+		t.regex((json as ExperimentView).end?.reason ?? '', reason);
 	}
 });
