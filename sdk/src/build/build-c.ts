@@ -1,6 +1,5 @@
 // Owns the way from a strategy in C to a shared library: the generated header, one run of the C compiler, what it said. The flags are those a library
 // must have been built with to be admitted, and those that keep arithmetic the same on every machine.
-import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -11,12 +10,12 @@ import type { StrategyManifest } from '../manifest/schema.js';
 import type { Diagnostic } from './asc.js';
 import { buildErrors } from './errors.js';
 import { replaceFile } from './replace-file.js';
+import { run } from './run-compiler.js';
 
 /** The C SDK of this package. */
 export const cSdkDir = fileURLToPath(new URL('../../../c/', import.meta.url));
 
 const COMPILER = 'cc';
-const TIMEOUT_MS = 60_000;
 
 /** Sums are not contracted nor reordered: the same frame gives the same answer as in every other language. */
 const flags = [
@@ -77,23 +76,16 @@ export async function buildC(dir: string, manifest: StrategyManifest, debug: boo
 		const file = path.join(folder, 'strategy.so');
 		const level = debug ? ['-g'] : ['-Wl,--strip-all'];
 		// Names in what is built and said are relative to the project: the same source gives the same bytes wherever it stands.
-		const said = await run([...flags, ...level, ...linkFlags, `-I${sdk}`, manifest.source, '-o', file, '-lm'], dir);
-		const diagnostics = read(said.text);
-		if (said.failed) throw failure(dir, manifest.source, said.text, diagnostics);
+		const args = [...flags, ...level, ...linkFlags, `-I${sdk}`, manifest.source, '-o', file, '-lm'];
+		const said = await run(COMPILER, args, dir);
+		if (said === undefined)
+			throw new MeshError(buildErrors, 'IM_BUILD_COMPILER', `there is no \`${COMPILER}\``, { where: dir });
+		const diagnostics = read(said.stderr);
+		if (said.code !== 0) throw failure(dir, manifest.source, said.stderr, diagnostics);
 		return { library: Uint8Array.from(readFileSync(file)), diagnostics };
 	} finally {
 		rmSync(folder, { recursive: true, force: true });
 	}
-}
-
-function run(args: readonly string[], cwd: string): Promise<{ readonly failed: boolean; readonly text: string }> {
-	return new Promise((resolve, reject) => {
-		execFile(COMPILER, [...args], { cwd, timeout: TIMEOUT_MS, encoding: 'utf8' }, (error, _stdout, text) => {
-			if (error?.code === 'ENOENT')
-				reject(new MeshError(buildErrors, 'IM_BUILD_COMPILER', `there is no \`${COMPILER}\``, { where: cwd }));
-			else resolve({ failed: error !== null, text });
-		});
-	});
 }
 
 const diagnosticLine = /^(.+?):(\d+):(\d+): (?:fatal )?(error|warning): (.*)$/;

@@ -7,8 +7,9 @@ import type { BuildTarget, StrategyManifest } from '../manifest/schema.js';
 import type { Diagnostic } from './asc.js';
 import { buildErrors } from './errors.js';
 import { replaceFile } from './replace-file.js';
+import { run } from './run-compiler.js';
 import { rustManifestSource } from './rust-manifest.js';
-import { findToolchain, run, type Toolchain } from './rust-toolchain.js';
+import { findToolchain, type Toolchain } from './rust-toolchain.js';
 import { closeImports } from './wasi.js';
 import { withoutZeroing } from './zeroed-memory.js';
 
@@ -54,7 +55,7 @@ function flagsFor(target: BuildTarget, { linker, triple, sysroot }: Toolchain, d
 	return [...own, `--remap-path-prefix=${dir}=.`];
 }
 
-/** Compiles the crate of the project in `dir`. Throws IM_BUILD_COMPILER, IM_BUILD_COMPILE and IM_BUILD_IMPORT. */
+/** Compiles the crate of the project in `dir`. Throws IM_BUILD_COMPILER, IM_BUILD_COMPILE, IM_BUILD_IMPORT and IM_BUILD_TIMEOUT. */
 export async function buildRust(dir: string, manifest: StrategyManifest, debug: boolean): Promise<BuiltCrate> {
 	const target = manifest.target ?? TARGET_DEFAULT;
 	const native = target === 'native';

@@ -19,6 +19,13 @@ export const buildErrors = defineErrors({
 		hint: 'install a C compiler called cc (Debian: apt-get install gcc libc6-dev)',
 		...author,
 	},
+	IM_BUILD_TIMEOUT: {
+		summary: 'The compiler did not end in time',
+		hint: 'build again when the machine is less busy: what Rust has compiled is kept',
+		httpStatus: 503,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: true,
+	},
 	IM_BUILD_TARGET: {
 		summary: 'The strategy is not built to that target',
 		hint: 'leave `--target` out: AssemblyScript is built to WebAssembly and C to a shared library; only Rust has a choice',

@@ -1,35 +1,16 @@
 // Owns finding a Rust toolchain that can build for a target: the compilers in PATH, in order, and the first of them that has the target's libraries. One
 // machine often has two (a distribution's and rustup's) of which the one that comes first lacks what the other has.
-import { execFile } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import path from 'node:path';
 import { MeshError } from '@infermesh/proto';
 import type { BuildTarget } from '../manifest/schema.js';
 import { buildErrors } from './errors.js';
+import { run } from './run-compiler.js';
 
-const TIMEOUT_MS = 300_000;
-const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
 /** Compilers looked at in one PATH. */
 const COMPILERS_MAX = 8;
 /** Oldest compiler that builds the SDK: 1.63, of Debian 12. */
 const MINOR_MIN = 63;
-
-export interface Said {
-	readonly code: number;
-	readonly stdout: string;
-	readonly stderr: string;
-}
-
-/** Resolves to what a program said; undefined when there is no such program. */
-export function run(file: string, args: readonly string[], cwd: string): Promise<Said | undefined> {
-	return new Promise((resolve) => {
-		const options = { cwd, timeout: TIMEOUT_MS, maxBuffer: OUTPUT_BYTES_MAX, encoding: 'utf8' } as const;
-		execFile(file, [...args], options, (error, stdout, stderr) => {
-			if (error?.code === 'ENOENT') resolve(undefined);
-			else resolve({ code: error === null ? 0 : 1, stdout, stderr });
-		});
-	});
-}
 
 export interface Toolchain {
 	readonly cargo: string;
