@@ -43,6 +43,8 @@ export class HolderTable {
 	#sizes = new Uint32Array(64);
 	#holders = 0;
 	#hand = 0;
+	/** Of what was read ahead, so that no compiler leaves that out. */
+	#read = 0;
 
 	constructor(pairsMax: number) {
 		if (!Number.isInteger(pairsMax) || pairsMax < 1 || pairsMax > 1 << 24)
@@ -98,7 +100,12 @@ export class HolderTable {
 	 */
 	use(holder: number, lows: Uint32Array, highs: Uint32Array, count: number, capacity: number, stamp: number): void {
 		this.#seat(holder);
-		for (let at = Math.min(count, capacity, this.#pairsMax) - 1; at >= 0; at--)
+		const used = Math.min(count, capacity, this.#pairsMax);
+		// Read ahead: thousands of look-ups wait for memory together then, not in turn.
+		let read = this.#read;
+		for (let at = used - 1; at > 0; at--) read += this.#blocks.touch(lows[at] as number, highs[at] as number);
+		this.#read = read | 0;
+		for (let at = used - 1; at >= 0; at--)
 			this.#useOne(holder, lows[at] as number, highs[at] as number, capacity, stamp);
 		while (this.sizeOf(holder) > capacity) this.#evict(holder);
 	}

@@ -78,7 +78,8 @@ export class KeyIndex {
 	}
 }
 
+/** Keys that differ in their lower four bits only are at home side by side: numbers that count on, and names that were made so. */
 function hashOf(low: number, high: number): number {
-	const mixed = Math.imul(low ^ (high >>> 7), 0x9e3779b1) ^ Math.imul(high, 0x85ebca6b);
-	return mixed ^ (mixed >>> 15);
+	const mixed = Math.imul((low >>> 4) ^ (high >>> 7), 0x9e3779b1) ^ Math.imul(high, 0x85ebca6b);
+	return ((mixed ^ (mixed >>> 15)) << 4) | (low & 15);
 }

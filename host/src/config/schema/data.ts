@@ -275,7 +275,7 @@ export const dataSchema = section('The data plane: where clients send inference 
 		},
 	),
 	kv_events: section('The precise index of what engines hold, from the KV events of targets that name `kv_events`.', {
-		blocks_max: integer(1 << 18, 'Blocks of all engines known at once; about 220 bytes each, taken as they come.', {
+		blocks_max: integer(1 << 18, 'Blocks of all engines known at once; about 180 bytes each, taken as they come.', {
 			unit: 'blocks',
 			min: 1024,
 			max: 1 << 23,

@@ -90,6 +90,36 @@ test('a prefix is known as far as its blocks were stored, and no further than it
 	t.is(index.positions, 0);
 });
 
+test('runs longer than what is read ahead are known block by block, however they go', (t) => {
+	const { index, at } = fixture();
+	const holder = index.open({ row: 5, generation: 1, modelId: MODEL });
+	const tokens = range(16 * 100);
+	index.stored(holder, stored(range(70, 1), undefined, tokens.slice(0, 16 * 70), 16));
+	index.stored(holder, stored(range(30, 71), 70, tokens.slice(16 * 70), 16));
+	t.deepEqual(
+		at(tokens, 16),
+		range(100).map(() => '1:5/0'),
+	);
+	// The last first, as caches let go, and a name among them that nobody has heard of.
+	index.removed(holder, removed([...range(50, 51).reverse(), 7777, ...range(10, 41).reverse()]));
+	t.deepEqual(
+		at(tokens, 16),
+		range(100).map((depth) => (depth < 40 ? '1:5/0' : '0:')),
+	);
+	index.removed(holder, removed(range(40, 1)));
+	t.is(index.blocks, 0);
+	t.is(index.positions, 0);
+});
+
+test('a block that follows one known under other tokens is placed by those', (t) => {
+	const { index, at } = fixture();
+	const holder = index.open({ row: 5, generation: 1, modelId: MODEL });
+	const tokens = range(48);
+	index.stored(holder, stored([1, 2], undefined, tokens.slice(0, 32), 16));
+	index.stored(holder, stored([1, 2, 3], undefined, [...range(32, 500), ...tokens.slice(32)], 16));
+	t.deepEqual(at(tokens, 16), ['1:5/0', '1:5/0', '1:5/0']);
+});
+
 test('a block is in a tier until it is removed from it; the nearest is named', (t) => {
 	const { index, at } = fixture();
 	const holder = index.open({ row: 1, generation: 1, modelId: MODEL });

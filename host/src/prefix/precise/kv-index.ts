@@ -6,6 +6,7 @@ import type { BlocksRemoved, BlocksStored } from '@infermesh/adapters';
 import { finish, mixHigh, mixLow } from '../../router/hash.js';
 import { loraSalt, tokenSaltHigh, tokenSaltLow } from '../chain.js';
 import { KeyIndex } from '../key-index.js';
+import { AHEAD_MAX, KvAhead } from './kv-ahead.js';
 import { HOLDERS_NAMED_MAX, type KvTableWriter, packHolder } from './shared-table.js';
 
 const NONE = -1;
@@ -48,7 +49,7 @@ const PARENT = 6;
 const FIRST_CHILD = 7;
 const NEXT_SIBLING = 8;
 const PREVIOUS_SIBLING = 9;
-/** A way of the table, an overflown position as -2 - its number, or none. */
+/** An entry of the table, an overflown position as -2 - its number, or none. */
 const POSITION = 10;
 const NEXT_AT = 11;
 const PREVIOUS_AT = 12;
@@ -77,6 +78,7 @@ export class KvIndex {
 	readonly #strideTokensMin: number;
 	readonly #block: Int32Array;
 	readonly #names: KeyIndex;
+	readonly #ahead: KvAhead;
 	#free = NONE;
 	#used = 0;
 	#blocks = 0;
@@ -98,6 +100,7 @@ export class KvIndex {
 		const block = new Uint32Array(blocksMax * BLOCK_WORDS);
 		this.#block = new Int32Array(block.buffer);
 		this.#names = new KeyIndex(block, block.subarray(NAME_HIGH), blocksMax, BLOCK_WORDS);
+		this.#ahead = new KvAhead(this.#names, table);
 		this.#overflownOf = new Uint16Array(table.buckets);
 	}
 
@@ -151,7 +154,21 @@ export class KvIndex {
 		let low = parent === NONE ? tokenSaltLow(seat.modelId, salt, seat.stride) : 0;
 		let high = parent === NONE ? tokenSaltHigh(seat.modelId, salt, seat.stride) : 0;
 		const words = this.#block;
+		const ahead = this.#ahead;
+		let first = 0;
+		let past = 0;
 		for (let at = 0; at < plainBlocks; at++) {
+			if (at === past) {
+				first = at;
+				past = Math.min(at + AHEAD_MAX, plainBlocks);
+				if (past - first > 1)
+					ahead.named(blocks.lows, blocks.highs, first, past - first, lowMask(holder), highMask(holder));
+				if (parent !== NONE) {
+					low = words[parent * BLOCK_WORDS + STATE_LOW] as number;
+					high = words[parent * BLOCK_WORDS + STATE_HIGH] as number;
+				}
+				if (tokens.length > 0) ahead.stored(low, high, tokens, first * blockTokens, blockTokens, past - first);
+			}
 			const nameLow = blocks.lows[at] as number;
 			const nameHigh = blocks.highs[at] as number;
 			let block = this.#find(
@@ -167,29 +184,51 @@ export class KvIndex {
 					return;
 				}
 				block = this.#add(holder, seat, nameLow, nameHigh, parent);
-				let end = blockTokens;
-				if (parent !== NONE) {
-					low = words[parent * BLOCK_WORDS + STATE_LOW] as number;
-					high = words[parent * BLOCK_WORDS + STATE_HIGH] as number;
-					end += words[parent * BLOCK_WORDS + END] as number;
-				}
-				for (let token = at * blockTokens; token < (at + 1) * blockTokens; token++) {
-					low = mixLow(low, tokens[token] as number);
-					high = mixHigh(high, tokens[token] as number);
-				}
-				words[block * BLOCK_WORDS + STATE_LOW] = low;
-				words[block * BLOCK_WORDS + STATE_HIGH] = high;
-				words[block * BLOCK_WORDS + END] = end;
+				this.#carryOn(block, parent, tokens, at * blockTokens, blockTokens, at - first);
 			}
 			this.#gain(block, tierBit(tier));
 			parent = block;
 		}
 	}
 
+	/** Gives a new block the chain's state at its end, which was worked out ahead; anew when it follows a block that was known under other tokens. */
+	#carryOn(block: number, parent: number, tokens: Uint32Array, from: number, blockTokens: number, at: number): void {
+		const words = this.#block;
+		const { lows, highs } = this.#ahead;
+		let low = lows[at] as number;
+		let high = highs[at] as number;
+		let end = blockTokens;
+		if (parent !== NONE) {
+			const before = parent * BLOCK_WORDS;
+			end += words[before + END] as number;
+			if (at > 0 && (words[before + STATE_LOW] !== lows[at - 1] || words[before + STATE_HIGH] !== highs[at - 1])) {
+				low = words[before + STATE_LOW] as number;
+				high = words[before + STATE_HIGH] as number;
+				for (let token = from; token < from + blockTokens; token++) {
+					low = mixLow(low, tokens[token] as number);
+					high = mixHigh(high, tokens[token] as number);
+				}
+			}
+		}
+		words[block * BLOCK_WORDS + STATE_LOW] = low;
+		words[block * BLOCK_WORDS + STATE_HIGH] = high;
+		words[block * BLOCK_WORDS + END] = end;
+	}
+
 	removed(holder: number, { blocks, tier }: BlocksRemoved): void {
 		let before = NONE;
-		for (let at = 0; at < blocks.lows.length; at++)
-			before = this.removedOne(holder, blocks.lows[at] as number, blocks.highs[at] as number, tier, before);
+		const { lows, highs } = blocks;
+		for (let at = 0; at < lows.length; at++) {
+			if (at % AHEAD_MAX === 0) this.expect(holder, lows, highs, at, Math.min(AHEAD_MAX, lows.length - at));
+			before = this.removedOne(holder, lows[at] as number, highs[at] as number, tier, before);
+		}
+	}
+
+	/** Reads ahead for blocks that are about to be moved or removed, `count` of them and at most `AHEAD_MAX`. Changes nothing. */
+	expect(holder: number, lows: Uint32Array, highs: Uint32Array, from: number, count: number): void {
+		if (count < 2) return;
+		const words = this.#block;
+		this.#ahead.held(lows, highs, from, count, lowMask(holder), highMask(holder), words, BLOCK_WORDS, POSITION);
 	}
 
 	/**
@@ -243,8 +282,8 @@ export class KvIndex {
 
 	/** Block of a name. `guess` is looked at first: engines name the blocks of a prompt in order, and let go of them in the opposite one. */
 	#find(holder: number, low: number, high: number, guess: number): number {
-		const nameLow = under(low, holder);
-		const nameHigh = under(high, ~holder);
+		const nameLow = (low ^ lowMask(holder)) >>> 0;
+		const nameHigh = (high ^ highMask(holder)) >>> 0;
 		if (guess !== NONE) {
 			const at = guess * BLOCK_WORDS;
 			if (
@@ -263,8 +302,8 @@ export class KvIndex {
 		if (block === NONE) block = this.#used++;
 		else this.#free = words[block * BLOCK_WORDS + PARENT] as number;
 		const at = block * BLOCK_WORDS;
-		words[at] = under(low, holder);
-		words[at + NAME_HIGH] = under(high, ~holder);
+		words[at] = low ^ lowMask(holder);
+		words[at + NAME_HIGH] = high ^ highMask(holder);
 		words[at + HELD] = holder << HOLDER_BITS;
 		words[at + PARENT] = parent;
 		words[at + FIRST_CHILD] = NONE;
@@ -491,9 +530,13 @@ function keyOf(low: number, high: number): number {
 	return (high >>> 11) * 2 ** 32 + low;
 }
 
-/** A name as it stands under one holder: names of different engines must not meet. */
-function under(word: number, holder: number): number {
-	return (word ^ Math.imul(holder + 1, 0x9e3779b1)) >>> 0;
+/** A name stands under one holder with its words masked: names of different engines must not meet. */
+function lowMask(holder: number): number {
+	return Math.imul(holder + 1, 0x9e3779b1);
+}
+
+function highMask(holder: number): number {
+	return lowMask(~holder);
 }
 
 /** Tiers from the eighth on are one. */

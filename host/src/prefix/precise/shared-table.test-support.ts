@@ -1,5 +1,5 @@
 // A writer in a thread of its own for the tests of the shared table: two sets of holders take turns under one hash, and the hash comes and
-// goes, until the reader has seen enough. Ends with the word the reader sets.
+// goes, and its entry stands for another hash in between, until the reader has seen enough. Ends with the word the reader sets.
 import { workerData } from 'node:worker_threads';
 import { HOLDERS_NAMED_MAX, type KvTableShared, KvTableWriter, packHolder } from './shared-table.js';
 
@@ -24,4 +24,5 @@ for (let turn = 0; Atomics.load(word, 0) === 0; turn++) {
 		writer.set(way, HOLDERS_NAMED_MAX, holders, HOLDERS_NAMED_MAX);
 	}
 	writer.remove(way);
+	writer.remove(writer.add(low, high + 1, packHolder(500, 3, 3)));
 }

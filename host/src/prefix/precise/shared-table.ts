@@ -1,12 +1,16 @@
 // Owns the published form of the precise index: a bounded table in shared memory from the chained hash of a prompt's tokens to the targets
-// that hold everything up to there. One writer, any number of readers. A bucket has sixteen ways whose tags lie in one cache line, so a
-// look-up reads one line of tags and one entry; each entry has a sequence number that is odd while it is written, and while it stands for nothing. An entry
-// that comes or goes moves its sequence once; a word that changes alone does not move it. Invariant: an entry never claims more than is true when it is
+// that hold everything up to there. One writer, any number of readers. A bucket has sixteen ways whose tags lie in one cache line and the numbers of their
+// entries in the next, so a look-up reads one pair of lines and one entry. Entries are taken in order and the last to go first: those of a run lie side by side,
+// and the writer walks through them. Each has a sequence number that is odd while it is written, and while it stands for nothing. An entry
+// that comes or goes moves its sequence once; a word that changes alone does not move it. A reader may come by a way to an entry that stands for something else
+// by then: it asks every entry for its hash. Invariant: an entry never claims more than is true when it is
 // read; what finds no room is missing, never wrong.
 
 /** Holders an entry names; it counts all. */
 export const HOLDERS_NAMED_MAX = 8;
 const WAYS = 16;
+/** Tags of the ways, and behind them the numbers of their entries. */
+const BUCKET_WORDS = WAYS * 2;
 /** A cache line. */
 const ENTRY_WORDS = 16;
 const SEQUENCE = 0;
@@ -14,8 +18,10 @@ const LOW = 1;
 const HIGH = 2;
 const COUNT = 3;
 const HOLDERS = 4;
-/** The writer's own: what it keeps for an entry beside what it says. */
+/** The writer's own: what it keeps for an entry beside what it says (while it is free, the next free one), and where the tag of the entry is. */
 const NOTE = HOLDERS + HOLDERS_NAMED_MAX;
+const TAG_AT = NOTE + 1;
+const NONE = -1;
 /** Control words: one that moves whenever a row's state does. */
 const ROWS_EPOCH = 0;
 const CONTROL_WORDS = 16;
@@ -30,16 +36,18 @@ export interface KvTableShared {
 	readonly rowsMax: number;
 	/** A power of two. */
 	readonly buckets: number;
+	readonly entries: number;
 	readonly buffer: SharedArrayBuffer;
 }
 
-/** Room for about `blocksMax` entries: buckets are half full then. */
+/** Room for `blocksMax` entries: buckets are half full then. */
 export function createKvTable(rowsMax: number, blocksMax: number): KvTableShared {
 	if (rowsMax > 1 << ROW_BITS) throw new RangeError(`rowsMax ${rowsMax} is beyond 2^${ROW_BITS}`);
 	let buckets = 1;
 	while (buckets * WAYS < blocksMax * 2) buckets *= 2;
-	const words = CONTROL_WORDS + rowWords(rowsMax) + buckets * WAYS * (1 + ENTRY_WORDS);
-	return { rowsMax, buckets, buffer: new SharedArrayBuffer(words * 4) };
+	const entries = Math.max(WAYS, blocksMax);
+	const words = CONTROL_WORDS + rowWords(rowsMax) + buckets * BUCKET_WORDS + entries * ENTRY_WORDS;
+	return { rowsMax, buckets, entries, buffer: new SharedArrayBuffer(words * 4) };
 }
 
 /** Two a row, in whole cache lines. */
@@ -51,19 +59,20 @@ interface Views {
 	readonly control: Int32Array;
 	/** Two words a row: generation plus one while its events are all known, and the tokens between two positions of its chains. */
 	readonly rows: Int32Array;
+	/** `BUCKET_WORDS` a bucket. */
 	readonly tags: Uint32Array;
 	readonly entries: Int32Array;
 }
 
-function openViews({ rowsMax, buckets, buffer }: KvTableShared): Views {
+function openViews({ rowsMax, buckets, entries, buffer }: KvTableShared): Views {
 	const rowsAt = CONTROL_WORDS * 4;
 	const tagsAt = rowsAt + rowWords(rowsMax) * 4;
-	const ways = buckets * WAYS;
+	const bucketWords = buckets * BUCKET_WORDS;
 	return {
 		control: new Int32Array(buffer, 0, CONTROL_WORDS),
 		rows: new Int32Array(buffer, rowsAt, rowsMax * 2),
-		tags: new Uint32Array(buffer, tagsAt, ways),
-		entries: new Int32Array(buffer, tagsAt + ways * 4, ways * ENTRY_WORDS),
+		tags: new Uint32Array(buffer, tagsAt, bucketWords),
+		entries: new Int32Array(buffer, tagsAt + bucketWords * 4, entries * ENTRY_WORDS),
 	};
 }
 
@@ -85,10 +94,15 @@ export function packHolder(row: number, generation: number, tier: number): numbe
 
 export class KvTableWriter {
 	readonly #buckets: number;
+	readonly #entriesMax: number;
 	readonly #views: Views;
+	/** Entries before this one have been used. */
+	#used = 0;
+	#free = NONE;
 
 	constructor(shared: KvTableShared) {
 		this.#buckets = shared.buckets;
+		this.#entriesMax = shared.entries;
 		this.#views = openViews(shared);
 	}
 
@@ -100,28 +114,43 @@ export class KvTableWriter {
 	reset(): void {
 		const { control, rows, tags, entries } = this.#views;
 		rows.fill(0);
-		for (let way = 0; way < tags.length; way++) {
-			if (tags[way] === 0) continue;
-			const at = way * ENTRY_WORDS;
-			// A writer that died inside an entry has left it odd.
-			if ((Atomics.load(entries, at + SEQUENCE) & 1) === 0) this.#move(at);
-			entries[at + COUNT] = 0;
-			tags[way] = 0;
-		}
+		for (let base = 0; base < tags.length; base += BUCKET_WORDS)
+			for (let way = base; way < base + WAYS; way++) {
+				if (tags[way] === 0) continue;
+				const at = (tags[way + WAYS] as number) * ENTRY_WORDS;
+				// A writer that died inside an entry has left it odd.
+				if ((Atomics.load(entries, at + SEQUENCE) & 1) === 0) this.#move(at);
+				entries[at + COUNT] = 0;
+				tags[way] = 0;
+			}
+		this.#used = 0;
+		this.#free = NONE;
 		Atomics.add(control, ROWS_EPOCH, 1);
 	}
 
-	/** Way of a hash, or -1. */
+	/** Entry of a hash, or -1. */
 	find(low: number, high: number): number {
 		const { tags, entries } = this.#views;
 		const tag = tagOf(low);
-		const base = bucketOf(low, high, this.#buckets) * WAYS;
+		const base = bucketOf(low, high, this.#buckets) * BUCKET_WORDS;
 		for (let way = base; way < base + WAYS; way++) {
 			if (tags[way] !== tag) continue;
-			const at = way * ENTRY_WORDS;
-			if (entries[at + LOW] === (low | 0) && entries[at + HIGH] === (high | 0)) return way;
+			const entry = tags[way + WAYS] as number;
+			const at = entry * ENTRY_WORDS;
+			if (entries[at + LOW] === (low | 0) && entries[at + HIGH] === (high | 0)) return entry;
 		}
-		return -1;
+		return NONE;
+	}
+
+	/** Reads the tags of a hash, for its effect on the cache: see KeyIndex.touch. */
+	touchTags(low: number, high: number): number {
+		return this.#views.tags[bucketOf(low, high, this.#buckets) * BUCKET_WORDS] as number;
+	}
+
+	/** Reads an entry and its tag. */
+	touch(entry: number): number {
+		const { tags, entries } = this.#views;
+		return tags[entries[entry * ENTRY_WORDS + TAG_AT] as number] as number;
 	}
 
 	/** Bucket of a hash, below `buckets`. */
@@ -129,13 +158,15 @@ export class KvTableWriter {
 		return bucketOf(low, high, this.#buckets);
 	}
 
-	/** Takes a way for a hash that has none, held by one holder; -1 when its bucket is full. `note` is the writer's own. */
+	/** Takes an entry for a hash that has none, held by one holder; -1 when its bucket is full, or all are. `note` is the writer's own. */
 	add(low: number, high: number, holder: number, note = 0): number {
 		const { tags, entries } = this.#views;
-		const base = bucketOf(low, high, this.#buckets) * WAYS;
+		const base = bucketOf(low, high, this.#buckets) * BUCKET_WORDS;
 		for (let way = base; way < base + WAYS; way++) {
 			if (tags[way] !== 0) continue;
-			const at = way * ENTRY_WORDS;
+			const entry = this.#take();
+			if (entry === NONE) return NONE;
+			const at = entry * ENTRY_WORDS;
 			// Odd since it stood for something, even if it never has.
 			if (((entries[at + SEQUENCE] as number) & 1) === 0) this.#move(at);
 			entries[at + LOW] = low;
@@ -143,17 +174,26 @@ export class KvTableWriter {
 			entries[at + COUNT] = 1;
 			entries[at + HOLDERS] = holder;
 			entries[at + NOTE] = note;
+			entries[at + TAG_AT] = way;
 			this.#move(at);
+			tags[way + WAYS] = entry;
 			tags[way] = tagOf(low);
-			return way;
+			return entry;
 		}
-		return -1;
+		return NONE;
 	}
 
-	/** Says who holds what a way stands for; `named` of them are in `holders`. */
-	set(way: number, count: number, holders: Uint32Array, named: number): void {
+	#take(): number {
+		const entry = this.#free;
+		if (entry === NONE) return this.#used < this.#entriesMax ? this.#used++ : NONE;
+		this.#free = this.#views.entries[entry * ENTRY_WORDS + NOTE] as number;
+		return entry;
+	}
+
+	/** Says who holds what an entry stands for; `named` of them are in `holders`. */
+	set(entry: number, count: number, holders: Uint32Array, named: number): void {
 		const { entries } = this.#views;
-		const at = way * ENTRY_WORDS;
+		const at = entry * ENTRY_WORDS;
 		this.#move(at);
 		entries[at + COUNT] = count;
 		for (let i = 0; i < named; i++) entries[at + HOLDERS + i] = holders[i] as number;
@@ -161,9 +201,9 @@ export class KvTableWriter {
 	}
 
 	/** Says the same of a holder that is named in another form: its tier has changed. */
-	rename(way: number, before: number, now: number): void {
+	rename(entry: number, before: number, now: number): void {
 		const { entries } = this.#views;
-		const first = way * ENTRY_WORDS + HOLDERS;
+		const first = entry * ENTRY_WORDS + HOLDERS;
 		for (let at = first; at < first + HOLDERS_NAMED_MAX; at++) {
 			if (entries[at] !== (before | 0)) continue;
 			entries[at] = now;
@@ -171,24 +211,27 @@ export class KvTableWriter {
 		}
 	}
 
-	remove(way: number): void {
+	remove(entry: number): void {
 		const { tags, entries } = this.#views;
-		this.#move(way * ENTRY_WORDS);
-		entries[way * ENTRY_WORDS + COUNT] = 0;
-		tags[way] = 0;
+		const at = entry * ENTRY_WORDS;
+		this.#move(at);
+		entries[at + COUNT] = 0;
+		tags[entries[at + TAG_AT] as number] = 0;
+		entries[at + NOTE] = this.#free;
+		this.#free = entry;
 	}
 
-	/** Holders of what a way stands for. */
-	countOf(way: number): number {
-		return this.#views.entries[way * ENTRY_WORDS + COUNT] as number;
+	/** Holders of what an entry stands for. */
+	countOf(entry: number): number {
+		return this.#views.entries[entry * ENTRY_WORDS + COUNT] as number;
 	}
 
-	noteOf(way: number): number {
-		return this.#views.entries[way * ENTRY_WORDS + NOTE] as number;
+	noteOf(entry: number): number {
+		return this.#views.entries[entry * ENTRY_WORDS + NOTE] as number;
 	}
 
-	note(way: number, note: number): void {
-		this.#views.entries[way * ENTRY_WORDS + NOTE] = note;
+	note(entry: number, note: number): void {
+		this.#views.entries[entry * ENTRY_WORDS + NOTE] = note;
 	}
 
 	/** `stride` 0 = not live: nothing is promised of the row. */
@@ -224,12 +267,12 @@ export class KvTableReader {
 	find(low: number, high: number): void {
 		const { tags, entries } = this.#views;
 		const tag = tagOf(low);
-		const base = bucketOf(low, high, this.#buckets) * WAYS;
+		const base = bucketOf(low, high, this.#buckets) * BUCKET_WORDS;
 		this.count = 0;
 		this.named = 0;
 		for (let way = base; way < base + WAYS; way++) {
 			if (tags[way] !== tag) continue;
-			const at = way * ENTRY_WORDS;
+			const at = (tags[way + WAYS] as number) * ENTRY_WORDS;
 			for (let attempt = 0; attempt < READ_ATTEMPTS_MAX; attempt++) {
 				const sequence = Atomics.load(entries, at + SEQUENCE);
 				const same = entries[at + LOW] === (low | 0) && entries[at + HIGH] === (high | 0);

@@ -104,15 +104,17 @@ export class EngineVisit implements EngineClient {
 	#submit(outputTokens: number, transferredTokens: number): void {
 		if (this.#engine.life === 'lost') return this.died();
 		const { tokensIn, index } = this.#request;
-		const chain = this.#engine.prompts.chain(index);
+		const { prompts } = this.#engine;
+		const names = prompts.names(index);
+		const tokens = prompts.chain(index);
 		const taken = this.#engine.submit(
 			{
 				promptTokens: tokensIn,
 				outputTokens,
 				transferredTokens,
-				...(chain === undefined
+				...(names === undefined || tokens === undefined
 					? {}
-					: { blockHashes: chain, tokens: chain, toldBlocks: this.#engine.prompts.sharedBlocks(index) }),
+					: { blockHashes: names, tokens, toldBlocks: prompts.sharedBlocks(index) }),
 			},
 			this,
 		);
@@ -130,11 +132,11 @@ export class EngineVisit implements EngineClient {
 	#fetch({ transferredTokens, fetchFrom }: VisitWork): { readonly tokens: number; readonly waitUs: number } {
 		if (fetchFrom === undefined) return { tokens: transferredTokens, waitUs: 0 };
 		const holder = this.#world.engineAt(fetchFrom);
-		const chain = this.#engine.prompts.chain(this.#request.index);
-		if (holder === undefined || chain === undefined || holder.life !== 'up')
+		const names = this.#engine.prompts.names(this.#request.index);
+		if (holder === undefined || names === undefined || holder.life !== 'up')
 			return { tokens: transferredTokens, waitUs: 0 };
-		const there = holder.prefixTokens(holder.prompts.chain(this.#request.index) ?? chain);
-		const here = this.#engine.prefixTokens(chain);
+		const there = holder.prefixTokens(holder.prompts.names(this.#request.index) ?? names);
+		const here = this.#engine.prefixTokens(names);
 		if (there <= here) return { tokens: transferredTokens, waitUs: 0 };
 		this.#world.tally.fetched(there - here);
 		return { tokens: there, waitUs: this.#world.transferUs(holder, this.#engine, there - here) };

@@ -2,6 +2,7 @@
 // What is evicted from the device into the host tier is one entry, though it is told as two.
 import { KvTier } from '@infermesh/adapters';
 import type { KvObserver, KvTierName } from '../../engine/model/kv-observer.js';
+import { AHEAD_MAX } from '../../prefix/precise/kv-ahead.js';
 import type { KvIndex } from '../../prefix/precise/kv-index.js';
 import type { Prompts } from './prompts.js';
 import { WORDS_PER_BLOCK } from './sim-prefixes.js';
@@ -30,7 +31,7 @@ export class KvLog implements KvObserver {
 	readonly #ports: KvLogPorts;
 	readonly #prompts: Prompts;
 	#words = new Uint32Array(64 * ENTRY_WORDS);
-	/** Hash chains of the `stored` entries, in order. */
+	/** Names and words of the `stored` entries, in order, two arrays each. */
 	readonly #chains: Uint32Array[] = [];
 	#chainsRead = 0;
 	#read = 0;
@@ -46,8 +47,8 @@ export class KvLog implements KvObserver {
 		this.#ports = ports;
 	}
 
-	stored(hashes: Uint32Array, _tokens: Uint32Array, from: number, to: number): void {
-		if (this.#append(STORED, from, to)) this.#chains.push(hashes);
+	stored(names: Uint32Array, words: Uint32Array, from: number, to: number): void {
+		if (this.#append(STORED, from, to)) this.#chains.push(names, words);
 	}
 
 	moved(low: number, high: number): void {
@@ -97,10 +98,12 @@ export class KvLog implements KvObserver {
 		// Blocks of a prompt go one after the other, the last first.
 		let spilled = NONE;
 		let dropped = NONE;
+		let past = this.#read;
 		for (; this.#read < end; this.#read += ENTRY_WORDS) {
 			const kind = this.#words[this.#read] as number;
 			const low = this.#words[this.#read + 1] as number;
 			const high = this.#words[this.#read + 2] as number;
+			if (kind !== STORED && this.#read >= past) past = this.#expect(holder, end);
 			if (kind === STORED) this.#applyStored(holder, low, high);
 			else if (kind === SPILLED) spilled = index.moved(holder, low, high, device, host, spilled);
 			else if (kind === MOVED) index.moved(holder, low, high, undefined, host, NONE);
@@ -113,23 +116,36 @@ export class KvLog implements KvObserver {
 		this.#chainsRead = 0;
 	}
 
+	/** Has the index read ahead for what comes before blocks are stored again; returns where that ends. */
+	#expect(holder: number, end: number): number {
+		let count = 0;
+		let at = this.#read;
+		for (; at < end && count < AHEAD_MAX && this.#words[at] !== STORED; at += ENTRY_WORDS, count++) {
+			this.#lows[count] = this.#words[at + 1] as number;
+			this.#highs[count] = this.#words[at + 2] as number;
+		}
+		this.#ports.index.expect(holder, this.#lows, this.#highs, 0, count);
+		return at;
+	}
+
 	#applyStored(holder: number, from: number, to: number): void {
-		const hashes = this.#chains[this.#chainsRead++] as Uint32Array;
+		const names = this.#chains[this.#chainsRead++] as Uint32Array;
+		const words = this.#chains[this.#chainsRead++] as Uint32Array;
 		const count = to - from;
 		this.#fit(count);
 		const lows = this.#lows;
 		const highs = this.#highs;
 		for (let at = 0, word = from * 2; at < count; at++, word += 2) {
-			lows[at] = hashes[word] as number;
-			highs[at] = hashes[word + 1] as number;
+			lows[at] = names[word] as number;
+			highs[at] = names[word + 1] as number;
 		}
 		this.#ports.index.stored(holder, {
 			kind: 'stored',
 			blocks: { lows: lows.subarray(0, count), highs: highs.subarray(0, count) },
-			parent: from === 0 ? undefined : { low: hashes[from * 2 - 2] as number, high: hashes[from * 2 - 1] as number },
-			tokens: hashes.subarray(from * WORDS_PER_BLOCK, to * WORDS_PER_BLOCK),
+			parent: from === 0 ? undefined : { low: names[from * 2 - 2] as number, high: names[from * 2 - 1] as number },
+			tokens: words.subarray(from * WORDS_PER_BLOCK, to * WORDS_PER_BLOCK),
 			blockTokens: WORDS_PER_BLOCK,
-			lora: this.#prompts.loraOf(hashes),
+			lora: this.#prompts.loraOf(words),
 			tier: KvTier.device,
 			plainBlocks: count,
 		});

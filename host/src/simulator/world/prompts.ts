@@ -1,7 +1,7 @@
-// Owns what prompts of a workload look like to engines and to routers. Engines get a hash of every full block of theirs; routers get words, so many a block,
-// that stand for the tokens. Worked out once a workload and block size, and shared by all simulations of a thread. Nothing here knows of output.
+// Owns what prompts of a workload look like to engines and to routers. Engines get a name of every full block of theirs, such that neighbours in a prompt are
+// neighbours in their tables; routers get words, so many a block, that stand for the tokens. Worked out once a workload and block size, and shared by all simulations of a thread. Nothing here knows of output.
 import { MeshError } from '@infermesh/proto';
-import { chainFromIds } from '../../engine/model/block-hash.js';
+import { chainFromIds, namesFromIds } from '../../engine/model/block-hash.js';
 import { hashText } from '../../router/hash.js';
 import type { Workload } from '../spec.js';
 import { simulationErrors } from './errors.js';
@@ -13,6 +13,7 @@ export class Prompts {
 	readonly #workload: Workload;
 	readonly #blocksPerId: number;
 	readonly #chains: (Uint32Array | undefined)[];
+	readonly #names: (Uint32Array | undefined)[];
 	readonly #loras = new WeakMap<Uint32Array, string>();
 	#idCounts: ReadonlyMap<number, number> | undefined;
 
@@ -28,6 +29,7 @@ export class Prompts {
 		this.blockTokens = blockTokens;
 		this.#blocksPerId = blocksPerId;
 		this.#chains = workload.requests.map(() => undefined);
+		this.#names = workload.requests.map(() => undefined);
 	}
 
 	/** The adapter that a chain of these prompts is for; empty = none. */
@@ -44,14 +46,23 @@ export class Prompts {
 		return Math.ceil(shared * this.#blocksPerId);
 	}
 
-	/** Hashes of the full blocks of a request's prompt, two words each; undefined when nothing is known of its content. */
+	/** What stands for the tokens of the full blocks of a request's prompt, two words each; undefined when nothing is known of its content. */
 	chain(request: number): Uint32Array | undefined {
-		const known = this.#chains[request];
+		return this.#made(request, this.#chains, chainFromIds);
+	}
+
+	/** What engines know the same blocks by, two words each. */
+	names(request: number): Uint32Array | undefined {
+		return this.#made(request, this.#names, namesFromIds);
+	}
+
+	#made(request: number, all: (Uint32Array | undefined)[], from: typeof chainFromIds): Uint32Array | undefined {
+		const known = all[request];
 		if (known !== undefined) return known;
 		const row = this.#workload.requests[request];
 		if (row?.blocks === undefined || row.blocks.length === 0) return undefined;
 		const full = Math.floor(row.inputTokens / this.blockTokens);
-		const chain = this.#hashed(row.blocks, full);
+		const chain = this.#hashed(row.blocks, full, from);
 		// What an adapter has computed is of no use to another.
 		if (row.lora !== undefined) {
 			this.#loras.set(chain, row.lora);
@@ -61,17 +72,17 @@ export class Prompts {
 				chain[at + 1] = (chain[at + 1] as number) ^ salt.high;
 			}
 		}
-		this.#chains[request] = chain;
+		all[request] = chain;
 		return chain;
 	}
 
 	/** An id names its block and all before it: of several that make up one block the last names them all. */
-	#hashed(blocks: readonly number[], full: number): Uint32Array {
+	#hashed(blocks: readonly number[], full: number, from: typeof chainFromIds): Uint32Array {
 		const perId = this.#blocksPerId;
-		if (perId >= 1) return chainFromIds(blocks.slice(0, Math.ceil(full / perId)), perId).slice(0, full * 2);
+		if (perId >= 1) return from(blocks.slice(0, Math.ceil(full / perId)), perId).slice(0, full * 2);
 		const idsPerBlock = Math.round(1 / perId);
 		const last = Array.from({ length: full }, (_, block) => blocks[(block + 1) * idsPerBlock - 1] as number);
-		return chainFromIds(last, 1);
+		return from(last, 1);
 	}
 }
 
