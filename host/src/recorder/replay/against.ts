@@ -1,6 +1,7 @@
 // Owns the comparison of a recording with one other strategy: each decision that differs and why, how often they agree, and what each would cost by the
 // common predictor. One step only: the fleet is the one that the recorded strategy made, so it says nothing of queues that the other would have made.
 import { columns as dictionary, REQUEST_TOKENS_IN_WORD, REQUEST_TOKENS_OUT_WORD } from '@infermesh/sdk';
+import { isNative } from '../../strategy/native/code.js';
 import { predictCost, signalsOf } from '../../strategy/predictor/common-predictor.js';
 import type { Decision, FallbackCause } from '../../strategy/runtime/decision.js';
 import type { RecordedDecision, RecordedOutcome } from '../decision.js';
@@ -71,6 +72,7 @@ export class Against {
 
 	report(): AgainstReport {
 		const { module, learns } = this.subject;
+		const metered = !isNative(module.module);
 		const mean = (sum: number, count: number): number => (count === 0 ? 0 : sum / count);
 		return {
 			label: module.label,
@@ -79,8 +81,8 @@ export class Against {
 			agreed: this.#agreed,
 			overlap: mean(this.#overlap, this.#compared),
 			faults: Object.fromEntries(this.#faults),
-			fuelMean: mean(this.#fuel, this.#runs),
-			fuelMax: this.#fuelMax,
+			fuelMean: metered ? mean(this.#fuel, this.#runs) : null,
+			fuelMax: metered ? this.#fuelMax : null,
 			state: learns ? 'rebuilt' : 'none',
 			predicted: {
 				recordedMs: mean(this.#cost.recorded, this.#predicted),

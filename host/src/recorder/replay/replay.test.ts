@@ -12,6 +12,7 @@ import {
 } from '@infermesh/sdk';
 import test from 'ava';
 import { prepareStrategy } from '../../project/prepare.js';
+import { compileNative, leastQueueC, nativeModule } from '../../strategy/native/testing.js';
 import type { StrategyModule } from '../../strategy/runtime/instance.js';
 import { createStateBlock, StateBlockWriter } from '../../strategy/runtime/state-block.js';
 import { rankRows, written } from '../../strategy/runtime/testing.js';
@@ -21,6 +22,7 @@ import type { RecordingFileBytes } from '../reader.js';
 import { entryOf, idOf, RecordedBench } from '../testing.js';
 import { Replay, replayDefaults } from './replay.js';
 import type { ReplayReport } from './report.js';
+import { renderReplay } from './text.js';
 
 function replay(
 	files: readonly RecordingFileBytes[],
@@ -269,6 +271,16 @@ test('another strategy shows where it would have gone, why, and what the common 
 	t.true(Object.keys(difference.other!.columns).length > 0);
 	const shares = hybrid!.targets.reduce((sum, { other: share }) => sum + share, 0);
 	t.true(Math.abs(shares - 1) < 1e-9);
+});
+
+test('a native library beside the recorded strategy answers as it does, and is not metered', async (t) => {
+	const strategy = await shipped('least_queue', 1);
+	const library = await nativeModule(await compileNative(leastQueueC));
+	const made = bench(strategy, { rows: 12 });
+	made.decide(50);
+	const report = replay(made.finish(), [strategy], [{ ...library, versionId: 2 }]);
+	t.like(report.against[0], { compared: 50, fuelMean: null, fuelMax: null, faults: {} });
+	t.regex(renderReplay(report), /^ {2}fuel {7}not metered; faults none$/m);
 });
 
 test('the same recording gives the same report', async (t) => {

@@ -76,8 +76,9 @@ export interface AgainstReport {
 	/** Share of the recorded ranked targets that the other strategy ranked too, mean. */
 	readonly overlap: number;
 	readonly faults: Readonly<Record<string, number>>;
-	readonly fuelMean: number;
-	readonly fuelMax: number;
+	/** Null of a native library, like the next: it is not metered. */
+	readonly fuelMean: number | null;
+	readonly fuelMax: number | null;
 	/** `rebuilt`: learned anew from the recorded outcomes, from nothing. */
 	readonly state: 'none' | 'rebuilt';
 	/** Mean predicted milliseconds a decision by the common predictor; regret = less the least over all targets that could be chosen. */

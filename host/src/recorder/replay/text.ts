@@ -1,4 +1,5 @@
 // Owns the terminal's form of a replay: what was read, whether it came out the same, and where other strategies differ.
+import { NOT_METERED } from '../../strategy/native/code.js';
 import type { AgainstDifference, AgainstReport, ReplayedChoice, ReplayReport } from './report.js';
 
 /** Differences shown; all that are listed are in --json and --html. */
@@ -49,13 +50,15 @@ function verdict({ ok, tampered, identity, partial }: ReplayReport): string {
 
 function againstLines(against: AgainstReport): string[] {
 	const { label, compared, agreed, overlap, faults, fuelMean, fuelMax, state, predicted, regret } = against;
+	const fuel =
+		fuelMean === null || fuelMax === null ? NOT_METERED : `mean ${number(fuelMean)}, most ${number(fuelMax)}`;
 	const faultsText = Object.entries(faults).map(([cause, count]) => `${cause} ${count}`);
 	return [
 		`against ${label}`,
 		`  agrees     ${agreed} of ${compared} (${percent(agreed, compared)}); ${(overlap * 100).toFixed(1)} % of the ranked targets are the same`,
 		`  predicted  ${ms(predicted.recordedMs)} a request as recorded, ${ms(predicted.otherMs)} with it (common predictor, one step, same fleet)`,
 		`  regret     ${ms(regret.recordedMs)} as recorded, ${ms(regret.otherMs)} with it`,
-		`  fuel       mean ${number(fuelMean)}, most ${number(fuelMax)}; faults ${faultsText.length === 0 ? 'none' : faultsText.join(', ')}${state === 'rebuilt' ? '; its state was rebuilt from the recorded outcomes' : ''}`,
+		`  fuel       ${fuel}; faults ${faultsText.length === 0 ? 'none' : faultsText.join(', ')}${state === 'rebuilt' ? '; its state was rebuilt from the recorded outcomes' : ''}`,
 		...against.targets
 			.filter(({ recorded, other }) => Math.abs(recorded - other) >= 0.005)
 			.slice(0, SHOWN)
