@@ -60,7 +60,7 @@ test('a stream is measured from its intended time to its tokens and end', async 
 
 test('bodies carry the model, exact prompt bytes, token limit and usage request; headers carry key and session', async (t) => {
 	const server = await startServer((response) => streamTokens(response, 1));
-	t.teardown(server.close);
+	t.teardown(() => server.close());
 	const source = syntheticTrace({ ...SHORT, prefixes: { count: 1, share: 1 }, sessions: { active: 1, turns: 1 } });
 	const options: LoadOptions = {
 		url: `${server.url}/v1/`,
@@ -210,7 +210,7 @@ test('closed loop keeps the given number under way and reuses connections', asyn
 		await streamTokens(response, 1);
 		underWay--;
 	});
-	t.teardown(server.close);
+	t.teardown(() => server.close());
 	const source = syntheticTrace(SHORT);
 	const result = await runLoad(
 		{ url: server.url, model: 'm', requests: 40, concurrency: 4 },
