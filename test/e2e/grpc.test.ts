@@ -9,7 +9,7 @@ import {
 	type ModelStreamInferResponse,
 } from '@infermesh/proto/inference';
 import test, { type ExecutionContext } from 'ava';
-import { MODEL, startTestMesh, type TestMesh } from '../support/mesh.js';
+import { eventually, MODEL, startTestMesh, type TestMesh } from '../support/mesh.js';
 
 const overGrpc = { target: { grpc: 'same' } };
 
@@ -17,10 +17,12 @@ async function open(
 	t: ExecutionContext,
 	engines: number,
 	speed?: number,
+	config?: Readonly<Record<string, unknown>>,
 ): Promise<{ mesh: TestMesh; client: GRPCInferenceServiceClient }> {
 	const mesh = await startTestMesh(t, {
 		engines: Array.from({ length: engines }, () => overGrpc),
 		...(speed === undefined ? {} : { speed }),
+		...(config === undefined ? {} : { config }),
 	});
 	const client = new GRPCInferenceServiceClient(new URL(mesh.dataUrl).host, ChannelCredentials.createInsecure());
 	t.teardown(() => client.close());
@@ -132,3 +134,74 @@ test.serial('an engine that dies loses no call that had no answer; a stream that
 	t.is(code, status.UNAVAILABLE);
 	t.is(metadata.get('x-infermesh-error')[0], 'IM_UPSTREAM_DIED');
 });
+
+interface Streamed {
+	readonly code: number;
+	readonly messages: number;
+	readonly decision: string;
+	readonly target: string;
+}
+
+function stream(client: GRPCInferenceServiceClient, tokens: number): Promise<Streamed> {
+	return new Promise((resolve) => {
+		const call = client.modelStreamInfer();
+		let head = new Metadata();
+		let messages = 0;
+		call.on('metadata', (got: Metadata) => {
+			head = got;
+		});
+		call.on('data', () => messages++);
+		call.on('error', () => undefined);
+		call.on('status', ({ code }) =>
+			resolve({
+				code,
+				messages,
+				decision: String(head.get('x-infermesh-decision')[0]),
+				target: String(head.get('x-infermesh-target')[0]),
+			}),
+		);
+		call.write(request(tokens));
+		call.end();
+	});
+}
+
+test.serial(
+	'a copy of a call answers for an engine that is late, which is told to stop; its work is counted as waste',
+	async (t) => {
+		t.timeout(240_000);
+		const { mesh, client } = await open(t, 2, undefined, {
+			data: { hedge: { copies: 1, delay_ms: 20, budget_ratio: 1 } },
+		});
+		// Earns the budget.
+		for (let n = 0; n < 8; n++) t.like(await stream(client, 40), { code: status.OK, messages: 40 });
+		const won = (): Promise<number> => mesh.admin.metric('infermesh_hedges_total', { result: 'won' });
+		const wonBefore = await won();
+		// A step takes half a second: the whole answer would take more than a minute.
+		mesh.engines[0]?.setFaults({ slow: { factor: 3000 } });
+		let rescued: Streamed | undefined;
+		for (let n = 0; n < 24 && rescued === undefined; n++) {
+			const answer = await stream(client, 150);
+			t.like(answer, { code: status.OK, messages: 150, target: 'engine-2' });
+			if ((await won()) > wonBefore) rescued = answer;
+		}
+		t.not(rescued, undefined, 'one of them went to the late engine first');
+		const { attempts } = await mesh.admin.explain(rescued?.decision ?? '');
+		t.deepEqual(
+			attempts
+				.map(({ target, hedge, lost, status: end }) => [target, hedge, lost, end])
+				.sort((a, b) => String(a[0]).localeCompare(String(b[0]))),
+			[
+				['engine-1', 'first', true, 'cancelled'],
+				['engine-2', 'copy', false, 'ok'],
+			],
+		);
+		const stopped = async (): Promise<boolean> => {
+			const page = await (await fetch(`${mesh.engines[0]?.url}/metrics`)).text();
+			const value = (name: RegExp): number => Number(new RegExp(`^vllm:${name.source} (\\S+)$`, 'm').exec(page)?.[1]);
+			return value(/num_requests_running\{[^}]*\}/) === 0 && value(/request_success_total\{[^}]*"abort"\}/) > 0;
+		};
+		await eventually('the late engine has stopped', stopped, { withinMs: 30_000, everyMs: 50 });
+		t.true((await mesh.admin.metric('infermesh_hedge_wasted_tokens_total', { kind: 'prefill' })) > 0);
+		t.is((await mesh.admin.targets()).filter(({ state }) => state === 'ready').length, 2, 'the loser is not blamed');
+	},
+);
