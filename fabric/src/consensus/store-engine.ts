@@ -29,7 +29,10 @@ export const callTimeoutDefaultMs = 5_000;
 /** Calls under way on one engine, beyond which IM_CONSENSUS_LIMIT. */
 const callsMax = 10_000;
 const progressEveryMs = 2_000;
-const expiryEveryMs = 200;
+/** Leases that were given time, or taken over, are looked at so soon: their time counts from there. */
+const leasesSoonMs = 200;
+/** They are looked at so often whatever has been heard of them. */
+const leasesLookMs = 1_000;
 
 export interface StoreEngineOptions {
 	readonly store: Store;
@@ -51,7 +54,10 @@ export class StoreEngine implements ConsensusEngine {
 	readonly #options: StoreEngineOptions;
 	readonly #hub: WatchHub;
 	readonly #leaseClock: LeaseClock;
-	readonly #timers: readonly Timer[];
+	readonly #progress: Timer;
+	#expiry: Timer | undefined;
+	/** When `#expiry` comes. */
+	#expiryMs = Number.POSITIVE_INFINITY;
 	#pumpTimer: Timer | undefined;
 	#calls = 0;
 	#closed = false;
@@ -64,11 +70,9 @@ export class StoreEngine implements ConsensusEngine {
 		this.#options = options;
 		this.#hub = new WatchHub(store, fault);
 		this.#leaseClock = new LeaseClock(store);
-		replicator.onApplied(() => this.#pump());
-		this.#timers = [
-			clock.every(progressEveryMs, () => this.#hub.progress(), { unref: true }),
-			clock.every(expiryEveryMs, () => this.#expire(), { unref: true }),
-		];
+		replicator.onApplied(() => this.#applied());
+		this.#progress = clock.every(progressEveryMs, () => this.#hub.progress(), { unref: true });
+		this.#expireAt(clock.nowMs() + leasesSoonMs);
 	}
 
 	async read(selection: Selection, options: ReadOptions = {}): Promise<ReadResult> {
@@ -138,7 +142,8 @@ export class StoreEngine implements ConsensusEngine {
 	async close(): Promise<void> {
 		if (this.#closed) return;
 		this.#closed = true;
-		for (const timer of this.#timers) timer.cancel();
+		this.#progress.cancel();
+		this.#expiry?.cancel();
 		this.#pumpTimer?.cancel();
 		await this.#options.replicator.close();
 	}
@@ -185,10 +190,32 @@ export class StoreEngine implements ConsensusEngine {
 	/** An expiry that fails is due again; a leader that has lost its place has nothing to say. */
 	#expire(): void {
 		const { clock, replicator } = this.#options;
-		const leases = this.#leaseClock.due(clock.nowMs(), replicator.leads());
+		const nowMs = clock.nowMs();
+		const leases = this.#leaseClock.due(nowMs, replicator.leads());
+		const nextMs = Math.min(this.#leaseClock.nextMs, nowMs + leasesLookMs);
+		this.#expireAt(Math.max(nextMs, nowMs + leasesSoonMs));
 		if (leases.length === 0) return;
 		const bytes = encodeCommand({ kind: 'expire', leases });
 		replicator.propose(bytes, callTimeoutDefaultMs).catch(() => undefined);
+	}
+
+	/** Sets the timer, unless it comes sooner already. */
+	#expireAt(atMs: number): void {
+		if (this.#closed || atMs >= this.#expiryMs) return;
+		const { clock } = this.#options;
+		this.#expiry?.cancel();
+		this.#expiryMs = atMs;
+		const look = (): void => {
+			this.#expiryMs = Number.POSITIVE_INFINITY;
+			this.#expire();
+		};
+		this.#expiry = clock.after(Math.max(0, atMs - clock.nowMs()), look, { unref: true });
+	}
+
+	#applied(): void {
+		const { clock, replicator } = this.#options;
+		if (this.#leaseClock.stale(replicator.leads())) this.#expireAt(clock.nowMs() + leasesSoonMs);
+		this.#pump();
 	}
 
 	#pump(): void {

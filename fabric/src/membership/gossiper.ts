@@ -6,6 +6,8 @@ export class Gossiper {
 	readonly #state: SwimState;
 	#phaseMs = 0;
 	#lastMs = Number.NEGATIVE_INFINITY;
+	/** When a round was last asked for there was nobody to hear of it. */
+	#alone = false;
 
 	constructor(state: SwimState) {
 		this.#state = state;
@@ -16,9 +18,17 @@ export class Gossiper {
 		this.#lastMs = this.#state.nowMs;
 	}
 
-	/** The next round of a fixed beat after something has been queued, or never while there is nothing to say. */
+	/** The next round of a fixed beat after something has been queued, or never while there is nothing to say or nobody to say it to. */
 	nextDeadlineMs(): number {
-		if (this.#state.broadcasts.size === 0 || this.#state.departed) return Number.POSITIVE_INFINITY;
+		const { broadcasts, departed, table, nowMs } = this.#state;
+		if (broadcasts.size === 0 || departed) return Number.POSITIVE_INFINITY;
+		if (table.size === 0) {
+			this.#alone = true;
+			return Number.POSITIVE_INFINITY;
+		}
+		// What was not done while alone is not late.
+		if (this.#alone) this.#lastMs = nowMs;
+		this.#alone = false;
 		return this.#beatAfter(Math.max(this.#lastMs, this.#state.queuedSinceMs));
 	}
 

@@ -46,3 +46,27 @@ test('the leases proposed at once are bounded, and all come in turn', (t) => {
 	t.true(rounds.every((round) => round.length < 600));
 	t.is(new Set(rounds.flat()).size, 600);
 });
+
+test('it says when the first lease is over, and that leases were given time it has not seen', (t) => {
+	const store = new Store();
+	const clock = new LeaseClock(store);
+	t.true(clock.stale(true), 'the lead is new');
+	clock.due(0, true);
+	t.false(clock.stale(true));
+	t.is(clock.nextMs, Number.POSITIVE_INFINITY);
+	const id = grant(store, 1_000);
+	grant(store, 3_000);
+	t.true(clock.stale(true));
+	clock.due(100, true);
+	t.false(clock.stale(true));
+	t.is(clock.nextMs, 1_100);
+	run(store, { kind: 'renew', ids: [id] });
+	t.true(clock.stale(true));
+	clock.due(500, true);
+	t.is(clock.nextMs, 1_500);
+	t.true(clock.stale(false), 'the lead is lost');
+	clock.due(600, false);
+	t.is(clock.nextMs, Number.POSITIVE_INFINITY);
+	run(store, { kind: 'renew', ids: [id] });
+	t.false(clock.stale(false), 'who does not lead ends none');
+});

@@ -18,6 +18,8 @@ export class LeaseClock {
 	readonly #deadlines = new Map<string, Deadline>();
 	#leading = false;
 	#restores = 0;
+	#lengthened = 0;
+	#nextMs = Number.POSITIVE_INFINITY;
 
 	constructor(store: Store) {
 		this.#store = store;
@@ -25,9 +27,11 @@ export class LeaseClock {
 
 	/**
 	 * Looks at the clock. Answers leases to propose as expired, at most `expiriesPerRound`. `leads` is whether this member leads and has applied
-	 * all of earlier terms; while it does not, nothing expires. Called a few times a second: cost grows with the number of leases.
+	 * all of earlier terms; while it does not, nothing expires. Cost grows with the number of leases: called when `nextMs` has come, and soon after `stale`.
 	 */
 	due(nowMs: number, leads: boolean): readonly StoredLease[] {
+		this.#lengthened = this.#store.leasesLengthened;
+		this.#nextMs = Number.POSITIVE_INFINITY;
 		if (!leads) {
 			this.#leading = false;
 			this.#deadlines.clear();
@@ -38,16 +42,29 @@ export class LeaseClock {
 		this.#restores = this.#store.restores;
 		const over: StoredLease[] = [];
 		for (const lease of this.#store.leases()) {
-			const deadline = this.#deadlines.get(lease.id);
-			if (deadline === undefined || deadline.renewals !== lease.renewals)
-				this.#deadlines.set(lease.id, { renewals: lease.renewals, atMs: nowMs + lease.ttlMs });
-			else if (deadline.atMs <= nowMs && over.length < expiriesPerRound) {
+			let deadline = this.#deadlines.get(lease.id);
+			if (deadline === undefined || deadline.renewals !== lease.renewals) {
+				deadline = { renewals: lease.renewals, atMs: nowMs + lease.ttlMs };
+				this.#deadlines.set(lease.id, deadline);
+			} else if (deadline.atMs <= nowMs && over.length < expiriesPerRound) {
 				over.push({ id: lease.id, ttlMs: lease.ttlMs, renewals: lease.renewals });
 				deadline.atMs = nowMs + proposeAgainMs;
 			}
+			this.#nextMs = Math.min(this.#nextMs, deadline.atMs);
 		}
 		this.#forgetEnded();
 		return over;
+	}
+
+	/** When the first of the deadlines known is over. */
+	get nextMs(): number {
+		return this.#nextMs;
+	}
+
+	/** Whether leases have been given time since the last look, or `leads` is another: their deadlines count from the next one. */
+	stale(leads: boolean): boolean {
+		const { leasesLengthened, restores } = this.#store;
+		return leads !== this.#leading || (leads && (leasesLengthened !== this.#lengthened || restores !== this.#restores));
 	}
 
 	#forgetEnded(): void {

@@ -14,6 +14,12 @@ export class LeaseTable {
 	readonly #leases = new Map<LeaseId, LeaseState>();
 	/** Number of the last lease granted. */
 	sequence = 0;
+	#lengthened = 0;
+
+	/** Leases that have been given time: how often, in all. */
+	get lengthened(): number {
+		return this.#lengthened;
+	}
 
 	get size(): number {
 		return this.#leases.size;
@@ -35,7 +41,17 @@ export class LeaseTable {
 	load(id: LeaseId, ttlMs: number, renewals: number): LeaseState {
 		const lease: LeaseState = { id, ttlMs, renewals, keys: new Set() };
 		this.#leases.set(id, lease);
+		this.#lengthened++;
 		return lease;
+	}
+
+	/** Its time to live; 0 when it has ended. */
+	renew(id: LeaseId): number {
+		const lease = this.#leases.get(id);
+		if (lease === undefined) return 0;
+		lease.renewals++;
+		this.#lengthened++;
+		return lease.ttlMs;
 	}
 
 	remove(id: LeaseId): void {

@@ -123,6 +123,11 @@ export class Store implements StateMachine {
 		return this.#state.keys.changes(revision);
 	}
 
+	/** Changes when a lease was granted or renewed; a restore is told by `restores`. */
+	get leasesLengthened(): number {
+		return this.#state.leases.lengthened;
+	}
+
 	/** All leases, for the leader's clock. */
 	*leases(): IterableIterator<StoredLease> {
 		yield* this.#state.leases.all();
@@ -195,7 +200,7 @@ function execute(state: State, command: Command, mutations: ReadonlySet<StoreMut
 			endLease(state, command.id);
 			return done(state);
 		case 'renew':
-			return { kind: 'renewed', ttlsMs: command.ids.map((id) => renew(state, id)) };
+			return { kind: 'renewed', ttlsMs: command.ids.map((id) => state.leases.renew(id)) };
 		case 'expire':
 			for (const { id, renewals } of command.leases)
 				if (state.leases.get(id)?.renewals === renewals || mutations.has('expire-renewed-leases')) endLease(state, id);
@@ -220,13 +225,6 @@ function grant(state: State, ttlMs: number): Result {
 	if (state.leases.size >= leasesMax) throw new MeshError(storeErrors, 'IM_STORE_LEASES_EXHAUSTED');
 	const lease = state.leases.grant(Math.max(ttlMs, leaseTtlMinMs));
 	return { kind: 'lease', id: lease.id, ttlMs: lease.ttlMs };
-}
-
-function renew(state: State, id: string): number {
-	const lease = state.leases.get(id);
-	if (lease === undefined) return 0;
-	lease.renewals++;
-	return lease.ttlMs;
 }
 
 /** Ends a lease and deletes its keys in one revision; nothing happens when it is gone. */

@@ -334,12 +334,27 @@ export class FleetFusion {
 		return changed;
 	}
 
-	/** Recomputes what follows from time alone: staleness, ends of ejections, slow start. */
-	refresh(nowMs: number): void {
-		for (const known of this.#byRow.values()) if (!this.#isSteady(known, nowMs)) this.#refreshOne(known, nowMs);
-		if (!this.#ratesMoved) return;
-		this.#ratesMoved = false;
-		this.#writeRates();
+	/**
+	 * Recomputes what follows from time alone: staleness, ends of ejections, slow start. Answers until when, exclusively, nothing changes by time alone if
+	 * nothing else happens; `nowMs` = it may at any time, Infinity = never.
+	 */
+	refresh(nowMs: number): number {
+		let untilMs = Number.POSITIVE_INFINITY;
+		for (const known of this.#byRow.values()) {
+			if (!this.#isSteady(known, nowMs)) this.#refreshOne(known, nowMs);
+			untilMs = Math.min(untilMs, known.steady?.untilMs ?? nowMs);
+		}
+		if (this.#ratesMoved) {
+			this.#ratesMoved = false;
+			this.#writeRates();
+		}
+		return untilMs;
+	}
+
+	/** Whether its columns say all that is known of it, and go on to if nothing else happens. */
+	isSteady(record: TargetRecord, nowMs: number): boolean {
+		const known = this.#byRow.get(record.row);
+		return known === undefined || this.#isSteady(known, nowMs);
 	}
 
 	/** A fleet of thousands is looked at several times a second, and most of it has not changed. What else it follows from (devices, attempts) refreshes it by itself. */

@@ -1,6 +1,9 @@
 // Owns the real clock and randomness: the only place of the host, beside the CLI, that touches them.
 import { randomBytes } from 'node:crypto';
 import { type Clock, SeededRandom, type Timer } from '@infermesh/proto';
+import { BEAT_MS, Beat } from './beat.js';
+
+const beat = new Beat(() => performance.timeOrigin + performance.now());
 
 export const systemClock: Clock = {
 	nowMs: () => performance.now(),
@@ -12,6 +15,7 @@ export const systemClock: Clock = {
 		return { cancel: () => clearTimeout(timer) } satisfies Timer;
 	},
 	every(periodMs, fn, options) {
+		if (periodMs >= BEAT_MS) return beat.every(periodMs, fn, options);
 		const timer = setInterval(fn, periodMs);
 		if (options?.unref === true) timer.unref();
 		return { cancel: () => clearInterval(timer) } satisfies Timer;

@@ -237,6 +237,7 @@ export function targetServiceOptions(config: MeshConfig): TargetServiceOptions {
 		remoteModelsMax: Math.floor(fleet.models_max / REMOTE_SHARE),
 		publishMs: fleet.publish_ms,
 		refreshMs: 200,
+		refreshIdleMs: 1000,
 	};
 }
 

@@ -48,6 +48,10 @@ export class LoadFollowing {
 		return this.#peers.keys();
 	}
 
+	get size(): number {
+		return this.#peers.size;
+	}
+
 	/** The other routers of the mesh are these. One that is no longer there loses its share when its lease ends: what it sent may still run. */
 	follow(nodeIds: readonly string[]): void {
 		if (this.#closed) return;

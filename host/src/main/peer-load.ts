@@ -1,6 +1,6 @@
 // The composition of a router's part in counting the load of all: it serves its own, follows the others', and writes what they tell into the shared
 // counters, where every worker's decisions add it. A lone node has none of it.
-import type { Clock, Random } from '@infermesh/proto';
+import type { Clock, Random, Timer } from '@infermesh/proto';
 import { PeerLoadService } from '@infermesh/proto/grpc/routing/v1/load';
 import type { MeshConfig } from '../config/schema.js';
 import { InflightReader, type InflightShared, REQUESTS } from '../fleet/inflight.js';
@@ -51,6 +51,9 @@ export class PeerLoad {
 	readonly #counters: InflightReader;
 	readonly #targets: TargetService;
 	readonly #flows: FlowExchange;
+	readonly #lapse: () => void;
+	readonly #lapseMs: number;
+	#lapsing: Timer | undefined;
 	readonly #stops: readonly (() => void)[];
 	#ids: (string | undefined)[] = [];
 
@@ -108,15 +111,17 @@ export class PeerLoad {
 				},
 			},
 		);
-		const lapsing = clock.every(load.lease_ms / LOOKS_PER_LEASE, () => this.#lapse(metrics, log), { unref: true });
+		this.#lapseMs = load.lease_ms / LOOKS_PER_LEASE;
+		this.#lapse = () => this.#lookAtLeases(metrics, log);
 		let seen = -1;
 		const follow = (): void => {
 			const { revision, all } = parts.nodes();
 			if (revision === seen) return;
 			seen = revision;
 			this.#following.follow(routersBut(fabric.nodeId, all));
+			this.#keepLapsing();
 		};
-		this.#stops = [() => lapsing.cancel(), parts.onChange(follow)];
+		this.#stops = [() => this.#lapsing?.cancel(), parts.onChange(follow)];
 		fabric.server?.addService(PeerLoadService, { ...this.#serving.handlers() });
 		this.rowsChanged();
 		follow();
@@ -159,11 +164,22 @@ export class PeerLoad {
 		this.#serving.close();
 	}
 
-	#lapse(metrics: MeshMetrics, log: Log): void {
+	/** Leases are looked at while there is a router to hear of, or one whose lease may still lapse. */
+	#keepLapsing(): void {
+		const wanted = this.#following.size > 0 || this.#book.size > 0;
+		if (wanted) this.#lapsing ??= this.#clock.every(this.#lapseMs, this.#lapse, { unref: true });
+		else {
+			this.#lapsing?.cancel();
+			this.#lapsing = undefined;
+		}
+	}
+
+	#lookAtLeases(metrics: MeshMetrics, log: Log): void {
 		const nowMs = this.#clock.nowMs();
 		const lapsed = this.#book.lapse(nowMs);
 		this.#share.setPeers(this.#book.heard(nowMs));
 		this.#book.forgetSilent(nowMs, new Set(this.#following.peers));
+		this.#keepLapsing();
 		if (lapsed === 0) return;
 		metrics.peerLoadLapsed(lapsed);
 		log.info({ routers: lapsed }, 'routers are silent: what they had in flight and waiting no longer counts');

@@ -26,8 +26,10 @@ export interface TargetServiceOptions {
 	/** Models that rows of other cells may name. */
 	readonly remoteModelsMax: number;
 	readonly publishMs: number;
-	/** States that follow from time alone are looked at this often. */
+	/** States that follow from time alone are looked at this often while they may move, or traffic moves them. */
 	readonly refreshMs: number;
+	/** And this often at the least: reports have put off what was expected, and counters of workers may have moved. */
+	readonly refreshIdleMs: number;
 }
 
 export interface TargetServicePorts {
@@ -70,6 +72,8 @@ export class TargetService {
 	readonly #createdS: number;
 	readonly #watched = new Set<TargetRecord>();
 	#refreshing: Timer | undefined;
+	/** When `#refreshing` comes. */
+	#refreshAtMs = Number.POSITIVE_INFINITY;
 	#started = false;
 	#policy: NamePolicy;
 	#leaving: TargetRecord[] = [];
@@ -90,6 +94,7 @@ export class TargetService {
 			checked: (record, ok, rttMs) => {
 				ports.metrics.healthChecked(record.spec.id, ok);
 				this.fusion.checked(record, ok, rttMs, this.#nowMs());
+				this.#lookSoon(record);
 			},
 			scraped: (record, result, durationMs) => ports.metrics.scraped(record.spec.id, result, durationMs),
 		};
@@ -173,6 +178,7 @@ export class TargetService {
 
 	#report(record: TargetRecord, delta: ModelStateDelta, atMs: number): void {
 		this.fusion.report(record, delta, atMs);
+		this.#lookSoon(record);
 		if (delta.loras !== undefined) this.#ports.onLoras(record, delta.loras);
 	}
 
@@ -183,9 +189,11 @@ export class TargetService {
 		this.fusion.report(record, delta, nowMs - ageMs);
 		this.fusion.weigh(record, weight);
 		this.fusion.linked(record, link, nowMs);
+		this.#lookSoon(record);
 	}
 
 	attempts(reports: readonly AttemptReport[], loads: readonly LoadReport[]): void {
+		this.#keepRefreshing();
 		this.fusion.loads(loads);
 		if (this.fusion.attempts(reports, this.#nowMs())) this.#ports.table.publish();
 	}
@@ -212,23 +220,38 @@ export class TargetService {
 		this.fusion.devices(record, summary, this.#nowMs());
 	}
 
-	/** The timer runs only while there is something whose state may change by time alone. */
-	#keepRefreshing(): void {
+	/** What was heard of a target may show only at a look, or have set something going. */
+	#lookSoon(record: TargetRecord): void {
+		if (!this.fusion.isSteady(record, this.#nowMs())) this.#keepRefreshing();
+	}
+
+	/** The timer runs only while there is something whose state may change by time alone, and comes when it may. */
+	#keepRefreshing(waitMs = this.#options.refreshMs): void {
 		if (!this.#started || (this.#watched.size === 0 && this.#leaving.length === 0)) return;
-		this.#refreshing ??= this.#ports.clock.every(this.#options.refreshMs, () => this.#refresh(), { unref: true });
+		const { clock } = this.#ports;
+		const atMs = clock.nowMs() + waitMs;
+		if (atMs >= this.#refreshAtMs) return;
+		this.#refreshing?.cancel();
+		this.#refreshAtMs = atMs;
+		const refresh = (): void => {
+			this.#refreshAtMs = Number.POSITIVE_INFINITY;
+			this.#refresh();
+		};
+		this.#refreshing = clock.after(waitMs, refresh, { unref: true });
 	}
 
 	#refresh(): void {
-		this.fusion.refresh(this.#nowMs());
+		const nowMs = this.#nowMs();
+		const untilMs = this.fusion.refresh(nowMs);
 		this.#countEjections();
 		this.#leaving = this.#leaving.filter((record) => {
 			if (this.#ports.counters.own(REQUESTS, record.row) > 0) return true;
 			this.registry.release(record);
 			return false;
 		});
-		if (this.#watched.size > 0 || this.#leaving.length > 0) return;
-		this.#refreshing?.cancel();
-		this.#refreshing = undefined;
+		const { refreshMs, refreshIdleMs } = this.#options;
+		const waitMs = this.#leaving.length > 0 ? refreshMs : untilMs - nowMs;
+		this.#keepRefreshing(Math.min(refreshIdleMs, Math.max(refreshMs, waitMs)));
 	}
 
 	#countEjections(): void {

@@ -75,7 +75,9 @@ export type SpawnWorker = (start: WorkerStart) => Worker;
 
 /** A thread that runs worker.js. */
 export const spawnWorker: SpawnWorker = (start) =>
-	withRoomForRequests(() => new Worker(new URL('./worker.js', import.meta.url), { workerData: start }));
+	withRoomForRequests(
+		() => new Worker(new URL('./worker.js', import.meta.url), { workerData: start, name: `worker-${start.worker}` }),
+	);
 
 /** Gives a new worker all it must know before it listens: strategies, states, directory, plan. */
 export type Introduce = (send: (message: ToWorker, transfer?: readonly Transferable[]) => void, worker: number) => void;

@@ -111,6 +111,11 @@ export class LoadBook {
 				this.#peers.delete(peer);
 	}
 
+	/** Routers that something is kept of: followed ones, and those whose lease may not have ended. */
+	get size(): number {
+		return this.#peers.size;
+	}
+
 	/** Routers heard within their lease. */
 	heard(nowMs: number): number {
 		let count = 0;

@@ -7,7 +7,7 @@ import type { MetricsBlock } from './block.js';
 /** Sampling step of a busy thread: stalls longer than it are always seen, shorter ones now and then. */
 const BUSY_STEP_MS = 25;
 /** Sampling step of an idle one: a sample costs 50 to 100 µs there, because it wakes a sleeping core. */
-const IDLE_STEP_MS = 250;
+const IDLE_STEP_MS = 500;
 /** Share of a period above which a thread counts as busy; a stall of a tenth of the period makes it so by itself. */
 const BUSY_SHARE = 0.1;
 

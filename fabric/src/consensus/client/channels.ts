@@ -37,17 +37,20 @@ export interface Endpoint {
 
 export class Channels {
 	readonly #options: ChannelsOptions;
+	/** What holds unless the options say otherwise. */
+	readonly #channelDefaults: ChannelOptions;
 	readonly #endpoints = new Map<string, Endpoint>();
 	#preferred = 0;
 	#closed = false;
 
-	constructor(options: ChannelsOptions) {
+	constructor(options: ChannelsOptions, defaults: ChannelOptions = {}) {
 		if (options.addresses.length === 0 || options.addresses.length > addressesMax)
 			throw consensusError(
 				'IM_CONSENSUS_UNAVAILABLE',
 				`1 to ${addressesMax} addresses, not ${options.addresses.length}`,
 			);
 		this.#options = options;
+		this.#channelDefaults = { ...channelDefaults, ...defaults };
 	}
 
 	get count(): number {
@@ -97,7 +100,8 @@ export class Channels {
 		let endpoint = this.#endpoints.get(address);
 		if (endpoint === undefined) {
 			const { credentials, channelOptions } = this.#options;
-			endpoint = { address, channel: new Channel(address, credentials, { ...channelDefaults, ...channelOptions }) };
+			const channel = new Channel(address, credentials, { ...this.#channelDefaults, ...channelOptions });
+			endpoint = { address, channel };
 			this.#endpoints.set(address, endpoint);
 		}
 		return endpoint;

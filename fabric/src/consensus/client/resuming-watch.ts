@@ -1,12 +1,13 @@
 // Owns a watch over connections that come and go: it opens a stream at any member, remembers the last revision it told, and opens the next stream
 // from there, so that nothing is missed or told twice. A stream that shows no sign of life for `silenceMaxMs` is given up by the client's own clock:
-// a paused member keeps its connection open.
+// a paused member keeps its connection open. Where pings watch over the connection, that takes longer, and is for a member that has forgotten a watch.
 import type { Clock, Random, Timer } from '@infermesh/proto';
 import type { StoreEvent, Watch, WatchHandlers } from '../engine.js';
 import type { Channels, Endpoint } from './channels.js';
 import { backoffMs } from './failover.js';
 
-const silenceMaxMs = 8_000;
+/** For streams with a sign of life every two seconds. */
+export const silenceDefaultMs = 8_000;
 const readyTimeoutMs = 5_000;
 
 /** What a stream tells. Calls after `ended` or after the stream was closed are ignored. */
@@ -32,6 +33,8 @@ export interface ResumingWatchOptions {
 	readonly random: Random;
 	readonly fromRevision: number;
 	readonly handlers: WatchHandlers;
+	/** A stream that tells nothing for so long is given up. */
+	readonly silenceMaxMs: number;
 	/** Opens a stream of what comes after `fromRevision`. */
 	readonly open: (endpoint: Endpoint, fromRevision: number, sink: StreamSink) => WatchStream;
 	/** Told of streams that broke and of handlers that throw. */
@@ -114,9 +117,10 @@ export class ResumingWatch implements Watch {
 	}
 
 	#watchSilence(sink: StreamSink): void {
+		const { clock, silenceMaxMs } = this.#options;
 		this.#silence?.cancel();
 		const silent = (): void => sink.ended(new Error(`nothing from the watch for ${silenceMaxMs} ms`));
-		this.#silence = this.#options.clock.after(silenceMaxMs, silent, { unref: true });
+		this.#silence = clock.after(silenceMaxMs, silent, { unref: true });
 	}
 
 	#again(error: unknown): void {

@@ -12,7 +12,7 @@ import { readItemsMax } from '../../store/limits.js';
 import { checkRead, checkSelection, checkTransaction, checkTtl } from '../checks.js';
 import { Channels, type ChannelsOptions, type Endpoint } from '../client/channels.js';
 import { Failover } from '../client/failover.js';
-import { ResumingWatch } from '../client/resuming-watch.js';
+import { ResumingWatch, silenceDefaultMs } from '../client/resuming-watch.js';
 import { type UnaryMethod, unary } from '../client/unary.js';
 import type {
 	ConsensusEngine,
@@ -125,6 +125,7 @@ export class EtcdEngine implements ConsensusEngine {
 				fault(error);
 			},
 			fromRevision,
+			silenceMaxMs: silenceDefaultMs,
 			handlers: {
 				...handlers,
 				onCompacted: (revision) => {

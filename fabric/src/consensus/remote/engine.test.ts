@@ -222,6 +222,40 @@ test('a coordinator that is silent: reads go to another in time, watches go on, 
 	await close();
 });
 
+test('a quiet watch has one sign of life while others have several; a coordinator that is silent is left for its pings', async (t) => {
+	const { engines, relays, services, close } = await cluster();
+	const client = new StoreClient(services[0]?.address ?? '', credentials.createInsecure());
+	const counts = [false, true].map((quiet) => {
+		const count = { signs: 0 };
+		const stream = client.watch({ selection: { key: 'k' }, fromRevision: 0n, quiet });
+		stream.on('data', () => void count.signs++).on('error', () => undefined);
+		t.teardown(() => stream.cancel());
+		return count;
+	});
+	const [asking, quiet] = counts;
+	await eventually('three signs', () => (asking?.signs ?? 0) >= 3);
+	t.is(quiet?.signs, 1);
+	client.close();
+
+	const [engine, other] = engines;
+	const from = await put(engine, 'k', 'one');
+	const told: number[] = [];
+	const watch = engine.watch({ key: 'k' }, from, {
+		onEvents: (_, revision) => void told.push(revision),
+		onCompacted: () => t.fail(),
+	});
+	await eventually('the watch is up', async () => {
+		await put(other, 'k', 'more');
+		return told.length > 0;
+	});
+	const [silent] = relays;
+	if (silent !== undefined) silent.held = true;
+	const revision = await put(other, 'k', 'two');
+	await eventually('the watch goes on elsewhere', () => told.includes(revision));
+	watch.cancel();
+	await close();
+});
+
 test('a client that did not read for a while catches up by revision, each event once', async (t) => {
 	const { engine, engines, relays, store, close } = await cluster();
 	const [slow] = engines;
@@ -276,7 +310,7 @@ test('a watch that cannot begin is refused with a status at once, not left to it
 	const { engine } = loneEngine();
 	const service = await serve(engine, { watchesMax: 1 });
 	const client = new StoreClient(service.address, credentials.createInsecure());
-	const watch = () => client.watch({ selection: { prefix: 'k' }, fromRevision: 1n });
+	const watch = () => client.watch({ selection: { prefix: 'k' }, fromRevision: 1n, quiet: false });
 	const first = watch();
 	await new Promise((resolve) => first.once('metadata', resolve).resume());
 	const full = await refusalOf(watch());

@@ -1,13 +1,13 @@
 // Owns the engine of nodes that are no members: the contract over gRPC to any of a list of coordinators, another one when one fails, watches that go
 // on by revision. Credentials come from outside.
-import type { Metadata } from '@grpc/grpc-js';
+import type { ChannelOptions, Metadata } from '@grpc/grpc-js';
 import type { Random } from '@infermesh/proto';
 import { StoreClient, type WatchReply } from '@infermesh/proto/grpc/store/v1/store';
 import { wholeNumber } from '../../store/command-codec.js';
 import { checkRead, checkSelection, checkTransaction, checkTtl } from '../checks.js';
 import { Channels, type ChannelsOptions, type Endpoint } from '../client/channels.js';
 import { callTimeoutDefaultMs, Failover } from '../client/failover.js';
-import { ResumingWatch, type StreamSink, type WatchStream } from '../client/resuming-watch.js';
+import { ResumingWatch, type StreamSink, silenceDefaultMs, type WatchStream } from '../client/resuming-watch.js';
 import { type UnaryMethod, unary } from '../client/unary.js';
 import { clusterMetadata } from '../cluster-id.js';
 import type {
@@ -45,6 +45,13 @@ export interface RemoteEngineOptions extends ChannelsOptions {
 
 /** Of the time left for a write, what is kept for the answer's way back. */
 const answerReserveMs = 500;
+/**
+ * Pings that watch over a connection with its calls and watches: one that is silent is given up about as soon as a watch with signs of life of its own. The
+ * answer has time: who waits for it may stand still itself.
+ */
+const pings: ChannelOptions = { 'grpc.keepalive_time_ms': 4_000, 'grpc.keepalive_timeout_ms': 6_000 };
+/** Of a watch that leaves its signs of life to those: four times what comes at the least. */
+const silenceQuietMs = 120_000;
 
 export class RemoteEngine implements ConsensusEngine {
 	readonly #options: RemoteEngineOptions;
@@ -56,7 +63,7 @@ export class RemoteEngine implements ConsensusEngine {
 
 	constructor(options: RemoteEngineOptions) {
 		this.#options = options;
-		this.#channels = new Channels(options);
+		this.#channels = new Channels(options, pings);
 		this.#failover = new Failover({ channels: this.#channels, clock: options.clock, random: options.random, judge });
 	}
 
@@ -84,6 +91,8 @@ export class RemoteEngine implements ConsensusEngine {
 		if (this.#closed) throw consensusError('IM_CONSENSUS_CLOSED');
 		checkSelection(selection);
 		const { clock, random, fault } = this.#options;
+		// Who does not ask how far it stands is not told every two seconds: a node has dozens of watches.
+		const quiet = handlers.onProgress === undefined;
 		const watch = new ResumingWatch({
 			channels: this.#channels,
 			clock,
@@ -91,7 +100,8 @@ export class RemoteEngine implements ConsensusEngine {
 			fault,
 			fromRevision,
 			handlers,
-			open: (endpoint, from, sink) => this.#stream(endpoint, selection, from, sink),
+			silenceMaxMs: quiet ? silenceQuietMs : silenceDefaultMs,
+			open: (endpoint, from, sink) => this.#stream(endpoint, { selection, from, quiet }, sink),
 			onEnd: (ended) => this.#watches.delete(ended),
 		});
 		this.#watches.add(watch);
@@ -159,8 +169,12 @@ export class RemoteEngine implements ConsensusEngine {
 		return client;
 	}
 
-	#stream(endpoint: Endpoint, selection: Selection, fromRevision: number, sink: StreamSink): WatchStream {
-		const request = { selection: toSelection(selection), fromRevision: BigInt(fromRevision) };
+	#stream(
+		endpoint: Endpoint,
+		{ selection, from, quiet }: { readonly selection: Selection; readonly from: number; readonly quiet: boolean },
+		sink: StreamSink,
+	): WatchStream {
+		const request = { selection: toSelection(selection), fromRevision: BigInt(from), quiet };
 		const call = this.#client(endpoint).watch(request, this.#metadata());
 		call.on('data', (reply: WatchReply) => {
 			sink.alive();

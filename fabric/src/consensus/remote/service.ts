@@ -15,6 +15,8 @@ import {
 } from './messages.js';
 import { toStatus } from './status.js';
 
+/** Of the engine's signs of life, which come every few seconds, a quiet watch passes on one in so many: twice a minute. */
+const SIGNS_PER_QUIET = 15;
 /** Watches open at one service. */
 const WATCHES_MAX = 10_000;
 /** A message of events is closed after the revision that fills it. */
@@ -104,6 +106,7 @@ class WatchFeed {
 	readonly #ended: () => void;
 	#watch: Watch | undefined;
 	#sent = 0;
+	#signs = 0;
 	#over = false;
 
 	constructor(engine: ConsensusEngine, call: WatchCall, ended: () => void) {
@@ -124,7 +127,7 @@ class WatchFeed {
 		try {
 			this.#watch = this.#engine.watch(fromSelection(this.#call.request.selection), this.#sent, {
 				onEvents: (events, revision) => this.#send(events, revision),
-				onProgress: (revision) => this.#write({ events: [], revision: BigInt(revision), compacted: false }),
+				onProgress: (revision) => this.#sign(revision),
 				onCompacted: (revision) => {
 					this.#call.write({ events: [], revision: BigInt(revision), compacted: true });
 					this.#call.end();
@@ -135,6 +138,13 @@ class WatchFeed {
 			// Listened to above: it ends this feed too.
 			this.#call.emit('error', toStatus(error));
 		}
+	}
+
+	/** The first is passed on at once: the watch is up. */
+	#sign(revision: number): void {
+		const due = !this.#call.request.quiet || this.#signs % SIGNS_PER_QUIET === 0;
+		this.#signs++;
+		if (due) this.#write({ events: [], revision: BigInt(revision), compacted: false });
 	}
 
 	/** Cuts between revisions, never inside one. */

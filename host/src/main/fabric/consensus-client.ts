@@ -25,7 +25,10 @@ export class ConsensusThread {
 
 	/** Resolves when it listens. Rejects with IM_LOG_LOCKED, IM_LOG_CORRUPT, or what the port refuses. */
 	static open(start: ConsensusStart, events: ConsensusEvents): Promise<ConsensusThread> {
-		const worker = new Worker(new URL('./consensus-thread.js', import.meta.url), { workerData: start });
+		const worker = new Worker(new URL('./consensus-thread.js', import.meta.url), {
+			workerData: start,
+			name: 'consensus',
+		});
 		return threadBegun(worker, (message: FromConsensus) => {
 			if (message.kind === 'refused') throw meshErrorOf(message);
 			return message.kind === 'listening' ? new ConsensusThread(worker, message.address, events) : undefined;

@@ -45,7 +45,7 @@ const agent = parentPort;
 if (agent === null) throw new Error('consensus-thread.ts runs in a worker thread only');
 const send = (message: FromConsensus): void => agent.postMessage(message);
 
-const STATE_PERIOD_MS = 500;
+const STATE_PERIOD_MS = 1000;
 /** Ticks are finer than heartbeats, so that drawn election timeouts differ enough. */
 const TICKS_PER_HEARTBEAT = 4;
 

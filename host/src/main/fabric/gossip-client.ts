@@ -38,6 +38,7 @@ export class GossipThread {
 		};
 		const worker = new Worker(new URL('./gossip-thread.js', import.meta.url), {
 			workerData,
+			name: 'gossip',
 			resourceLimits: { maxYoungGenerationSizeMb: YOUNG_HEAP_MB },
 		});
 		return threadBegun(worker, (message: FromGossip) => {
@@ -107,12 +108,10 @@ export class GossipThread {
 
 	#receive(message: FromGossip): void {
 		switch (message.kind) {
-			case 'members':
+			case 'news':
 				this.#members = message.members;
 				this.#figures = message.figures;
-				break;
-			case 'links':
-				this.#topology = message;
+				if (message.topology !== undefined) this.#topology = message.topology;
 				break;
 			case 'departed':
 				this.#departed();

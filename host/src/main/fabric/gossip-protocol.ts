@@ -1,6 +1,6 @@
 // Owns the messages between the agent and the gossip thread. Plain data.
-import type { ExchangeTransport, LinkEstimate, SwimCounters, TransportCounts } from '@infermesh/fabric';
-import type { MemberView } from '../fabric.js';
+import type { ExchangeTransport, SwimCounters, TransportCounts } from '@infermesh/fabric';
+import type { MemberView, TopologyView } from '../fabric.js';
 import type { ShutOutMessage } from './shut-out.js';
 import type { WireIdentity } from './wire-identity.js';
 
@@ -60,12 +60,13 @@ export interface GossipFigures {
 export type FromGossip =
 	| { readonly kind: 'started'; readonly address: string }
 	| { readonly kind: 'refused'; readonly code: string; readonly message: string }
-	| { readonly kind: 'members'; readonly members: readonly MemberView[]; readonly figures: GossipFigures }
-	| {
-			readonly kind: 'links';
-			readonly links: readonly { readonly nodeId: string; readonly estimate: LinkEstimate }[];
-			readonly vector: readonly number[];
-			readonly heightS: number;
-			readonly error: number;
-	  }
+	| GossipNews
 	| { readonly kind: 'departed' };
+
+export interface GossipNews {
+	readonly kind: 'news';
+	readonly members: readonly MemberView[];
+	readonly figures: GossipFigures;
+	/** Once in a while; in between, distances stand as they were. */
+	readonly topology?: TopologyView;
+}

@@ -23,10 +23,10 @@ import {
 	UdpNetwork,
 	Vivaldi,
 } from '@infermesh/fabric/gossip';
-import { MeshError } from '@infermesh/proto';
+import { MeshError, type Timer } from '@infermesh/proto';
 import { systemClock, systemRandom } from '../clock.js';
-import type { MemberView } from '../fabric.js';
-import type { FromGossip, GossipStart, ToGossip } from './gossip-protocol.js';
+import type { MemberView, TopologyView } from '../fabric.js';
+import type { FromGossip, GossipNews, GossipStart, ToGossip } from './gossip-protocol.js';
 import { NodeFolder } from './node-folder.js';
 import { fromWireIdentity } from './wire-identity.js';
 
@@ -58,6 +58,9 @@ const vivaldi = new Vivaldi(random);
 const links = new LinkTable(start.nodeId, { zone: start.zone, region: start.region });
 const since = new Map<string, { readonly state: string; readonly atMs: number }>();
 let gathering = false;
+let watchingLoop: Timer | undefined;
+/** What a node that is alone last told of itself. */
+let toldAlone = '';
 let revokedHere: readonly string[] = [];
 let revokedElsewhere: readonly string[] = [];
 
@@ -119,10 +122,30 @@ function onEvent(event: MembershipEvent): void {
 	gather();
 }
 
+/**
+ * A timer that comes late says for how long at least the loop stood still; sampling the loop would wake an idle core fifty times a second. While there is nobody
+ * who could be accused, nobody looks.
+ */
+function watchLoop(): void {
+	const wanted = membership.liveMembers > 1;
+	if (wanted === (watchingLoop !== undefined)) return;
+	watchingLoop?.cancel();
+	watchingLoop = undefined;
+	if (!wanted) return;
+	let lookedMs = clock.nowMs();
+	watchingLoop = clock.every(LAG_PERIOD_MS, () => {
+		const nowMs = clock.nowMs();
+		const lagMs = nowMs - lookedMs - LAG_PERIOD_MS;
+		lookedMs = nowMs;
+		if (lagMs > LAG_MS) membership.reportLoopLag(lagMs);
+	});
+}
+
 function gather(): void {
 	if (gathering) return;
 	gathering = true;
 	clock.after(GATHER_MS, tellMembers);
+	watchLoop();
 }
 
 const stateNames = { alive: 'alive', suspect: 'suspect', dead: 'failed', left: 'left' } as const;
@@ -143,6 +166,19 @@ function viewOf(
 
 function tellMembers(): void {
 	gathering = false;
+	send(memberNews());
+}
+
+/** Members and distances in one message: each wakes the agent. A node that is alone says the same thing once. */
+function tellAll(): void {
+	const news: GossipNews = { ...memberNews(), topology: topologyNow() };
+	const text = membership.members().length === 0 ? JSON.stringify(news) : '';
+	if (text !== '' && text === toldAlone) return;
+	toldAlone = text;
+	send(news);
+}
+
+function memberNews(): GossipNews {
 	const self = membership.self;
 	const others = membership.members().map(({ claim, state, incarnation, accusers }) => {
 		const meta = decodeMeta(claim.meta);
@@ -152,8 +188,8 @@ function tellMembers(): void {
 	});
 	const own = self === undefined ? [] : [viewOf(self.id, start.name, self.address, 'alive', self.incarnation, [])];
 	const { transfer, core } = membership;
-	send({
-		kind: 'members',
+	return {
+		kind: 'news',
 		members: [...own, ...others],
 		figures: {
 			liveMembers: membership.liveMembers,
@@ -166,22 +202,16 @@ function tellMembers(): void {
 			counts: core?.counters ?? new SwimCounters(),
 			transport: counters.snapshot(),
 		},
-	});
+	};
 }
 
-function tellLinks(): void {
+function topologyNow(): TopologyView {
 	const nowMs = clock.nowMs();
 	const { vector, heightS, error } = vivaldi.coordinate;
-	send({
-		kind: 'links',
-		links: membership
-			.members()
-			.map(({ claim }) => ({ nodeId: claim.id, estimate: links.estimate(claim.id, vivaldi.coordinate, nowMs) })),
-		vector,
-		heightS,
-		error,
-	});
-	tellMembers();
+	const estimates = membership
+		.members()
+		.map(({ claim }) => ({ nodeId: claim.id, estimate: links.estimate(claim.id, vivaldi.coordinate, nowMs) }));
+	return { links: estimates, vector, heightS, error };
 }
 
 agent.on('message', (message: ToGossip) => {
@@ -223,15 +253,7 @@ agent.on('message', (message: ToGossip) => {
 	}
 });
 
-// A timer that comes late says for how long at least the loop stood still; sampling the loop would wake an idle core fifty times a second.
-let lookedMs = clock.nowMs();
-clock.every(LAG_PERIOD_MS, () => {
-	const nowMs = clock.nowMs();
-	const lagMs = nowMs - lookedMs - LAG_PERIOD_MS;
-	lookedMs = nowMs;
-	if (lagMs > LAG_MS) membership.reportLoopLag(lagMs);
-});
-clock.every(LINKS_PERIOD_MS, tellLinks);
+clock.every(LINKS_PERIOD_MS, tellAll);
 releaseMemoryOnceSettled(clock);
 try {
 	const address = await membership.start();

@@ -85,6 +85,7 @@ export class LookingThread<T extends { readonly spec: PolledSpec }> {
 	#open(): void {
 		const worker = new Worker(new URL('./thread.js', import.meta.url), {
 			workerData: this.#start,
+			name: 'looks',
 			resourceLimits: { maxYoungGenerationSizeMb: YOUNG_HEAP_MB },
 		});
 		this.#worker = worker;

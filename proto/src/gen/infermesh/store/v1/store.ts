@@ -100,6 +100,11 @@ export interface TransactReply {
 export interface WatchRequest {
   selection: Selection | undefined;
   fromRevision: bigint;
+  /**
+   * Whether the coordinator lives is learned from pings of the connection, one for all of its watches: a revision at which there is nothing to tell
+   * comes seldom, to keep the place from which the watch may go on. Otherwise it comes every few seconds.
+   */
+  quiet: boolean;
 }
 
 export interface StoreEvent {
@@ -999,7 +1004,7 @@ export const TransactReply: MessageFns<TransactReply> = {
 };
 
 function createBaseWatchRequest(): WatchRequest {
-  return { selection: undefined, fromRevision: 0n };
+  return { selection: undefined, fromRevision: 0n, quiet: false };
 }
 
 export const WatchRequest: MessageFns<WatchRequest> = {
@@ -1012,6 +1017,9 @@ export const WatchRequest: MessageFns<WatchRequest> = {
         throw new globalThis.Error("value provided for field message.fromRevision of type uint64 too large");
       }
       writer.uint32(16).uint64(message.fromRevision);
+    }
+    if (message.quiet !== false) {
+      writer.uint32(24).bool(message.quiet);
     }
     return writer;
   },
@@ -1043,6 +1051,14 @@ export const WatchRequest: MessageFns<WatchRequest> = {
             }
 
             message.fromRevision = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.quiet = reader.bool();
             continue;
           }
         }
