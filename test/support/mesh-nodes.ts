@@ -27,6 +27,8 @@ export interface NodeOptions {
 	readonly name?: string;
 	/** Further variables of the process's environment. */
 	readonly env?: Readonly<Record<string, string>>;
+	/** It answers after so long at the latest. Default 90,000. */
+	readonly startMsMax?: number;
 }
 
 export interface Ended {
@@ -47,6 +49,7 @@ export class MeshNode {
 	readonly state: string;
 	readonly #log: string;
 	readonly #env: Readonly<Record<string, string>>;
+	readonly #startMsMax: number;
 	#child: ChildProcess | undefined;
 
 	constructor(name: string, folder: string, ports: readonly number[], options: NodeOptions) {
@@ -60,6 +63,7 @@ export class MeshNode {
 		this.file = path.join(folder, 'node.yaml');
 		this.state = path.join(folder, 'state');
 		this.#env = options.env ?? {};
+		this.#startMsMax = options.startMsMax ?? 90_000;
 		this.#log = path.join(folder, 'log.jsonl');
 		const config = {
 			state_dir: this.state,
@@ -123,7 +127,7 @@ export class MeshNode {
 					if (child.exitCode !== null) throw new Error(`${this.name} has ended`);
 					return (await this.get('/status').catch(() => undefined)) !== undefined;
 				},
-				{ withinMs: 90_000, everyMs: 50 },
+				{ withinMs: this.#startMsMax, everyMs: 50 },
 			);
 		} catch (cause) {
 			throw new Error(`${this.name} did not come up; its log:\n${this.log()}`, { cause });
