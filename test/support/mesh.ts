@@ -67,8 +67,8 @@ const quick = {
 	data: { port: 0, workers: 2, shutdown_grace_ms: 2000 },
 	admin: { port: 0 },
 	fabric: { agent_port: 0 },
-	// A machine that runs tests has other work: the admission of a module may take it minutes.
-	strategy: { admission_timeout_ms: 60_000 },
+	// A machine that runs tests has other work: what takes it a second alone may take it minutes.
+	strategy: { admission_timeout_ms: 60_000, prepare_timeout_ms: 60_000 },
 } as const;
 
 type Tree = Readonly<Record<string, unknown>>;

@@ -191,7 +191,7 @@ export class RouterPart {
 		const meshSeed: readonly [number, number] = [seed.readUInt32LE(0), seed.readUInt32LE(4)];
 		this.#loras = new LoraSets(clock, config.fleet.publish_ms, (sets) => this.workers.loras(sets));
 		this.workers = new WorkerGroup(
-			workerGroupDefaults,
+			{ ...workerGroupDefaults, prepareTimeoutMs: config.strategy.prepare_timeout_ms },
 			clock,
 			control,
 			(worker, port) => this.#workerStart(deps, control, meshSeed, worker, port),

@@ -78,6 +78,11 @@ export const strategySchema = section('The strategy host.', {
 		MS,
 	),
 	admission_memory_mib: integer(512, 'Admission child process: heap limit.', { unit: 'MiB', min: 64, max: 16_384 }),
+	prepare_timeout_ms: integer(
+		5000,
+		'Every worker must have made a strategy ready within this; else nothing is changed and whoever asked is told to try again (`IM_STRATEGY_PREPARE`).',
+		MS,
+	),
 	native: section('Native strategies: shared libraries, each in a sandbox process of its own.', {
 		inline: choice(
 			inlineRules,
