@@ -1,6 +1,6 @@
 // How busy the pool is and for how long, and what it costs to keep one more target busy meanwhile: requests that come find fewer targets free. The share of rows
 // that still have prefill pending after a time is taken at four times, and its square summed over the time that own prefill takes: README.md.
-import { eligibleWord, F32Column, rowCapacity } from 'infermesh';
+import { rowCapacity } from 'infermesh';
 import { config } from './manifest';
 
 /** Where the share is taken, and where the next one holds from, in units of `service_ms`. */
@@ -14,12 +14,12 @@ const STEP_2: f32 = 12.8;
 /** In larger pools about so many rows are looked at, evenly spread in groups of 32. */
 const SAMPLE_ROWS: i32 = 1024;
 
-/** Rows looked at with more pending than each point; whole numbers in four lanes. */
-let counts0: v128 = i32x4(0, 0, 0, 0);
-let counts1: v128 = i32x4(0, 0, 0, 0);
-let counts2: v128 = i32x4(0, 0, 0, 0);
-let counts3: v128 = i32x4(0, 0, 0, 0);
-let sampled: i32 = 0;
+/** Where the share is taken, in milliseconds. */
+@inline
+export function pointMs(point: i32): f32 {
+	const unit = config.service_ms;
+	return unit * (point == 0 ? POINT_0 : point == 1 ? POINT_1 : point == 2 ? POINT_2 : POINT_3);
+}
 
 /** What a millisecond costs before each step more than after it, and after the last; and the steps. */
 export let drop0: f32 = 0;
@@ -34,41 +34,6 @@ export let step2: f32 = 0;
 @inline
 export function sampleStride(): i32 {
 	return max<i32>((rowCapacity + SAMPLE_ROWS - 1) / SAMPLE_ROWS, 1);
-}
-
-export function startSample(): void {
-	const none = i32x4.splat(0);
-	counts0 = none;
-	counts1 = none;
-	counts2 = none;
-	counts3 = none;
-	sampled = 0;
-}
-
-/** Looks at a group of 32 rows from `first` on; `queued` of rows that are not eligible must be 0. */
-export function sampleGroup(queued: F32Column, first: i32, end: i32): void {
-	const unit = config.service_ms;
-	const point0 = f32x4.splat(unit * POINT_0);
-	const point1 = f32x4.splat(unit * POINT_1);
-	const point2 = f32x4.splat(unit * POINT_2);
-	const point3 = f32x4.splat(unit * POINT_3);
-	let more0 = counts0;
-	let more1 = counts1;
-	let more2 = counts2;
-	let more3 = counts3;
-	for (let row = first; row < end; row += 4) {
-		const pending = queued.four(row);
-		// A lane that is more is −1.
-		more0 = i32x4.sub(more0, f32x4.gt(pending, point0));
-		more1 = i32x4.sub(more1, f32x4.gt(pending, point1));
-		more2 = i32x4.sub(more2, f32x4.gt(pending, point2));
-		more3 = i32x4.sub(more3, f32x4.gt(pending, point3));
-	}
-	counts0 = more0;
-	counts1 = more1;
-	counts2 = more2;
-	counts3 = more3;
-	sampled += popcnt(eligibleWord(first >> 5));
 }
 
 @inline
@@ -88,8 +53,8 @@ function price(busy: f32, others: f32): f32 {
 	return share * share * config.busy_weight;
 }
 
-/** Ends the look at the pool: sets the prices. */
-export function endSample(): void {
+/** Sets the prices by a look at `sampled` rows; `counts…`: how many of them have more pending than each point, in four lanes of whole numbers. */
+export function setPrices(sampled: i32, counts0: v128, counts1: v128, counts2: v128, counts3: v128): void {
 	const others = <f32>(sampled - 1);
 	const alone = sampled < 2;
 	const price0 = alone ? <f32>0 : price(laneSum(counts0), others);

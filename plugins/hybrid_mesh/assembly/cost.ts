@@ -1,21 +1,24 @@
 // Second pass over the rows: what each costs with the whole prompt there. First a bound from what the first pass left, which no cost is below; only four rows of which one is
 // not above the best costs found so far are computed, and only for them the other columns read. The rows that are ranked, and their ties, are exactly those of a
-// pass over everything: the bound has fewer terms, none of them less than 0.
+// pass over everything: the bound has fewer terms, none of them less than 0. In a large pool the sample comes first, and the other rows after the cheaper bound of rest.ts.
 import {
 	BLOCK_ROWS,
 	blockMinima,
+	eligibleWord,
 	F32Column,
 	hit,
 	hitCount,
 	NEVER,
 	padBlockMinima,
-	putBlockMinimum,
 	request,
 	rowCapacity,
+	smallestLane,
 } from 'infermesh';
-import { drop0, drop1, drop2, last, step0, step1, step2 } from './busy';
+import { drop0, drop1, drop2, last, sampleStride, step0, step1, step2 } from './busy';
 import { fetchedFour, holderRow, NO_HOLDER, workAfter } from './fetch';
 import { columns, config } from './manifest';
+import { GROUP_ROWS, lookAtGroup } from './queue';
+import { nextNear, startRest } from './rest';
 import { CROWD_OWN, neededTokens, promptTokens, workOf } from './row';
 
 /** Above every cost that a row can be chosen at. */
@@ -98,8 +101,32 @@ function mayWin(row: i32, queue: F32Column, pace: F32Column, least: v128, bound:
 	return (fours | (fours >> 3) | (fours >> 6) | (fours >> 9)) & 15;
 }
 
-/** Costs of the fours of a block that may win, NEVER for its others, and the minimum. `queued` stands where the costs will. */
-function costBlock(block: i32, fours: u32, cost: F32Column, queue: F32Column, pace: F32Column, work: f32): v128 {
+/** Index of the first hit that has not been passed; hits are ordered by row. */
+let holder: i32 = 0;
+
+/** Bits of the fours from row `first` to `end` with rows of hits; those before them are passed. */
+function holdersIn(first: i32, end: i32): u32 {
+	const holders = hitCount();
+	let fours: u32 = 0;
+	for (; holder < holders; holder++) {
+		const row = <i32>hit(holder).row;
+		if (row >= end) break;
+		if (row >= first) fours |= 1 << ((row - first) >> 2);
+	}
+	return fours;
+}
+
+/** Bit i = one of rows 4i … 4i + 3 from `first` on, before `end`, may win, or has a hit: such rows are corrected afterwards, so they must be there. */
+function foursOf(first: i32, end: i32, queue: F32Column, pace: F32Column): u32 {
+	const least = f32x4.splat(leastTokens);
+	const bound = f32x4.splat(best3);
+	let fours: u32 = 0;
+	for (let row = first; row < end; row += 16) fours |= mayWin(row, queue, pace, least, bound) << ((row - first) >> 2);
+	return fours | holdersIn(first, end);
+}
+
+/** Costs of the fours from row `first` to `end` that may win, NEVER for the others; their minimum. `queued` stands where the costs will. */
+function costFours(first: i32, end: i32, fours: u32, cost: F32Column, queue: F32Column, pace: F32Column): f32 {
 	const kvUsage = columns.kv_usage;
 	const kvFreeBlocks = columns.kv_free_blocks;
 	const kvBlockTokens = columns.kv_block_tokens;
@@ -116,9 +143,8 @@ function costBlock(block: i32, fours: u32, cost: F32Column, queue: F32Column, pa
 	const staleWeight = f32x4.splat(config.stale_weight);
 	const tokens = f32x4.splat(work);
 	const fetching = holderRow != NO_HOLDER;
-	const end = min(block + BLOCK_ROWS, rowCapacity);
 	let smallest = never;
-	for (let row = block; row < end; row += 4) {
+	for (let row = first; row < end; row += 4) {
 		const wanted = (fours & 1) != 0;
 		fours >>= 1;
 		if (!wanted) {
@@ -146,32 +172,81 @@ function costBlock(block: i32, fours: u32, cost: F32Column, queue: F32Column, pa
 		cost.putFour(row, costs);
 		smallest = f32x4.pmin(smallest, costs);
 	}
-	return smallest;
+	return smallestLane(smallest);
 }
+
+/** Work of own prefill with the whole prompt, and the least that counts of it, whatever is cached or fetched. */
+let work: f32 = 0;
+let leastTokens: f32 = 0;
 
 /**
  * Costs of all rows that can be among the `wanted` (at most 4) lowest, with block minima. Blocks without such a row have the minimum NEVER, and what stood there is
  * left. `cost` holds the pending prefill when it begins.
  */
-export function costRows(cost: F32Column, queue: F32Column, pace: F32Column, wanted: u32): void {
-	const work = workOf(promptTokens());
+export function costRows(cost: F32Column, queue: F32Column, pace: F32Column, wanted: u32, loraLoad: f32): void {
+	work = workOf(promptTokens());
 	const shortest = holderRow != NO_HOLDER ? min<f32>(work, workAfter) : work;
-	const least = f32x4.splat(shortest * (<f32>1 + config.own_weight) * BOUND_SHARE);
-	const minima = blockMinima();
-	const holders = hitCount();
-	let holder = 0;
+	leastTokens = shortest * (<f32>1 + config.own_weight) * BOUND_SHARE;
 	startBest(wanted);
+	holder = 0;
+	const stride = sampleStride();
+	if (stride == 1) costWhole(cost, queue, pace);
+	else costLarge(stride, cost, queue, pace, loraLoad);
+	padBlockMinima();
+}
+
+/** Costs every row that may win. */
+function costWhole(cost: F32Column, queue: F32Column, pace: F32Column): void {
+	const minima = blockMinima();
 	for (let block = 0; block < rowCapacity; block += BLOCK_ROWS) {
 		const end = min(block + BLOCK_ROWS, rowCapacity);
-		const bound = f32x4.splat(best3);
-		let fours: u32 = 0;
-		for (let row = block; row < end; row += 16) fours |= mayWin(row, queue, pace, least, bound) << ((row - block) >> 2);
-		// Rows that hold a prefix or an adapter are corrected afterwards: they must be there. Hits are ordered by row.
-		for (; holder < holders && <i32>hit(holder).row < end; holder++) fours |= 1 << ((<i32>hit(holder).row - block) >> 2);
-		minima[block / BLOCK_ROWS] = NEVER;
-		if (fours == 0) continue;
-		putBlockMinimum(block, costBlock(block, fours, cost, queue, pace, work));
-		putBest(minima[block / BLOCK_ROWS]);
+		const fours = foursOf(block, end, queue, pace);
+		const smallest = fours == 0 ? NEVER : costFours(block, end, fours, cost, queue, pace);
+		minima[block / BLOCK_ROWS] = smallest;
+		putBest(smallest);
 	}
-	padBlockMinima();
+}
+
+/** Costs every row of a large pool that may win: those of the sample first, since the best of them leave few of the others. */
+function costLarge(stride: i32, cost: F32Column, queue: F32Column, pace: F32Column, loraLoad: f32): void {
+	const minima = blockMinima();
+	for (let block = 0; block < rowCapacity; block += BLOCK_ROWS) minima[block / BLOCK_ROWS] = NEVER;
+	let next = 0;
+	for (let first = 0; first < rowCapacity; first += GROUP_ROWS) {
+		if (eligibleWord(first >> 5) == 0 || next-- > 0) continue;
+		next = stride - 1;
+		costGroup(first, cost, queue, pace);
+	}
+	holder = 0;
+	startRest(stride);
+	for (;;) {
+		const first = nextNear(best3, leastTokens, loraLoad);
+		if (first >= rowCapacity) break;
+		lookAtGroup(first, queue, pace, cost, loraLoad);
+		costGroup(first, cost, queue, pace);
+	}
+}
+
+/** Costs the rows of a group that may win, beside what its block has already. */
+function costGroup(first: i32, cost: F32Column, queue: F32Column, pace: F32Column): void {
+	const minima = blockMinima();
+	const block = first / BLOCK_ROWS;
+	const end = min(first + GROUP_ROWS, rowCapacity);
+	const fours = foursOf(first, end, queue, pace);
+	const before = minima[block];
+	// Only where a block has a minimum are its costs read.
+	if (!(before < NEVER)) {
+		if (fours == 0) return;
+		const other = first ^ GROUP_ROWS;
+		fillNever(cost, other, min(other + GROUP_ROWS, rowCapacity));
+	}
+	const smallest = costFours(first, end, fours, cost, queue, pace);
+	minima[block] = min<f32>(before, smallest);
+	putBest(smallest);
+}
+
+/** Keeps the rows from `first` to `end` out. */
+function fillNever(cost: F32Column, first: i32, end: i32): void {
+	const never = f32x4.splat(NEVER);
+	for (let row = first; row < end; row += 4) cost.putFour(row, never);
 }

@@ -33,7 +33,7 @@ function explainRow(position: u32, row: i32, pace: F32Column): void {
 	const network = networkMs(row);
 	const error = errorMs(row);
 	const stale = staleMs(row);
-	const begins = queueMs(row, pace) + loraWaitMs(row);
+	const begins = queueMs(row, pace[row]) + loraWaitMs(row);
 	const before = begins + kv + network + error + stale;
 	const queued = queuedMs(row, pace[row]);
 	const left = leftOn(row);

@@ -19,7 +19,12 @@ export let workAfter: f32 = 0;
 function someFetch(): bool {
 	const fetches = columns.fetches_prefixes;
 	let able = i32x4.splat(0);
-	for (let row = 0; row < rowCapacity; row += 4) able = v128.or(able, fetches.four(row));
+	// Columns have room for whole groups of sixteen rows.
+	for (let row = 0; row < rowCapacity; row += 16) {
+		const at = changetype<usize>(fetches) + ((<usize>row) << 2);
+		const half = v128.or(v128.load(at), v128.load(at, 16));
+		able = v128.or(able, v128.or(half, v128.or(v128.load(at, 32), v128.load(at, 48))));
+	}
 	return v128.any_true(able);
 }
 

@@ -1,4 +1,5 @@
-// hybrid_mesh: the row with the least predicted milliseconds. What waits on each row is looked at first (queue.ts), then what it costs where it may win (cost.ts); rows that hold a
+// hybrid_mesh: the row with the least predicted milliseconds. What waits on each row is looked at first (queue.ts; of a large pool on a sample and where rest.ts does not rule it
+// out), then what it costs where it may win (cost.ts); rows that hold a
 // prefix are corrected one by one. The formula is in README.md. Every operation is + − × ÷ or a comparison on 32-bit floats in a fixed order, so the TypeScript twin
 // in test/bench/hybrid-mesh-reference.ts, which looks at everything, gives the same bits.
 import {
@@ -25,8 +26,8 @@ import { costRows } from './cost';
 import { explainRanked } from './explain';
 import { costWith, fetchWaitMs, findHolder, holderRow, workWith } from './fetch';
 import { columns, config, TOP_K } from './manifest';
-import { lookAtQueues } from './queue';
-import { extraMs, leftOn, loraLoadMs, loraWaitMs, queuedMs, queueMs, uncachedTokens, workOf } from './row';
+import { lookAtSample } from './queue';
+import { extraMs, leftOn, loraLoadMs, loraWaitMs, paceOf, queuedMs, queueMs, uncachedTokens, workOf } from './row';
 export { init } from 'infermesh';
 
 /** Rows that hold a prefix, or the adapter: what they need not prefill or load is taken off. Costs only fall, so the minima stay exact. */
@@ -53,7 +54,7 @@ function tellFirst(queue: F32Column, pace: F32Column): void {
 	const before = queue[row] + extraMs(row, pace[row]) - (loraLoadMs() - lora);
 	const wait = fetchWaitMs(row, left, before, queuedMs(row, pace[row]), pace[row]);
 	output().predicted_ttft_ms =
-		queueMs(row, pace) + lora + wait + workWith(wait, left) * pace[row] + columns.rtt_ms[row];
+		queueMs(row, pace[row]) + lora + wait + workWith(wait, left) * pace[row] + columns.rtt_ms[row];
 	if (wait > 0) fetchFrom(holderRow);
 }
 
@@ -66,9 +67,9 @@ function mayHold(): bool {
 }
 
 /** Whether some row has less work before a new request than is held for. */
-function hasRoom(pace: F32Column): bool {
+function hasRoom(): bool {
 	for (let row = nextEligible(0); row >= 0; row = nextEligible(row + 1)) {
-		if (queueMs(row, pace) <= config.hold_above_ms) return true;
+		if (queueMs(row, paceOf(row)) <= config.hold_above_ms) return true;
 	}
 	return false;
 }
@@ -89,14 +90,14 @@ export function rank(frame: usize): i32 {
 	const loraLoad = loraLoadMs();
 	const wanted = min(TOP_K, request().top_k);
 	// The pending prefill stands in the costs' place until they are computed.
-	lookAtQueues(queue, pace, cost, loraLoad);
+	lookAtSample(queue, pace, cost, loraLoad);
 	findHolder();
-	costRows(cost, queue, pace, wanted);
+	costRows(cost, queue, pace, wanted, loraLoad);
 	creditHolders(cost, queue, pace, loraLoad);
 	const count = selectLowest(cost, wanted);
 	if (count == 0) return decline();
 	explainRanked(count, pace);
 	tellFirst(queue, pace);
-	if (mayHold() && !hasRoom(pace)) return hold(holdKey(pace));
+	if (mayHold() && !hasRoom()) return hold(holdKey(pace));
 	return route(count);
 }

@@ -1,8 +1,12 @@
 // What one row costs, in scalars: the same terms as the passes in queue.ts and cost.ts, for the few rows that are ranked or hold a prefix.
-import { F32Column, findHit, hasLora, hit, loraRows, PrefixHit, request, tierShare } from 'infermesh';
+import { findHit, hasLora, hit, loraRows, PrefixHit, request, tierShare } from 'infermesh';
 import { busyMs } from './busy';
 import { columns, config } from './manifest';
 
+/** Smallest share of normal traffic a row is taken to deserve; keeps costs finite. */
+export const SHARE_MIN: f32 = 0.02;
+/** Smallest prefill rate, tokens/s. */
+export const RATE_MIN: f32 = 1;
 /** Unit of `pending_prefill_pairs`. */
 const PAIRS_UNIT: f32 = 1048576;
 /** Share of own prefill that counts as before it, for the requests that come meanwhile. */
@@ -90,9 +94,17 @@ export function staleMs(row: i32): f32 {
 	return <f32>min<i32>(max<i32>(late, 0), config.stale_max_ms) * config.stale_weight;
 }
 
+/** Milliseconds of prefill of a prompt token on a row; for rows that have not been looked at, whose pace stands nowhere. */
+export function paceOf(row: i32): f32 {
+	const trust = columns.health[row] * columns.slow_start[row] * columns.weight[row];
+	const rate = columns.prefill_rate[row];
+	// As pmax of lanes: what is no number stays.
+	return <f32>1000 / ((rate < RATE_MIN ? RATE_MIN : rate) * (trust < SHARE_MIN ? SHARE_MIN : trust));
+}
+
 /** Milliseconds of work before this request on a row. */
-export function queueMs(row: i32, pace: F32Column): f32 {
-	return queuedMs(row, pace[row]) + columns.load[row] * loadTokens() * pace[row] + shortageMs(row, pace[row]);
+export function queueMs(row: i32, pace: f32): f32 {
+	return queuedMs(row, pace) + columns.load[row] * loadTokens() * pace + shortageMs(row, pace);
 }
 
 /** Own prefill of `own` ms with what requests that come behind it wait for it; `before` = all other costs. */
