@@ -168,7 +168,7 @@ test.serial('a quota goes to routers by what they are asked for, and none is lef
 	t.log(`processor time of the nodes: ${startedS} s to start, ${(cpuS(nodes) - startedS).toFixed(1)} s here`);
 	const [busy = 0, calm = 0, quiet = 0] = parts;
 	t.true(got() <= perS * (lastedS + 4), `what came back, and what was leased before: ${got()}`);
-	t.true(calm > 0.4 * busy && calm < 3 * busy, `in the proportion of what they are asked for: ${parts.join(', ')}`);
+	t.true(calm > 0.4 * busy && calm < 1.8 * busy, `in the proportion of what they are asked for: ${parts.join(', ')}`);
 	t.true(quiet > 0.25 * busy, `the quiet one is not left out: ${parts.join(', ')}`);
 	await nodes[0].delete('/policies/quota/acme');
 });
@@ -185,8 +185,8 @@ test.serial('tenants are served by weight over all routers, whichever of them th
 	};
 	const [first, second] = nodes;
 	const loops = [
-		...Array.from({ length: 18 }, () => loop(first, 'alpha')),
-		...nodes.flatMap((node) => Array.from({ length: 8 }, () => loop(node, 'beta'))),
+		...Array.from({ length: 12 }, () => loop(first, 'alpha')),
+		...nodes.flatMap((node) => Array.from({ length: node === first ? 4 : 20 }, () => loop(node, 'beta'))),
 	];
 	const all = (): number => served.alpha + served.beta;
 	let share = 0;
@@ -210,7 +210,7 @@ test.serial('tenants are served by weight over all routers, whichever of them th
 		await Promise.allSettled(loops);
 	}
 	t.log(`${(100 * share).toFixed(0)} % are alpha's; processor time ${(cpuS(nodes) - beforeS).toFixed(1)} s`);
-	// Two thirds are due; of each router for itself it would have been two ninths.
+	// Two thirds are due; its router’s own part of the engine is about a third.
 	t.true(share > 0.5 && share < 0.8, `${share}`);
 	t.true((await metric(second, 'flow_turns_total', 'ahead')) + (await metric(second, 'flow_turns_total', 'even')) > 0);
 	t.is(await metric(second, 'peer_flows_dropped_total'), 0);
