@@ -122,7 +122,7 @@ test.serial(
 		});
 		await reached(third);
 
-		const long = await make(second.data, 'acme', { background: true, max_output_tokens: 100_000 });
+		const long = await make(second.data, 'acme', { background: true, max_output_tokens: 100_000, ignore_eos: true });
 		const path = `/v1/responses/${long.body.id}`;
 		t.is((await ask(first.data, 'acme', 'POST', `${path}/cancel`)).body.status, 'cancelled');
 		t.is((await ask(third.data, 'acme', 'DELETE', path)).status, 200);
