@@ -24,6 +24,11 @@ const PACE_MS = 5;
 /** What a phase may take for each misdeed, ms; it ends there whatever has happened. */
 const EACH_MS_MAX = 400;
 
+/** The phase without a failure, its requests for each failure of the others, and what its requests ask the strategy to do. */
+export const CONTROL = 'none';
+const CONTROL_REQUESTS = 15;
+const HARMLESS = 6660;
+
 /** Mappings of frames that a router may hold: of its sandboxes, and of a few ended ones that are still to be collected. */
 export const SHARED_MAX = 16;
 
@@ -169,8 +174,9 @@ export async function soakNative({ each, progress }: SoakOptions): Promise<reado
 		};
 		// What is made once is made before anything is counted.
 		await phase(soaked, 'crash', Math.min(20, each), 0);
+		// The same without a failure comes first: what the process's memory moves by then is no failure's doing.
 		const phases: SoakPhase[] = [];
-		for (const { name } of misdeeds) {
+		for (const name of [CONTROL, ...misdeeds.map((one) => one.name)]) {
 			phases.push(await phase(soaked, name, each, phases.length + 1));
 			progress(`  ${name}: ${JSON.stringify(phases.at(-1))}`);
 		}
@@ -210,7 +216,7 @@ interface Soaked {
 
 async function phase(soaked: Soaked, name: string, each: number, round: number): Promise<SoakPhase> {
 	const { pid, url, admin, oracle } = soaked;
-	const number = misdeeds.find((one) => one.name === name)?.number ?? 0;
+	const number = misdeeds.find((one) => one.name === name)?.number ?? HARMLESS;
 	const cause = causes[name] ?? '';
 	const before = heldBy(pid);
 	const from = performance.now();
@@ -218,7 +224,9 @@ async function phase(soaked: Soaked, name: string, each: number, round: number):
 	const load = new Load(url, oracle);
 	load.start();
 	let at = round * 1_000_000;
-	while (((await since(admin, first))[cause] ?? 0) < each && performance.now() - from < 20_000 + each * EACH_MS_MAX)
+	const done = async (): Promise<boolean> =>
+		name === CONTROL ? load.requests >= each * CONTROL_REQUESTS : ((await since(admin, first))[cause] ?? 0) >= each;
+	while (!(await done()) && performance.now() - from < 20_000 + each * EACH_MS_MAX)
 		for (let wave = 0; wave < WAVE; wave++) {
 			await Promise.all(Array.from({ length: HOSTILE_CLIENTS }, () => load.bad(number, at++)));
 			await pause(PACE_MS);

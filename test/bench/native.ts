@@ -4,6 +4,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import {
 	createRig,
 	Decision,
@@ -196,10 +198,19 @@ interface Held {
 	readonly children: number;
 }
 
-/** What this process holds: memory, open files, of those in memory, and sandboxes that are its children. */
-function held(): Held {
-	const { gc } = globalThis as { gc?: () => void };
-	gc?.();
+/** Collects, and waits until what was collected has been given back: that is done between turns. */
+async function collect(): Promise<void> {
+	setFlagsFromString('--expose-gc');
+	const gc = runInNewContext('gc') as () => void;
+	for (let time = 0; time < 3; time++) {
+		gc();
+		await new Promise((resolve) => setImmediate(resolve));
+	}
+}
+
+/** What this process holds, once it has collected: memory, open files, of those in memory, and sandboxes that are its children. */
+async function held(): Promise<Held> {
+	await collect();
 	const maps = readFileSync('/proc/self/maps', 'utf8').split('\n');
 	const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim();
 	return {
@@ -227,7 +238,7 @@ async function soakTable(folder: string, { quick, progress }: BenchContext): Pro
 	};
 	for (const { number } of misdeeds) fail(number);
 	for (const { name, number } of misdeeds) {
-		const before = held();
+		const before = await held();
 		const causes = new Map<string, number>();
 		const from = performance.now();
 		for (let i = 0; i < (quick ? 50 : 1000); i++) {
@@ -238,7 +249,7 @@ async function soakTable(folder: string, { quick, progress }: BenchContext): Pro
 		}
 		const eachMs = (performance.now() - from) / (quick ? 50 : 1000);
 		await new Promise((resolve) => setTimeout(resolve, 100));
-		const after = held();
+		const after = await held();
 		rows.push([
 			name,
 			[...causes].map(([cause, count]) => `${cause} ${count}`).join(', '),
