@@ -85,10 +85,7 @@ export function entitled(places: number, routers: Places): ReadonlyMap<string, n
 	const weights = weightsOf(all.map(({ wanted }) => wanted));
 	const byWeight = new Map(all.map(({ name }, at) => [name, weights[at] as number]));
 	const given = new Map(all.map(({ name }) => [name, 0]));
-	const inTurn = all.toSorted(
-		(a, b) =>
-			(a.sinceMs === b.sinceMs ? 0 : a.sinceMs - b.sinceMs) || b.wanted - a.wanted || (a.name < b.name ? -1 : 1),
-	);
+	const inTurn = all.toSorted((a, b) => a.sinceMs - b.sinceMs || b.wanted - a.wanted || (a.name < b.name ? -1 : 1));
 	let left = places;
 	const give = (mostOf: (name: string) => number) => {
 		for (const { name, wanted } of inTurn) {
