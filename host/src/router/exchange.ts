@@ -7,6 +7,12 @@ import type { UpstreamTarget } from './ports.js';
 import type { Protocol } from './routed-request.js';
 import type { ScoringVerb } from './scoring/paths.js';
 
+/** What stays open between questions and answers. */
+export interface Standing {
+	/** Ends it well, when its time is over or the router closes. */
+	check(nowMs: number): boolean;
+}
+
 export class Exchange extends BodyRequest {
 	readonly req: IncomingMessage;
 	readonly res: ServerResponse;
@@ -18,6 +24,8 @@ export class Exchange extends BodyRequest {
 	scoring: ScoringVerb | undefined;
 	/** The body has not come yet. */
 	receiving = false;
+	/** A stream of questions: its body comes for as long as its client likes. */
+	standing: Standing | undefined;
 
 	// dispatch and stream back
 	/** Body as last sent, and the target it was made for. */

@@ -75,9 +75,9 @@ export function topLevelValue(body: Buffer, key: string): Span | undefined {
 
 /**
  * Shows where the values of an object's own members stand; the object opens at `open`. The text need be neither whole nor sound: what cannot be read ends
- * it, and names are as written, escapes and all.
+ * it, and names are as written, escapes and all. `see` may stop it with false.
  */
-export function eachMember(body: Buffer, open: number, see: (name: string, value: Span) => void): void {
+export function eachMember(body: Buffer, open: number, see: (name: string, value: Span) => unknown): void {
 	let at = open + 1;
 	for (;;) {
 		at = skipSpace(body, at);
@@ -88,7 +88,7 @@ export function eachMember(body: Buffer, open: number, see: (name: string, value
 		const start = skipSpace(body, colon + 1);
 		if (start >= body.length) return;
 		const end = valueEnd(body, start);
-		see(body.toString('utf8', at + 1, keyEnd - 1), { start, end });
+		if (see(body.toString('utf8', at + 1, keyEnd - 1), { start, end }) === false) return;
 		at = skipSpace(body, end);
 		if (body[at] !== COMMA) return;
 		at++;

@@ -19,12 +19,13 @@ import { cut, cutClient, sendEmpty, sendHeld, sendJson, sendRefusal } from './re
 import type { Protocol, RunningAttempt } from './routed-request.js';
 import type { Routing } from './routing.js';
 import { reportAnswer, type ScoringAnswer, scoringAnswer } from './scoring/http.js';
+import { LineTalk } from './scoring/line-talk.js';
 import { isReport, scoringPath } from './scoring/paths.js';
 import type { Scoring } from './scoring/scoring.js';
 import type { AttemptPlan } from './upstream-response.js';
 
-/** A report on what was admitted for another router to dispatch. */
-function report(method: string, label: string): Accepted {
+/** A report on what was admitted for another router to dispatch, or a stream of questions. */
+function posted(method: string, label: string): Accepted {
 	if (method === 'POST') return { kind: 'forward', dialect: passThrough, label };
 	return { kind: 'refuse', refusal: { code: 'IM_REQUEST_METHOD', allow: 'POST' } };
 }
@@ -46,12 +47,12 @@ export class Pipeline implements Protocol {
 		const target = req.url ?? '/';
 		const query = target.indexOf('?');
 		const full = query < 0 ? target : target.slice(0, query);
-		const scoring = scoringPath(full);
+		const scoring = scoringPath(full, req.headers['content-type']);
 		const path = scoring?.path ?? full;
 		const method = req.method ?? 'GET';
 		const accepted =
-			scoring !== undefined && isReport(scoring.verb)
-				? report(method, scoring.label)
+			scoring !== undefined && (scoring.streams || isReport(scoring.verb))
+				? posted(method, scoring.label)
 				: accept(method, path, env.options.passThrough);
 		const exchange = this.#exchange(accepted, req, res, path, target, stream2);
 		exchange.scoring = scoring?.verb;
@@ -68,6 +69,7 @@ export class Pipeline implements Protocol {
 				return own
 					? this.#own(exchange, accepted.answer, accepted.model)
 					: this.refuse(exchange, { code: 'IM_REQUEST_PATH' });
+			if (scoring?.streams === true) return new LineTalk(env, this.#scoring, exchange, scoring.verb).begin();
 			receive(env, exchange, (refused) => this.#routing.guarded(exchange, () => this.#received(exchange, refused)));
 		} catch (error) {
 			this.#routing.broken(exchange, error);
@@ -160,6 +162,7 @@ export class Pipeline implements Protocol {
 		const { cutAtMs, lingerUntilMs } = exchange;
 		if (cutAtMs !== 0 && now > cutAtMs) cutClient(exchange);
 		else if (lingerUntilMs !== 0 && now > lingerUntilMs) exchange.res.end();
+		else if (exchange.standing?.check(now) === true) return true;
 		else if (exchange.receiving && now - exchange.startMs > this.#env.options.requestTimeoutMs)
 			this.refuse(exchange, { code: 'IM_REQUEST_TIMEOUT' });
 		else return false;
@@ -172,7 +175,7 @@ export class Pipeline implements Protocol {
 
 	#scored(exchange: Exchange, answer: ScoringAnswer): void {
 		if ('refusal' in answer) this.refuse(exchange, answer.refusal);
-		else sendJson(exchange, 200, answer.body);
+		else sendJson(exchange, 200, JSON.stringify(answer));
 	}
 
 	/** Answers what the router knows of itself. */

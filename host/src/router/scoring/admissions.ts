@@ -133,8 +133,8 @@ export class OpenAdmissions {
 		for (const decisionId of this.#held.get(holder) ?? []) this.end(decisionId, cancelled, 'disconnected');
 	}
 
-	/** What `from` held is another's from now on. */
-	handOver(from: object, to: object): void {
+	/** What `from` held is another's from now on, or nobody's: it lasts until a report or its time. */
+	handOver(from: object, to: object | undefined): void {
 		for (const decisionId of this.#held.get(from) ?? []) {
 			const admission = this.#open.get(decisionId);
 			if (admission === undefined) continue;

@@ -1,4 +1,5 @@
-// Owns the scoring API over HTTP: what is asked is the request itself, under a prefix; what is answered, and what is reported, is JSON.
+// Owns the scoring API over HTTP, one question a request: what is asked is the request itself, under a prefix; what is answered, and what is reported, is JSON. Reports are
+// read here for streams, too.
 import type { Refusal } from '../errors.js';
 import type { Exchange } from '../exchange.js';
 import { type OutcomeStatusName, outcomeStatusNames } from '../ports.js';
@@ -6,28 +7,34 @@ import type { ReportedOutcome } from './admissions.js';
 import type { ReportVerb } from './paths.js';
 import { type Admitted, HOLD_HEADER, type Refused, type Scoring } from './scoring.js';
 
-type Json = Readonly<Record<string, unknown>>;
+export type Json = Readonly<Record<string, unknown>>;
 
-/** What is answered: a JSON body, or why not. */
-export type ScoringAnswer = { readonly body: string } | Refused;
+/** What is answered as JSON, or why not. */
+export type ScoringAnswer = object | Refused;
 
 /** Answers for a request that has been read and whose route is known. */
 export function scoringAnswer(scoring: Scoring, exchange: Exchange, verb: 'score' | 'admit'): ScoringAnswer {
 	const refusal = scoring.denied(exchange.caller);
 	if (refusal !== undefined) return { refusal };
-	const answer = verb === 'score' ? scoring.score(exchange) : admitted(scoring, exchange);
-	return 'refusal' in answer ? answer : { body: JSON.stringify(answer) };
+	return verb === 'score' ? scoring.score(exchange) : admitted(scoring, exchange);
 }
 
 /** Connections of HTTP come and go: an admission ends with its own only where the caller says so. */
 function admitted(scoring: Scoring, exchange: Exchange): Admitted | Refused {
-	const hold = exchange.headers[HOLD_HEADER];
-	if (hold === undefined) return scoring.admit(exchange);
-	if (hold !== 'connection') return { refusal: field(HOLD_HEADER, 'connection') };
-	const { connection, req, stream2 } = exchange;
+	const held = heldByConnection(scoring, exchange);
+	if (typeof held === 'object') return { refusal: held };
+	return scoring.admit(exchange, held ? exchange.connection : undefined);
+}
+
+/** Whether what is admitted is to end with its connection, which is then watched. */
+export function heldByConnection(scoring: Scoring, exchange: Exchange): boolean | Refusal {
+	const { connection, headers, req, stream2 } = exchange;
+	const hold = headers[HOLD_HEADER];
+	if (hold === undefined) return false;
+	if (hold !== 'connection') return field(HOLD_HEADER, '`connection`');
 	if (stream2 === undefined) scoring.connections.watch(connection, req.socket, true);
 	else scoring.connections.watch(connection, stream2.session);
-	return scoring.admit(exchange, connection);
+	return true;
 }
 
 /** Takes what a caller says of what was admitted for it. */
@@ -48,23 +55,26 @@ function heldAnswer(scoring: Scoring, { decision, decisions }: Json, verb: 'rene
 	const known: string[] = [];
 	const unknown: string[] = [];
 	for (const id of decisions) (tell(id) === undefined ? known : unknown).push(id);
-	return { body: JSON.stringify({ decisions: known, unknown, open: verb === 'renew' }) };
+	return { decisions: known, unknown, open: verb === 'renew' };
 }
 
-/** Takes what became of an admitted request. */
-function outcomeAnswer(scoring: Scoring, report: Json): ScoringAnswer {
+/** Takes what became of an admitted request, or what of it goes on. */
+export function outcomeAnswer(scoring: Scoring, report: Json): ScoringAnswer {
 	const { decision, event } = report;
 	if (typeof decision !== 'string') return { refusal: field('decision', 'the id that `admit` gave') };
 	if (event === 'first_token') return told(decision, true, scoring.firstToken(decision));
+	if (event === 'renew') return told(decision, true, scoring.renewed(decision));
+	if (event === 'release') return told(decision, false, scoring.givenUp(decision));
+	if (event !== undefined) return { refusal: field('event', '`first_token`, `renew` or `release`') };
 	const outcome = outcomeOf(report);
 	return 'code' in outcome ? { refusal: outcome } : told(decision, false, scoring.ended(decision, outcome));
 }
 
 function told(decision: string, open: boolean, refusal: Refusal | undefined): ScoringAnswer {
-	return refusal === undefined ? { body: JSON.stringify({ decision, open }) } : { refusal };
+	return refusal === undefined ? { decision, open } : { refusal };
 }
 
-const field = (param: string, what: string): Refusal => ({
+export const field = (param: string, what: string): Refusal => ({
 	code: 'IM_REQUEST_FIELD',
 	param,
 	message: `\`${param}\` must be ${what}.`,

@@ -3,7 +3,7 @@
 import type { BodyRequest } from '../body-request.js';
 import { decide, rankTargets } from '../decide.js';
 import type { RouterEnv } from '../env.js';
-import type { Refusal } from '../errors.js';
+import { type Refusal, routerErrors } from '../errors.js';
 import type { Caller } from '../ports.js';
 import { OpenAdmissions, type ReportedOutcome } from './admissions.js';
 import { ConnectionHolds } from './connection-holds.js';
@@ -147,9 +147,11 @@ export class Scoring {
 		this.#admissions.release(holder);
 	}
 
-	/** Admissions held by `from` are held by `to`. */
-	handedOver(from: object, to: object): void {
-		this.#admissions.handOver(from, to);
+	/** A stream that held admissions has ended: well, and then its connection holds them, or nobody where they are held by none (`'nobody'`); or not, and then nobody is left to report. */
+	streamEnded(stream: object, next: object | 'nobody' | undefined): void {
+		if (next === 'nobody') this.#admissions.handOver(stream, undefined);
+		else if (next === undefined || this.connections.isGone(next)) this.released(stream);
+		else this.#admissions.handOver(stream, next);
 	}
 
 	/** Ends what was admitted for others. */
@@ -165,6 +167,19 @@ function leaseOf({ headers }: BodyRequest, mostMs: number): number | Refusal | u
 	const leaseMs = typeof given === 'string' && /^\d{1,9}$/.test(given) ? Number(given) : 0;
 	if (leaseMs > 0) return Math.min(leaseMs, mostMs);
 	return { code: 'IM_REQUEST_FIELD', param: LEASE_HEADER, message: `\`${LEASE_HEADER}\` must be milliseconds from 1.` };
+}
+
+/** Why a question of a stream got no better answer, as its reply says it. */
+export interface ToldRefusal {
+	readonly code: string;
+	readonly message: string;
+	/** 0 = another try is not worth it. */
+	readonly retryAfterMs: number;
+}
+
+export function toldRefusal({ code, message, retryAfterS = 0 }: Refusal): ToldRefusal {
+	const { summary, hint } = routerErrors[code];
+	return { code, message: `${message ?? summary} ${hint}`, retryAfterMs: Math.max(0, Math.round(retryAfterS * 1000)) };
 }
 
 /** Neither JSON nor readers of a report know infinities. */

@@ -10,10 +10,10 @@ import {
 	ScoreTargetsRequest,
 	type Error as ScoringError,
 } from '@infermesh/proto/grpc/scoring/v1/scoring';
-import { type Refusal, routerErrors } from '../../errors.js';
+import type { Refusal } from '../../errors.js';
 import type { OutcomeStatusName } from '../../ports.js';
 import type { ReportedOutcome } from '../../scoring/admissions.js';
-import type { Admitted, Scored } from '../../scoring/scoring.js';
+import { type Admitted, type Scored, toldRefusal } from '../../scoring/scoring.js';
 
 /** One kind of question `Q` and its answer `A`, as bytes. */
 export interface Messages<Q extends { readonly id: bigint }, A> {
@@ -89,9 +89,9 @@ export function field(param: string, what: string): Refusal {
 	return { code: 'IM_REQUEST_FIELD', param, message: `\`${param}\` must be ${what}.` };
 }
 
-function errorOf({ code, message, retryAfterS }: Refusal): ScoringError {
-	const { summary, hint } = routerErrors[code];
-	return { code, message: `${message ?? summary} ${hint}`, retryAfterMs: whole((retryAfterS ?? 0) * 1000) };
+function errorOf(refusal: Refusal): ScoringError {
+	const told = toldRefusal(refusal);
+	return { ...told, retryAfterMs: whole(told.retryAfterMs) };
 }
 
 function isTime(value: number): boolean {

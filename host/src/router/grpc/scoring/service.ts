@@ -1,14 +1,14 @@
-// Owns the scoring API over gRPC: which calls there are, and what each asks of scoring.ts. How a call goes on is conversation.ts's.
+// Owns the scoring API over gRPC: which calls there are, and what each asks of scoring.ts. How a call goes on is grpc-talk.ts's.
 import { constants } from 'node:http2';
 import type { InferenceRequest, ReportOutcomeRequest } from '@infermesh/proto/grpc/scoring/v1/scoring';
-import { callerOf } from '../../authenticate.js';
 import type { BodyRequest } from '../../body-request.js';
 import type { RouterEnv } from '../../env.js';
 import type { Refusal } from '../../errors.js';
+import { barred, whenRead } from '../../scoring/scored-request.js';
 import type { Refused, Scoring } from '../../scoring/scoring.js';
 import type { GrpcCall } from '../call.js';
 import { refuse } from '../own-replies.js';
-import { type Answerer, Conversation } from './conversation.js';
+import { type Answerer, GrpcTalk } from './grpc-talk.js';
 import {
 	admitMessages,
 	field,
@@ -18,7 +18,6 @@ import {
 	reportMessages,
 	scoreMessages,
 } from './messages.js';
-import { readScored } from './scored-request.js';
 
 export const SCORING_SERVICE = 'infermesh.scoring.v1.Scoring';
 
@@ -50,7 +49,7 @@ export class ScoringService {
 		const denied = this.#scoring.denied(call.caller);
 		const known = this.#calls.get(path);
 		if (denied !== undefined || known === undefined) return refuse(call, denied ?? { code: 'IM_REQUEST_GRPC_METHOD' });
-		new Conversation(this.#env, call, known.answer, known.streams).begin();
+		new GrpcTalk(this.#env, call, known.answer, known.streams).begin();
 		if (path === ADMIT_STREAM) this.#holdByStream(call);
 	}
 
@@ -67,8 +66,7 @@ export class ScoringService {
 		this.#watch(call);
 		stream2.once('close', () => {
 			const well = call.statusCode >= 0 && stream2.rstCode === constants.NGHTTP2_NO_ERROR;
-			if (well && !this.#scoring.connections.isGone(connection)) this.#scoring.handedOver(call, connection);
-			else this.#scoring.released(call);
+			this.#scoring.streamEnded(call, well ? connection : undefined);
 		});
 	}
 
@@ -85,7 +83,8 @@ export class ScoringService {
 		const answer: Answerer = (call, bytes) => {
 			const question = decoded(messages, bytes);
 			if (question === undefined) return undefined;
-			const asked = this.#barred(call) ?? ask(call, question);
+			const refused = barred(this.#env, this.#scoring, call);
+			const asked = refused === undefined ? ask(call, question) : { refusal: refused };
 			if (!isRefused(asked)) return { message: messages.answer(question.id, asked), refusal: undefined };
 			return { message: messages.refusal(question.id, asked.refusal), refusal: asked.refusal };
 		};
@@ -94,25 +93,13 @@ export class ScoringService {
 		this.#calls.set(`${path}Stream`, { answer, streams: true });
 	}
 
-	/** Keys expire and are taken back while streams live. */
-	#barred(call: GrpcCall): Refused | undefined {
-		const caller = callerOf(this.#env, call);
-		const refusal: Refusal | undefined =
-			caller === undefined ? { code: 'IM_REQUEST_UNAUTHENTICATED' } : this.#scoring.denied(caller);
-		return refusal === undefined ? undefined : { refusal };
-	}
-
 	#read<A extends object>(
 		call: GrpcCall,
 		described: InferenceRequest | undefined,
 		then: (request: BodyRequest) => A | Refused,
 	): A | Refused {
 		if (described === undefined) return { refusal: field('request', 'a request') };
-		const read = readScored(this.#env, call, described);
-		const answer = isRefused(read) ? read : then(read.request);
-		// Its prompt is nobody's any more: it is not kept for a decision that never comes.
-		this.#env.promptOf = undefined;
-		return answer;
+		return whenRead(this.#env, call, described, then);
 	}
 
 	#report({ decision, firstToken, renew, outcome }: ReportOutcomeRequest): Reported | Refused {

@@ -1154,7 +1154,7 @@ export const ReportOutcomeReply: MessageFns<ReportOutcomeReply> = {
 
 /**
  * What other routers ask of the mesh's strategies, at the data port of a router, with a trusted API key as `authorization: Bearer` metadata. The HTTP API under
- * /api/v1/score, /api/v1/admit, /api/v1/outcome and /api/v1/renew offers the same. An admission lies with the worker of the connection it was asked on, and is reported
+ * /api/v1/score, /api/v1/admit, /api/v1/outcome and /api/v1/renew offers the same, one by one and in streams of lines. An admission lies with the worker of the connection it was asked on, and is reported
  * on over the same connection.
  *
  * In a stream replies come in the order of the requests, one each; what is wrong with one request is in its reply and ends nothing. A unary call fails with
