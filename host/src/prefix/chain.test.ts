@@ -20,7 +20,7 @@ const prompts = fc
 		at: fc.nat(),
 		by: fc.integer({ min: 1, max: 0xffff_ffff }),
 	})
-	.map(({ words, ...rest }) => ({ words: Uint32Array.from(words), ...rest }));
+	.map(({ wordsPerBlock, words, at, by }) => ({ wordsPerBlock, words: Uint32Array.from(words), at, by }));
 
 test('property: a changed word changes both halves from its block on, and nothing before it', (t) => {
 	fc.assert(

@@ -31,8 +31,8 @@ import { type ExperimentPlan, inCanary, type PoolPlan, planOf, type RoutingPlan 
 import { PlanRuntimes } from './plan-runtimes.js';
 import type { InstanceSet, PoolRuntime } from './pool-runtime.js';
 import { readOutput } from './read-output.js';
-import { sameAnswer } from './same-answer.js';
-import { writeHits, writeRequest } from './write-request.js';
+import { Witness } from './witness.js';
+import { unmask, writeFrame } from './write-request.js';
 
 export interface DeciderOptions {
 	readonly fuel: FuelBudget;
@@ -99,9 +99,9 @@ export class WorkerDecider implements Decider {
 	readonly #runtimes: PlanRuntimes;
 	readonly #explain: ExplainRing;
 	readonly #shadow: ShadowRunner;
+	readonly #witness: Witness;
 	readonly #inputs = new InputGuard();
 	readonly #drawn: DrawMade = { mode: 'best', value: 0, ratio: 0 };
-	#decisions = 0;
 	#last: { instance: StrategyInstance | undefined; decision: Decision; eligible: number } | undefined;
 
 	constructor(options: DeciderOptions, ports: DeciderPorts) {
@@ -113,6 +113,7 @@ export class WorkerDecider implements Decider {
 		});
 		this.#explain = new ExplainRing(options.explain);
 		this.#shadow = new ShadowRunner(options.shadow, ports);
+		this.#witness = new Witness(options.witnessEvery, options, ports);
 	}
 
 	/** What this worker has ready; plans, pools and strategies are told to it. */
@@ -191,7 +192,7 @@ export class WorkerDecider implements Decider {
 		if (cause === 'host_error') return;
 		try {
 			if (instance !== undefined && set !== undefined)
-				this.#witnessed(runtime, set, instance, features, hits, excluded, ticket);
+				this.#witness.decided(runtime, set, instance, features, hits, excluded, ticket);
 			this.#offerShadow(runtime, poolPlan, plan.quarantined, set, features, hits, excluded, ticket, out);
 		} catch {
 			// A torn read in a side run: the decision stands, and the run is not counted.
@@ -341,33 +342,14 @@ export class WorkerDecider implements Decider {
 		const held = instance.settle();
 		if (held !== 'none') return held;
 		instance.sync();
-		const masked = this.#write(instance, features, hits, excluded, ticket);
+		const masked = writeFrame(instance, features, hits, excluded, this.#options, ticket);
 		const ran = instance.rank();
 		const cause = ran === 'none' ? readOutput(instance, excluded, out) : ran;
-		if (masked > 0) for (const row of excluded) if (instance.view.isEligible(row)) instance.mask(row, true);
+		if (masked > 0) unmask(instance, excluded);
 		out.fuel = instance.lastFuel;
 		const text = instance.takeLog();
 		if (text !== '') this.#ports.onLog(instance.strategy.label, text);
 		return cause;
-	}
-
-	/** Writes the request into the frame, with the rows already tried masked out; returns how many were. */
-	#write(
-		instance: StrategyInstance,
-		features: RequestFeatures,
-		hits: PrefixHits,
-		excluded: readonly number[],
-		ticket: number,
-	): number {
-		let masked = 0;
-		for (const row of excluded) {
-			if (!instance.view.isEligible(row)) continue;
-			instance.mask(row, false);
-			masked++;
-		}
-		const hitCount = writeHits(instance, hits);
-		writeRequest(instance, features, this.#options, ticket, instance.view.eligibleCount - masked, hitCount);
-		return masked;
 	}
 
 	#fallBack(view: PoolView, ticket: number, excluded: readonly number[], out: Decision): void {
@@ -404,22 +386,6 @@ export class WorkerDecider implements Decider {
 		this.#ports.onStrike({ versionId, label, cause, model: pool.model, trap, fuel: instance.lastFuel });
 	}
 
-	/** A decision now and then is run again elsewhere and must come out the same. */
-	#witnessed(
-		runtime: PoolRuntime,
-		set: InstanceSet,
-		instance: StrategyInstance,
-		features: RequestFeatures,
-		hits: PrefixHits,
-		excluded: readonly number[],
-		ticket: number,
-	): void {
-		this.#decisions = (this.#decisions + 1) >>> 0;
-		const every = this.#options.witnessEvery;
-		if (every > 0 && (this.#decisions & (every - 1)) === 0)
-			this.#witness(runtime, set, instance, features, hits, excluded, ticket);
-	}
-
 	/** Keeps the frame of the decision for the shadow, where there is one; it runs in a later turn. */
 	#offerShadow(
 		runtime: PoolRuntime,
@@ -444,32 +410,8 @@ export class WorkerDecider implements Decider {
 		if (!this.#shadow.wants(runtime, shadowSet, shadow) || shadow.settle() !== 'none') return;
 		const beganMs = this.#ports.clock.nowMs();
 		shadow.sync();
-		this.#write(shadow, features, hits, excluded, ticket);
+		writeFrame(shadow, features, hits, excluded, this.#options, ticket);
 		this.#shadow.schedule(runtime, shadowSet, shadow, features, hits, excluded, live, beganMs);
-	}
-
-	#witness(
-		runtime: PoolRuntime,
-		set: InstanceSet,
-		instance: StrategyInstance,
-		features: RequestFeatures,
-		hits: PrefixHits,
-		excluded: readonly number[],
-		ticket: number,
-	): void {
-		const witness = set.witness();
-		if (witness === undefined || witness.settle() !== 'none') return;
-		witness.sync();
-		// A publish, a dispatch elsewhere or a new state block since the decision: another frame may rightly give another answer.
-		if (!witness.seesWhat(instance)) return;
-		const masked = this.#write(witness, features, hits, excluded, ticket);
-		const cause = witness.rank();
-		if (masked > 0) for (const row of excluded) if (witness.view.isEligible(row)) witness.mask(row, true);
-		this.#ports.metrics.witnessed(set.strategy.versionId, cause === 'none' && sameAnswer(instance, witness));
-		if (witness.poisoned) {
-			set.dropWitness();
-			this.#ports.defer(() => runtime.refill(set));
-		}
 	}
 }
 

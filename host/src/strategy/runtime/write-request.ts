@@ -57,6 +57,31 @@ export interface DecisionPlace {
 	readonly topK: number;
 }
 
+/** Writes a decision's inputs into the frame, with the rows the request may not go to masked out; returns how many were, for `unmask`. */
+export function writeFrame(
+	instance: StrategyInstance,
+	features: RequestFeatures,
+	hits: PrefixHits,
+	excluded: readonly number[],
+	place: DecisionPlace,
+	ticket: number,
+): number {
+	let masked = 0;
+	for (const row of excluded) {
+		if (!instance.view.isEligible(row)) continue;
+		instance.mask(row, false);
+		masked++;
+	}
+	const hitCount = writeHits(instance, hits);
+	writeRequest(instance, features, place, ticket, instance.view.eligibleCount - masked, hitCount);
+	return masked;
+}
+
+/** Opens again, after the call, what `writeFrame` has masked. */
+export function unmask(instance: StrategyInstance, excluded: readonly number[]): void {
+	for (const row of excluded) if (instance.view.isEligible(row)) instance.mask(row, true);
+}
+
 /** Writes `features` into the instance's request block and clears its output block. */
 export function writeRequest(
 	instance: StrategyInstance,
