@@ -206,6 +206,7 @@ test.serial('a native library goes through the gate as a module does', async (t)
 	const { code, json, err } = await gate(generatedProject(t, 'strategy-c'));
 	const report = json as GateReport;
 	passedAll(t, code, report, err);
+	t.like(report.simulation?.means[1], { fuelMean: null, fuelMax: null }, 'nothing of it is metered');
 	t.deepEqual(sandboxesOf(process.pid), [], 'no sandbox is left');
 });
 

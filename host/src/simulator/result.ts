@@ -45,8 +45,9 @@ export interface StrategyCosts {
 	readonly decisions: number;
 	/** By cause, the fallback's decisions. */
 	readonly fallbacks: Readonly<Record<string, number>>;
-	readonly fuelMean: number;
-	readonly fuelMax: number;
+	/** Null of a native library, like the next: it is not metered. */
+	readonly fuelMean: number | null;
+	readonly fuelMax: number | null;
 	readonly trap?: string;
 }
 

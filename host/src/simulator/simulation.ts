@@ -2,6 +2,7 @@
 // no randomness but its seed's, no I/O. It can be run in slices, so that a caller can look, report and stop between them.
 import { MeshError } from '@infermesh/proto';
 import { engineProfile } from '../engine/model/profiles.js';
+import { isNative } from '../strategy/native/code.js';
 import { fallbackCauses } from '../strategy/runtime/decision.js';
 import type { StrategyModule } from '../strategy/runtime/instance.js';
 import type { SimulationResult, StrategyCosts, TargetTotals } from './result.js';
@@ -272,8 +273,9 @@ export class Simulation {
 	}
 }
 
-function costsOf({ label, digest }: StrategyModule, costs: ArmCosts): StrategyCosts {
+function costsOf({ label, digest, module }: StrategyModule, costs: ArmCosts): StrategyCosts {
 	const { decisions, fuel, fuelMax, fallbacks, trap } = costs;
+	const metered = !isNative(module);
 	return {
 		label,
 		digest,
@@ -284,8 +286,8 @@ function costsOf({ label, digest }: StrategyModule, costs: ArmCosts): StrategyCo
 				return count === undefined ? [] : [[cause, count]];
 			}),
 		),
-		fuelMean: decisions === 0 ? 0 : fuel / decisions,
-		fuelMax,
+		fuelMean: metered ? (decisions === 0 ? 0 : fuel / decisions) : null,
+		fuelMax: metered ? fuelMax : null,
 		...(trap === undefined ? {} : { trap }),
 	};
 }

@@ -44,7 +44,7 @@ export function renderChart(chart: Chart): string {
 			? stackPaths(chart)
 			: chart.series.map((series, index) => linePath(chart, series, index)).join('');
 	const legend = chart.series.map(
-		(series, index) => `<span class="key ${colourClass(series, index)}">${escapeHtml(series.name)}</span>`,
+		(series, index) => `<span class="key ${lineClass(series, index)}">${escapeHtml(series.name)}</span>`,
 	);
 	const named = markers.map((marker, index) => `<span class="mark">${index + 1} ${escapeHtml(marker.label)}</span>`);
 	return [
@@ -62,6 +62,11 @@ export function renderChart(chart: Chart): string {
 
 function colourClass(series: Series, index: number): string {
 	return `s${(series.colour ?? index) % COLOURS}`;
+}
+
+/** Beyond the colours there are, lines are dashed, in the legend too. */
+function lineClass(series: Series, index: number): string {
+	return `${colourClass(series, index)}${(series.colour ?? index) >= COLOURS ? ' dashed' : ''}`;
 }
 
 function xAt(chart: Chart, value: number): number {
@@ -92,8 +97,7 @@ function grid(chart: Chart): string {
 function linePath(chart: Chart, series: Series, index: number): string {
 	const drawn = series.points.filter((point): point is readonly [number, number] => point[1] !== null);
 	const path = drawn.map(([x, y], at) => `${at === 0 ? 'M' : 'L'}${xAt(chart, x)} ${yAt(chart, y)}`).join('');
-	// Beyond the colours there are, lines are dashed.
-	const colour = `${colourClass(series, index)}${(series.colour ?? index) >= COLOURS ? ' dashed' : ''}`;
+	const colour = lineClass(series, index);
 	// A single point draws no line: show it as a dot.
 	const [only] = drawn;
 	if (drawn.length === 1 && only !== undefined)

@@ -38,6 +38,7 @@ h1 { font-size: 22px; margin: 0; letter-spacing: -0.01em; } h2 { font-size: 15px
 figcaption { display: flex; flex-wrap: wrap; gap: 2px 14px; justify-content: space-between; margin-bottom: 6px; }
 .keys { display: flex; flex-wrap: wrap; gap: 2px 12px; font-size: 12px; color: var(--soft); }
 .key::before { content: ""; display: inline-block; width: 10px; height: 10px; border-radius: 3px; margin-right: 5px; background: var(--c); }
+.key.dashed::before { width: 16px; height: 4px; border-radius: 0; margin-bottom: 3px; background: linear-gradient(90deg, var(--c) 6px, transparent 6px 10px, var(--c) 10px); }
 .s0 { --c: var(--c0); } .s1 { --c: var(--c1); } .s2 { --c: var(--c2); } .s3 { --c: var(--c3); } .s4 { --c: var(--c4); }
 .s5 { --c: var(--c5); } .s6 { --c: var(--c6); } .s7 { --c: var(--c7); } .s8 { --c: var(--c8); } .s9 { --c: var(--c9); }
 .grid { stroke: var(--rule); stroke-width: 1; } .tick { fill: var(--soft); font-size: 11px; font-variant-numeric: tabular-nums; }

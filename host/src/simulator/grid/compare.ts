@@ -32,8 +32,9 @@ export interface StrategyMeans {
 	/** Over those held. */
 	readonly heldMeanMs: number;
 	readonly regretMs: number;
-	readonly fuelMean: number;
-	readonly fuelMax: number;
+	/** Null of a native library, like the next: it is not metered. */
+	readonly fuelMean: number | null;
+	readonly fuelMax: number | null;
 	/** Sum over cells. */
 	readonly fallbacks: number;
 	/** Of the first that trapped. */
@@ -86,6 +87,7 @@ export function meansOf(outcomes: readonly CellOutcome[]): StrategyMeans | null 
 	const mean = (read: (outcome: CellOutcome) => number): number =>
 		outcomes.reduce((sum, outcome) => sum + read(outcome), 0) / count;
 	const costs = outcomes.map((outcome) => outcome.costs.at(-1));
+	const metered = costs.some((cost) => cost !== undefined && cost.fuelMean !== null);
 	const slos = Object.keys(outcomes[0]?.goodputs ?? {});
 	return {
 		cells: count,
@@ -105,8 +107,8 @@ export function meansOf(outcomes: readonly CellOutcome[]): StrategyMeans | null 
 		fetches: mean(({ summary }) => summary.fetches),
 		heldMeanMs: mean(({ summary }) => summary.held.mean),
 		regretMs: mean(({ summary }) => summary.regretMs),
-		fuelMean: costs.reduce((sum, cost) => sum + (cost?.fuelMean ?? 0), 0) / count,
-		fuelMax: Math.max(...costs.map((cost) => cost?.fuelMax ?? 0)),
+		fuelMean: metered ? costs.reduce((sum, cost) => sum + (cost?.fuelMean ?? 0), 0) / count : null,
+		fuelMax: metered ? Math.max(...costs.map((cost) => cost?.fuelMax ?? 0)) : null,
 		fallbacks: costs.reduce((sum, cost) => sum + (cost === undefined ? 0 : fallbacksOf(cost)), 0),
 		trap: costs.find((cost) => cost?.trap !== undefined)?.trap ?? null,
 		goodputs: Object.fromEntries(slos.map((name) => [name, mean((outcome) => outcome.goodputs[name] ?? 0)])),

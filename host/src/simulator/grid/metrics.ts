@@ -12,7 +12,8 @@ export interface Measured {
 
 interface Metric {
 	readonly kind: MetricKind;
-	readonly read: (measured: Measured) => number;
+	/** Null of what is not measured: the fuel of a native library. */
+	readonly read: (measured: Measured) => number | null;
 	/** Whether more load can only make it worse, and in which direction: what a search for capacity needs. */
 	readonly worsens?: 'up' | 'down';
 }
@@ -72,18 +73,24 @@ export function parseUntil(text: string): Threshold[] {
 	return thresholds;
 }
 
-/** Value of a metric that `parseSimulationThresholds` let through. */
-export function metricOf(name: string, measured: Measured): number {
-	return METRICS.get(name)?.read(measured) ?? Number.NaN;
+/** Value of a metric that `parseSimulationThresholds` let through; null of what is not measured. */
+export function metricOf(name: string, measured: Measured): number | null {
+	return METRICS.get(name)?.read(measured) ?? null;
 }
 
 /** Whether every threshold holds for the mean over all of `measured`. */
 export function allHold(thresholds: readonly Threshold[], measured: readonly Measured[]): boolean {
-	return thresholds.every(({ metric, operator, limit }) => holds(meanOf(metric, measured), operator, limit));
+	return thresholds.every(({ metric, operator, limit }) => {
+		const actual = meanOf(metric, measured);
+		return actual !== null && holds(actual, operator, limit);
+	});
 }
 
-export function meanOf(metric: string, measured: readonly Measured[]): number {
-	return measured.reduce((sum, one) => sum + metricOf(metric, one), 0) / measured.length;
+/** Null for none, and of what is not measured in one of them. */
+export function meanOf(metric: string, measured: readonly Measured[]): number | null {
+	const values = measured.map((one) => metricOf(metric, one)).filter((value) => value !== null);
+	if (measured.length === 0 || values.length < measured.length) return null;
+	return values.reduce((sum, value) => sum + value, 0) / measured.length;
 }
 
 export function fallbacksOf(costs: StrategyCosts): number {

@@ -210,7 +210,7 @@ function judged({ grid, strategies, thresholds }: ReportParts): ReportedThreshol
 			return cost === undefined ? [] : [{ summary, costs: cost }];
 		});
 		return thresholds.map(({ source, metric, operator, limit }) => {
-			const actual = measured.length === 0 ? null : meanOf(metric, measured);
+			const actual = meanOf(metric, measured);
 			return { source, strategy: label, passed: actual !== null && holds(actual, operator, limit), actual };
 		});
 	});

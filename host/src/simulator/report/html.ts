@@ -10,7 +10,7 @@ import { settingName } from '../grid/plan.js';
 import { distributionCharts, loadCharts, timelineCharts } from './charts.js';
 import { type ReportedCell, type SimulationReport, wholeOutcome } from './document.js';
 import { describeReplication, type Group, groupsOf, ranked } from './groups.js';
-import { changeBy, formatActual, formatInterval, partialText, points } from './text.js';
+import { changeBy, formatActual, formatFuel, formatInterval, partialText, points } from './text.js';
 
 /** Settings and loads whose tables are shown. */
 const GROUPS_SHOWN_MAX = 48;
@@ -158,7 +158,7 @@ function meansCard(report: SimulationReport, means: readonly (StrategyMeans | nu
 			...slos.map((name) => formatShare(mean.goodputs[name] ?? 0)),
 			mean.imbalance.toFixed(2),
 			formatShare(mean.failRatio),
-			formatNumber(Math.round(mean.fuelMean)),
+			formatFuel(mean.fuelMean),
 			formatNumber(mean.fallbacks),
 		]);
 	});
@@ -259,7 +259,7 @@ function side(report: SimulationReport): string {
 			...[mean.preemptions, mean.retries, mean.hedges].map(formatNumber),
 			formatShare(mean.hedgeWaste),
 			formatNumber(mean.fetches),
-			formatNumber(mean.fuelMax),
+			formatFuel(mean.fuelMax),
 		]);
 	});
 	const text =
@@ -288,7 +288,7 @@ function thresholds(report: SimulationReport): string {
 	if (report.thresholds.length === 0) return '';
 	const rows = report.thresholds.map(
 		(it) =>
-			`<tr><td><span class="${it.passed ? 'pass' : 'fail'}">${it.passed ? 'pass' : 'FAIL'}</span></td><td>${escapeHtml(`${it.strategy}: ${it.source}`)}</td><td>${escapeHtml(formatActual(it))}</td></tr>`,
+			`<tr><td><span class="${it.passed ? 'pass' : 'fail'}">${it.passed ? 'pass' : 'FAIL'}</span></td><td>${escapeHtml(`${it.strategy}: ${it.source}`)}</td><td>${escapeHtml(formatActual(report, it))}</td></tr>`,
 	);
 	return `<h2>Thresholds</h2><div class="card">${htmlTable(['verdict', 'threshold', 'measured'], rows, 'list')}</div>`;
 }

@@ -1,6 +1,7 @@
 // What reports show of made-up runs: partial results marked, failures told, names as text, the worst beside the mean, pooled curves that are distributions.
 import test from 'ava';
 import * as fc from 'fast-check';
+import { parseSimulationThresholds } from '../grid/metrics.js';
 import { cellsOf, replicationsOf } from '../grid/plan.js';
 import type { CellRecord } from '../grid/run.js';
 import { madeUpOutcome, smallScenario } from '../grid/testing.js';
@@ -17,6 +18,7 @@ function report(
 	end: (cell: CellRecord) => CellRecord = (cell) => cell,
 	interrupted = false,
 	labels: readonly string[] = LABELS,
+	thresholds = '',
 ): SimulationReport {
 	const scenario = smallScenario('grid: { loads: { values: [1, 2] }, seeds: 2 }');
 	const cells = cellsOf(
@@ -46,7 +48,7 @@ function report(
 		capacities: [],
 		grid: { records, interrupted },
 		repeatable: null,
-		thresholds: [],
+		thresholds: thresholds === '' ? [] : parseSimulationThresholds(thresholds),
 		notes: ['a note'],
 	});
 }
@@ -115,6 +117,44 @@ test('a simulation that could only be run in part is marked, and does not pass',
 	);
 	t.is(part.means[1], null, 'and is compared with nothing');
 	t.is(part.comparisons[0]?.replications, 0);
+});
+
+test('a native library is not metered: table, page and document say so, and no threshold on its fuel holds', (t) => {
+	const unmetered = (record: CellRecord): CellRecord => {
+		if (record.state !== 'done' || record.strategy === 0) return record;
+		const costs = record.outcome.costs.map((cost) => ({ ...cost, fuelMean: null, fuelMax: null }));
+		return { ...record, outcome: { ...record.outcome, costs } };
+	};
+	const thresholds = 'fuel.mean>=0,fuel.max<=0,goodput>=0%';
+	const native = report(unmetered, false, ['control', 'library'], thresholds);
+	t.like(native.means[0], { fuelMean: 10, fuelMax: 20 });
+	t.like(native.means[1], { fuelMean: null, fuelMax: null });
+	t.deepEqual(
+		native.thresholds.map(({ passed, actual }) => [passed, actual !== null]),
+		[
+			[false, false],
+			[false, false],
+			[true, true],
+		],
+	);
+	const text = renderText(native);
+	t.regex(text, /^library .* not metered /m);
+	t.regex(text, /^control .* 10 /m);
+	t.regex(text, /^FAIL {2}library: fuel\.mean>=0 {2}\(not metered\)$/m);
+	const rows = [...renderHtml(native).matchAll(/<tr><td>library<\/td>.*?<\/tr>/g)].filter(([row]) =>
+		row.includes('<td>not metered</td>'),
+	);
+	t.true(rows.length >= 2, 'in the means, and in what decisions cost beside');
+	const none = report((record) => ({ ...record, state: 'interrupted' }), false, LABELS, 'fuel.mean>=0');
+	t.regex(renderText(none), /fuel\.mean>=0 {2}\(not measured\)$/m, 'where nothing ran, nothing is known');
+});
+
+test('the legend tells lines of one colour apart: dashed there as in the plot', (t) => {
+	const labels = Array.from({ length: 12 }, (_, index) => `made${index}`);
+	const html = renderHtml(report((record) => record, false, labels));
+	t.true(html.includes('<span class="key s0">made0</span>'));
+	t.true(html.includes('<span class="key s0 dashed">made10</span>'));
+	t.true(html.includes('class="line s0 dashed"'));
 });
 
 test('a page has every plot once, the worst scenario’s too', (t) => {

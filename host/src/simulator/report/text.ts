@@ -3,6 +3,7 @@
 import { formatMs, formatNumber, formatShare } from '../../load/report/format.js';
 import { textTable as table } from '../../load/report/text-table.js';
 import type { Interval } from '../../statistics/interval.js';
+import { NOT_METERED } from '../../strategy/native/code.js';
 import type { StrategyMeans } from '../grid/compare.js';
 import { SIMULATION_METRICS } from '../grid/metrics.js';
 import { settingName } from '../grid/plan.js';
@@ -115,7 +116,7 @@ function strategyTable(report: SimulationReport, means: readonly (StrategyMeans 
 			formatShare(mean.goodput),
 			...slos.map((name) => formatShare(mean.goodputs[name] ?? 0)),
 			mean.imbalance.toFixed(2),
-			formatNumber(Math.round(mean.fuelMean)),
+			formatFuel(mean.fuelMean),
 			formatNumber(mean.fallbacks),
 			...(wins ? [index === 0 ? 'baseline' : comparison === undefined ? '-' : formatShare(comparison.winRate)] : []),
 		];
@@ -184,14 +185,23 @@ function traps({ strategies, means }: SimulationReport): string {
 		.join('\n');
 }
 
-function thresholds({ thresholds: verdicts }: SimulationReport): string {
-	return verdicts
-		.map((it) => `${it.passed ? 'pass' : 'FAIL'}  ${it.strategy}: ${it.source}  (${formatActual(it)})`)
+function thresholds(report: SimulationReport): string {
+	return report.thresholds
+		.map((it) => `${it.passed ? 'pass' : 'FAIL'}  ${it.strategy}: ${it.source}  (${formatActual(report, it)})`)
 		.join('\n');
 }
 
-export function formatActual({ source, actual }: ReportedThreshold): string {
-	if (actual === null) return 'not measured';
+/** Whole units; in words where none are counted. */
+export function formatFuel(fuel: number | null): string {
+	return fuel === null ? NOT_METERED : formatNumber(Math.round(fuel));
+}
+
+export function formatActual(
+	{ strategies, means }: SimulationReport,
+	{ strategy, source, actual }: ReportedThreshold,
+): string {
+	const ran = (means[strategies.findIndex(({ label }) => label === strategy)] ?? null) !== null;
+	if (actual === null) return ran ? NOT_METERED : 'not measured';
 	const kind = SIMULATION_METRICS.get(/^[\w.]*\w/.exec(source)?.[0] ?? '');
 	if (kind === 'time') return formatMs(actual);
 	return kind === 'share' ? formatShare(actual) : formatNumber(actual);
