@@ -97,7 +97,10 @@ test.serial(
 		await Promise.all(nodes.map((node) => node.start()));
 		for (const node of nodes) {
 			t.regex(await activeOn(node), /^baseline_rr@/, `${node.name} decides as before from its first request on`);
-			t.deepEqual(await targetsOn(node), ['engine-1', 'engine-2', 'later']);
+			// What timed out may still have been written; what was refused for want of a quorum may not.
+			const targets = await targetsOn(node);
+			const settled = refusal.includes('IM_CONSENSUS_TIMEOUT') ? targets.filter((id) => id !== 'never') : targets;
+			t.deepEqual(settled, ['engine-1', 'engine-2', 'later'], refusal);
 		}
 		// Started without `--join`, a node that belongs to a mesh does not become an authority of its own.
 		await t.throwsAsync(second.post('/join-tokens', { ttlMs: 60_000, uses: 1 }), { message: /IM_FABRIC_NO_AUTHORITY/ });

@@ -1,80 +1,56 @@
 // The composition of a node of the mesh: identity, the agent's port, this node's part in consensus (a thread), the client of replicated state, gossip (a
 // thread), blobs and the lease. Parts start in the order in which they can: without the mesh a node knows only where it last was.
-import path from 'node:path';
 import {
 	type Address,
-	addIdentityEndpoint,
-	type BlobHolder,
-	type ConsensusEngine,
 	checkTransport,
-	createBlobService,
 	DiskBlobs,
 	type ExchangeTransport,
 	FileDisk,
 	hasCode,
-	IdentityService,
-	JoinTokens,
-	nodeCredentials,
 	PeerChannels,
-	type PeerLease,
-	RemoteEngine,
 	ReplicatedBlobs,
 	RevocationList,
 	RotatingIdentity,
-	SecureServer,
 	SessionRegistry,
-	serveWorkloadApi,
 	type TransportContext,
 	TransportCounters,
 } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
-import {
-	BlobsClient,
-	BlobsService,
-	CoordinationService,
-	type DiscoverReply,
-} from '@infermesh/proto/grpc/agent/v1/agent';
-import { TopologyService } from '@infermesh/proto/grpc/topology/v1/topology';
+import type { DiscoverReply } from '@infermesh/proto/grpc/agent/v1/agent';
 import { ownNodes } from '../../cells/ownership.js';
-import { isLoopback } from '../../config/rules.js';
 import type { MeshConfig } from '../../config/schema.js';
-import { ownLevel } from '../../mesh/level-keeper.js';
 import { recordKinds } from '../../records/kinds.js';
 import { Mirror } from '../../records/mirror.js';
 import type { Log } from '../../telemetry/logger.js';
 import { systemClock, systemRandom } from '../clock.js';
 import { type Closer, closeAll } from '../close-all.js';
-import type { GroupControl, MeshFabric, TopologyView } from '../fabric.js';
-import { authorityDirectory, authorityExists, authorityFolder } from './authority-folder.js';
-import { AuthorityKeeper } from './authority-keeper.js';
+import type { MeshFabric, TopologyView } from '../fabric.js';
+import { addressOf, advertised } from './addresses.js';
+import { joinTokens, openAgentPort } from './agent-port.js';
 import { Autopilot } from './autopilot.js';
+import { BlobHolders } from './blob-holders.js';
 import { CellsPart } from './cells-part.js';
-import { ConsensusThread } from './consensus-client.js';
-import type { SnapshotBegun } from './consensus-protocol.js';
-import { discover, discoverHandler } from './discovery.js';
-import { EngineRecords } from './engine-records.js';
+import { discover } from './discovery.js';
 import { fabricNodeErrors } from './errors.js';
-import { EtcdPart } from './etcd-part.js';
 import { GossipThread } from './gossip-client.js';
 import { GossipKeys, gossipKeyNames } from './gossip-keys.js';
-import { openIdentity } from './identity.js';
+import { groupControl } from './group-control.js';
 import { LeaseKeeper } from './lease-keeper.js';
+import { aliveAt, MeshMemory } from './mesh-memory.js';
 import { consensusMetrics, etcdMetrics, gossipMetrics, topologyMetrics, transportMetrics } from './metrics.js';
 import { NodeCalls } from './node-calls.js';
-import { type KnownPeer, NodeFolder } from './node-folder.js';
+import { NodeFolder } from './node-folder.js';
+import { openNodeIdentity } from './node-identity.js';
 import { askStatus } from './node-status.js';
-import { completeReplacement } from './offline.js';
+import { openReplicatedState } from './replicated-state.js';
 import { decisionsOf, ShutOut } from './shut-out.js';
-import { blobFolderOf, nodeFolderOf, raftFolderOf } from './state-folders.js';
+import { blobFolderOf, nodeFolderOf } from './state-folders.js';
 import { TopologyPart } from './topology-part.js';
 import { toWireIdentity } from './wire-identity.js';
-import { openWorkloadIdentity } from './workload-identity.js';
 
-const HANDSHAKE_TIMEOUT_MS = 3000;
 const FIRST_STATUS_RETRY_MS = 100;
 const PRUNE_MS = 60_000;
 const KEEP_KEYS_MS = 2000;
-const KNOWN_AGENTS_MAX = 64;
 /** While a node that starts gets no lease. */
 const ASK_STANDING_MS = 5000;
 
@@ -85,42 +61,6 @@ export interface MeshFabricDeps {
 }
 
 const nothingKnown: TopologyView = { links: [], vector: [], heightS: 0, error: 0 };
-
-const addressOf = (host: string, port: number): Address => `${host.includes(':') ? `[${host}]` : host}:${port}`;
-
-/** The bound port at the host that others are told. */
-function advertised(bound: Address, config: MeshConfig): Address {
-	const port = Number(bound.slice(bound.lastIndexOf(':') + 1));
-	return addressOf(config.fabric.advertise ?? config.fabric.host, port);
-}
-
-async function openAuthority(
-	config: MeshConfig,
-	folder: NodeFolder,
-	failed: (what: string, error: unknown) => void,
-): Promise<AuthorityKeeper | undefined> {
-	const { fabric } = config;
-	const root = authorityFolder(config);
-	const ports = () => ({ directory: authorityDirectory(root, fabric.ca_passphrase), clock: systemClock, failed });
-	if (authorityExists(root)) return AuthorityKeeper.open(ports());
-	// A mesh on this machine alone needs no ceremony; off loopback an operator decides where the authority lives. A node that has been someone before has
-	// one elsewhere: one of its own would renew its certificate to what nobody trusts.
-	const begins =
-		fabric.join.length === 0 &&
-		fabric.authorities.length === 0 &&
-		!folder.hasNodeId() &&
-		config.roles.includes('coordinator') &&
-		isLoopback(fabric.host);
-	return begins ? AuthorityKeeper.create(fabric.trust_domain, ports()) : undefined;
-}
-
-async function* snapshotPieces(consensus: ConsensusThread, snapshot: number): AsyncGenerator<Uint8Array> {
-	for (;;) {
-		const piece = await consensus.call<Uint8Array | undefined>({ call: 'snapshotPiece', snapshot });
-		if (piece === undefined) return;
-		yield piece;
-	}
-}
 
 /** Starts this node's part in the mesh. Rejects with IM_FABRIC_*, IM_IDENTITY_*, IM_LOG_*, IM_TRANSPORT_QUIC_MISSING; what had started is taken down again. */
 export async function startMeshFabric(
@@ -156,45 +96,21 @@ export async function startMeshFabric(
 		// Before anything is made or joined: a node that cannot speak what it is told to speak does not begin.
 		checkTransport(fabric.transport as ExchangeTransport);
 		const folder = new NodeFolder(nodeFolderOf(config));
-		const known = folder.mesh();
-		let coordinators: readonly KnownPeer[] = known?.coordinators ?? [];
-		let agents: readonly Address[] = [...new Set([...fabric.authorities, ...fabric.join, ...(known?.agents ?? [])])];
+		const memory = new MeshMemory(folder, fabric);
+		const { known } = memory;
 		if (known === undefined && fabric.join.length === 0 && !config.roles.includes('coordinator'))
 			throw new MeshError(fabricNodeErrors, 'IM_FABRIC_NO_COORDINATOR', `roles: ${config.roles.join(', ')}`);
 
-		const workloadApi = fabric.spiffe_socket ?? process.env['SPIFFE_ENDPOINT_SOCKET'];
-		const keeper = workloadApi === undefined ? await openAuthority(config, folder, failed) : undefined;
-		if (keeper !== undefined) closers.push(() => keeper.close());
+		const { identity, keeper, sharedTrustDomain } = await openNodeIdentity(config, {
+			folder,
+			memory,
+			clock,
+			random,
+			closers,
+			failed,
+			stopped,
+		});
 		const authority = keeper?.authority;
-		const identity =
-			workloadApi === undefined
-				? await openIdentity({
-						folder,
-						clock,
-						random,
-						authority,
-						join: fabric.authorities.length > 0 ? fabric.authorities : fabric.join,
-						joinToken: fabric.join_token,
-						authorities: () => agents,
-						log: failed,
-						stopped,
-					})
-				: await openWorkloadIdentity({
-						endpoint: workloadApi,
-						trustDomain: fabric.trust_domain,
-						folder,
-						clock,
-						random,
-						log: failed,
-						stopped,
-					});
-		closers.push(() => identity.close());
-		if (keeper !== undefined && identity instanceof RotatingIdentity)
-			keeper.onChange(() => identity.updateBundle(keeper.authority.bundle));
-		if (fabric.workload_socket !== undefined) {
-			const served = await serveWorkloadApi(identity, path.resolve(fabric.workload_socket));
-			closers.push(() => served.close());
-		}
 		goOn();
 		const nodeId = folder.nodeId();
 		const revocations = new RevocationList();
@@ -211,13 +127,11 @@ export async function startMeshFabric(
 
 		// --- where the mesh is
 		const onEtcd = config.consensus.engine === 'etcd';
-		const ownsGroup = config.roles.includes('coordinator') && !onEtcd;
-		let clusterId = known?.clusterId ?? '';
 		if (known === undefined && fabric.join.length > 0) {
 			const found = await discover(fabric.join, context, clock, failed, stopped);
 			goOn();
-			coordinators = (found?.coordinators ?? []).map((peer) => ({ nodeId: peer.nodeId, raft: peer.raftAddress }));
-			if (onEtcd !== (coordinators.length === 0))
+			memory.found((found?.coordinators ?? []).map((peer) => ({ nodeId: peer.nodeId, raft: peer.raftAddress })));
+			if (onEtcd !== (memory.coordinators.length === 0))
 				throw new MeshError(
 					fabricNodeErrors,
 					'IM_FABRIC_ENGINE',
@@ -225,83 +139,33 @@ export async function startMeshFabric(
 				);
 		}
 
-		// --- consensus
-		let gossip: GossipThread | undefined;
-		if (ownsGroup) completeReplacement(raftFolderOf(config));
-		const consensus = ownsGroup
-			? await ConsensusThread.open(
-					{
-						nodeId,
-						folder: raftFolderOf(config),
-						listen: addressOf(fabric.host, fabric.raft_port),
-						identity: toWireIdentity(identity.current()),
-						clusterId,
-						peers: coordinators.map((peer) => [peer.nodeId, peer.raft] as const),
-						found: known === undefined && fabric.join.length === 0,
-						heartbeatMs: config.consensus.heartbeat_ms,
-						electionMs: config.consensus.election_ms,
-						snapshotEntries: config.consensus.snapshot_entries,
-						segmentBytes: config.consensus.log_segment_bytes,
-						level: ownLevel(fabric.compat_level),
-					},
-					{
-						state: () => undefined,
-						failed: (error) => {
-							memberEnded = error;
-							log.error({ error: error.message, code: error.code }, 'this coordinator has stopped');
-						},
-						fault: (message) => log.error({ error: message }, 'a watcher of replicated state failed'),
-					},
-				)
-			: undefined;
-		if (consensus !== undefined) closers.push(() => consensus.close());
-		const ownRaft = consensus === undefined ? undefined : advertised(consensus.address, config);
-
-		// --- replicated state: by whichever coordinator answers, this node itself first
-		const accepted = (): ReadonlySet<string> => new Set([nodeId, ...coordinators.map((peer) => peer.nodeId)]);
-		const fault = (error: unknown): void => log.debug({ error: String(error) }, 'replicated state: a stream broke');
-		const etcd = onEtcd ? new EtcdPart({ config: config.consensus, clock, random, log, fault }) : undefined;
-		if (etcd !== undefined) closers.push(() => etcd.close());
-		const remote = {
-			get addresses() {
-				const others = coordinators.filter((peer) => peer.nodeId !== nodeId).map((peer) => peer.raft);
-				// A newcomer is no help until the group has taken it in and it hears of a leader.
-				const group = consensus?.state;
-				const member = group?.voters.includes(nodeId) === true || group?.learners.includes(nodeId) === true;
-				if (ownRaft === undefined || (!member && others.length > 0)) return others;
-				return [ownRaft, ...others];
-			},
-			credentials: nodeCredentials(context, {
-				timeoutMs: HANDSHAKE_TIMEOUT_MS,
-				acceptNode: (uuid) => accepted().has(uuid),
-			}),
+		// --- replicated state
+		const { engine, consensus, raft, etcd } = await openReplicatedState(config, {
+			nodeId,
+			memory,
+			context,
 			clock,
 			random,
-			clusterId: () => consensus?.state?.clusterId ?? '',
-			fault,
-		};
-		const engine: ConsensusEngine = etcd?.engine ?? new RemoteEngine(remote);
-		closers.push(() => engine.close());
+			log,
+			closers,
+			memberEnded: (error) => (memberEnded = error),
+		});
 
 		// --- the agent's port
-		const server = new SecureServer(context, { joining: authority !== undefined });
+		let gossip: GossipThread | undefined;
 		// On etcd, which keeps no large values, coordinators hold blobs all the same.
 		const holdsBlobs = config.roles.includes('coordinator');
 		const blobsOwn = holdsBlobs ? new DiskBlobs(new FileDisk(blobFolderOf(config))) : undefined;
 		const tell = (): DiscoverReply => ({
-			clusterId,
-			gossipAddresses: (gossip?.members ?? [])
-				.filter(({ state }) => state === 'alive')
-				.slice(0, 16)
-				.map(({ address }) => address),
+			clusterId: memory.clusterId,
+			gossipAddresses: aliveAt(gossip?.members ?? []),
 			coordinators: [
-				...(ownRaft === undefined ? [] : [{ nodeId, raftAddress: ownRaft }]),
-				...coordinators
+				...(raft === undefined ? [] : [{ nodeId, raftAddress: raft }]),
+				...memory.coordinators
 					.filter((peer) => peer.nodeId !== nodeId)
 					.map((peer) => ({ nodeId: peer.nodeId, raftAddress: peer.raft })),
 			],
 		});
-		server.addService(CoordinationService, { discover: discoverHandler(tell) });
 		let agentOf: (id: string) => Address | undefined = () => undefined;
 		let isRemoved: (id: string) => boolean = () => false;
 		const calls = new NodeCalls({ agentOf: (id) => agentOf(id), acquire: (peer) => channels.acquire(peer) });
@@ -312,32 +176,30 @@ export async function startMeshFabric(
 			calls,
 			transferred: (id, measured) => gossip?.send({ kind: 'transferred', nodeId: id, ...measured }),
 		});
-		server.addService(TopologyService, { ...topology.handlers() });
-		if (blobsOwn !== undefined) server.addService(BlobsService, { ...createBlobService(blobsOwn) });
-		if (authority !== undefined) {
-			const service = new IdentityService({
-				authority,
-				tokens: new JoinTokens(new EngineRecords(engine, 'identity/tokens/')),
-				issuances: new EngineRecords(engine, 'identity/issuances/'),
-				revocations,
-				removed: (id) => isRemoved(id),
-				clock,
-			});
-			addIdentityEndpoint(server, service);
-		}
-		const agentAddress = advertised(await server.listen(addressOf(fabric.host, fabric.agent_port)), config);
-		closers.push(() => server.close(1000));
+		const { server, bound } = await openAgentPort(addressOf(fabric.host, fabric.agent_port), {
+			context,
+			engine,
+			topology,
+			blobs: blobsOwn,
+			authority,
+			revocations,
+			isRemoved: (id) => isRemoved(id),
+			tell,
+			closers,
+		});
+		const agentAddress = advertised(bound, config);
 
 		// --- which mesh this is: known from before, or told by its state
-		for (; clusterId === '' && !stopped(); ) {
+		for (; memory.clusterId === '' && !stopped(); ) {
 			try {
-				clusterId = (await engine.status()).clusterId;
+				memory.clusterId = (await engine.status()).clusterId;
 			} catch (error) {
 				// Credentials of the configuration do not get better by waiting.
 				if (onEtcd && hasCode(error, 'IM_CONSENSUS_DENIED')) throw error;
 				failed('asking for the state of the mesh', error);
 			}
-			if (clusterId === '') await new Promise<void>((resolve) => void clock.after(FIRST_STATUS_RETRY_MS, resolve));
+			if (memory.clusterId === '')
+				await new Promise<void>((resolve) => void clock.after(FIRST_STATUS_RETRY_MS, resolve));
 		}
 
 		goOn();
@@ -403,7 +265,7 @@ export async function startMeshFabric(
 			random,
 			nodeId,
 			get clusterId() {
-				return clusterId;
+				return memory.clusterId;
 			},
 			folder: folder.root,
 			agent: agentAddress,
@@ -422,25 +284,10 @@ export async function startMeshFabric(
 			failed,
 		});
 		closers.push(() => cells.close());
-		let remembered = '';
 		function follow(): void {
 			const records = nodes.all().map(({ value }) => value);
-			const raft = records.flatMap(({ id, addresses }) =>
-				addresses.raft === undefined ? [] : [{ nodeId: id, raft: addresses.raft }],
-			);
-			if (raft.length > 0) {
-				// A coordinator that is away keeps its place in the list: it may come back, and the others may be away too.
-				const others = coordinators.filter(
-					(peer) => !raft.some((one) => one.nodeId === peer.nodeId) && removals.get(peer.nodeId) === undefined,
-				);
-				coordinators = [...raft, ...others].slice(0, 64);
-			}
-			// Before the first reading, and cut off for long, those remembered are all there is.
-			if (records.length > 0)
-				agents = [
-					...new Set([...records.map(({ addresses }) => addresses.agent), ...fabric.authorities, ...fabric.join]),
-				];
-			consensus?.send({ kind: 'peers', peers: coordinators.map((peer) => [peer.nodeId, peer.raft] as const) });
+			memory.follow(records, isRemoved);
+			consensus?.send({ kind: 'peers', peers: memory.peers });
 			thread.send({ kind: 'places', places: records.map(({ id, zone, region }) => [id, zone, region] as const) });
 			shutOut.decided(decisionsOf(lifecycle, removals));
 			keepKeys();
@@ -453,21 +300,8 @@ export async function startMeshFabric(
 			if (leads && !revocations.isRevoked(nodeId)) void keys.keepFrom(decisionsOf(lifecycle, removals).names);
 		}
 		function remember(): void {
-			const mesh = {
-				clusterId,
-				coordinators,
-				gossip: thread.members
-					.filter(({ state }) => state === 'alive')
-					.slice(0, 16)
-					.map(({ address }) => address),
-				gossipKeys: keys.secrets.map((secret) => Buffer.from(secret).toString('base64')),
-				agents: agents.slice(0, KNOWN_AGENTS_MAX),
-			};
-			const text = JSON.stringify(mesh);
-			if (text === remembered) return;
 			try {
-				folder.setMesh(mesh);
-				remembered = text;
+				memory.remember(thread.members, keys.secrets);
 			} catch (error) {
 				// What it remembered before stands; it is written with the next change, or the next time round.
 				failed('remembering the mesh', error);
@@ -478,7 +312,7 @@ export async function startMeshFabric(
 			try {
 				const { clusterId: now } = await engine.status();
 				// A member that is new has nothing to say yet.
-				if (now !== '') clusterId = now;
+				if (now !== '') memory.clusterId = now;
 			} catch (error) {
 				failed('asking for the state of the mesh', error);
 			}
@@ -537,55 +371,22 @@ export async function startMeshFabric(
 		}
 
 		// --- blobs: every coordinator that is there holds them
-		const holders = new Map<
-			string,
-			{ readonly address: Address; readonly lease: PeerLease; readonly holder: BlobHolder }
-		>();
+		const holders = new BlobHolders(channels);
+		closers.push(() => holders.close());
 		const blobs = new ReplicatedBlobs({
 			clock,
 			own: blobsOwn,
-			holders() {
-				const wanted = nodes
-					.all()
-					.map(({ value }) => value)
-					.filter(({ id, roles }) => id !== nodeId && roles.includes('coordinator'));
-				for (const [id, { address, lease }] of holders) {
-					if (wanted.some((node) => node.id === id && node.addresses.agent === address)) continue;
-					lease.release();
-					holders.delete(id);
-				}
-				return wanted.map(({ id, addresses }) => {
-					const have = holders.get(id);
-					if (have !== undefined) return have.holder;
-					const lease = channels.acquire({ address: addresses.agent, nodeUuid: id });
-					const holder = { nodeId: id, client: lease.client(BlobsClient) };
-					holders.set(id, { address: addresses.agent, lease, holder });
-					return holder;
-				});
-			},
-		});
-		closers.push(() => {
-			for (const { lease } of holders.values()) lease.release();
+			holders: () =>
+				holders.at(
+					nodes
+						.all()
+						.filter(({ value: { id, roles } }) => id !== nodeId && roles.includes('coordinator'))
+						.map(({ value: { id, addresses } }) => ({ id, agent: addresses.agent })),
+				),
 		});
 
 		void cells.start();
 
-		const group: GroupControl | undefined =
-			consensus === undefined
-				? undefined
-				: {
-						transferLeadership: async (to) =>
-							(await consensus.call<string | undefined>({ call: 'transfer', id: to })) ?? '',
-						leads: () => consensus.state?.leader === nodeId,
-						async saveSnapshot() {
-							const begun = await consensus.call<SnapshotBegun>({ call: 'beginSnapshot' });
-							return {
-								...begun,
-								pieces: snapshotPieces(consensus, begun.snapshot),
-								close: () => consensus.call<void>({ call: 'endSnapshot', snapshot: begun.snapshot }),
-							};
-						},
-					};
 		return {
 			nodeId,
 			engine,
@@ -594,7 +395,7 @@ export async function startMeshFabric(
 			onLease: (listener) => leases.onRenewed(listener),
 			addresses: {
 				agent: agentAddress,
-				...(ownRaft === undefined ? {} : { raft: ownRaft }),
+				...(raft === undefined ? {} : { raft }),
 				gossip: thread.address,
 			},
 			server,
@@ -604,9 +405,9 @@ export async function startMeshFabric(
 				return { beginsMs: leaf.notBeforeMs, expiresMs: notAfterMs };
 			},
 			statusOf: (id) => askStatus(calls, id, clock),
-			sharedTrustDomain: workloadApi !== undefined,
+			sharedTrustDomain,
 			authority,
-			tokens: authority === undefined ? undefined : new JoinTokens(new EngineRecords(engine, 'identity/tokens/')),
+			tokens: authority === undefined ? undefined : joinTokens(engine),
 			members: () => thread.members,
 			inTouch: () => thread.inTouch(nodes.all().length > 1),
 			topology: () => thread.topology,
@@ -614,7 +415,7 @@ export async function startMeshFabric(
 			measure: (from, to, ask) => topology.measure(from, to, ask),
 			cells,
 			onChange: (listener) => thread.onChange(listener),
-			group,
+			group: consensus === undefined ? undefined : groupControl(consensus, nodeId),
 			state: () => consensus?.state,
 			setLevel: (level) => consensus?.send({ kind: 'level', level }),
 			memberEnded: () => memberEnded,
