@@ -1,7 +1,16 @@
 // Retries when there is nobody else to ask: the pause before targets are tried once more, what a target's Retry-After means for it, and its bounds.
 import test, { type ExecutionContext } from 'ava';
 import type { RouterOptionsInput } from './options.js';
-import { answerWhole, chatBody, type EngineHandler, fakeEngine, post, startRouter, until } from './testing/kit.js';
+import {
+	answerWhole,
+	chatBody,
+	type EngineHandler,
+	fakeEngine,
+	post,
+	rawEngine,
+	startRouter,
+	until,
+} from './testing/kit.js';
 
 /** Fails so many requests with a status, then answers. */
 async function openMesh(t: ExecutionContext, failures: number, fail: EngineHandler, options: RouterOptionsInput = {}) {
@@ -96,4 +105,40 @@ test('a target that cannot be reached is named to all workers at once', async (t
 			[false, 'ok'],
 		],
 	);
+});
+
+test('what a target was given when it died is served elsewhere, however much it was: that takes nothing of the budget', async (t) => {
+	const dies = await fakeEngine(() => undefined);
+	const serves = await fakeEngine(answerWhole);
+	const mesh = await startRouter({
+		origins: [dies.origin, serves.origin],
+		options: { retry: { budgetRatio: 0, budgetBurst: 0, staleConnectionMs: 0 } },
+	});
+	t.teardown(async () => {
+		await mesh.close();
+		await serves.close();
+	});
+	const asked = Array.from({ length: 40 }, () => post(`${mesh.url}/v1/chat/completions`, chatBody()));
+	await until('all of them are there', () => dies.seen.length === asked.length);
+	await dies.close();
+	for (const response of await Promise.all(asked)) {
+		t.deepEqual([response.status, response.headers.get('x-infermesh-target')], [200, 't1']);
+		await response.text();
+	}
+});
+
+test('a request that every target dies of takes one with it for nothing; more of them only within the budget', async (t) => {
+	const dies = await rawEngine((socket) => socket.resetAndDestroy());
+	const mesh = await startRouter({
+		origins: [dies.origin, dies.origin, dies.origin],
+		options: { retry: { budgetRatio: 0, budgetBurst: 0, staleConnectionMs: 0 } },
+	});
+	t.teardown(async () => {
+		await mesh.close();
+		await dies.close();
+	});
+	const response = await post(`${mesh.url}/v1/chat/completions`, chatBody());
+	t.deepEqual([response.status, response.headers.get('x-infermesh-error')], [502, 'IM_UPSTREAM_DIED']);
+	await response.text();
+	t.is(mesh.outcomes.length, 2);
 });

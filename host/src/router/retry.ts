@@ -1,5 +1,5 @@
 // Owns which failed attempts are tried again: only ones of which nothing has reached the client, within the attempts of the request and
-// the budget of the router. Where the next attempt goes is decided anew.
+// the budget of the router, of which the death of a target takes nothing. Where the next attempt goes is decided anew.
 import type { RouterEnv } from './env.js';
 import type { RouterErrorCode } from './errors.js';
 import type { RoutedRequest, RunningAttempt } from './routed-request.js';
@@ -22,13 +22,16 @@ const RETRIED_FAILURES: ReadonlySet<RouterErrorCode> = new Set([
 export function retryReason(env: RouterEnv, request: RoutedRequest, attempt: RunningAttempt): string | undefined {
 	if (request.committed || request.finished || !request.replayable) return undefined;
 	const reason = failureReason(request, attempt);
-	if (reason === undefined || request.attempts >= env.options.retry.attemptsMax) return undefined;
+	// What was asked of a connection that had gone stale was asked of nobody.
+	if (reason === undefined || request.attempts - request.staleRetries >= env.options.retry.attemptsMax)
+		return undefined;
 	const now = env.ports.clock.nowMs();
-	if (now >= request.deadlineAtMs || !env.retries.take(now)) return undefined;
+	if (now >= request.deadlineAtMs) return undefined;
 	if (isStale(env, request, attempt, now)) {
 		request.staleRetries++;
 		return 'stale_connection';
 	}
+	if (!isFree(request, attempt) && !env.retries.take(now)) return undefined;
 	request.tried.push({ pool: attempt.pool, row: attempt.failedRow ?? attempt.poolRow });
 	return reason;
 }
@@ -71,6 +74,15 @@ function failureReason(request: RoutedRequest, attempt: RunningAttempt): string 
 		return 'error';
 	}
 	return undefined;
+}
+
+/**
+ * A target that is gone does none of what it was given any more: doing that elsewhere adds no load, however much it was. Once a request, for the request may
+ * be what its target died of; a target that was never reached cannot have.
+ */
+function isFree(request: RoutedRequest, { failure }: RunningAttempt): boolean {
+	if (failure === 'IM_UPSTREAM_CONNECT') return true;
+	return failure === 'IM_UPSTREAM_DIED' && request.deaths++ === 0;
 }
 
 /** An engine may close an idle connection just as a request goes out on it. That says nothing of its health: once, it may be asked again. */

@@ -158,6 +158,8 @@ export abstract class RoutedRequest {
 	/** Attempts that a target refused for want of room. */
 	withoutRoom = 0;
 	staleRetries = 0;
+	/** Times its target has died of it, or under it. */
+	deaths = 0;
 	/** Times all its targets had failed and it waited to try them again. */
 	rounds = 0;
 	/** It waits to be decided again. */

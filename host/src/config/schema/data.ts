@@ -160,7 +160,11 @@ export const dataSchema = section('The data plane: where clients send inference 
 	}),
 	retry: section('Retries before the first byte has gone to the client.', {
 		attempts_max: integer(3, 'Attempts per request, the first included.', { min: 1, max: 10 }),
-		budget_ratio: number(0.2, 'Retries allowed per request on average; more would be a storm.', { max: 1 }),
+		budget_ratio: number(
+			0.2,
+			'Retries allowed per request on average; more would be a storm. What a target had when it died is served elsewhere beyond it.',
+			{ max: 1 },
+		),
 		budget_burst: integer(10, 'Retries a second allowed beyond the ratio.', { max: 10_000 }),
 		backoff_ms: integer(
 			50,
