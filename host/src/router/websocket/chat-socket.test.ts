@@ -356,3 +356,62 @@ test('a slow reader holds its engine up, with a bounded buffer', async (t) => {
 	t.is(router.open(), 0);
 	chat.ws.terminate();
 });
+
+test('a client that asks for more while it takes no answers is not read, whatever it asks', async (t) => {
+	const answer = `{"pad":"${'x'.repeat(120_000)}"}`;
+	const rounds = 30;
+	const asked = rounds * 10;
+	const { url, router, engine } = await mesh(
+		t,
+		(_req, res) => res.writeHead(200, { 'content-type': 'application/json' }).end(answer),
+		{ requestsMax: asked, sendBufferBytesMax: 64 * 1024 },
+	);
+	const chat = await new Chat(url).open();
+	chat.ws.pause();
+	for (let id = 0; id < asked; id++) {
+		chat.send({ type: 'chat', id: String(id), request: { ...request, stream: false } });
+		if (id % 10 !== 9) continue;
+		let before = -1;
+		await until('what is read is answered', () => {
+			const still = engine.seen.length === before && router.router.inflight() === 0;
+			before = engine.seen.length;
+			return still;
+		});
+	}
+	t.true(engine.seen.length < asked / 2, `${engine.seen.length} of ${asked} chats were read`);
+	chat.ws.resume();
+	await until('all are answered', () => chat.messages.filter(({ type }) => type === 'done').length === asked, 20_000);
+	chat.ws.terminate();
+});
+
+test('an answer that is no JSON, or without end, ends the chat with an error the client can read, and the engine’s work', async (t) => {
+	const { url, engine, router } = await mesh(
+		t,
+		(_req, res, body) => {
+			const { model, kind } = JSON.parse(body.toString()) as { model: string; kind: string };
+			if (model !== 'm') return;
+			if (kind === 'event') {
+				res.writeHead(200, { 'content-type': 'text/event-stream' });
+				res.write(`${chunkEvent('a')}data: {},"type":"done"\n\n`);
+				return;
+			}
+			res.writeHead(200, { 'content-type': 'text/plain' });
+			if (kind === 'text') return void res.end('hello');
+			const pump = (): void => {
+				while (!res.destroyed && res.write('x'.repeat(8192)));
+				if (!res.destroyed) res.once('drain', pump);
+			};
+			pump();
+		},
+		{ messageBytesMax: 256 * 1024 },
+	);
+	const chat = await new Chat(url).open();
+	for (const kind of ['event', 'text', 'endless']) {
+		chat.send({ type: 'chat', id: kind, request: { ...request, kind } });
+		t.is(await chat.last(kind), 'error', kind);
+		t.like(chat.of(kind).at(-1), { status: 502, error: { code: 'IM_UPSTREAM_PROTOCOL' } });
+	}
+	await until('the engine hears of it', () => engine.aborted === 2);
+	await until('nothing is left', () => router.router.inflight() === 0);
+	chat.ws.terminate();
+});

@@ -43,6 +43,7 @@ export class ChatSocket implements MessageSink {
 		});
 		ws.on('message', (data: Buffer, isBinary) => this.#message(data, isBinary));
 		socket.on('drain', () => {
+			if (ws.isPaused) ws.resume();
 			for (const chat of this.#chats.values()) chat.drained();
 		});
 	}
@@ -54,9 +55,15 @@ export class ChatSocket implements MessageSink {
 	}
 
 	send(text: string): boolean {
-		const { ws, options } = this.#input;
+		const { ws } = this.#input;
 		if (ws.readyState !== ws.OPEN) return true;
 		ws.send(text);
+		return this.#takes();
+	}
+
+	/** What waits for the client is within its bound. */
+	#takes(): boolean {
+		const { ws, options } = this.#input;
 		return ws.bufferedAmount <= options.webSocket.sendBufferBytesMax;
 	}
 
@@ -70,7 +77,9 @@ export class ChatSocket implements MessageSink {
 	}
 
 	#message(data: Buffer, isBinary: boolean): void {
-		const { options } = this.#input;
+		const { ws, options } = this.#input;
+		// Whole answers and refusals hold up no engine: a client that asks for more of them while it takes none is not read.
+		if (!this.#takes()) ws.pause();
 		if (isBinary) return this.guarded.close(UNSUPPORTED, 'messages are text', 'bad_messages');
 		const message = readMessage(data, options);
 		if (typeof message === 'string') return this.#bad('', message);
@@ -92,7 +101,7 @@ export class ChatSocket implements MessageSink {
 	#begin({ id, body, headers }: ChatRequest): void {
 		const { socket, options, handle } = this.#input;
 		const req = new MessageRequest([...this.#input.headers, ...headers], body, socket);
-		const res = new MessageResponse(id, this, options.eventBytesMax);
+		const res = new MessageResponse(id, this, options.eventBytesMax, options.webSocket.messageBytesMax);
 		this.#chats.set(id, res);
 		handle(req as unknown as IncomingMessage, res as unknown as ServerResponse);
 	}

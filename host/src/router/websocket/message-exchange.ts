@@ -3,6 +3,7 @@
 import { EventEmitter } from 'node:events';
 import type { IncomingHttpHeaders } from 'node:http';
 import { StringDecoder } from 'node:string_decoder';
+import type { RouterErrorCode } from '../errors.js';
 import { serverMessage } from './chat-messages.js';
 
 /** The part of `IncomingMessage` the pipeline uses. */
@@ -66,6 +67,7 @@ export class MessageResponse extends EventEmitter {
 	blocked = false;
 	readonly #sink: MessageSink;
 	readonly #eventCharsMax: number;
+	readonly #wholeCharsMax: number;
 	readonly #decoder = new StringDecoder('utf8');
 	#headers: Record<string, string> = {};
 	#streaming = false;
@@ -73,11 +75,13 @@ export class MessageResponse extends EventEmitter {
 	#text = '';
 	#last = false;
 
-	constructor(id: string, sink: MessageSink, eventCharsMax: number) {
+	/** An event of a stream, or an answer that comes whole, above its bound ends the chat. */
+	constructor(id: string, sink: MessageSink, eventCharsMax: number, wholeCharsMax: number) {
 		super();
 		this.id = id;
 		this.#sink = sink;
 		this.#eventCharsMax = eventCharsMax;
+		this.#wholeCharsMax = wholeCharsMax;
 	}
 
 	writeHead(status: number, headers: readonly string[]): void {
@@ -90,9 +94,10 @@ export class MessageResponse extends EventEmitter {
 	write(bytes: string | Buffer): boolean {
 		if (this.destroyed) return true;
 		this.#text += typeof bytes === 'string' ? bytes : this.#decoder.write(bytes);
-		if (!this.#streaming) return true;
-		this.blocked = !this.#events();
-		if (this.#text.length > this.#eventCharsMax) this.#fail('An event of the answer is too large.');
+		if (this.#streaming) this.blocked = !this.#events();
+		const charsMax = this.#streaming ? this.#eventCharsMax : this.#wholeCharsMax;
+		if (this.#text.length > charsMax && !this.destroyed)
+			this.#fail(`${this.#streaming ? 'An event of the' : 'The'} answer is too large.`, 'IM_UPSTREAM_PROTOCOL');
 		return !this.blocked;
 	}
 
@@ -102,7 +107,7 @@ export class MessageResponse extends EventEmitter {
 		if (bytes !== undefined)
 			this.write(typeof bytes === 'string' && encoding === 'latin1' ? Buffer.from(bytes, 'latin1') : bytes);
 		if (this.#streaming && this.#text.trim() !== '') this.#event(this.#text);
-		if (!this.#streaming) this.#whole();
+		if (!this.#streaming && !this.destroyed) this.#whole();
 		this.#finish('done', {});
 		this.#close();
 	}
@@ -111,7 +116,7 @@ export class MessageResponse extends EventEmitter {
 	destroy(): void {
 		if (this.destroyed) return;
 		if (this.blocked) this.#sink.tooSlow();
-		this.#fail('The answer was cut before it was complete.');
+		this.#fail('The answer was cut before it was complete.', 'IM_UPSTREAM_DIED');
 	}
 
 	/** The client wants no more of it. */
@@ -151,8 +156,9 @@ export class MessageResponse extends EventEmitter {
 		const lines = event.split(/\r?\n/).filter((line) => line.startsWith('data:'));
 		const data = lines.map((line) => line.slice('data:'.length).trimStart()).join('\n');
 		if (data === '' || data === '[DONE]') return true;
-		if (!data.startsWith(ERROR_START)) return this.#send('chunk', { chunk: data });
-		this.#finish('error', { status: '502', ...errorOf(data) });
+		if (data.startsWith(ERROR_START)) this.#finish('error', { status: '502', ...errorOf(data) });
+		else if (isJson(data)) return this.#send('chunk', { chunk: data });
+		else this.#fail(NO_JSON, 'IM_UPSTREAM_PROTOCOL');
 		return true;
 	}
 
@@ -167,12 +173,13 @@ export class MessageResponse extends EventEmitter {
 			});
 		} else {
 			const response = this.#text === '' ? 'null' : this.#text;
+			if (!isJson(response)) return this.#fail(NO_JSON, 'IM_UPSTREAM_PROTOCOL');
 			this.#send('response', { status: String(this.statusCode), headers: this.#shownHeaders(), response });
 		}
 	}
 
-	#fail(message: string): void {
-		const error = JSON.stringify({ message, type: 'server_error', param: null, code: 'IM_UPSTREAM_DIED' });
+	#fail(message: string, code: RouterErrorCode): void {
+		const error = JSON.stringify({ message, type: 'server_error', param: null, code });
 		this.#finish('error', { status: '502', error });
 		this.#close();
 	}
@@ -193,12 +200,25 @@ export class MessageResponse extends EventEmitter {
 	}
 
 	#close(): void {
+		if (this.destroyed) return;
 		this.destroyed = true;
 		this.#sink.over(this);
 		// As a response's own: after whoever ended it has returned.
 		queueMicrotask(() => this.emit('close'));
 	}
 }
+
+/** What is put into a message as it came must not make it another, or none. */
+function isJson(text: string): boolean {
+	try {
+		JSON.parse(text);
+		return true;
+	} catch {
+		return false;
+	}
+}
+
+const NO_JSON = 'The answer was no valid JSON.';
 
 /** The `error` of an error body, as it stands there. */
 function errorOf(text: string): Readonly<Record<string, string>> {
@@ -208,7 +228,7 @@ function errorOf(text: string): Readonly<Record<string, string>> {
 	} catch {
 		return {
 			error: JSON.stringify({
-				message: 'The answer was no valid JSON.',
+				message: NO_JSON,
 				type: 'server_error',
 				param: null,
 				code: null,
