@@ -335,6 +335,7 @@ export class FakeMesh implements MeshControl {
 			durationUs: 0.9,
 			propensity: 1,
 			eligible: 2,
+			previous: null,
 			chosen: 'engine-a',
 			runnerUp: 'engine-b',
 			margin: 12.5,

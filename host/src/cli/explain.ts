@@ -13,6 +13,7 @@ export function renderExplained(decision: ExplainedDecision): string {
 		`decision   ${decision.id}`,
 		`at         ${decision.at}`,
 		`request    ${decision.requestId}  ${decision.path}  model ${decision.model}  tenant ${decision.tenant}`,
+		...(decision.previous === null ? [] : [`after      ${decision.previous}, whose attempts failed`]),
 		`strategy   ${decision.strategy}${decision.digest === '' ? '' : `  (digest ${decision.digest.slice(0, 12)})`}`,
 		`verdict    ${decision.verdict}${decision.fallbackCause === 'none' ? '' : `; fallback answered: ${decision.fallbackCause}`}`,
 		`cost       ${decision.durationUs.toFixed(2)} µs, ${decision.fuel} fuel, ${decision.eligible} eligible targets`,

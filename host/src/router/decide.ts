@@ -197,13 +197,14 @@ function go(
 	const decisionId = env.ids.next();
 	const { prefixes } = env.ports;
 	const { cachedTokens: cached, cachedSource } = expectedAt(env, row);
-	const { requestId, path, session } = request;
+	const { requestId, path, session, decisionId: previous } = request;
 	const tenant = tenantOf(request);
 	env.ports.decider.remember(decisionId, pool, {
 		requestId,
 		path,
 		tenant,
 		session,
+		previous,
 		cachedTokens: cached,
 		cachedSource,
 	});
@@ -211,6 +212,7 @@ function go(
 	prefixes.insert(pool, row);
 	if (pair !== undefined) prefixes.insert(pool, pair.row);
 	request.pool = pool;
+	request.decisionId = decisionId;
 	return {
 		kind: 'go',
 		hedge,

@@ -50,6 +50,11 @@ test('a target that cannot be reached costs a retry, not the request', async (t)
 	);
 	t.like(mesh.decided[1]?.features, { attempt: 1, flags: 16 | 8 });
 	t.true(mesh.outcomes[1]?.retried);
+	t.deepEqual(
+		mesh.remembered.map(({ context }) => context.previous),
+		['', mesh.remembered[0]?.id],
+		'whoever has the last decision finds the ones before',
+	);
 	t.deepEqual([mesh.open(), mesh.endedTwice()], [0, 0]);
 	await mesh.close();
 	await engine.close();
@@ -293,6 +298,31 @@ test('a target that never answers times out and the next one serves; silence ins
 	const due = await post(`${alone.url}/v1/chat/completions`, chatBody(), { 'x-infermesh-deadline-ms': '40' });
 	t.deepEqual([due.status, (await errorOf(due)).code], [504, 'IM_ROUTE_DEADLINE']);
 	for (const one of [mesh, alone, silent, stalling]) await one.close();
+});
+
+test('a deadline cuts a stream that has begun, with an event that says so, and ends the engine’s work', async (t) => {
+	const engine = await fakeEngine((_req, res) => {
+		res.writeHead(200, { 'content-type': 'text/event-stream' });
+		const talk = setInterval(() => res.write(chunkEvent('a')), 5);
+		res.on('close', () => clearInterval(talk));
+	});
+	const mesh = await startRouter({ origins: [engine.origin] });
+	const headers = { 'x-infermesh-deadline-ms': '150' };
+	const response = await post(`${mesh.url}/v1/chat/completions`, chatBody({ stream: true }), headers);
+	t.is(response.status, 200);
+	let text = '';
+	const decoder = new TextDecoder();
+	await t.throwsAsync(async () => {
+		for await (const bytes of response.body as unknown as AsyncIterable<Uint8Array>) text += decoder.decode(bytes);
+	});
+	t.regex(text, /^data: .*"a"/);
+	t.regex(text, /IM_ROUTE_DEADLINE/);
+	t.notRegex(text, /\[DONE\]/);
+	await until('the engine hears of it', () => engine.aborted === 1);
+	await settled(mesh);
+	t.deepEqual(statuses(mesh), ['t0 cancelled'], 'nothing is held against the target');
+	await mesh.close();
+	await engine.close();
 });
 
 test('a connection that was closed as the request went out is tried again at the same target, once', async (t) => {

@@ -124,6 +124,8 @@ export interface DecisionContext {
 	readonly path: string;
 	readonly tenant: string;
 	readonly session: string;
+	/** The decision before, when this is another one of the same request; '' = the first. */
+	readonly previous?: string;
 	/** Prompt tokens the chosen target is expected to have cached, and what says so. */
 	readonly cachedTokens: number;
 	readonly cachedSource: PrefixSource;

@@ -150,6 +150,8 @@ export abstract class RoutedRequest {
 	/** What was tried and is not to be tried again. */
 	tried: { readonly pool: ModelPool; readonly row: number }[] = [];
 	attempts = 0;
+	/** Of its last decision that led to a target; '' = none has. */
+	decisionId = '';
 	/** All that was sent of it can be sent again. */
 	replayable = true;
 	/** It goes only to targets that speak gRPC. */

@@ -221,7 +221,8 @@ export class Routing {
 		if (this.#env.admission.check(request, now)) return;
 		if (request.held && now - request.heldSinceMs > hold.waitMaxMs) return this.#release(request, 'IM_ROUTE_HELD');
 		if (request.held && now > request.deadlineAtMs) return this.#release(request, 'IM_ROUTE_DEADLINE');
-		if (now > request.deadlineAtMs && !request.committed) return stopAttempts(request, 'failed', 'IM_ROUTE_DEADLINE');
+		// Also of an answer that has begun: who asked wants no more of it, and its engine has others to serve.
+		if (now > request.deadlineAtMs) return stopAttempts(request, 'failed', 'IM_ROUTE_DEADLINE');
 		for (const attempt of attemptsOf(request)) {
 			const overdue = attempt.overdue(now);
 			if (overdue !== undefined) attempt.stop('failed', overdue);

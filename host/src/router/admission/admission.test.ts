@@ -316,6 +316,18 @@ test('an engine that fails costs the tenant its request and no tokens', async (t
 	);
 });
 
+test('an answer that did not come by its own deadline pays what was expected, as one whose client has left', async (t) => {
+	const set = await setUp(t);
+	set.board.limit(1, LIMITED, everything(1, 1000), 1, 0);
+	for (const dimension of [1, 2, 3]) set.board.grant(1, dimension, 500);
+	const asked = await set.ask('a', { ...tenantA, 'x-infermesh-deadline-ms': '60' }, { max_tokens: 100 });
+	t.deepEqual([asked.status, asked.headers.get('x-infermesh-error')], [504, 'IM_ROUTE_DEADLINE']);
+	await until('it is settled', () => set.board.inUse(1) === 0);
+	t.is(set.board.balance(1, 1), 499);
+	t.true(set.board.balance(1, 2) < 500);
+	t.is(set.board.balance(1, 3), 400);
+});
+
 test('a request waits for its quota to be leased, and goes on when it is', async (t) => {
 	const set = await setUp(t, { options: { leaseWaitMs: 60_000 } });
 	set.board.limit(1, 1 << 1, everything(1, 1000), 1, 0);

@@ -31,12 +31,14 @@ export class Ticket {
 
 	/** An attempt has ended: what it took counts, whether the client stayed for it or not. */
 	spent({ tokensIn, stream }: RoutedRequest, attempt: RunningAttempt): void {
-		const { usage, status, events, end } = attempt;
+		const { usage, status, events, end, failure } = attempt;
+		// Nobody waited for it any more: the client has left, or the time it gave has passed.
+		const unwanted = end === 'cancelled' || failure === 'IM_ROUTE_DEADLINE';
 		this.sent = true;
-		if (status >= 400 || (end === 'failed' && usage === undefined && events === 0)) return;
+		if (status >= 400 || (end === 'failed' && !unwanted && usage === undefined && events === 0)) return;
 		this.tokensIn = Math.max(this.tokensIn, usage?.tokensIn ?? tokensIn);
 		// A whole answer nobody waited for says nothing of its length: what was expected stands.
-		const unknown = end === 'cancelled' && !stream && usage === undefined;
+		const unknown = unwanted && !stream && usage === undefined;
 		this.tokensOut += usage?.tokensOut ?? (unknown ? (this.charged?.tokensOut ?? 0) : events);
 	}
 }

@@ -220,6 +220,7 @@ test('what was decided can be explained, with what became of it, until newer dec
 		path: '/v1/chat/completions',
 		tenant: 'a',
 		session: 's',
+		previous: 'zero',
 		cachedTokens: 64,
 		cachedSource: 'approximate',
 	} as const;
@@ -263,7 +264,13 @@ test('a decision of the fallback is explained as such', (t) => {
 	const context = { requestId: '', path: '', tenant: '', session: '', cachedTokens: 0, cachedSource: 'none' } as const;
 	harness.decider.remember('d', harness.pool, context);
 	const explained = harness.decider.explain('d');
-	t.like(explained, { fallbackCause: 'no_strategy', strategy: 'least_queue@builtin', digest: '', request: {} });
+	t.like(explained, {
+		previous: null,
+		fallbackCause: 'no_strategy',
+		strategy: 'least_queue@builtin',
+		digest: '',
+		request: {},
+	});
 	t.is(explained?.runnerUp, explained?.candidates[1]?.target ?? '');
 });
 

@@ -64,6 +64,8 @@ export interface ExplainedDecision {
 	readonly id: string;
 	readonly at: string;
 	readonly requestId: string;
+	/** The decision before, when this one was made because its attempts failed; null for the first of a request. */
+	readonly previous: string | null;
 	readonly path: string;
 	readonly tenant: string;
 	readonly session: string;
@@ -243,6 +245,7 @@ export class ExplainRing {
 			id: entry.id,
 			at: new Date(entry.wallMs).toISOString(),
 			requestId: entry.context.requestId,
+			previous: entry.context.previous || null,
 			path: entry.context.path,
 			tenant: entry.context.tenant,
 			session: entry.context.session,
