@@ -13,7 +13,7 @@ export { UcxReader } from './comm/ucx.js';
 export { type Dialect, dialect, type ErrorShape, type PromptField } from './dialects/dialect.js';
 export { type RouteMatch, RouteMatcher } from './dialects/matcher.js';
 export { passThrough, realtime } from './dialects/openai.js';
-export { byName, isPromptName } from './dialects/prompt-names.js';
+export { byName, isIdsName, isPromptName } from './dialects/prompt-names.js';
 export { type DialectRoute, dialectRoutes, type OwnAnswer } from './dialects/routes.js';
 export { torchserve } from './dialects/runtimes.js';
 export {

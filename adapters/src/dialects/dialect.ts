@@ -18,8 +18,8 @@ export interface PromptField {
 	readonly member: string;
 	/**
 	 * `text`: a string or a list of content parts. `batch`: a string, a list of strings, a list of token ids, or a list of these. `messages`: chat messages. `items`: text,
-	 * or messages. `ids`: a list of token ids, or a list of these; where it holds any it is the whole prompt. `json`: taken as its JSON text. `tensors`: the strings of tensors of type BYTES. `values`: the strings of a value of any shape. Of named tensors
-	 * and values those with a prompt's name count, where there are any.
+	 * or messages. `ids`: a list of token ids, or a list of these; where it holds any it is the whole prompt. `json`: taken as its JSON text. `tensors`: the token ids of integer tensors
+	 * that go by a name of theirs, or else the strings of tensors of type BYTES. `values`: the strings of a value of any shape. Of named texts those with a prompt's name count, where there are any.
 	 */
 	readonly as: 'text' | 'batch' | 'ids' | 'messages' | 'items' | 'json' | 'tensors' | 'values';
 }

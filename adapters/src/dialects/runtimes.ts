@@ -2,8 +2,8 @@
 import { dialect } from './dialect.js';
 
 /**
- * KServe v2 inference. With the binary tensor extension (`inference-header-content-length`) the body is JSON followed by raw tensors, and is not
- * looked into. A stateful model's `sequence_id` keeps a sequence on one target.
+ * KServe v2 inference. With the binary tensor extension (`inference-header-content-length`) the body is JSON followed by raw tensors. A stateful model's
+ * `sequence_id` keeps a sequence on one target.
  */
 export const kserveInfer = dialect('kserve.infer', {
 	model: 'path',
@@ -18,6 +18,7 @@ const generate = {
 	model: 'path',
 	tokensOutMax: [['max_tokens'], ['parameters', 'max_tokens']],
 	prompt: [
+		{ member: 'input_ids', as: 'ids' },
 		{ member: 'text_input', as: 'batch' },
 		{ member: 'prompt', as: 'batch' },
 	],

@@ -17,6 +17,8 @@ export abstract class BodyRequest extends RoutedRequest {
 	// parse
 	/** The body is JSON and was read. */
 	parsed = false;
+	/** Bytes of JSON before the raw tensors of a body that has some, which is read and never rewritten; 0 = it has none, or is not looked into. */
+	jsonBytes = 0;
 	/** The model's name is the member `model` of the body. */
 	modelInBody = false;
 	/** Where the model's name stands in a form. */

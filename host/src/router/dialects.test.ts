@@ -282,6 +282,17 @@ test('a prompt given as token ids is counted by them and known again, wherever a
 			['/generate', { input_ids: ids }],
 			['/generate', { input_ids: [ids], text: null }],
 			['/v1/other', { prompt_token_ids: ids, messages: [] }],
+			['/v2/models/m/generate', { input_ids: ids, text_input: '' }],
+			['/v2/models/m/infer', { inputs: [{ name: 'input_ids', shape: [1, many], datatype: 'INT32', data: ids }] }],
+			[
+				'/v2/models/m/infer',
+				{
+					inputs: [
+						{ name: 'attention_mask', shape: [1, many], datatype: 'INT64', data: [ids.map(() => 1)] },
+						{ name: 'input_ids', shape: [1, many], datatype: 'INT64', data: [ids] },
+					],
+				},
+			],
 		] as const) {
 			const named = { model: 'm', ...body };
 			t.is((await post(`${router.url}${path}`, named)).status, 200, path);
@@ -289,6 +300,32 @@ test('a prompt given as token ids is counted by them and known again, wherever a
 			t.is(router.decided.at(-1)?.features.tokensIn, many, path);
 			t.deepEqual(asked.at(-1), [words, Uint32Array.from(ids)], path);
 		}
+		const raw = Buffer.from(Int32Array.from(ids).buffer);
+		const tensor = {
+			name: 'input_ids',
+			shape: [1, many],
+			datatype: 'INT32',
+			parameters: { binary_data_size: raw.length },
+		};
+		const head = Buffer.from(JSON.stringify({ inputs: [tensor], parameters: { sequence_id: 7 } }));
+		const binary = {
+			method: 'POST',
+			body: Buffer.concat([head, raw]),
+			headers: { 'content-type': 'application/octet-stream' },
+		};
+		for (const [length, counted] of [
+			[head.length, many],
+			[head.length - 1, 0],
+			[head.length + raw.length + 1, 0],
+		] as const) {
+			const headers = { ...binary.headers, 'Inference-Header-Content-Length': String(length) };
+			t.is((await fetch(`${router.url}/v2/models/m/infer`, { ...binary, headers })).status, 200);
+			t.is(router.decided.at(-1)?.features.tokensIn, counted, 'raw');
+			if (counted === 0) continue;
+			t.deepEqual(asked.at(-1), [words, Uint32Array.from(ids)], 'raw');
+			t.not(router.decided.at(-1)?.features.sessionLow, router.decided.at(-2)?.features.sessionLow, 'its sequence');
+		}
+		await post(`${router.url}/v1/completions`, { model: 'm', prompt: ids });
 		const hits = router.decided.at(-1)?.hits;
 		t.deepEqual(hits, [many - (many % 64)], 'what went before by another path is this prompt');
 		const batch = { model: 'm', prompt: [ids, ids] };

@@ -4,15 +4,15 @@ import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
 import * as fc from 'fast-check';
 import { readIds } from './long-ids.js';
-import { LongStrings, type PromptMembers, unescapeJson } from './long-strings.js';
+import { IDS_DEPTH, LongStrings, type PromptMembers, unescapeJson } from './long-strings.js';
 import { collectPrompt } from './prompt.js';
 import { PromptBuffer } from './prompt-buffer.js';
 
 const seed = 20_261_126;
 const MEMBERS: PromptMembers = new Map([
-	['messages', false],
-	['prompt', true],
-	['tools', false],
+	['messages', IDS_DEPTH.none],
+	['prompt', IDS_DEPTH.lists],
+	['tools', IDS_DEPTH.none],
 ]);
 type Json = Readonly<Record<string, unknown>>;
 

@@ -20,11 +20,12 @@ const STRING_BYTES_MIN = 1024;
 const NAME_BYTES_MAX = 64;
 const INDEX_DIGITS = 8;
 const IDS_MAX = 128 * 1024;
-/** A list of ids is the member's value, or one of a list of lists. */
-const IDS_DEPTH_MAX = 2;
 
-/** Members of a body that hold the prompt, and whether lists of token ids are taken from them as well as strings. */
-export type PromptMembers = ReadonlyMap<string, boolean>;
+/** How deep lists of token ids may lie in a body: a member's value, or one of a list of lists; the data of one of a list of tensors, or one of a list of lists there. */
+export const IDS_DEPTH = { none: 0, lists: 2, tensors: 4 } as const;
+
+/** Members of a body that hold the prompt, and how deep lists of token ids are taken from them as well as strings; 0 = not at all. */
+export type PromptMembers = ReadonlyMap<string, number>;
 
 const NOTHING = Buffer.alloc(0);
 
@@ -40,6 +41,10 @@ export class LongStrings {
 	/** Of all ids of the body as many as prompts are known by. Made for the first list there is. */
 	#words = new Uint32Array(0);
 	#wordsUsed = 0;
+	/** Lists are of tensors, of which any one may be the prompt: one that found no room for its words beside others, as beside a mask, is read again. */
+	#ofTensors = false;
+	/** It was: of other lists nothing is kept any more. */
+	#reread = false;
 	readonly #wordsMax: number;
 
 	/**
@@ -74,6 +79,8 @@ export class LongStrings {
 		this.#ids.length = 0;
 		this.#idsAt.length = 0;
 		this.#wordsUsed = 0;
+		this.#ofTensors = false;
+		this.#reread = false;
 	}
 
 	/** Whether a parsed string stands for one that was taken. */
@@ -88,11 +95,17 @@ export class LongStrings {
 		return this.has(text) ? (this.#ids[this.#index(text)] as number) : 0;
 	}
 
-	/** Those of them that are kept; valid until the next body. */
+	/** Those of them that are kept; valid until words are asked for again. */
 	words(text: string): Uint32Array {
 		const index = this.#index(text);
-		const at = this.#idsAt[index] as number;
-		return this.#words.subarray(at, at + (this.#ids[index] as number));
+		const count = this.#ids[index] as number;
+		let at = this.#idsAt[index] as number;
+		if (this.#ofTensors && (this.#reread || (at > 0 && at + count > this.#wordsMax))) {
+			readIds(this.#body, this.#starts[index] as number, this.#words, 0);
+			this.#reread = true;
+			at = 0;
+		}
+		return this.#words.subarray(at, at + count);
 	}
 
 	/** The bytes a mark stands for, as the client wrote them: still escaped. */
@@ -121,7 +134,7 @@ export class LongStrings {
 		let depth = 0;
 		let isKey = false;
 		let inPrompt = false;
-		let mayBeIds = false;
+		let idsDepth = 0;
 		for (let at = 0; at < body.length; at++) {
 			const byte = body[at];
 			if (byte === QUOTE) {
@@ -130,12 +143,13 @@ export class LongStrings {
 					isKey = false;
 					const ids = end - at <= NAME_BYTES_MAX ? members.get(body.toString('latin1', at + 1, end)) : undefined;
 					inPrompt = ids !== undefined;
-					mayBeIds = ids === true;
+					idsDepth = ids ?? 0;
 				} else if (inPrompt && end - at > STRING_BYTES_MIN && end < body.length) this.#push(at + 1, end, 0);
 				at = end;
 			} else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
-				const end = mayBeIds && byte === OPEN_BRACKET && depth <= IDS_DEPTH_MAX ? this.#takeIds(body, at) : 0;
+				const end = byte === OPEN_BRACKET && depth <= idsDepth ? this.#takeIds(body, at) : 0;
 				if (end > 0) {
+					this.#ofTensors = idsDepth === IDS_DEPTH.tensors;
 					at = end - 1;
 					continue;
 				}
@@ -145,7 +159,7 @@ export class LongStrings {
 			else if (byte === COMMA && depth === 1) {
 				isKey = true;
 				inPrompt = false;
-				mayBeIds = false;
+				idsDepth = 0;
 			}
 		}
 	}

@@ -1,14 +1,15 @@
 // Owns the parse stage: one JSON.parse of the body, and from it just what routing needs, where the request's dialect says it lies. Whatever else is in the body
 // is the engine's to judge, long strings of the prompt with it. The prompt goes to the shared buffer; the parsed body is let go.
 import { isAscii, isUtf8 } from 'node:buffer';
-import type { Dialect } from '@infermesh/adapters';
+import type { Dialect, PromptField } from '@infermesh/adapters';
+import { BINARY_TENSORS, jsonBytesOf, type RawTensors, rawTensors } from './binary-tensors.js';
 import { BodyRequest } from './body-request.js';
 import type { RouterEnv } from './env.js';
 import type { Refusal } from './errors.js';
 import { handoverUnread, withoutChosenId, withoutHandover } from './handover.js';
 import { type Hash64, hashText } from './hash.js';
 import { isTame } from './json-bytes.js';
-import type { PromptMembers } from './long-strings.js';
+import { IDS_DEPTH, type PromptMembers } from './long-strings.js';
 import { formModel } from './multipart.js';
 import { collectPrompt } from './prompt.js';
 import type { RoutedRequest } from './routed-request.js';
@@ -28,22 +29,38 @@ export function parse(env: RouterEnv, request: BodyRequest): Refusal | undefined
 	if (dialect.model === 'form')
 		return (request.caller.trusted ? undefined : handoverUnread(request.body)) ?? readForm(request);
 	if (request.pathModel !== undefined) request.model = request.pathModel.name;
-	const body = isRead(request) ? parseBody(env, request.body, dialect) : undefined;
+	readJsonBytes(request);
+	const body = isRead(request) ? parseBody(env, jsonOf(request), dialect) : undefined;
 	const refusal = readModel(request, body);
 	if (refusal !== undefined) return refusal;
 	const { trusted } = request.caller;
-	if (body === undefined) return (trusted ? undefined : handoverUnread(request.body)) ?? setSession(request, {});
+	if (body === undefined || request.jsonBytes > 0) {
+		const handover = trusted ? undefined : handoverUnread(request.body);
+		if (handover !== undefined || body === undefined) return handover ?? setSession(request, {});
+		return readPrompt(env, request, body);
+	}
 	request.parsed = true;
 	if (!trusted) request.body = withoutHandover(request.body, body);
 	if (dialect.responseIds) request.body = withoutChosenId(request.body, body);
+	return readPrompt(env, request, body);
+}
+
+/** Reads what is asked for: how much, for which session, and the prompt. */
+function readPrompt(env: RouterEnv, request: BodyRequest, body: Json): undefined {
 	readGeneration(env, request, body);
 	request.cacheSalt = key(body['cache_salt']);
-	collectPrompt(body, env.prompt, dialect.prompt, request.cacheSalt);
-	env.longs.forget();
+	layOut(env, request, body);
 	request.tokensIn = env.prompt.tokens;
 	// What engines hold for a salt they tell nobody of, nor are such blocks matched.
 	if (request.cacheSalt === '') request.tokenIds = env.prompt.exactIds();
 	return setSession(request, body);
+}
+
+function layOut(env: RouterEnv, { dialect, body: bytes, jsonBytes, cacheSalt }: BodyRequest, body: Json): void {
+	const raws: RawTensors | undefined =
+		jsonBytes > 0 ? rawTensors(body['inputs'], bytes.subarray(jsonBytes)) : undefined;
+	collectPrompt(body, env.prompt, dialect.prompt, cacheSalt, raws);
+	env.longs.forget();
 }
 
 /** Lays the prompt out again, for a decision in a later tick than the parse. */
@@ -52,19 +69,31 @@ export function recallPrompt(env: RouterEnv, request: RoutedRequest): void {
 	env.promptOf = request;
 	env.prompt.reset();
 	if (request.layPrompt !== undefined) return request.layPrompt(env.prompt);
-	if (!(request instanceof BodyRequest) || !request.parsed) return;
-	const body = parseBody(env, request.body, request.dialect);
-	if (body !== undefined) collectPrompt(body, env.prompt, request.dialect.prompt, request.cacheSalt);
-	env.longs.forget();
+	if (!(request instanceof BodyRequest) || !(request.parsed || request.jsonBytes > 0)) return;
+	const body = parseBody(env, jsonOf(request), request.dialect);
+	if (body !== undefined) layOut(env, request, body);
 }
 
-/** Says how the tensors after the JSON of a body are told from it; such a body is not looked into. */
-const BINARY_TENSORS = 'inference-header-content-length';
+/** Where raw tensors follow the JSON of a body, and it is known how that ends. */
+function readJsonBytes(request: BodyRequest): void {
+	const header = request.headers[BINARY_TENSORS];
+	if (header !== undefined && takesTensors(request.dialect))
+		request.jsonBytes = jsonBytesOf(header, request.body.length) ?? 0;
+}
+
+function takesTensors({ prompt }: Dialect): boolean {
+	return prompt.some(({ as }) => as === 'tensors');
+}
+
+function jsonOf({ body, jsonBytes }: BodyRequest): Buffer {
+	return jsonBytes > 0 ? body.subarray(0, jsonBytes) : body;
+}
 
 /** Whether the body is to be read as JSON. One that must name a model is, whatever it says of itself. */
-function isRead({ dialect, body, headers }: BodyRequest): boolean {
+function isRead({ dialect, body, headers, jsonBytes }: BodyRequest): boolean {
 	if (dialect.model === 'body' && dialect.modelRequired) return true;
-	if (dialect.prompt.length === 0 || body[0] !== OPEN_BRACE || headers[BINARY_TENSORS] !== undefined) return false;
+	if (dialect.prompt.length === 0 || body[0] !== OPEN_BRACE) return false;
+	if (headers[BINARY_TENSORS] !== undefined) return jsonBytes > 0;
 	return (headers['content-type'] ?? '').includes('json');
 }
 
@@ -117,11 +146,13 @@ const members = new WeakMap<Dialect, PromptMembers>();
 function promptMembers(dialect: Dialect): PromptMembers {
 	let names = members.get(dialect);
 	if (names === undefined)
-		members.set(
-			dialect,
-			(names = new Map(dialect.prompt.map(({ member, as }) => [member, as === 'batch' || as === 'ids']))),
-		);
+		members.set(dialect, (names = new Map(dialect.prompt.map(({ member, as }) => [member, idsDepth(as)]))));
 	return names;
+}
+
+function idsDepth(as: PromptField['as']): number {
+	if (as === 'tensors') return IDS_DEPTH.tensors;
+	return as === 'batch' || as === 'ids' ? IDS_DEPTH.lists : IDS_DEPTH.none;
 }
 
 function readGeneration(env: RouterEnv, request: BodyRequest, body: Json): void {

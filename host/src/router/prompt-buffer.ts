@@ -1,5 +1,6 @@
 // Owns the scratch buffer in which the prompt of the request at hand is laid out, text as UTF-8 and token ids as words, for hashing and for the count of tokens. One
 // per router, valid within one tick. What is beyond the bound is counted but not kept. Strings and ids that were taken out of the body before it was parsed come as their bytes.
+import { type IdBytes, layIds } from './id-bytes.js';
 import { isId } from './long-ids.js';
 import { type LongStrings, unescapeJson } from './long-strings.js';
 
@@ -91,7 +92,7 @@ export class PromptBuffer {
 		for (let at = 0; at < kept; at++) {
 			const id = ids[at];
 			// A list with anything else in it is counted, and known by its ids as far as they are some.
-			if (!isId(id)) this.#lists = Number.POSITIVE_INFINITY;
+			if (!isId(id)) this.manyLists();
 			this.#used = this.#buffer.writeUInt32LE(typeof id === 'number' ? id >>> 0 : 0, this.#used);
 		}
 	}
@@ -111,6 +112,20 @@ export class PromptBuffer {
 		this.#buffer.set(bytes, this.#used);
 		this.#used += bytes.length;
 		return true;
+	}
+
+	/** The same where they are bytes of a tensor. */
+	idBytes(ids: IdBytes): void {
+		const room = this.#list(ids.count, ids.count);
+		const { count, sound } = layIds(ids, this.#buffer, this.#used, room);
+		this.#idsKept = count;
+		this.#used += count * ID_BYTES;
+		if (!sound || ids.rows > 1) this.manyLists();
+	}
+
+	/** What is laid out as one list are several prompts, or no ids alone: it has no one list of ids to be known by. */
+	manyLists(): void {
+		this.#lists = Number.POSITIVE_INFINITY;
 	}
 
 	/** The ids where they are all of the prompt, as many as were kept of them; undefined for text, for several prompts, and for none. */

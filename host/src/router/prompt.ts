@@ -1,6 +1,8 @@
 // Owns how the parts of a request body that its dialect calls the prompt are laid out: messages with their content parts, tools, texts, token ids, tensors.
 // It walks to a fixed depth whatever the body holds. Leaves the bytes to PromptBuffer.
-import { byName, isPromptName, type PromptField, passThrough } from '@infermesh/adapters';
+import { byName, isIdsName, isPromptName, type PromptField, passThrough } from '@infermesh/adapters';
+import { type RawTensors, rawTexts } from './binary-tensors.js';
+import { idForm, rawIds } from './id-bytes.js';
 import type { PromptBuffer } from './prompt-buffer.js';
 
 type Json = Readonly<Record<string, unknown>>;
@@ -16,13 +18,14 @@ function isObject(value: unknown): value is Json {
 
 /**
  * Lays out the prompt of `body` in `into`, in the order of `fields`: that in which templates place them. Where a field of ids has some, they are what the engine takes,
- * and all there is. `salt` keeps prompts apart that engines are told not to share.
+ * and all there is. `salt` keeps prompts apart that engines are told not to share. `raws`: tensors whose data is not in the JSON.
  */
 export function collectPrompt(
 	body: Json,
 	into: PromptBuffer,
 	fields: readonly PromptField[] = passThrough.prompt,
 	salt = '',
+	raws: RawTensors = NO_RAWS,
 ): void {
 	into.reset();
 	for (let at = 0; at < salt.length; at++) into.mark(salt.charCodeAt(at) & 0xff);
@@ -30,11 +33,13 @@ export function collectPrompt(
 		if (as === 'ids' && holdsIds(body[member], into)) return collectBatch(body[member], into);
 	for (const { member, as } of fields) {
 		const value = body[member];
-		if (value !== undefined && value !== null) layouts[as](value, into);
+		if (value !== undefined && value !== null) layouts[as](value, into, raws);
 	}
 }
 
-const layouts: Readonly<Record<PromptField['as'], (value: unknown, into: PromptBuffer) => void>> = {
+const NO_RAWS: RawTensors = new Map();
+
+const layouts: Readonly<Record<PromptField['as'], (value: unknown, into: PromptBuffer, raws: RawTensors) => void>> = {
 	text: collectText,
 	batch: collectBatch,
 	// Laid out first, where it holds any.
@@ -46,17 +51,51 @@ const layouts: Readonly<Record<PromptField['as'], (value: unknown, into: PromptB
 		into.mark(MARK_TOOLS);
 		into.json(value);
 	},
-	tensors(value, into) {
-		if (!Array.isArray(value)) return;
-		const texts = value.filter((tensor) => isObject(tensor) && tensor['datatype'] === 'BYTES');
-		for (const { data } of promptsOf(texts as Tensor[])) collectValues(data, into, DEPTH_MAX);
+	tensors(value, into, raws) {
+		if (Array.isArray(value)) collectTensors(value.filter(isObject), into, raws);
 	},
 	values: (value, into) => collectValues(value, into, DEPTH_MAX),
 };
 
-interface Tensor {
+/** A tensor as KServe's JSON has it; what it says of itself may be anything. */
+interface Tensor extends Json {
 	readonly name: string;
-	readonly data: unknown;
+}
+
+/** The ids of tensors that hold some are the whole prompt; without any the texts are. */
+function collectTensors(tensors: readonly Json[], into: PromptBuffer, raws: RawTensors): void {
+	const named = tensors.filter((tensor): tensor is Tensor => typeof tensor['name'] === 'string');
+	const ids = named.filter(({ name }) => isIdsName(name)).toSorted(byName);
+	let found = false;
+	for (const tensor of ids) found = collectIds(tensor, into, raws.get(tensor)) || found;
+	if (found) return;
+	for (const tensor of promptsOf(named.filter(({ datatype }) => datatype === 'BYTES'))) {
+		const raw = raws.get(tensor);
+		if (raw === undefined) collectValues(tensor['data'], into, DEPTH_MAX);
+		else for (const text of rawTexts(raw)) layText([text], into);
+	}
+}
+
+/** Lays out the ids of a tensor; false when it holds none. A tensor's data may be as nested as its shape is, or flat. */
+function collectIds({ datatype, shape, data }: Tensor, into: PromptBuffer, raw: Buffer | undefined): boolean {
+	const form = idForm(datatype);
+	if (form === undefined) return false;
+	const rows = rowsOf(shape);
+	if (raw !== undefined) {
+		const ids = rawIds(form, raw, rows);
+		if (ids !== undefined) into.idBytes(ids);
+		return ids !== undefined;
+	}
+	if (!holdsIds(data, into)) return false;
+	collectBatch(data, into);
+	if (rows > 1) into.manyLists();
+	return true;
+}
+
+/** Lists that a tensor of this shape holds: one for every place but in its last dimension. */
+function rowsOf(shape: unknown): number {
+	if (!Array.isArray(shape)) return 1;
+	return shape.slice(0, -1).reduce((rows: number, size) => (typeof size === 'number' ? rows * size : rows), 1);
 }
 
 /** Of named inputs those that go by a prompt's name, or all where none does, by name: whatever order they come in, it is the same prompt. */
@@ -87,10 +126,12 @@ function collectValues(value: unknown, into: PromptBuffer, depth: number): void 
 /** Texts that came as bytes, each in pieces: laid out as those of tensors in JSON are, so that a prompt is known again over another protocol. */
 export function layTexts(texts: readonly (readonly Buffer[])[], into: PromptBuffer): void {
 	into.reset();
-	for (const pieces of texts) {
-		into.mark(MARK_PART);
-		for (const piece of pieces) into.utf8(piece);
-	}
+	for (const pieces of texts) layText(pieces, into);
+}
+
+function layText(pieces: readonly Buffer[], into: PromptBuffer): void {
+	into.mark(MARK_PART);
+	for (const piece of pieces) into.utf8(piece);
 }
 
 function collectMessages(value: unknown, into: PromptBuffer): void {

@@ -1,6 +1,7 @@
 // Owns the state of one gRPC call while it is in the router: the record every protocol shares, and what only gRPC has. What the client has sent is kept as it
 // came while the call may still go to another target, within a bound, and is counted with all bodies held.
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { IdBytes } from '../id-bytes.js';
 import { layTexts } from '../prompt.js';
 import type { PromptBuffer } from '../prompt-buffer.js';
 import { type Protocol, RoutedRequest } from '../routed-request.js';
@@ -31,6 +32,8 @@ export class GrpcCall extends RoutedRequest {
 	sentBytes = 0;
 	/** The prompt its first message has: pieces of what was sent, or of what that was inflated to. */
 	texts: readonly TextPieces[] = [];
+	/** The same where it is token ids. */
+	ids: readonly IdBytes[] = [];
 	/** How that is laid out where it is no row of texts. */
 	layout: PromptLayout | undefined;
 	/** Counts what comes after the message it was routed by. */
@@ -59,7 +62,8 @@ export class GrpcCall extends RoutedRequest {
 	}
 
 	override layPrompt(into: PromptBuffer): void {
-		if (this.layout === undefined) layTexts(this.texts, into);
+		if (this.ids.length > 0) for (const ids of this.ids) into.idBytes(ids);
+		else if (this.layout === undefined) layTexts(this.texts, into);
 		else this.layout(into);
 	}
 }

@@ -7,6 +7,7 @@ import { resolveRoute } from '../decide.js';
 import { type RouterEnv, stageEnded } from '../env.js';
 import { type Refusal, routerErrors } from '../errors.js';
 import { resetStream } from '../http2/compat.js';
+import { countIds } from '../id-bytes.js';
 import { recallPrompt, setSession } from '../parse.js';
 import { BYTES_PER_TOKEN } from '../prompt-buffer.js';
 import { forwardable, listFits, readNames } from '../request-headers.js';
@@ -72,6 +73,7 @@ export class GrpcCalls implements Protocol {
 			this.#routing.leave(call, httpOfGrpc(call.statusCode));
 			call.sent = [];
 			call.texts = [];
+			call.ids = [];
 			call.layout = undefined;
 		});
 	}
@@ -156,6 +158,7 @@ export class GrpcCalls implements Protocol {
 		call.bodyBytes = 0;
 		call.sent = [];
 		call.texts = [];
+		call.ids = [];
 		call.layout = undefined;
 	}
 
@@ -189,6 +192,7 @@ export class GrpcCalls implements Protocol {
 		const refusal = resolveRoute(env, call);
 		stageEnded(env, call, 'parse');
 		if (refusal !== undefined) return this.refuse(call, refusal);
+		this.#readIds(call);
 		// The client waits until there is a target to take more.
 		call.stream2.pause();
 		this.#routing.begin(call);
@@ -204,15 +208,29 @@ export class GrpcCalls implements Protocol {
 		call.tokensOutMax = read.tokensOutMax;
 		call.inSequence = read.sequence !== '';
 		setSession(call, NO_BODY, read.sequence);
+		const ids = read.ids.prompt();
 		const { texts, bytes } = read.texts.prompt();
-		call.tokensIn = tokensOf(env, bytes, messageBytes);
+		call.tokensIn = countIds(ids) || tokensOf(env, bytes, messageBytes);
 		// What was inflated is held for this alone, and counts.
-		const copiedBytes = read.texts.copiedBytes;
+		const { copiedBytes } = ids.length > 0 ? read.ids : read.texts;
 		if (env.bodyBytes + copiedBytes > env.options.bodyBytesTotalMax) return;
 		env.bodyBytes += copiedBytes;
 		call.bodyBytes += copiedBytes;
+		call.ids = ids;
+		if (ids.length > 0) return;
 		if (call.grpc.fields !== predictionsFields) call.texts = texts;
 		else this.#readInputs(call, texts, bytes, messageBytes);
+	}
+
+	/** A prompt that is token ids is known by them where some engine says what it holds; elsewhere they are laid out for each decision, and not kept. */
+	#readIds(call: GrpcCall): void {
+		const env = this.#env;
+		const { route, ids } = call;
+		const { prefixes } = env.ports;
+		if (ids.length !== 1 || route === undefined) return;
+		if (!prefixes.wantsTokens(route.pool) && !route.fallbacks.some((pool) => prefixes.wantsTokens(pool))) return;
+		recallPrompt(env, call);
+		call.tokenIds = env.prompt.exactIds();
 	}
 
 	/** TorchServe's inputs are a prompt where they are text. */
@@ -233,7 +251,8 @@ export class GrpcCalls implements Protocol {
 		const options = {
 			fields: call.grpc.fields,
 			nameBytesMax: NAME_BYTES_MAX,
-			tokensOf: (promptBytes: number, messageBytes: number) => tokensOf(env, promptBytes, messageBytes),
+			tokensOf: (read: FirstReader | undefined, messageBytes: number) =>
+				countIds(read?.ids.prompt() ?? []) || tokensOf(env, read?.texts.prompt().bytes ?? 0, messageBytes),
 		};
 		call.counter = new MessageCounter(options, (tokens) => {
 			call.tokensIn += tokens;

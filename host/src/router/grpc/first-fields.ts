@@ -1,4 +1,4 @@
-// Owns what is wanted of a call's first message, as data: the model's name, and where the message has them the texts of its tensors and the parameters that
+// Owns what is wanted of a call's first message, as data: the model's name, and where the message has them the texts and token ids of its tensors and the parameters that
 // say something to a router. Field numbers are those of the protocols' published messages.
 import type { WantedField } from './field-scanner.js';
 
@@ -8,7 +8,9 @@ export type Meaning =
 	| 'tensor'
 	| 'tensor_name'
 	| 'datatype'
+	| 'shape'
 	| 'element'
+	| 'ids'
 	| 'raw'
 	| 'parameter'
 	| 'parameter_name'
@@ -25,7 +27,7 @@ export function modelAt(path: readonly number[]): readonly FirstField[] {
 	return [{ field, kind: 'message', means: 'around', fields: modelAt(deeper) }];
 }
 
-/** `ModelInferRequest` of KServe v2, which Triton and OVMS speak: texts are tensors of type BYTES, with their elements as fields or all in one. */
+/** `ModelInferRequest` of KServe v2, which Triton and OVMS speak: texts are tensors of type BYTES and token ids such of integers, with their elements as fields or all in one. */
 export const kserveFields: readonly FirstField[] = [
 	...modelAt([1]),
 	{
@@ -53,7 +55,17 @@ export const kserveFields: readonly FirstField[] = [
 		fields: [
 			{ field: 1, kind: 'text', means: 'tensor_name' },
 			{ field: 2, kind: 'text', means: 'datatype' },
-			{ field: 5, kind: 'message', means: 'around', fields: [{ field: 8, kind: 'bytes', means: 'element' }] },
+			{ field: 3, kind: 'bytes', means: 'shape' },
+			{
+				field: 5,
+				kind: 'message',
+				means: 'around',
+				// `int_contents`, `int64_contents`, `uint_contents`, `uint64_contents`: packed, as everybody writes them.
+				fields: [
+					{ field: 8, kind: 'bytes', means: 'element' },
+					...[2, 3, 4, 5].map((field) => ({ field, kind: 'bytes', means: 'ids' }) as const),
+				],
+			},
 		],
 	},
 	{ field: 7, kind: 'bytes', means: 'raw' },

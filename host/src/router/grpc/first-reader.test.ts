@@ -21,7 +21,10 @@ function read(pieces: readonly Buffer[], fields = kserveFields, copies = false, 
 	for (const piece of pieces) scanner.push(piece);
 	if (!scanner.end()) return undefined;
 	const { texts, bytes } = reader.texts.prompt();
-	return { reader, bytes, texts: texts.map((parts) => Buffer.concat(parts).toString()) };
+	const ids = reader.ids
+		.prompt()
+		.map((one) => [one.form, one.count, one.rows, Buffer.concat(one.pieces).toString('hex')] as const);
+	return { reader, bytes, ids, texts: texts.map((parts) => Buffer.concat(parts).toString()) };
 }
 
 function cut(bytes: Buffer, at: readonly number[]): Buffer[] {
@@ -187,12 +190,14 @@ test('TorchServe’s inputs come by name, with the sequence they are of', (t) =>
 	t.is(of(sequence)?.reader.model, 'ts');
 });
 
+const counts = (prompt: number, message: number): number => 1_000_000 * prompt + message;
+
 test('what follows the first message counts, message by message, however it is cut', (t) => {
 	t.log(`seed ${seed}`);
 	const options = {
 		fields: kserveFields,
 		nameBytesMax: 512,
-		tokensOf: (prompt: number, message: number) => 1_000_000 * prompt + message,
+		tokensOf: (of: FirstReader | undefined, message: number) => counts(of?.texts.prompt().bytes ?? 0, message),
 	};
 	fc.assert(
 		fc.property(
@@ -208,7 +213,7 @@ test('what follows the first message counts, message by message, however it is c
 					return frame;
 				});
 				const wanted = messages.map((message, place) =>
-					options.tokensOf(sent[place]?.[2] === 1 ? 0 : (read([message])?.bytes ?? 0), message.length),
+					counts(sent[place]?.[2] === 1 ? 0 : (read([message])?.bytes ?? 0), message.length),
 				);
 				const counted: number[] = [];
 				const counter = new MessageCounter(options, (tokens) => counted.push(tokens));
@@ -249,19 +254,29 @@ test('what is kept is bounded, however a message is made: it is the beginning of
 
 test('random bytes never throw, and say the same however they are cut', (t) => {
 	t.log(`seed ${seed}`);
+	let found = 0;
 	// Bytes that make fields of the tree likely.
 	const likely = fc.array(
-		fc.oneof(fc.constantFrom(0x0a, 0x2a, 0x22, 0x3a, 0x12, 0x42, 0x10, 1, 2, 4, 6), fc.nat(255)),
+		fc.oneof(
+			fc.constantFrom(0x0a, 0x2a, 0x22, 0x3a, 0x12, 0x42, 0x10, 1, 2, 4, 6),
+			fc.nat(255),
+			fc.constantFrom('token_ids', 'INT32', 'INT64').map((name) => withHead(0x0a, [...Buffer.from(name)])),
+			fc.constantFrom('INT32', 'UINT64').map((type) => withHead(0x12, [...Buffer.from(type)])),
+			fc.array(fc.nat(255), { maxLength: 9 }).map((packed) => withHead(0x2a, withHead(0x12, packed))),
+			fc.array(fc.nat(255), { maxLength: 8 }).map((packed) => tensorBytes(withHead(0x2a, withHead(0x1a, packed)))),
+			fc.array(fc.nat(255), { maxLength: 16 }).map((raw) => tensorBytes([]).concat(withHead(0x3a, raw))),
+		),
 		{
 			maxLength: 120,
 		},
 	);
 	fc.assert(
 		fc.property(likely, cuts, fc.constantFrom(kserveFields, predictFields), (bytes, at, fields) => {
-			const message = Buffer.from(bytes);
+			const message = Buffer.from(bytes.flat());
 			const whole = read([message], fields);
+			found += whole?.ids.length ?? 0;
 			const parts = read(cut(message, at), fields);
-			t.deepEqual([parts?.texts, parts?.bytes], [whole?.texts, whole?.bytes]);
+			t.deepEqual([parts?.texts, parts?.bytes, parts?.ids], [whole?.texts, whole?.bytes, whole?.ids]);
 			t.deepEqual(
 				[parts?.reader.model, parts?.reader.tokensOutMax, parts?.reader.sequence],
 				[whole?.reader.model, whole?.reader.tokensOutMax, whole?.reader.sequence],
@@ -269,4 +284,16 @@ test('random bytes never throw, and say the same however they are cut', (t) => {
 		}),
 		{ seed, numRuns: 5000 },
 	);
+	t.true(found > 100, `ids of ${found} tensors`);
 });
+
+/** A field of protobuf, short. */
+function withHead(tag: number, bytes: readonly number[]): number[] {
+	return [tag, bytes.length].concat(bytes);
+}
+
+/** A tensor of ids with these further fields. */
+function tensorBytes(more: readonly number[]): number[] {
+	const name = withHead(0x0a, [...Buffer.from('input_ids')]);
+	return withHead(0x2a, name.concat(withHead(0x12, [...Buffer.from('INT64')]), more));
+}

@@ -1,7 +1,8 @@
-// Owns what is read out of a call's first message: the model's name, the prompt's texts, and the parameters that say how long the output may be and
+// Owns what is read out of a call's first message: the model's name, the prompt's texts or token ids, and the parameters that say how long the output may be and
 // which sequence the call belongs to. It hears of fields from the scanner.
 import type { FieldReader } from './field-scanner.js';
 import type { Meaning } from './first-fields.js';
+import { TensorIds } from './tensor-ids.js';
 import { TensorTexts, type TextsOptions } from './tensor-texts.js';
 
 const TOKENS_OUT = 'max_tokens';
@@ -15,33 +16,46 @@ export class FirstReader implements FieldReader<Meaning> {
 	/** Sequence of a stateful model; `''` = none. */
 	sequence = '';
 	readonly texts: TensorTexts;
+	readonly ids: TensorIds;
 	#parameter = '';
 	#value: string | bigint = '';
 
 	constructor(options: TextsOptions) {
 		this.texts = new TensorTexts(options);
+		this.ids = new TensorIds(options);
 	}
 
 	began(means: Meaning): void {
-		if (means === 'tensor') this.texts.tensor();
-		else if (means === 'element') this.texts.element();
-		else if (means === 'raw') this.texts.raw();
-		else if (means === 'parameter') {
+		if (means === 'tensor') {
+			this.texts.tensor();
+			this.ids.tensor();
+		} else if (means === 'element') this.texts.element();
+		else if (means === 'ids') this.ids.packed();
+		else if (means === 'raw') {
+			this.texts.raw();
+			this.ids.raw();
+		} else if (means === 'parameter') {
 			this.#parameter = '';
 			this.#value = '';
 		}
 	}
 
 	ended(means: Meaning): void {
-		if (means === 'raw') this.texts.rawEnded();
-		else if (means === 'parameter') this.#take(this.#parameter, this.#value);
+		if (means === 'raw') {
+			this.texts.rawEnded();
+			this.ids.rawEnded();
+		} else if (means === 'parameter') this.#take(this.#parameter, this.#value);
 	}
 
 	text(means: Meaning, text: string): void {
 		if (means === 'model') this.model = text;
-		else if (means === 'tensor_name') this.texts.name(text);
-		else if (means === 'datatype') this.texts.datatype(text);
-		else if (means === 'sequence') this.sequence = text;
+		else if (means === 'tensor_name') {
+			this.texts.name(text);
+			this.ids.name(text);
+		} else if (means === 'datatype') {
+			this.texts.datatype(text);
+			this.ids.datatype(text);
+		} else if (means === 'sequence') this.sequence = text;
 		else if (means === 'parameter_name') this.#parameter = text;
 		else if (means === 'parameter_value') this.#value = text;
 	}
@@ -52,7 +66,12 @@ export class FirstReader implements FieldReader<Meaning> {
 
 	bytes(means: Meaning, bytes: Buffer): void {
 		if (means === 'element') this.texts.elementBytes(bytes);
-		else if (means === 'raw') this.texts.rawBytes(bytes);
+		else if (means === 'ids') this.ids.packedBytes(bytes);
+		else if (means === 'shape') this.ids.dimensionBytes(bytes);
+		else if (means === 'raw') {
+			this.texts.rawBytes(bytes);
+			this.ids.rawBytes(bytes);
+		}
 	}
 
 	#take(name: string, value: string | bigint): void {

@@ -9,8 +9,8 @@ export interface MessageCounterOptions {
 	readonly fields: readonly FirstField[];
 	/** Texts that are names. */
 	readonly nameBytesMax: number;
-	/** Tokens of a prompt of so many bytes, and of a message of so many that says no prompt. */
-	readonly tokensOf: (promptBytes: number, messageBytes: number) => number;
+	/** Tokens of a message of so many bytes, by what was read of it, where it could be. */
+	readonly tokensOf: (read: FirstReader | undefined, messageBytes: number) => number;
 }
 
 export class MessageCounter implements FrameListener {
@@ -47,7 +47,7 @@ export class MessageCounter implements FrameListener {
 	}
 
 	ended(): void {
-		const promptBytes = this.#scanner?.end() === true ? (this.#reader?.texts.prompt().bytes ?? 0) : 0;
-		this.#counted(this.#options.tokensOf(promptBytes, this.#messageBytes));
+		const read = this.#scanner?.end() === true ? this.#reader : undefined;
+		this.#counted(this.#options.tokensOf(read, this.#messageBytes));
 	}
 }
