@@ -2,8 +2,9 @@
 import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
 import * as fc from 'fast-check';
+import type { RateWindow } from './bet-process.js';
 import { binomialUpper } from './binomial.js';
-import { RateProcess, type RateWindow } from './rate-process.js';
+import { RateProcess } from './rate-process.js';
 
 function evidenceOf(window: RateWindow, ratio: number): number {
 	const process = new RateProcess({ oddsRatios: [ratio] });

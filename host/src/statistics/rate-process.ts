@@ -1,15 +1,6 @@
 // Owns the evidence that one arm's rate of bad outcomes is higher than another's: a one-sided e-process over counts a window, for canaries.
-// Leaves what is a bad outcome, and the length of a window, to the callers. Invariant: an alarm once raised stays.
-import { MeshError } from '@infermesh/proto';
-import { statisticsErrors } from './errors.js';
-
-/** Requests that ended in one window, by arm. */
-export interface RateWindow {
-	readonly candidate: number;
-	readonly candidateBad: number;
-	readonly control: number;
-	readonly controlBad: number;
-}
+// Leaves what is a bad outcome, and the length of a window, to the callers.
+import { BetProcess, type BetState, checkCounts, logSumExp, type RateWindow, resumed } from './bet-process.js';
 
 export interface RateOptions {
 	/** Probability of a false alarm over the whole life of the process, in (0, 1). */
@@ -22,15 +13,7 @@ export const rateDefaults: RateOptions = { alpha: 0.001, oddsRatios: [1.5, 2, 4,
 /** Requests an arm may have in one window: above it a window costs too much to judge. */
 export const WINDOW_REQUESTS_MAX = 10_000_000;
 
-/** Plain data of fixed size: survives JSON. */
-export interface RateState extends RateWindow {
-	readonly version: 1;
-	readonly options: RateOptions;
-	readonly windows: number;
-	/** Log capital of each odds ratio. */
-	readonly logs: readonly number[];
-	readonly logEvidenceMax: number;
-}
+export type RateState = BetState<RateOptions>;
 
 /**
  * Tests H0: in every window, the candidate's probability of a bad outcome is at most the control's. In a window with n₁ and n₀ requests, B₁ and B₀ of them
@@ -55,112 +38,32 @@ export interface RateState extends RateWindow {
  * Source of the construction: conditional e-variables for two-by-two tables as in Turner, Ly and Grünwald, "Generic e-variables for exact sequential
  * k-sample tests", 2024; conditional test: Fisher 1935.
  */
-export class RateProcess {
-	readonly options: RateOptions;
-	readonly #logs: Float64Array;
-	#windows = 0;
-	#candidate = 0;
-	#candidateBad = 0;
-	#control = 0;
-	#controlBad = 0;
-	#logEvidence = 0;
-	#logEvidenceMax = 0;
-
+export class RateProcess extends BetProcess<RateOptions> {
 	constructor(options: Partial<RateOptions> = {}) {
-		this.options = { ...rateDefaults, ...options };
-		const { alpha, oddsRatios } = this.options;
+		const whole = { ...rateDefaults, ...options };
+		const { alpha, oddsRatios } = whole;
 		if (!(alpha > 0 && alpha < 1)) throw new RangeError(`alpha must be between 0 and 1, not ${alpha}`);
 		if (oddsRatios.length === 0 || oddsRatios.length > 64 || oddsRatios.some((one) => !(one > 1 && one <= 1e6)))
 			throw new RangeError('odds ratios are 1 to 64 numbers above 1');
-		this.#logs = new Float64Array(oddsRatios.length);
-	}
-
-	get windows(): number {
-		return this.#windows;
-	}
-
-	/** Sums over all windows. */
-	get totals(): RateWindow {
-		return {
-			candidate: this.#candidate,
-			candidateBad: this.#candidateBad,
-			control: this.#control,
-			controlBad: this.#controlBad,
-		};
-	}
-
-	/** The e-value now: how many times a stake of 1 has grown. */
-	get evidence(): number {
-		return Math.exp(this.#logEvidence);
-	}
-
-	/** Whether the evidence has ever reached 1/alpha. */
-	get alarm(): boolean {
-		return this.#logEvidenceMax >= Math.log(1 / this.options.alpha);
-	}
-
-	/** 1 over the largest evidence so far: a p-value that may be read at any time. */
-	get anytimeP(): number {
-		return Math.exp(-this.#logEvidenceMax);
-	}
-
-	/** Adds one window. Throws a RangeError for counts that cannot be. */
-	observe(window: RateWindow): void {
-		checkArm(window.candidate, window.candidateBad, 'candidate');
-		checkArm(window.control, window.controlBad, 'control');
-		const weights = hypergeometricLogWeights(window);
-		this.options.oddsRatios.forEach((ratio, index) => {
-			const log = Math.log(ratio);
-			const won = window.candidateBad * log - logMeanPower(weights, log);
-			this.#logs[index] = (this.#logs[index] as number) + won;
-		});
-		this.#windows++;
-		this.#candidate += window.candidate;
-		this.#candidateBad += window.candidateBad;
-		this.#control += window.control;
-		this.#controlBad += window.controlBad;
-		this.#weigh();
-	}
-
-	state(): RateState {
-		return {
-			version: 1,
-			options: this.options,
-			windows: this.#windows,
-			...this.totals,
-			logs: Array.from(this.#logs),
-			logEvidenceMax: this.#logEvidenceMax,
-		};
+		super(whole, oddsRatios.length);
 	}
 
 	/** The process whose state it is. Throws `IM_STATISTICS_STATE` when it is none. */
 	static resume(state: RateState): RateProcess {
-		if (state.version !== 1) throw damaged(`version ${String(state.version)} is not known`);
-		let made: RateProcess;
-		try {
-			made = new RateProcess(state.options);
-			if (!Number.isSafeInteger(state.windows) || state.windows < 0) throw new RangeError('windows is no count');
-			checkTotals(state);
-			if (state.logs.length !== made.#logs.length || !state.logs.every(Number.isFinite))
-				throw new RangeError('capital does not fit the odds ratios');
-			if (!(state.logEvidenceMax >= 0)) throw new RangeError('the largest evidence is below 1');
-		} catch (cause) {
-			throw damaged(cause instanceof Error ? cause.message : String(cause), cause);
-		}
-		made.#windows = state.windows;
-		made.#candidate = state.candidate;
-		made.#candidateBad = state.candidateBad;
-		made.#control = state.control;
-		made.#controlBad = state.controlBad;
-		made.#logs.set(state.logs);
-		made.#logEvidenceMax = state.logEvidenceMax;
-		made.#weigh();
-		return made;
+		return resumed(state, 'an e-process', () => new RateProcess(state.options).restore(state));
 	}
 
-	#weigh(): void {
-		this.#logEvidence = logSumExp(this.#logs) - Math.log(this.#logs.length);
-		this.#logEvidenceMax = Math.max(this.#logEvidenceMax, this.#logEvidence);
+	/** Adds one window. Throws a RangeError for counts that cannot be, and for more than `WINDOW_REQUESTS_MAX` of an arm. */
+	observe(window: RateWindow): void {
+		checkCounts(window);
+		checkSize(window.candidate, 'candidate');
+		checkSize(window.control, 'control');
+		const weights = hypergeometricLogWeights(window);
+		const { oddsRatios } = this.options;
+		this.settle(window, (index) => {
+			const log = Math.log(oddsRatios[index] as number);
+			return window.candidateBad * log - logMeanPower(weights, log);
+		});
 	}
 }
 
@@ -187,31 +90,7 @@ function logMeanPower({ first, logs }: LogWeights, logRatio: number): number {
 	return logSumExp(logs.map((log, index) => log + (first + index) * logRatio)) - logSumExp(logs);
 }
 
-function logSumExp(logs: Float64Array): number {
-	let most = Number.NEGATIVE_INFINITY;
-	for (const log of logs) most = Math.max(most, log);
-	let sum = 0;
-	for (const log of logs) sum += Math.exp(log - most);
-	return most + Math.log(sum);
-}
-
-function checkArm(requests: number, bad: number, arm: string): void {
-	if (!Number.isInteger(requests) || !Number.isInteger(bad) || bad < 0 || bad > requests)
-		throw new RangeError(`${arm}: ${bad} bad of ${requests} requests cannot be`);
+function checkSize(requests: number, arm: string): void {
 	if (requests > WINDOW_REQUESTS_MAX)
 		throw new RangeError(`${arm}: ${requests} requests in one window, more than ${WINDOW_REQUESTS_MAX}`);
-}
-
-function checkTotals(state: RateState): void {
-	const pairs = [
-		[state.candidate, state.candidateBad],
-		[state.control, state.controlBad],
-	] as const;
-	for (const [requests, bad] of pairs)
-		if (!Number.isSafeInteger(requests) || !Number.isSafeInteger(bad) || bad < 0 || bad > requests)
-			throw new RangeError('its counts contradict each other');
-}
-
-function damaged(why: string, cause?: unknown): MeshError {
-	return new MeshError(statisticsErrors, 'IM_STATISTICS_STATE', `an e-process cannot be resumed: ${why}`, { cause });
 }

@@ -3,8 +3,9 @@ import { SeededRandom } from '@infermesh/proto';
 import test from 'ava';
 import { seedOfBlock } from '../experiments/design/schedule.js';
 import { inCanary } from '../strategy/runtime/plan.js';
+import type { RateWindow } from './bet-process.js';
 import { binomialLower, binomialUpper } from './binomial.js';
-import { RateProcess, type RateWindow } from './rate-process.js';
+import { RateProcess } from './rate-process.js';
 import { ShareProcess } from './share-process.js';
 
 test('the mean evidence of a block is 1 exactly, whatever the sizes of groups, and below where the candidate has fewer', (t) => {

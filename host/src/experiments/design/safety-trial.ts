@@ -1,6 +1,7 @@
 // Owns what a canary or a split has gathered: evidence of harm only. Pure; its state survives JSON. It gives no size of an effect, on purpose: the arms
 // share queues, so any size would be wrong.
-import { RateProcess, type RateState, type RateWindow } from '../../statistics/rate-process.js';
+import type { RateWindow } from '../../statistics/bet-process.js';
+import { RateProcess, type RateState } from '../../statistics/rate-process.js';
 import { ShareProcess, type ShareState } from '../../statistics/share-process.js';
 import { designDigest, type ExperimentDesign } from './design.js';
 import { stateError } from './errors.js';
