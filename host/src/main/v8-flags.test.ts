@@ -1,4 +1,4 @@
-// A data-plane worker's young generation is large from the start; other threads keep V8's own.
+// A data-plane worker's young generation is large from the start and stays at that; other threads keep V8's own.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
@@ -23,18 +23,32 @@ const step = () => {
 step();
 `;
 
-async function youngBytes(thread: Worker): Promise<number> {
-	const [bytes] = (await once(thread, 'message')) as [number];
+async function told(thread: Worker): Promise<number> {
+	const [figure] = (await once(thread, 'message')) as [number];
 	await thread.terminate();
-	return bytes;
+	return figure;
 }
 
 test.serial(
 	'a worker for requests fills a young generation of 16 MiB before it collects; a thread started afterwards does not',
 	async (t) => {
-		const roomy = await youngBytes(withRoomForRequests(() => new Worker(CODE, { eval: true })));
-		const plain = await youngBytes(new Worker(CODE, { eval: true }));
+		const roomy = await told(withRoomForRequests(() => new Worker(CODE, { eval: true })));
+		const plain = await told(new Worker(CODE, { eval: true }));
 		t.true(roomy > 12 << 20, `${roomy} bytes`);
 		t.true(plain < 8 << 20, `${plain} bytes`);
+	},
+);
+
+/** Most bytes a thread's heap may have, its young generation included. */
+const LIMIT = `
+require('node:worker_threads').parentPort.postMessage(require('node:v8').getHeapStatistics().heap_size_limit);
+`;
+
+test.serial(
+	"a worker's young generation does not grow beyond that, whatever survives in it; another thread's does",
+	async (t) => {
+		const kept = await told(withRoomForRequests(() => new Worker(LIMIT, { eval: true })));
+		const plain = await told(new Worker(LIMIT, { eval: true }));
+		t.true(plain - kept >= 32 << 20, `${kept} and ${plain} bytes`);
 	},
 );

@@ -60,18 +60,14 @@ export class SseRelay {
 		const end = this.#boundary(chunk);
 		if (end === 0) return this.#keep(chunk);
 		const head = end === chunk.length ? chunk : chunk.subarray(0, end);
-		const whole = this.#partBytes === 0 ? head : Buffer.concat([...this.#parts, head]);
-		this.#parts = [];
-		this.#partBytes = 0;
+		const whole = this.#partBytes === 0 ? head : Buffer.concat([...this.#takeParts(), head]);
 		if (end < chunk.length) this.#keep(chunk.subarray(end));
 		return this.#look(whole);
 	}
 
 	/** What is left when the engine has ended the stream: an event without its blank line. */
 	flush(): Buffer {
-		const rest = this.#partBytes === 0 ? EMPTY : Buffer.concat(this.#parts);
-		this.#parts = [];
-		this.#partBytes = 0;
+		const rest = this.#partBytes === 0 ? EMPTY : Buffer.concat(this.#takeParts());
 		return rest.length === 0 ? rest : this.#look(rest);
 	}
 
@@ -81,10 +77,14 @@ export class SseRelay {
 		if (this.#partBytes <= this.#eventBytesMax) return EMPTY;
 		this.#blind = true;
 		this.started = true;
-		const all = Buffer.concat(this.#parts);
+		return Buffer.concat(this.#takeParts());
+	}
+
+	#takeParts(): Buffer[] {
+		const parts = this.#parts;
 		this.#parts = [];
 		this.#partBytes = 0;
-		return all;
+		return parts;
 	}
 
 	/** Offset in `chunk` just past the last blank line, or 0. A blank line may have begun in the bytes kept. */
