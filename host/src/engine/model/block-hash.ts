@@ -1,4 +1,4 @@
-// Owns the chained hash that names a KV block by its content and everything before it, and names that stand for such hashes where contents have ids.
+// Owns the chained hash that names a KV block by its content and everything before it.
 // A chain is a Uint32Array with two words (low, high) for each full block; equal prefixes give equal words.
 // The hash is not cryptographic: 64 bits keep accidental collisions out of reach, not a hostile tenant's.
 
@@ -61,40 +61,4 @@ export function chainFromIds(ids: readonly number[], blocksPerId: number): Uint3
 		}
 	}
 	return chain;
-}
-
-/** Names whose lower bits count on: a table that takes these bits for its slots has that many neighbours of a prompt side by side. */
-const GROUP = 16;
-
-/**
- * As `chainFromIds`, in names of which those of one prompt go together: ids that count on, as those of new content in a trace do, and the blocks of one
- * id have the same name but for the lower bits of the low word, in aligned groups of sixteen. Different (id, part) never share a name below 2^36 blocks.
- * Ids beyond what `blocksPerId` leaves of 2^53 get hashes.
- */
-export function namesFromIds(ids: readonly number[], blocksPerId: number): Uint32Array {
-	const names = new Uint32Array(ids.length * blocksPerId * 2);
-	let at = 0;
-	let known = -1;
-	let low = 0;
-	let high = 0;
-	for (const id of ids) {
-		const first = id * blocksPerId;
-		if (!Number.isSafeInteger(first + blocksPerId)) {
-			names.set(chainFromIds([id], blocksPerId), at);
-			at += blocksPerId * 2;
-			continue;
-		}
-		for (let block = first; block < first + blocksPerId; block++) {
-			const group = Math.floor(block / GROUP);
-			if (group !== known) {
-				known = group;
-				const top = Math.floor(group / 2 ** 32);
-				low = finish(mix(0x2545f491 ^ top, group)) & -GROUP;
-				high = finish(mix(0x9e3779b9 ^ top, group));
-			}
-			names[at++] = low | (block & (GROUP - 1));
-			names[at++] = high;
-		}
-	}
-	return names;
 }

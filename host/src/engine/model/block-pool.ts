@@ -1,29 +1,18 @@
-// Owns the paged KV blocks of one engine: reference counts, the free list, and which blocks still hold known content.
-// Invariants: every block is either referenced or in the free list; a hash names at most one block; a block with known
-// content stays findable while free, until it is taken for something else (least recently freed first).
-import { BlockIndex } from './block-index.js';
-import { grown } from './grown.js';
+// Owns the paged KV blocks of one engine: how many are free, and which known contents the others hold, by how many sequences. Nothing depends on which block
+// it is that holds a content, so that blocks have no numbers here; those without a known content are only counted. Invariants: every block is either free or
+// referred to; a content is in one block at most; what nobody refers to stays findable while free, until its block is taken for something else (least
+// recently freed first).
 import type { HostTier } from './host-tier.js';
 import type { KvObserver } from './kv-observer.js';
-import { SlotList } from './slot-list.js';
-
-/** Words of a block: references, whether its content is known (1; 2 = and an observer is told of it), and the hash of it. */
-const BLOCK_WORDS = 4;
-const REFERENCES = 0;
-const NAMED = 1;
-const LOW = 2;
-const HIGH = 3;
+import { RunSet } from './run-set.js';
 
 export class BlockPool {
 	readonly total: number;
-	/** Of the blocks used so far. */
-	#blocks: Uint32Array = new Uint32Array(16 * BLOCK_WORDS);
-	/** Blocks from this one on have never been used. In the order in which free blocks are taken they come after those that were put in front. */
-	#fresh = 0;
-	/** Free blocks of those used before: first those that were put in front, nameless ones. */
-	readonly #free = new SlotList();
-	#inFront = 0;
-	readonly #index: BlockIndex;
+	/** Of the blocks of the last `leading` those that somebody refers to. */
+	leadingUsed = 0;
+	/** Free blocks that hold nothing: taken before any content is forgotten. */
+	#empty: number;
+	readonly #contents = new RunSet();
 	readonly #host: HostTier | undefined;
 	readonly #observer: KvObserver | undefined;
 	#changes = 0;
@@ -31,14 +20,14 @@ export class BlockPool {
 	/** `total` blocks, all free; evicted content goes to `host` when there is one, and `observer` is told. */
 	constructor(total: number, host?: HostTier, observer?: KvObserver) {
 		this.total = total;
-		this.#index = new BlockIndex(total);
+		this.#empty = total;
 		this.#host = host;
 		this.#observer = observer;
 	}
 
 	/** Blocks without a reference; those with known content count as free too. */
 	get free(): number {
-		return this.#free.length + this.total - this.#fresh;
+		return this.#empty + this.#contents.idle;
 	}
 
 	get used(): number {
@@ -52,107 +41,99 @@ export class BlockPool {
 		return this.#changes;
 	}
 
-	/** The block that holds this content, or -1. */
-	find(low: number, high: number): number {
-		return this.#index.get(low, high);
+	/** Leading contents of `count` from a number on that are here. */
+	leading(first: number, count: number): number {
+		const contents = this.#contents;
+		const past = first + count;
+		let at = first;
+		this.leadingUsed = 0;
+		while (at < past) {
+			const run = contents.holding(at);
+			if (run === undefined) break;
+			const end = Math.min(past, run.end);
+			if (run.references > 0) this.leadingUsed += end - at;
+			at = end;
+		}
+		return at - first;
 	}
 
-	isFree(block: number): boolean {
-		return this.#blocks[block * BLOCK_WORDS + REFERENCES] === 0;
+	/** Adds a reference to contents that are here. */
+	retain(first: number, count: number): void {
+		const contents = this.#contents;
+		const past = first + count;
+		for (let at = first; at < past; ) {
+			const run = contents.cut(at, past);
+			if (run.references === 0) contents.revive(run);
+			run.references++;
+			at = run.end;
+		}
 	}
 
-	/** Adds a reference to a block found by content. */
-	retain(block: number): void {
-		const at = block * BLOCK_WORDS + REFERENCES;
-		const references = this.#blocks[at] as number;
-		if (references === 0) this.#free.remove(block);
-		this.#blocks[at] = references + 1;
+	/** Takes free blocks for something new, forgetting what is in them. Throws when there are too few: the caller checks `free` first. */
+	take(count: number): void {
+		const empty = Math.min(count, this.#empty);
+		this.#empty -= empty;
+		for (let left = count - empty; left > 0; ) {
+			const run = this.#contents.oldest;
+			if (run === undefined) throw new Error('block pool is empty');
+			const taken = Math.min(left, run.length);
+			left -= taken;
+			this.#forget(this.#contents.drop(run, taken), taken, run.told);
+		}
 	}
 
 	/**
-	 * Takes a free block for new content, forgetting the old. Throws when there is none: the caller checks `free` first.
+	 * Names the contents of taken blocks that are full now, as far as they are new; returns how many are, which have a reference then. When the first is in
+	 * another block already it is 0, and this one stays nameless. `told`: an observer is to hear of it.
 	 */
-	take(): number {
-		if (this.#inFront > 0) this.#inFront--;
-		else if (this.#fresh < this.total) return this.#takeFresh();
-		const block = this.#free.first();
-		if (block < 0) throw new Error('block pool is empty');
-		this.#free.remove(block);
-		if (this.#blocks[block * BLOCK_WORDS + NAMED] !== 0) this.#forget(block);
-		this.#blocks[block * BLOCK_WORDS + REFERENCES] = 1;
-		return block;
-	}
-
-	/**
-	 * Names the content of a full block. When another block has the same content already, this one stays nameless. True when the content is new. `told`: an observer is to hear of it.
-	 */
-	name(block: number, low: number, high: number, told = true): boolean {
-		const at = block * BLOCK_WORDS;
-		const blocks = this.#blocks;
-		if (blocks[at + NAMED] !== 0 || !this.#index.add(low, high, block)) return false;
-		blocks[at + NAMED] = told ? 2 : 1;
-		blocks[at + LOW] = low;
-		blocks[at + HIGH] = high;
+	name(first: number, count: number, told: boolean): number {
+		const contents = this.#contents;
+		if (contents.holding(first) !== undefined) return 0;
+		const named = Math.min(count, contents.startAfter(first) - first);
+		contents.add(first, named, told, 1);
 		this.#changes++;
-		return true;
+		return named;
 	}
 
-	/** Drops one reference. Nameless blocks are reused first, named ones last. */
-	release(block: number): void {
-		const at = block * BLOCK_WORDS;
-		const references = this.#blocks[at + REFERENCES] as number;
-		if (references === 0) throw new Error(`block ${block} released more often than retained`);
-		this.#blocks[at + REFERENCES] = references - 1;
-		if (references > 1) return;
+	/** Drops a reference to each of these contents, the last first. */
+	release(first: number, count: number): void {
+		const contents = this.#contents;
 		this.#changes++;
-		if (this.#blocks[at + NAMED] !== 0) return this.#free.pushBack(block);
-		this.#free.pushFront(block);
-		this.#inFront++;
+		for (let past = first + count; past > first; ) {
+			const { start } = contents.holding(past - 1) ?? { start: first };
+			const run = contents.cut(Math.max(first, start), past);
+			if (run.references === 0) throw new Error(`block ${run.start} released more often than retained`);
+			past = run.start;
+			if (--run.references === 0) contents.retire(run, false);
+		}
 	}
 
-	/** Throws unless books and lists agree; costs O(total), for tests and checks between runs. */
-	checkInvariants(): void {
-		const blocks = this.#blocks;
-		let referenced = 0;
-		let named = 0;
-		for (let block = 0, at = 0; block < this.#fresh; block++, at += BLOCK_WORDS) {
-			if ((blocks[at + REFERENCES] as number) > 0) referenced++;
-			if (blocks[at + NAMED] === 0) continue;
-			named++;
-			if (this.#index.get(blocks[at + LOW] as number, blocks[at + HIGH] as number) !== block) {
-				throw new Error(`block ${block} is named but not found by its name`);
-			}
-		}
-		let listed = this.total - this.#fresh;
-		for (const block of this.#free) {
-			listed++;
-			if (!this.isFree(block)) throw new Error(`block ${block} is free and referenced`);
-		}
-		if (listed + referenced !== this.total) {
-			throw new Error(`KV is not conserved: ${referenced} used + ${listed} free != ${this.total}`);
-		}
-		if (named !== this.#index.size) throw new Error(`${named} named blocks, ${this.#index.size} in the index`);
+	/** Gives nameless blocks back. */
+	releaseNameless(count: number): void {
+		if (count === 0) return;
+		this.#changes++;
+		this.#empty += count;
 	}
 
-	#takeFresh(): number {
-		const block = this.#fresh++;
-		if (block * BLOCK_WORDS >= this.#blocks.length) this.#blocks = grown(this.#blocks);
-		this.#blocks[block * BLOCK_WORDS + REFERENCES] = 1;
-		return block;
+	/** Throws unless the books are right; costs O(runs). `nameless`: blocks that sequences have and that hold nothing known. */
+	checkInvariants(nameless: number): void {
+		this.#contents.checkInvariants();
+		const { blocks } = this.#contents;
+		if (this.#empty + blocks + nameless !== this.total)
+			throw new Error(`KV is not conserved: ${this.#empty} empty + ${blocks} known + ${nameless} != ${this.total}`);
 	}
 
-	#forget(block: number): void {
-		const at = block * BLOCK_WORDS;
-		const low = this.#blocks[at + LOW] as number;
-		const high = this.#blocks[at + HIGH] as number;
-		const observer = this.#blocks[at + NAMED] === 2 ? this.#observer : undefined;
-		this.#index.delete(low, high);
-		this.#blocks[at + NAMED] = 0;
-		if (this.#host !== undefined) {
-			this.#host.store(low, high, observer !== undefined);
-			// Told before the removal, so that nobody sees the content gone in between.
-			observer?.moved(low, high);
+	/** Contents go one after the other, the last first; in runs, as far as the host tier takes them in alike. */
+	#forget(first: number, count: number, told: boolean): void {
+		const observer = told ? this.#observer : undefined;
+		if (this.#host === undefined) {
+			observer?.removed(first, count, 'device');
+			return;
 		}
-		observer?.removed(low, high, 'device');
+		for (let left = count; left > 0; ) {
+			const stored = this.#host.store(first, left, told);
+			left -= stored;
+			observer?.spilled(first + left, stored);
+		}
 	}
 }

@@ -1,6 +1,6 @@
 // Owns what the model's tests and its benchmark share: small engines, seeded workloads, and the loop that replays them.
 import { SeededRandom } from '@infermesh/proto';
-import { chainFromIds } from './block-hash.js';
+import { BlockRuns } from './block-runs.js';
 import type { EngineModelConfig } from './engine-config.js';
 import { EngineModel, type StepOutcome } from './engine-model.js';
 import type { LatencyModel, StepShape } from './latency.js';
@@ -114,17 +114,14 @@ export function seededArrivals(options: {
 		const request: SequenceRequest = {
 			promptTokens,
 			outputTokens: Math.floor(exponential(options.outputTokensMean)),
-			...(options.families > 0 ? { blockHashes: familyChain(family, blocks) } : {}),
+			...(options.families > 0 ? { blocks: familyBlocks(family, blocks) } : {}),
 		};
 		const cancelled = random.nextFloat() < (options.cancelShare ?? 0);
 		return { atUs, request, ...(cancelled ? { cancelAtUs: atUs + Math.round(exponential(5000)) } : {}) };
 	});
 }
 
-/** Block hashes of the first `blocks` blocks of an endless text, one text a family. */
-export function familyChain(family: number, blocks: number): Uint32Array {
-	return chainFromIds(
-		Array.from({ length: blocks }, (_, block) => family * 1_000_003 + block),
-		1,
-	);
+/** The first `blocks` blocks of an endless text, one text a family. */
+export function familyBlocks(family: number, blocks: number): BlockRuns {
+	return new BlockRuns().add(family * 1_000_003, blocks);
 }

@@ -1,6 +1,6 @@
 // Behaviour of the step model through its public interface: order, budgets, chunks, cache, preemption, cancellation.
 import test from 'ava';
-import { accept, familyChain, replay, runStep, smallEngine } from './engine-model.test-support.js';
+import { accept, familyBlocks, replay, runStep, smallEngine } from './engine-model.test-support.js';
 import type { Sequence } from './sequence.js';
 
 test('a lone request prefills in one step and then decodes one token a step', (t) => {
@@ -71,24 +71,24 @@ test('a request waits for its ingest time and nextStepUs says when to come back'
 
 test('a prompt with a known prefix skips the cached blocks but computes at least one token', (t) => {
 	const model = smallEngine();
-	const first = accept(model, { promptTokens: 16, outputTokens: 1, blockHashes: familyChain(1, 4) }, 0);
+	const first = accept(model, { promptTokens: 16, outputTokens: 1, blocks: familyBlocks(1, 4) }, 0);
 	const end = runStep(model, 0).endUs;
 	t.is(first.cachedTokens, 0);
-	const same = accept(model, { promptTokens: 16, outputTokens: 1, blockHashes: familyChain(1, 4) }, end);
+	const same = accept(model, { promptTokens: 16, outputTokens: 1, blocks: familyBlocks(1, 4) }, end);
 	t.is(runStep(model, end).shape.prefillTokens, 4, 'the last block is computed again for its logits');
 	t.is(same.cachedTokens, 12);
 	t.is(model.counters.prefixHitTokens, 12);
 	t.is(model.counters.prefixQueryTokens, 32);
-	const other = accept(model, { promptTokens: 16, outputTokens: 1, blockHashes: familyChain(2, 4) }, 1000);
+	const other = accept(model, { promptTokens: 16, outputTokens: 1, blocks: familyBlocks(2, 4) }, 1000);
 	runStep(model, 1000);
 	t.is(other.cachedTokens, 0);
 });
 
 test('sequences of one step share the blocks of their common prefix', (t) => {
 	const model = smallEngine();
-	const hashes = familyChain(1, 4);
-	accept(model, { promptTokens: 16, outputTokens: 8, blockHashes: hashes }, 0);
-	const second = accept(model, { promptTokens: 17, outputTokens: 8, blockHashes: hashes }, 0);
+	const blocks = familyBlocks(1, 4);
+	accept(model, { promptTokens: 16, outputTokens: 8, blocks }, 0);
+	const second = accept(model, { promptTokens: 17, outputTokens: 8, blocks }, 0);
 	model.beginStep(0);
 	t.is(second.cachedTokens, 16);
 	t.is(model.kvBlocksUsed, 5);
@@ -96,18 +96,18 @@ test('sequences of one step share the blocks of their common prefix', (t) => {
 
 test('blocks of the output are shared when their hashes are given', (t) => {
 	const model = smallEngine();
-	const chain = familyChain(1, 6);
-	replay(model, [{ atUs: 0, request: { promptTokens: 8, outputTokens: 12, blockHashes: chain } }]);
-	const followUp = accept(model, { promptTokens: 24, outputTokens: 1, blockHashes: chain }, 10_000);
+	const blocks = familyBlocks(1, 6);
+	replay(model, [{ atUs: 0, request: { promptTokens: 8, outputTokens: 12, blocks } }]);
+	const followUp = accept(model, { promptTokens: 24, outputTokens: 1, blocks }, 10_000);
 	runStep(model, 10_000);
 	t.is(followUp.cachedTokens, 16, 'tokens 0..18 were computed, four full blocks of them');
 });
 
 test('prefix caching can be switched off', (t) => {
 	const model = smallEngine({ prefixCaching: false });
-	const chain = familyChain(1, 4);
-	replay(model, [{ atUs: 0, request: { promptTokens: 16, outputTokens: 1, blockHashes: chain } }]);
-	const again = accept(model, { promptTokens: 16, outputTokens: 1, blockHashes: chain }, 10_000);
+	const blocks = familyBlocks(1, 4);
+	replay(model, [{ atUs: 0, request: { promptTokens: 16, outputTokens: 1, blocks } }]);
+	const again = accept(model, { promptTokens: 16, outputTokens: 1, blocks }, 10_000);
 	runStep(model, 10_000);
 	t.is(again.cachedTokens, 0);
 });
@@ -117,7 +117,7 @@ test('unreferenced blocks are evicted least recently used first, the end of a pr
 	const request = (family: number, promptTokens: number) => ({
 		promptTokens,
 		outputTokens: 1,
-		blockHashes: familyChain(family, Math.floor(promptTokens / 4)),
+		blocks: familyBlocks(family, Math.floor(promptTokens / 4)),
 	});
 	replay(model, [{ atUs: 0, request: request(1, 16) }]);
 	replay(model, [{ atUs: 1000, request: request(2, 16) }]);
@@ -131,7 +131,7 @@ test('unreferenced blocks are evicted least recently used first, the end of a pr
 
 test('the host tier keeps evicted blocks; a reload costs step time, not computation', (t) => {
 	const model = smallEngine({ kvBlocks: 4, hostBlocks: 16 });
-	const request = (family: number) => ({ promptTokens: 16, outputTokens: 1, blockHashes: familyChain(family, 4) });
+	const request = (family: number) => ({ promptTokens: 16, outputTokens: 1, blocks: familyBlocks(family, 4) });
 	replay(model, [{ atUs: 0, request: request(1) }]);
 	replay(model, [{ atUs: 1000, request: request(2) }]);
 	t.is(model.hostBlocksUsed, 4);

@@ -4,11 +4,14 @@
 // run of steps instead: several at once that differ in nothing but their lengths, to the same effect.
 // Invariants: blocks used + free = total; submitted = waiting + running + finished + cancelled; at most one step in
 // flight.
+import type { BlockRuns } from './block-runs.js';
 import type { EngineModelConfig } from './engine-config.js';
+import { type EngineCounters, noCounts } from './engine-counters.js';
 import { KvManager } from './kv-manager.js';
 import type { KvObserver } from './kv-observer.js';
 import { clearStepShape, emptyStepShape, type LatencyModel, type StepShape } from './latency.js';
 import { type Sequence, SequenceRecord, type SequenceRequest, WaitingList } from './sequence.js';
+import { STEPS_MAX, StepRun } from './step-run.js';
 
 /** Why a sequence is not taken: the queue is at its bound, or prompt and output never fit the KV cache. */
 export type SubmitRefusal = 'queue_full' | 'too_long';
@@ -25,39 +28,12 @@ export interface StepOutcome {
 	readonly finished: readonly Sequence[];
 }
 
-/** Totals since the start, as plain numbers. */
-export interface EngineCounters {
-	submitted: number;
-	refused: number;
-	finished: number;
-	cancelled: number;
-	preemptions: number;
-	steps: number;
-	/** Sum of step durations. */
-	busyUs: number;
-	/** Prompt tokens of sequences that got their first admission. */
-	promptTokens: number;
-	generatedTokens: number;
-	/** Tokens looked up in the prefix cache at admissions, re-admissions too. */
-	prefixQueryTokens: number;
-	/** Of these, found on the device; and in the host tier. */
-	prefixHitTokens: number;
-	hostHitTokens: number;
-	/** Prompt tokens not computed because their KV came from another engine. */
-	transferredTokens: number;
-	/** Tokens computed again after a preemption. */
-	recomputedTokens: number;
-}
-
 export interface EngineModelOptions {
 	readonly config: EngineModelConfig;
 	readonly latency: LatencyModel;
 	/** Told what the prefix cache takes in and lets go. */
 	readonly observer?: KvObserver | undefined;
 }
-
-/** Steps of one run. */
-const RUN_STEPS_MAX = 1024;
 
 export class EngineModel {
 	readonly config: EngineModelConfig;
@@ -71,31 +47,12 @@ export class EngineModel {
 	readonly #shape: StepShape;
 	readonly #emitted: SequenceRecord[] = [];
 	readonly #finished: SequenceRecord[] = [];
-	readonly #counters: EngineCounters = {
-		submitted: 0,
-		refused: 0,
-		finished: 0,
-		cancelled: 0,
-		preemptions: 0,
-		steps: 0,
-		busyUs: 0,
-		promptTokens: 0,
-		generatedTokens: 0,
-		prefixQueryTokens: 0,
-		prefixHitTokens: 0,
-		hostHitTokens: 0,
-		transferredTokens: 0,
-		recomputedTokens: 0,
-	};
+	readonly #counters = noCounts();
+	readonly #steps = new StepRun();
 	#nowUs = 0;
 	#inFlight = false;
-	#startUs = 0;
-	#endUs = 0;
 	#budget = 0;
 	#prefilling = 0;
-	/** Steps of the run in flight, and when each of them ends. */
-	#runSteps = 1;
-	readonly #runEndsUs = new Float64Array(RUN_STEPS_MAX);
 
 	constructor(options: EngineModelOptions) {
 		this.config = options.config;
@@ -129,14 +86,14 @@ export class EngineModel {
 		return this.#kv.hostUsed;
 	}
 
-	/** Leading tokens of a prompt's hash chain whose KV is on the device now. */
-	cachedPrefixTokens(hashes: Uint32Array): number {
-		return this.config.prefixCaching ? this.#kv.cachedPrefixTokens(hashes) : 0;
+	/** Leading tokens of a prompt whose KV is on the device now. */
+	cachedPrefixTokens(blocks: BlockRuns): number {
+		return this.config.prefixCaching ? this.#kv.cachedPrefixTokens(blocks) : 0;
 	}
 
-	/** Tokens of the chain that follow `deviceTokens` on the device and are in the host tier now. */
-	hostPrefixTokens(hashes: Uint32Array, deviceTokens: number): number {
-		return this.config.prefixCaching ? this.#kv.hostPrefixTokens(hashes, deviceTokens) : 0;
+	/** Tokens of the prompt that follow `deviceTokens` on the device and are in the host tier now. */
+	hostPrefixTokens(blocks: BlockRuns, deviceTokens: number): number {
+		return this.config.prefixCaching ? this.#kv.hostPrefixTokens(blocks, deviceTokens) : 0;
 	}
 
 	/** Whether `beginStep` was called and `endStep` not yet. */
@@ -146,12 +103,12 @@ export class EngineModel {
 
 	/** When the step in flight ends. */
 	get stepEndUs(): number {
-		return this.#endUs;
+		return this.#steps.endUs;
 	}
 
 	/** The earliest time at or after `nowUs` at which `beginStep` may find work; Infinity when nothing is left to do. */
 	nextStepUs(nowUs: number): number {
-		if (this.#inFlight) return Math.max(nowUs, this.#endUs);
+		if (this.#inFlight) return Math.max(nowUs, this.#steps.endUs);
 		if (this.#running.length > 0) return nowUs;
 		const first = this.#waiting.first;
 		return first === undefined ? Number.POSITIVE_INFINITY : Math.max(nowUs, first.readyUs);
@@ -218,40 +175,34 @@ export class EngineModel {
 	beginRun(nowUs: number): number {
 		if (this.beginStep(nowUs) === 0) return 0;
 		if (this.#shape.decodeSequences === this.#running.length) this.#goOn(nowUs);
-		return this.#endUs - nowUs;
+		return this.#steps.endUs - nowUs;
 	}
 
 	/** Steps of the run in flight that are over by `nowUs`; their tokens come with the last one's. */
 	runStepsEnded(nowUs: number): number {
-		if (!this.#inFlight || this.#runSteps === 1) return 0;
-		let ended = 0;
-		while (ended < this.#runSteps - 1 && (this.#runEndsUs[ended] as number) <= nowUs) ended++;
-		return ended;
+		return this.#inFlight ? this.#steps.endedBy(nowUs) : 0;
 	}
 
 	/** Duration of the first so many steps of the run in flight. */
 	runUs(steps: number): number {
-		return (this.#runEndsUs[steps - 1] as number) - this.#startUs;
+		return this.#steps.durationUs(steps);
 	}
 
 	/** The run in flight ends with its first step that is not over before `atUs`. */
 	interrupt(atUs: number): void {
-		if (!this.#inFlight || this.#runSteps === 1) return;
-		let last = 0;
-		while (last < this.#runSteps - 1 && (this.#runEndsUs[last] as number) < atUs) last++;
-		this.#runSteps = last + 1;
-		this.#endUs = this.#runEndsUs[last] as number;
+		if (this.#inFlight) this.#steps.cutAt(atUs);
 	}
 
 	/** Lets out the tokens of the step or run in flight at `nowUs`, at or after its end. */
 	endStep(nowUs: number): StepOutcome {
 		if (!this.#inFlight) throw new Error('no step is in flight');
-		if (nowUs < this.#endUs) throw new Error(`step ends at ${this.#endUs} us, not at ${nowUs}`);
+		const { startUs, endUs, count } = this.#steps;
+		if (nowUs < endUs) throw new Error(`step ends at ${endUs} us, not at ${nowUs}`);
 		this.#advance(nowUs);
 		this.#inFlight = false;
 		this.#emitted.length = 0;
 		this.#finished.length = 0;
-		if (this.#runSteps > 1) this.#countRun();
+		if (count > 1) this.#countRun();
 		const running = this.#running;
 		let kept = 0;
 		for (let i = 0; i < running.length; i++) {
@@ -261,9 +212,9 @@ export class EngineModel {
 		}
 		running.length = kept;
 		return {
-			startUs: this.#startUs,
-			endUs: this.#endUs,
-			steps: this.#runSteps,
+			startUs,
+			endUs,
+			steps: count,
 			shape: this.#shape,
 			emitted: this.#emitted,
 			finished: this.#finished,
@@ -274,7 +225,7 @@ export class EngineModel {
 	 * Throws unless blocks and requests are conserved; costs O(blocks + sequences), for tests and checks between runs.
 	 */
 	checkInvariants(): void {
-		this.#kv.checkInvariants();
+		this.#kv.checkInvariants(this.#running);
 		const { submitted, finished, cancelled } = this.#counters;
 		const alive = this.#waiting.length + this.#running.length;
 		if (submitted !== alive + finished + cancelled) {
@@ -283,7 +234,7 @@ export class EngineModel {
 		let prefilling = 0;
 		for (const sequence of this.#running) {
 			if (!sequence.decoding) prefilling++;
-			const capacity = sequence.blocks.length * this.config.blockTokens;
+			const capacity = sequence.blockCount * this.config.blockTokens;
 			if (sequence.computedTokens + sequence.chunkTokens > capacity) {
 				throw new Error(`sequence ${sequence.id} holds more tokens than its blocks`);
 			}
@@ -407,9 +358,7 @@ export class EngineModel {
 		this.#shape.kvUsedTokens = this.#kv.used * this.config.blockTokens;
 		const durationUs = Math.max(1, Math.round(this.#latency.stepUs(this.#shape) * this.slowFactor));
 		this.#inFlight = true;
-		this.#startUs = nowUs;
-		this.#endUs = nowUs + durationUs;
-		this.#runSteps = 1;
+		this.#steps.begin(nowUs, durationUs);
 		this.#counters.steps++;
 		this.#counters.busyUs += durationUs;
 		return durationUs;
@@ -421,29 +370,23 @@ export class EngineModel {
 		// One that is ready was not taken just now, and nothing that would change that happens inside a run.
 		const joinedUs = waiting === undefined || waiting.readyUs <= nowUs ? Number.POSITIVE_INFINITY : waiting.readyUs;
 		const shape = this.#shape;
-		const ends = this.#runEndsUs;
+		const run = this.#steps;
 		const steps = this.#stepsAlike();
-		let endUs = this.#endUs;
-		let last = 0;
-		ends[0] = endUs;
-		while (last + 1 < steps && endUs < joinedUs) {
+		while (run.count < steps && run.endUs < joinedUs) {
 			shape.decodeContextTokens += shape.decodeSequences;
-			endUs += Math.max(1, Math.round(this.#latency.stepUs(shape) * this.slowFactor));
-			ends[++last] = endUs;
+			run.add(Math.max(1, Math.round(this.#latency.stepUs(shape) * this.slowFactor)));
 		}
-		this.#runSteps = last + 1;
-		this.#endUs = endUs;
 	}
 
 	/** Steps until the first running sequence is at its end, or at that of its last block. */
 	#stepsAlike(): number {
 		const { blockTokens } = this.config;
-		let steps = RUN_STEPS_MAX;
+		let steps = STEPS_MAX;
 		for (const sequence of this.#running) {
-			const { computedTokens, blocks, hashes } = sequence;
-			const left = blocks.length * blockTokens - computedTokens;
+			const { computedTokens, blocks, blockCount } = sequence;
+			const left = blockCount * blockTokens - computedTokens;
 			// The step that fills a block names it when it begins, if it has a name.
-			const named = hashes !== undefined && hashes.length >>> 1 >= blocks.length;
+			const named = blocks !== undefined && blocks.length >= blockCount;
 			const before = named ? Math.max(1, left - 1) : left;
 			steps = Math.min(steps, before, sequence.outputTokens - sequence.generatedTokens);
 		}
@@ -452,14 +395,14 @@ export class EngineModel {
 
 	/** Books the steps of a run before its last. */
 	#countRun(): void {
-		const before = this.#runSteps - 1;
+		const before = this.#steps.count - 1;
 		for (const sequence of this.#running) {
 			sequence.computedTokens += before;
 			sequence.generatedTokens += before;
 		}
 		this.#counters.steps += before;
 		this.#counters.generatedTokens += before * this.#running.length;
-		this.#counters.busyUs += this.#endUs - (this.#runEndsUs[0] as number);
+		this.#counters.busyUs += this.#steps.durationUs(before + 1) - this.#steps.durationUs(1);
 	}
 
 	/** Books what the ended step did for one sequence; returns whether the sequence is done. */

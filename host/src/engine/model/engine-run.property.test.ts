@@ -1,6 +1,7 @@
 // Runs of steps against single steps: whatever is submitted, cancelled and slowed meanwhile, every sequence has the same times and every count is the same.
 import test from 'ava';
 import { array, assert, boolean, constantFrom, nat, property, record } from 'fast-check';
+import { BlockRuns } from './block-runs.js';
 import { engineModelConfig } from './engine-config.js';
 import { EngineModel } from './engine-model.js';
 import { engineProfile } from './profiles.js';
@@ -51,8 +52,8 @@ function story(happenings: readonly Happening[], small: boolean, runs: boolean):
 			const sequence = sequences.at(-cancels);
 			if (sequence !== undefined) model.cancel(sequence, nowUs);
 		} else {
-			const blockHashes = Uint32Array.from({ length: hashed ? 60 : 0 }, (_, at) => (at < 8 ? at : index * 100 + at));
-			const taken = model.submit({ ...tokens, blockHashes }, nowUs);
+			const blocks = new BlockRuns().add(0, hashed ? 4 : 0).add(1000 + index * 100, hashed ? 26 : 0);
+			const taken = model.submit({ ...tokens, blocks }, nowUs);
 			if (typeof taken !== 'string') sequences.push(taken);
 		}
 		begin(nowUs);

@@ -1,5 +1,6 @@
 // Owns what one sequence is: what a caller asks for, what it may see, and the scheduler's own record of it.
 // The true output length is only in the internal record: nothing outside the engine may base a decision on it.
+import type { BlockRuns } from './block-runs.js';
 
 /** What a caller submits. */
 export interface SequenceRequest {
@@ -8,10 +9,10 @@ export interface SequenceRequest {
 	/** Tokens the sequence will generate; 0 for prefill-only work such as embeddings. */
 	readonly outputTokens: number;
 	/**
-	 * Chained hashes of the full blocks from the start of the sequence, two words each (see block-hash.ts). May end
-	 * before the prompt does (the rest is never shared) or run on into the output (whose blocks are then shared too).
+	 * The full blocks from the start of the sequence by what they are called. May end before the prompt does (the rest is never shared) or run on into the
+	 * output (whose blocks are then shared too).
 	 */
-	readonly blockHashes?: Uint32Array;
+	readonly blocks?: BlockRuns;
 	/** Prompt tokens whose KV has come from another engine; they need no computing at the first admission. */
 	readonly transferredTokens?: number;
 	/** Token ids of the same blocks, for whoever is told what is stored; needed by nobody else. */
@@ -56,7 +57,7 @@ export class SequenceRecord implements Sequence {
 	readonly id: number;
 	readonly promptTokens: number;
 	readonly outputTokens: number;
-	readonly hashes: Uint32Array | undefined;
+	readonly blocks: BlockRuns | undefined;
 	readonly tokens: Uint32Array | undefined;
 	readonly toldBlocks: number;
 	readonly tag: unknown;
@@ -80,7 +81,9 @@ export class SequenceRecord implements Sequence {
 	/** True once the first token after (re-)admission is out: one token a step from then on. */
 	decoding = false;
 	cancelRequested = false;
-	readonly blocks: number[] = [];
+	blockCount = 0;
+	/** Places of its blocks that hold a content which others can find and to which it refers: ranges in order, two numbers each. */
+	readonly named: number[] = [];
 	/** Links of the waiting list. */
 	next: SequenceRecord | undefined;
 	previous: SequenceRecord | undefined;
@@ -89,7 +92,7 @@ export class SequenceRecord implements Sequence {
 		this.id = id;
 		this.promptTokens = request.promptTokens;
 		this.outputTokens = request.outputTokens;
-		this.hashes = request.blockHashes;
+		this.blocks = request.blocks;
 		this.tokens = request.tokens;
 		this.toldBlocks = request.toldBlocks ?? Number.POSITIVE_INFINITY;
 		this.tag = request.tag;

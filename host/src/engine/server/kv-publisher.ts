@@ -4,6 +4,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { encodeMessage, encodeMsgpack, type MsgpackValue, ZmtpFault, ZmtpPeer } from '@infermesh/adapters';
 import type { Clock } from '@infermesh/proto';
+import type { BlockRuns } from '../model/block-runs.js';
 import type { KvObserver, KvTierName } from '../model/kv-observer.js';
 
 export interface KvPublisherOptions {
@@ -82,9 +83,14 @@ export class KvPublisher implements KvObserver {
 		);
 	}
 
-	stored(hashes: Uint32Array, tokens: Uint32Array, from: number, to: number): void {
-		const names = Array.from({ length: to - from }, (_, at) => this.#name(hashes, from + at));
-		const parent = from === 0 ? null : this.#name(hashes, from - 1);
+	stored(blocks: BlockRuns, tokens: Uint32Array, from: number, to: number): void {
+		const names: MsgpackValue[] = [];
+		let run = blocks.runOf(from);
+		for (let at = from; at < to; at++) {
+			if (at === blocks.endOf(run)) run++;
+			names.push(this.#name(blocks.number(run, at)));
+		}
+		const parent = from === 0 ? null : this.#name(blocks.number(blocks.runOf(from - 1), from - 1));
 		const ids = [...tokens.subarray(from * this.#blockTokens, to * this.#blockTokens)];
 		this.#add('BlockStored', {
 			block_hashes: names,
@@ -96,19 +102,24 @@ export class KvPublisher implements KvObserver {
 		});
 	}
 
-	moved(low: number, high: number): void {
-		this.#add('BlockStored', {
-			block_hashes: [this.#name(Uint32Array.of(low, high), 0)],
-			parent_block_hash: null,
-			token_ids: [],
-			block_size: this.#blockTokens,
-			lora_id: null,
-			medium: MEDIUM.host,
-		});
+	spilled(first: number, count: number): void {
+		for (let number = first + count - 1; number >= first; number--) {
+			const names = [this.#name(number)];
+			this.#add('BlockStored', {
+				block_hashes: names,
+				parent_block_hash: null,
+				token_ids: [],
+				block_size: this.#blockTokens,
+				lora_id: null,
+				medium: MEDIUM.host,
+			});
+			this.#add('BlockRemoved', { block_hashes: names, medium: MEDIUM.device });
+		}
 	}
 
-	removed(low: number, high: number, tier: KvTierName): void {
-		this.#add('BlockRemoved', { block_hashes: [this.#name(Uint32Array.of(low, high), 0)], medium: MEDIUM[tier] });
+	removed(first: number, count: number, tier: KvTierName): void {
+		for (let number = first + count - 1; number >= first; number--)
+			this.#add('BlockRemoved', { block_hashes: [this.#name(number)], medium: MEDIUM[tier] });
 	}
 
 	/** Publishes what has happened since the last call. */
@@ -132,14 +143,10 @@ export class KvPublisher implements KvObserver {
 		else this.#events.push([type, ...Object.values(fields)]);
 	}
 
-	#name(hashes: Uint32Array, block: number): MsgpackValue {
-		const [low, high] = [hashes[block * 2] as number, hashes[block * 2 + 1] as number];
-		if (this.#options.names === 'int') return BigInt(high) * 0x1_0000_0000n + BigInt(low);
+	#name(number: number): MsgpackValue {
+		if (this.#options.names === 'int') return BigInt(number);
 		const bytes = Buffer.alloc(32);
-		for (let at = 0; at < 32; at += 8) {
-			bytes.writeUInt32LE(low, at);
-			bytes.writeUInt32LE(high, at + 4);
-		}
+		for (let at = 0; at < 32; at += 8) bytes.writeBigUInt64LE(BigInt(number), at);
 		return bytes;
 	}
 

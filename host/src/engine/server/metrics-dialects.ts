@@ -1,6 +1,6 @@
 // Owns the metric names an emulated engine speaks: vLLM's of today, vLLM's of before mid 2025, and SGLang's.
 // The same numbers in other clothes, so that an adapter can be tried against each.
-import type { EngineCounters } from '../model/engine-model.js';
+import type { EngineCounters } from '../model/engine-counters.js';
 import type { EngineDriver } from './engine-driver.js';
 import { END_REASONS, type EngineMetrics, engineLoad, LORAS_MAX } from './metrics.js';
 import type { MetricsDialect } from './options.js';

@@ -3,6 +3,7 @@
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { SeededRandom } from '@infermesh/proto';
 import test, { type ExecutionContext } from 'ava';
+import { BlockRuns } from '../../engine/model/block-runs.js';
 import { engineFor, realClock, send } from '../../engine/server/engine-server.test-support.js';
 import { KvPublisher, type KvPublisherOptions } from '../../engine/server/kv-publisher.js';
 import { HashChain } from '../chain.js';
@@ -109,7 +110,7 @@ async function publisher(
 		/** Stores one prompt of whole blocks, named from `name` on, and publishes it. */
 		store(name: number, tokens: readonly number[]) {
 			const blocks = tokens.length / BLOCK;
-			made.stored(Uint32Array.from(range(blocks).flatMap((at) => [name + at, 1])), Uint32Array.from(tokens), 0, blocks);
+			made.stored(new BlockRuns().add(name, blocks), Uint32Array.from(tokens), 0, blocks);
 			made.flush();
 		},
 	});
@@ -188,8 +189,7 @@ test('blocks that move to host memory are still known there', async (t) => {
 	reader.follow([targetOf(source.endpoints.endpoint, source.endpoints.replay)]);
 	const tokens = range(2 * BLOCK);
 	source.store(10, tokens);
-	source.moved(11, 1);
-	source.removed(11, 1, 'device');
+	source.spilled(11, 1);
 	source.flush();
 	await until(() => depth(tokens) === 2);
 	source.removed(11, 1, 'host');

@@ -105,16 +105,16 @@ export class EngineVisit implements EngineClient {
 		if (this.#engine.life === 'lost') return this.died();
 		const { tokensIn, index } = this.#request;
 		const { prompts } = this.#engine;
-		const names = prompts.names(index);
+		const blocks = prompts.blocks(index);
 		const tokens = prompts.chain(index);
 		const taken = this.#engine.submit(
 			{
 				promptTokens: tokensIn,
 				outputTokens,
 				transferredTokens,
-				...(names === undefined || tokens === undefined
+				...(blocks === undefined || tokens === undefined
 					? {}
-					: { blockHashes: names, tokens, toldBlocks: prompts.sharedBlocks(index) }),
+					: { blocks, tokens, toldBlocks: prompts.sharedBlocks(index) }),
 			},
 			this,
 		);
@@ -132,11 +132,11 @@ export class EngineVisit implements EngineClient {
 	#fetch({ transferredTokens, fetchFrom }: VisitWork): { readonly tokens: number; readonly waitUs: number } {
 		if (fetchFrom === undefined) return { tokens: transferredTokens, waitUs: 0 };
 		const holder = this.#world.engineAt(fetchFrom);
-		const names = this.#engine.prompts.names(this.#request.index);
-		if (holder === undefined || names === undefined || holder.life !== 'up')
+		const blocks = this.#engine.prompts.blocks(this.#request.index);
+		if (holder === undefined || blocks === undefined || holder.life !== 'up')
 			return { tokens: transferredTokens, waitUs: 0 };
-		const there = holder.prefixTokens(holder.prompts.names(this.#request.index) ?? names);
-		const here = this.#engine.prefixTokens(names);
+		const there = holder.prefixTokens(holder.prompts.blocks(this.#request.index) ?? blocks);
+		const here = this.#engine.prefixTokens(blocks);
 		if (there <= here) return { tokens: transferredTokens, waitUs: 0 };
 		this.#world.tally.fetched(there - here);
 		return { tokens: there, waitUs: this.#world.transferUs(holder, this.#engine, there - here) };

@@ -1,5 +1,6 @@
 // Owns the common predictor: what a request's wait for its first token would be at a target, by the simulator's own knowledge of it and by nobody's policy. All
 // strategies are measured against the same one, so that regret does not depend on what a strategy thinks of itself.
+import type { BlockRuns } from '../../engine/model/block-runs.js';
 import { emptyStepShape, type LatencyModel } from '../../engine/model/latency.js';
 import type { SimEngine } from './sim-engine.js';
 
@@ -10,11 +11,11 @@ import type { SimEngine } from './sim-engine.js';
  */
 export function predictedTtftMs(
 	engine: SimEngine,
-	chain: Uint32Array | undefined,
+	blocks: BlockRuns | undefined,
 	tokens: number,
 	wayUs: number,
 ): number {
-	const cached = chain === undefined ? 0 : engine.prefixTokens(chain);
+	const cached = blocks === undefined ? 0 : engine.prefixTokens(blocks);
 	const ahead = engine.pendingTokens + Math.max(1, tokens - cached);
 	return (2 * wayUs + ahead * engine.tokenUs) / 1000;
 }

@@ -1,7 +1,7 @@
-// Owns what prompts of a workload look like to engines and to routers. Engines get a name of every full block of theirs, such that neighbours in a prompt are
-// neighbours in their tables; routers get words, so many a block, that stand for the tokens. Worked out once a workload and block size, and shared by all simulations of a thread. Nothing here knows of output.
+// Owns what prompts of a workload look like to engines and to routers. Engines get their full blocks as runs of numbers that count on; routers get words, so many a block, that stand for the tokens. Worked out once a workload and block size, and shared by all simulations of a thread. Nothing here knows of output.
 import { MeshError } from '@infermesh/proto';
-import { chainFromIds, namesFromIds } from '../../engine/model/block-hash.js';
+import { chainFromIds } from '../../engine/model/block-hash.js';
+import { BlockRuns } from '../../engine/model/block-runs.js';
 import { hashText } from '../../router/hash.js';
 import type { Workload } from '../spec.js';
 import { simulationErrors } from './errors.js';
@@ -13,7 +13,10 @@ export class Prompts {
 	readonly #workload: Workload;
 	readonly #blocksPerId: number;
 	readonly #chains: (Uint32Array | undefined)[];
-	readonly #names: (Uint32Array | undefined)[];
+	readonly #runs: (BlockRuns | undefined)[];
+	/** Of each adapter. */
+	readonly #numbers = new Map<string, Map<number, number>>();
+	#nextNumber = 0;
 	readonly #loras = new WeakMap<Uint32Array, string>();
 	#idCounts: ReadonlyMap<number, number> | undefined;
 
@@ -29,7 +32,7 @@ export class Prompts {
 		this.blockTokens = blockTokens;
 		this.#blocksPerId = blocksPerId;
 		this.#chains = workload.requests.map(() => undefined);
-		this.#names = workload.requests.map(() => undefined);
+		this.#runs = workload.requests.map(() => undefined);
 	}
 
 	/** The adapter that a chain of these prompts is for; empty = none. */
@@ -48,41 +51,61 @@ export class Prompts {
 
 	/** What stands for the tokens of the full blocks of a request's prompt, two words each; undefined when nothing is known of its content. */
 	chain(request: number): Uint32Array | undefined {
-		return this.#made(request, this.#chains, chainFromIds);
-	}
-
-	/** What engines know the same blocks by, two words each. */
-	names(request: number): Uint32Array | undefined {
-		return this.#made(request, this.#names, namesFromIds);
-	}
-
-	#made(request: number, all: (Uint32Array | undefined)[], from: typeof chainFromIds): Uint32Array | undefined {
-		const known = all[request];
+		const known = this.#chains[request];
 		if (known !== undefined) return known;
-		const row = this.#workload.requests[request];
-		if (row?.blocks === undefined || row.blocks.length === 0) return undefined;
-		const full = Math.floor(row.inputTokens / this.blockTokens);
-		const chain = this.#hashed(row.blocks, full, from);
+		const named = this.#named(request);
+		if (named === undefined) return undefined;
+		const chain = chainFromIds(named.ids, named.perId).slice(0, named.full * 2);
 		// What an adapter has computed is of no use to another.
-		if (row.lora !== undefined) {
-			this.#loras.set(chain, row.lora);
-			hashText(row.lora, salt);
+		if (named.lora !== '') {
+			this.#loras.set(chain, named.lora);
+			hashText(named.lora, salt);
 			for (let at = 0; at < chain.length; at += 2) {
 				chain[at] = (chain[at] as number) ^ salt.low;
 				chain[at + 1] = (chain[at + 1] as number) ^ salt.high;
 			}
 		}
-		all[request] = chain;
+		this.#chains[request] = chain;
 		return chain;
 	}
 
-	/** An id names its block and all before it: of several that make up one block the last names them all. */
-	#hashed(blocks: readonly number[], full: number, from: typeof chainFromIds): Uint32Array {
+	/** What engines know the same blocks by. */
+	blocks(request: number): BlockRuns | undefined {
+		const known = this.#runs[request];
+		if (known !== undefined) return known;
+		const named = this.#named(request);
+		if (named === undefined) return undefined;
+		const runs = new BlockRuns();
+		const { perId } = named;
+		let left = named.full;
+		for (const id of named.ids) {
+			runs.add(this.#numberOf(named.lora, id) * perId, Math.min(perId, left));
+			left -= perId;
+		}
+		this.#runs[request] = runs;
+		return runs;
+	}
+
+	/** The ids that name the full blocks of a request's prompt, and how many blocks each stands for: of several that make up one block the last names them all. */
+	#named(request: number): { ids: readonly number[]; perId: number; full: number; lora: string } | undefined {
+		const row = this.#workload.requests[request];
+		if (row?.blocks === undefined || row.blocks.length === 0) return undefined;
+		const { blocks, lora = '' } = row;
+		const full = Math.floor(row.inputTokens / this.blockTokens);
 		const perId = this.#blocksPerId;
-		if (perId >= 1) return from(blocks.slice(0, Math.ceil(full / perId)), perId).slice(0, full * 2);
+		if (perId >= 1) return { ids: blocks.slice(0, Math.ceil(full / perId)), perId, full, lora };
 		const idsPerBlock = Math.round(1 / perId);
-		const last = Array.from({ length: full }, (_, block) => blocks[(block + 1) * idsPerBlock - 1] as number);
-		return from(last, 1);
+		const ids = Array.from({ length: full }, (_, block) => blocks[(block + 1) * idsPerBlock - 1] as number);
+		return { ids, perId: 1, full, lora };
+	}
+
+	/** Ids count in the order in which they are first met, so that those of new content count on. What an adapter has computed is of no use to another. */
+	#numberOf(lora: string, id: number): number {
+		let numbers = this.#numbers.get(lora);
+		if (numbers === undefined) this.#numbers.set(lora, (numbers = new Map()));
+		let number = numbers.get(id);
+		if (number === undefined) numbers.set(id, (number = this.#nextNumber++));
+		return number;
 	}
 }
 

@@ -131,8 +131,8 @@ export class SimDecider implements Decider {
 			const target = pool.targets[row];
 			if (target === undefined || (row !== chosen && (excluded.includes(row) || !mayTake(pool, row)))) continue;
 			const engine = world.engines[target.tableRow] as SimEngine;
-			const names = engine.prompts.names(request.index);
-			const costMs = predictedTtftMs(engine, names, request.tokensIn, world.wayUs[target.tableRow] as number);
+			const blocks = engine.prompts.blocks(request.index);
+			const costMs = predictedTtftMs(engine, blocks, request.tokensIn, world.wayUs[target.tableRow] as number);
 			least = Math.min(least, costMs);
 			if (row === chosen) own = costMs;
 		}

@@ -1,6 +1,7 @@
 // Owns one engine of the simulated fleet: the step model driven by the event queue, and the life of its process (slow, lost, hung). It tells whoever sent a
 // sequence of its first token, its end or its death, at the engine's own time; what lies between engine and router is the attempt's. Invariants: no
 // step begins while one is in flight; when no step is, nothing is waiting that could be scheduled.
+import type { BlockRuns } from '../../engine/model/block-runs.js';
 import { engineModelConfig } from '../../engine/model/engine-config.js';
 import { EngineModel, type SubmitRefusal } from '../../engine/model/engine-model.js';
 import type { KvObserver } from '../../engine/model/kv-observer.js';
@@ -96,14 +97,14 @@ export class SimEngine {
 	}
 
 	/** Leading tokens of a prompt it has in either tier; of these, those on the device come first. */
-	prefixTokens(chain: Uint32Array): number {
+	prefixTokens(blocks: BlockRuns): number {
 		if (this.life === 'lost') return 0;
-		const device = this.model.cachedPrefixTokens(chain);
-		return device + this.model.hostPrefixTokens(chain, device);
+		const device = this.model.cachedPrefixTokens(blocks);
+		return device + this.model.hostPrefixTokens(blocks, device);
 	}
 
 	submit(request: SequenceRequest, client: EngineClient): Sequence | SubmitRefusal {
-		const cached = request.blockHashes === undefined ? 0 : this.prefixTokens(request.blockHashes);
+		const cached = request.blocks === undefined ? 0 : this.prefixTokens(request.blocks);
 		const taken = this.model.submit(request, this.#queue.nowUs);
 		if (typeof taken === 'string') return taken;
 		this.#clients.set(taken, client);

@@ -130,11 +130,11 @@ export class SimPrefixes implements PrefixIndex {
 			found.push({ row: hits.rows[at] as number, tokens: 0, flags: hits.flags[at] as number, tier: 0 });
 		for (const [row, target] of pool.targets.entries()) {
 			const engine = target === undefined ? undefined : this.#options.engines[target.tableRow];
-			const names = engine?.prompts.names(this.#request);
-			if (engine === undefined || names === undefined) continue;
-			const tokens = engine.prefixTokens(names);
+			const blocks = engine?.prompts.blocks(this.#request);
+			if (engine === undefined || blocks === undefined) continue;
+			const tokens = engine.prefixTokens(blocks);
 			if (tokens === 0) continue;
-			const tier = engine.model.cachedPrefixTokens(names) >= tokens ? 0 : 1;
+			const tier = engine.model.cachedPrefixTokens(blocks) >= tokens ? 0 : 1;
 			const known = found.find((one) => one.row === row);
 			if (known === undefined) found.push({ row, tokens, flags: 0, tier });
 			else Object.assign(known, { tokens, tier });
