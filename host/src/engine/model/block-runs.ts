@@ -52,11 +52,3 @@ export class BlockRuns {
 		return (this.#bases[run] as number) + place;
 	}
 }
-
-/** Blocks by hashes of two words each, of which 53 bits count: collisions by accident stay out of reach. */
-export function runsOfHashes(hashes: Uint32Array): BlockRuns {
-	const runs = new BlockRuns();
-	for (let at = 0; at + 1 < hashes.length; at += 2)
-		runs.add(((hashes[at + 1] as number) >>> 11) * 2 ** 32 + (hashes[at] as number), 1);
-	return runs;
-}

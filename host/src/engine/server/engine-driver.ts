@@ -3,6 +3,7 @@
 // and one turn runs as many steps as are due. When the machine cannot keep up, model time slips and the slip is
 // counted.
 import type { Clock, Timer } from '@infermesh/proto';
+import { BlockNumbers } from '../model/block-numbers.js';
 import type { EngineModel, StepOutcome, SubmitRefusal } from '../model/engine-model.js';
 import type { Sequence, SequenceRequest } from '../model/sequence.js';
 
@@ -43,6 +44,8 @@ class Subscription {
 
 export class EngineDriver {
 	readonly model: EngineModel;
+	/** What the model knows contents by, which come here by their hashes. */
+	readonly blockNumbers: BlockNumbers;
 	readonly #clock: Clock;
 	readonly #usPerMs: number;
 	readonly #lagUsMax: number;
@@ -56,6 +59,8 @@ export class EngineDriver {
 
 	constructor(options: EngineDriverOptions) {
 		this.model = options.model;
+		const { kvBlocks, hostBlocks } = options.model.config;
+		this.blockNumbers = new BlockNumbers(kvBlocks + hostBlocks);
 		this.#clock = options.clock;
 		this.#usPerMs = 1000 * options.speed;
 		this.#lagUsMax = options.lagMsMax * this.#usPerMs;
@@ -67,6 +72,11 @@ export class EngineDriver {
 	/** Real seconds by which model time has fallen behind in all. */
 	get slipSeconds(): number {
 		return this.seconds(this.#slipUs);
+	}
+
+	/** Leading tokens of a prompt's hash chain whose KV is on the device now. */
+	cachedPrefixTokens(hashes: Uint32Array): number {
+		return this.model.cachedPrefixTokens(this.blockNumbers.known(hashes));
 	}
 
 	/** Model microseconds as the real seconds they take. */

@@ -2,7 +2,6 @@
 // the end. Knows nothing of HTTP; a sink hears the text.
 import { MeshError } from '@infermesh/proto';
 import { engineErrors } from '../errors.js';
-import { runsOfHashes } from '../model/block-runs.js';
 import type { Sequence } from '../model/sequence.js';
 import type { EngineDriver } from './engine-driver.js';
 import type { GenerationRequest } from './generation-request.js';
@@ -110,7 +109,7 @@ export class Generation {
 				{
 					promptTokens: prompt.tokens,
 					outputTokens: plan.pieces.length,
-					blocks: runsOfHashes(sequenceHashes(prompt, output, blockTokens, this.#cacheSalt)),
+					blocks: driver.blockNumbers.of(sequenceHashes(prompt, output, blockTokens, this.#cacheSalt)),
 					transferredTokens: prompt === this.#choices[0]?.prompt ? transferredTokens : 0,
 					// What a salt keeps apart is not to be found by its tokens.
 					...(this.#context.tellsTokens && this.#cacheSalt === 0 ? { tokens: sequenceTokens(prompt, output) } : {}),

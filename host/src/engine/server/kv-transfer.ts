@@ -5,7 +5,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, MeshError, type Timer } from '@infermesh/proto';
 import { engineErrors } from '../errors.js';
-import { runsOfHashes } from '../model/block-runs.js';
 import type { EngineDriver } from './engine-driver.js';
 import { readJsonObject, sendJson } from './http-io.js';
 import type { TransferOptions } from './options.js';
@@ -94,7 +93,7 @@ export class KvTransfer {
 		if (Array.isArray(chain)) {
 			if (chain.length > CHAIN_WORDS_MAX) refuse('chain', `must have at most ${CHAIN_WORDS_MAX} words`);
 			return sendJson(response, 200, {
-				tokens: this.#driver.model.cachedPrefixTokens(runsOfHashes(Uint32Array.from(chain as number[]))),
+				tokens: this.#driver.cachedPrefixTokens(Uint32Array.from(chain as number[])),
 			});
 		}
 		const key = optionalString(body, 'key') ?? refuse('key', 'or chain is required');
@@ -182,7 +181,7 @@ export class KvTransfer {
 
 	async #load(peer: SelfAddress, question: PeerQuestion, chain: Uint32Array): Promise<Handover> {
 		const tokens = await askPeer(peer, question, this.#options.waitMs);
-		const own = this.#driver.model.cachedPrefixTokens(runsOfHashes(chain));
+		const own = this.#driver.cachedPrefixTokens(chain);
 		if (tokens <= own) return NOTHING;
 		const seconds = ((tokens - own) * this.#bytesPerToken) / this.#options.bytesPerSecond / this.#speed;
 		await new Promise<void>((resolve) => this.#clock.after(Math.ceil(seconds * 1000), resolve));
@@ -232,6 +231,6 @@ export class KvTransfer {
 		if (kept?.chain === undefined) return undefined;
 		kept.expiry.cancel();
 		this.#kept.delete(key);
-		return this.#driver.model.cachedPrefixTokens(runsOfHashes(kept.chain));
+		return this.#driver.cachedPrefixTokens(kept.chain);
 	}
 }
