@@ -118,9 +118,33 @@ function openWorkload(flags: BenchFlags): Promise<TraceSource> | TraceSource {
 	return syntheticTrace(options);
 }
 
+/** A server that does not say what it serves within this is asked by name only. */
+const MODELS_TIMEOUT_MS = 10_000;
+
+/** The first model that the server lists. */
+async function firstModelOf(url: string, flags: BenchFlags): Promise<string> {
+	const headers = new Headers((flags.header ?? []).map(pair).map(([name, value]) => [name, value]));
+	if (flags.apiKey !== undefined) headers.set('authorization', `Bearer ${flags.apiKey}`);
+	let answer: { readonly data?: readonly { readonly id?: unknown }[] } | null;
+	try {
+		const signal = AbortSignal.timeout(MODELS_TIMEOUT_MS);
+		const response = await fetch(`${url.replace(/\/+$/, '')}/v1/models`, { headers, signal });
+		answer = response.ok ? ((await response.json()) as typeof answer) : null;
+	} catch (cause) {
+		throw new MeshError(cliErrors, 'IM_CLI_UNREACHABLE', `${url}: the server does not answer`, {
+			hint: 'check --url; it is the address before /v1',
+			cause,
+		});
+	}
+	const id = answer?.data?.[0]?.id;
+	if (typeof id === 'string') return id;
+	const hint = 'say which model to ask for';
+	throw new MeshError(cliErrors, 'IM_CLI_USAGE', `${url} lists no model`, { where: '--model', hint });
+}
+
 /** What to drive: as given, else the mesh that the admin API knows. */
 async function destination(context: CliContext, flags: BenchFlags): Promise<{ url: string; model: string }> {
-	if (flags.url !== undefined && flags.model !== undefined) return { url: flags.url, model: flags.model };
+	if (flags.url !== undefined) return { url: flags.url, model: flags.model ?? (await firstModelOf(flags.url, flags)) };
 	const status = await new AdminClient(context, flags).get<MeshStatus>('/status');
 	const model = flags.model ?? status.models[0];
 	if (model === undefined)
@@ -128,13 +152,12 @@ async function destination(context: CliContext, flags: BenchFlags): Promise<{ ur
 			where: '--model',
 			hint: 'add a target first: infermesh target add URL',
 		});
-	const url = flags.url ?? status.dataUrl;
-	if (url === null)
+	if (status.dataUrl === null)
 		throw new MeshError(cliErrors, 'IM_CLI_USAGE', `${status.node} runs no router`, {
 			where: '--admin',
 			hint: 'name a router’s admin API, or the data plane itself with --url; `infermesh nodes list` shows the roles of all',
 		});
-	return { url, model };
+	return { url: status.dataUrl, model };
 }
 
 function loadOptions(flags: BenchFlags, to: { url: string; model: string }): LoadOptions {
@@ -206,7 +229,7 @@ export function addBenchCommand(program: Command, cli: Cli): void {
 	withExample(
 		withMesh(program.command('bench').description('drive a workload through a mesh and measure what clients see'))
 			.option('--url <url>', 'OpenAI-compatible server (default: the data plane of the mesh)')
-			.option('--model <name>', 'model to ask for (default: the first the mesh serves)')
+			.option('--model <name>', 'model to ask for (default: the first that is served there)')
 			.option('--endpoint <name>', 'chat or completions', oneOf('chat', 'completions'))
 			.option('--no-stream', 'ask for answers in one piece; only their whole time is measured')
 			.option('--api-key <key>', 'bearer token of the data plane')

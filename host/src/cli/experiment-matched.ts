@@ -13,7 +13,7 @@ import { act, type Cli, type MeshOptions, withExample, withMesh } from './comman
 import type { CliContext } from './context.js';
 import { cliErrors, EXIT_FAILED, EXIT_OK } from './errors.js';
 import { confirm, requestOf, type StartOptions, withDesign } from './experiment-request.js';
-import { percent, points, showSpan } from './experiment-text.js';
+import { percent, points, showDropped, showSpan } from './experiment-text.js';
 import { print, showMs } from './output.js';
 import { pause } from './pause.js';
 import { type SignFlags, signedOf, withSign } from './report-signature.js';
@@ -212,7 +212,7 @@ function jointText({ id, model, design, verdict, next, switchback, cells, notes,
 		`${id}: matched cells on ${model}, ${design.candidate} against ${design.baseline}`,
 		`  outcome     ${state}, ${verdict}: ${next.reason}`,
 		`  cells       ${design.cellPairs.map(([a, b]) => `${a} with ${b}`).join(', ')}`,
-		`  pairs       ${pairs.length} of blocks judged, ${dropped.pairs} dropped, of ${design.pairsMax}`,
+		`  pairs       ${pairs.length} of blocks judged, ${showDropped(dropped)}, of ${design.pairsMax}`,
 		`  effect      ${shown(`${points(mean)} (${points(interval.lower)} … ${points(interval.upper)}) points`)}`,
 		`      ${effect.guarantee}`,
 		`  win rate    ${shown(percent(winRate.value.value))}`,
@@ -227,13 +227,20 @@ function jointText({ id, model, design, verdict, next, switchback, cells, notes,
 	].join('\n');
 }
 
+function progressText({ switchback: { pairs, dropped, attainmentDifference } }: JointDocument): string {
+	const { mean, interval } = attainmentDifference.value;
+	const effect =
+		pairs.length === 0 ? '-' : `${points(mean)} (${points(interval.lower)} … ${points(interval.upper)}) points`;
+	const lost = dropped.pairs === 0 ? '' : `${showDropped(dropped)}, `;
+	return `${pairs.length} ${pairs.length === 1 ? 'pair' : 'pairs'}, ${lost}${effect}`;
+}
+
 /** Until there is a verdict, or a cell has ended; then all cells are ended. Exit code 1 when the candidate was worse or was rolled back. */
 async function follow(context: CliContext, cells: readonly Cell[], id: string, options: MeshOptions): Promise<number> {
 	let told = '';
 	for (;;) {
 		const joint = await jointOf(cells, id);
-		const { mean, interval } = joint.switchback.attainmentDifference.value;
-		const text = `${id}: ${joint.switchback.pairs.length} pairs, ${points(mean)} (${points(interval.lower)} … ${points(interval.upper)}) points\n`;
+		const text = `${id}: ${progressText(joint)}\n`;
 		if (text !== told) context.stderr.write(text);
 		told = text;
 		if (joint.state === 'ended' || context.signal.aborted) {

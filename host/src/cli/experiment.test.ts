@@ -182,6 +182,7 @@ test('matched cells: paired and shown, started in all, reported together and sto
 	);
 	t.regex(written.get('joint.html') ?? '', /Matched cells x-/);
 	t.regex((await matched('report', id, ...cells)).out, /no pair was judged[\s\S]*cells do not touch/);
+	t.regex(written.get('joint.html') ?? '', /<p class="note">the interval allows no verdict yet/);
 	const stopped = await matched('stop', id, ...cells);
 	t.is(stopped.code, 0, stopped.err);
 	t.regex((await matched('report', id, ...cells)).out, /ended[\s\S]*east has ended \(stop: stopped by hand\)/);

@@ -137,9 +137,10 @@ async function start(context: CliContext, candidate: string, options: StartOptio
 	return EXIT_OK;
 }
 
-function progressText({ kind, block, pairs }: ExperimentView): string {
+function progressText({ kind, block, pairs, pairsDropped }: ExperimentView): string {
 	if (kind !== 'switchback' && kind !== 'matched-cells') return '';
-	const counted = `${pairs} ${pairs === 1 ? 'pair' : 'pairs'}, `;
+	const lost = pairsDropped === 0 ? '' : `${pairsDropped} dropped, `;
+	const counted = `${pairs} ${pairs === 1 ? 'pair' : 'pairs'}, ${lost}`;
 	return block === null ? counted : `block ${block.number} (${block.arm}), ${counted}`;
 }
 

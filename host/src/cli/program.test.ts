@@ -551,6 +551,48 @@ test('a bench of which every request failed ends with 1, though no threshold was
 	t.is((await bench('--threshold', 'fail.rate<=100%')).code, 0, 'who says what is good is believed');
 });
 
+test('bench asks a server that is named by its URL alone which model it serves, and no mesh', async (t) => {
+	const models = { listed: [{ id: 'first' }, { id: 'second' }] as { id: string }[] };
+	const keys: (string | undefined)[] = [];
+	const server = createServer((request, response) => {
+		request.resume();
+		if (request.url === '/v1/models') keys.push(request.headers.authorization);
+		response
+			.writeHead(request.url === '/v1/models' ? 200 : 500)
+			.end(JSON.stringify({ object: 'list', data: models.listed }));
+	});
+	await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+	t.teardown(() => void server.close());
+	const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+	const bench = (at: string) =>
+		run(
+			[
+				'bench',
+				'--url',
+				at,
+				'--admin',
+				'http://127.0.0.1:1',
+				'--api-key',
+				'k',
+				'--requests',
+				'1',
+				'--rate',
+				'9',
+				'--json',
+			],
+			{ signal: new AbortController().signal },
+		);
+	t.like((await bench(url)).json, { model: 'first' });
+	t.deepEqual(keys, ['Bearer k']);
+	models.listed = [];
+	const none = await bench(url);
+	t.is(none.code, 2);
+	t.regex(none.err, /IM_CLI_USAGE.*lists no model/);
+	const nobody = await bench('http://127.0.0.1:1');
+	t.is(nobody.code, 4);
+	t.regex(nobody.err, /IM_CLI_UNREACHABLE/);
+});
+
 test('bench without a mesh or URL ends with 4', async (t) => {
 	const { code, err } = await run(['bench', '--admin', 'http://127.0.0.1:1']);
 	t.is(code, 4);

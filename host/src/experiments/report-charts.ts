@@ -124,7 +124,8 @@ function evidenceChart(document: ExperimentDocument): Chart | undefined {
 	};
 }
 
-function blockCharts(document: ExperimentDocument): Chart[] {
+/** Of each block, how many requests were good, then how late the latest hundredth of first tokens was. */
+export function blockCharts(document: ExperimentDocument): Chart[] {
 	const { points: closed, end, guardrails } = document;
 	const { trip } = guardrails.value;
 	const limit = trip?.rule === 'attainment' ? trip.course?.limit : undefined;
@@ -181,11 +182,11 @@ export function sequenceChart(
 	const y: Axis = { kind: 'linear', min: -most, max: most, ticks: [-most, -most / 2, 0, most / 2, most] };
 	return {
 		...alongTime,
-		title: 'Attainment, candidate − baseline: confidence sequence',
+		title: 'Attainment, candidate − baseline, in points: confidence sequence',
 		x: timeAxis(Math.max(...seen.map(({ s }) => s), ...markers.map(({ x }) => x))),
-		yUnit: '%',
+		yUnit: 'points',
 		y,
-		yTick: (value) => `${value > 0 ? '+' : ''}${value}%`,
+		yTick: (value) => `${value > 0 ? '+' : ''}${value}`,
 		series,
 		markers,
 	};

@@ -24,6 +24,11 @@ test('before the first pair a page shows no effect, rate or latency of nothing',
 	t.is(html.match(/no pair was judged/g)?.length, 3);
 	t.regex(html, /<td>candidate<\/td><td>0<\/td><td>-<\/td><td>-<\/td><td>-<\/td><td>-<\/td>/);
 	t.regex(html, /0\.50 points, ±25\.00 points/);
+	const objectives = { ...design.objectives, ttftMs: 2000, tpotMs: 50 };
+	const goodBy = (ttftPerTokenMs: number): string =>
+		renderExperimentHtml(documentOf(recordFor({ ...design, objectives: { ...objectives, ttftPerTokenMs } }, 0)));
+	t.true(goodBy(0).includes('TTFT ≤ 2.00 s, TPOT ≤ 50.0 ms'));
+	t.true(goodBy(0.3).includes('TTFT ≤ 2.00 s + 0.3 ms a prompt token, TPOT ≤ 50.0 ms'));
 });
 
 test('a canary’s report has counts and evidence, and neither latencies nor an effect', (t) => {

@@ -6,6 +6,8 @@ import { htmlRow, htmlTable } from '../load/report/markup.js';
 import { renderPage } from '../load/report/page.js';
 import type { Interval } from '../statistics/interval.js';
 import { type ArmName, arms } from './cohorts/cohort.js';
+import type { ExperimentDesign } from './design/design.js';
+import type { SwitchbackFigures } from './design/report.js';
 import { chartsOf } from './report-charts.js';
 import type { ExperimentDocument } from './views.js';
 
@@ -32,24 +34,34 @@ function ending({ end }: ExperimentDocument): string {
 	const took =
 		end.restoredAtMs === undefined ? '' : `, in force everywhere after ${formatMs(end.restoredAtMs - end.atMs)}`;
 	const text = `${end.how}: ${end.reason} (by ${end.by}, ${new Date(end.atMs).toISOString()}${took})`;
-	return `<p class="${end.how === 'rollback' ? 'banner' : 'note'}">${escapeHtml(text)}</p>`;
+	const tone = { rollback: 'banner', promote: 'banner good' }[end.how as string] ?? 'note';
+	return `<p class="${tone}">${escapeHtml(text)}</p>`;
 }
 
-const size = (share: number): string => `${(share * 100).toFixed(2)} points`;
-const points = (share: number): string => `${share > 0 ? '+' : ''}${size(share)}`;
+export const size = (share: number): string => `${(share * 100).toFixed(2)} points`;
+export const points = (share: number): string => `${share > 0 ? '+' : ''}${size(share)}`;
 /** A latency; 0 is that of no request. */
 const latency = (value: number, show: (value: number) => string): string => (value === 0 ? '-' : show(value));
 const micros = (us: number): string => latency(us, (value) => `${value.toFixed(0)} µs`);
 const range = ({ lower, upper }: Interval, show: (value: number) => string): string =>
 	`${show(lower)} … ${show(upper)}`;
 
+/** What makes a request good, in words. */
+export function goodRequest({ objectives: { ttftMs, ttftPerTokenMs, tpotMs } }: ExperimentDesign): string {
+	const more = ttftPerTokenMs === 0 ? '' : ` + ${ttftPerTokenMs} ms a prompt token`;
+	return `TTFT ≤ ${formatMs(ttftMs)}${more}, TPOT ≤ ${formatMs(tpotMs)}`;
+}
+
+const tile = (value: string, caption: string, tone = ''): string =>
+	`<div class="tile ${tone}"><b>${escapeHtml(value)}</b><span>${escapeHtml(caption)}</span></div>`;
+
 function tiles({ switchback, safety, design }: ExperimentDocument): string {
-	const tile = (value: string, caption: string, tone = ''): string =>
-		`<div class="tile ${tone}"><b>${escapeHtml(value)}</b><span>${escapeHtml(caption)}</span></div>`;
-	if (switchback === undefined) {
-		const { evidence } = safety?.harm.value ?? { evidence: 1 };
-		return `<section class="tiles">${tile(formatNumber(evidence), `evidence of harm; the alarm is at ${formatNumber(1 / design.alpha)}`, evidence >= 1 / design.alpha ? 'bad' : 'good')}</section>`;
-	}
+	if (switchback !== undefined) return switchbackTiles(switchback, design);
+	const { evidence } = safety?.harm.value ?? { evidence: 1 };
+	return `<section class="tiles">${tile(formatNumber(evidence), `evidence of harm; the alarm is at ${formatNumber(1 / design.alpha)}`, evidence >= 1 / design.alpha ? 'bad' : 'good')}</section>`;
+}
+
+export function switchbackTiles(switchback: SwitchbackFigures, design: ExperimentDesign): string {
 	const { attainmentDifference, winRate, pairs, dropped } = switchback;
 	const judged = tile(String(pairs.length), `pairs judged, of ${design.pairsMax} at most; ${dropped.pairs} dropped`);
 	// Without a pair there is nothing to show, and a 0 would look like a finding.
@@ -162,14 +174,10 @@ function armTable({ design, points: closed, ttftMs, decisionLatencyUs }: Experim
 }
 
 function registered({ design, digests, forecast }: ExperimentDocument): string {
-	const { objectives } = design;
 	const facts: readonly (readonly [string, string])[] = [
 		['baseline', `${design.baseline} (${digests.baseline.slice(0, 12)})`],
 		['candidate', `${design.candidate} (${digests.candidate.slice(0, 12)})`],
-		[
-			'good request',
-			`TTFT ≤ ${formatMs(objectives.ttftMs)} + ${objectives.ttftPerTokenMs} ms a prompt token, TPOT ≤ ${formatMs(objectives.tpotMs)}`,
-		],
+		['good request', goodRequest(design)],
 		['alpha, margin, clip', `${design.alpha}, ${size(design.margin)}, ±${size(design.clip)}`],
 		...(design.kind === 'switchback' || design.kind === 'matched-cells'
 			? ([

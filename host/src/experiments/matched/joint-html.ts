@@ -1,25 +1,29 @@
 // Owns the HTML report over all cells of a matched comparison: one self-contained file, which carries the reports of the cells as JSON. Every figure stands with what it promises.
-import { renderChart } from '../../load/report/chart.js';
+import { type Chart, renderChart } from '../../load/report/chart.js';
 import { escapeHtml } from '../../load/report/escape.js';
 import { formatMs, formatNumber, formatShare } from '../../load/report/format.js';
 import { htmlRow, htmlTable } from '../../load/report/markup.js';
 import { renderPage } from '../../load/report/page.js';
 import { arms } from '../cohorts/cohort.js';
-import { sequenceChart } from '../report-charts.js';
+import { blockCharts, sequenceChart } from '../report-charts.js';
+import { goodRequest, points, size, switchbackTiles } from '../report-html.js';
 import type { ExperimentDocument } from '../views.js';
 import type { JointDocument } from './joint.js';
-
-const points = (share: number): string => `${share > 0 ? '+' : ''}${(share * 100).toFixed(2)} points`;
 
 /** All text from the document is escaped. */
 export function renderJointHtml(document: JointDocument): string {
 	const { id, design, model, state, verdict, next, notes, switchback, cells } = document;
 	const title = `Matched cells ${id}: ${design.candidate} against ${design.baseline} on ${model}`;
-	const chart = switchback.pairs.length === 0 ? '' : renderChart(sequenceChart({ design, switchback }, []));
+	const charts = [
+		...(switchback.pairs.length === 0 ? [] : [sequenceChart({ design, switchback }, [])]),
+		...cells.flatMap(cellCharts),
+	];
 	const main = `<h1>${escapeHtml(title)}</h1>
-<p class="sub">${escapeHtml(`${state} · verdict ${verdict}: ${next.reason}`)}</p>
+<p class="sub">${escapeHtml(`matched cells · ${state} · verdict ${verdict}`)}</p>
+<p class="${next.action === 'rollback' ? 'banner' : verdict === 'win' ? 'banner good' : 'note'}">${escapeHtml(next.reason)}</p>
 ${notes.map((note) => `<p class="note">${escapeHtml(note)}</p>`).join('')}
-<section class="charts">${chart}</section>
+${switchbackTiles(switchback, design)}
+<section class="charts">${charts.map((chart) => renderChart(chart)).join('\n')}</section>
 <h2>Figures and what they promise</h2><div class="card">${figures(document)}</div>
 <h2>Cells, each by itself</h2><div class="card">${htmlTable(
 		['cell', 'requests', 'baseline good', 'candidate good', 'pairs judged', 'difference', 'outcome'],
@@ -28,6 +32,12 @@ ${notes.map((note) => `<p class="note">${escapeHtml(note)}</p>`).join('')}
 <h2>Registered before the start</h2><div class="card"><table class="list facts">${registered(document)}</table></div>
 <footer>${escapeHtml(document.schema)} · design ${escapeHtml(document.designDigest)}</footer>`;
 	return renderPage(title, main, document);
+}
+
+/** What one cell lived through: with the other arm on the other side at the same time. */
+function cellCharts(document: ExperimentDocument): Chart[] {
+	const [attainment] = document.points.length === 0 ? [] : blockCharts(document);
+	return attainment === undefined ? [] : [{ ...attainment, title: `${document.design.cell}: ${attainment.title}` }];
 }
 
 function figures({ switchback }: JointDocument): string {
@@ -69,13 +79,12 @@ function cellRow({ design, points: closed, switchback, end }: ExperimentDocument
 }
 
 function registered({ design, digests }: JointDocument): string {
-	const { objectives } = design;
 	return [
 		['pairs of cells', design.cellPairs.map(([a, b]) => `${a} with ${b}`).join(', ')],
 		['baseline', `${design.baseline} (${digests.baseline.slice(0, 12)})`],
 		['candidate', `${design.candidate} (${digests.candidate.slice(0, 12)})`],
-		['good request', `TTFT ≤ ${formatMs(objectives.ttftMs)}, TPOT ≤ ${formatMs(objectives.tpotMs)}`],
-		['alpha, margin, clip', `${design.alpha}, ${points(design.margin)}, ±${points(design.clip)}`],
+		['good request', goodRequest(design)],
+		['alpha, margin, clip', `${design.alpha}, ${size(design.margin)}, ±${size(design.clip)}`],
 		['blocks', `${formatMs(design.blockMs)}, burn-in ${formatMs(design.burnInMs)}, at most ${design.pairsMax} pairs`],
 		['seed', String(design.seed)],
 	]

@@ -135,6 +135,9 @@ test('two meshes run their own blocks on different sides, come to no verdict alo
 	);
 	t.true(joint.switchback.burnInRequests > 0);
 	const html = renderJointHtml(joint);
+	t.regex(html, /<p class="banner good">the candidate is better; promotion is left to people/);
+	t.regex(html, /win rate; [\s\S]*confidence sequence[\s\S]*<b>east: Requests[\s\S]*<b>west: Requests/);
+	t.notRegex(html, /±\+|\+ 0 ms/, 'a size has no sign, and no time a token is not told');
 	t.regex(html, /east with west[\s\S]*confidence sequence|confidence sequence[\s\S]*east with west/);
 	t.regex(html, /cells do not touch/);
 	t.deepEqual(jointDocument(reportsOf(west, east)), joint, 'whoever is asked first');

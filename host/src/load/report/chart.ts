@@ -15,7 +15,7 @@ export interface Chart {
 	readonly title: string;
 	/** How x and y are read out: a unit of the page's script. */
 	readonly xUnit: 's' | 'ms' | 'n';
-	readonly yUnit: 'ms' | 'n' | '%';
+	readonly yUnit: 'ms' | 'n' | '%' | 'points';
 	readonly xLabel: string;
 	readonly x: Axis;
 	readonly y: Axis;

@@ -26,6 +26,7 @@ main { max-width: 1380px; margin: 0 auto; padding: 28px 24px 48px; }
 h1 { font-size: 22px; margin: 0; letter-spacing: -0.01em; } h2 { font-size: 15px; margin: 28px 0 10px; }
 .sub { color: var(--soft); margin: 4px 0 0; overflow-wrap: anywhere; }
 .banner { border-left: 4px solid var(--bad); background: var(--card); padding: 8px 14px; margin: 14px 0 0; border-radius: 4px; }
+.banner.good { border-left-color: var(--good); }
 .note { border-left: 4px solid var(--c5); background: var(--card); padding: 8px 14px; margin: 10px 0 0; border-radius: 4px; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 12px; margin: 20px 0; }
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 12px 14px; }
@@ -61,7 +62,7 @@ footer { margin-top: 28px; color: var(--soft); font-size: 12px; }
 const SCRIPT = `
 const units = {
   ms: (v) => v < 1 ? (v * 1000).toPrecision(3) + ' µs' : v < 1000 ? v.toPrecision(3) + ' ms' : (v / 1000).toPrecision(3) + ' s',
-  s: (v) => v.toFixed(v < 100 ? 1 : 0) + ' s', n: (v) => v.toLocaleString('en-US', { maximumFractionDigits: 2 }), '%': (v) => v.toFixed(2) + ' %' };
+  s: (v) => v.toFixed(v < 100 ? 1 : 0) + ' s', n: (v) => v.toLocaleString('en-US', { maximumFractionDigits: 2 }), '%': (v) => v.toFixed(2) + ' %', points: (v) => v.toFixed(2) + ' points' };
 for (const svg of document.querySelectorAll('svg[data-chart]')) {
   const chart = JSON.parse(svg.dataset.chart), cursor = svg.querySelector('.cursor'), figure = svg.parentElement;
   const tip = document.createElement('div'); tip.className = 'tip'; tip.hidden = true; figure.append(tip);
