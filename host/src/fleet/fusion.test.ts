@@ -209,6 +209,24 @@ test('failures eject, that is told, and refused requests or cancellations are no
 	t.is(fusion.status(first).state, 'ready');
 });
 
+test('regression: connections that fail are judged by their own rule alone, however many, and on trial too', (t) => {
+	const { fusion, records } = fleet(4);
+	const [gone] = records as [TargetRecord];
+	const unreachable = { ...failure, unreachable: true };
+	let nowMs = T0;
+	for (const outMs of [1000, 2000, 4000]) {
+		fusion.attempts(
+			Array.from({ length: 30 }, () => attempt(gone, unreachable)),
+			nowMs,
+		);
+		fusion.refresh(nowMs + outMs - 1);
+		t.is(fusion.status(gone).state, 'ejected');
+		nowMs += outMs;
+		fusion.refresh(nowMs);
+		t.is(fusion.status(gone).state, 'ready', `out for ${outMs} ms`);
+	}
+});
+
 test('no more than a share of a pool is ejected, whoever fails', (t) => {
 	const { fusion, records } = fleet(5);
 	for (const record of records)

@@ -296,10 +296,14 @@ export class FleetFusion {
 			if (known === undefined || known.record.generation !== report.generation) continue;
 			const tally = touched.get(known) ?? { requests: 0, failures: 0, trailing: 0, unreachable: false };
 			if (report.ok || report.failed) {
-				tally.requests++;
-				tally.failures += report.failed ? 1 : 0;
-				tally.trailing = report.failed ? tally.trailing + 1 : 0;
-				tally.unreachable = report.unreachable === true || (tally.unreachable && report.failed);
+				const unreachable = report.unreachable === true;
+				tally.unreachable = unreachable || (tally.unreachable && report.failed);
+				// What has a rule of its own is not weighed by the others too: their ejections are longer, and end by time alone.
+				if (!unreachable || this.#options.unreachableMs === 0) {
+					tally.requests++;
+					tally.failures += report.failed ? 1 : 0;
+					tally.trailing = report.failed ? tally.trailing + 1 : 0;
+				}
 				known.learned.add(
 					{
 						ok: report.ok,
@@ -315,17 +319,18 @@ export class FleetFusion {
 		}
 		let changed = false;
 		for (const [known, tally] of touched) {
-			if (tally.requests === 0) continue;
+			if (tally.requests === 0 && !tally.unreachable) continue;
 			const before = known.state;
-			known.health = afterTraffic(
-				known.health,
-				tally.requests,
-				tally.failures,
-				tally.trailing,
-				nowMs,
-				this.#options,
-				() => this.#mayEject(known),
-			);
+			if (tally.requests > 0)
+				known.health = afterTraffic(
+					known.health,
+					tally.requests,
+					tally.failures,
+					tally.trailing,
+					nowMs,
+					this.#options,
+					() => this.#mayEject(known),
+				);
 			if (tally.unreachable) known.health = afterUnreachable(known.health, nowMs, this.#options);
 			this.#writeLearned(known, nowMs);
 			this.#refreshOne(known, nowMs);

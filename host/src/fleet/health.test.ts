@@ -102,6 +102,26 @@ test('ejections grow longer up to a bound, end by themselves, and do not stack',
 	}
 });
 
+test('the time a target has been back takes off as much from its next ejection, whatever it had before', (t) => {
+	let health = newHealth(false);
+	for (let n = 0; n < 4; n++) health = afterTraffic(health, 5, 5, 5, health.ejectedUntilMs, options, may);
+	const backMs = health.ejectedUntilMs;
+	const longest = afterTraffic(health, 5, 5, 5, backMs, options, may);
+	t.is(longest.ejectedUntilMs - backMs, options.ejectionMaxMs);
+	const soon = backMs + 3 * options.ejectionMs;
+	t.is(afterTraffic(health, 5, 5, 5, soon, options, may).ejectedUntilMs - soon, 2 * options.ejectionMs);
+	const late = backMs + 1e9;
+	t.is(afterTraffic(health, 5, 5, 5, late, options, may).ejectedUntilMs - late, options.ejectionMs);
+});
+
+test('regression: a target that answered while it was out as unreachable comes back with the first good check, not with time alone', (t) => {
+	const out = afterUnreachable(checks(newHealth(true), '+'), 1000, options);
+	const answered = traffic(out, '+', 1200);
+	t.is(state(answered, 1200), TargetState.ejected);
+	t.is(state(checks(answered, '+', 1300), 1301), TargetState.ready);
+	t.is(afterUnreachable(checks(answered, '+', 1300), 2000, options).ejectedUntilMs, 3000, 'the outage is over');
+});
+
 test('whoever may not be ejected is not', (t) => {
 	t.is(
 		state(

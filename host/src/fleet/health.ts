@@ -12,7 +12,7 @@ export interface HealthOptions {
 	readonly errorRatio: number;
 	readonly requestsMin: number;
 	readonly windowMs: number;
-	/** First ejection; each next one is longer by the same, up to `ejectionMaxMs`. */
+	/** First ejection; each next one is longer by the same, up to `ejectionMaxMs`, and shorter by it for as long as the target has been back. */
 	readonly ejectionMs: number;
 	readonly ejectionMaxMs: number;
 	/** Out for this long after a connection that could not be made; doubled while that goes on, up to `ejectionMaxMs`. 0 = never for that alone. */
@@ -35,7 +35,10 @@ export interface TargetHealth {
 	readonly windowBeganMs: number;
 	readonly windowRequests: number;
 	readonly windowFailures: number;
+	/** All there ever were. */
 	readonly ejections: number;
+	/** By how many times the first the next one for failures is longer, had the target just come back. */
+	readonly repeats: number;
 	readonly ejectedUntilMs: number;
 	/** Ejections in a row because it could not be reached. */
 	readonly unreachable: number;
@@ -58,6 +61,7 @@ export function newHealth(hasChecks: boolean): TargetHealth {
 		windowRequests: 0,
 		windowFailures: 0,
 		ejections: 0,
+		repeats: 0,
 		ejectedUntilMs: 0,
 		unreachable: 0,
 		trial: -1,
@@ -100,14 +104,21 @@ export function afterTraffic(
 		windowBeganMs: fresh ? nowMs : health.windowBeganMs,
 		windowRequests,
 		windowFailures,
-		unreachable: succeeded ? 0 : health.unreachable,
+		// While it is out for that, a good check ends it: one that succeeds all the same must not make it wait for the end.
+		unreachable: succeeded && nowMs >= health.ejectedUntilMs ? 0 : health.unreachable,
 		trial: trialAfter(health, requests - failures, nowMs, options),
 	};
 	const byTrial = health.trial >= 0 && failures > 0;
 	const byRun = byTrial || liveFailures >= options.consecutiveFailures;
 	const byRatio = windowRequests >= options.requestsMin && windowFailures / windowRequests >= options.errorRatio;
 	if (!(byRun || byRatio) || nowMs < health.ejectedUntilMs || !mayEject()) return next;
-	return ejected(next, nowMs, options.ejectionMs * (health.ejections + 1), options);
+	const repeats = repeatsOf(health, nowMs, options);
+	return { ...ejected(next, nowMs, options.ejectionMs * (repeats + 1), options), repeats: repeats + 1 };
+}
+
+/** What has gone well since counts against what went wrong before it: an engine that fails once a month is not out for longer each time. */
+function repeatsOf({ repeats, returnedMs }: TargetHealth, nowMs: number, { ejectionMs }: HealthOptions): number {
+	return Math.max(0, repeats - Math.floor(Math.max(0, nowMs - returnedMs) / ejectionMs));
 }
 
 /**

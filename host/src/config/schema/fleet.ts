@@ -36,7 +36,11 @@ export const outlierSchema = section('Ejection of targets that fail live request
 	error_ratio: number(0.5, 'Failed share of a window that ejects a target.', { max: 1 }),
 	requests_min: integer(20, 'Requests a window needs before its ratio counts.', { min: 1 }),
 	window_ms: integer(10_000, 'The window.', MS),
-	ejection_ms: integer(10_000, 'First ejection; each next one is longer by the same.', MS),
+	ejection_ms: integer(
+		10_000,
+		'First ejection; each next one is longer by the same, and shorter by it for as long as the target has been back.',
+		MS,
+	),
 	ejection_max_ms: integer(300_000, 'Longest ejection.', MS),
 	unreachable_ms: integer(
 		1000,
