@@ -231,7 +231,6 @@ test('three kinds of clients stream through one port while engines are killed, s
 				{ id: 'a', sha256: sha256('key-a'), tenant: 'a' },
 				{ id: 'b', sha256: sha256('key-b'), tenant: 'b' },
 			],
-			data: { retry: { attempts_max: 4, budget_ratio: 1, budget_burst: 1000 } },
 			targets: engines.map(({ url }, at) => ({ id: `engine-${at + 1}`, url, models: [MODEL], grpc: 'same' })),
 		},
 	});
@@ -255,6 +254,10 @@ test('three kinds of clients stream through one port while engines are killed, s
 		[],
 	);
 
+	// When it dies, what is there has waited in vain: all that had begun before has ended.
+	await killed.fault({ hang: {} });
+	await traffic(clients, 24);
+	await eventually('requests wait there', async () => (await mesh.admin.target('engine-1')).inFlight > 0);
 	await killed.kill();
 	await traffic(clients, 20);
 	await eventually('the killed engine is seen', async () => (await stateOf(mesh, 'engine-1')) !== 'ready');
@@ -323,10 +326,21 @@ test('three kinds of clients stream through one port while engines are killed, s
 		seen.filter(({ error, tokens }) => error === undefined && tokens !== TOKENS),
 		[],
 	);
+	let again = 0;
 	for (const { decision, target } of seen) {
 		const explained = await mesh.admin.explain(decision);
 		t.is(explained.chosen, target);
+		// The decisions before it, each with what became of it.
+		for (let before = explained.previous; before !== null; again++) {
+			const failed = await mesh.admin.explain(before);
+			t.is(failed.requestId, explained.requestId);
+			t.true(failed.attempts.length > 0 && failed.attempts.every(({ status }) => status !== 'ok'));
+			before = failed.previous;
+		}
 	}
+	t.true(again > 0, 'no request was decided again');
 	for (const decision of served) t.is((await mesh.admin.explain(decision)).id, decision);
-	t.log(`${seen.length} requests (${calm} before the first fault), ${broken.length} streams broken with their engine`);
+	t.log(
+		`${seen.length} requests (${calm} before the first fault), ${again} decided again, ${broken.length} streams broken with their engine`,
+	);
 });
