@@ -1,6 +1,7 @@
 // Owns the route of the admin API about capacity: how many replicas each model should have, and why.
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { capacityReasons } from '../capacity/model-capacity.js';
+import { Type } from '../schema/type.js';
 import { type AdminRoute, route } from './route.js';
 import { items } from './schemas.js';
 

@@ -1,7 +1,7 @@
 // Owns the routes of the admin API about experiments on the running mesh.
-import { Type } from 'typebox';
 import { cellLookSchema } from '../experiments/matched/look.js';
 import { type ExperimentView, experimentViewSchema, planViewSchema, startRequestSchema } from '../experiments/view.js';
+import { Type } from '../schema/type.js';
 import { type AdminRoute, route } from './route.js';
 import { idParamsSchema, items } from './schemas.js';
 

@@ -1,6 +1,7 @@
 // Owns the routes of the admin API about GPUs: what this node hears of them, and an operator's word on one. What is known and decided of a device is
 // this node's; other nodes that hear of it judge it themselves, and what any of them takes out is out for all.
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../schema/type.js';
 import { type AdminRoute, route } from './route.js';
 import { idParamsSchema, items } from './schemas.js';
 

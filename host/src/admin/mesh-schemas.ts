@@ -1,8 +1,9 @@
 // Owns the shapes of the admin API's answers about the mesh as a whole: nodes, members, topology, consensus, policies, tenants, keys.
 import { bandwidthBounds } from '@infermesh/fabric';
-import { type Static, type TSchema, Type } from 'typebox';
+import type { Static, TSchema } from 'typebox';
 import { REASON_CHARS_MAX } from '../mesh/nodes.js';
 import { lifecycleStates, nodeRecordSchema, policySchemas, signingKeySchema, tenantSchema } from '../records/kinds.js';
+import { Type } from '../schema/type.js';
 
 const describe = (description: string) => ({ description });
 const strict = { additionalProperties: false } as const;

@@ -1,8 +1,9 @@
 // Owns the routes of the admin API about quotas as they stand: limits, what is left, leased, spent, waiting and refused. Setting them is the policies'.
 import { MeshError } from '@infermesh/proto';
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import type { QuotaView } from '../quota/view.js';
 import { recordErrors } from '../records/errors.js';
+import { Type } from '../schema/type.js';
 import { nameParamsSchema } from './mesh-schemas.js';
 import { type AdminRoute, route } from './route.js';
 import { items } from './schemas.js';

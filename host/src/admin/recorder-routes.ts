@@ -1,6 +1,7 @@
 // Owns the routes of the admin API about recording decisions on this node.
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { hashModes } from '../recorder/entries.js';
+import { Type } from '../schema/type.js';
 import { type AdminRoute, route } from './route.js';
 
 export const recorderViewSchema = Type.Object({

@@ -1,7 +1,7 @@
 // Owns the table of admin routes: path, schemas, what each does to the mesh. server.ts serves it, openapi.ts describes it.
 import { MeshError } from '@infermesh/proto';
-import { Type } from 'typebox';
 import { reportRoutes } from '../reports/routes.js';
+import { Type } from '../schema/type.js';
 import { capacityRoutes } from './capacity-routes.js';
 import { adminErrors } from './errors.js';
 import { experimentRoutes } from './experiment-routes.js';

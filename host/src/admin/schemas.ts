@@ -1,9 +1,10 @@
 // Owns the shapes of the admin API, as TypeBox schemas: types for the mesh and the command line, validation of requests, and
 // /api/v1/openapi.json. Names are camelCase; units last.
 import { runtimeNames } from '@infermesh/adapters';
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { signatureSchema } from '../records/kinds.js';
 import { httpVersions } from '../router/upstream/http-version.js';
+import { Type } from '../schema/type.js';
 import { nativeRuns } from '../strategy/native/code.js';
 import { grades } from '../strategy/signing/grade.js';
 

@@ -1,5 +1,6 @@
 // Owns the route of the admin API that shows what shadows have done.
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../schema/type.js';
 import { type AdminRoute, route } from './route.js';
 import { items } from './schemas.js';
 

@@ -1,5 +1,6 @@
 // Owns the small vocabulary the schema is written in: every field carries a default, a unit and a sentence. Leaves meaning to schema.ts.
-import { type TSchema, Type } from 'typebox';
+import type { TSchema } from 'typebox';
+import { Type } from '../schema/type.js';
 
 /** What the reference prints beside a JSON Schema field. */
 export interface FieldNotes {

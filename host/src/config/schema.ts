@@ -1,6 +1,7 @@
 // Owns the configuration of the mesh as a whole: its sections, each in a file of schema/ with every number’s default, unit and meaning, are put together to the one
 // schema from which types, validation and docs/config.md come. Leaves reading to load.ts and what values mean together to rules.ts. Keys are snake_case, units last.
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../schema/type.js';
 import { list, text } from './fields.js';
 import { adminSchema, keySchema } from './schema/access.js';
 import { dataSchema } from './schema/data.js';

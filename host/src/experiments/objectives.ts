@@ -1,5 +1,5 @@
 // Owns the schema of what requests of an experiment are to meet: the same in the staging that routers follow and in the experiment's own record.
-import { Type } from 'typebox';
+import { Type } from '../schema/type.js';
 
 export const objectivesSchema = Type.Object({
 	ttftMs: Type.Number({ exclusiveMinimum: 0, description: 'First token, from the request’s arrival.' }),

@@ -1,6 +1,7 @@
 // Owns the record of an experiment in replicated state: all that a node needs to go on with it where another stopped. What it is to find out and by which rules is
 // written before it begins and never changes; what was found is only added to. Units last in names; times are milliseconds since the Unix epoch.
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../schema/type.js';
 import { arms } from './cohorts/cohort.js';
 import { type ExperimentDesign, experimentKinds } from './design/design.js';
 import type { ExperimentForecast } from './design/forecast.js';

@@ -1,6 +1,7 @@
 // Owns how an experiment looks from outside: what is asked to start one, and what is told of it while it runs and after. Derived from its record alone, so that every
 // node tells the same.
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../schema/type.js';
 import { splitKeys } from '../strategy/runtime/plan.js';
 import { arms } from './cohorts/cohort.js';
 import { CELL_PAIRS_MAX, experimentKinds } from './design/design.js';

@@ -1,6 +1,7 @@
 // Owns the one document a load run produces: its schema, from which the type follows. `infermesh bench --json` prints it, reports read it.
 // Times are milliseconds, shares are fractions of 1. Additive changes keep the schema name; anything else raises its number.
-import { Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../schema/type.js';
 
 export const LOAD_RESULT_SCHEMA = 'infermesh.load/v1';
 
@@ -147,7 +148,7 @@ export const LoadResultSchema = Type.Object(
 	{ description: 'Result of a load run.' },
 );
 
-export type Distribution = Type.Static<typeof DistributionSchema>;
-export type GroupResult = Type.Static<typeof GroupSchema>;
-export type Timeline = Type.Static<typeof TimelineSchema>;
-export type LoadResult = Type.Static<typeof LoadResultSchema>;
+export type Distribution = Static<typeof DistributionSchema>;
+export type GroupResult = Static<typeof GroupSchema>;
+export type Timeline = Static<typeof TimelineSchema>;
+export type LoadResult = Static<typeof LoadResultSchema>;

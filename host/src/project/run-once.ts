@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { MeshError } from '@infermesh/proto';
-import { Type } from 'typebox';
+import { Type } from '../schema/type.js';
 import { NOT_METERED } from '../strategy/native/code.js';
 import { Decision } from '../strategy/runtime/decision.js';
 import { projectErrors } from './errors.js';

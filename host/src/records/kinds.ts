@@ -1,12 +1,13 @@
 // Owns what the mesh keeps in replicated state: each kind of record, its key, its schema. Values are JSON, so that an operator can read a
 // backup and a node one version older skips what it does not know. Units last in names; times are milliseconds since the Unix epoch.
 
-import { type Static, type TSchema, Type } from 'typebox';
+import type { Static, TSchema } from 'typebox';
 import { nodeRoles } from '../config/schema/mesh.js';
 import { arms } from '../experiments/cohorts/cohort.js';
 import { guardrailWindowsSchema } from '../experiments/design/guardrail-windows.js';
 import { objectivesSchema } from '../experiments/objectives.js';
 import { experimentRecordSchema } from '../experiments/record.js';
+import { Type } from '../schema/type.js';
 import { nativeRuns } from '../strategy/native/code.js';
 import { splitKeys } from '../strategy/runtime/plan.js';
 import { grades } from '../strategy/signing/grade.js';

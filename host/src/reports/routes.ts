@@ -1,7 +1,8 @@
 // Owns what the admin API shows of reports: collectives and links, stores, degradations; each with its age.
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
 import { type AdminRoute, route } from '../admin/route.js';
 import { items } from '../admin/schemas.js';
+import { Type } from '../schema/type.js';
 import type { Degradation } from './degradations.js';
 import type { Aged } from './latest-book.js';
 

@@ -1,5 +1,6 @@
 // Owns the sections of the configuration about who may ask: the admin API, its tokens, and API keys of the data plane.
-import { Type } from 'typebox';
+
+import { Type } from '../../schema/type.js';
 import { flag, integer, item, list, optional, required, secret, section, text } from '../fields.js';
 import { BYTES, MS, PORT } from './units.js';
 

@@ -1,5 +1,6 @@
 // Owns the section of the configuration about the data plane: every bound of clients’ requests and of connections to targets.
-import { Type } from 'typebox';
+
+import { Type } from '../../schema/type.js';
 import { flag, integer, list, number, optional, secret, section, text } from '../fields.js';
 import { BYTES, MS, PORT } from './units.js';
 

@@ -1,5 +1,6 @@
 // Owns the sections of the configuration about a node among others: who it is, membership, replicated state.
-import { Type } from 'typebox';
+
+import { Type } from '../../schema/type.js';
 import { choice, flag, integer, list, optional, secret, section, text } from '../fields.js';
 import { BYTES, MS, PORT } from './units.js';
 

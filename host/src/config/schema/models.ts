@@ -1,5 +1,6 @@
 // Owns the section of the configuration about names of models.
-import { Type } from 'typebox';
+
+import { Type } from '../../schema/type.js';
 import { choice, item, map, maybe, number, optional, required, section } from '../fields.js';
 
 export const modelsSchema = section('Names of models and where they lead.', {

@@ -1,6 +1,6 @@
 // Owns the sections of the configuration about adapters: of collectives, networks and stores, what follows from their reports, and GPUs with their rules.
 import { gpuSourceKinds } from '@infermesh/adapters';
-import { Type } from 'typebox';
+import { Type } from '../../schema/type.js';
 import { factNames } from '../../signals/facts.js';
 import { choice, flag, integer, item, list, map, number, required, secret, section, text } from '../fields.js';
 import { MS } from './units.js';

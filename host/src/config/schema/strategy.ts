@@ -1,6 +1,6 @@
 // Owns the sections of the configuration about the strategy host, and about recording what it decides.
-import { Type } from 'typebox';
 import { hashModes } from '../../recorder/entries.js';
+import { Type } from '../../schema/type.js';
 import { grades, inlineRules } from '../../strategy/signing/grade.js';
 import { choice, flag, integer, map, number, section, text } from '../fields.js';
 import { BYTES, MS } from './units.js';

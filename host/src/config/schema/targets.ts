@@ -1,7 +1,7 @@
 // Owns the sections of the configuration about targets: what is said of one, and where they are found.
 import { runtimeNames } from '@infermesh/adapters';
-import { Type } from 'typebox';
 import { httpVersions } from '../../router/upstream/http-version.js';
+import { Type } from '../../schema/type.js';
 import {
 	choice,
 	flag,

@@ -1,6 +1,7 @@
 // Owns what of the guardrails' windows another node is told, so that a take-over does not begin them anew: pure, small, and nothing at all while no rule is building up.
 // Leaves judging to guardrails.ts. Invariant: what is told is never more than was seen; it can only make a rule trip later than it would have.
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../../schema/type.js';
 import { arms } from '../cohorts/cohort.js';
 import type { GuardrailSample, TargetLoad } from './guardrail-sample.js';
 

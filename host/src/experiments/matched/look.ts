@@ -1,7 +1,8 @@
 // Owns what a mesh tells of itself before it becomes a cell of a matched comparison, and whether cells are apart: no engine, node or request in common. Pure. What cells do
 // not know of (clients that choose their cell by how it serves them, a GPU that two engines share) is not checked, and the guarantee says so.
 import { MeshError } from '@infermesh/proto';
-import { type Static, Type } from 'typebox';
+import type { Static } from 'typebox';
+import { Type } from '../../schema/type.js';
 import { experimentErrors } from '../errors.js';
 
 const texts = (description: string) => Type.Array(Type.String(), { description });

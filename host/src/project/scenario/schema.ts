@@ -13,7 +13,8 @@ import {
 	TargetState,
 	Verdict,
 } from '@infermesh/sdk';
-import { type TSchema, Type } from 'typebox';
+import type { TSchema } from 'typebox';
+import { Type } from '../../schema/type.js';
 import { fallbackCauses } from '../../strategy/runtime/decision.js';
 
 export const TARGETS_MAX = 16_384;

@@ -1,7 +1,7 @@
 // Owns the format of simulation scenarios: every key with its default, unit, bounds and a sentence, from which checking, reading and
 // docs/scenario.md follow. Names are those of SimulationSpec in snake case. Unions are unions of types, never `anyOf`, so that each
 // mistake gives one message. What a schema cannot say is checked in check.ts.
-import { type TSchema, Type } from 'typebox';
+import type { TSchema } from 'typebox';
 import {
 	choice,
 	flag,
@@ -16,6 +16,7 @@ import {
 	text,
 } from '../../config/fields.js';
 import type { SchemaNode } from '../../config/tree.js';
+import { Type } from '../../schema/type.js';
 
 /** Bounds of a scenario and its grid. */
 export const GROUPS_MAX = 64;
