@@ -2,8 +2,9 @@
 // result frozen. The only impure part is `readText`, which the caller gives.
 import { MeshError } from '@infermesh/proto';
 import { nearestName } from '@infermesh/sdk';
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import type { ErrorObject } from 'ajv';
 import { configErrors } from './errors.js';
+import { faultsOfGiven } from './faults.js';
 import { Origins } from './origins.js';
 import { displayPath, fromPointer, type Path } from './pointer.js';
 import { checkRules, type Problem } from './rules.js';
@@ -43,13 +44,6 @@ export interface LoadedConfig {
 const PROBLEMS_SHOWN_MAX = 8;
 
 const root = configSchema as unknown as SchemaNode;
-let compiled: ValidateFunction | undefined;
-
-/** Compiled when it is first needed: it takes a few hundred milliseconds, and most commands read no configuration. */
-function validator(): ValidateFunction {
-	return (compiled ??= new Ajv({ allErrors: true, strict: false }).compile(configSchema));
-}
-
 function raise(problems: readonly Problem[], origins: Origins): never {
 	const first = problems[0];
 	if (first === undefined) throw new TypeError('no problem to raise');
@@ -105,10 +99,8 @@ function describe(error: ErrorObject, tree: unknown): Problem {
 	return { code: 'IM_CONFIG_INVALID', path, message };
 }
 
-function valueProblems(tree: unknown): Problem[] {
-	const validate = validator();
-	if (validate(tree)) return [];
-	return (validate.errors ?? [])
+function valueProblems(given: unknown, tree: unknown): Problem[] {
+	return faultsOfGiven(root, given, tree)
 		.filter((error) => error.keyword !== 'additionalProperties' && error.keyword !== 'anyOf')
 		.map((error) => describe(error, tree));
 }
@@ -142,7 +134,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
 	applyEnv(tree, options.env, root, origins);
 	applyFlags(tree, options.flags ?? [], origins);
 	const filled = fillDefaults(root, tree, [], origins);
-	const problems = [...unknownKeyProblems(tree), ...valueProblems(filled)];
+	const problems = [...unknownKeyProblems(tree), ...valueProblems(tree, filled)];
 	if (problems.length > 0) raise(problems, origins);
 	const sources: SecretSources = options;
 	const config = mapSecrets(root, filled, [], (secret, path) =>

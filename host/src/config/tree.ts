@@ -1,5 +1,5 @@
 // Owns plain configuration trees and how a JSON Schema is walked beside one: writing at a path, filling defaults, finding keys the
-// schema does not have. Knows the few schema keywords that fields.ts emits; validation of values is ajv's, in load.ts.
+// schema does not have. Knows the few schema keywords that fields.ts emits; validation of values is ajv's, in faults.ts.
 import { defaultOrigin, type Origins } from './origins.js';
 import type { Path } from './pointer.js';
 

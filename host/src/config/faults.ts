@@ -1,0 +1,54 @@
+// Owns finding what is wrong with the values of a configuration. Only what was given is looked at: defaults are the schema's own, and to compile a
+// validator of all of it takes longer than all else at a start. One is made of each part of the schema when something is first given there.
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import { type Path, toPointer } from './pointer.js';
+import { isTree, type SchemaNode } from './tree.js';
+
+// That the schema is one is for its test to find: to check that, ajv would first compile a validator of schemas.
+const ajv = new Ajv({ allErrors: true, strict: false, validateSchema: false, meta: false });
+const compiled = new WeakMap<SchemaNode, ValidateFunction>();
+
+/** Whether values of this schema are looked at in parts: itself, and each child beside it. */
+function hasParts({ anyOf, properties, patternProperties, items }: SchemaNode): boolean {
+	return anyOf === undefined && (properties ?? patternProperties ?? items) !== undefined;
+}
+
+/** What a schema says of a value itself. */
+function shellOf({ properties: _, patternProperties: __, items: ___, ...shell }: SchemaNode): SchemaNode {
+	return { ...shell, ...('additionalProperties' in shell ? { additionalProperties: true } : {}) };
+}
+
+function validatorOf(schema: SchemaNode): ValidateFunction {
+	let validator = compiled.get(schema);
+	if (validator === undefined) {
+		validator = ajv.compile(hasParts(schema) ? shellOf(schema) : schema);
+		compiled.set(schema, validator);
+	}
+	return validator;
+}
+
+/** Keys under which something was given, with their schemas. */
+function givenChildren(schema: SchemaNode, given: unknown): [string, SchemaNode][] {
+	const { properties, patternProperties, items } = schema;
+	if (!hasParts(schema)) return [];
+	if (items !== undefined) return Array.isArray(given) ? given.map((_, index) => [String(index), items]) : [];
+	if (!isTree(given)) return [];
+	if (properties !== undefined)
+		return Object.entries(properties).filter(([key]) => Object.hasOwn(given, key) && (given[key] ?? null) !== null);
+	return Object.keys(given).map((key) => [key, Object.values(patternProperties ?? {})[0] ?? {}]);
+}
+
+const childOf = (value: unknown, key: string): unknown => (value as Readonly<Record<string, unknown>>)[key];
+
+/** Faults of `filled` where something was given, as ajv tells them of the whole. */
+export function faultsOfGiven(schema: SchemaNode, given: unknown, filled: unknown, at: Path = []): ErrorObject[] {
+	const validate = validatorOf(schema);
+	const own = validate(filled) ? [] : (validate.errors ?? []);
+	const pointer = toPointer(at);
+	return [
+		...own.map((error) => ({ ...error, instancePath: `${pointer}${error.instancePath}` })),
+		...givenChildren(schema, given).flatMap(([key, child]) =>
+			faultsOfGiven(child, childOf(given, key), childOf(filled, key), [...at, key]),
+		),
+	];
+}
