@@ -3,6 +3,7 @@
 
 import type { Server as SecureServer } from 'node:tls';
 import { MeshError } from '@infermesh/proto';
+import type { ValidateFunction } from 'ajv';
 import {
 	type FastifyError,
 	type FastifyInstance,
@@ -13,6 +14,7 @@ import {
 } from 'fastify';
 import type { Asker } from '../mesh/operations.js';
 import type { StreamBounds } from '../mesh/stream-bounds.js';
+import { validatorOf } from '../schema/validators.js';
 import type { Log } from '../telemetry/logger.js';
 import { type AdminToken, authorize } from './auth.js';
 import type { MeshControl } from './control.js';
@@ -22,6 +24,9 @@ import { statusPage, statusPagePolicy } from './page.js';
 import { adminRoutes } from './routes.js';
 import { streamRoutes } from './streams.js';
 import { type AdminTls, serverOptions } from './tls.js';
+
+/** As fastify asks: errors are read from it when it has answered no. */
+type ValidatorWithErrors = ((data: unknown) => boolean) & Pick<ValidateFunction, 'errors'>;
 
 declare module 'fastify' {
 	interface FastifyRequest {
@@ -64,6 +69,26 @@ function toMeshError(error: unknown): MeshError {
 	return new MeshError(adminErrors, 'IM_ADMIN_INTERNAL');
 }
 
+/** Answers are ours and already typed: their schemas describe them, and must not silently drop fields. */
+const asJson = () => (data: unknown) => JSON.stringify(data);
+
+/** A route's validator is made for its first request: few of a node's routes ever see one. */
+function validatorWhenAsked({ schema }: { readonly schema: object }): ValidatorWithErrors {
+	const validate: ValidatorWithErrors = (data) => {
+		const validator = validatorOf(schema, 'first');
+		const valid = validator(data) as boolean;
+		validate.errors = validator.errors ?? null;
+		return valid;
+	};
+	return validate;
+}
+
+/** fastify's types ask for what its own compilers take; of that, these need the schema. */
+const compilersFactory = {
+	buildValidator: () => validatorWhenAsked,
+	buildSerializer: () => asJson,
+} as unknown as NonNullable<NonNullable<FastifyServerOptions['schemaController']>['compilersFactory']>;
+
 /** Creates the server; nothing listens yet. */
 export function createAdminServer(options: AdminOptions, control: MeshControl): AdminServer {
 	const { tls } = options;
@@ -72,14 +97,12 @@ export function createAdminServer(options: AdminOptions, control: MeshControl): 
 		requestTimeout: options.requestTimeoutMs,
 		forceCloseConnections: true,
 		routerOptions: { maxParamLength: 256 },
-		ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, strict: false } },
+		schemaController: { compilersFactory },
 		// Typed as if it were in the clear: nothing that follows cares which.
 		...(tls === undefined
 			? {}
 			: ({ https: { ...serverOptions(tls), handshakeTimeout: options.requestTimeoutMs } } as FastifyServerOptions)),
 	});
-	// Answers are ours and already typed: their schemas describe them, and must not silently drop fields.
-	app.setSerializerCompiler(() => (data) => JSON.stringify(data));
 	app.decorateRequest('asker', null as unknown as Asker);
 	app.addHook('onRequest', (request, reply, done) => {
 		reply.header('cache-control', 'no-store');

@@ -1,30 +1,27 @@
 // Owns finding what is wrong with the values of a configuration. Only what was given is looked at: defaults are the schema's own, and to compile a
 // validator of all of it takes longer than all else at a start. One is made of each part of the schema when something is first given there.
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import type { ErrorObject } from 'ajv';
+import { validatorOf } from '../schema/validators.js';
 import { type Path, toPointer } from './pointer.js';
 import { isTree, type SchemaNode } from './tree.js';
 
-// That the schema is one is for its test to find: to check that, ajv would first compile a validator of schemas.
-const ajv = new Ajv({ allErrors: true, strict: false, validateSchema: false, meta: false });
-const compiled = new WeakMap<SchemaNode, ValidateFunction>();
+const shells = new WeakMap<SchemaNode, SchemaNode>();
 
 /** Whether values of this schema are looked at in parts: itself, and each child beside it. */
 function hasParts({ anyOf, properties, patternProperties, items }: SchemaNode): boolean {
 	return anyOf === undefined && (properties ?? patternProperties ?? items) !== undefined;
 }
 
-/** What a schema says of a value itself. */
-function shellOf({ properties: _, patternProperties: __, items: ___, ...shell }: SchemaNode): SchemaNode {
-	return { ...shell, ...('additionalProperties' in shell ? { additionalProperties: true } : {}) };
-}
-
-function validatorOf(schema: SchemaNode): ValidateFunction {
-	let validator = compiled.get(schema);
-	if (validator === undefined) {
-		validator = ajv.compile(hasParts(schema) ? shellOf(schema) : schema);
-		compiled.set(schema, validator);
+/** What a schema says of a value itself; of one that has no parts, all it says. */
+function shellOf(schema: SchemaNode): SchemaNode {
+	if (!hasParts(schema)) return schema;
+	let shell = shells.get(schema);
+	if (shell === undefined) {
+		const { properties: _, patternProperties: __, items: ___, ...own } = schema;
+		shell = { ...own, ...('additionalProperties' in own ? { additionalProperties: true } : {}) };
+		shells.set(schema, shell);
 	}
-	return validator;
+	return shell;
 }
 
 /** Keys under which something was given, with their schemas. */
@@ -42,7 +39,7 @@ const childOf = (value: unknown, key: string): unknown => (value as Readonly<Rec
 
 /** Faults of `filled` where something was given, as ajv tells them of the whole. */
 export function faultsOfGiven(schema: SchemaNode, given: unknown, filled: unknown, at: Path = []): ErrorObject[] {
-	const validate = validatorOf(schema);
+	const validate = validatorOf(shellOf(schema), 'all');
 	const own = validate(filled) ? [] : (validate.errors ?? []);
 	const pointer = toPointer(at);
 	return [

@@ -2,8 +2,8 @@
 // read-modify-write that tries again when somebody else was faster.
 import type { Condition, ConsensusEngine, Key, LeaseId, Operation, ReadOptions } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
-import { Ajv, type ValidateFunction } from 'ajv';
 import type { Static, TSchema } from 'typebox';
+import { validatorOf } from '../schema/validators.js';
 import { recordErrors } from './errors.js';
 import { fromKeyPart, keyPart, type RecordKind } from './kinds.js';
 
@@ -19,21 +19,9 @@ const UPDATE_ROUNDS_MAX = 16;
 /** Records read in one call. */
 const PAGE = 1000;
 
-const ajv = new Ajv({ strict: false });
-const validators = new WeakMap<TSchema, ValidateFunction>();
-
-function validatorOf(schema: TSchema): ValidateFunction {
-	let validator = validators.get(schema);
-	if (validator === undefined) {
-		validator = ajv.compile(schema);
-		validators.set(schema, validator);
-	}
-	return validator;
-}
-
 /** What is wrong with a value, as `field: message`; undefined when nothing is. */
 export function faultOf(schema: TSchema, value: unknown): string | undefined {
-	const validate = validatorOf(schema);
+	const validate = validatorOf(schema, 'first');
 	if (validate(value)) return undefined;
 	const first = validate.errors?.[0];
 	const extra =
