@@ -1,9 +1,7 @@
 // What a thread that only gossips needs of this package. The whole of it holds gRPC and consensus as well, which cost such a thread megabytes for nothing.
 export { releaseMemoryOnceSettled } from './effects/release-memory.js';
-export { readCertificate } from './identity/certificate.js';
-export { writePrivateFile } from './identity/private-files.js';
 export { RevocationList } from './identity/revocation.js';
-export { type Identity, IdentityHolder, makeIdentity } from './identity/source.js';
+export { IdentityHolder } from './identity/source.js';
 export { SwimCounters } from './membership/counters.js';
 export { Membership as GossipMembership } from './membership/driver.js';
 export type { MembershipEvent } from './membership/events.js';

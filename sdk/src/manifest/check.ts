@@ -1,6 +1,7 @@
 // Owns turning an untrusted document into a StrategyManifest: schema, then the rules a schema cannot say. Every problem names its
 // field; where the field stands in a file is the caller's to add.
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import { createRequire } from 'node:module';
+import type { ErrorObject, ValidateFunction } from 'ajv';
 import { columns } from '../../abi/columns.js';
 import { hooks as hookDefinitions } from '../../abi/hooks.js';
 import { ABI_MAJOR, ABI_MINOR } from '../gen/abi.js';
@@ -32,18 +33,22 @@ export type ManifestResult =
 	| { readonly ok: true; readonly manifest: StrategyManifest }
 	| { readonly ok: false; readonly problems: readonly ManifestProblem[] };
 
+const require = createRequire(import.meta.url);
 let compiled: ValidateFunction<ManifestDocument> | undefined;
 
-/** Compiled when it is first needed: most processes check no manifest, and it takes a hundred milliseconds. */
+/**
+ * Loaded and compiled when it is first needed: most processes and threads check no manifest. That the schema is one is for its test to find: ajv would
+ * first compile a validator of schemas, which takes longer than this one.
+ */
 function validator(): ValidateFunction<ManifestDocument> {
-	compiled ??= new Ajv({
-		allErrors: true,
-		verbose: true,
-		strict: true,
-		allowUnionTypes: true,
-	}).compile<ManifestDocument>(manifestSchema);
+	if (compiled === undefined) {
+		const { Ajv } = require('ajv') as typeof import('ajv');
+		const options = { allErrors: true, verbose: true, strict: true, allowUnionTypes: true };
+		compiled = new Ajv({ ...options, validateSchema: false, meta: false }).compile<ManifestDocument>(manifestSchema);
+	}
 	return compiled;
 }
+
 const columnNames = columns.map((column) => column.name);
 const hookNames = hookDefinitions.map((hook) => hook.name);
 

@@ -2,11 +2,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { MeshError } from '@infermesh/proto';
+import { Ajv } from 'ajv';
 import test from 'ava';
 import * as fc from 'fast-check';
 import { manifestDocument } from './check.js';
 import { encodeConfig } from './config.js';
 import { loadManifest, parseManifest } from './load.js';
+import { manifestSchema } from './schema.js';
 import { readManifest, writeManifestSection } from './section.js';
 
 const good = `name: hybrid_mesh
@@ -160,4 +162,9 @@ test('the target is of the project: it is read, and not repeated in what is buil
 	t.is(inRust.target, 'native');
 	t.false('target' in manifestDocument(inRust));
 	t.is(parseManifest('strategy.yaml', 'name: aa\nversion: 1.0.0\nsource: a.c\ntarget: native\n').target, 'native');
+});
+
+test('the schema of a manifest is one: it is not looked at when a manifest is', (t) => {
+	const checking = new Ajv({ strict: true, allowUnionTypes: true });
+	t.true(checking.validateSchema(manifestSchema), checking.errorsText());
 });

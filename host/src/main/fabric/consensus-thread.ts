@@ -23,7 +23,7 @@ import {
 	snapshotFormatAt,
 	storeService,
 	TransportCounters,
-} from '@infermesh/fabric';
+} from '@infermesh/fabric/consensus';
 import { MeshError } from '@infermesh/proto';
 import { RaftTransportClient } from '@infermesh/proto/grpc/raft/v1/raft';
 import { StoreService } from '@infermesh/proto/grpc/store/v1/store';

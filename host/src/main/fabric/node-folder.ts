@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { writePrivateFile } from '@infermesh/fabric/gossip';
+import { writePrivateFile } from '@infermesh/fabric/identity';
 
 /** A coordinator as this node knew it: enough to find the mesh again after a restart. */
 export interface KnownPeer {

@@ -1,5 +1,5 @@
 // Owns the snapshots of the state that are being read out of the consensus thread: how many at once, and that one nobody reads on is let go of.
-import { consensusError } from '@infermesh/fabric';
+import { consensusError } from '@infermesh/fabric/consensus';
 import type { Clock, Timer } from '@infermesh/proto';
 
 /** Snapshots being read at once. Each holds on to the state as it was. */

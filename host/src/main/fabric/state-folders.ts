@@ -1,6 +1,6 @@
 // Owns where a node keeps its parts of the mesh below `state_dir`, and the number of the one group of coordinators.
 import path from 'node:path';
-import { type SegmentLogOptions, segmentLogDefaults } from '@infermesh/fabric';
+import { type SegmentLogOptions, segmentLogDefaults } from '@infermesh/fabric/consensus';
 import type { MeshConfig } from '../../config/schema.js';
 
 /** All the mesh keeps is in one group; the log has room for more. */

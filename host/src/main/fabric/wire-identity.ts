@@ -1,6 +1,6 @@
 // Owns the form in which an identity crosses threads, and its re-making there. Keys travel as KeyObjects; everything else is bytes.
 import type { KeyObject } from 'node:crypto';
-import { type Identity, makeIdentity, readCertificate } from '@infermesh/fabric/gossip';
+import { type Identity, makeIdentity, readCertificate } from '@infermesh/fabric/identity';
 
 export interface WireIdentity {
 	readonly chain: readonly Uint8Array[];

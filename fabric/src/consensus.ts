@@ -1,0 +1,20 @@
+// What the thread of a coordinator's Raft group needs of this package. The whole of it holds gossip, backups, certificates' issue and etcd's client as well.
+export { snapshotFormatAt } from './compat.js';
+export { consensusError } from './consensus/errors.js';
+export { RaftAdmin } from './consensus/raft/admin.js';
+export { emptyGroup, foundedGroup, foundingWrite } from './consensus/raft/bootstrap.js';
+export { RaftGroup } from './consensus/raft/group.js';
+export { GrpcRaftTransport } from './consensus/raft/grpc/transport.js';
+export { storeService } from './consensus/remote/service.js';
+export { StoreEngine } from './consensus/store-engine.js';
+export { releaseMemoryOnceSettled } from './effects/release-memory.js';
+export { RevocationList } from './identity/revocation.js';
+export { IdentityHolder } from './identity/source.js';
+export { type SegmentLogOptions, segmentLogDefaults } from './log/options.js';
+export { LogThread, logThreadDefaults } from './log/thread/thread-log.js';
+export { encodeCommand } from './store/command-codec.js';
+export { Store } from './store/store.js';
+export { TransportCounters } from './transport/counters.js';
+export { PeerChannels } from './transport/peer-channels.js';
+export { SecureServer } from './transport/secure-server.js';
+export { SessionRegistry } from './transport/sessions.js';
