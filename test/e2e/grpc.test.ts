@@ -2,12 +2,12 @@
 // while engines die, and with each decision accounted for.
 import { ChannelCredentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import {
-	GRPCInferenceServiceClient,
 	type InferParameter,
 	type ModelInferRequest,
 	type ModelInferResponse,
 	type ModelStreamInferResponse,
 } from '@infermesh/proto/inference';
+import { GRPCInferenceServiceClient } from '@infermesh/proto/inference-client';
 import test, { type ExecutionContext } from 'ava';
 import { eventually, MODEL, startTestMesh, type TestMesh } from '../support/mesh.js';
 

@@ -4,12 +4,8 @@ import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { ChannelCredentials, status as grpcStatus, Metadata } from '@grpc/grpc-js';
-import {
-	GRPCInferenceServiceClient,
-	type InferParameter,
-	type ModelInferRequest,
-	type ModelStreamInferResponse,
-} from '@infermesh/proto/inference';
+import { type InferParameter, type ModelInferRequest, type ModelStreamInferResponse } from '@infermesh/proto/inference';
+import { GRPCInferenceServiceClient } from '@infermesh/proto/inference-client';
 import test, { type ExecutionContext } from 'ava';
 import OpenAI, { APIError } from 'openai';
 import { type Browser, chromium, type Page } from 'playwright-core';

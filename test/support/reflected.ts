@@ -5,10 +5,10 @@ import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/pr
 import { type ChannelCredentials, Client, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { meshChannel } from '@infermesh/host/grpc-testing';
 import {
-	ServerReflectionClient,
 	type ServerReflectionRequest,
 	type ServerReflectionResponse,
 } from '@infermesh/proto/standard/reflection/v1/reflection';
+import { ServerReflectionClient } from '@infermesh/proto/standard/reflection/v1/reflection-client';
 
 const nothing: ServerReflectionRequest = {
 	host: '',

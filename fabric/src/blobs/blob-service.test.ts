@@ -10,7 +10,8 @@ import {
 	type ServiceError,
 	status,
 } from '@grpc/grpc-js';
-import { type BlobPiece, BlobsClient, BlobsService } from '@infermesh/proto/grpc/agent/v1/agent';
+import { type BlobPiece, BlobsService } from '@infermesh/proto/grpc/agent/v1/agent';
+import { BlobsClient } from '@infermesh/proto/grpc/agent/v1/agent-client';
 import test, { type ExecutionContext } from 'ava';
 import { FileDisk } from '../log/file-disk.js';
 import { createBlobService } from './blob-service.js';

@@ -13,13 +13,13 @@ import {
 } from '@grpc/grpc-js';
 import { SeededRandom } from '@infermesh/proto';
 import {
-	SpiffeWorkloadAPIClient,
 	SpiffeWorkloadAPIService,
 	type X509BundlesResponse,
 	type X509SVID,
 	type X509SVIDRequest,
 	X509SVIDResponse,
 } from '@infermesh/proto/spiffe/workload/workloadapi';
+import { SpiffeWorkloadAPIClient } from '@infermesh/proto/spiffe/workload/workloadapi-client';
 import test, { type ExecutionContext } from 'ava';
 import { realClock, testAuthority, testIdentity } from './identity-test-support.js';
 import { generateNodeKey, privateKeyDer } from './keys.js';

@@ -2,11 +2,8 @@
 // not hold by the rules of X509-SVID is counted and passed over; the identity before it stays.
 import { type ClientReadableStream, credentials, Metadata } from '@grpc/grpc-js';
 import { type Clock, MeshError, type Random, type Timer } from '@infermesh/proto';
-import {
-	SpiffeWorkloadAPIClient,
-	type X509SVID,
-	type X509SVIDResponse,
-} from '@infermesh/proto/spiffe/workload/workloadapi';
+import { type X509SVID, type X509SVIDResponse } from '@infermesh/proto/spiffe/workload/workloadapi';
+import { SpiffeWorkloadAPIClient } from '@infermesh/proto/spiffe/workload/workloadapi-client';
 import { splitDerCertificates } from './certificate.js';
 import { identityErrors } from './errors.js';
 import { privateKeyFromDer } from './keys.js';

@@ -1,7 +1,8 @@
 // Measurements over real connections of the mesh: what is counted, and by which name each side refuses.
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { TopologyClient, TopologyService } from '@infermesh/proto/grpc/topology/v1/topology';
+import { TopologyService } from '@infermesh/proto/grpc/topology/v1/topology';
+import { TopologyClient } from '@infermesh/proto/grpc/topology/v1/topology-client';
 import test, { type ExecutionContext } from 'ava';
 import { ManualClock, realClock, testAuthority, testIdentity } from '../identity/identity-test-support.js';
 import { PeerChannels } from '../transport/peer-channels.js';

@@ -2,7 +2,8 @@
 // token names; a renewing node knows the roots. Nothing secret is sent before the proof.
 import { type CallOptions, Metadata, type ServiceError } from '@grpc/grpc-js';
 import { type Clock, MeshError } from '@infermesh/proto';
-import { IdentityClient, type IdentityReply } from '@infermesh/proto/grpc/identity/v1/identity';
+import { type IdentityReply } from '@infermesh/proto/grpc/identity/v1/identity';
+import { IdentityClient } from '@infermesh/proto/grpc/identity/v1/identity-client';
 import type { Address } from '../effects/packets.js';
 import { readCertificate } from '../identity/certificate.js';
 import { identityErrors } from '../identity/errors.js';

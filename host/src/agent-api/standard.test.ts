@@ -1,13 +1,14 @@
 // gRPC's own services at the agent's port: health follows readiness, reflection describes what is there.
 import { Metadata, status } from '@grpc/grpc-js';
 import { embeddedFiles } from '@infermesh/proto/descriptors';
-import { HealthClient, HealthCheckResponse_ServingStatus as Status } from '@infermesh/proto/standard/health/v1/health';
+import { HealthCheckResponse_ServingStatus as Status } from '@infermesh/proto/standard/health/v1/health';
+import { HealthClient } from '@infermesh/proto/standard/health/v1/health-client';
 import {
-	ServerReflectionClient,
 	type ServerReflectionRequest,
 	type ServerReflectionResponse,
 } from '@infermesh/proto/standard/reflection/v1/reflection';
-import { ServerReflectionClient as OlderReflectionClient } from '@infermesh/proto/standard/reflection/v1alpha/reflection';
+import { ServerReflectionClient } from '@infermesh/proto/standard/reflection/v1/reflection-client';
+import { ServerReflectionClient as OlderReflectionClient } from '@infermesh/proto/standard/reflection/v1alpha/reflection-client';
 import test from 'ava';
 import { ask, meshChannel, Reader, refusal } from './grpc-testing.js';
 import { openAgent, TRUST_DOMAIN } from './testing.js';

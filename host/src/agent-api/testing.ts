@@ -13,7 +13,7 @@ import {
 	TransportCounters,
 } from '@infermesh/fabric';
 import { MeshError } from '@infermesh/proto';
-import { AgentClient } from '@infermesh/proto/grpc/agent/v1/agent';
+import { AgentClient } from '@infermesh/proto/grpc/agent/v1/agent-client';
 import type { ExecutionContext } from 'ava';
 import type { Readiness } from '../admin/schemas.js';
 import { HandClock } from '../fleet/testing.js';

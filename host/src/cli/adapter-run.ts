@@ -2,7 +2,7 @@
 import { type ChannelCredentials, credentials, Metadata } from '@grpc/grpc-js';
 import { lookFailed, type ReportCall, type ReportKind, ReportStream } from '@infermesh/adapters';
 import { MeshError, type Random } from '@infermesh/proto';
-import { TelemetryClient } from '@infermesh/proto/grpc/telemetry/v1/telemetry';
+import { TelemetryClient } from '@infermesh/proto/grpc/telemetry/v1/telemetry-client';
 import { isLoopback } from '../config/rules.js';
 import { type AdapterOptions, openFromOptions } from './adapter-options.js';
 import type { CliContext } from './context.js';

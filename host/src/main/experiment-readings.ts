@@ -2,11 +2,8 @@
 import { Metadata } from '@grpc/grpc-js';
 import { meshErrorOf, topologyErrors } from '@infermesh/fabric';
 import type { Clock } from '@infermesh/proto';
-import {
-	ExperimentsClient,
-	type ExperimentsServer,
-	ExperimentsService,
-} from '@infermesh/proto/grpc/experiments/v1/experiments';
+import { type ExperimentsServer, ExperimentsService } from '@infermesh/proto/grpc/experiments/v1/experiments';
+import { ExperimentsClient } from '@infermesh/proto/grpc/experiments/v1/experiments-client';
 import { fromReply, type ReadingAsk, type RouterReading, toReply } from '../experiments/telemetry/reading.js';
 import type { RouterTelemetry } from '../experiments/telemetry/router-telemetry.js';
 import { askAll } from '../mesh/ask-all.js';

@@ -3,7 +3,8 @@
 import type { ClientReadableStream } from '@grpc/grpc-js';
 import type { PeerLease } from '@infermesh/fabric';
 import { type Clock, MeshError, type Random, type Timer } from '@infermesh/proto';
-import { type LoadFrame, PeerLoadClient } from '@infermesh/proto/grpc/routing/v1/load';
+import { type LoadFrame } from '@infermesh/proto/grpc/routing/v1/load';
+import { PeerLoadClient } from '@infermesh/proto/grpc/routing/v1/load-client';
 import type { LoadBook } from '../peer-load/book.js';
 import { peerLoadErrors } from '../peer-load/errors.js';
 

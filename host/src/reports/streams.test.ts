@@ -2,7 +2,8 @@
 import { credentials, type ServiceError, status } from '@grpc/grpc-js';
 import { type ReportCall, ReportStream, type ReportStreamOptions, type WireReport } from '@infermesh/adapters';
 import { type CommStatsDelta, MeshError, SeededRandom } from '@infermesh/proto';
-import { type ReportAck, TelemetryClient } from '@infermesh/proto/grpc/telemetry/v1/telemetry';
+import { type ReportAck } from '@infermesh/proto/grpc/telemetry/v1/telemetry';
+import { TelemetryClient } from '@infermesh/proto/grpc/telemetry/v1/telemetry-client';
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
 import { bearer, meshChannel, refusal } from '../agent-api/grpc-testing.js';

@@ -3,7 +3,8 @@
 import { type ClientHttp2Stream, connect as connectHttp2, constants, type IncomingHttpHeaders } from 'node:http2';
 import { gzipSync } from 'node:zlib';
 import { ChannelCredentials, type Metadata, status } from '@grpc/grpc-js';
-import { GRPCInferenceServiceClient, ModelInferRequest } from '@infermesh/proto/inference';
+import { ModelInferRequest } from '@infermesh/proto/inference';
+import { GRPCInferenceServiceClient } from '@infermesh/proto/inference-client';
 import { HealthCheckRequest, HealthCheckResponse } from '@infermesh/proto/standard/health/v1/health';
 import { ServerReflectionRequest, ServerReflectionResponse } from '@infermesh/proto/standard/reflection/v1/reflection';
 import { PredictRequest } from '@infermesh/proto/tensorflow';

@@ -19,7 +19,7 @@ import {
 	StoreEngine,
 } from '@infermesh/fabric';
 import { SeededRandom } from '@infermesh/proto';
-import { RaftTransportClient } from '@infermesh/proto/grpc/raft/v1/raft';
+import { RaftTransportClient } from '@infermesh/proto/grpc/raft/v1/raft-client';
 import { benchClock } from './clock.js';
 
 export interface MemberStart {

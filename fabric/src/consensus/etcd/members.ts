@@ -8,7 +8,7 @@ import {
 	LeaseClient,
 	MaintenanceClient,
 	WatchClient,
-} from '@infermesh/proto/etcd/etcdserverpb/rpc';
+} from '@infermesh/proto/etcd/etcdserverpb/rpc-client';
 import type { Endpoint } from '../client/channels.js';
 import { unary } from '../client/unary.js';
 import { tokenRefused } from './judge.js';

@@ -10,7 +10,8 @@ import {
 	status,
 } from '@grpc/grpc-js';
 import { SeededRandom } from '@infermesh/proto';
-import { StoreClient, StoreService, type WatchReply } from '@infermesh/proto/grpc/store/v1/store';
+import { StoreService, type WatchReply } from '@infermesh/proto/grpc/store/v1/store';
+import { StoreClient } from '@infermesh/proto/grpc/store/v1/store-client';
 import test from 'ava';
 import { leaseTtlMinMs } from '../../store/limits.js';
 import { callTimeoutDefaultMs } from '../client/failover.js';

@@ -2,7 +2,8 @@
 // on by revision. Credentials come from outside.
 import type { ChannelOptions, Metadata } from '@grpc/grpc-js';
 import type { Random } from '@infermesh/proto';
-import { StoreClient, type WatchReply } from '@infermesh/proto/grpc/store/v1/store';
+import { type WatchReply } from '@infermesh/proto/grpc/store/v1/store';
+import { StoreClient } from '@infermesh/proto/grpc/store/v1/store-client';
 import { wholeNumber } from '../../store/command-codec.js';
 import { checkRead, checkSelection, checkTransaction, checkTtl } from '../checks.js';
 import { Channels, type ChannelsOptions, type Endpoint } from '../client/channels.js';

@@ -1,13 +1,13 @@
 // The emulated engine over gRPC: a plain grpc-js client of KServe's service on the port that also speaks HTTP/1.1.
 import { ChannelCredentials, type ClientDuplexStream, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import {
-	GRPCInferenceServiceClient,
 	type InferParameter,
 	type ModelInferRequest,
 	type ModelInferResponse,
 	type ModelStreamInferResponse,
 } from '@infermesh/proto/inference';
-import { PredictionServiceClient } from '@infermesh/proto/tensorflow';
+import { GRPCInferenceServiceClient } from '@infermesh/proto/inference-client';
+import { PredictionServiceClient } from '@infermesh/proto/tensorflow-client';
 import test, { type ExecutionContext } from 'ava';
 import { chatBody, engineFor, metric, post, until } from './engine-server.test-support.js';
 import type { EngineOptions } from './options.js';

@@ -1,6 +1,6 @@
 // Owns the way to the other coordinators' blobs: one lease of a channel for each that the records name, let go of when it moves or is gone.
 import type { Address, BlobHolder, PeerChannels, PeerLease } from '@infermesh/fabric';
-import { BlobsClient } from '@infermesh/proto/grpc/agent/v1/agent';
+import { BlobsClient } from '@infermesh/proto/grpc/agent/v1/agent-client';
 
 /** A coordinator other than this node. */
 export interface BlobPlace {

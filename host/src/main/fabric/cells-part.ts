@@ -16,13 +16,13 @@ import {
 } from '@infermesh/fabric';
 import type { Clock, Random } from '@infermesh/proto';
 import {
-	CellsClient,
 	CellsService,
 	type GetSummariesRequest,
 	type Hello,
 	type Summaries,
 	type Summary,
 } from '@infermesh/proto/grpc/cells/v1/cells';
+import { CellsClient } from '@infermesh/proto/grpc/cells/v1/cells-client';
 import { cellErrors } from '../../cells/errors.js';
 import { CellExchange, type CellPeer, type Gateway } from '../../cells/exchange.js';
 import { GatewayCells, shutOutBy } from '../../cells/ownership.js';

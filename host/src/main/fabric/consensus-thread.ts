@@ -25,7 +25,7 @@ import {
 	TransportCounters,
 } from '@infermesh/fabric/consensus';
 import { MeshError } from '@infermesh/proto';
-import { RaftTransportClient } from '@infermesh/proto/grpc/raft/v1/raft';
+import { RaftTransportClient } from '@infermesh/proto/grpc/raft/v1/raft-client';
 import { StoreService } from '@infermesh/proto/grpc/store/v1/store';
 import { systemClock, systemRandom } from '../clock.js';
 import type {

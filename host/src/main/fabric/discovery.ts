@@ -3,7 +3,8 @@
 import { Metadata, type ServerUnaryCall, type ServiceError, type sendUnaryData } from '@grpc/grpc-js';
 import { type Address, meshErrorOf, nodeCredentials, type TransportContext, transportErrors } from '@infermesh/fabric';
 import type { Clock } from '@infermesh/proto';
-import { CoordinationClient, type DiscoverReply, type DiscoverRequest } from '@infermesh/proto/grpc/agent/v1/agent';
+import { type DiscoverReply, type DiscoverRequest } from '@infermesh/proto/grpc/agent/v1/agent';
+import { CoordinationClient } from '@infermesh/proto/grpc/agent/v1/agent-client';
 
 const HANDSHAKE_TIMEOUT_MS = 3000;
 const CALL_TIMEOUT_MS = 5000;

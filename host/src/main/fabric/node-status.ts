@@ -1,7 +1,8 @@
 // Owns asking a node for what it says of itself, and reading its clock on the way.
 import { Metadata } from '@grpc/grpc-js';
 import type { Clock } from '@infermesh/proto';
-import { AgentClient, type StatusReply } from '@infermesh/proto/grpc/agent/v1/agent';
+import { type StatusReply } from '@infermesh/proto/grpc/agent/v1/agent';
+import { AgentClient } from '@infermesh/proto/grpc/agent/v1/agent-client';
 import type { NodeStatus } from '../fabric.js';
 import type { NodeCalls } from './node-calls.js';
 

@@ -16,9 +16,9 @@ import {
 	type Link,
 	type Measurement,
 	type MeasureRequest,
-	TopologyClient,
 	type TopologyServer,
 } from '@infermesh/proto/grpc/topology/v1/topology';
+import { TopologyClient } from '@infermesh/proto/grpc/topology/v1/topology-client';
 import type { TopologyView } from '../fabric.js';
 import type { NodeCalls } from './node-calls.js';
 

@@ -1,12 +1,8 @@
 // Owns what tests of gRPC share: answers of an engine below grpc-js, and a grpc-js client of KServe's service through the router.
 import type { ServerHttp2Stream } from 'node:http2';
 import { ChannelCredentials, Metadata, type ServiceError, type StatusObject } from '@grpc/grpc-js';
-import {
-	GRPCInferenceServiceClient,
-	type ModelInferRequest,
-	ModelInferResponse,
-	ModelStreamInferResponse,
-} from '@infermesh/proto/inference';
+import { type ModelInferRequest, ModelInferResponse, ModelStreamInferResponse } from '@infermesh/proto/inference';
+import { GRPCInferenceServiceClient } from '@infermesh/proto/inference-client';
 import type { ExecutionContext } from 'ava';
 import type { FakeHttp2, StreamHandler } from './http2.js';
 import { startRouter, type TestRouter, type TestRouterOptions } from './kit.js';

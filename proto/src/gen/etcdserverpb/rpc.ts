@@ -6,19 +6,16 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
+import type {
+  CallOptions,
   Client,
-  type ClientDuplexStream,
-  type ClientOptions,
-  type ClientUnaryCall,
-  type handleBidiStreamingCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
+  ClientDuplexStream,
+  ClientUnaryCall,
+  handleBidiStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServiceError,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { Event, KeyValue } from "../mvccpb/kv.js";
 
@@ -2615,12 +2612,6 @@ export interface KVClient extends Client {
   ): ClientUnaryCall;
 }
 
-export const KVClient = makeGenericClientConstructor(KVService, "etcdserverpb.KV") as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): KVClient;
-  service: typeof KVService;
-  serviceName: string;
-};
-
 export type WatchService = typeof WatchService;
 export const WatchService = {
   watch: {
@@ -2643,12 +2634,6 @@ export interface WatchClient extends Client {
   watch(options: Partial<CallOptions>): ClientDuplexStream<WatchRequest, WatchResponse>;
   watch(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<WatchRequest, WatchResponse>;
 }
-
-export const WatchClient = makeGenericClientConstructor(WatchService, "etcdserverpb.Watch") as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): WatchClient;
-  service: typeof WatchService;
-  serviceName: string;
-};
 
 export type LeaseService = typeof LeaseService;
 export const LeaseService = {
@@ -2728,12 +2713,6 @@ export interface LeaseClient extends Client {
   ): ClientDuplexStream<LeaseKeepAliveRequest, LeaseKeepAliveResponse>;
 }
 
-export const LeaseClient = makeGenericClientConstructor(LeaseService, "etcdserverpb.Lease") as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): LeaseClient;
-  service: typeof LeaseService;
-  serviceName: string;
-};
-
 export type ClusterService = typeof ClusterService;
 export const ClusterService = {
   memberList: {
@@ -2768,12 +2747,6 @@ export interface ClusterClient extends Client {
     callback: (error: ServiceError | null, response: MemberListResponse) => void,
   ): ClientUnaryCall;
 }
-
-export const ClusterClient = makeGenericClientConstructor(ClusterService, "etcdserverpb.Cluster") as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): ClusterClient;
-  service: typeof ClusterService;
-  serviceName: string;
-};
 
 export type MaintenanceService = typeof MaintenanceService;
 export const MaintenanceService = {
@@ -2810,15 +2783,6 @@ export interface MaintenanceClient extends Client {
   ): ClientUnaryCall;
 }
 
-export const MaintenanceClient = makeGenericClientConstructor(
-  MaintenanceService,
-  "etcdserverpb.Maintenance",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): MaintenanceClient;
-  service: typeof MaintenanceService;
-  serviceName: string;
-};
-
 export type AuthService = typeof AuthService;
 export const AuthService = {
   authenticate: {
@@ -2854,12 +2818,6 @@ export interface AuthClient extends Client {
     callback: (error: ServiceError | null, response: AuthenticateResponse) => void,
   ): ClientUnaryCall;
 }
-
-export const AuthClient = makeGenericClientConstructor(AuthService, "etcdserverpb.Auth") as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): AuthClient;
-  service: typeof AuthService;
-  serviceName: string;
-};
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

@@ -8,7 +8,7 @@ import {
 	ServerCredentials,
 } from '@grpc/grpc-js';
 import { SeededRandom } from '@infermesh/proto';
-import { RaftTransportClient } from '@infermesh/proto/grpc/raft/v1/raft';
+import { RaftTransportClient } from '@infermesh/proto/grpc/raft/v1/raft-client';
 import type { PeerId } from '../../../raft/messages.js';
 import type { GrpcRaftBounds } from '../grpc/options.js';
 import { GrpcRaftTransport } from '../grpc/transport.js';

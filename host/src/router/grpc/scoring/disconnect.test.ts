@@ -7,8 +7,8 @@ import {
 	type AdmitRequest,
 	OutcomeStatus,
 	ScoreTargetsRequest,
-	ScoringClient,
 } from '@infermesh/proto/grpc/scoring/v1/scoring';
+import { ScoringClient } from '@infermesh/proto/grpc/scoring/v1/scoring-client';
 import test, { type ExecutionContext } from 'ava';
 import { framed } from '../../testing/grpc.js';
 import { chatBody, startRouter, type TestRouter, type TestRouterOptions, until } from '../../testing/kit.js';

@@ -11,9 +11,9 @@ import {
 	type ReportOutcomeRequest,
 	ScoreTargetsReply,
 	ScoreTargetsRequest,
-	ScoringClient,
 } from '@infermesh/proto/grpc/scoring/v1/scoring';
-import { ServerReflectionClient } from '@infermesh/proto/standard/reflection/v1/reflection';
+import { ScoringClient } from '@infermesh/proto/grpc/scoring/v1/scoring-client';
+import { ServerReflectionClient } from '@infermesh/proto/standard/reflection/v1/reflection-client';
 import test, { type ExecutionContext } from 'ava';
 import { type Decision, emptyFeatures } from '../../../strategy/runtime/decision.js';
 import { framed } from '../../testing/grpc.js';

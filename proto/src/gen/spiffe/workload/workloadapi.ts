@@ -6,16 +6,13 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
+import type {
+  CallOptions,
   Client,
-  type ClientOptions,
-  type ClientReadableStream,
-  type handleServerStreamingCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type UntypedServiceImplementation,
+  ClientReadableStream,
+  handleServerStreamingCall,
+  Metadata,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
 export const protobufPackage = "";
@@ -531,15 +528,6 @@ export interface SpiffeWorkloadAPIClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<X509BundlesResponse>;
 }
-
-export const SpiffeWorkloadAPIClient = makeGenericClientConstructor(
-  SpiffeWorkloadAPIService,
-  "SpiffeWorkloadAPI",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): SpiffeWorkloadAPIClient;
-  service: typeof SpiffeWorkloadAPIService;
-  serviceName: string;
-};
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

@@ -6,17 +6,14 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
+import type {
+  CallOptions,
   Client,
-  type ClientOptions,
-  type ClientUnaryCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
+  ClientUnaryCall,
+  handleUnaryCall,
+  Metadata,
+  ServiceError,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
 export const protobufPackage = "tensorflow.serving";
@@ -223,15 +220,6 @@ export interface PredictionServiceClient extends Client {
     callback: (error: ServiceError | null, response: PredictResponse) => void,
   ): ClientUnaryCall;
 }
-
-export const PredictionServiceClient = makeGenericClientConstructor(
-  PredictionServiceService,
-  "tensorflow.serving.PredictionService",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): PredictionServiceClient;
-  service: typeof PredictionServiceService;
-  serviceName: string;
-};
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

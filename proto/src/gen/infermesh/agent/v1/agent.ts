@@ -6,21 +6,18 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
+import type {
+  CallOptions,
   Client,
-  type ClientOptions,
-  type ClientReadableStream,
-  type ClientUnaryCall,
-  type ClientWritableStream,
-  type handleClientStreamingCall,
-  type handleServerStreamingCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
+  ClientReadableStream,
+  ClientUnaryCall,
+  ClientWritableStream,
+  handleClientStreamingCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServiceError,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { ModelSummary } from "../../cells/v1/cells.js";
 
@@ -4215,12 +4212,6 @@ export interface AgentClient extends Client {
   ): ClientReadableStream<EventsReply>;
 }
 
-export const AgentClient = makeGenericClientConstructor(AgentService, "infermesh.agent.v1.Agent") as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): AgentClient;
-  service: typeof AgentService;
-  serviceName: string;
-};
-
 /** Blobs by their SHA-256, held by coordinators. */
 export type BlobsService = typeof BlobsService;
 export const BlobsService = {
@@ -4289,12 +4280,6 @@ export interface BlobsClient extends Client {
     callback: (error: ServiceError | null, response: HasReply) => void,
   ): ClientUnaryCall;
 }
-
-export const BlobsClient = makeGenericClientConstructor(BlobsService, "infermesh.agent.v1.Blobs") as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): BlobsClient;
-  service: typeof BlobsService;
-  serviceName: string;
-};
 
 /** Membership of the group of coordinators. */
 export type CoordinationService = typeof CoordinationService;
@@ -4405,15 +4390,6 @@ export interface CoordinationClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<BlobPiece>;
 }
-
-export const CoordinationClient = makeGenericClientConstructor(
-  CoordinationService,
-  "infermesh.agent.v1.Coordination",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): CoordinationClient;
-  service: typeof CoordinationService;
-  serviceName: string;
-};
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

@@ -6,17 +6,14 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
+import type {
+  CallOptions,
   Client,
-  type ClientOptions,
-  type ClientUnaryCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
+  ClientUnaryCall,
+  handleUnaryCall,
+  Metadata,
+  ServiceError,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
 export const protobufPackage = "infermesh.experiments.v1";
@@ -375,15 +372,6 @@ export interface ExperimentsClient extends Client {
     callback: (error: ServiceError | null, response: ReadReply) => void,
   ): ClientUnaryCall;
 }
-
-export const ExperimentsClient = makeGenericClientConstructor(
-  ExperimentsService,
-  "infermesh.experiments.v1.Experiments",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): ExperimentsClient;
-  service: typeof ExperimentsService;
-  serviceName: string;
-};
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

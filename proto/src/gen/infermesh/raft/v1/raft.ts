@@ -6,19 +6,16 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
+import type {
+  CallOptions,
   Client,
-  type ClientOptions,
-  type ClientUnaryCall,
-  type ClientWritableStream,
-  type handleClientStreamingCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
+  ClientUnaryCall,
+  ClientWritableStream,
+  handleClientStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServiceError,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
 export const protobufPackage = "infermesh.raft.v1";
@@ -591,15 +588,6 @@ export interface RaftTransportClient extends Client {
     callback: (error: ServiceError | null, response: SnapshotProgressReply) => void,
   ): ClientUnaryCall;
 }
-
-export const RaftTransportClient = makeGenericClientConstructor(
-  RaftTransportService,
-  "infermesh.raft.v1.RaftTransport",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): RaftTransportClient;
-  service: typeof RaftTransportService;
-  serviceName: string;
-};
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

@@ -6,16 +6,13 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
+import type {
+  CallOptions,
   Client,
-  type ClientOptions,
-  type ClientReadableStream,
-  type handleServerStreamingCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type UntypedServiceImplementation,
+  ClientReadableStream,
+  handleServerStreamingCall,
+  Metadata,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
 export const protobufPackage = "infermesh.routing.v1";
@@ -504,15 +501,6 @@ export interface PeerLoadClient extends Client {
   follow(request: FollowRequest, options?: Partial<CallOptions>): ClientReadableStream<LoadFrame>;
   follow(request: FollowRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<LoadFrame>;
 }
-
-export const PeerLoadClient = makeGenericClientConstructor(
-  PeerLoadService,
-  "infermesh.routing.v1.PeerLoad",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): PeerLoadClient;
-  service: typeof PeerLoadService;
-  serviceName: string;
-};
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

@@ -6,19 +6,16 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
+import type {
+  CallOptions,
   Client,
-  type ClientDuplexStream,
-  type ClientOptions,
-  type ClientUnaryCall,
-  type handleBidiStreamingCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
+  ClientDuplexStream,
+  ClientUnaryCall,
+  handleBidiStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServiceError,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
 export const protobufPackage = "infermesh.scoring.v1";
@@ -1295,15 +1292,6 @@ export interface ScoringClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientDuplexStream<ReportOutcomeRequest, ReportOutcomeReply>;
 }
-
-export const ScoringClient = makeGenericClientConstructor(
-  ScoringService,
-  "infermesh.scoring.v1.Scoring",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): ScoringClient;
-  service: typeof ScoringService;
-  serviceName: string;
-};
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

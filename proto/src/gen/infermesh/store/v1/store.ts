@@ -6,19 +6,16 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
+import type {
+  CallOptions,
   Client,
-  type ClientOptions,
-  type ClientReadableStream,
-  type ClientUnaryCall,
-  type handleServerStreamingCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
+  ClientReadableStream,
+  ClientUnaryCall,
+  handleServerStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServiceError,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
 export const protobufPackage = "infermesh.store.v1";
@@ -1952,12 +1949,6 @@ export interface StoreClient extends Client {
     callback: (error: ServiceError | null, response: StatusReply) => void,
   ): ClientUnaryCall;
 }
-
-export const StoreClient = makeGenericClientConstructor(StoreService, "infermesh.store.v1.Store") as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): StoreClient;
-  service: typeof StoreService;
-  serviceName: string;
-};
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

@@ -6,16 +6,13 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
+import type {
+  CallOptions,
   Client,
-  type ClientDuplexStream,
-  type ClientOptions,
-  type handleBidiStreamingCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type UntypedServiceImplementation,
+  ClientDuplexStream,
+  handleBidiStreamingCall,
+  Metadata,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
 export const protobufPackage = "infermesh.telemetry.v1";
@@ -3571,15 +3568,6 @@ export interface TelemetryClient extends Client {
   reportIoState(options: Partial<CallOptions>): ClientDuplexStream<IoStateReport, ReportAck>;
   reportIoState(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<IoStateReport, ReportAck>;
 }
-
-export const TelemetryClient = makeGenericClientConstructor(
-  TelemetryService,
-  "infermesh.telemetry.v1.Telemetry",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): TelemetryClient;
-  service: typeof TelemetryService;
-  serviceName: string;
-};
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

@@ -6,19 +6,16 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
-import {
-  type CallOptions,
-  type ChannelCredentials,
+import type {
+  CallOptions,
   Client,
-  type ClientOptions,
-  type ClientUnaryCall,
-  type ClientWritableStream,
-  type handleClientStreamingCall,
-  type handleUnaryCall,
-  makeGenericClientConstructor,
-  type Metadata,
-  type ServiceError,
-  type UntypedServiceImplementation,
+  ClientUnaryCall,
+  ClientWritableStream,
+  handleClientStreamingCall,
+  handleUnaryCall,
+  Metadata,
+  ServiceError,
+  UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 
 export const protobufPackage = "infermesh.topology.v1";
@@ -641,15 +638,6 @@ export interface TopologyClient extends Client {
     callback: (error: ServiceError | null, response: Received) => void,
   ): ClientWritableStream<Piece>;
 }
-
-export const TopologyClient = makeGenericClientConstructor(
-  TopologyService,
-  "infermesh.topology.v1.Topology",
-) as unknown as {
-  new (address: string, credentials: ChannelCredentials, options?: Partial<ClientOptions>): TopologyClient;
-  service: typeof TopologyService;
-  serviceName: string;
-};
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;
