@@ -1,5 +1,7 @@
 // Owns a whole mesh for tests: emulated engines, meshd in this process with real worker threads on free ports, its log captured, and everything
 // taken down when the test ends. What is asked of its admin API is in admin.ts; strategies to load are in strategies.ts.
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import {
 	type Admit,
 	createLog,
@@ -13,7 +15,7 @@ import {
 	startMesh,
 	systemClock,
 } from '@infermesh/host';
-import OpenAI from 'openai';
+import type OpenAI from 'openai';
 import { AdminClient } from './admin.js';
 
 /** What tests need of an AVA test, or of a file that shares one mesh. */
@@ -41,6 +43,13 @@ export interface TestMeshOptions {
 }
 
 export const MODEL = 'llama-3-8b';
+
+const require = createRequire(import.meta.url);
+
+/** Loaded by the tests that use it: two hundred milliseconds. The very module that they import its errors from. */
+function openAi(): typeof import('openai') {
+	return require(fileURLToPath(import.meta.resolve('openai'))) as typeof import('openai');
+}
 
 export interface TestMesh {
 	readonly mesh: MeshHandle;
@@ -122,7 +131,11 @@ export async function startTestMesh(t: Teardown, options: TestMeshOptions = {}):
 	t.teardown(() => mesh.close());
 	const { dataUrl = '' } = mesh;
 	const admin = new AdminClient(mesh.adminUrl);
-	const client = (apiKey: string): OpenAI => new OpenAI({ baseURL: `${dataUrl}/v1`, apiKey, maxRetries: 0 });
+	const client = (apiKey: string): OpenAI => {
+		const { OpenAI: Client } = openAi();
+		return new Client({ baseURL: `${dataUrl}/v1`, apiKey, maxRetries: 0 });
+	};
+	let openai: OpenAI | undefined;
 	const ready = (count: number = wanted.length): Promise<void> =>
 		eventually(`${count} targets serve`, async () => {
 			const states = (await admin.targets()).map(({ state }) => state);
@@ -133,7 +146,9 @@ export async function startTestMesh(t: Teardown, options: TestMeshOptions = {}):
 		dataUrl,
 		engines,
 		admin,
-		openai: client('none'),
+		get openai() {
+			return (openai ??= client('none'));
+		},
 		log: lines,
 		client,
 		ready,

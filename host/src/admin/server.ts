@@ -76,7 +76,7 @@ const asJson = () => (data: unknown) => JSON.stringify(data);
 function validatorWhenAsked({ schema }: { readonly schema: object }): ValidatorWithErrors {
 	const validate: ValidatorWithErrors = (data) => {
 		const validator = validatorOf(schema, 'first');
-		const valid = validator(data) as boolean;
+		const valid = validator(data);
 		validate.errors = validator.errors ?? null;
 		return valid;
 	};

@@ -1,6 +1,6 @@
 import { Ajv, type ErrorObject } from 'ajv';
 import test from 'ava';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { faultsOfGiven } from './faults.js';
 import { Origins } from './origins.js';
 import { configSchema } from './schema.js';

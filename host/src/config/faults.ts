@@ -41,9 +41,9 @@ const childOf = (value: unknown, key: string): unknown => (value as Readonly<Rec
 export function faultsOfGiven(schema: SchemaNode, given: unknown, filled: unknown, at: Path = []): ErrorObject[] {
 	const validate = validatorOf(shellOf(schema), 'all');
 	const own = validate(filled) ? [] : (validate.errors ?? []);
-	const pointer = toPointer(at);
+	for (const error of own) error.instancePath = `${toPointer(at)}${error.instancePath}`;
 	return [
-		...own.map((error) => ({ ...error, instancePath: `${pointer}${error.instancePath}` })),
+		...own,
 		...givenChildren(schema, given).flatMap(([key, child]) =>
 			faultsOfGiven(child, childOf(given, key), childOf(filled, key), [...at, key]),
 		),

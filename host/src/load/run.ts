@@ -1,7 +1,7 @@
 // Owns a load run from start to result: it wires pacing, exchanges and statistics around one pool of connections.
 // Leaves files, flags, signals and rendering to its caller. Every bound is an option: requests under way, time, size.
 import { type Clock, MeshError } from '@infermesh/proto';
-import { type Dispatcher, Pool } from 'undici';
+import type { Dispatcher, Pool } from 'undici';
 import { Collector, type Measured, type ProgressSnapshot } from './collector.js';
 import { loadErrors } from './errors.js';
 import { Exchange, type ExchangeSink } from './exchange.js';
@@ -37,7 +37,9 @@ const SEND_LAG_NOTE_MS = 50;
  */
 export async function runLoad(options: LoadOptions, deps: LoadDeps): Promise<LoadResult> {
 	const resolved = resolveLoadOptions(options);
-	const run = new LoadRun(resolved, deps);
+	// Whoever else loads this package sends no load.
+	const undici = await import('undici');
+	const run = new LoadRun(resolved, deps, undici.Pool);
 	const startedAt = new Date(deps.clock.wallMs()).toISOString();
 	const measured = await run.run();
 	return toResult(resolved, deps, startedAt, run.stopped, measured);
@@ -59,10 +61,10 @@ class LoadRun implements ExchangeSink {
 	#ordinal = 0;
 	#unreachable = false;
 
-	constructor(options: ResolvedLoadOptions, deps: LoadDeps) {
+	constructor(options: ResolvedLoadOptions, deps: LoadDeps, Connections: typeof Pool) {
 		this.#options = options;
 		this.#deps = deps;
-		this.#pool = new Pool(options.origin, {
+		this.#pool = new Connections(options.origin, {
 			connections: options.concurrency ?? options.maxInFlight,
 			pipelining: 1,
 			allowH2: false,
