@@ -407,11 +407,11 @@ export class WorkerDecider implements Decider {
 		if (shadowSet === undefined || shadow === undefined || shadow.poisoned) return;
 		// A model's own active version may be the whole mesh's shadow: there is nothing to compare.
 		if (shadowSet === set || quarantined.has(shadowSet.strategy.versionId)) return;
-		if (!this.#shadow.wants(runtime, shadowSet, shadow) || shadow.settle() !== 'none') return;
-		const beganMs = this.#ports.clock.nowMs();
+		const waiting = this.#shadow.wants(runtime, shadowSet, shadow);
+		if (waiting === undefined || shadow.settle() !== 'none') return;
 		shadow.sync();
 		writeFrame(shadow, features, hits, excluded, this.#options, ticket);
-		this.#shadow.schedule(runtime, shadowSet, shadow, features, hits, excluded, live, beganMs);
+		this.#shadow.schedule(waiting, runtime, shadowSet, shadow, features, hits, excluded, live);
 	}
 }
 

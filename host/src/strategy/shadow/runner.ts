@@ -2,7 +2,7 @@
 // kept as it stood and ranked in a later turn of the event loop, within a share of the core. At most one waits for each instance. What is not run is
 // counted, and what is run stands for it.
 import type { Clock } from '@infermesh/proto';
-import { COLUMN_PREFILL_RATE, HITS_MAX, RANKED_ROWS_MAX } from '@infermesh/sdk';
+import { COLUMN_PREFILL_RATE } from '@infermesh/sdk';
 import { predictCost, signalsOf } from '../predictor/common-predictor.js';
 import {
 	Decision,
@@ -12,7 +12,6 @@ import {
 	type RequestFeatures,
 	type StrikeReport,
 	strikeCauses,
-	type VerdictName,
 } from '../runtime/decision.js';
 import type { StrategyInstance } from '../runtime/instance.js';
 import type { InstanceSet, PoolRuntime } from '../runtime/pool-runtime.js';
@@ -20,6 +19,7 @@ import { readOutput } from '../runtime/read-output.js';
 import { sameAnswer } from '../runtime/same-answer.js';
 import { clearOutput } from '../runtime/write-request.js';
 import { ShadowTrial, type TrialCounts } from './trial.js';
+import { Waiting } from './waiting.js';
 
 export interface ShadowOptions {
 	/** Share of one core that the shadows of a worker may use. */
@@ -43,47 +43,6 @@ export interface ShadowPorts {
 /** Credit for this long of idling: bursts of runs, not minutes of catching up. */
 const CREDIT_MS_MAX = 100;
 const TRIALS_MAX = 64;
-
-/** One decision that waits to be run; made once for each instance. */
-class Waiting {
-	waits = false;
-	excluded: readonly number[] = [];
-	verdict: VerdictName = 'route';
-	count = 0;
-	readonly rows = new Uint32Array(RANKED_ROWS_MAX);
-	chosen = -1;
-	tokensIn = 0;
-	tokensOut = 0;
-	weight = 1;
-	seed = 0;
-	atMs = 0;
-	hits = 0;
-	readonly hitRows = new Uint32Array(HITS_MAX);
-	readonly hitTokens = new Uint32Array(HITS_MAX);
-	/** Router columns as the live decision saw them: the request itself is dispatched before the shadow runs. */
-	readonly pending: Float32Array;
-	readonly load: Float32Array;
-	readonly inflight: Float32Array;
-	/** Which rows could be chosen then. */
-	readonly open: Uint32Array;
-	openCount = 0;
-
-	constructor(rows: number) {
-		this.pending = new Float32Array(rows);
-		this.load = new Float32Array(rows);
-		this.inflight = new Float32Array(rows);
-		this.open = new Uint32Array(Math.max(1, Math.ceil(rows / 32)));
-	}
-
-	cached(row: number): number {
-		for (let i = 0; i < this.hits; i++) if (this.hitRows[i] === row) return this.hitTokens[i] as number;
-		return 0;
-	}
-
-	uncached(row: number): number {
-		return Math.max(0, this.tokensIn - this.cached(row));
-	}
-}
 
 export class ShadowRunner {
 	readonly #options: ShadowOptions;
@@ -117,24 +76,29 @@ export class ShadowRunner {
 		this.#trials.delete(model);
 	}
 
-	/** Counts a live decision; whether the shadow is to be run on it. When it is, the caller writes the frame and calls `schedule`. */
-	wants(runtime: PoolRuntime, { strategy }: InstanceSet, instance: StrategyInstance): boolean {
+	/**
+	 * Counts a live decision; where the shadow is to be run on it, what keeps it until then. The caller then writes the frame, with `excluded` masked, and calls
+	 * `schedule`; the time of both counts from here.
+	 */
+	wants(runtime: PoolRuntime, { strategy }: InstanceSet, instance: StrategyInstance): Waiting | undefined {
 		const trial = this.#trialOf(runtime, strategy.versionId, strategy.label);
 		trial.live++;
 		trial.unrun++;
-		if (this.#waiting.get(instance)?.waits === true) {
+		const waiting = this.#waitingOf(instance);
+		if (waiting.waits) {
 			trial.skippedBusy++;
 			this.#ports.metrics.shadowSkipped(strategy.versionId, 'busy');
-			return false;
+			return undefined;
 		}
-		if (this.#credit() > 0) return true;
+		if (this.#credit() > 0) return waiting;
 		trial.skippedCap++;
 		this.#ports.metrics.shadowSkipped(strategy.versionId, 'cap');
-		return false;
+		return undefined;
 	}
 
-	/** The instance's frame holds snapshot and request, with `excluded` masked; it is run soon and compared with `live`. `beganMs`: when preparing began. */
+	/** The instance's frame holds snapshot and request; it is run soon and compared with `live`. */
 	schedule(
+		waiting: Waiting,
 		runtime: PoolRuntime,
 		set: InstanceSet,
 		instance: StrategyInstance,
@@ -142,35 +106,15 @@ export class ShadowRunner {
 		hits: PrefixHits,
 		excluded: readonly number[],
 		live: Decision,
-		beganMs: number,
 	): void {
 		const trial = this.#trialOf(runtime, set.strategy.versionId, set.strategy.label);
-		const waiting = this.#waitingOf(instance);
-		const { view } = runtime;
-		waiting.waits = true;
-		waiting.excluded = excluded.length === 0 ? none : [...excluded];
-		waiting.verdict = live.verdict;
-		waiting.count = live.count;
-		waiting.rows.set(live.rows);
-		waiting.chosen = live.count === 0 ? -1 : (live.rows[live.chosen] as number);
-		waiting.tokensIn = features.tokensIn;
-		waiting.tokensOut = features.tokensOut;
+		waiting.keep(runtime.view, features, hits, excluded, live);
 		waiting.weight = trial.unrun;
-		waiting.seed = features.seedLow;
-		waiting.hits = hits.count;
-		for (let i = 0; i < hits.count; i++) {
-			waiting.hitRows[i] = hits.rows[i] as number;
-			waiting.hitTokens[i] = hits.tokens[i] as number;
-		}
-		waiting.pending.set(view.pendingPrefillTokens);
-		waiting.load.set(view.load);
-		waiting.inflight.set(view.inflight);
-		waiting.open.set(view.eligible);
-		waiting.openCount = view.eligibleCount;
 		trial.unrun = 0;
 		const nowMs = this.#ports.clock.nowMs();
 		waiting.atMs = nowMs;
-		this.#spend(trial, nowMs - beganMs);
+		// The credit was looked at when preparing began.
+		this.#spend(trial, nowMs - this.#creditAtMs);
 		this.#ports.defer(() => this.#run(runtime, set, instance, trial, waiting));
 	}
 
@@ -335,8 +279,6 @@ export class ShadowRunner {
 		this.#creditMs -= ms;
 	}
 }
-
-const none: readonly number[] = [];
 
 function unmask(instance: StrategyInstance, rows: readonly number[]): void {
 	for (const row of rows) if (instance.view.isEligible(row)) instance.mask(row, true);
