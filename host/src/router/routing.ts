@@ -224,6 +224,7 @@ export class Routing {
 		// Also of an answer that has begun: who asked wants no more of it, and its engine has others to serve.
 		if (now > request.deadlineAtMs) return stopAttempts(request, 'failed', 'IM_ROUTE_DEADLINE');
 		for (const attempt of attemptsOf(request)) {
+			this.#env.admission.soFar(request, attempt);
 			const overdue = attempt.overdue(now);
 			if (overdue !== undefined) attempt.stop('failed', overdue);
 		}

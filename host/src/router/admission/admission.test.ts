@@ -7,6 +7,7 @@ import {
 	answer,
 	answerWhole,
 	chatBody,
+	chunkEvent,
 	errorOf,
 	type FakeEngine,
 	fakeEngine,
@@ -299,6 +300,26 @@ test('what was expected is charged when a request comes, and settled by the usag
 	t.is(set.board.balance(1, 1), 499);
 	t.is(set.board.balance(1, 2), 500 - answer.usage.prompt_tokens);
 	t.is(set.board.balance(1, 3), 500 - answer.usage.completion_tokens);
+});
+
+test('a stream longer than expected is charged as it goes, and settled by what it was', async (t) => {
+	const set = await setUp(t);
+	set.board.limit(1, LIMITED, everything(1, 1000), 1, 0);
+	for (const dimension of [1, 2, 3]) set.board.grant(1, dimension, 500);
+	const leaves = new AbortController();
+	const headers = { 'content-type': 'application/json', ...tenantA };
+	const body = chatBody({ user: 'a', stream: true, max_tokens: 10 });
+	const asked = fetch(`${set.mesh.url}${CHAT}`, { method: 'POST', headers, body, signal: leaves.signal });
+	await until('it is at the engine', () => set.open.length === 1);
+	t.is(set.board.balance(1, 3), 490);
+	const [{ res }] = set.open as [Set['open'][number]];
+	res.writeHead(200, { 'content-type': 'text/event-stream' });
+	res.write(chunkEvent('a').repeat(700));
+	t.is((await asked).status, 200);
+	await until('what it took is charged while it goes on', () => set.board.balance(1, 3) === -200);
+	leaves.abort();
+	await until('it is settled', () => set.board.inUse(1) === 0);
+	t.deepEqual([set.board.balance(1, 1), set.board.balance(1, 3), set.board.spent(1, 3)], [499, -200, 700]);
 });
 
 test('an engine that fails costs the tenant its request and no tokens', async (t) => {

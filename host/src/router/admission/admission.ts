@@ -27,6 +27,8 @@ export interface AdmissionEvents {
 }
 
 const RETRY_AFTER_S_MAX = 60;
+/** Status of an open session. */
+const SWITCHED = 101;
 const ignore = (): void => undefined;
 
 const roomRefusals: Readonly<
@@ -205,6 +207,13 @@ export class Admission {
 	/** A request under way has asked for more than it was let in with. */
 	more({ ticket }: RoutedRequest, tokensIn: number): void {
 		if (ticket !== undefined) this.#gate?.more(ticket, tokensIn);
+	}
+
+	/** An attempt goes on: a stream may be long, and a session without end. Messages of a session are no tokens; what it says it has used is. */
+	soFar({ ticket }: RoutedRequest, { usage, events, status }: RunningAttempt): void {
+		if (ticket?.charged === undefined) return;
+		const tokensOut = usage?.tokensOut ?? (status === SWITCHED ? 0 : events);
+		this.#gate?.soFar(ticket, { tokensIn: usage?.tokensIn ?? 0, tokensOut: ticket.tokensOut + tokensOut });
 	}
 
 	/** An attempt has ended: whose turn is next goes by what it took. */

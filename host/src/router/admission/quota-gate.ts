@@ -92,6 +92,17 @@ export class QuotaGate {
 		this.#port.board.spend(tenant, limited, { tokensIn, tokensOut: 0 });
 	}
 
+	/** What a request under way has taken so far: what goes beyond its charge is charged now, for its end may be far off. */
+	soFar(ticket: Ticket, taken: Charge): void {
+		const { charged, tenant, limited } = ticket;
+		if (charged === undefined) return;
+		const tokensIn = Math.max(0, taken.tokensIn - charged.tokensIn);
+		const tokensOut = Math.max(0, taken.tokensOut - charged.tokensOut);
+		if (tokensIn === 0 && tokensOut === 0) return;
+		ticket.charged = { tokensIn: charged.tokensIn + tokensIn, tokensOut: charged.tokensOut + tokensOut };
+		this.#port.board.spend(tenant, limited, { tokensIn, tokensOut });
+	}
+
 	settle(ticket: Ticket): void {
 		const { charged, tenant, limited, tokensIn, tokensOut, sent } = ticket;
 		if (charged === undefined) return;
