@@ -253,7 +253,7 @@ export class Attempt extends BaseAttempt implements UpstreamHandler {
 		this.#commit(undefined);
 		if (rest.length > 0) this.#write(rest);
 		this.usage = relay.usage ?? usageInHeaders(this, this.#exchange.dialect.usageHeaders);
-		this.#endClient();
+		this.#endClient(relay.hasError ? 'IM_UPSTREAM_ERROR' : undefined);
 	}
 
 	/** Keeps the response back; one that grows too large goes on unheld, if it is no error. */
@@ -303,10 +303,13 @@ export class Attempt extends BaseAttempt implements UpstreamHandler {
 		});
 	}
 
-	#endClient(): void {
+	/** `failure`: what the engine itself has told the client, in its words. */
+	#endClient(failure?: RouterErrorCode): void {
 		this.#exchange.finished = true;
 		this.#exchange.res.end();
-		this.finish('relayed');
+		if (failure === undefined) return this.finish('relayed');
+		this.#exchange.refusal = { code: failure };
+		this.finish('failed', failure);
 	}
 
 	/** What a decode waited for in vain is to blame, where it waited for it. */

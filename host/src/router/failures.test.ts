@@ -18,6 +18,7 @@ import {
 	type TestRouter,
 	until,
 } from './testing/kit.js';
+import { skewedClock } from './testing/skewed-clock.js';
 
 const CLOSED = 'http://127.0.0.1:1';
 
@@ -144,6 +145,33 @@ test('a stream whose first event is an error is retried', async (t) => {
 	t.is(await response.text(), chunkEvent('a') + doneEvent);
 	await mesh.close();
 	await failing.close();
+	await engine.close();
+});
+
+test('an engine that fails inside a stream and says so is passed on as it is, and has failed', async (t) => {
+	const failed = 'data: {"error": {"message": "the engine core died", "code": 500}}\n\n';
+	const engine = await fakeEngine((_req, res, body) => {
+		const asked = body.toString();
+		res.writeHead(200, { 'content-type': 'text/event-stream' });
+		res.write(chunkEvent('a'));
+		const last = asked.includes('client')
+			? failed.replace('500', '400')
+			: asked.includes('fine')
+				? chunkEvent('b')
+				: failed;
+		res.end(`${last}data: [DONE]\n\n`);
+	});
+	const mesh = await startRouter({ origins: [engine.origin] });
+	for (const user of ['engine', 'client', 'fine']) {
+		const response = await post(`${mesh.url}/v1/chat/completions`, chatBody({ stream: true, user }));
+		const text = await response.text();
+		t.is(text.includes('the engine core died'), user !== 'fine');
+		t.regex(text, /^data: .*"a".*\n\ndata: .*\n\ndata: \[DONE\]\n\n$/);
+	}
+	await settled(mesh);
+	t.deepEqual(statuses(mesh), ['t0 upstream_error', 't0 ok', 't0 ok']);
+	t.is(engine.seen.length, 3, 'nothing is sent again');
+	await mesh.close();
 	await engine.close();
 });
 
@@ -306,14 +334,18 @@ test('a deadline cuts a stream that has begun, with an event that says so, and e
 		const talk = setInterval(() => res.write(chunkEvent('a')), 5);
 		res.on('close', () => clearInterval(talk));
 	});
-	const mesh = await startRouter({ origins: [engine.origin] });
-	const headers = { 'x-infermesh-deadline-ms': '150' };
+	const { clock, advance } = skewedClock();
+	const mesh = await startRouter({ origins: [engine.origin], ports: { clock } });
+	const headers = { 'x-infermesh-deadline-ms': '600000' };
 	const response = await post(`${mesh.url}/v1/chat/completions`, chatBody({ stream: true }), headers);
 	t.is(response.status, 200);
 	let text = '';
 	const decoder = new TextDecoder();
 	await t.throwsAsync(async () => {
-		for await (const bytes of response.body as unknown as AsyncIterable<Uint8Array>) text += decoder.decode(bytes);
+		for await (const bytes of response.body as unknown as AsyncIterable<Uint8Array>) {
+			if (text === '') advance(600_001);
+			text += decoder.decode(bytes);
+		}
 	});
 	t.regex(text, /^data: .*"a"/);
 	t.regex(text, /IM_ROUTE_DEADLINE/);

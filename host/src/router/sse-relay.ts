@@ -9,6 +9,8 @@ const CR = 0x0d;
 const COLON = 0x3a;
 const BRACKET = 0x5d;
 const ERROR_KEY = Buffer.from('"error"');
+/** How events begin that may be errors, of OpenAI's and Anthropic's servers: every event is looked at, so this must cost nothing. */
+const ERROR_STARTS = [Buffer.from('data: {"error"'), Buffer.from('data:{"error"'), Buffer.from('event: error')];
 const EMPTY_CHOICES = [Buffer.from('"choices":[]'), Buffer.from('"choices": []')];
 const DONE = Buffer.from('[DONE]');
 
@@ -29,6 +31,8 @@ export class SseRelay {
 	usage: Usage | undefined;
 	/** The first event is an error object: the engine answered 200 and failed. */
 	startsWithError = false;
+	/** A later one is: the engine failed inside the answer, and has told the client. */
+	hasError = false;
 	/** Something other than comments has passed. */
 	started = false;
 
@@ -137,7 +141,8 @@ export class SseRelay {
 		if (!this.started) {
 			this.started = true;
 			this.startsWithError = isError(bytes.subarray(from, end));
-		}
+		} else if (ERROR_STARTS.some((start) => start.compare(bytes, from, Math.min(from + start.length, end)) === 0))
+			this.hasError ||= isError(bytes.subarray(from, end));
 		if (isDone(bytes, end)) {
 			this.done = true;
 			return false;

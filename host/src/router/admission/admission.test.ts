@@ -1,5 +1,6 @@
 // Admission seen from a client: who waits for room and who is served next, what is refused and how it says so, and what quotas charge and give back.
 import type { ServerResponse } from 'node:http';
+import type { Clock } from '@infermesh/proto';
 import test, { type ExecutionContext } from 'ava';
 import { openPolicy } from '../../fleet/placement.js';
 import type { ModelPool } from '../ports.js';
@@ -19,6 +20,7 @@ import {
 	testPool,
 	until,
 } from '../testing/kit.js';
+import { skewedClock } from '../testing/skewed-clock.js';
 import { type AdmissionOptions, admissionDefaults } from './options.js';
 import type { AdmissionReason } from './ports.js';
 import { CONCURRENCY, createQuotaBoard, QuotaBoard } from './quota-board.js';
@@ -58,6 +60,7 @@ interface Given {
 	readonly meshRoom?: (row: number, inFlight: number) => number | undefined;
 	/** Rows of the pool. Default 1. */
 	readonly rows?: number;
+	readonly clock?: Clock;
 }
 
 async function setUp(t: ExecutionContext, given: Given = {}): Promise<Set> {
@@ -79,6 +82,7 @@ async function setUp(t: ExecutionContext, given: Given = {}): Promise<Set> {
 		decide: firstRow(given.rows ?? 1),
 		options: { admission: { ...admissionDefaults, ...given.options } },
 		ports: {
+			...(given.clock === undefined ? {} : { clock: given.clock }),
 			...(pool === undefined
 				? {}
 				: {
@@ -338,10 +342,14 @@ test('an engine that fails costs the tenant its request and no tokens', async (t
 });
 
 test('an answer that did not come by its own deadline pays what was expected, as one whose client has left', async (t) => {
-	const set = await setUp(t);
+	const { clock, advance } = skewedClock();
+	const set = await setUp(t, { clock });
 	set.board.limit(1, LIMITED, everything(1, 1000), 1, 0);
 	for (const dimension of [1, 2, 3]) set.board.grant(1, dimension, 500);
-	const asked = await set.ask('a', { ...tenantA, 'x-infermesh-deadline-ms': '60' }, { max_tokens: 100 });
+	const asking = set.ask('a', { ...tenantA, 'x-infermesh-deadline-ms': '600000' }, { max_tokens: 100 });
+	await until('it is at the engine', () => set.open.length === 1);
+	advance(600_001);
+	const asked = await asking;
 	t.deepEqual([asked.status, asked.headers.get('x-infermesh-error')], [504, 'IM_ROUTE_DEADLINE']);
 	await until('it is settled', () => set.board.inUse(1) === 0);
 	t.is(set.board.balance(1, 1), 499);
