@@ -67,6 +67,7 @@ export {
 } from './kinds/kind.js';
 export { adapterKind, adapterKinds, detectAdapter, openAdapter } from './kinds/kinds.js';
 export {
+	type BlockNames,
 	type BlocksRemoved,
 	type BlocksStored,
 	decodeKvEvents,

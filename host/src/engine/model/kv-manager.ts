@@ -91,6 +91,7 @@ export class KvManager {
 		if (blocks === undefined || !this.#prefixCaching) return;
 		const end = Math.min(Math.floor(toTokens / this.#blockTokens), blocks.length);
 		let at = Math.floor(fromTokens / this.#blockTokens);
+		if (at >= end) return;
 		let from = at;
 		for (let run = blocks.runOf(at); at < end; ) {
 			const told = at < toldBlocks;

@@ -1,8 +1,9 @@
 // Owns reading ahead for the index of what engines hold. Blocks come and go in runs, and each needs a few lines of tables far larger than any cache: found one
 // after the other, each is waited for alone. Here those of a part of a run are read before anything is done with them, so that they are waited for at once.
 // Nothing depends on what is read but the time it takes: a wrong expectation costs some reads.
+import type { BlockNames } from '@infermesh/adapters';
 import { finish, mixHigh, mixLow } from '../../router/hash.js';
-import type { KeyIndex } from '../key-index.js';
+import { BLOCK_WORDS, highMask, type KvBlocks, lowMask, NONE, PARENT, POSITION } from './kv-blocks.js';
 import type { KvTableWriter } from './shared-table.js';
 
 /** Blocks that are read ahead at once: their lines, four each, stay in the first cache. */
@@ -12,14 +13,15 @@ export class KvAhead {
 	/** Chain states at the ends of the blocks last expected to be stored. */
 	readonly lows = new Int32Array(AHEAD_MAX);
 	readonly highs = new Int32Array(AHEAD_MAX);
-	readonly #names: KeyIndex;
+	/** Blocks of the names last looked up, or -1. */
+	readonly found = new Int32Array(AHEAD_MAX);
+	readonly #blocks: KvBlocks;
 	readonly #table: KvTableWriter;
-	readonly #found = new Int32Array(AHEAD_MAX);
 	/** Of all that was read, so that no compiler leaves the reading out. */
 	#sum = 0;
 
-	constructor(names: KeyIndex, table: KvTableWriter) {
-		this.#names = names;
+	constructor(blocks: KvBlocks, table: KvTableWriter) {
+		this.#blocks = blocks;
 		this.#table = table;
 	}
 
@@ -41,38 +43,40 @@ export class KvAhead {
 	}
 
 	/** Reads where blocks of these names are, `count` of them. */
-	named(lows: Uint32Array, highs: Uint32Array, from: number, count: number, lowMask: number, highMask: number): void {
+	named(holder: number, { lows, highs }: BlockNames, from: number, count: number): void {
+		const { names } = this.#blocks;
+		const low = lowMask(holder);
+		const high = highMask(holder);
 		let sum = this.#sum;
 		for (let at = from; at < from + count; at++)
-			sum += this.#names.touch(((lows[at] as number) ^ lowMask) >>> 0, ((highs[at] as number) ^ highMask) >>> 0);
+			sum += names.touch(((lows[at] as number) ^ low) >>> 0, ((highs[at] as number) ^ high) >>> 0);
 		this.#sum = sum | 0;
 	}
 
-	/** Finds blocks by their names, `count` of them, and reads the published entries they stand in. `blocks` has `stride` words for each, its position at `positionAt`. */
-	held(
-		lows: Uint32Array,
-		highs: Uint32Array,
-		from: number,
-		count: number,
-		lowMask: number,
-		highMask: number,
-		blocks: Int32Array,
-		stride: number,
-		positionAt: number,
-	): void {
-		this.named(lows, highs, from, count, lowMask, highMask);
-		const found = this.#found;
-		for (let at = 0; at < count; at++)
-			found[at] = this.#names.find(
-				((lows[from + at] as number) ^ lowMask) >>> 0,
-				((highs[from + at] as number) ^ highMask) >>> 0,
-			);
+	/**
+	 * Finds blocks by their names, `count` of them, and reads the published entries they stand in; what is touched of those that go, too. `guess` is looked at
+	 * first; returns the guess for what comes behind these.
+	 */
+	held(holder: number, blockNames: BlockNames, from: number, count: number, goes: boolean, guess: number): number {
+		const { lows, highs } = blockNames;
+		const { found } = this;
+		const blocks = this.#blocks;
+		const { words } = blocks;
+		if (goes && count > 1) this.named(holder, blockNames, from, count);
+		let next = guess;
+		for (let at = 0; at < count; at++) {
+			const block = blocks.find(holder, lows[from + at] as number, highs[from + at] as number, next);
+			found[at] = block;
+			next = block < 0 ? NONE : (words[block * BLOCK_WORDS + PARENT] as number);
+		}
+		if (count === 1) return next;
 		let sum = this.#sum;
 		for (let at = 0; at < count; at++) {
 			const block = found[at] as number;
-			const entry = block < 0 ? -1 : (blocks[block * stride + positionAt] as number);
-			if (entry >= 0) sum += this.#table.touch(entry);
+			const entry = block < 0 ? NONE : (words[block * BLOCK_WORDS + POSITION] as number);
+			if (entry >= 0) sum += goes ? this.#table.touchWhole(entry) : this.#table.touch(entry);
 		}
 		this.#sum = sum | 0;
+		return next;
 	}
 }

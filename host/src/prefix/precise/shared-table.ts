@@ -147,10 +147,14 @@ export class KvTableWriter {
 		return this.#views.tags[bucketOf(low, high, this.#buckets) * BUCKET_WORDS] as number;
 	}
 
-	/** Reads an entry and its tag. */
+	/** Reads an entry. */
 	touch(entry: number): number {
-		const { tags, entries } = this.#views;
-		return tags[entries[entry * ENTRY_WORDS + TAG_AT] as number] as number;
+		return this.#views.entries[entry * ENTRY_WORDS + TAG_AT] as number;
+	}
+
+	/** Reads an entry and its tag. */
+	touchWhole(entry: number): number {
+		return this.#views.tags[this.touch(entry)] as number;
 	}
 
 	/** Bucket of a hash, below `buckets`. */

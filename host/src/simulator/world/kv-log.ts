@@ -1,8 +1,7 @@
 // Owns what one engine has told of its cache and the routers' index has not heard yet: runs of blocks in the order of happening, in batches by instant.
-import { KvTier } from '@infermesh/adapters';
+import { type BlockNames, KvTier } from '@infermesh/adapters';
 import type { BlockRuns } from '../../engine/model/block-runs.js';
 import type { KvObserver, KvTierName } from '../../engine/model/kv-observer.js';
-import { AHEAD_MAX } from '../../prefix/precise/kv-ahead.js';
 import type { KvIndex } from '../../prefix/precise/kv-index.js';
 import type { Prompts } from './prompts.js';
 import { WORDS_PER_BLOCK } from './sim-prefixes.js';
@@ -22,8 +21,6 @@ interface Gone {
 	readonly first: number;
 	readonly count: number;
 }
-
-const NONE = -1;
 
 export interface KvLogPorts {
 	readonly now: () => number;
@@ -83,22 +80,12 @@ export class KvLog implements KvObserver {
 	}
 
 	#applyGone(holder: number, { kind, first, count }: Gone): void {
-		const { index } = this.#ports;
+		this.#fit(count);
+		for (let at = 0, number = first + count - 1; at < count; at++, number--) this.#put(at, number);
+		const blocks = this.#names(count);
 		const { device, host } = KvTier;
-		let guess = NONE;
-		for (let past = first + count; past > first; ) {
-			const some = Math.min(AHEAD_MAX, past - first);
-			this.#fit(some);
-			for (let at = 0, number = past - 1; at < some; at++, number--) this.#put(at, number);
-			index.expect(holder, this.#lows, this.#highs, 0, some);
-			for (let at = 0; at < some; at++) {
-				const low = this.#lows[at] as number;
-				const high = this.#highs[at] as number;
-				if (kind === 'spilled') guess = index.moved(holder, low, high, device, host, guess);
-				else guess = index.removedOne(holder, low, high, kind === 'device' ? device : host, guess);
-			}
-			past -= some;
-		}
+		if (kind === 'spilled') this.#ports.index.moved(holder, blocks, device, host);
+		else this.#ports.index.removed(holder, { kind: 'removed', blocks, tier: kind === 'device' ? device : host });
 	}
 
 	#applyStored(holder: number, { blocks, words, from, to }: Stored): void {
@@ -111,7 +98,7 @@ export class KvLog implements KvObserver {
 		const parent = from === 0 ? undefined : blocks.number(blocks.runOf(from - 1), from - 1);
 		this.#ports.index.stored(holder, {
 			kind: 'stored',
-			blocks: { lows: this.#lows.subarray(0, count), highs: this.#highs.subarray(0, count) },
+			blocks: this.#names(count),
 			parent: parent === undefined ? undefined : { low: lowOf(parent), high: highOf(parent) },
 			tokens: words.subarray(from * WORDS_PER_BLOCK, to * WORDS_PER_BLOCK),
 			blockTokens: WORDS_PER_BLOCK,
@@ -119,6 +106,10 @@ export class KvLog implements KvObserver {
 			tier: KvTier.device,
 			plainBlocks: count,
 		});
+	}
+
+	#names(count: number): BlockNames {
+		return { lows: this.#lows.subarray(0, count), highs: this.#highs.subarray(0, count) };
 	}
 
 	#put(at: number, number: number): void {
