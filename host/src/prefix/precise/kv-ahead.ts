@@ -15,6 +15,8 @@ export class KvAhead {
 	readonly highs = new Int32Array(AHEAD_MAX);
 	/** Blocks of the names last looked up, or -1. */
 	readonly found = new Int32Array(AHEAD_MAX);
+	/** What the last of those that stay follows. */
+	next = NONE;
 	readonly #blocks: KvBlocks;
 	readonly #table: KvTableWriter;
 	/** Of all that was read, so that no compiler leaves the reading out. */
@@ -28,8 +30,6 @@ export class KvAhead {
 	/** Carries a chain on over `count` blocks from a token on, and reads what storing them will touch of the table. */
 	stored(low: number, high: number, tokens: Uint32Array, from: number, blockTokens: number, count: number): void {
 		const { lows, highs } = this;
-		const table = this.#table;
-		let sum = this.#sum;
 		for (let at = 0, token = from; at < count; at++) {
 			for (const end = token + blockTokens; token < end; token++) {
 				low = mixLow(low, tokens[token] as number);
@@ -37,8 +37,11 @@ export class KvAhead {
 			}
 			lows[at] = low;
 			highs[at] = high;
-			sum += table.touchTags(finish(low), finish(high));
 		}
+		// Apart from the hashing, each step of which waits for the one before: more of these wait together.
+		const table = this.#table;
+		let sum = this.#sum;
+		for (let at = 0; at < count; at++) sum += table.touchTags(finish(lows[at] as number), finish(highs[at] as number));
 		this.#sum = sum | 0;
 	}
 
@@ -53,30 +56,47 @@ export class KvAhead {
 		this.#sum = sum | 0;
 	}
 
-	/**
-	 * Finds blocks by their names, `count` of them, and reads the published entries they stand in; what is touched of those that go, too. `guess` is looked at
-	 * first; returns the guess for what comes behind these.
-	 */
-	held(holder: number, blockNames: BlockNames, from: number, count: number, goes: boolean, guess: number): number {
-		const { lows, highs } = blockNames;
+	/** Finds blocks that leave a tier by their names, and reads what is touched when they go altogether; returns how many were looked for. */
+	leaving(holder: number, names: BlockNames, from: number): number {
+		const count = Math.min(AHEAD_MAX, names.lows.length - from);
+		const { found } = this;
+		const blocks = this.#blocks;
+		if (count > 1) this.named(holder, names, from, count);
+		for (let at = 0; at < count; at++)
+			found[at] = blocks.find(holder, names.lows[from + at] as number, names.highs[from + at] as number, NONE);
+		if (count === 1) return count;
+		let sum = this.#sum;
+		for (let at = 0; at < count; at++) {
+			const entry = this.#entryOf(found[at] as number);
+			if (entry >= 0) sum += this.#table.touchWhole(entry);
+		}
+		this.#sum = sum | 0;
+		return count;
+	}
+
+	/** As `leaving`, for blocks that stay in another tier: each is looked for where the one before it says, without its name's slot. `guess` is that of the first. */
+	staying(holder: number, names: BlockNames, from: number, guess: number): number {
+		const count = Math.min(AHEAD_MAX, names.lows.length - from);
 		const { found } = this;
 		const blocks = this.#blocks;
 		const { words } = blocks;
-		if (goes && count > 1) this.named(holder, blockNames, from, count);
 		let next = guess;
 		for (let at = 0; at < count; at++) {
-			const block = blocks.find(holder, lows[from + at] as number, highs[from + at] as number, next);
+			const block = blocks.find(holder, names.lows[from + at] as number, names.highs[from + at] as number, next);
 			found[at] = block;
 			next = block < 0 ? NONE : (words[block * BLOCK_WORDS + PARENT] as number);
 		}
-		if (count === 1) return next;
+		this.next = next;
 		let sum = this.#sum;
 		for (let at = 0; at < count; at++) {
-			const block = found[at] as number;
-			const entry = block < 0 ? NONE : (words[block * BLOCK_WORDS + POSITION] as number);
-			if (entry >= 0) sum += goes ? this.#table.touchWhole(entry) : this.#table.touch(entry);
+			const entry = this.#entryOf(found[at] as number);
+			if (entry >= 0) sum += this.#table.touch(entry);
 		}
 		this.#sum = sum | 0;
-		return next;
+		return count;
+	}
+
+	#entryOf(block: number): number {
+		return block < 0 ? NONE : (this.#blocks.words[block * BLOCK_WORDS + POSITION] as number);
 	}
 }

@@ -133,6 +133,27 @@ test('a block is in a tier until it is removed from it; the nearest is named', (
 	t.deepEqual(at(tokens, 16), ['0:']);
 });
 
+test('blocks that move are in the other tier only, in whatever order they are named; names that nobody knows are passed over', (t) => {
+	const { index, at } = fixture();
+	const holder = index.open({ row: 1, generation: 1, modelId: MODEL });
+	const tokens = range(16 * 80);
+	index.stored(holder, stored(range(80, 1), undefined, tokens, 16));
+	index.moved(holder, names([...range(45, 36).reverse(), 7777, 3, 20, 21, 2]), 0, 1);
+	const host = (depth: number): boolean => depth >= 35 || [1, 2, 19, 20].includes(depth);
+	const expected = (is: (depth: number) => boolean): string[] =>
+		range(80).map((depth) => (is(depth) ? '1:1/1' : '1:1/0'));
+	t.deepEqual(at(tokens, 16), expected(host));
+	index.moved(holder, names(range(45, 36)), 1, 0);
+	t.deepEqual(
+		at(tokens, 16),
+		expected((depth) => depth < 35 && host(depth)),
+	);
+	index.moved(holder, names([1]), 9, 12);
+	index.removed(holder, removed(range(80, 1)));
+	index.removed(holder, removed(range(80, 1), 1));
+	t.deepEqual([index.blocks, index.positions], [0, 0]);
+});
+
 test('single tokens are published every sixteen; adapters, other models and unknown parents do not match', (t) => {
 	const { index, at } = fixture();
 	const holder = index.open({ row: 1, generation: 1, modelId: MODEL });

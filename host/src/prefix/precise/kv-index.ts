@@ -174,29 +174,34 @@ export class KvIndex {
 		words[block * BLOCK_WORDS + END] = end;
 	}
 
-	/** Takes blocks out of a tier. Where those of a prompt go one after the other, the last first, they are found at once. */
+	/**
+	 * Takes blocks out of a tier. Where those of a prompt go one after the other, the last first, they are found at once. What is found ahead and dropped before
+	 * its turn, with what followed it, is in no tier then, and nothing is added meanwhile.
+	 */
 	removed(holder: number, { blocks, tier }: BlocksRemoved): void {
-		this.#each(holder, blocks, true, (block) => this.#lose(block, tierBit(tier)));
+		const { found } = this.#ahead;
+		const loses = tierBit(tier);
+		for (let from = 0; from < blocks.lows.length; from += AHEAD_MAX) {
+			const count = this.#ahead.leaving(holder, blocks, from);
+			for (let at = 0; at < count; at++) if ((found[at] as number) >= 0) this.#lose(found[at] as number, loses);
+		}
 	}
 
-	/** Takes known blocks from one tier to another. As `removed` otherwise. */
+	/** Takes known blocks from one tier to another; in order as `removed`. */
 	moved(holder: number, blocks: BlockNames, from: number, to: number): void {
+		const { found } = this.#ahead;
 		const [loses, gains] = [tierBit(from), tierBit(to)];
 		if (loses === gains) return;
-		this.#each(holder, blocks, false, (block) => {
-			this.#gain(block, gains);
-			this.#lose(block, loses);
-		});
-	}
-
-	/** Has something done for each of the blocks that are known. It adds none, so that what was found ahead and has been dropped since is in no tier. */
-	#each(holder: number, names: BlockNames, goes: boolean, act: (block: number) => void): void {
-		const { found } = this.#ahead;
 		let guess = NONE;
-		for (let from = 0; from < names.lows.length; from += AHEAD_MAX) {
-			const count = Math.min(AHEAD_MAX, names.lows.length - from);
-			guess = this.#ahead.held(holder, names, from, count, goes, guess);
-			for (let at = 0; at < count; at++) if ((found[at] as number) >= 0) act(found[at] as number);
+		for (let first = 0; first < blocks.lows.length; first += AHEAD_MAX) {
+			const count = this.#ahead.staying(holder, blocks, first, guess);
+			guess = this.#ahead.next;
+			for (let at = 0; at < count; at++) {
+				const block = found[at] as number;
+				if (block < 0) continue;
+				this.#gain(block, gains);
+				this.#lose(block, loses);
+			}
 		}
 	}
 
