@@ -1,6 +1,7 @@
 // Owns `infermesh explain`: why a request went where it did, as remembered by the worker that decided.
 import { NO_ROW } from '@infermesh/sdk';
 import type { Command } from 'commander';
+import { NOT_METERED } from '../strategy/native/code.js';
 import type { ExplainedDecision } from '../strategy/runtime/explain-ring.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
@@ -16,7 +17,7 @@ export function renderExplained(decision: ExplainedDecision): string {
 		...(decision.previous === null ? [] : [`after      ${decision.previous}, whose attempts failed`]),
 		`strategy   ${decision.strategy}${decision.digest === '' ? '' : `  (digest ${decision.digest.slice(0, 12)})`}`,
 		`verdict    ${decision.verdict}${decision.fallbackCause === 'none' ? '' : `; fallback answered: ${decision.fallbackCause}`}`,
-		`cost       ${decision.durationUs.toFixed(2)} µs, ${decision.fuel} fuel, ${decision.eligible} eligible targets`,
+		`cost       ${decision.durationUs.toFixed(2)} µs, ${decision.fuel === 0 ? NOT_METERED : `${decision.fuel} fuel`}, ${decision.eligible} eligible targets`,
 	];
 	if (decision.chosen !== null)
 		lines.push(

@@ -3,6 +3,7 @@ import { MeshError } from '@infermesh/proto';
 import type { Command } from 'commander';
 import type { ShadowView } from '../admin/shadow-routes.js';
 import { formatMs } from '../load/report/format.js';
+import { NOT_METERED } from '../strategy/native/code.js';
 import { AdminClient } from './admin-client.js';
 import { act, type Cli, type MeshOptions, withExample, withMesh } from './command.js';
 import { cliErrors } from './errors.js';
@@ -11,6 +12,11 @@ import { print } from './output.js';
 const percent = (ratio: number): string => `${(ratio * 100).toFixed(1)} %`;
 const us = (value: number): string => formatMs(value / 1000);
 const ms = (value: number): string => `${Number(value.toPrecision(4))} ms`;
+
+/** A module spends some in each run: only a native library, of which none is counted, has spent nothing. */
+function fuelText({ ran, fuel: { mean, max } }: ShadowView): string {
+	return ran > 0 && max === 0 ? NOT_METERED : `fuel mean ${Math.round(mean)}, most ${max}`;
+}
 
 export function renderShadow(view: ShadowView): string {
 	const { latencyUs, predicted, queues, reruns, skipped } = view;
@@ -23,7 +29,7 @@ export function renderShadow(view: ShadowView): string {
 		`  agreement   ${percent(view.agreement)} first choice; ${percent(view.overlap)} of the ranked targets; ${view.verdictsDiffered} other verdicts`,
 		`  faults      ${faults.length === 0 ? 'none' : faults.join(', ')}`,
 		`  determinism ${reruns.total} re-runs, ${reruns.differed} differed`,
-		`  decision    p50 ${us(latencyUs.p50)}, p99 ${us(latencyUs.p99)}, p99.9 ${us(latencyUs.p999)}; fuel mean ${Math.round(view.fuel.mean)}, most ${view.fuel.max}`,
+		`  decision    p50 ${us(latencyUs.p50)}, p99 ${us(latencyUs.p99)}, p99.9 ${us(latencyUs.p999)}; ${fuelText(view)}`,
 		`  cost        ${percent(view.cpuShare)} of a core, ${us(view.cpuUsPerDecision)} for each live decision, by the clock`,
 		`  predicted   ${ms(predicted.liveMs)} a request as decided, ${difference < 0 ? '' : '+'}${ms(difference)} with it (common predictor, ${predicted.requests} requests)`,
 		`  queues      ${herding}${queues.why === '' ? '' : `: ${queues.why}`}`,
