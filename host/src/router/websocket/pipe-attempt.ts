@@ -30,6 +30,8 @@ export class PipeAttempt extends BaseAttempt {
 	readonly #openClient: OpenClient;
 	#upstream: GuardedSocket | undefined;
 	#client: GuardedSocket | undefined;
+	/** What has kept the runtime from taking the session. */
+	#fault: RouterErrorCode = 'IM_UPSTREAM_DIED';
 
 	constructor(
 		env: RouterEnv,
@@ -70,6 +72,9 @@ export class PipeAttempt extends BaseAttempt {
 		}
 		ws.on('unexpected-response', (_request, response) => this.#refused(ws, response));
 		ws.on('open', () => this.#opened(ws));
+		ws.on('error', (error: NodeJS.ErrnoException) => {
+			this.#fault = handshakeFault(error);
+		});
 		ws.on('message', (data: Buffer, isBinary) => this.#fromUpstream(data, isBinary));
 		ws.on('close', (code, reason) => this.#upstreamClosed(code, reason.toString()));
 		this.#upstream = new GuardedSocket(ws, options.webSocket.pingsMax, () => undefined);
@@ -171,7 +176,7 @@ export class PipeAttempt extends BaseAttempt {
 	#upstreamClosed(code: number, reason: string): void {
 		if (this.end !== undefined) return;
 		const client = this.#client;
-		if (client === undefined) return this.finish('failed', 'IM_UPSTREAM_CONNECT');
+		if (client === undefined) return this.finish('failed', this.#fault);
 		if (code === ABNORMAL) {
 			this.finish('failed', 'IM_UPSTREAM_DIED');
 			client.close(BAD_GATEWAY, 'IM_UPSTREAM_DIED', 'upstream_lost');
@@ -180,6 +185,13 @@ export class PipeAttempt extends BaseAttempt {
 			if (client.ws.readyState === client.ws.OPEN) closeAs(client.ws, code, reason);
 		}
 	}
+}
+
+/** A runtime that was reached and will not have the session is not unreachable: it may serve everything else. */
+function handshakeFault({ code, message }: NodeJS.ErrnoException): RouterErrorCode {
+	if (code === 'ECONNRESET' || code === 'EPIPE') return 'IM_UPSTREAM_DIED';
+	if (message.endsWith('timed out')) return 'IM_UPSTREAM_FIRST_BYTE_TIMEOUT';
+	return code === undefined || code.startsWith('WS_ERR') ? 'IM_UPSTREAM_PROTOCOL' : 'IM_UPSTREAM_CONNECT';
 }
 
 /** Closes as the other side did. */

@@ -9,7 +9,7 @@ import * as fc from 'fast-check';
 import { WebSocket as Client, WebSocketServer } from 'ws';
 import type { WebSocketCloseReason } from '../ports.js';
 import { type TestCertificate, testCertificate } from '../testing/certificate.js';
-import { fakeEngine, startRouter, type TestRouter, testClock, until } from '../testing/kit.js';
+import { fakeEngine, rawEngine, startRouter, type TestRouter, testClock, until } from '../testing/kit.js';
 import type { WebSocketOptions } from './options.js';
 
 const seed = 20_261_126;
@@ -201,6 +201,29 @@ test('a target that does not take the session is passed over, and when none does
 	t.deepEqual(await answer([there.origin], '?model=nobody'), [404, 'IM_ROUTE_MODEL_UNKNOWN']);
 	t.deepEqual(await answer([there.origin], '?model=m&model=n'), [400, 'IM_REQUEST_FIELD']);
 	t.deepEqual(await answer([there.origin], '?model=%ff'), [400, 'IM_REQUEST_FIELD']);
+});
+
+test('a runtime that is reached and breaks the handshake off, or is silent, is not called unreachable', async (t) => {
+	for (const [what, code, answer] of [
+		['breaks off', 'IM_UPSTREAM_DIED', (socket: Socket) => socket.destroy()],
+		['is silent', 'IM_UPSTREAM_FIRST_BYTE_TIMEOUT', () => undefined],
+		[
+			'speaks no HTTP',
+			'IM_UPSTREAM_PROTOCOL',
+			(socket: Socket) => socket.end('HTTP/1.1 101 Yes\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n'),
+		],
+	] as const) {
+		const there = await rawEngine(answer);
+		t.teardown(() => there.close());
+		const { router, url } = await mesh(t, [there.origin], {}, { options: { upstream: { connectTimeoutMs: 200 } } });
+		const client = new Client(`${url}?model=m`);
+		client.on('error', () => undefined);
+		const [, response] = (await once(client, 'unexpected-response')) as [unknown, { headers: Record<string, string> }];
+		t.is(response.headers['x-infermesh-error'], code, what);
+		client.terminate();
+		await until('it is over', () => router.router.inflight() === 0);
+		t.true(router.outcomes.length > 0 && router.outcomes.every(({ unreachable }) => !unreachable), what);
+	}
 });
 
 test('TLS on both sides: the router shows its certificates, and checks the runtime’s', async (t) => {
