@@ -22,16 +22,17 @@ export class LimitLearner {
 		this.#generations = new Uint32Array(table.rowsMax);
 	}
 
-	/** A target has been added: nothing is known of it, or what the operator says. */
+	/** A target has been added: nothing is known of it, or what the operator says, which is for all routers together. */
 	added({ row, generation, spec }: TargetRecord): void {
 		this.#generations[row] = generation;
-		this.#limits.set(row, spec.cell === undefined ? this.#options.requestsMax : 0);
-		this.#limits.setOfMesh(row, 0);
+		const limit = spec.cell === undefined ? this.#options.requestsMax : 0;
+		this.#limits.set(row, limit);
+		this.#limits.setOfMesh(row, limit);
 	}
 
 	/** What the runtime has reported is in the table. */
 	reported({ row, generation, spec }: TargetRecord): void {
-		if (spec.cell !== undefined || this.#generations[row] !== generation) return;
+		if (spec.cell !== undefined || this.#options.requestsMax > 0 || this.#generations[row] !== generation) return;
 		const report = {
 			waiting: this.#table.getF32(COLUMN_QUEUE_DEPTH, row),
 			running: this.#table.getF32(COLUMN_RUNNING, row),
@@ -39,8 +40,6 @@ export class LimitLearner {
 			own: this.#counters.own(REQUESTS, row),
 		};
 		this.#limits.set(row, nextLimit(this.#limits.limit(row), report, this.#options));
-		// What is set by hand is set for each router: what that makes for all of them is not known here.
-		if (this.#options.requestsMax > 0) return;
 		const all = { ...report, own: this.#counters.total(REQUESTS, row) };
 		this.#limits.setOfMesh(row, nextLimit(this.#limits.ofMesh(row), all, this.#options));
 	}

@@ -138,7 +138,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	const inflightShared = createInflight(config.fleet.targets_max, routes(config) ? workerCount : 1);
 	const table = new FleetTableWriter(tableShared);
 	const counters = new InflightReader(inflightShared);
-	const limitsShared = createTargetLimits(config.fleet.targets_max);
+	const limitsShared = createTargetLimits(config.fleet.targets_max, config.data.flow.target_requests_max > 0);
 	const agentMetrics = createMetricsBuffer();
 	const agentBlock = new MetricsBlock(agentMetrics);
 	const meshMetrics = createMeshMetrics(agentBlock);

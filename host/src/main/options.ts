@@ -106,6 +106,7 @@ export function routerOptions({ data, health, models, outlier }: MeshConfig): Ro
 			outputWeight: data.flow.output_weight,
 			leaseWaitMs: data.quota.wait_ms,
 			aheadGap: Math.max(1, Math.ceil(data.flow.target_queue_max / 2)),
+			outrankedGap: Math.max(1, data.flow.target_queue_max),
 		},
 		hold: { requestsMax: data.hold.requests_max, waitMaxMs: data.hold.wait_max_ms },
 	};

@@ -3,7 +3,7 @@ import './v8-flags.js';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { CohortRecorder } from '../experiments/cohorts/recorder.js';
 import { WorkerDirectory } from '../fleet/directory.js';
-import { InflightReader, InflightWriter, REQUESTS } from '../fleet/inflight.js';
+import { InflightReader, InflightWriter } from '../fleet/inflight.js';
 import { NameTable } from '../fleet/interner.js';
 import { kvCacheTokens } from '../fleet/kv-capacity.js';
 import { WorkerLedger } from '../fleet/ledger.js';
@@ -184,20 +184,15 @@ const router = createRouter(
 		tracer,
 		log,
 		admission: {
-			hasRoom(row) {
-				const limit = limits.limit(row);
-				return limit === 0 || counters.own(REQUESTS, row) < limit;
-			},
+			hasRoom: (row) => limits.hasRoom(row, counters),
 			quotas: {
 				board: new QuotaBoard(start.quotas),
 				worker: start.worker,
 				want: (tenant) => send({ kind: 'quotaWanted', tenant }),
 			},
 			mesh: {
-				room(row) {
-					const limit = limits.ofMesh(row);
-					return limit === 0 ? undefined : limit - counters.total(REQUESTS, row);
-				},
+				room: (row) => limits.room(row, counters),
+				handRows: limits.byHand ? limits.rowsMax : 0,
 				tell: (flows) => send({ kind: 'flows', flows }),
 			},
 			metrics: createAdmissionMetrics(block, (id) => tenants.name(id)),

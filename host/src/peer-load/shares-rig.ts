@@ -1,4 +1,4 @@
-// Owns the question "are tenants served by their weights over all routers?", in virtual time from a seed: engines that serve so many requests at once and queue the
+// Owns the questions "are tenants served by their weights over all routers, and bands in their order?", in virtual time from a seed: engines that serve so many requests at once and queue the
 // rest, and routers with the waiting room, turns, learned limits, exchange of load and of flows of real ones. What stands between is the rig's time.
 import { SeededRandom } from '@infermesh/proto';
 import { createInflight, InflightReader, InflightWriter, REQUESTS } from '../fleet/inflight.js';
@@ -23,6 +23,8 @@ export interface RigTenant {
 	readonly ratePerS: readonly number[];
 	/** Mean length of its answers. */
 	readonly tokensOut: number;
+	/** Of its requests; default: normal. */
+	readonly band?: number;
 }
 
 export interface SharesRigOptions {
@@ -32,6 +34,8 @@ export interface SharesRigOptions {
 	/** Requests an engine serves at once. */
 	readonly sequences: number;
 	readonly tenants: readonly RigTenant[];
+	/** Requests at an engine from all routers, set by hand; default: learned. */
+	readonly requestsMax?: number;
 	/** Routers tell each other what waits and what they served. */
 	readonly exchange: boolean;
 	/** But this one, which speaks as routers did before. */
@@ -43,20 +47,29 @@ export interface SharesRigOptions {
 	readonly warmMs: number;
 	/** From here on this router is silent and does nothing more. */
 	readonly dies?: { readonly router: number; readonly atMs: number };
+	/** From here on this router tells of what waits there, and serves nobody. */
+	readonly sticks?: { readonly router: number; readonly atMs: number };
 }
 
 export interface SharesRigResult {
 	/** Tokens served, in the order of tenants. */
 	readonly service: readonly number[];
+	/** The same, in the order of routers. */
+	readonly fromRouters: readonly number[];
 	/** Part of what the engines can do that they did. */
 	readonly busy: number;
 	/** Longest queue of an engine when it reported. */
 	readonly queueMost: number;
+	/** Most requests at an engine at once, running or queued. */
+	readonly atOnceMost: number;
+	/** Time from a request's coming to its being sent, in the order of tenants: the mean, and what 99 of 100 do not exceed. */
+	readonly waits: readonly { readonly meanMs: number; readonly p99Ms: number }[];
 }
 
 interface Job {
 	readonly tenant: number;
 	readonly tokens: number;
+	readonly cameMs: number;
 }
 
 interface Engine {
@@ -67,7 +80,7 @@ interface Engine {
 const MS_PER_TOKEN = 10;
 const MODEL = 'm';
 const POOL = 0;
-const BAND = 2;
+const NORMAL = 2;
 const REPORT_MS = 500;
 const FRAME_MS = 5;
 const LEASE_MS = 2000;
@@ -88,18 +101,23 @@ class SharesRig {
 	readonly #routers: readonly RigQueue[];
 	readonly #random: SeededRandom;
 	readonly #service: number[];
+	readonly #fromRouters: number[];
+	readonly #waitsMs: readonly number[][];
 	#busy = 0;
 	#samples = 0;
 	#queueMost = 0;
+	#atOnceMost = 0;
 
 	constructor(options: SharesRigOptions) {
 		this.#options = options;
 		this.#random = new SeededRandom(options.seed);
 		this.#service = options.tenants.map(() => 0);
+		this.#fromRouters = Array.from({ length: options.routers }, () => 0);
+		this.#waitsMs = options.tenants.map(() => []);
 		this.#engines = Array.from({ length: options.engines }, () => ({ running: 0, queue: [] }));
 		this.#routers = Array.from(
 			{ length: options.routers },
-			() => new RigQueue(options, this.#clock, (job, row, done) => this.#send(job, row, done)),
+			(_, index) => new RigQueue(options, this.#clock, (job, row, done) => this.#send(index, job, row, done)),
 		);
 	}
 
@@ -113,7 +131,14 @@ class SharesRig {
 		}
 		this.#every(20, 0, () => this.#sample());
 		while (this.#nowMs < durationMs && this.#events.step());
-		return { service: this.#service, busy: this.#busy / this.#samples, queueMost: this.#queueMost };
+		return {
+			service: this.#service,
+			fromRouters: this.#fromRouters,
+			busy: this.#busy / this.#samples,
+			queueMost: this.#queueMost,
+			atOnceMost: this.#atOnceMost,
+			waits: this.#waitsMs.map(waitsOf),
+		};
 	}
 
 	get #nowMs(): number {
@@ -137,6 +162,11 @@ class SharesRig {
 		return dies?.router === router && this.#nowMs >= dies.atMs;
 	}
 
+	#isStuck(router: number): boolean {
+		const { sticks } = this.#options;
+		return sticks?.router === router && this.#nowMs >= sticks.atMs;
+	}
+
 	#arrivals(router: number, tenant: number): void {
 		const { ratePerS, tokensOut } = this.#options.tenants[tenant] as RigTenant;
 		const rate = ratePerS[router] ?? 0;
@@ -144,7 +174,7 @@ class SharesRig {
 		const next = (): void => {
 			if (this.#isDead(router)) return;
 			const tokens = Math.max(1, Math.round(-Math.log(1 - this.#random.nextFloat()) * tokensOut));
-			this.#routers[router]?.arrive({ tenant, tokens }, tokensOut);
+			this.#routers[router]?.arrive({ tenant, tokens, cameMs: this.#nowMs }, tokensOut);
 			this.#at(this.#nowMs + this.#gapMs(rate), next);
 		};
 		this.#at(this.#gapMs(rate), next);
@@ -160,20 +190,24 @@ class SharesRig {
 		peer.book.begin(String(index), this.#clock.nowMs());
 		this.#every(FRAME_MS, (index * FRAME_MS) / this.#routers.length, () => {
 			if (this.#isDead(index)) return router.stop();
+			if (this.#isStuck(index)) router.stop();
 			router.noteChanges();
 			const frame = teller.next(this.#clock.nowMs(), this.#clock.nowMs());
 			if (frame !== undefined) this.#at(this.#nowMs + this.#options.delayMs, () => peer.hear(String(index), frame));
 		});
 	}
 
-	#send(job: Job, row: number, done: () => void): void {
+	#send(router: number, job: Job, row: number, done: () => void): void {
+		if (job.cameMs >= this.#options.warmMs) this.#waitsMs[job.tenant]?.push(this.#nowMs - job.cameMs);
 		const engine = this.#engines[row] as Engine;
 		const begin = (): void => {
 			engine.running++;
 			this.#at(this.#nowMs + job.tokens * MS_PER_TOKEN, () => {
 				engine.running--;
-				if (this.#nowMs >= this.#options.warmMs)
+				if (this.#nowMs >= this.#options.warmMs) {
 					this.#service[job.tenant] = (this.#service[job.tenant] as number) + job.tokens;
+					this.#fromRouters[router] = (this.#fromRouters[router] as number) + job.tokens;
+				}
 				engine.queue.shift()?.();
 				done();
 			});
@@ -187,15 +221,26 @@ class SharesRig {
 		this.#samples++;
 		const running = this.#engines.reduce((sum, engine) => sum + engine.running, 0);
 		this.#busy += running / (this.#engines.length * this.#options.sequences);
-		for (const { queue } of this.#engines) this.#queueMost = Math.max(this.#queueMost, queue.length);
+		for (const { queue, running } of this.#engines) {
+			this.#queueMost = Math.max(this.#queueMost, queue.length);
+			this.#atOnceMost = Math.max(this.#atOnceMost, running + queue.length);
+		}
 	}
+}
+
+function waitsOf(waitsMs: readonly number[]): { readonly meanMs: number; readonly p99Ms: number } {
+	const sorted = waitsMs.toSorted((a, b) => a - b);
+	return {
+		meanMs: sorted.reduce((sum, one) => sum + one, 0) / Math.max(1, sorted.length),
+		p99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? 0,
+	};
 }
 
 /** One router: a worker's queue, and what its agent knows of the others. */
 class RigQueue {
 	readonly book = new LoadBook({ leaseMs: LEASE_MS, targetsMax: 64, countMax: 0x7fff_ffff, flowsMax: PEER_FLOWS_MAX });
 	readonly #clock: SimClock;
-	readonly #weights: readonly number[];
+	readonly #tenants: readonly RigTenant[];
 	readonly #send: (job: Job, row: number, done: () => void) => void;
 	readonly #rows: number;
 	readonly #counters: InflightReader;
@@ -211,20 +256,24 @@ class RigQueue {
 	#stopped = false;
 
 	constructor(
-		{ engines, tenants }: SharesRigOptions,
+		{ engines, tenants, requestsMax = 0 }: SharesRigOptions,
 		clock: SimClock,
 		send: (job: Job, row: number, done: () => void) => void,
 	) {
 		this.#clock = clock;
 		this.#send = send;
 		this.#rows = engines;
-		this.#weights = tenants.map(({ weight }) => weight);
+		this.#tenants = tenants;
 		const shared = createInflight(engines, 1);
 		this.#counters = new InflightReader(shared);
 		this.#writer = new InflightWriter(shared, 0);
 		this.#changes = new OwnChanges(this.#counters);
 		this.#share = new RemoteShare(shared, this.book, (id) => Number(id));
-		this.#limits = new TargetLimits(createTargetLimits(engines));
+		this.#limits = new TargetLimits(createTargetLimits(engines, requestsMax > 0));
+		for (let row = 0; row < engines; row++) {
+			this.#limits.set(row, requestsMax);
+			this.#limits.setOfMesh(row, requestsMax);
+		}
 		const { bandShares, agedMs, agedEvery } = admissionDefaults;
 		this.#room = new WaitingRoom<Job>({
 			requestsMax: WAITING_MAX,
@@ -237,13 +286,16 @@ class RigQueue {
 			tells: true,
 		});
 		const port = {
-			room: (row: number) => {
-				const limit = this.#limits.ofMesh(row);
-				return limit === 0 ? undefined : limit - this.#counters.total(REQUESTS, row);
-			},
+			room: (row: number) => this.#limits.room(row, this.#counters),
+			handRows: requestsMax > 0 ? engines : 0,
 			tell: (changes: Parameters<FlowExchange['fromWorker']>[1]) => this.#flows.fromWorker(0, changes),
 		};
-		this.#turns = new MeshTurns({ tellMs: admissionDefaults.tellMs, aheadGap: GAP }, port, this.#room, clock);
+		this.#turns = new MeshTurns(
+			{ tellMs: admissionDefaults.tellMs, aheadGap: GAP, outrankedGap: 2 * GAP },
+			port,
+			this.#room,
+			clock,
+		);
 		const names = new NameTable(tenants.length);
 		for (const { name } of tenants) names.intern(name);
 		this.#flows = new FlowExchange({
@@ -305,6 +357,7 @@ class RigQueue {
 
 	/** An engine's report, as the learner of limits takes it. */
 	reported(engines: readonly Engine[]): void {
+		if (this.#limits.byHand) return;
 		for (const [row, { running, queue }] of engines.entries()) {
 			const report = { waiting: queue.length, running, sequencesMax: 0 };
 			const own = this.#counters.own(REQUESTS, row);
@@ -316,7 +369,7 @@ class RigQueue {
 
 	arrive(job: Job, expected: number): void {
 		const contended = this.#room.waiting(POOL) > 0 || this.#room.waitsElsewhere(POOL);
-		const row = contended ? -1 : this.#rowWithRoom();
+		const row = contended || this.#stopped ? -1 : this.#rowWithRoom();
 		if (row >= 0) return this.#dispatch(job, row, undefined);
 		const nowMs = this.#clock.nowMs();
 		const tenant = job.tenant + 1;
@@ -324,7 +377,7 @@ class RigQueue {
 			POOL,
 			{
 				item: job,
-				band: BAND,
+				band: this.#band(job),
 				tenant,
 				weight: this.#weight(tenant),
 				dueMs: nowMs,
@@ -346,8 +399,12 @@ class RigQueue {
 		this.#flows.fromPeers(this.book.flows.takeChanged());
 	}
 
+	#band({ tenant }: Job): number {
+		return this.#tenants[tenant]?.band ?? NORMAL;
+	}
+
 	#weight(tenant: number): number {
-		return this.#weights[tenant - 1] as number;
+		return this.#tenants[tenant - 1]?.weight ?? 1;
 	}
 
 	#lookSoon(): void {
@@ -380,9 +437,8 @@ class RigQueue {
 		let best = -1;
 		let least = Number.POSITIVE_INFINITY;
 		for (let row = 0; row < this.#rows; row++) {
-			const limit = this.#limits.limit(row);
 			const total = this.#counters.total(REQUESTS, row);
-			if (total >= least || !this.#turns.takes(row, limit === 0 || this.#counters.own(REQUESTS, row) < limit)) continue;
+			if (total >= least || !this.#turns.takes(row, this.#limits.hasRoom(row, this.#counters))) continue;
 			least = total;
 			best = row;
 		}
@@ -396,8 +452,9 @@ class RigQueue {
 		this.#send(job, row, () => {
 			this.#writer.add(REQUESTS, row, -1);
 			this.#writer.changed(row);
+			this.#turns.freed(row);
 			if (charged !== undefined) {
-				this.#room.settle(POOL, BAND, job.tenant + 1, job.tokens - charged);
+				this.#room.settle(POOL, this.#band(job), job.tenant + 1, job.tokens - charged);
 				this.#turns.changed();
 			}
 			this.#look();

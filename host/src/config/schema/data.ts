@@ -219,7 +219,13 @@ export const dataSchema = section('The data plane: where clients send inference 
 		),
 		output_weight: number(2, 'Service of one output token, in prompt tokens.', { max: 100 }),
 		target_queue_max: integer(4, 'Requests that may wait inside an engine.', { max: 10_000 }),
-		target_requests_max: integer(0, 'Requests at a target at once; 0 = learned from its reports.', { max: 1_000_000 }),
+		target_requests_max: integer(
+			0,
+			'Requests at a target at once, from all routers together; 0 = learned from its reports.',
+			{
+				max: 1_000_000,
+			},
+		),
 	}),
 	quota: section('How quotas are leased from the mesh.', {
 		lease_ms: integer(5000, 'What a router holds of a quota lapses when it is not renewed for so long.', {

@@ -103,7 +103,7 @@ async function setUp(t: ExecutionContext, given: Given = {}): Promise<Set> {
 			admission: {
 				hasRoom: (row) => given.room?.(row, inFlight) ?? inFlight < slots,
 				quotas: { board, worker: 0, want: (tenant) => wanted.push(tenant) },
-				mesh: { room: (row) => given.meshRoom?.(row, inFlight), tell: (changes) => told.push(...changes) },
+				mesh: { handRows: 0, room: (row) => given.meshRoom?.(row, inFlight), tell: (changes) => told.push(...changes) },
 				metrics: {
 					refused: (reason) => refused.push(reason),
 					queued: () => undefined,
@@ -469,6 +469,33 @@ test('who is owed goes beyond this router’s part of a target; who is ahead is 
 	await Promise.all([busy, ...answers]);
 	t.deepEqual(set.turns, ['owed', 'ahead', 'owed', 'owed']);
 	t.deepEqual(set.refused, []);
+});
+
+test('what is less urgent than others that wait elsewhere is given what would be idle, and what is more urgent goes beyond this router’s part', async (t) => {
+	let left = admissionDefaults.outrankedGap;
+	// On a slow machine nothing is starved, either.
+	const set = await setUp(t, { slots: 1, meshRoom: () => left, options: { agedMs: 600_000 } });
+	const heard = (band: number, waiting: number): void =>
+		set.mesh.router.flowsHeard([{ pool: 0, band, tenant: 2, service: 0, waiting }]);
+	const busy = set.ask('busy', tenantA);
+	await until('the engine is busy', () => set.open.length === 1);
+	const answers = await waitInOrder(
+		set,
+		Array.from({ length: 2 }, () => () => set.ask('a', tenantA)),
+	);
+	heard(0, 3);
+	await set.answerFirst();
+	await new Promise((resolve) => void setTimeout(resolve, 5 * admissionDefaults.lookMs));
+	t.is(set.open.length, 0, 'there is room, but not for it');
+	left++;
+	await until('a target would be idle', () => set.open.length === 1);
+	heard(0, 0);
+	heard(3, 3);
+	left = 1;
+	await until('it goes though the router has its part', () => set.open.length === 2);
+	for (let n = 0; n < 2; n++) await set.answerFirst();
+	await Promise.all([busy, ...answers]);
+	t.deepEqual(set.turns, ['outranked', 'owed']);
 });
 
 test('a request that nobody waits before here takes its turn among those that wait elsewhere, and is told of', async (t) => {

@@ -219,6 +219,7 @@ export class Admission {
 	/** An attempt has ended: whose turn is next goes by what it took. */
 	spent(request: RoutedRequest, attempt: RunningAttempt): void {
 		const { ticket } = request;
+		this.#turns.freed(attempt.target.tableRow);
 		if (ticket === undefined) return;
 		ticket.spent(request, attempt);
 		this.#settleFlow(ticket);

@@ -37,9 +37,9 @@ export interface FlowChange {
 
 /**
  * Of the request that is next here, among all that wait in the mesh. `even`: nothing is known of others, or they have had about as much. `owed`: others wait
- * elsewhere, and none of them has had less. `ahead`: one that waits elsewhere has had less, by more than this request.
+ * elsewhere, and none of them has had less, or is more urgent. `ahead`: one that waits elsewhere has had less, by more than this request. `outranked`: one is more urgent.
  */
-export const turns = ['even', 'owed', 'ahead'] as const;
+export const turns = ['even', 'owed', 'ahead', 'outranked'] as const;
 export type Turn = (typeof turns)[number];
 
 /** What a flow has to do with the other queues of the mesh; in a heap while it waits there. */
@@ -85,6 +85,7 @@ export class Flow<T> implements HeapEntry {
 	/** Service has been charged, here or elsewhere. */
 	charge(service: number): void {
 		this.virtual += service / this.weight;
+		this.band.service += service;
 		this.moved();
 	}
 
@@ -97,6 +98,33 @@ export class Flow<T> implements HeapEntry {
 /** Flows with nothing waiting that are kept for what they have had; beyond, one more costs another's memory. */
 const IDLE_FLOWS_MAX = 1024;
 const FORGET_LOOKS = 16;
+
+/** What less urgent bands have had beyond their part is held against them up to so many turns: they take them at several queues at once. */
+const DEBT_TURNS_MAX = 4;
+
+/** A starved band’s turns before more urgent ones that wait elsewhere: what these have had since, against what it has had. No more than one turn is saved up. */
+class Passing {
+	#ofAbove = Number.NaN;
+	#changedMs = 0;
+	/** From here on is counted. */
+	#base = 0;
+
+	/** More urgent ones have had so much, all in all; returns for how long that has been so. */
+	heard(ofAbove: number, nowMs: number): number {
+		if (ofAbove !== this.#ofAbove) {
+			this.#ofAbove = ofAbove;
+			this.#changedMs = nowMs;
+		}
+		return nowMs - this.#changedMs;
+	}
+
+	/** Whether more urgent ones have had a whole `turn` more than what the others had counts for. */
+	may(ofAbove: number, others: number, turn: number): boolean {
+		const lead = ofAbove - others;
+		this.#base = Math.min(Math.max(this.#base, lead - turn), lead + DEBT_TURNS_MAX * turn);
+		return lead - this.#base >= turn;
+	}
+}
 
 const lessServed = <T>(a: Flow<T>, b: Flow<T>): boolean =>
 	a.virtual < b.virtual || (a.virtual === b.virtual && a.tenant < b.tenant);
@@ -113,6 +141,9 @@ export class Band<T> {
 	weights = 0;
 	cost = 0;
 	size = 0;
+	/** Charged so far, here and elsewhere. */
+	service = 0;
+	readonly passing = new Passing();
 	oldest: Waiting<T> | undefined;
 	newest: Waiting<T> | undefined;
 

@@ -241,7 +241,7 @@ test('service elsewhere counts as service here', (t) => {
 test('whose turn it is goes by all that wait in the mesh', (t) => {
 	const queue = new FlowQueue<Item>(told);
 	for (let n = 0; n < 4; n++) queue.push(arrival(1));
-	const turn = (): string => queue.turn(queue.next(0) as Waiting<Item>);
+	const turn = (): string => queue.turn(queue.next(0) as Waiting<Item>, 0);
 	t.is(turn(), 'even', 'nobody waits elsewhere');
 	queue.heard(news(1, 0, 5), 1);
 	t.is(turn(), 'even', 'of its own tenant only');
@@ -284,7 +284,7 @@ test('a tenant that comes anew, here or elsewhere, starts where the others are',
 	queue.heard(news(5, 1000, 1), 1);
 	queue.heard(news(7, 0, 1), 1);
 	const entry = queue.next(0) as Waiting<Item>;
-	t.is(queue.turn(entry), 'even', 'one that begins to wait elsewhere now is owed nothing of before');
+	t.is(queue.turn(entry, 0), 'even', 'one that begins to wait elsewhere now is owed nothing of before');
 });
 
 test('what is told adds up to what was charged, and names what waits', (t) => {
@@ -321,5 +321,95 @@ test('flows that wait nowhere are forgotten, also those of other queues', (t) =>
 	}
 	t.false(queue.waitsElsewhere);
 	queue.push(arrival(1));
-	t.is(queue.turn(queue.next(0) as Waiting<Item>), 'even');
+	t.is(queue.turn(queue.next(0) as Waiting<Item>, 0), 'even');
+});
+
+test('what is more urgent comes first wherever it waits', (t) => {
+	const queue = new FlowQueue<Item>(told);
+	const urgent = (waiting: number, service = 0) => queue.heard({ band: 1, tenant: 9, service, waiting }, 1);
+	queue.push(arrival(1));
+	const turn = (nowMs = 0): string => queue.turn(queue.next(nowMs) as Waiting<Item>, nowMs);
+	t.is(turn(), 'even');
+	urgent(3);
+	t.is(turn(), 'outranked');
+	queue.heard({ band: 3, tenant: 9, service: 0, waiting: 3 }, 1);
+	t.is(turn(), 'outranked', 'what is less urgent changes nothing');
+	urgent(0);
+	t.is(turn(), 'owed', 'it gives way');
+	queue.heard(news(2, -5, 1), 1);
+	t.is(turn(), 'owed', 'one of its own band has had less by no more than this request, and less urgent ones give way');
+	queue.heard(news(2, -50, 1), 1);
+	t.is(turn(), 'ahead', 'room that they leave is for that one');
+});
+
+test('a starved band has its turn before more urgent ones that wait elsewhere: an eighth of the service, all in all', (t) => {
+	const queue = new FlowQueue<Item>(told);
+	for (let n = 0; n < 200; n++) queue.push(arrival(1));
+	const urgent = (service: number) => queue.heard({ band: 1, tenant: 9, service, waiting: 3 }, 1);
+	urgent(0);
+	let served = 0;
+	const look = (nowMs: number): void => {
+		const entry = queue.next(nowMs) as Waiting<Item>;
+		if (queue.turn(entry, nowMs) === 'outranked') return;
+		queue.serve(entry);
+		served += entry.cost;
+	};
+	let nowMs = 0;
+	let given = 0;
+	for (; nowMs < 1000; nowMs += 10) {
+		urgent(10);
+		look(nowMs);
+	}
+	t.is(served, 0, 'it has not waited for long');
+	for (; nowMs < 5000; nowMs += 10) {
+		urgent(10);
+		given += 10;
+		look(nowMs);
+	}
+	t.true(Math.abs(served / (served + given) - 1 / 8) < 0.02, `${served} beside ${given}`);
+	// Another queue takes such turns as well: they count as one.
+	served = 0;
+	given = 0;
+	let elsewhere = 0;
+	for (let step = 0; nowMs < 9000; nowMs += 10, step++) {
+		urgent(10);
+		given += 10;
+		if (step % 14 === 0) {
+			queue.heard(news(1, 10, 5), 1);
+			elsewhere += 10;
+		}
+		look(nowMs);
+	}
+	t.true(Math.abs((served + elsewhere) / (served + elsewhere + given) - 1 / 8) < 0.02, `${served} and ${elsewhere}`);
+	t.true(served > 0);
+});
+
+test('what is more urgent elsewhere and is served nowhere is waited for only so long', (t) => {
+	const queue = new FlowQueue<Item>(told);
+	queue.heard({ band: 1, tenant: 9, service: 5, waiting: 3 }, 1);
+	queue.push(arrival(1, { sinceMs: 5000 }));
+	const turn = (nowMs: number): string => queue.turn(queue.next(nowMs) as Waiting<Item>, nowMs);
+	t.is(turn(5000), 'outranked');
+	t.is(turn(6000), 'outranked');
+	t.is(turn(6001), 'owed', 'a second, for one band above');
+	queue.heard({ band: 1, tenant: 9, service: 1, waiting: 3 }, 1);
+	t.is(turn(6100), 'outranked', 'it is served again');
+	queue.heard({ band: 1, tenant: 9, service: 0, waiting: 0 }, 1);
+	queue.heard({ band: 0, tenant: 9, service: 0, waiting: 3 }, 1);
+	t.is(turn(8000), 'outranked', 'two bands above it are given twice as long');
+	t.is(turn(8200), 'owed');
+});
+
+test('a starved band’s turn before more urgent ones here is a turn in the mesh as well', (t) => {
+	const queue = new FlowQueue<Item>(told);
+	queue.push(arrival(1));
+	for (let n = 0; n < 20; n++) queue.push(arrival(2, { band: 1 }));
+	queue.heard({ band: 0, tenant: 9, service: 0, waiting: 3 }, 1);
+	const seen: string[] = [];
+	for (let n = 0; n < 8; n++) {
+		const entry = queue.next(5000) as Waiting<Item>;
+		seen.push(`${entry.tenant} ${queue.turn(entry, 0)}`);
+		queue.serve(entry);
+	}
+	t.deepEqual(seen, [...Array(7).fill('2 outranked'), '1 owed']);
 });

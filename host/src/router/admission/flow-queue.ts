@@ -1,5 +1,6 @@
 // Owns the order in which the waiting requests of one pool are served. Three orders, one inside the other:
-// - bands, strictly: a higher band first; a lower one whose oldest request has waited too long gets one turn in `agedEvery`;
+// - bands, strictly: a higher band first; a lower one whose oldest request has waited too long gets one turn in `agedEvery`. So it is with bands that wait at the other
+//   queues of the mesh, where turns are counted by service;
 // - flows of a band (one a tenant) by service: whoever has had the least, in weighted tokens, is next. A flow that comes back from nothing starts at
 //   what the others have reached, so that idling saves nothing up (virtual token counter: Sheng et al., OSDI 2024). Service at the other queues of the mesh
 //   counts as service here, once it is told of;
@@ -124,8 +125,16 @@ export class FlowQueue<T> {
 	}
 
 	/** Whose turn it is in the mesh when it is this request's here. */
-	turn(entry: Waiting<T>): Turn {
-		return entry.flow.band.turn(entry);
+	turn(entry: Waiting<T>, nowMs: number): Turn {
+		if (this.#elsewhere === 0) return 'even';
+		const { band } = entry.flow;
+		// It stands before what is more urgent here: as long as it found no room, nothing here would.
+		if (this.#isAged(band)) return 'owed';
+		const above = this.#waitsElsewhere(0, band.index);
+		if (above >= 0) return this.#mayPass(band, above, entry.cost, nowMs) ? 'owed' : 'outranked';
+		const turn = band.turn(entry);
+		// Room that is left by less urgent ones is for it, wherever they have given way.
+		return turn === 'even' && this.#waitsElsewhere(band.index + 1, this.#bands.length) >= 0 ? 'owed' : turn;
 	}
 
 	/** Something waits elsewhere in the mesh. */
@@ -180,6 +189,35 @@ export class FlowQueue<T> {
 		const weights = own.weights + (waits ? 0 : weight);
 		const mine = ((waits ? flow.cost : 0) * weights) / weight;
 		return ahead + Math.min(own.cost, mine);
+	}
+
+	/** The most urgent of these bands of which something waits elsewhere; -1 = none. */
+	#waitsElsewhere(from: number, to: number): number {
+		for (let at = from; at < to && at < this.#bands.length; at++)
+			if ((this.#bands[at] as Band<T>).elsewhere.size > 0) return at;
+		return -1;
+	}
+
+	/** It has its turn as a starved band before more urgent ones here: that holds in the mesh as well. */
+	#isAged(band: Band<T>): boolean {
+		for (let at = 0; at < band.index; at++) if ((this.#bands[at] as Band<T>).active.size > 0) return true;
+		return false;
+	}
+
+	/** Whether a starved band has its turn before those that wait elsewhere: one for the service of so many of theirs; or they are served nowhere. */
+	#mayPass(band: Band<T>, above: number, cost: number, nowMs: number): boolean {
+		const { agedMs, agedEvery } = this.#options;
+		let ofAbove = 0;
+		let others = 0;
+		for (let at = 0; at < this.#bands.length; at++) {
+			const { service } = this.#bands[at] as Band<T>;
+			if (at < band.index) ofAbove += service;
+			else others += service;
+		}
+		const patienceMs = agedMs * (band.index - above);
+		const silentMs = band.passing.heard(ofAbove, nowMs);
+		if (band.oldest === undefined || nowMs - band.oldest.sinceMs <= patienceMs) return false;
+		return silentMs > patienceMs || band.passing.may(ofAbove, (agedEvery - 1) * others, (agedEvery - 1) * cost);
 	}
 
 	#starved(first: number, nowMs: number): Band<T> | undefined {

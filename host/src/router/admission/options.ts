@@ -28,6 +28,8 @@ export interface AdmissionOptions {
 	readonly tellMs: number;
 	/** A tenant that is ahead of others in the mesh is given room at a target only while there is room for so many more. */
 	readonly aheadGap: number;
+	/** A request that is less urgent than others in the mesh, likewise. */
+	readonly outrankedGap: number;
 	/** A request waits so long for its tenant's quota to be leased. */
 	readonly leaseWaitMs: number;
 }
@@ -47,6 +49,7 @@ export const admissionDefaults: AdmissionOptions = {
 	lookMs: 10,
 	tellMs: 10,
 	aheadGap: 2,
+	outrankedGap: 4,
 	leaseWaitMs: 500,
 };
 

@@ -2,15 +2,19 @@
 // the agent with each report of the runtime, read by the workers. An engine's own queue is kept short, so that what waits does so at the router, where it can still be ordered, refused or sent elsewhere. Where
 // an engine does not say how many it runs at once, that is learned from when its queue builds up; one that says nothing at all is never full.
 
+import { REQUESTS } from '../../fleet/inflight.js';
+
 export interface TargetLimitsShared {
 	readonly rowsMax: number;
+	/** Limits are set by hand: they are those of all routers together, and are not gone beyond. */
+	readonly byHand: boolean;
 	readonly buffer: SharedArrayBuffer;
 }
 
 export interface LimitOptions {
 	/** Requests that may wait inside an engine. */
 	readonly queueMax: number;
-	/** Requests at a target at once, whatever it reports; 0 = as learned. */
+	/** Requests at a target at once, from all routers together, whatever it reports; 0 = as learned. */
 	readonly requestsMax: number;
 }
 
@@ -24,15 +28,25 @@ export interface TargetReport {
 	readonly own: number;
 }
 
-export function createTargetLimits(rowsMax: number): TargetLimitsShared {
-	return { rowsMax, buffer: new SharedArrayBuffer(rowsMax * 2 * 4) };
+/** What is in flight at a target, as shared counters have it. */
+export interface RequestsAt {
+	readonly own: (counter: number, row: number) => number;
+	readonly total: (counter: number, row: number) => number;
+}
+
+export function createTargetLimits(rowsMax: number, byHand = false): TargetLimitsShared {
+	return { rowsMax, byHand, buffer: new SharedArrayBuffer(rowsMax * 2 * 4) };
 }
 
 export class TargetLimits {
+	readonly byHand: boolean;
+	readonly rowsMax: number;
 	readonly #limits: Int32Array;
 	readonly #ofMesh: Int32Array;
 
-	constructor({ buffer, rowsMax }: TargetLimitsShared) {
+	constructor({ buffer, byHand, rowsMax }: TargetLimitsShared) {
+		this.byHand = byHand;
+		this.rowsMax = rowsMax;
 		this.#limits = new Int32Array(buffer, 0, rowsMax);
 		this.#ofMesh = new Int32Array(buffer, rowsMax * 4, rowsMax);
 	}
@@ -49,6 +63,18 @@ export class TargetLimits {
 	/** Of all routers together; 0 = not known. */
 	ofMesh(row: number): number {
 		return Atomics.load(this.#ofMesh, row);
+	}
+
+	/** Whether the target takes one more of this router's, whatever others have waiting. */
+	hasRoom(row: number, requests: RequestsAt): boolean {
+		const limit = this.limit(row);
+		return limit === 0 || (this.byHand ? requests.total(REQUESTS, row) : requests.own(REQUESTS, row)) < limit;
+	}
+
+	/** Requests that all routers together may still send there; undefined = not known. */
+	room(row: number, requests: RequestsAt): number | undefined {
+		const limit = this.ofMesh(row);
+		return limit === 0 ? undefined : limit - requests.total(REQUESTS, row);
 	}
 
 	setOfMesh(row: number, limit: number): void {

@@ -128,8 +128,8 @@ export class WaitingRoom<T> {
 	}
 
 	/** Whose turn it is in the mesh when it is this request's here. */
-	turn(pool: number, entry: Waiting<T>): Turn {
-		return this.#pools.get(pool)?.queue.turn(entry) ?? 'even';
+	turn(pool: number, entry: Waiting<T>, nowMs: number): Turn {
+		return this.#pools.get(pool)?.queue.turn(entry, nowMs) ?? 'even';
 	}
 
 	/** Something waits for the pool elsewhere in the mesh. */

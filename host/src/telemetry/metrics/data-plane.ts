@@ -64,8 +64,8 @@ export const dataPlaneMetrics = {
 	flowTurns: counter(
 		'flow_turns',
 		['turn'],
-		3,
-		'Requests that waited and went to a target, by their turn among all that waited in the mesh: even, owed (a tenant that had had the least), ahead (one that had had more, and went where there would have been no queue).',
+		4,
+		'Requests that waited and went to a target, by their turn among all that waited in the mesh: even, owed (a tenant that had had the least, or more urgent than what waited elsewhere), ahead (one that had had more, and went where there would have been no queue), outranked (less urgent, likewise).',
 	),
 	flowRefused: counter(
 		'flow_refused',
