@@ -1,5 +1,5 @@
-// Two routers of one mesh, as real processes: each counts what the other has in flight within moments, decides by it, and stops counting it when the other
-// has died.
+// Two routers of one mesh, as real processes: each counts what the other has in flight within moments, decides by it, keeps with it to a limit that is set by hand for both, and stops
+// counting it when the other has died.
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import test from 'ava';
@@ -42,13 +42,18 @@ async function metric(node: MeshNode, name: string, having = ''): Promise<number
 	return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
 }
 
+/** Requests at an engine from both routers. */
+const LIMIT = 3;
 const quick = { withinMs: 60_000, everyMs: 20 };
 
 test.serial('two routers decide as one: by what both have in flight, until one of them dies', async (t) => {
 	t.timeout(240_000);
 	const engines = [await holdingEngine(t), await holdingEngine(t)] as const;
 	const targets = engines.map(({ url }, at) => ({ id: `engine-${at + 1}`, url, models: [MODEL], metrics_path: '' }));
-	const [one, two] = (await startNodes(t, [{ targets }, { roles: ['router'] }])) as [MeshNode, MeshNode];
+	const [one, two] = (await startNodes(t, [{ targets }, { roles: ['router'] }], (all) => {
+		for (const node of all) node.configure({ data: { flow: { target_requests_max: LIMIT } } });
+		return Promise.resolve();
+	})) as [MeshNode, MeshNode];
 	const waiting = (): number => engines[0].held.length + engines[1].held.length;
 	for (const node of [one, two])
 		await eventually(
@@ -83,6 +88,22 @@ test.serial('two routers decide as one: by what both have in flight, until one o
 		for (const node of [one, two])
 			await eventually('nothing is left', async () => (await metric(node, 'target_in_flight{')) === 0, quick);
 	}
+	const all = 2 * LIMIT;
+	const full = Array.from({ length: all }, () => send(one));
+	await eventually(
+		'the second counts all',
+		async () => (await metric(two, 'target_in_flight_elsewhere')) === all,
+		quick,
+	);
+	const late = send(two);
+	await eventually('it waits', async () => (await metric(two, 'flow_waiting_requests')) === 1, quick);
+	t.is(waiting(), all, 'engines are full of the other router’s requests');
+	answerAll(engines[0].held.splice(0, 1));
+	await eventually('it goes where there is room', async () => (await metric(two, 'target_in_flight{')) === all, quick);
+	t.is(await metric(two, 'target_in_flight_elsewhere'), all - 1);
+	for (const { held } of engines) answerAll(held);
+	t.deepEqual(await Promise.all([...full, late]), Array(all + 1).fill(200));
+
 	const heard = await metric(two, 'peer_load_delay_seconds_count');
 	t.true(heard > 0);
 	t.log(`mean delay ${((await metric(two, 'peer_load_delay_seconds_sum')) / heard) * 1000} ms over ${heard} frames`);
