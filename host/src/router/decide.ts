@@ -171,7 +171,7 @@ function force(env: RouterEnv, request: RoutedRequest, pool: ModelPool, targetId
 
 /** To one target, if the request may go there. */
 function goTo(env: RouterEnv, request: RoutedRequest, { pool, row }: TargetOwner): Step {
-	if (barredRows(request, pool).includes(row)) return refuse({ code: 'IM_ROUTE_NO_TARGET' });
+	if (barredRows(request, pool).includes(row)) return refuse(noTarget(env));
 	preparePool(env, request, pool);
 	env.ports.prefixes.lookup(pool, env.hits);
 	env.ports.decider.decideForced(pool, row, env.decision);

@@ -271,6 +271,12 @@ test('a tenant that may go to full targets only holds up nobody else', async (t)
 	await set.answerFirst();
 	t.is(await set.answerFirst(), 'a');
 	await Promise.all([busy, other, confined]);
+	const named = await set.ask('a', { ...tenantA, 'x-infermesh-force-target': 't1' });
+	t.deepEqual(
+		[named.status, named.headers.get('x-infermesh-error'), named.headers.get('retry-after')],
+		[503, 'IM_ROUTE_NO_TARGET', '1'],
+		'not even by name',
+	);
 });
 
 test('without flow control nothing waits here, and quotas hold all the same', async (t) => {
