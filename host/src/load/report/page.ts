@@ -28,7 +28,7 @@ h1 { font-size: 22px; margin: 0; letter-spacing: -0.01em; } h2 { font-size: 15px
 .banner { border-left: 4px solid var(--bad); background: var(--card); padding: 8px 14px; margin: 14px 0 0; border-radius: 4px; }
 .banner.good { border-left-color: var(--good); }
 .note { border-left: 4px solid var(--c5); background: var(--card); padding: 8px 14px; margin: 10px 0 0; border-radius: 4px; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 12px; margin: 20px 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 170px), 1fr)); gap: 12px; margin: 20px 0; }
 .tile { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; padding: 12px 14px; }
 .tile b { display: block; font-size: 22px; font-weight: 650; letter-spacing: -0.02em; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .tile span { color: var(--soft); font-size: 12px; } .tile.bad b { color: var(--bad); } .tile.good b { color: var(--good); }
@@ -55,7 +55,9 @@ tr:last-child td { border-bottom: 0; } .pass { color: var(--good); font-weight: 
 .list td:last-child, .prose td { white-space: normal; overflow-wrap: anywhere; } .facts td:first-child, .prose td:first-child { white-space: nowrap; }
 .prose td { vertical-align: top; } .prose td:last-child, .prose th:last-child { text-align: left; width: 58%; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 640px), 1fr)); gap: 14px; }
-footer { margin-top: 28px; color: var(--soft); font-size: 12px; }
+footer { margin-top: 28px; color: var(--soft); font-size: 12px; overflow-wrap: anywhere; }
+@media (max-width: 640px) { .prose tr:first-child { display: none; } .prose td { display: block; text-align: left; border: 0; padding: 2px 10px; }
+  .prose td:first-child { font-weight: 650; padding-top: 10px; } .prose td:last-child { width: auto; color: var(--soft); } }
 `;
 
 /** Shows the values under the pointer. Reads only the chart's own data attribute; writes text, never markup. */
