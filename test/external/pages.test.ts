@@ -1,4 +1,4 @@
-// The status page, the load report and the simulation report in a real browser: they draw what they should, and the console stays silent.
+// The status page and the reports of load, simulations and experiments in a real browser: they draw what they should, and the console stays silent.
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -42,6 +42,14 @@ async function open(url: string): Promise<Watched> {
 	});
 	await page.goto(url);
 	return { page, complaints };
+}
+
+/** Whether nothing sticks out of a narrow window; tables scroll by themselves. */
+async function fitsNarrow(page: Page): Promise<boolean> {
+	// What the pointer shows of a chart is placed for the window as it was.
+	await page.mouse.move(0, 0);
+	await page.setViewportSize({ width: 420, height: 900 });
+	return page.evaluate('document.documentElement.scrollWidth <= document.documentElement.clientWidth');
 }
 
 /** A screenshot that is not one blank colour: compressed, a blank page of this size is far smaller. */
@@ -112,6 +120,7 @@ test('the load report draws its plots from one file, with nothing from elsewhere
 	await eventually('it is drawn', () => looksDrawn(page));
 	t.true((await page.locator('canvas, svg').count()) > 0);
 	t.true((await page.locator('table tr').count()) > 3);
+	t.true(await fitsNarrow(page));
 	t.deepEqual(complaints, []);
 	await page.close();
 });
@@ -147,6 +156,28 @@ test('the simulation report draws its plots from one file, with nothing from els
 		readonly cells: readonly unknown[];
 	};
 	t.is(kept.cells.length, 2 * 2 * 2 * 3);
+	t.true(await fitsNarrow(page));
+	t.deepEqual(complaints, []);
+	await page.close();
+});
+
+test('the report of an experiment says how it ended, with what its figures promise, from one file', async (t) => {
+	const mesh = await startTestMesh(t, { engines: 2 });
+	const file = path.join(temporaryFolder(t), 'report.html');
+	const infermesh = async (command: string): Promise<string> => {
+		const { code, output } = await run(process.execPath, [cli, ...command.split(' '), '--admin', mesh.admin.url]);
+		t.is(code, 0, output);
+		return output;
+	};
+	await infermesh('strategy load random');
+	await infermesh('experiment start random --ttft 2s --block 30s --burn-in 5s --yes');
+	await infermesh('experiment stop --reason <b>enough</b>');
+	await infermesh(`experiment report --html ${file}`);
+	const { page, complaints } = await open(pathToFileURL(file).href);
+	await page.getByText('stop: <b>enough</b>').waitFor();
+	t.true((await page.locator('.prose tr').count()) > 5);
+	t.true((await page.locator('td', { hasText: 'TTFT ≤ 2.00 s, TPOT' }).count()) === 1);
+	t.true(await fitsNarrow(page));
 	t.deepEqual(complaints, []);
 	await page.close();
 });
