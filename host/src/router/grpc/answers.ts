@@ -27,21 +27,27 @@ const droppedFromTarget: ReadonlySet<string> = new Set([
 /** What of a target's headers or trailers goes on. */
 export function passedOn(from: IncomingHttpHeaders): OutgoingHttpHeaders {
 	const out: OutgoingHttpHeaders = {};
-	for (const name in from) {
-		if (name.startsWith(':') || droppedFromTarget.has(name) || name.startsWith('x-infermesh-')) continue;
-		out[name] = from[name];
-	}
+	for (const name in from) if (passes(name)) out[name] = from[name];
 	return out;
+}
+
+function passes(name: string): boolean {
+	return !(name.startsWith(':') || droppedFromTarget.has(name) || name.startsWith('x-infermesh-'));
 }
 
 /** Sends the head of a response whose trailers come later. */
 export function sendHead(call: GrpcCall, attempt: UpstreamResponse, from: IncomingHttpHeaders): void {
 	const { stream2 } = call;
 	call.committed = true;
-	stream2.respond(
-		{ ...passedOn(from), ...ownFields(call, attempt), [constants.HTTP2_HEADER_STATUS]: 200 },
-		{ waitForTrailers: true },
-	);
+	const head = [constants.HTTP2_HEADER_STATUS, '200'];
+	for (const name in from) {
+		const value = from[name];
+		if (value === undefined || !passes(name)) continue;
+		if (typeof value === 'string') head.push(name, value);
+		else for (const one of value) head.push(name, one);
+	}
+	pushOwn(head, call, attempt);
+	stream2.respond(head, { waitForTrailers: true });
 	endWithTrailers(call);
 }
 
@@ -78,10 +84,15 @@ export function endWithTrailers(call: GrpcCall): void {
 
 function ownFields(call: GrpcCall, attempt: UpstreamResponse | undefined): OutgoingHttpHeaders {
 	const pairs: string[] = [];
-	if (attempt !== undefined) pushDecision(pairs, attempt);
-	const fields: OutgoingHttpHeaders = call.requestId === '' ? {} : { 'x-request-id': call.requestId };
+	pushOwn(pairs, call, attempt);
+	const fields: OutgoingHttpHeaders = {};
 	for (let at = 0; at < pairs.length; at += 2) fields[pairs[at] as string] = pairs[at + 1];
 	return fields;
+}
+
+function pushOwn(pairs: string[], call: GrpcCall, attempt: UpstreamResponse | undefined): void {
+	if (call.requestId !== '') pairs.push('x-request-id', call.requestId);
+	if (attempt !== undefined) pushDecision(pairs, attempt);
 }
 
 /** The trailers of a refusal. `code`: in place of the catalogue's. */

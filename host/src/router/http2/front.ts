@@ -13,6 +13,7 @@ import type { Clock, Random } from '@infermesh/proto';
 import type { RouterOptions } from '../options.js';
 import type { Http2CloseReason, RouterMetrics } from '../ports.js';
 import { PSEUDO_FIELDS_MAX } from '../request-headers.js';
+import { letGo } from './closed-stream.js';
 
 export type TakeStream = (
 	stream: ServerHttp2Stream,
@@ -151,6 +152,7 @@ export class Http2Front {
 		stream.on('close', () => {
 			state.streams--;
 			if (stream.rstCode === constants.NGHTTP2_CANCEL && !stream.writableFinished) state.resets++;
+			letGo(stream);
 		});
 		this.#take(stream, headers, rawHeaders);
 	}

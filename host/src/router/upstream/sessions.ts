@@ -9,6 +9,7 @@ import {
 } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import type { Clock, Timer } from '@infermesh/proto';
+import { letGo } from '../http2/closed-stream.js';
 import type { UpstreamTls } from '../tls.js';
 import { UpstreamFault } from './faults.js';
 
@@ -91,10 +92,10 @@ export class Http2Sessions {
 	}
 
 	/**
-	 * Opens a stream; `endStream`: no body follows. Throws UpstreamFault `saturated` where there is no room, `connect` for what is no origin or has just
+	 * Opens a stream; `headers`: a record, or name and value pairs; `endStream`: no body follows. Throws UpstreamFault `saturated` where there is no room, `connect` for what is no origin or has just
 	 * closed.
 	 */
-	open(origin: string, headers: OutgoingHttpHeaders, endStream = false): TargetStream {
+	open(origin: string, headers: OutgoingHttpHeaders | readonly string[], endStream = false): TargetStream {
 		const lane = this.#room(origin) ?? this.#connect(origin);
 		let stream: ClientHttp2Stream;
 		try {
@@ -106,6 +107,7 @@ export class Http2Sessions {
 		stream.once('close', () => {
 			lane.streams--;
 			lane.usedAtMs = this.#clock.nowMs();
+			letGo(stream);
 		});
 		return { stream, connected: () => lane.connected, alive: () => !lane.session.destroyed };
 	}

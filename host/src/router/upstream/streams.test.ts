@@ -72,6 +72,30 @@ test('a request goes out and its answer comes back, many at once over one sessio
 	t.is(upstreams.sessions.size, 1);
 });
 
+test('a stream that is over has told everybody, and holds on to nobody', async (t) => {
+	const target = await engine(t, echo);
+	const { upstreams } = rig(t);
+	const { stream } = upstreams.sessions.open(target.origin, [
+		':method',
+		'POST',
+		':path',
+		'/',
+		'x-two',
+		'a',
+		'x-two',
+		'b',
+	]);
+	const told: string[] = [];
+	stream.on('end', () => told.push('end')).on('close', () => told.push('close'));
+	stream.resume();
+	stream.end('hello');
+	await until('it is closed', () => told.includes('close'));
+	t.deepEqual(told, ['end', 'close']);
+	t.is(target.seen[0]?.['x-two'], 'a, b');
+	t.deepEqual(stream.eventNames(), ['error']);
+	t.notThrows(() => stream.emit('error', new Error('late')));
+});
+
 test('a head without a body is a whole answer, and a request without one has none', async (t) => {
 	const target = await engine(t, (stream) => stream.respond({ ':status': 204 }, { endStream: true }));
 	const { exchange } = rig(t);
