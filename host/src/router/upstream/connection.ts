@@ -36,6 +36,13 @@ export interface ConnectionOptions {
 	readonly headerBytesMax: number;
 }
 
+/** What the connections of a thread share. */
+export interface SharedByConnections {
+	readonly turn: TurnEnd;
+	/** What cleartext connections read into, one after the other: each read is over before the next begins. */
+	readonly readBuffer: Buffer;
+}
+
 /** The connection's pool. */
 export interface ConnectionOwner {
 	/** The exchange is over; the connection may be used again. */
@@ -91,7 +98,8 @@ export class UpstreamConnection implements Carrier {
 	readonly #owner: ConnectionOwner;
 	readonly #parser: ResponseParser;
 	readonly #socket: Socket;
-	readonly #connecting: Timer;
+	/** Until it is connected. */
+	#connecting: Timer | undefined;
 	#connected = false;
 	#gone = false;
 	#paused = false;
@@ -103,25 +111,42 @@ export class UpstreamConnection implements Carrier {
 	readonly #turn: TurnEnd;
 
 	/** Begins to connect; the first request may be sent at once. */
-	constructor(endpoint: Endpoint, options: ConnectionOptions, clock: Clock, turn: TurnEnd, owner: ConnectionOwner) {
+	constructor(
+		endpoint: Endpoint,
+		options: ConnectionOptions,
+		clock: Clock,
+		shared: SharedByConnections,
+		owner: ConnectionOwner,
+	) {
 		this.#owner = owner;
-		this.#turn = turn;
-		this.#parser = new ResponseParser(options.headerBytesMax);
-		this.#socket = endpoint.tls
-			? this.#openTls(endpoint, options.tls)
-			: connectTcp({ ...address(endpoint), noDelay: true });
+		this.#turn = shared.turn;
+		this.#parser = new ResponseParser(options.headerBytesMax, !endpoint.tls);
+		this.#socket = endpoint.tls ? this.#openTls(endpoint, options.tls) : this.#openTcp(endpoint, shared.readBuffer);
 		const socket = this.#socket;
-		socket.on(endpoint.tls ? 'secureConnect' : 'connect', () => {
+		socket.once(endpoint.tls ? 'secureConnect' : 'connect', () => {
 			this.#connected = true;
-			this.#connecting.cancel();
+			this.#endWait();
 		});
-		socket.on('data', (bytes: Buffer) => this.#read(bytes));
 		socket.on('end', () => this.#ended());
 		socket.on('error', (cause) => this.#broken(cause));
 		socket.on('close', () => this.#broken(undefined));
 		const late = (): void =>
 			this.#lose(new UpstreamFault('connect', `no connection in ${options.connectTimeoutMs} ms`));
 		this.#connecting = clock.after(options.connectTimeoutMs, late, { unref: true });
+	}
+
+	/** Without a listener for data there is no buffer of 64 KiB to be made for each read, and none of the work of a Readable. */
+	#openTcp(endpoint: Endpoint, buffer: Buffer): Socket {
+		const callback = (length: number, into: Uint8Array): boolean => {
+			this.#read((into as Buffer).subarray(0, length));
+			return true;
+		};
+		return connectTcp({ ...address(endpoint), noDelay: true, onread: { buffer, callback } });
+	}
+
+	#endWait(): void {
+		this.#connecting?.cancel();
+		this.#connecting = undefined;
 	}
 
 	/** Sends a request on a free connection: its head, to be written as Latin-1, and its body. */
@@ -194,6 +219,7 @@ export class UpstreamConnection implements Carrier {
 			...(session === undefined ? {} : { session }),
 		});
 		socket.setNoDelay(true);
+		socket.on('data', (bytes: Buffer) => this.#read(bytes));
 		socket.on('session', (fresh) => {
 			endpoint.session = fresh;
 		});
@@ -251,7 +277,7 @@ export class UpstreamConnection implements Carrier {
 	#lose(fault: UpstreamFault): void {
 		if (this.#gone) return;
 		this.#gone = true;
-		this.#connecting.cancel();
+		this.#endWait();
 		this.#socket.destroy();
 		const handler = this.#take();
 		this.#owner.gone(this);

@@ -6,6 +6,7 @@ import {
 	type ConnectionOptions,
 	type ConnectionOwner,
 	type Endpoint,
+	type SharedByConnections,
 	type UpstreamCall,
 	UpstreamConnection,
 	type UpstreamHandler,
@@ -28,6 +29,9 @@ export interface PoolOptions extends ConnectionOptions {
 /** Taken off what an upstream says it keeps an idle connection for: its close and our request must not cross. */
 const HINT_MARGIN_MS = 1000;
 
+/** Most bytes of one read; as much as Node takes at a time. */
+const READ_BYTES = 64 * 1024;
+
 class OriginPool implements ConnectionOwner {
 	usedAtMs: number;
 	/** Free connections, the one freed last at the end. */
@@ -36,11 +40,11 @@ class OriginPool implements ConnectionOwner {
 	readonly #endpoint: Endpoint;
 	readonly #options: PoolOptions;
 	readonly #clock: Clock;
-	readonly #turn: TurnEnd;
+	readonly #shared: SharedByConnections;
 	#closed = false;
 
-	constructor(endpoint: Endpoint, options: PoolOptions, clock: Clock, turn: TurnEnd) {
-		this.#turn = turn;
+	constructor(endpoint: Endpoint, options: PoolOptions, clock: Clock, shared: SharedByConnections) {
+		this.#shared = shared;
 		this.#endpoint = endpoint;
 		this.#options = options;
 		this.#clock = clock;
@@ -109,7 +113,7 @@ class OriginPool implements ConnectionOwner {
 	}
 
 	#open(): UpstreamConnection {
-		const connection = new UpstreamConnection(this.#endpoint, this.#options, this.#clock, this.#turn, this);
+		const connection = new UpstreamConnection(this.#endpoint, this.#options, this.#clock, this.#shared, this);
 		this.#all.add(connection);
 		return connection;
 	}
@@ -119,7 +123,7 @@ export class UpstreamPools {
 	readonly #options: PoolOptions;
 	readonly #clock: Clock;
 	readonly #pools = new Map<string, OriginPool>();
-	readonly #turn = new TurnEnd();
+	readonly #shared: SharedByConnections = { turn: new TurnEnd(), readBuffer: Buffer.allocUnsafeSlow(READ_BYTES) };
 
 	constructor(options: PoolOptions, clock: Clock) {
 		this.#options = options;
@@ -165,7 +169,7 @@ export class UpstreamPools {
 	#open(origin: string): OriginPool {
 		const endpoint = endpointOf(origin);
 		if (this.#pools.size >= this.#options.poolsMax) this.#closeOldest();
-		const pool = new OriginPool(endpoint, this.#options, this.#clock, this.#turn);
+		const pool = new OriginPool(endpoint, this.#options, this.#clock, this.#shared);
 		this.#pools.set(origin, pool);
 		return pool;
 	}

@@ -9,7 +9,7 @@ export type ResponseHeaders = Record<string, string | string[] | undefined>;
 export interface ResponseSink {
 	/** Status and headers; interim (1xx) responses are passed over. */
 	onHead(status: number, headers: ResponseHeaders): void;
-	/** Bytes of the body: a view of what was pushed, to be copied by whoever keeps it. */
+	/** Bytes of the body: a view of what was pushed, or a copy, as the parser was made. */
 	onBody(bytes: Buffer): void;
 }
 
@@ -55,6 +55,7 @@ export class ResponseParser {
 	keepAliveHintMs: number | undefined;
 
 	readonly #headBytesMax: number;
+	readonly #copies: boolean;
 	#sink: ResponseSink | undefined;
 	#bodiless = false;
 	#state = IDLE;
@@ -68,9 +69,13 @@ export class ResponseParser {
 	/** The chunk extensions or the trailer line being read. */
 	#line = '';
 
-	/** A head above `headBytesMax` is refused, and so are as many bytes of chunk extensions and trailers. */
-	constructor(headBytesMax: number) {
+	/**
+	 * A head above `headBytesMax` is refused, and so are as many bytes of chunk extensions and trailers. `copies`: what is pushed is written over afterwards, so that
+	 * bodies are told as copies.
+	 */
+	constructor(headBytesMax: number, copies = false) {
 		this.#headBytesMax = headBytesMax;
+		this.#copies = copies;
 	}
 
 	/** The whole response has been read. */
@@ -118,7 +123,7 @@ export class ResponseParser {
 			case CHUNK:
 				return this.#counted(bytes, at);
 			case UNTIL_END:
-				this.#sink?.onBody(at === 0 ? bytes : bytes.subarray(at));
+				this.#body(bytes, at, bytes.length);
 				return bytes.length;
 			default:
 				this.#framing(bytes[at] as number);
@@ -188,8 +193,13 @@ export class ResponseParser {
 		const end = Math.min(bytes.length, at + this.#left);
 		this.#left -= end - at;
 		if (this.#left === 0) this.#state = this.#state === LENGTH ? DONE : CHUNK_CR;
-		this.#sink?.onBody(at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end));
+		this.#body(bytes, at, end);
 		return end;
+	}
+
+	#body(bytes: Buffer, at: number, end: number): void {
+		const view = at === 0 && end === bytes.length ? bytes : bytes.subarray(at, end);
+		this.#sink?.onBody(this.#copies ? copyOf(view) : view);
 	}
 
 	/** One byte between chunks: sizes, extensions, line ends, trailers. */
@@ -250,6 +260,13 @@ export class ResponseParser {
 		if (++this.#thrown > this.#headBytesMax) throw protocol('its chunk extensions and trailers are too large');
 		this.#line += String.fromCharCode(byte);
 	}
+}
+
+/** In memory of its own: as part of a larger piece it would keep all of that for as long as somebody keeps it. */
+function copyOf(bytes: Buffer): Buffer {
+	const copy = Buffer.allocUnsafeSlow(bytes.length);
+	copy.set(bytes);
+	return copy;
 }
 
 function protocol(what: string): UpstreamFault {
