@@ -1,5 +1,5 @@
-// Owns the figures of gRPC pass-through: unary calls a second through meshd against direct, closed loop, interleaved in short slices, and what a call costs each
-// process.
+// Owns the figures of gRPC pass-through: unary calls a second direct, through the least proxy of `node:http2` and through meshd, closed loop, interleaved in short
+// slices, and what a call costs each process.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from 'node:http2';
 import { tmpdir } from 'node:os';
@@ -9,10 +9,14 @@ import type { Bench, BenchContext, Table } from '../bench.js';
 import { median, noise, ratioOfPairs } from '../stats.js';
 import { KEY, MODEL, startMeshProcess } from './mesh-process.js';
 import { cpuMs, forkModule, type Running } from './processes.js';
+import { BARE, MESH } from './rig.js';
 
 const ROUNDS = 10;
 const SLICE_MS = 1000;
-const WARM_MS = 3000;
+/** Each way before the first slice: until V8 has optimised all of it, compiling costs as much as the calls. */
+const WARM_MS = 12_000;
+/** Before messages of another size. */
+const WARM_AGAIN_MS = 1500;
 const SESSIONS = 4;
 const CALLS_IN_FLIGHT = 32;
 const PROMPT_BYTES = [2048, 100_000] as const;
@@ -31,7 +35,7 @@ interface Slice {
 
 export const grpcBench: Bench = {
 	name: 'grpc',
-	summary: 'unary gRPC calls a second passed through, against direct (about 50 seconds)',
+	summary: 'unary gRPC calls a second passed through, against direct and a bare proxy (about two minutes)',
 	run: async (context) => {
 		const folder = mkdtempSync(path.join(tmpdir(), 'infermesh-bench-'));
 		const open: Running[] = [];
@@ -41,14 +45,19 @@ export const grpcBench: Bench = {
 			const upstream = await forkModule('./grpc-upstream.js', []);
 			open.unshift(upstream);
 			const grpcPort = portOf(upstream);
-			const mesh = await startMeshProcess({ folder, upstreamPort: portOf(http), targets: 3, grpcPort });
+			const bare = await forkModule('./bare-grpc-proxy.js', [`http://127.0.0.1:${grpcPort}`]);
+			open.unshift(bare);
+			const nodeArgs = process.env['INFERMESH_BENCH_NODE_ARGS']?.split(' ') ?? [];
+			const mesh = await startMeshProcess({ folder, upstreamPort: portOf(http), targets: 3, grpcPort, nodeArgs });
 			open.unshift(mesh);
 			const ways = [
 				{ name: 'direct', pid: upstream.pid, sessions: sessions(grpcPort) },
-				{ name: 'meshd', pid: mesh.pid, sessions: sessions(mesh.port) },
+				{ name: BARE, pid: bare.pid, sessions: sessions(portOf(bare)) },
+				{ name: MESH, pid: mesh.pid, sessions: sessions(mesh.port) },
 			];
 			const tables: Table[] = [];
-			for (const bytes of PROMPT_BYTES) tables.push(await measure(ways, bytes, context));
+			for (const [at, bytes] of PROMPT_BYTES.entries())
+				tables.push(await measure(ways, bytes, at === 0 ? WARM_MS : WARM_AGAIN_MS, context));
 			for (const way of ways) for (const session of way.sessions) session.destroy();
 			return tables;
 		} finally {
@@ -64,9 +73,14 @@ function sessions(port: number): ClientHttp2Session[] {
 	return Array.from({ length: SESSIONS }, () => connect(`http://127.0.0.1:${port}`));
 }
 
-async function measure(ways: readonly Way[], bytes: number, { quick, progress }: BenchContext): Promise<Table> {
+async function measure(
+	ways: readonly Way[],
+	bytes: number,
+	warmMs: number,
+	{ quick, progress }: BenchContext,
+): Promise<Table> {
 	const request = requestOf(bytes);
-	for (const way of ways) await slice(way, request, quick ? 300 : WARM_MS / 2);
+	for (const way of ways) await slice(way, request, quick ? 300 : warmMs);
 	const all = new Map(ways.map(({ name }) => [name, [] as Slice[]]));
 	const rounds = quick ? 2 : ROUNDS;
 	for (let round = 0; round < rounds; round++) {
@@ -76,7 +90,9 @@ async function measure(ways: readonly Way[], bytes: number, { quick, progress }:
 			all.get(way.name)?.push(await slice(way, request, quick ? 200 : SLICE_MS));
 	}
 	const rate = (name: string): number[] => (all.get(name) ?? []).map(({ callsPerS }) => callsPerS);
-	const ratio = ratioOfPairs(rate('direct'), rate('meshd'));
+	const cpu = (name: string): number[] => (all.get(name) ?? []).map(({ cpuUs }) => cpuUs);
+	const ratio = ratioOfPairs(rate('direct'), rate(MESH));
+	const cpuRatio = ratioOfPairs(cpu(MESH), cpu(BARE));
 	return {
 		title: `gRPC: unary calls of ${bytes} bytes, ${CALLS_IN_FLIGHT} in flight on ${SESSIONS} connections`,
 		columns: ['way', 'calls/s', 'noise', 'CPU µs/call', 'failures'],
@@ -88,9 +104,9 @@ async function measure(ways: readonly Way[], bytes: number, { quick, progress }:
 			slices.reduce((sum, { failures }) => sum + failures, 0),
 		]),
 		notes: [
-			`direct over meshd, median of ${rounds} pairs: ${ratio.toFixed(2)}`,
+			`calls/s direct over meshd, median of ${rounds} pairs: ${ratio.toFixed(2)}; CPU of meshd over the bare proxy: ${cpuRatio.toFixed(2)}`,
 			'CPU is that of the measured process: the upstream for direct, meshd (one worker, agent and all) for meshd',
-			'client, upstream and meshd share the machine: with few cores the ratio is of their sum',
+			'client, upstream and proxies share the machine: with few cores the ratio is of their sum',
 		],
 		aims: [],
 	};
