@@ -14,15 +14,19 @@ const ok = 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok';
 /** What an exchange brought, in order. */
 class Seen implements UpstreamHandler {
 	status = 0;
-	body = '';
 	ends = 0;
 	readonly faults: string[] = [];
+	readonly #parts: Buffer[] = [];
 
 	onHead(status: number): void {
 		this.status = status;
 	}
 	onBody(bytes: Buffer): void {
-		this.body += bytes.toString('latin1');
+		this.#parts.push(bytes);
+	}
+	/** Read in the end: what was told is the handler's to keep, whatever other connections read meanwhile. */
+	get body(): string {
+		return Buffer.concat(this.#parts).toString('latin1');
 	}
 	onEnd(): void {
 		this.ends++;
@@ -80,6 +84,17 @@ test('a connection is used again, by the next exchange and by no two at once', a
 	await Promise.all([exchange(made, origin), exchange(made, origin)]);
 	t.is(sockets.length, 2);
 	t.is(made.connections, 2);
+});
+
+test('what one connection has told stays as it was when another reads', async (t) => {
+	let answers = 0;
+	const { origin } = await raw(t, (socket) => {
+		answers++;
+		socket.write(`HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n${String(answers).repeat(4)}`);
+	});
+	const made = pools(t);
+	const seen = await Promise.all([exchange(made, origin), exchange(made, origin)]);
+	t.deepEqual(seen.map(({ body }) => body).sort(), ['1111', '2222']);
 });
 
 test('connections to one origin are bounded, without a queue', async (t) => {
