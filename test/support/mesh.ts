@@ -182,17 +182,26 @@ export async function startTestEngine(t: Teardown, engine: TestEngine = {}): Pro
 	return started as EngineHandle;
 }
 
-/** Resolves when `condition` holds, looking every `everyMs`; rejects after `withinMs`, naming what did not come true. */
+/** From one look to the next by default: at first, and at most. */
+const LOOK_MS_MIN = 2;
+const LOOK_MS_MAX = 25;
+
+/**
+ * Resolves when `condition` holds; rejects after `withinMs`, naming what did not come true. It looks every `everyMs`, or by default often at first and then
+ * seldom: a look takes processor time from what it waits for.
+ */
 export async function eventually(
 	what: string,
 	condition: () => boolean | Promise<boolean>,
-	{ withinMs = 30_000, everyMs = 5 }: { readonly withinMs?: number; readonly everyMs?: number } = {},
+	{ withinMs = 30_000, everyMs }: { readonly withinMs?: number; readonly everyMs?: number } = {},
 ): Promise<void> {
 	const deadline = performance.now() + withinMs;
+	let waitMs = everyMs ?? LOOK_MS_MIN;
 	while (!(await condition())) {
 		if (performance.now() > deadline) throw new Error(`not within ${withinMs} ms: ${what}`);
 		await new Promise((resolve) => {
-			setTimeout(resolve, everyMs);
+			setTimeout(resolve, waitMs);
 		});
+		waitMs = everyMs ?? Math.min(waitMs * 1.5, LOOK_MS_MAX);
 	}
 }

@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { releaseMemoryOnceSettled } from '@infermesh/fabric';
+import type { Timer } from '@infermesh/proto';
 import { COLUMN_QUEUE_DEPTH } from '@infermesh/sdk';
 import { createAdminServer } from '../admin/server.js';
 import { trafficOf } from '../admin/traffic.js';
@@ -469,10 +470,12 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 	let loopback: LoopbackReports | undefined;
 	let endDiscovery = (): void => undefined;
 	let ownAdapters: OwnAdapters | undefined;
+	let settling: Timer | undefined;
 	let closing: Promise<void> | undefined;
 	const close = (): Promise<void> => {
 		closing ??= closeAll(
 			[
+				() => settling?.cancel(),
 				() => agentApi?.close(),
 				() => loopback?.close(),
 				() => ownAdapters?.close(),
@@ -544,7 +547,7 @@ export async function startMesh(loaded: LoadedConfig, deps: MeshDeps): Promise<M
 		await close();
 		throw error;
 	}
-	releaseMemoryOnceSettled(clock);
+	settling = releaseMemoryOnceSettled(clock);
 	return { dataUrl: router?.dataUrl, adminUrl, close };
 }
 
