@@ -13,7 +13,8 @@ const CLOSE_BRACE = 0x7d;
 
 export class LineReader {
 	readonly #bytesMax: number;
-	/** Of a line that is not whole. */
+	/** Of a line that is not whole: its only part, where that is all of it, or several. */
+	#only: Buffer | undefined;
 	#parts: BodyParts | undefined;
 	#bytes = 0;
 
@@ -31,28 +32,35 @@ export class LineReader {
 		const lines: Buffer[] = [];
 		let from = 0;
 		for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, from)) {
-			const refusal = this.#add(chunk.subarray(from, end));
+			const refusal = end > from ? this.#add(chunk.subarray(from, end), true) : undefined;
 			if (refusal !== undefined) return refusal;
 			const line = this.last();
 			if (line !== undefined) lines.push(line);
 			from = end + 1;
 		}
-		return this.#add(chunk.subarray(from)) ?? lines;
+		return this.#add(chunk.subarray(from), false) ?? lines;
 	}
 
 	/** What is here of a line is all of it; undefined for one with nothing in it. */
 	last(): Buffer | undefined {
-		const line = this.#parts?.whole(this.#bytes);
+		if (this.#bytes === 0) return undefined;
+		const line = this.#only ?? this.#parts?.whole(this.#bytes);
+		this.#only = undefined;
 		this.#parts = undefined;
 		this.#bytes = 0;
 		return line === undefined || isBlank(line) ? undefined : line;
 	}
 
-	#add(part: Buffer): Refusal | undefined {
+	/** Most lines come whole: only of those that do not parts are kept. */
+	#add(part: Buffer, ends: boolean): Refusal | undefined {
 		if (part.length === 0) return undefined;
 		this.#bytes += part.length;
 		if (this.#bytes > this.#bytesMax)
 			return { code: 'IM_REQUEST_BODY_SIZE', message: `A line is larger than ${this.#bytesMax} bytes.` };
+		if (ends && this.#parts === undefined) {
+			this.#only = part;
+			return undefined;
+		}
 		this.#parts ??= new BodyParts();
 		this.#parts.add(part);
 		return tooFine(this.#bytes, this.#parts.added, 0);
