@@ -60,10 +60,13 @@ export class KvAhead {
 	leaving(holder: number, names: BlockNames, from: number): number {
 		const count = Math.min(AHEAD_MAX, names.lows.length - from);
 		const { found } = this;
-		const blocks = this.#blocks;
+		const index = this.#blocks.names;
+		const low = lowMask(holder);
+		const high = highMask(holder);
+		const { lows, highs } = names;
 		if (count > 1) this.named(holder, names, from, count);
-		for (let at = 0; at < count; at++)
-			found[at] = blocks.find(holder, names.lows[from + at] as number, names.highs[from + at] as number, NONE);
+		for (let at = 0, name = from; at < count; at++, name++)
+			found[at] = index.find(((lows[name] as number) ^ low) >>> 0, ((highs[name] as number) ^ high) >>> 0);
 		if (count === 1) return count;
 		let sum = this.#sum;
 		for (let at = 0; at < count; at++) {

@@ -30,6 +30,12 @@ export const TIERS = 0xff;
 export const ROOTED = 0x100;
 export const HOLDER_BITS = 16;
 
+/** Of a holder: the first of its blocks that follow none, and how many it has. */
+interface Own {
+	root: number;
+	count: number;
+}
+
 export class KvBlocks {
 	readonly words: Int32Array;
 	readonly names: KeyIndex;
@@ -37,9 +43,7 @@ export class KvBlocks {
 	#free = NONE;
 	#used = 0;
 	#count = 0;
-	/** Of each holder: the first of its blocks that follow none, and how many it has. */
-	readonly #roots: number[] = [];
-	readonly #counts: number[] = [];
+	readonly #holders: Own[] = [];
 
 	constructor(blocksMax: number) {
 		this.#blocksMax = blocksMax;
@@ -56,12 +60,17 @@ export class KvBlocks {
 		return this.#count >= this.#blocksMax;
 	}
 
+	/** Begins to keep the blocks of a holder, which has none. */
+	open(holder: number): void {
+		this.#holders[holder] = { root: NONE, count: 0 };
+	}
+
 	rootOf(holder: number): number {
-		return this.#roots[holder] ?? NONE;
+		return this.#holders[holder]?.root ?? NONE;
 	}
 
 	countOf(holder: number): number {
-		return this.#counts[holder] ?? 0;
+		return this.#holders[holder]?.count ?? 0;
 	}
 
 	/** Block of a name, or -1. `guess` is looked at first: engines name the blocks of a prompt in order, and let go of them in the opposite one. */
@@ -96,17 +105,16 @@ export class KvBlocks {
 		words[at + POSITION] = NONE;
 		words[at + PREVIOUS_SIBLING] = NONE;
 		this.names.link(block);
-		let sibling: number;
-		if (parent === NONE) {
-			sibling = this.rootOf(holder);
-			this.#roots[holder] = block;
-		} else {
+		const own = this.#holders[holder] as Own;
+		let sibling = own.root;
+		if (parent === NONE) own.root = block;
+		else {
 			sibling = words[parent * BLOCK_WORDS + FIRST_CHILD] as number;
 			words[parent * BLOCK_WORDS + FIRST_CHILD] = block;
 		}
 		words[at + NEXT_SIBLING] = sibling;
 		if (sibling !== NONE) words[sibling * BLOCK_WORDS + PREVIOUS_SIBLING] = block;
-		this.#counts[holder] = this.countOf(holder) + 1;
+		own.count++;
 		this.#count++;
 		return block;
 	}
@@ -118,12 +126,12 @@ export class KvBlocks {
 		const parent = words[at + PARENT] as number;
 		const next = words[at + NEXT_SIBLING] as number;
 		const previous = words[at + PREVIOUS_SIBLING] as number;
-		const holder = (words[at + HELD] as number) >>> HOLDER_BITS;
+		const own = this.#holders[(words[at + HELD] as number) >>> HOLDER_BITS] as Own;
 		if (next !== NONE) words[next * BLOCK_WORDS + PREVIOUS_SIBLING] = previous;
 		if (previous !== NONE) words[previous * BLOCK_WORDS + NEXT_SIBLING] = next;
 		else if (parent !== NONE) words[parent * BLOCK_WORDS + FIRST_CHILD] = next;
-		else this.#roots[holder] = next;
-		this.#counts[holder] = this.countOf(holder) - 1;
+		else own.root = next;
+		own.count--;
 		this.names.unlink(block);
 		words[at + HELD] = 0;
 		words[at] = 0;

@@ -83,6 +83,7 @@ export class KvIndex {
 		if (seat < 0) seat = this.#seats.length;
 		if (seat > 0xffff) throw new RangeError('more than 65,536 holders');
 		this.#seats[seat] = { ...holder, blockTokens: 0, stride: 0 };
+		this.#blocks.open(seat);
 		return seat;
 	}
 

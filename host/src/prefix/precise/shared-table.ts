@@ -154,7 +154,8 @@ export class KvTableWriter {
 
 	/** Reads an entry and its tag. */
 	touchWhole(entry: number): number {
-		return this.#views.tags[this.touch(entry)] as number;
+		const { tags, entries } = this.#views;
+		return tags[entries[entry * ENTRY_WORDS + TAG_AT] as number] as number;
 	}
 
 	/** Bucket of a hash, below `buckets`. */

@@ -14,6 +14,7 @@ export class Prompts {
 	readonly #blocksPerId: number;
 	readonly #chains: (Uint32Array | undefined)[];
 	readonly #runs: (BlockRuns | undefined)[];
+	readonly #shared: (number | undefined)[];
 	/** Of each adapter. */
 	readonly #numbers = new Map<string, Map<number, number>>();
 	#nextNumber = 0;
@@ -33,6 +34,7 @@ export class Prompts {
 		this.#blocksPerId = blocksPerId;
 		this.#chains = workload.requests.map(() => undefined);
 		this.#runs = workload.requests.map(() => undefined);
+		this.#shared = workload.requests.map(() => undefined);
 	}
 
 	/** The adapter that a chain of these prompts is for; empty = none. */
@@ -42,11 +44,13 @@ export class Prompts {
 
 	/** Blocks of a request's prompt that other requests of the workload have too: of those behind them no router will ever ask another time. */
 	sharedBlocks(request: number): number {
+		const known = this.#shared[request];
+		if (known !== undefined) return known;
 		const counts = (this.#idCounts ??= countIds(this.#workload));
 		const blocks = this.#workload.requests[request]?.blocks ?? [];
 		let shared = blocks.length;
 		while (shared > 0 && (counts.get(blocks[shared - 1] as number) as number) < 2) shared--;
-		return Math.ceil(shared * this.#blocksPerId);
+		return (this.#shared[request] = Math.ceil(shared * this.#blocksPerId));
 	}
 
 	/** What stands for the tokens of the full blocks of a request's prompt, two words each; undefined when nothing is known of its content. */
