@@ -74,7 +74,7 @@ function settingTables(cells: readonly Cell[]): void {
 		const ordered = [...byPolicy].sort(([, a], [, b]) => meanMsOf(a) - meanMsOf(b));
 		process.stdout.write(
 			`\n${renderTable({
-				title: `${setting.half} half, ${setting.constants} constants, ${setting.signals} signals, load ${setting.load}, fault ${setting.fault}`,
+				title: `${setting.half === 'synthetic' ? 'made-up requests' : `${setting.half} half`}, ${setting.constants} constants, ${setting.signals} signals, load ${setting.load}, fault ${setting.fault}`,
 				columns: [
 					'policy',
 					'seeds',
