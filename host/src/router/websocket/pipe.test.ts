@@ -204,18 +204,19 @@ test('a target that does not take the session is passed over, and when none does
 });
 
 test('a runtime that is reached and breaks the handshake off, or is silent, is not called unreachable', async (t) => {
-	for (const [what, code, answer] of [
-		['breaks off', 'IM_UPSTREAM_DIED', (socket: Socket) => socket.destroy()],
-		['is silent', 'IM_UPSTREAM_FIRST_BYTE_TIMEOUT', () => undefined],
+	for (const [what, code, connectTimeoutMs, answer] of [
+		['breaks off', 'IM_UPSTREAM_DIED', 60_000, (socket: Socket) => socket.destroy()],
+		['is silent', 'IM_UPSTREAM_FIRST_BYTE_TIMEOUT', 50, () => undefined],
 		[
 			'speaks no HTTP',
 			'IM_UPSTREAM_PROTOCOL',
+			60_000,
 			(socket: Socket) => socket.end('HTTP/1.1 101 Yes\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n'),
 		],
 	] as const) {
 		const there = await rawEngine(answer);
 		t.teardown(() => there.close());
-		const { router, url } = await mesh(t, [there.origin], {}, { options: { upstream: { connectTimeoutMs: 200 } } });
+		const { router, url } = await mesh(t, [there.origin], {}, { options: { upstream: { connectTimeoutMs } } });
 		const client = new Client(`${url}?model=m`);
 		client.on('error', () => undefined);
 		const [, response] = (await once(client, 'unexpected-response')) as [unknown, { headers: Record<string, string> }];
