@@ -11,6 +11,13 @@ export const transportErrors = defineErrors({
 		summary: 'a node cannot be reached',
 		hint: 'it may be down, or a firewall is between: the cause has what the operating system said',
 	},
+	IM_TRANSPORT_BIND: {
+		httpStatus: 500,
+		grpcStatus: 'UNAVAILABLE',
+		retryable: true,
+		summary: 'an address of this node cannot be listened on',
+		hint: 'see which process holds the port (ss -ltnp, and -lunp for QUIC), or give another one in the node configuration',
+	},
 	IM_TRANSPORT_TIMEOUT: {
 		...unavailable,
 		httpStatus: 504,

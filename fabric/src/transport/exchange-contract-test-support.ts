@@ -306,6 +306,6 @@ export function registerExchangeContract(subject: ExchangeSubject): void {
 		const { address, caller } = await answering(t, subject, reverse);
 		const second = subject.open(caller.context);
 		t.teardown(() => second.close());
-		await t.throwsAsync(second.listen(address, reverse), { code: 'IM_TRANSPORT_UNREACHABLE' });
+		await t.throwsAsync(second.listen(address, reverse), { code: 'IM_TRANSPORT_BIND' });
 	});
 }

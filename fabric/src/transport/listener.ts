@@ -71,11 +71,11 @@ export class SecureListener {
 		);
 	}
 
-	/** Resolves with the bound address; port 0 takes a free one. Rejects with IM_TRANSPORT_UNREACHABLE when it cannot be bound. */
+	/** Resolves with the bound address; port 0 takes a free one. Rejects with IM_TRANSPORT_BIND when it cannot be bound. */
 	async listen(at: HostPort): Promise<Address> {
 		return new Promise((resolve, reject) => {
 			const failed = (cause: Error): void =>
-				reject(new MeshError(transportErrors, 'IM_TRANSPORT_UNREACHABLE', cause.message, { cause }));
+				reject(new MeshError(transportErrors, 'IM_TRANSPORT_BIND', cause.message, { cause }));
 			this.#server.once('error', failed);
 			this.#server.listen(at.port, at.host, () => {
 				this.#server.off('error', failed);

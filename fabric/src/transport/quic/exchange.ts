@@ -63,7 +63,7 @@ export class QuicExchange implements ExchangePort {
 		this.#links = new QuicLinks(this.datagrams, context, random, { ...quicLinkLimits, ...this.#options.links });
 	}
 
-	/** Answers on the socket that is shared, or on one of its own. Rejects with IM_TRANSPORT_UNREACHABLE when that cannot be bound. */
+	/** Answers on the socket that is shared, or on one of its own. Rejects with IM_TRANSPORT_BIND when that cannot be bound. */
 	async listen(at: Address, onExchange: OnExchange): Promise<Address> {
 		// Without a certificate to show no port opens.
 		this.#context.identity.current();

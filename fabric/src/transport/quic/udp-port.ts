@@ -12,7 +12,7 @@ export interface OwnUdpPort extends DatagramPort {
 
 const RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024;
 
-/** Rejects with IM_TRANSPORT_UNREACHABLE when it cannot be bound. */
+/** Rejects with IM_TRANSPORT_BIND when it cannot be bound. */
 export async function openUdpPort(
 	at: HostPort,
 	onDatagram: (from: HostPort, datagram: Uint8Array) => void,
@@ -20,7 +20,7 @@ export async function openUdpPort(
 	const socket = createSocket({ type: isIPv6(at.host) ? 'udp6' : 'udp4', recvBufferSize: RECEIVE_BUFFER_BYTES });
 	await new Promise<void>((resolve, reject) => {
 		socket.once('error', (cause) =>
-			reject(new MeshError(transportErrors, 'IM_TRANSPORT_UNREACHABLE', cause.message, { cause })),
+			reject(new MeshError(transportErrors, 'IM_TRANSPORT_BIND', cause.message, { cause })),
 		);
 		socket.bind(at.port, at.host, resolve);
 	});
