@@ -7,6 +7,7 @@ import {
 	answerWhole,
 	chatBody,
 	chunkEvent,
+	closeWhatIsOpen,
 	errorOf,
 	type FakeEngine,
 	fakeEngine,
@@ -16,6 +17,8 @@ import {
 	type TestRouter,
 	until,
 } from './testing/kit.js';
+
+test.after.always('what failed tests have left open is closed', closeWhatIsOpen);
 
 async function withMesh(
 	run: (mesh: TestRouter, engine: FakeEngine) => Promise<void>,

@@ -7,6 +7,7 @@ import {
 	answerWhole,
 	chatBody,
 	chunkEvent,
+	closeWhatIsOpen,
 	doneEvent,
 	type EngineHandler,
 	errorOf,
@@ -19,6 +20,8 @@ import {
 	until,
 } from './testing/kit.js';
 import { skewedClock } from './testing/skewed-clock.js';
+
+test.after.always('what failed tests have left open is closed', closeWhatIsOpen);
 
 const CLOSED = 'http://127.0.0.1:1';
 

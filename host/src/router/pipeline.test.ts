@@ -13,6 +13,7 @@ import {
 	answerWhole,
 	chatBody,
 	chunkEvent,
+	closeWhatIsOpen,
 	doneEvent,
 	fakeEngine,
 	firstRow,
@@ -22,6 +23,8 @@ import {
 	testPool,
 	until,
 } from './testing/kit.js';
+
+test.after.always('what failed tests have left open is closed', closeWhatIsOpen);
 
 function client(url: string): OpenAI {
 	return new OpenAI({ baseURL: `${url}/v1`, apiKey: 'client-secret', maxRetries: 0 });

@@ -4,6 +4,7 @@ import type { RouterOptionsInput } from './options.js';
 import {
 	answerWhole,
 	chatBody,
+	closeWhatIsOpen,
 	type EngineHandler,
 	fakeEngine,
 	post,
@@ -11,6 +12,8 @@ import {
 	startRouter,
 	until,
 } from './testing/kit.js';
+
+test.after.always('what failed tests have left open is closed', closeWhatIsOpen);
 
 /** Fails so many requests with a status, then answers. */
 async function openMesh(t: ExecutionContext, failures: number, fail: EngineHandler, options: RouterOptionsInput = {}) {

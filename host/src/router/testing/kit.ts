@@ -56,6 +56,25 @@ async function listening(server: {
 	return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
+/** What is open of this file's tests. */
+const open = new Set<{ close(): Promise<void> }>();
+
+function kept<T extends { close(): Promise<void> }>(thing: T): T {
+	const close = thing.close.bind(thing);
+	open.add(thing);
+	return Object.assign(thing, {
+		close() {
+			open.delete(thing);
+			return close();
+		},
+	});
+}
+
+/** For `test.after.always`: closes what a failed test has left open, which would keep its process from ending. */
+export async function closeWhatIsOpen(): Promise<void> {
+	await Promise.all(Array.from(open, (thing) => thing.close()));
+}
+
 /** An engine that answers as `handler` says, with the whole request body in hand. */
 export async function fakeEngine(handler: EngineHandler): Promise<FakeEngine> {
 	const seen: FakeEngine['seen'][number][] = [];
@@ -71,7 +90,7 @@ export async function fakeEngine(handler: EngineHandler): Promise<FakeEngine> {
 			handler(req, res, body);
 		});
 	});
-	const engine: FakeEngine = {
+	const engine: FakeEngine = kept({
 		origin: await listening(server),
 		seen,
 		aborted: 0,
@@ -80,7 +99,7 @@ export async function fakeEngine(handler: EngineHandler): Promise<FakeEngine> {
 				server.close(() => resolve());
 				server.closeAllConnections();
 			}),
-	};
+	});
 	return engine;
 }
 
@@ -93,7 +112,7 @@ export async function rawEngine(handler: (socket: Socket, first: Buffer) => void
 		socket.on('close', () => sockets.delete(socket));
 		socket.on('data', (bytes) => handler(socket, bytes));
 	});
-	return {
+	return kept({
 		origin: await listening(server),
 		aborted: 0,
 		close: () =>
@@ -101,7 +120,7 @@ export async function rawEngine(handler: (socket: Socket, first: Buffer) => void
 				server.close(() => resolve());
 				for (const socket of sockets) socket.destroy();
 			}),
-	};
+	});
 }
 
 export interface TestRouter {
@@ -314,7 +333,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 	);
 	const clear = await listening(router.server);
 	const url = given.options?.tls === undefined ? clear : clear.replace('http:', 'https:');
-	return {
+	return kept({
 		router,
 		url,
 		port: Number(new URL(url).port),
@@ -323,7 +342,7 @@ export async function startRouter(given: TestRouterOptions): Promise<TestRouter>
 		open: () => [...entries.values()].filter((ends) => ends === 0).length,
 		endedTwice: () => [...entries.values()].filter((ends) => ends > 1).length,
 		close: () => router.close({ graceMs: 0 }),
-	};
+	});
 }
 
 /** Resolves when `condition` holds; rejects after a while, naming it. */
