@@ -120,13 +120,39 @@ test('one look of a kind at a time: a target that hangs is not asked again meanw
 	t.is(asked.length, 2);
 });
 
-test('scrapes stay within their bound over all targets', async (t) => {
+test('scrapes stay within their bound over all targets, and those beyond it wait for their turn: none is left out', async (t) => {
 	const { asked, poller, answer, clock } = open();
-	for (const id of ['a', 'b', 'c', 'd']) poller.follow(record(id, { healthPath: '' }));
-	t.is(asked.length, 2);
+	for (const id of ['a', 'b', 'c', 'd', 'e']) poller.follow(record(id, { healthPath: '' }));
+	const turns: string[] = [];
+	for (let turn = 0; turn < 4; turn++) {
+		turns.push(asked.map(({ url }) => new URL(url).host).join());
+		await answer();
+	}
+	t.deepEqual(turns, ['a,b', 'c,d', 'e', '']);
+	for (let round = 0; round < 3; round++) {
+		const seen = new Set<string>();
+		clock.advance(500);
+		while (asked.length > 0) {
+			t.true(asked.length <= 2);
+			for (const { url } of asked) seen.add(url);
+			await answer();
+		}
+		if (round > 0) t.is(seen.size, 5, 'each once a period');
+	}
+});
+
+test('a target that is forgotten while its scrape waits leaves its turn to the next', async (t) => {
+	const { asked, poller, answer } = open();
+	const gone = record('c', { healthPath: '' });
+	for (const id of ['a', 'b']) poller.follow(record(id, { healthPath: '' }));
+	poller.follow(gone);
+	poller.follow(record('d', { healthPath: '' }));
+	poller.forget(gone);
 	await answer();
-	clock.advance(1000);
-	t.is(asked.length, 2);
+	t.deepEqual(
+		asked.map(({ url }) => url),
+		['http://d/metrics'],
+	);
 });
 
 test('what a scrape brought is told by name', async (t) => {
@@ -191,11 +217,12 @@ test('periodic looks are spread over the period', async (t) => {
 	const { asked, clock, poller, answer } = open({ concurrencyMax: 1000 });
 	for (let i = 0; i < 200; i++) poller.follow(record(`t${i}`, { healthPath: '' }));
 	await answer();
-	clock.advance(750);
-	t.true(asked.length > 60 && asked.length < 140, `${asked.length} of 200 within half of the period`);
-	await answer();
-	clock.advance(250);
-	t.true(asked.length > 60);
+	clock.advance(500);
+	for (let quarter = 0; quarter < 8; quarter++) {
+		await answer();
+		clock.advance(125);
+		t.true(asked.length > 30 && asked.length < 70, `${asked.length} of 200 in a quarter of the period`);
+	}
 });
 
 test('endpoints beside the metrics are asked in the same look, and speak where there are no metrics', async (t) => {

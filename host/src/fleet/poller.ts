@@ -75,6 +75,7 @@ interface Follower<T> {
 	readonly rounds: Rounds<Follower<T>>;
 	scrapeDueMs: number;
 	checkDueMs: number;
+	/** Its scrape is under way, or waits for its turn. */
 	scraping: boolean;
 	checking: boolean;
 }
@@ -94,6 +95,8 @@ export class TargetPoller<T extends Polled> {
 	readonly #scrapeRounds: Rounds<Follower<T>>;
 	readonly #checkRounds: Rounds<Follower<T>>;
 	#underWay = 0;
+	/** Whose scrapes are due while as many as may be are under way, first come first served; each once. */
+	readonly #waiting: Follower<T>[] = [];
 
 	constructor(
 		options: PollerOptions,
@@ -158,15 +161,30 @@ export class TargetPoller<T extends Polled> {
 		}
 		if (follower.scrapeDueMs <= soon) {
 			follower.scrapeDueMs = Math.max(now, follower.scrapeDueMs + this.#options.scrapePeriodMs);
-			void this.#scrape(follower);
+			this.#begin(follower);
+		}
+	}
+
+	/** Begins a scrape, or lets it wait for another to end. */
+	#begin(follower: Follower<T>): void {
+		if (follower.scraping) return;
+		follower.scraping = true;
+		if (this.#underWay < this.#options.concurrencyMax) void this.#scrape(follower);
+		else this.#waiting.push(follower);
+	}
+
+	/** Takes the place of a scrape that has ended. */
+	#next(): void {
+		for (;;) {
+			const follower = this.#waiting.shift();
+			if (follower === undefined) return;
+			if (this.#followers.get(follower.record) === follower) return void this.#scrape(follower);
 		}
 	}
 
 	async #scrape(follower: Follower<T>): Promise<void> {
-		if (follower.scraping || this.#underWay >= this.#options.concurrencyMax) return;
 		const { record, reader } = follower;
 		const began = this.#clock.nowMs();
-		follower.scraping = true;
 		this.#underWay++;
 		let result: ScrapeResult = 'error';
 		try {
@@ -181,6 +199,7 @@ export class TargetPoller<T extends Polled> {
 		} finally {
 			follower.scraping = false;
 			this.#underWay--;
+			this.#next();
 			if (this.#followers.has(record)) this.#events.scraped(record, result, this.#clock.nowMs() - began);
 		}
 	}

@@ -1,11 +1,13 @@
 // Owns when members of a large set get their regular turns: a few together, so that they share one timer and one wake of the thread, and the
-// groups spread over the period, so that a thousand members do not have their turn at once.
+// groups spread over the period, so that a thousand members do not have their turn at once. Each turn is set by itself: regular timers of a clock may come
+// together at its beats.
 import type { Clock, Random, Timer } from '@infermesh/proto';
 
 /** Members that take their turns together. */
 const GROUP_MAX = 4;
 /** Step from one group's place in the period to the next one's: multiples of the golden ratio fall evenly, however many they are. */
 const STEP = 0.6180339887;
+const UNREF = { unref: true };
 
 interface Group<T> {
 	readonly members: T[];
@@ -48,15 +50,18 @@ export class Rounds<T> {
 	}
 
 	#open(): Group<T> {
-		const unref = { unref: true };
 		const members: T[] = [];
-		// A visit may remove members: it is the list as it stood that has its turn.
-		const turn = (): void => [...members].forEach(this.#visit);
-		const first = (): void => {
-			group.timer = this.#clock.every(this.periodMs, turn, unref);
-		};
-		const group: Group<T> = { members, timer: this.#clock.after(this.#place * this.periodMs, first, unref) };
+		let dueMs = this.#clock.nowMs() + this.#place * this.periodMs;
 		this.#place = (this.#place + STEP) % 1;
+		const turn = (): void => {
+			const nowMs = this.#clock.nowMs();
+			// After a standstill the turns missed are not made up for.
+			dueMs += (Math.floor(Math.max(0, nowMs - dueMs) / this.periodMs) + 1) * this.periodMs;
+			group.timer = this.#clock.after(dueMs - nowMs, turn, UNREF);
+			// A visit may remove members: it is the list as it stood that has its turn.
+			[...members].forEach(this.#visit);
+		};
+		const group: Group<T> = { members, timer: this.#clock.after(dueMs - this.#clock.nowMs(), turn, UNREF) };
 		return group;
 	}
 }
