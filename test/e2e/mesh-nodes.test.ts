@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import test from 'ava';
 import { eventually, MODEL, startTestEngine } from '../support/mesh.js';
-import { type MeshNode, startNodes } from '../support/mesh-nodes.js';
+import { type MeshNode, promotions, startNodes } from '../support/mesh-nodes.js';
 
 const shipped = (name: string): Promise<Buffer> =>
 	readFile(fileURLToPath(new URL(`../../../plugins/${name}/build/${name}.wasm`, import.meta.url)));
@@ -18,10 +18,6 @@ async function live(node: MeshNode): Promise<number> {
 	const text = await (await fetch(`${node.admin}/metrics`)).text();
 	return Number(/^infermesh_gossip_live_members (\d+)$/m.exec(text)?.[1] ?? 0);
 }
-
-/** Votes given, by whoever led at the time. */
-const promotions = (nodes: readonly MeshNode[]): number =>
-	nodes.reduce((sum, node) => sum + (node.log().match(/"step":"promote"[^\n]*has changed/g) ?? []).length, 0);
 
 async function ask(node: MeshNode): Promise<number> {
 	const response = await fetch(`${node.data}/v1/chat/completions`, {

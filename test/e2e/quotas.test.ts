@@ -2,7 +2,7 @@
 // And of one node alone: what is charged, refused, shown and changed while it serves.
 import test from 'ava';
 import { eventually, MODEL, startTestEngine, startTestMesh } from '../support/mesh.js';
-import { infermesh, type MeshNode, startNodes } from '../support/mesh-nodes.js';
+import { infermesh, type MeshNode, promotions, startNodes } from '../support/mesh-nodes.js';
 
 interface Quantity {
 	readonly quantity: string;
@@ -151,6 +151,8 @@ test.serial(
 			async () => (await served(first.data, 'acme', 10)) === 10 && (await leasedBy(first)) > 0,
 			{ withinMs: 30_000, everyMs: 100 },
 		);
+		// Before all three have votes the first may be a quorum by itself.
+		await eventually('two more have votes', () => promotions(nodes) === 2, { withinMs: 60_000 });
 		await Promise.all([second.end('SIGKILL'), third.end('SIGKILL')]);
 		const lone = async (): Promise<boolean> => {
 			const text = await (await fetch(`${first.admin}/readyz`)).text();

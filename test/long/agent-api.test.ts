@@ -10,7 +10,7 @@ import { HealthCheckResponse_ServingStatus as Health } from '@infermesh/proto/st
 import { HealthClient } from '@infermesh/proto/standard/health/v1/health-client';
 import test, { type ExecutionContext } from 'ava';
 import { eventually, MODEL, startTestEngine } from '../support/mesh.js';
-import { infermesh, type MeshNode, startNodes } from '../support/mesh-nodes.js';
+import { infermesh, type MeshNode, promotions, startNodes } from '../support/mesh-nodes.js';
 import { callByName, servicesAt } from '../support/reflected.js';
 import { ask as request } from '../support/traffic.js';
 
@@ -31,10 +31,6 @@ function agentOf(t: ExecutionContext, node: MeshNode, who: ChannelCredentials): 
 	t.teardown(() => client.close());
 	return client;
 }
-
-/** Votes given, by whoever led at the time. */
-const promotions = (nodes: readonly MeshNode[]): number =>
-	nodes.reduce((sum, node) => sum + (node.log().match(/"step":"promote"[^\n]*has changed/g) ?? []).length, 0);
 
 const put = (node: MeshNode, name: string): Promise<{ readonly revision: number }> =>
 	node.put(`/policies/placement/${name}`, { value: placement });

@@ -210,6 +210,11 @@ export async function startNodes(
 	return nodes;
 }
 
+/** Votes given to nodes that have joined, by whoever led at the time. */
+export function promotions(nodes: readonly MeshNode[]): number {
+	return nodes.reduce((sum, node) => sum + (node.log().match(/"step":"promote"[^\n]*has changed/g) ?? []).length, 0);
+}
+
 /** Nodes with ports and folders, not yet running; they end with the test. */
 export async function prepareNodes(t: Teardown, options: readonly NodeOptions[]): Promise<readonly MeshNode[]> {
 	const root = mkdtempSync(path.join(tmpdir(), 'infermesh-nodes-'));
