@@ -20,7 +20,7 @@ test('what comes back goes to routers by what they ask for, however often each c
 			const total = all.reduce((sum, { perS }) => sum + perS, 0);
 			// Only where each wants more than its part is there anything to share out.
 			const part = all.map(({ perS }) => 0.9 * (perS / total) + 0.1 / all.length);
-			if (all.some(({ perS }, at) => perS < 10 * (part[at] as number))) return true;
+			if (all.some(({ perS }, at) => perS < 10.5 * (part[at] as number))) return true;
 			const got = all.map(() => 0);
 			let account: QuotaAccount | undefined;
 			let given = 0;

@@ -9,13 +9,17 @@ import type {
 	ExchangePort,
 	OnExchange,
 } from '../../effects/packets.js';
+import { formatAddress, parseAddress } from '../address.js';
 import type { TransportCounters } from '../counters.js';
 import type { TlsExchange } from '../exchange.js';
 import type { QuicExchange } from './exchange.js';
+import { openUdpPort } from './udp-port.js';
 
 /** QUIC has this share of an exchange's time to make its connection, and no more than so many milliseconds. */
 const REACH_SHARE = 1 / 3;
 const REACH_MS_MAX = 1000;
+/** Ports that are tried before none is free. */
+const PORTS_TRIED_MAX = 8;
 
 /** QUIC is not spoken there, not now, or not by this version: nothing that TLS would refuse as well. */
 const fallsBack: ReadonlySet<string> = new Set([
@@ -53,9 +57,23 @@ export class QuicFirstExchange implements ExchangePort {
 
 	/** Both listen on one port number. */
 	async listen(at: Address, onExchange: OnExchange): Promise<Address> {
-		const address = await this.#tls.listen(at, onExchange);
+		const address = await this.#listenTls(at, onExchange);
 		await this.#quic.listen(address, onExchange);
 		return address;
+	}
+
+	/** Where any port will do it is one that UDP has free, and another is tried when TCP has not. */
+	async #listenTls(at: Address, onExchange: OnExchange): Promise<Address> {
+		const { host, port } = parseAddress(at);
+		for (let tried = 1; port === 0; tried++) {
+			try {
+				return await this.#tls.listen(await freeForUdp(host), onExchange);
+			} catch (error) {
+				const taken = error instanceof MeshError && error.code === 'IM_TRANSPORT_BIND';
+				if (!taken || tried === PORTS_TRIED_MAX) throw error;
+			}
+		}
+		return this.#tls.listen(at, onExchange);
 	}
 
 	/** A question whose connection falls silent is asked again over TLS, so that a peer may see it twice. */
@@ -76,4 +94,11 @@ export class QuicFirstExchange implements ExchangePort {
 	async close(): Promise<void> {
 		await Promise.all([this.#quic.close(), this.#tls.close()]);
 	}
+}
+
+async function freeForUdp(host: string): Promise<Address> {
+	const socket = await openUdpPort({ host, port: 0 }, () => undefined);
+	const { port } = socket;
+	await socket.close();
+	return formatAddress(host, port);
 }
