@@ -65,7 +65,8 @@ export class QuicFirstExchange implements ExchangePort {
 	/** Where any port will do it is one that UDP has free, and another is tried when TCP has not. */
 	async #listenTls(at: Address, onExchange: OnExchange): Promise<Address> {
 		const { host, port } = parseAddress(at);
-		for (let tried = 1; port === 0; tried++) {
+		if (port !== 0) return this.#tls.listen(at, onExchange);
+		for (let tried = 1; ; tried++) {
 			try {
 				return await this.#tls.listen(await freeForUdp(host), onExchange);
 			} catch (error) {
@@ -73,7 +74,6 @@ export class QuicFirstExchange implements ExchangePort {
 				if (!taken || tried === PORTS_TRIED_MAX) throw error;
 			}
 		}
-		return this.#tls.listen(at, onExchange);
 	}
 
 	/** A question whose connection falls silent is asked again over TLS, so that a peer may see it twice. */

@@ -3,40 +3,13 @@ import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import type { Clock } from '@infermesh/proto';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import * as fc from 'fast-check';
-import type { Decision } from '../../strategy/runtime/decision.js';
 import type { RouterEnv } from '../env.js';
-import {
-	chatBody,
-	post,
-	startRouter,
-	type TestRouter,
-	type TestRouterOptions,
-	testClock,
-	until,
-} from '../testing/kit.js';
+import { chatBody, post, type TestRouter, testClock, until } from '../testing/kit.js';
 import type { AttemptPlan } from '../upstream-response.js';
 import { OpenAdmissions } from './admissions.js';
-
-const origins = ['http://127.0.0.1:1', 'http://127.0.0.1:2'];
-
-/** Ranks the second target first. */
-function second(out: Decision): void {
-	out.verdict = 'route';
-	out.count = 2;
-	out.chosen = 0;
-	out.rows.set([1, 0]);
-	out.scores.set([0.75, 0.25]);
-	out.cause = 'none';
-	out.strategy = 'second@1.0.0';
-}
-
-async function router(t: ExecutionContext, options: Partial<TestRouterOptions> = {}): Promise<TestRouter> {
-	const made = await startRouter({ origins, decide: second, ...options });
-	t.teardown(() => made.close());
-	return made;
-}
+import { scoringRouter } from './testing.js';
 
 async function ask(made: TestRouter, path: string, body: unknown, headers: Readonly<Record<string, string>> = {}) {
 	const response = await post(`${made.url}${path}`, typeof body === 'string' ? body : JSON.stringify(body), headers);
@@ -49,7 +22,7 @@ const admit = '/api/v1/admit/v1/chat/completions';
 const outcome = '/api/v1/outcome';
 
 test('targets are ranked for a request as its client sent it, and nothing stays behind', async (t) => {
-	const made = await router(t);
+	const made = await scoringRouter(t);
 	const { status, json } = await ask(made, score, chatBody({ max_tokens: 7 }));
 	t.is(status, 200);
 	t.like(json, { model: 'm', verdict: 'route', strategy: 'second@1.0.0', fallback: 'none' });
@@ -69,7 +42,7 @@ test('targets are ranked for a request as its client sent it, and nothing stays 
 });
 
 test('an admission counts until its outcome is reported, once', async (t) => {
-	const made = await router(t);
+	const made = await scoringRouter(t);
 	const { json } = await ask(made, admit, chatBody());
 	t.like(json, { target: 't1', model: 'm', strategy: 'second@1.0.0' });
 	const { decision } = json as { decision: string };
@@ -86,7 +59,7 @@ test('an admission counts until its outcome is reported, once', async (t) => {
 });
 
 test('what nobody reports on ends by itself, as timed out', async (t) => {
-	const made = await router(t, { options: { scoring: { admissionTtlMs: 20 } } });
+	const made = await scoringRouter(t, { options: { scoring: { admissionTtlMs: 20 } } });
 	await ask(made, admit, chatBody());
 	await ask(made, admit, chatBody());
 	await until('both have ended', () => made.outcomes.length === 2, 20_000);
@@ -120,7 +93,7 @@ test('an admission with a lease lasts while it is renewed, and is cancelled when
 				one.fn();
 			}
 	};
-	const made = await router(t, { ports: { clock }, options: { scoring: { admissionTtlMs: 50_000 } } });
+	const made = await scoringRouter(t, { ports: { clock }, options: { scoring: { admissionTtlMs: 50_000 } } });
 	const admitted = async (headers: Readonly<Record<string, string>>): Promise<string> =>
 		String((await ask(made, admit, chatBody(), headers)).json['decision']);
 	const [renewed, told, left] = [
@@ -232,7 +205,7 @@ test('property: leases end when they are due and not before, however they are re
 });
 
 test('what is given up is cancelled at once, one or many', async (t) => {
-	const made = await router(t);
+	const made = await scoringRouter(t);
 	const ids: string[] = [];
 	for (let n = 0; n < 3; n++) ids.push(String((await ask(made, admit, chatBody())).json['decision']));
 	const [one, ...rest] = ids;
@@ -249,7 +222,7 @@ test('what is given up is cancelled at once, one or many', async (t) => {
 });
 
 test('an admission held by its connection ends with it, over HTTP/1.1 and HTTP/2, unless the router itself closed that', async (t) => {
-	const made = await router(t, { options: { keepAliveTimeoutMs: 3000 } });
+	const made = await scoringRouter(t, { options: { keepAliveTimeoutMs: 3000 } });
 	const hold = { 'x-infermesh-hold': 'connection', 'content-type': 'application/json' };
 	const body = chatBody();
 	const over1 = async (more: string): Promise<Socket> => {
@@ -287,7 +260,7 @@ test('an admission held by its connection ends with it, over HTTP/1.1 and HTTP/2
 });
 
 test('what is open is bounded, and a router that closes ends it', async (t) => {
-	const made = await router(t, { options: { scoring: { admissionsMax: 2 } } });
+	const made = await scoringRouter(t, { options: { scoring: { admissionsMax: 2 } } });
 	const first = await ask(made, admit, chatBody());
 	await ask(made, admit, chatBody());
 	const full = await ask(made, admit, chatBody());
@@ -300,7 +273,7 @@ test('what is open is bounded, and a router that closes ends it', async (t) => {
 });
 
 test('a strategy that holds or refuses is told as it is', async (t) => {
-	const held = await router(t, {
+	const held = await scoringRouter(t, {
 		decide: (out) => void Object.assign(out, { verdict: 'hold', count: 0, strategy: 'h@1' }),
 	});
 	t.like((await ask(held, score, chatBody())).json, { verdict: 'hold', targets: [] });
@@ -309,7 +282,7 @@ test('a strategy that holds or refuses is told as it is', async (t) => {
 });
 
 test('bad questions and reports are refused by name, and only trusted callers may ask', async (t) => {
-	const made = await router(t);
+	const made = await scoringRouter(t);
 	const code = async (path: string, body: unknown) => (await ask(made, path, body)).code;
 	t.is(await code(score, '{"model":'), 'IM_REQUEST_JSON');
 	t.is(await code(score, { model: 'nobody', messages: [] }), 'IM_ROUTE_MODEL_UNKNOWN');
@@ -333,7 +306,7 @@ test('bad questions and reports are refused by name, and only trusted callers ma
 	for (const headers of [lease(0), lease('soon'), lease(-5), { 'x-infermesh-hold': 'me' }])
 		t.is((await ask(made, admit, chatBody(), headers)).code, 'IM_REQUEST_FIELD', JSON.stringify(headers));
 	t.is(made.open(), 0);
-	const keyed = await router(t, { key: 'k' });
+	const keyed = await scoringRouter(t, { key: 'k' });
 	const mine = { authorization: 'Bearer k' };
 	for (const path of [score, admit]) t.is((await ask(keyed, path, chatBody(), mine)).code, 'IM_SCORING_DENIED');
 	for (const path of [outcome, '/api/v1/renew', '/api/v1/release'])

@@ -6,36 +6,15 @@ import { type ClientHttp2Stream, connect, constants } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
 import * as fc from 'fast-check';
-import type { Decision } from '../../strategy/runtime/decision.js';
-import { chatBody, post, startRouter, type TestRouter, type TestRouterOptions, until } from '../testing/kit.js';
+import { chatBody, post, type TestRouter, until } from '../testing/kit.js';
 import { LineReader, readLine } from './line-reader.js';
+import { flood, scoringRouter } from './testing.js';
 
 const SCORE = '/api/v1/score';
 const ADMIT = '/api/v1/admit';
 const OUTCOME = '/api/v1/outcome';
 const CHAT = '/v1/chat/completions';
 const lines = { 'content-type': 'application/x-ndjson' };
-
-/** Ranks the second target first. */
-function second(out: Decision): void {
-	out.verdict = 'route';
-	out.count = 2;
-	out.chosen = 0;
-	out.rows.set([1, 0]);
-	out.scores.set([0.75, 0.25]);
-	out.cause = 'none';
-	out.strategy = 'second@1.0.0';
-}
-
-async function router(t: ExecutionContext, options: Partial<TestRouterOptions> = {}): Promise<TestRouter> {
-	const made = await startRouter({
-		origins: ['http://127.0.0.1:1', 'http://127.0.0.1:2'],
-		decide: second,
-		...options,
-	});
-	t.teardown(() => made.close());
-	return made;
-}
 
 type Answer = Readonly<Record<string, unknown>> & { readonly error?: { readonly code: string } };
 
@@ -126,7 +105,7 @@ const codes = ({ answers }: Stream): readonly unknown[] => answers.map(({ error 
 
 for (const version of versions) {
 	test(`answers are those of single questions, in order, with what is wrong in its place: HTTP/${version}`, async (t) => {
-		const made = await router(t);
+		const made = await scoringRouter(t);
 		const single = (await (await post(`${made.url}${SCORE}${CHAT}`, chatBody({ max_tokens: 7 }))).json()) as object;
 		const stream = open(t, made, version, SCORE);
 		stream.say(
@@ -159,7 +138,7 @@ for (const version of versions) {
 	});
 
 	test(`what a stream admits is reported on it, and what is left when it breaks ends with it: HTTP/${version}`, async (t) => {
-		const made = await router(t);
+		const made = await scoringRouter(t);
 		const stream = open(t, made, version, ADMIT);
 		for (let id = 0; id < 5; id++) stream.say(question(id));
 		await until('all are admitted', () => stream.answers.length === 5);
@@ -189,7 +168,7 @@ for (const version of versions) {
 	});
 
 	test(`a stream that ends well leaves what it admitted to be reported on, and to its connection where that is asked: HTTP/${version}`, async (t) => {
-		const made = await router(t);
+		const made = await scoringRouter(t);
 		const loose = open(t, made, version, ADMIT);
 		loose.say(question(1), question(2));
 		loose.end();
@@ -207,7 +186,7 @@ for (const version of versions) {
 	});
 
 	test(`a line beyond the bound, and one there is no room for, end the stream by name, and what it held: HTTP/${version}`, async (t) => {
-		const made = await router(t, { options: { bodyBytesMax: 1000 } });
+		const made = await scoringRouter(t, { options: { bodyBytesMax: 1000 } });
 		const long = open(t, made, version, ADMIT);
 		long.say(question(1));
 		await until('it is admitted', () => made.open() === 1);
@@ -216,7 +195,7 @@ for (const version of versions) {
 		await until('what was admitted has ended', () => made.open() === 0);
 		t.deepEqual(codes(long), ['ok', 'IM_REQUEST_BODY_SIZE']);
 		t.like(made.ended[0], { status: 200, code: 'IM_REQUEST_BODY_SIZE' });
-		const full = await router(t, { options: { bodyBytesTotalMax: 3000 } });
+		const full = await scoringRouter(t, { options: { bodyBytesTotalMax: 3000 } });
 		const many = open(t, full, version, SCORE);
 		many.say('{"path":"', 'x'.repeat(4000));
 		await until('there is no room for it', () => full.ended.length === 1 && many.answers.length === 1);
@@ -224,7 +203,7 @@ for (const version of versions) {
 	});
 
 	test(`a router that closes ends streams well, and what was admitted: HTTP/${version}`, async (t) => {
-		const made = await router(t);
+		const made = await scoringRouter(t);
 		const stream = open(t, made, version, ADMIT);
 		stream.say(question(1));
 		await until('it is admitted', () => stream.answers.length === 1);
@@ -237,7 +216,7 @@ for (const version of versions) {
 }
 
 test('with x-infermesh-hold the connection holds what its stream admitted, once that has ended well', async (t) => {
-	const made = await router(t);
+	const made = await scoringRouter(t);
 	const session = connect(made.url);
 	session.on('error', () => undefined);
 	t.teardown(() => session.destroy());
@@ -256,7 +235,7 @@ test('with x-infermesh-hold the connection holds what its stream admitted, once 
 });
 
 test('over HTTP/1.1 a stream ends well before its upload would be broken, and what it admitted goes on', async (t) => {
-	const made = await router(t, { options: { requestTimeoutMs: 400, headersTimeoutMs: 300 } });
+	const made = await scoringRouter(t, { options: { requestTimeoutMs: 400, headersTimeoutMs: 300 } });
 	const stream = open(t, made, '1.1', ADMIT);
 	stream.say(question(1));
 	t.is(await stream.over, 200);
@@ -264,25 +243,17 @@ test('over HTTP/1.1 a stream ends well before its upload would be broken, and wh
 });
 
 test('a caller that takes no answers is asked nothing more, and is cut in time', async (t) => {
-	const made = await router(t, { options: { clientWriteTimeoutMs: 300 } });
+	const made = await scoringRouter(t, { options: { clientWriteTimeoutMs: 300 } });
 	const session = connect(made.url, { settings: { initialWindowSize: 0 } });
 	session.on('error', () => undefined);
 	t.teardown(() => session.destroy());
 	const stream = session.request({ ':method': 'POST', ':path': SCORE, ...lines });
-	stream.on('error', () => undefined);
-	const closed = new Promise((resolve) => stream.on('close', () => resolve(stream.rstCode)));
-	const many = `${JSON.stringify(question(1))}\n`;
-	const write = (): void => {
-		while (!stream.destroyed && stream.write(many));
-		stream.once('drain', write);
-	};
-	write();
-	t.is(await closed, constants.NGHTTP2_INTERNAL_ERROR);
+	t.is(await flood(stream, `${JSON.stringify(question(1))}\n`), constants.NGHTTP2_INTERNAL_ERROR);
 	t.true(made.decided.length > 0 && made.decided.length < 5000, `${made.decided.length} questions were answered`);
 });
 
 test('only trusted callers may ask, only while their key stands, and only in lines', async (t) => {
-	const plain = await router(t, { key: 'k' });
+	const plain = await scoringRouter(t, { key: 'k' });
 	for (const path of [SCORE, ADMIT, OUTCOME]) {
 		const denied = await post(`${plain.url}${path}`, '', { ...lines, authorization: 'Bearer k' });
 		t.deepEqual([denied.status, denied.headers.get('x-infermesh-error')], [403, 'IM_SCORING_DENIED'], path);
@@ -291,7 +262,7 @@ test('only trusted callers may ask, only while their key stands, and only in lin
 	let stands = true;
 	const authenticate = () =>
 		stands ? { tenant: 'default', tenantId: 1, policyMask: 0, leastGrade: 0, trusted: true } : undefined;
-	const made = await router(t, { ports: { authenticator: { stands: () => stands, authenticate } } });
+	const made = await scoringRouter(t, { ports: { authenticator: { stands: () => stands, authenticate } } });
 	const stream = open(t, made, '2', ADMIT);
 	stream.say(question(1));
 	await until('it is admitted', () => stream.answers.length === 1);

@@ -15,23 +15,12 @@ import {
 import { ScoringClient } from '@infermesh/proto/grpc/scoring/v1/scoring-client';
 import { ServerReflectionClient } from '@infermesh/proto/standard/reflection/v1/reflection-client';
 import test, { type ExecutionContext } from 'ava';
-import { type Decision, emptyFeatures } from '../../../strategy/runtime/decision.js';
+import { emptyFeatures } from '../../../strategy/runtime/decision.js';
+import { flood, scoringRouter } from '../../scoring/testing.js';
 import { framed } from '../../testing/grpc.js';
-import { chatBody, post, startRouter, type TestRouter, type TestRouterOptions, until } from '../../testing/kit.js';
+import { chatBody, post, type TestRouter, type TestRouterOptions, until } from '../../testing/kit.js';
 
-const origins = ['http://127.0.0.1:1', 'http://127.0.0.1:2'];
 const SCORE_STREAM = '/infermesh.scoring.v1.Scoring/ScoreTargetsStream';
-
-/** Ranks the second target first. */
-function second(out: Decision): void {
-	out.verdict = 'route';
-	out.count = 2;
-	out.chosen = 0;
-	out.rows.set([1, 0]);
-	out.scores.set([0.75, 0.25]);
-	out.cause = 'none';
-	out.strategy = 'second@1.0.0';
-}
 
 interface Rig {
 	readonly made: TestRouter;
@@ -39,12 +28,9 @@ interface Rig {
 }
 
 async function rig(t: ExecutionContext, options: Partial<TestRouterOptions> = {}): Promise<Rig> {
-	const made = await startRouter({ origins, decide: second, ...options });
+	const made = await scoringRouter(t, options);
 	const client = new ScoringClient(`127.0.0.1:${made.port}`, ChannelCredentials.createInsecure());
-	t.teardown(async () => {
-		client.close();
-		await made.close();
-	});
+	t.teardown(() => client.close());
 	return { made, client };
 }
 
@@ -341,15 +327,7 @@ test('a caller that takes no answers is asked nothing more, and is cut in time',
 	session.on('error', () => undefined);
 	t.teardown(() => session.destroy());
 	const stream = session.request({ ':method': 'POST', ':path': SCORE_STREAM, 'content-type': 'application/grpc' });
-	stream.on('error', () => undefined);
-	const closed = new Promise((resolve) => stream.on('close', () => resolve(stream.rstCode)));
-	const many = framed(question());
-	const write = (): void => {
-		while (!stream.destroyed && stream.write(many));
-		stream.once('drain', write);
-	};
-	write();
-	t.is(await closed, constants.NGHTTP2_INTERNAL_ERROR);
+	t.is(await flood(stream, framed(question())), constants.NGHTTP2_INTERNAL_ERROR);
 	t.true(made.decided.length > 0 && made.decided.length < 5000, `${made.decided.length} questions were answered`);
 });
 
